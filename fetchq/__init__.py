@@ -1,0 +1,56 @@
+"""fetchq fetches a list of URLs: fast, safely, and it shows where the time went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cause",
+    "Complete",
+    "FetchError",
+    "Request",
+    "Result",
+    "Settings",
+    "SettingsError",
+    "Timing",
+    "__version__",
+    "fetch_all",
+    "fetch_all_sync",
+    "fetch_iter",
+]
+
+if TYPE_CHECKING:
+    from fetchq.api import fetch_all, fetch_all_sync, fetch_iter
+    from fetchq.model import Cause, Complete, FetchError, Request, Result, Timing
+    from fetchq.settings import Settings, SettingsError
+
+# The public names are imported when they are first asked for: `fetchq --help` needs no HTTP library.
+_HOME = {
+    "fetch_all": "fetchq.api",
+    "fetch_all_sync": "fetchq.api",
+    "fetch_iter": "fetchq.api",
+    "Cause": "fetchq.model",
+    "Complete": "fetchq.model",
+    "FetchError": "fetchq.model",
+    "Request": "fetchq.model",
+    "Result": "fetchq.model",
+    "Timing": "fetchq.model",
+    "Settings": "fetchq.settings",
+    "SettingsError": "fetchq.settings",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,340 @@
+"""Every knob once: its default, unit, bounds and help.
+
+The command line's options, the environment variables and the config file are derived from these fields, and all of
+them, like `Settings(...)` in Python, accept either the value itself or the text a person would type ("2m", "100M").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from fetchq.values import (
+    choice_of,
+    choices_of,
+    read_data,
+    read_flag,
+    read_headers,
+    read_int,
+    read_method,
+    read_path,
+    read_proxy,
+    read_resolve,
+    read_seconds,
+    read_size,
+    read_statuses,
+    read_text,
+    read_user,
+)
+
+__all__ = ["Display", "Knob", "Settings", "SettingsError", "knob_of"]
+
+MODES = ("async", "threads", "sync")
+INCLUDES = ("headers", "text", "base64")
+FORMATS = ("text", "jsonl", "csv")
+INPUT_FORMATS = ("text", "csv", "jsonl")
+PROGRESS = ("auto", "bar", "dots", "none")
+
+
+class SettingsError(ValueError):
+    """A setting has a value that it cannot have. `name` is the field's name."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name}: {message}")
+        self.name = name
+        self.message = message
+
+
+# --- the knobs -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """What the front ends need to know of a field."""
+
+    group: str
+    flags: tuple[str, ...]
+    read: Callable[[object], Any]
+    help: str
+    metavar: str | None
+    low: float | None
+    """The least value."""
+    above: float | None
+    """A value it must exceed."""
+    many: bool
+    """The option may be given several times."""
+
+    def value(self, given: object) -> Any:
+        """The field's value for what was given. Raises ValueError."""
+        if given is None:
+            return None
+        value = self.read(given)
+        if self.low is not None and value < self.low:
+            raise ValueError(f"{given} is below {self.low:g}")
+        if self.above is not None and value <= self.above:
+            raise ValueError(f"{given} is not above {self.above:g}")
+        return value
+
+
+def knob(
+    default: Any,
+    flags: str,
+    read: Callable[[object], Any],
+    help: str,
+    *,
+    group: str,
+    metavar: str | None = None,
+    low: float | None = None,
+    above: float | None = None,
+    many: bool = False,
+) -> Any:
+    """A field with its Knob. `flags` is empty where only Python can set it."""
+    metadata = {"knob": Knob(group, tuple(flags.split()), read, help, metavar, low, above, many)}
+    return field(default=default, metadata=metadata)
+
+
+def knob_of(a_field: Any) -> Knob:
+    """The Knob of one of `dataclasses.fields(...)`."""
+    found: Knob = a_field.metadata["knob"]
+    return found
+
+
+class _Checked:
+    """Reads every field through its knob, so that a Settings in hand is a valid one."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for one in fields(self):  # type: ignore[arg-type]  # the subclasses are dataclasses
+            given = getattr(self, one.name)
+            if given is None and one.default is not None:
+                raise SettingsError(one.name, "a value is needed")
+            try:
+                object.__setattr__(self, one.name, knob_of(one).value(given))
+            except ValueError as problem:
+                raise SettingsError(one.name, str(problem)) from None
+
+
+_SUCCESS = frozenset(range(200, 300))
+_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(_Checked):
+    """How a run fetches. Times are in seconds, sizes in bytes. Raises `SettingsError` (a ValueError)."""
+
+    mode: str = knob(
+        "async",
+        "--mode",
+        choice_of(*MODES),
+        "Event loop, threads, or one at a time.",
+        group="Mode",
+        metavar="|".join(MODES),
+    )
+    workers: int = knob(10, "-w --workers", read_int, "How many fetch at a time.", group="Mode", metavar="N", low=1)
+
+    timeout: float = knob(
+        60.0, "-t --timeout", read_seconds, "For one attempt, redirects included.", group="Time", metavar="S", above=0
+    )
+    connect_timeout: float = knob(
+        10.0,
+        "--connect-timeout",
+        read_seconds,
+        "Until connected, DNS and TLS included.",
+        group="Time",
+        metavar="S",
+        above=0,
+    )
+    read_timeout: float = knob(
+        30.0, "--read-timeout", read_seconds, "Without a byte from the server.", group="Time", metavar="S", above=0
+    )
+    deadline: float | None = knob(
+        None,
+        "--deadline",
+        read_seconds,
+        "For the whole run; what is unfinished then is cancelled.",
+        group="Time",
+        metavar="S",
+        above=0,
+    )
+    min_speed: int = knob(
+        100, "--min-speed", read_size, "Bytes/s a body must come at; 0: any.", group="Time", metavar="BYTES", low=0
+    )
+    min_speed_time: float = knob(
+        30.0,
+        "--min-speed-time",
+        read_seconds,
+        "Over how long --min-speed is measured.",
+        group="Time",
+        metavar="S",
+        above=0,
+    )
+
+    retries: int = knob(
+        2, "--retries", read_int, "More attempts after a failed one.", group="Retries", metavar="N", low=0
+    )
+    retry_wait: float = knob(
+        0.5,
+        "--retry-wait",
+        read_seconds,
+        "Before the first retry; doubled each time, full jitter, at most 30.",
+        group="Retries",
+        metavar="S",
+        low=0,
+    )
+    retry_on: frozenset[int] = knob(
+        _RETRIED, "--retry-on", read_statuses, "Statuses that are tried again.", group="Retries", metavar="STATUS,.."
+    )
+    max_retry_after: float = knob(
+        120.0, "--max-retry-after", read_seconds, "Longest Retry-After obeyed.", group="Retries", metavar="S", low=0
+    )
+
+    method: str | None = knob(
+        None, "-X --method", read_method, "GET, or POST when there is --data.", group="Request", metavar="METHOD"
+    )
+    headers: tuple[tuple[str, str], ...] = knob(
+        (), "-H --header", read_headers, "'Name: value', repeatable.", group="Request", metavar="HEADER", many=True
+    )
+    data: bytes | None = knob(
+        None, "-d --data", read_data, "Body to send; @FILE reads it from a file.", group="Request", metavar="DATA"
+    )
+    user_agent: str | None = knob(
+        None, "-A --user-agent", read_text, "User-Agent header.", group="Request", metavar="TEXT"
+    )
+    user: str | None = knob(
+        None, "-u --user", read_user, "Basic authentication, NAME:PASSWORD.", group="Request", metavar="USER"
+    )
+    cookie: str | None = knob(
+        None, "-b --cookie", read_text, "Cookie header, 'a=1; b=2'.", group="Request", metavar="TEXT"
+    )
+
+    max_redirects: int = knob(
+        10,
+        "--max-redirects",
+        read_int,
+        "Hops followed; 0: do not follow.",
+        group="Limits and success",
+        metavar="N",
+        low=0,
+    )
+    max_filesize: int = knob(
+        100_000_000,
+        "--max-filesize",
+        read_size,
+        "Largest body, decoded.",
+        group="Limits and success",
+        metavar="BYTES",
+        low=1,
+    )
+    max_ratio: int = knob(
+        1000, "--max-ratio", read_int, "Largest decoded to wire ratio.", group="Limits and success", metavar="N", low=1
+    )
+    accept: frozenset[int] = knob(
+        _SUCCESS,
+        "--accept",
+        read_statuses,
+        "Statuses that are ok, '200..=299,404'.",
+        group="Limits and success",
+        metavar="STATUS,..",
+    )
+    accept_encoded: bool = knob(
+        False,
+        "--accept-encoded",
+        read_flag,
+        "A body in an unknown content coding is ok, kept as it came.",
+        group="Limits and success",
+    )
+
+    proxy: str | None = knob(
+        None, "-x --proxy", read_proxy, "http://[user:password@]host:port", group="Network", metavar="URL"
+    )
+    cacert: str | None = knob(
+        None, "--cacert", read_path, "Trust these CAs instead of the system's.", group="Network", metavar="FILE"
+    )
+    cert: str | None = knob(None, "--cert", read_path, "Client certificate (PEM).", group="Network", metavar="FILE")
+    key: str | None = knob(
+        None, "--key", read_path, "Its private key, when not in --cert.", group="Network", metavar="FILE"
+    )
+    insecure: bool = knob(False, "-k --insecure", read_flag, "Do not verify TLS certificates.", group="Network")
+    ipv4: bool = knob(False, "-4 --ipv4", read_flag, "IPv4 addresses only.", group="Network")
+    ipv6: bool = knob(False, "-6 --ipv6", read_flag, "IPv6 addresses only.", group="Network")
+    resolve: tuple[tuple[str, int, str], ...] = knob(
+        (),
+        "--resolve",
+        read_resolve,
+        "HOST:PORT:ADDRESS, dial this address; repeatable.",
+        group="Network",
+        metavar="H:P:A",
+        many=True,
+    )
+    trust_env: bool = knob(False, "--trust-env", read_flag, "Use the proxy variables and ~/.netrc.", group="Network")
+
+    keep_body: bool = knob(True, "", read_flag, "Keep the decoded body in Result.body.", group="Library")
+
+    def __post_init__(self) -> None:
+        super(Settings, self).__post_init__()  # a bare super() is lost when slots=True makes the class anew
+        if self.ipv4 and self.ipv6:
+            raise SettingsError("ipv6", "not together with ipv4")
+        if self.key is not None and self.cert is None:
+            raise SettingsError("key", "a key needs its cert")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Display(_Checked):
+    """What the command line reads and shows; the library has no use for it."""
+
+    input_format: str | None = knob(
+        None,
+        "--input-format",
+        choice_of(*INPUT_FORMATS),
+        "Guessed from the name where not given.",
+        group="Input and output",
+        metavar="|".join(INPUT_FORMATS),
+    )
+    url_column: str = knob(
+        "url",
+        "--url-column",
+        read_text,
+        "The CSV column (JSON Lines key) of the URL.",
+        group="Input and output",
+        metavar="NAME",
+    )
+    format: str = knob(
+        "text",
+        "--format",
+        choice_of(*FORMATS),
+        "Of the records on stdout.",
+        group="Input and output",
+        metavar="|".join(FORMATS),
+    )
+    json: bool = knob(False, "--json", read_flag, "The same as --format jsonl.", group="Input and output")
+    include: tuple[str, ...] = knob(
+        (),
+        "--include",
+        choices_of(*INCLUDES),
+        "Put headers or body into the records; repeatable.",
+        group="Input and output",
+        metavar="|".join(INCLUDES),
+        many=True,
+    )
+    progress: str = knob(
+        "auto",
+        "--progress",
+        choice_of(*PROGRESS),
+        "A bar on a terminal, else dots on a long run.",
+        group="Input and output",
+        metavar="|".join(PROGRESS),
+    )
+    quiet: bool = knob(False, "-q --quiet", read_flag, "No progress, no summary.", group="Input and output")
+    verbose: bool = knob(
+        False, "-v --verbose", read_flag, "Also a line as each worker starts a URL.", group="Input and output"
+    )
+    no_color: bool = knob(
+        False, "--no-color", read_flag, "No colours; NO_COLOR does the same.", group="Input and output"
+    )
+
+    def __post_init__(self) -> None:
+        super(Display, self).__post_init__()
+        if "text" in self.include and "base64" in self.include:
+            raise SettingsError("include", "text and base64 both fill the body; choose one")

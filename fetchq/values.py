@@ -1,0 +1,204 @@
+"""From what a person types to the value it means: times, sizes, statuses, headers.
+
+Each reader takes the text or a value that already has the right type, and raises ValueError with a message for people.
+This module imports nothing else of fetchq's.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)?")
+_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kMGkmg]?)(?:i?B)?")
+_STATUS = re.compile(r"(\d{3})(?:\.\.(=?)(\d{3}))?")
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def read_int(given: object) -> int:
+    if isinstance(given, bool) or not isinstance(given, int | str):
+        raise ValueError(f"{given!r} is not a whole number")
+    try:
+        return int(given)
+    except ValueError:
+        raise ValueError(f"{given!r} is not a whole number") from None
+
+
+def read_seconds(given: object) -> float:
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        if not math.isfinite(given):
+            raise ValueError(f"{given!r} is not a time")
+        return float(given)
+    if isinstance(given, str) and (match := _SECONDS.fullmatch(given.strip())):
+        return float(match[1]) * {"ms": 0.001, "m": 60.0, "h": 3600.0}.get(match[2], 1.0)
+    raise ValueError(f"{given!r} is not a time, such as 30, 500ms or 2m")
+
+
+def read_size(given: object) -> int:
+    if isinstance(given, int) and not isinstance(given, bool):
+        return given
+    if isinstance(given, str) and (match := _SIZE.fullmatch(given.strip())):
+        return int(float(match[1]) * {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}.get(match[2].lower(), 1))
+    raise ValueError(f"{given!r} is not a size, such as 4096, 64k or 100M")
+
+
+def read_text(given: object) -> str:
+    if not isinstance(given, str):
+        raise ValueError(f"{given!r} is not a text")
+    if _FORBIDDEN.search(given):
+        raise ValueError("control characters are not allowed")
+    return given
+
+
+def read_path(given: object) -> str:
+    import os
+
+    if not isinstance(given, str | os.PathLike):
+        raise ValueError(f"{given!r} is not a path")
+    if not os.path.isfile(given):
+        raise ValueError(f"there is no file {os.fspath(given)!r}")
+    return os.fspath(given)
+
+
+def read_flag(given: object) -> bool:
+    if isinstance(given, bool):
+        return given
+    if isinstance(given, str) and given.strip().lower() in ("1", "true", "yes", "on"):
+        return True
+    if isinstance(given, str) and given.strip().lower() in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError(f"{given!r} is neither true nor false")
+
+
+def read_method(given: object) -> str:
+    if not isinstance(given, str) or not _TOKEN.fullmatch(given):
+        raise ValueError(f"{given!r} is not an HTTP method")
+    if given.upper() in ("CONNECT", "TRACE"):
+        raise ValueError(f"{given.upper()} cannot be fetched")
+    return given.upper()
+
+
+def read_data(given: object) -> bytes:
+    if isinstance(given, bytes):
+        return given
+    if isinstance(given, str):
+        return given.encode()
+    raise ValueError(f"{given!r} is neither text nor bytes")
+
+
+def read_headers(given: object) -> tuple[tuple[str, str], ...]:
+    """From "Name: value" texts, (name, value) pairs or a mapping."""
+    if hasattr(given, "items"):
+        given = given.items()
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ValueError(f"{given!r} is not a list of headers")
+    return tuple(_read_header(one) for one in given)
+
+
+def _read_header(given: object) -> tuple[str, str]:
+    if isinstance(given, str):
+        name, colon, value = given.partition(":")
+        if not colon:
+            raise ValueError(f"{given!r} is not a header, such as 'Accept: text/html'")
+    else:
+        try:
+            pair: Any = given
+            name, value = pair
+        except (TypeError, ValueError):
+            raise ValueError(f"{given!r} is not a header: a name and a value") from None
+    if not isinstance(name, str) or not isinstance(value, str) or not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is not a header name")
+    if name.lower() in ("content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"):
+        raise ValueError(f"the header {name} is fetchq's own to send")
+    if _FORBIDDEN.search(value):
+        raise ValueError(f"the header {name} has a control character in its value")
+    return name, value.strip(" \t")
+
+
+def read_statuses(given: object) -> frozenset[int]:
+    """From "200..=299,404" (`..=` includes the end, `..` does not), a status or several of them."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        given = (given,)
+    if isinstance(given, str):
+        given = _statuses_in(given)
+    if not isinstance(given, Iterable):
+        raise ValueError(f"{given!r} is not a list of statuses")
+    found: list[int] = []
+    for status in given:
+        if isinstance(status, bool) or not isinstance(status, int) or not 100 <= status <= 999:
+            raise ValueError(f"{status!r} is not a status: 100 to 999")
+        found.append(status)
+    return frozenset(found)
+
+
+def _statuses_in(text: str) -> list[int]:
+    found: list[int] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if (match := _STATUS.fullmatch(part)) is None:
+            raise ValueError(f"{part!r} is not a status or a range, such as 404 or 200..=299")
+        first = int(match[1])
+        last = first + 1 if match[3] is None else int(match[3]) + bool(match[2])
+        if last <= first:
+            raise ValueError(f"the range {part!r} is empty")
+        found.extend(range(first, last))
+    return found
+
+
+def read_proxy(given: object) -> str:
+    text = read_text(given)
+    if "://" not in text:
+        text = "http://" + text
+    if not re.fullmatch(r"https?://[^\s/?#]+/?", text):
+        raise ValueError("a proxy is given as http://host:port or https://host:port")
+    return text
+
+
+def read_user(given: object) -> str:
+    text = read_text(given)
+    if ":" not in text:
+        raise ValueError("a user is given as NAME:PASSWORD")
+    return text
+
+
+def read_resolve(given: object) -> tuple[tuple[str, int, str], ...]:
+    """From "HOST:PORT:ADDRESS" texts, as curl has them, or (host, port, address) triples."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ValueError(f"{given!r} is not a list of HOST:PORT:ADDRESS")
+    return tuple(_read_resolve(one) for one in given)
+
+
+def _read_resolve(given: object) -> tuple[str, int, str]:
+    import ipaddress
+
+    try:
+        parts: Any = given.split(":", 2) if isinstance(given, str) else given
+        host, port, address = str(parts[0]).lower(), int(parts[1]), str(ipaddress.ip_address(parts[2].strip("[]")))
+    except (TypeError, ValueError, AttributeError, IndexError):
+        raise ValueError(f"{given!r} is not HOST:PORT:ADDRESS, such as example.org:443:127.0.0.1") from None
+    if not host or not 1 <= port <= 65535:
+        raise ValueError(f"{given!r} has no host, or a port that is none")
+    return host, port, address
+
+
+def choice_of(*words: str) -> Callable[[object], str]:
+    def read_choice(given: object) -> str:
+        if given not in words:
+            raise ValueError(f"{given!r} is not one of {', '.join(words)}")
+        return str(given)
+
+    return read_choice
+
+
+def choices_of(*words: str) -> Callable[[object], tuple[str, ...]]:
+    read_one = choice_of(*words)
+
+    def read_choices(given: object) -> tuple[str, ...]:
+        if not isinstance(given, Iterable):
+            raise ValueError(f"{given!r} is not a list")
+        given = [given] if isinstance(given, str) else given
+        return tuple(dict.fromkeys(read_one(one) for one in given))
+
+    return read_choices
