@@ -1,0 +1,182 @@
+"""Undoing content codings (RFC 9110, 8.4), streamed and in bounded memory.
+
+The HTTP libraries can decode too, but pass a truncated body as whole and a bomb as a body. Here the coded stream must
+reach its own end, and every piece that comes out is at most `PIECE` bytes.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+__all__ = ["ACCEPT_ENCODING", "PIECE", "DecodeError", "Decoder", "codings_in", "decoder_for"]
+
+PIECE = 65536
+MOST_CODINGS = 4
+ZSTD_WINDOW_LOG = 23
+"""8 MiB: the largest window the coding may use on the web (RFC 9659)."""
+
+
+class DecodeError(Exception):
+    """The coded data is broken. The message is for people."""
+
+
+class Decoder(Protocol):
+    """One coding, or several in a chain."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The decoded pieces that `data` completes. Raises `DecodeError`. Must be run to its end."""
+
+    def finish(self) -> None:
+        """Say that no more data comes. Raises `DecodeError` when the stream has not reached its end."""
+
+
+class _Inflate:
+    """gzip (RFC 1952, several members) and deflate (RFC 1950, and the raw RFC 1951 that servers send in its name)."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._bits = 31 if name == "gzip" else 15
+        self._inflater: Any = None
+        self._ended = False
+        self._head = b""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        data = self._head + data
+        self._head = b""
+        while data:
+            if self._inflater is None:
+                if self._ended and self._name == "deflate":
+                    raise DecodeError("bytes after the end of the deflate data")
+                if len(data) < 2 and not self._ended:
+                    self._head = data  # two bytes tell a zlib header from raw deflate data
+                    return
+                self._inflater = self._begin(data)
+            try:
+                piece = self._inflater.decompress(data, PIECE)
+            except zlib.error as problem:
+                what = "bytes after the end of the" if self._ended else "not valid"
+                raise DecodeError(f"{what} {self._name} data ({problem})") from None
+            if piece:
+                yield piece
+            if self._inflater.eof:
+                data, self._inflater, self._ended = self._inflater.unused_data, None, True
+            else:
+                data = self._inflater.unconsumed_tail
+                while not data and len(piece) == PIECE:  # more may be waiting inside
+                    piece = self._inflater.decompress(b"", PIECE)
+                    if piece:
+                        yield piece
+
+    def _begin(self, data: bytes) -> Any:
+        if self._name == "deflate" and not (data[0] & 15 == 8 and (data[0] * 256 + data[1]) % 31 == 0):
+            self._bits = -15
+        return zlib.decompressobj(self._bits)
+
+    def finish(self) -> None:
+        if self._inflater is not None or self._head:
+            raise DecodeError(f"the {self._name} data ends too early")
+
+
+class _Brotli:
+    """RFC 7932."""
+
+    def __init__(self) -> None:
+        import brotli
+
+        self._error = brotli.error
+        self._brotli = brotli.Decompressor()
+        self._started = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        self._started = self._started or bool(data)
+        if data and self._brotli.is_finished():
+            raise DecodeError("bytes after the end of the br data")
+        try:
+            piece = self._brotli.process(data, output_buffer_limit=PIECE)
+            while piece:
+                yield piece
+                piece = b"" if self._brotli.is_finished() else self._brotli.process(b"", output_buffer_limit=PIECE)
+        except self._error:
+            raise DecodeError("not valid br data") from None
+
+    def finish(self) -> None:
+        if self._started and not self._brotli.is_finished():
+            raise DecodeError("the br data ends too early")
+
+
+class _Zstd:
+    """RFC 8878, one or several frames."""
+
+    def __init__(self) -> None:
+        try:
+            from compression import zstd  # type: ignore[import-not-found, unused-ignore]  # Python 3.14 and newer
+        except ImportError:
+            from backports import zstd
+        self._zstd: Any = zstd
+        self._frame: Any = None
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            if self._frame is None:
+                options = {self._zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
+                self._frame = self._zstd.ZstdDecompressor(options=options)
+            try:
+                piece = self._frame.decompress(data, PIECE)
+                while piece:
+                    yield piece
+                    idle = self._frame.eof or self._frame.needs_input
+                    piece = b"" if idle else self._frame.decompress(b"", PIECE)
+            except self._zstd.ZstdError as problem:
+                raise DecodeError(f"not valid zstd data ({problem})") from None
+            data = b""
+            if self._frame.eof:
+                data, self._frame = self._frame.unused_data, None
+
+    def finish(self) -> None:
+        if self._frame is not None:
+            raise DecodeError("the zstd data ends too early")
+
+
+class _Chain:
+    """Codings applied one upon the other: the last applied is undone first."""
+
+    def __init__(self, outer: Decoder, inner: Decoder) -> None:
+        self._outer, self._inner = outer, inner
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        for piece in self._outer.feed(data):
+            yield from self._inner.feed(piece)
+
+    def finish(self) -> None:
+        self._outer.finish()
+        self._inner.finish()
+
+
+_DECODERS: dict[str, Callable[[], Decoder]] = {
+    "gzip": lambda: _Inflate("gzip"),
+    "x-gzip": lambda: _Inflate("gzip"),
+    "deflate": lambda: _Inflate("deflate"),
+    "br": _Brotli,
+    "zstd": _Zstd,
+}
+ACCEPT_ENCODING = "gzip, deflate, br, zstd"
+
+
+def codings_in(content_encoding: str) -> list[str]:
+    """The codings that a Content-Encoding names, in the order in which they were applied."""
+    names = (name.strip().lower() for name in content_encoding.split(","))
+    return [name for name in names if name not in ("", "identity")]
+
+
+def decoder_for(codings: list[str]) -> Decoder | None:
+    """What undoes these codings; None when one of them is unknown. Raises `DecodeError` when they are too many."""
+    if len(codings) > MOST_CODINGS:
+        raise DecodeError(f"{len(codings)} content codings, one upon the other")
+    if not all(name in _DECODERS for name in codings):
+        return None
+    decoder = _DECODERS[codings[-1]]()
+    for name in reversed(codings[:-1]):
+        decoder = _Chain(decoder, _DECODERS[name]())
+    return decoder

@@ -1,0 +1,317 @@
+"""The async engine. The only module that imports aiohttp (the practice server apart).
+
+It reaches under aiohttp's surface in one place, the protocol of a connection: only there can be seen when the first
+byte came, and whether bytes came that nobody had asked for. The tests of this module hold it to that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
+
+from fetchq.engines import attempt as rules
+from fetchq.engines.attempt import CONNECT, DNS, MAX_INTERIM, WAIT, Attempt, AttemptFailed, current_attempt
+from fetchq.engines.errors import closed_early, network_failure
+from fetchq.engines.hops import DEFAULT_HEADERS, HopPlan
+from fetchq.engines.resolver import Resolver
+from fetchq.engines.routes import Routes
+from fetchq.engines.tls import tls_context
+from fetchq.engines.watchdog import Watchdog
+from fetchq.model import Cause
+from fetchq.policy import IDEMPOTENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fetchq.guard import Target
+    from fetchq.model import Request
+    from fetchq.settings import Settings
+
+__all__ = ["AiohttpEngine"]
+
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
+_NO_AUTO_HEADERS = ("Content-Type",)
+
+
+class AiohttpEngine:
+    """One session for the run. Create it in the event loop that it serves."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._routes = Routes(settings)
+        self._plan = HopPlan(settings, self._routes)
+        self._watchdog = Watchdog(settings)
+        self._resolver = Resolver(settings)
+        family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
+        self._session = aiohttp.ClientSession(
+            connector=_Connector(
+                limit=0,  # the workers are the limit
+                ssl=tls_context(settings),
+                family=family,
+                resolver=_ResolverAdapter(self._resolver),
+                use_dns_cache=False,  # the Resolver has one, and the time spent waiting for it is counted
+                keepalive_timeout=30,
+            ),
+            headers=DEFAULT_HEADERS,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=_NO_TIMEOUT,  # the Watchdog keeps the times
+            auto_decompress=False,
+            read_bufsize=65536,
+            max_line_size=rules.MAX_HEADER_LINE,
+            max_field_size=rules.MAX_HEADER_LINE,
+            max_headers=rules.MAX_HEADERS,
+        )
+        # Repeating a request on a fresh connection is decided here, not unseen in the library.
+        self._session._retry_connection = False
+
+    async def attempt(self, request: Request, target: Target) -> Attempt:
+        attempt = Attempt(self._settings, self._plan, request, target)
+        current_attempt.set(attempt)
+        task = asyncio.current_task()
+        assert task is not None
+        failed: AttemptFailed | None = None
+        self._watchdog.watch(attempt, task)
+        try:
+            await self._follow_hops(attempt)
+        except AttemptFailed as problem:
+            failed = problem
+        except asyncio.CancelledError:
+            if attempt.expired is None:
+                raise
+            failed = AttemptFailed(Cause.TIMEOUT, attempt.expired)
+        finally:
+            self._watchdog.forget(attempt)
+            # As asyncio.timeout does: take our own cancellation back; what is left came from outside.
+            if attempt.expired is not None and task.uncancel() > 0:
+                raise asyncio.CancelledError
+        attempt.finish(failed)
+        return attempt
+
+    async def close(self) -> None:
+        self._watchdog.close()
+        await self._session.close()
+        await self._resolver.close()
+
+    async def _follow_hops(self, attempt: Attempt) -> None:
+        await self._exchange(attempt)
+        while attempt.redirecting:
+            attempt.follow(self._plan)
+            await self._exchange(attempt)
+
+    async def _exchange(self, attempt: Attempt) -> None:
+        """One hop: from the request to the end of its body."""
+        response = await self._send(attempt)
+        try:
+            version = response.version
+            assert version is not None
+            attempt.on_response(response.status, response.reason, response.headers, version)
+            if attempt.redirecting and not attempt.drains:
+                return
+            content = response.content
+            while not content.at_eof():
+                attempt.on_data(await self._library(attempt, content.readany))
+            if not attempt.framed:
+                await _connection_of(attempt).ended_cleanly()
+            attempt.on_end()
+        finally:
+            # A body that was read to its end has given its connection back; any other takes it along.
+            response.close()
+
+    async def _send(self, attempt: Attempt) -> aiohttp.ClientResponse:
+        hop = attempt.hop
+        send = functools.partial(
+            self._session.request,
+            hop.method,
+            hop.url,
+            headers=hop.headers or None,
+            data=hop.body,
+            skip_auto_headers=_NO_AUTO_HEADERS if hop.method != "GET" else None,
+            allow_redirects=False,
+            proxy=self._routes.proxy_for(hop.url),
+        )
+        try:
+            return await self._library(attempt, send)
+        except _Stale:
+            attempt.resent = True
+            return await self._library(attempt, send)
+
+    async def _library(self, attempt: Attempt, call: Callable[[], Any]) -> Any:
+        """Call into aiohttp; whatever it raises leaves as `AttemptFailed`."""
+        try:
+            return await call()
+        except (AttemptFailed, asyncio.CancelledError):
+            raise
+        except Exception as problem:  # noqa: BLE001  # a hostile server must not find an exception that gets out
+            raise _failure(attempt, problem) from problem
+
+
+class _Stale(AttemptFailed):
+    """A kept connection was closed by the server just as it was used again (RFC 9112, 9.3.1)."""
+
+
+def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
+    connection: _Connection | None = attempt.connection
+    answering = attempt.status is not None or (connection is not None and connection.answering)
+    if isinstance(problem, aiohttp.ClientHttpProxyError):
+        return AttemptFailed(Cause.CONNECT, f"the proxy answered {problem.status} {problem.message}")
+    if isinstance(problem, aiohttp.ClientResponseError | HttpProcessingError):
+        return AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: {problem.message}")
+    if isinstance(problem, aiohttp.ClientPayloadError):
+        if connection is not None and isinstance(connection.exception(), HttpProcessingError):
+            return AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: {connection.exception()}")
+        return closed_early(answering=True)
+    if isinstance(problem, aiohttp.ServerDisconnectedError):
+        failed: AttemptFailed | None = closed_early(answering=answering)
+    else:
+        failed = network_failure(problem, answering=answering)
+    if failed is None:
+        return AttemptFailed(Cause.PROTOCOL, f"{type(problem).__name__}: {problem}")
+    reset = failed.cause is Cause.CONNECT and connection is not None
+    if reset and attempt.reused and not answering and not attempt.resent and attempt.hop.method in IDEMPOTENT:
+        return _Stale(failed.cause, failed.message)
+    return failed
+
+
+def _connection_of(attempt: Attempt) -> _Connection:
+    connection: _Connection = attempt.connection
+    return connection
+
+
+class _Connection(ResponseHandler):
+    """aiohttp's protocol of one connection, and what fetchq has to know of it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self.used = False
+        self.stray = False
+        """Bytes came while nothing was asked for: what follows them cannot be trusted."""
+        self.answering = False
+        self.remote: str | None = None
+        self._attempt: Attempt | None = None
+        self._payload_reader: aiohttp.StreamReader | None = None
+        self._interim = 0
+        self._ending: asyncio.Future[None] | None = None
+
+    def take(self, attempt: Attempt) -> None:
+        """`attempt` sends its request on this connection now."""
+        if not self.used:
+            self.remote = _address(self.transport)
+            # To be asked for while the connection lives; how it ended can be read from it afterwards.
+            self._ending = self.closed
+            if self._ending is not None:
+                self._ending.add_done_callback(_seen)
+        attempt.reused, self.used = self.used, True
+        attempt.remote = self.remote
+        attempt.connection = self
+        self.answering = False
+        self._attempt, self._payload_reader, self._interim = attempt, None, 0
+
+    def data_received(self, data: bytes) -> None:
+        attempt = self._attempt
+        if attempt is None:
+            self.stray = self.stray or bool(data)
+        elif data:
+            now = attempt.progress_at = perf_counter()
+            if not self.answering:
+                self.answering = True
+                attempt.lap_at(WAIT, now)
+        super().data_received(data)
+        reader = self._payload_reader
+        if reader is None:
+            return
+        if reader.is_eof():
+            self._attempt = None
+        elif self.exception() is not None and reader.exception() is None:
+            # aiohttp tells whoever waits for the next message, but not who reads this body.
+            reader.set_exception(aiohttp.ClientPayloadError("the body is not valid HTTP"))
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        message, payload = data
+        if 100 <= message.code < 200 and message.code != 101:
+            self._interim += 1
+            if self._interim > MAX_INTERIM:
+                self.set_exception(HttpProcessingError(message=f"more than {MAX_INTERIM} interim responses"))
+                self.close()
+                return
+        else:
+            self._payload_reader = payload
+        super().feed_data(data, size)
+
+    async def ended_cleanly(self) -> None:
+        """Raise `AttemptFailed` when the connection, whose end was the body's end, was reset."""
+        if self._ending is None:
+            raise closed_early(answering=True)
+        await asyncio.wait([self._ending])
+        if not self._ending.cancelled() and self._ending.exception() is not None:
+            raise closed_early(answering=True, how="reset")
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Times the connecting, and hands out no connection that has bytes on it which nobody asked for."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        assert hasattr(self, "_factory"), "this aiohttp makes its connections in another way"
+        self._factory = functools.partial(_Connection, loop=self._loop)  # type: ignore[assignment]
+
+    async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
+        attempt = current_attempt.get()
+        attempt.connecting()
+        connection = await super().connect(req, traces, timeout)
+        protocol: Any = connection.protocol
+        while protocol.used and (protocol.stray or protocol.should_close or attempt.resent):
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+        attempt.lap(CONNECT)
+        attempt.connected()
+        protocol.take(attempt)
+        return connection
+
+
+class _ResolverAdapter(AbstractResolver):
+    """The Resolver, as aiohttp asks for it."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        attempt = current_attempt.get()
+        attempt.lap(CONNECT)
+        try:
+            addresses = await self._resolver.resolve(host, port)
+        finally:
+            attempt.lap(DNS)
+        wanted = [address for address in addresses if family in (socket.AF_UNSPEC, address.family)]
+        if not wanted:
+            version = "IPv4" if family == socket.AF_INET else "IPv6"
+            raise AttemptFailed(Cause.DNS, f"the name has no {version} address", permanent=True)
+        return [
+            ResolveResult(hostname=host, host=address.host, port=port, family=address.family, proto=0, flags=0)
+            for address in wanted
+        ]
+
+    async def close(self) -> None:
+        """The engine closes the Resolver."""
+
+
+def _address(transport: asyncio.BaseTransport | None) -> str | None:
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    if peer is None:
+        return None
+    return f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
+
+
+def _seen(ending: asyncio.Future[None]) -> None:
+    if not ending.cancelled():
+        ending.exception()

@@ -1,0 +1,302 @@
+"""One attempt at a request, without I/O: every rule that makes a response good or bad, and the clock of its phases.
+
+An engine drives an `Attempt` with what its HTTP library hands it; the rules live here once, so that all engines give
+the same answer to the same server.
+"""
+
+from __future__ import annotations
+
+import re
+from contextvars import ContextVar
+from hashlib import sha256
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from fetchq.decode import DecodeError, Decoder, codings_in, decoder_for
+from fetchq.engines.hops import REDIRECTS, Hop, HopPlan
+from fetchq.guard import Refused, Target
+from fetchq.model import Cause, Complete, redact, wire_text
+
+if TYPE_CHECKING:
+    from multidict import MultiMapping
+
+    from fetchq.model import Request
+    from fetchq.settings import Settings
+
+__all__ = ["CONNECT", "DECODE", "DNS", "MAX_INTERIM", "RECEIVE", "TLS", "WAIT", "Attempt", "AttemptFailed", "current_attempt"]
+
+DNS, CONNECT, TLS, WAIT, RECEIVE, DECODE = range(6)
+"""The phases of an attempt: indexes into `Attempt.phases`."""
+
+MAX_INTERIM = 16
+"""1xx responses taken before the final one; more are `protocol`."""
+MAX_HEADER_LINE = 65536
+MAX_HEADERS = 256
+DRAINED = 65536
+"""Bytes of a redirect's body that are read to keep the connection; a longer one is cut off with its connection."""
+RATIO_FROM = 1_000_000
+"""Decoded bytes below which no ratio makes a bomb."""
+
+# C0 and C1 controls, line separators, and what reorders or hides text on a screen.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+current_attempt: ContextVar[Attempt] = ContextVar("current_attempt")
+"""The attempt that the running task or thread is making: how an engine's hooks inside its library find it."""
+
+
+class AttemptFailed(Exception):
+    """Ends the attempt. `permanent`: trying again cannot help. `starved`: this machine ran out of descriptors."""
+
+    def __init__(self, cause: Cause, message: str, *, permanent: bool = False, starved: bool = False) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.message = message
+        self.permanent = permanent
+        self.starved = starved
+
+
+def one_line(text: str) -> str:
+    """`text` for people: one line, without control characters or secrets, of a bounded length."""
+    text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", " ".join(text.split()))
+    return redact(text[:500])
+
+
+class Attempt:
+    """The state of one attempt. Seconds come from `time.perf_counter`."""
+
+    # Defaults on the class: most of them are never touched, and creating an attempt is on the hot path.
+    status: int | None = None
+    reason: str | None = None
+    http_version: str | None = None
+    remote: str | None = None
+    redirects = 0
+    redirecting = False
+    size = 0
+    wire_size = 0
+    digest: str | None = None
+    body = b""
+    complete: Complete | None = None
+    content_encoding: str | None = None
+    cause: Cause | None = None
+    error: str | None = None
+    permanent = False
+    starved = False
+    sent = False
+    connection: Any = None
+    """The engine's own, for the engine."""
+    reused = False
+    """The connection had served a request before."""
+    resent = False
+    tls_known = False
+    expired: str | None = None
+    """Set by who watches the time, before it interrupts the attempt."""
+    length: int | None = None
+    """The Content-Length of the body; None when it has none."""
+    framed = True
+    """The end of the body shows in the message itself."""
+    progress_at = 0.0
+    connecting_since: float | None = None
+    _decoder: Decoder | None = None
+    _hash: Any = None
+    _window_start = 0.0
+    _window_bytes = 0
+
+    def __init__(self, settings: Settings, plan: HopPlan, request: Request, target: Target) -> None:
+        self.settings = settings
+        self.hop: Hop = plan.first(request, target)
+        self.method = self.hop.method
+        self.headers: MultiMapping[str] = NO_HEADERS
+        self.phases = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+        self.began = self._last = perf_counter()
+        self._pieces: list[bytes] = []
+
+    # --- the clock ---
+
+    def lap(self, phase: int) -> float:
+        """Count the time since the last lap to `phase`. Returns now."""
+        now = perf_counter()
+        self.phases[phase] += now - self._last
+        self._last = now
+        return now
+
+    def lap_at(self, phase: int, when: float) -> None:
+        """Count the time from the last lap until `when` to `phase`; nothing where `when` lies before it."""
+        if when > self._last:
+            self.phases[phase] += when - self._last
+            self._last = when
+
+    def time_left(self, now: float) -> tuple[float, str]:
+        """Seconds until something times out, and what it then was. Negative when that is past."""
+        settings = self.settings
+        limit, what = self.began + settings.timeout, f"no complete answer in {settings.timeout:g} s (timeout)"
+        if self.connecting_since is not None:
+            if (until := self.connecting_since + settings.connect_timeout) < limit:
+                limit, what = until, f"no connection in {settings.connect_timeout:g} s (connect timeout)"
+        elif (until := self.progress_at + settings.read_timeout) < limit:
+            limit, what = until, f"no byte in {settings.read_timeout:g} s (read timeout)"
+        return limit - now, what
+
+    def connecting(self) -> None:
+        self.connecting_since = self.lap(WAIT)
+
+    def connected(self) -> None:
+        """There is a connection, and the request goes out on it."""
+        self.connecting_since = None
+        self.progress_at = self._last
+        self.sent = True
+
+    # --- the response ---
+
+    def on_response(self, status: int, reason: str | None, headers: MultiMapping[str], version: tuple[int, int]) -> None:
+        """The head of the final response of this hop is in. Raises `AttemptFailed`."""
+        self.status = status
+        self.reason = one_line(wire_text(reason)) if reason else reason
+        self.headers = headers
+        self.http_version = f"{version[0]}.{version[1]}"
+        self.complete = Complete.NO
+        self._check_head(status, headers, version)
+        settings = self.settings
+        self.redirecting = status in REDIRECTS and settings.max_redirects > 0
+        self._window_start = self._last
+        if self.redirecting:
+            return
+        if self.length is not None and self.length > settings.max_filesize:
+            coded = "Content-Encoding" in headers
+            if not coded or self.length > settings.max_filesize * settings.max_ratio:
+                raise AttemptFailed(Cause.TOO_LARGE, f"a body of {self.length} bytes; at most {settings.max_filesize}")
+        if "Content-Encoding" in headers:
+            self._begin_decoding(", ".join(headers.getall("Content-Encoding")))
+
+    def _check_head(self, status: int, headers: MultiMapping[str], version: tuple[int, int]) -> None:
+        """How the body is framed, by RFC 9112, 6.3; what that section calls invalid is refused."""
+        if version[0] != 1 or status < 200:
+            raise AttemptFailed(Cause.PROTOCOL, f"an answer in HTTP/{self.http_version} with status {status}")
+        lengths = headers.getall("Content-Length", [])
+        codings = headers.getall("Transfer-Encoding", [])
+        if codings:
+            if lengths or version < (1, 1) or [coding.strip().lower() for coding in codings] != ["chunked"]:
+                raise AttemptFailed(Cause.PROTOCOL, "a Transfer-Encoding that is not just chunked")
+        elif lengths:
+            text = lengths[0]
+            if len(lengths) > 1 or not (text.isascii() and text.isdigit()) or len(text) > 18:
+                raise AttemptFailed(Cause.PROTOCOL, f"not a Content-Length: {', '.join(lengths)}")
+        bodyless = self.hop.method == "HEAD" or status in (204, 304)
+        self.length = 0 if bodyless else int(lengths[0]) if lengths else None
+        self.framed = bodyless or bool(codings or lengths)
+
+    def _begin_decoding(self, content_encoding: str) -> None:
+        self.content_encoding = one_line(wire_text(content_encoding))
+        if not (codings := codings_in(content_encoding)):
+            return
+        try:
+            self._decoder = decoder_for(codings)
+        except DecodeError as problem:
+            raise AttemptFailed(Cause.DECODE, str(problem)) from None
+        if self._decoder is None and not self.settings.accept_encoded and self.length != 0:
+            raise AttemptFailed(Cause.DECODE, f"an unknown content coding: {self.content_encoding}")
+
+    @property
+    def drains(self) -> bool:
+        """A redirect's body is worth reading to its end, for the sake of the connection."""
+        return self.framed and (self.length or 0) <= DRAINED
+
+    def on_data(self, data: bytes) -> None:
+        """Some of the body, without its transfer coding. Raises `AttemptFailed`."""
+        now = self.progress_at = self.lap(RECEIVE)
+        self.wire_size += len(data)
+        if self.redirecting:
+            if self.wire_size > DRAINED:
+                raise AttemptFailed(Cause.TOO_LARGE, f"a redirect with a body of more than {DRAINED} bytes")
+            return
+        if self._decoder is None:
+            self._take(data)
+        else:
+            try:
+                for piece in self._decoder.feed(data):
+                    self._take(piece)
+            except DecodeError as problem:
+                raise AttemptFailed(Cause.DECODE, str(problem)) from None
+        self.lap(DECODE)
+        self._window_bytes += len(data)
+        if now - self._window_start >= self.settings.min_speed_time:
+            self._check_speed(now)
+
+    def _take(self, piece: bytes) -> None:
+        self.size += len(piece)
+        settings = self.settings
+        if self.size > settings.max_filesize:
+            raise AttemptFailed(Cause.TOO_LARGE, f"a body of more than {settings.max_filesize} bytes")
+        if self.size > RATIO_FROM and self.size > self.wire_size * settings.max_ratio:
+            raise AttemptFailed(Cause.TOO_LARGE, f"a body that decodes to more than {settings.max_ratio} times its size")
+        if self._hash is None:
+            self._hash = sha256(piece)
+        else:
+            self._hash.update(piece)
+        if settings.keep_body:
+            self._pieces.append(piece)
+
+    def _check_speed(self, now: float) -> None:
+        seconds = now - self._window_start
+        if self._window_bytes < self.settings.min_speed * seconds:
+            speed = self._window_bytes / seconds
+            raise AttemptFailed(Cause.TOO_SLOW, f"{speed:.0f} bytes/s over {seconds:.0f} s")
+        self._window_start, self._window_bytes = now, 0
+
+    def on_end(self) -> None:
+        """The body has ended as HTTP says. Raises `AttemptFailed`."""
+        self.lap(RECEIVE)
+        if self.length is not None and self.wire_size != self.length:
+            raise AttemptFailed(Cause.INCOMPLETE, f"{self.wire_size} bytes of {self.length}")
+        self.complete = Complete.YES if self.framed else Complete.UNVERIFIED
+        if self.redirecting:
+            return
+        if self._decoder is not None and self.wire_size:
+            try:
+                self._decoder.finish()
+            except DecodeError as problem:
+                raise AttemptFailed(Cause.DECODE, str(problem)) from None
+        self.digest = _EMPTY if self._hash is None else self._hash.hexdigest()
+        self.body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        if self.status not in self.settings.accept:
+            said = f"{self.status} {self.reason}" if self.reason else f"{self.status}"
+            raise AttemptFailed(Cause.STATUS, f"status {said}")
+
+    def follow(self, plan: HopPlan) -> None:
+        """Turn to where the redirect leads. Raises `AttemptFailed`."""
+        if self.redirects >= self.settings.max_redirects:
+            raise AttemptFailed(Cause.REDIRECT, f"more than {self.settings.max_redirects} redirects")
+        assert self.status is not None
+        try:
+            self.hop = plan.next(self.hop, self.status, self.headers.getall("Location", []))
+        except Refused as refused:
+            raise AttemptFailed(refused.cause, refused.message) from None
+        self.redirects += 1
+        self.redirecting = False
+        self.resent = False
+        self.status = self.reason = self.complete = None
+        self.headers = NO_HEADERS
+        self.wire_size = self._window_bytes = 0
+
+    # --- the end ---
+
+    def finish(self, failed: AttemptFailed | None) -> None:
+        """Close the books; afterwards this is the attempt's outcome, as the policy and the pool read it."""
+        phase = RECEIVE if self.status is not None else WAIT if self.connecting_since is None else CONNECT
+        self.lap(phase)
+        if failed is not None:
+            self.cause = failed.cause
+            self.error = one_line(failed.message)
+            self.permanent = failed.permanent
+            self.starved = failed.starved
+        self._pieces = []
+        self._decoder = self._hash = None
+
+
+def _no_headers() -> MultiMapping[str]:
+    from multidict import CIMultiDict, CIMultiDictProxy
+
+    return CIMultiDictProxy(CIMultiDict())
+
+
+NO_HEADERS = _no_headers()
+_EMPTY = sha256(b"").hexdigest()

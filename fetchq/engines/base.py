@@ -1,0 +1,33 @@
+"""What an engine is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from fetchq.engines.attempt import Attempt
+    from fetchq.guard import Target
+    from fetchq.model import Request
+
+__all__ = ["AsyncEngine", "BlockingEngine"]
+
+
+class AsyncEngine(Protocol):
+    """Serves all workers of a run from one event loop."""
+
+    async def attempt(self, request: Request, target: Target) -> Attempt:
+        """One attempt, finished: what went wrong on the network is in it, not raised. Cancellation is raised."""
+
+    async def close(self) -> None: ...
+
+
+class BlockingEngine(Protocol):
+    """Serves one worker, in one thread."""
+
+    def attempt(self, request: Request, target: Target) -> Attempt:
+        """One attempt, finished: what went wrong on the network is in it, not raised."""
+
+    def abort(self) -> None:
+        """From any thread: end the attempt under way at once; it fails with `cancelled`, and so do later ones."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,78 @@
+"""From an exception of the network to a cause: one vocabulary for all engines, mapped at the edge."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from fetchq.engines.attempt import AttemptFailed
+from fetchq.model import Cause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["closed_early", "network_failure", "no_such_name"]
+
+_NO_SUCH_NAME = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)}
+_STARVED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+"""What a machine says that has no descriptors, memory or ports left: the server is not to blame."""
+
+
+def network_failure(problem: BaseException, *, answering: bool) -> AttemptFailed | None:
+    """What `problem` means, by the first exception of the network in its chain; None when there is none.
+
+    `answering`: some of the response was already there.
+    """
+    for one in _chain(problem):
+        if isinstance(one, AttemptFailed):
+            return one
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return AttemptFailed(Cause.TLS, f"the certificate is not valid: {one.verify_message}")
+        if isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return closed_early(answering=answering)
+        if isinstance(one, ssl.SSLError):
+            reason = (one.reason or str(one)).replace("_", " ").lower()
+            return AttemptFailed(Cause.TLS, f"TLS failed: {reason}")
+        if isinstance(one, socket.gaierror):
+            return no_such_name() if one.errno in _NO_SUCH_NAME else AttemptFailed(Cause.DNS, f"no answer: {one.strerror}")
+        if isinstance(one, TimeoutError) and one.errno is None:
+            return AttemptFailed(Cause.TIMEOUT, "timed out")
+        if isinstance(one, OSError) and one.errno in _STARVED:
+            return AttemptFailed(Cause.CONNECT, f"this machine is at a limit: {one.strerror}", starved=True)
+        if isinstance(one, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):
+            return closed_early(answering=answering, how="reset")
+        if isinstance(one, OSError) and one.errno is not None:
+            return AttemptFailed(Cause.INCOMPLETE if answering else Cause.CONNECT, _said(one))
+    return None
+
+
+def closed_early(*, answering: bool, how: str = "closed") -> AttemptFailed:
+    if answering:
+        return AttemptFailed(Cause.INCOMPLETE, f"the connection was {how} before the end of the answer")
+    return AttemptFailed(Cause.CONNECT, f"the connection was {how} before an answer")
+
+
+def no_such_name() -> AttemptFailed:
+    return AttemptFailed(Cause.DNS, "there is no such name", permanent=True)
+
+
+def _chain(problem: BaseException) -> Iterator[BaseException]:
+    """`problem` and what it was made of, libraries' wrappers included; each once."""
+    seen: set[int] = set()
+    waiting: list[object] = [problem]
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, BaseException) and id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            waiting += [getattr(one, "os_error", None), getattr(one, "reason", None), *one.args]
+            waiting += [one.__cause__, None if one.__suppress_context__ else one.__context__]
+
+
+def _said(problem: OSError) -> str:
+    # strerror alone: str() would repeat the address, which the record has.
+    name = errno.errorcode.get(problem.errno or 0)
+    known = {"ECONNREFUSED": "connection refused", "ENETUNREACH": "network unreachable", "EHOSTUNREACH": "host unreachable"}
+    return known.get(name or "", problem.strerror or name or "connection failed")

@@ -1,0 +1,149 @@
+"""What is sent on each hop: the first one, and the ones that redirects lead to (RFC 9110, 15.4)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from urllib.parse import quote_from_bytes, urljoin
+
+from fetchq import __version__
+from fetchq.decode import ACCEPT_ENCODING
+from fetchq.guard import Refused, Target, basic_auth, origin, parse_url
+from fetchq.model import Cause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from yarl import URL
+
+    from fetchq.engines.routes import Routes
+    from fetchq.model import Request
+    from fetchq.settings import Settings
+
+__all__ = ["DEFAULT_HEADERS", "REDIRECTS", "Hop", "HopPlan"]
+
+DEFAULT_HEADERS = {
+    "User-Agent": f"fetchq/{__version__}",
+    "Accept": "*/*",
+    "Accept-Encoding": ACCEPT_ENCODING,
+}
+"""Sent on every hop, unless the user's own headers of the same name replace them."""
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_FORM = "application/x-www-form-urlencoded"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One request to one server. `headers` come on top of DEFAULT_HEADERS."""
+
+    url: URL
+    method: str
+    headers: dict[str, str]
+    body: bytes | None
+
+
+class HopPlan:
+    """The hops of every request of a run; what all of them share is worked out once."""
+
+    def __init__(self, settings: Settings, routes: Routes) -> None:
+        self._routes = routes
+        self._netrc = settings.trust_env
+        self._method = settings.method
+        self._data = settings.data
+        shared: list[tuple[str, str]] = []
+        if settings.user_agent is not None:
+            shared.append(("User-Agent", settings.user_agent))
+        if settings.user is not None:
+            shared.append(("Authorization", basic_auth(*settings.user.split(":", 1))))
+        if settings.cookie is not None:
+            shared.append(("Cookie", settings.cookie))
+        self._shared = _merged(_merged({}, shared), settings.headers)
+
+    def method(self, request: Request) -> str:
+        """The request's own method, else the run's, else POST where there is a body (as curl does), else GET."""
+        if request.method is not None:
+            return request.method
+        if self._method is not None:
+            return self._method
+        return "GET" if request.body is None and self._data is None else "POST"
+
+    def first(self, request: Request, target: Target) -> Hop:
+        body = self._data if request.body is None else request.body
+        headers = self._shared
+        if request.headers or target.authorization is not None or body is not None:
+            headers = _merged(headers, request.headers)
+            names = {name.lower() for name in headers}
+            if target.authorization is not None and "authorization" not in names:
+                headers["Authorization"] = target.authorization
+            if body is not None and "content-type" not in names:
+                headers["Content-Type"] = _FORM
+        return self._with_netrc(Hop(target.url, self.method(request), headers, body))
+
+    def next(self, hop: Hop, status: int, locations: list[str]) -> Hop:
+        """Where a redirect leads. Raises `Refused`: `redirect` for a bad Location, `blocked` for one that is not HTTP."""
+        target = _target(hop.url, locations)
+        method, body = hop.method, hop.body
+        if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
+            method, body = "GET", None
+        headers = hop.headers
+        if body is None and hop.body is not None:
+            headers = {name: value for name, value in headers.items() if not name.lower().startswith("content-")}
+        if origin(target.url) != origin(hop.url):
+            # Whatever the user wrote was meant for the first server. Content-Type only says what the body is.
+            of_body = ("content-type",) if body is not None else ()
+            headers = {name: value for name, value in headers.items() if name.lower() in of_body}
+        if target.authorization is not None:
+            headers = {**headers, "Authorization": target.authorization}
+        return self._with_netrc(Hop(target.url, method, headers, body))
+
+    def _with_netrc(self, hop: Hop) -> Hop:
+        if not self._netrc or any(name.lower() == "authorization" for name in hop.headers):
+            return hop
+        if (authorization := self._routes.authorization_for(hop.url)) is None:
+            return hop
+        return replace(hop, headers={**hop.headers, "Authorization": authorization})
+
+
+def _target(base: URL, locations: list[str]) -> Target:
+    if not locations:
+        raise Refused(Cause.REDIRECT, "a redirect without a Location")
+    if len(set(locations)) > 1:
+        raise Refused(Cause.REDIRECT, "a redirect with several Locations")
+    text = _readable(locations[0]).strip(" \t")
+    if not text:
+        raise Refused(Cause.REDIRECT, "a redirect with an empty Location")
+    if _CONTROL.search(text):
+        raise Refused(Cause.REDIRECT, "a redirect whose Location has a control character")
+    try:
+        return parse_url(urljoin(str(base), text.replace(" ", "%20")))
+    except ValueError as problem:
+        raise Refused(Cause.REDIRECT, f"a redirect with a malformed Location: {problem}") from None
+    except Refused as problem:
+        if problem.cause is Cause.BLOCKED:
+            raise Refused(Cause.BLOCKED, f"a redirect: {problem.message}") from None
+        raise Refused(Cause.REDIRECT, f"a redirect with a malformed Location: {problem.message}") from None
+
+
+def _readable(location: str) -> str:
+    """Non-ASCII bytes as UTF-8, and where they are none, percent-encoded, as browsers do."""
+    if location.isascii():
+        return location
+    raw = location.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return quote_from_bytes(raw, safe="!#$%&'()*+,/:;=?@[]~")
+
+
+def _merged(base: dict[str, str], more: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """`base` with `more` on top: a new name is added, a known one replaced, and one given twice in `more` joined."""
+    fresh: dict[str, tuple[str, str]] = {}
+    for name, value in more:
+        known = fresh.get(name.lower())
+        separator = "; " if name.lower() == "cookie" else ", "
+        fresh[name.lower()] = (name, value if known is None else known[1] + separator + value)
+    kept = {name: value for name, value in base.items() if name.lower() not in fresh}
+    return kept | dict(fresh.values())

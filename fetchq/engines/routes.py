@@ -1,0 +1,65 @@
+"""How a request leaves this machine: directly or through a proxy, and with which credentials of the environment.
+
+Both engines ask here and have their library's own reading of the environment switched off, so that they agree.
+"""
+
+from __future__ import annotations
+
+import netrc
+import os
+from typing import TYPE_CHECKING
+from urllib.request import getproxies, proxy_bypass
+
+from fetchq.guard import basic_auth
+from fetchq.values import read_proxy
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+    from fetchq.settings import Settings
+
+__all__ = ["Routes"]
+
+
+class Routes:
+    """The proxies and passwords of a run. Reads the environment once, and only when the settings say so."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._proxy = settings.proxy
+        self._environment = getproxies() if settings.trust_env and settings.proxy is None else {}
+        self._netrc = _read_netrc() if settings.trust_env else None
+        self._known: dict[tuple[str, str], str | None] = {}
+
+    def proxy_for(self, url: URL) -> str | None:
+        """The URL of the proxy, None for a direct connection."""
+        if not self._environment:
+            return self._proxy
+        key = (url.scheme, url.host or "")
+        if key not in self._known:
+            if len(self._known) > 10_000:
+                self._known.clear()
+            self._known[key] = self._from_environment(*key)
+        return self._known[key]
+
+    def _from_environment(self, scheme: str, host: str) -> str | None:
+        found = self._environment.get(scheme) or self._environment.get("all")
+        if not found or proxy_bypass(host):
+            return None
+        try:
+            return read_proxy(found)
+        except ValueError:
+            return None  # a SOCKS proxy, say, which fetchq cannot speak to
+
+    def authorization_for(self, url: URL) -> str | None:
+        """The Authorization header that ~/.netrc has for the host, if it may be read."""
+        if self._netrc is None or url.host is None or (entry := self._netrc.authenticators(url.host)) is None:
+            return None
+        login, _, password = entry
+        return basic_auth(login or "", password or "")
+
+
+def _read_netrc() -> netrc.netrc | None:
+    try:
+        return netrc.netrc(os.environ.get("NETRC"))
+    except (OSError, netrc.NetrcParseError):
+        return None

@@ -1,0 +1,41 @@
+"""The TLS context of a run: one for all engines, so that they trust the same issuers."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from typing import TYPE_CHECKING
+
+from fetchq.settings import SettingsError
+
+if TYPE_CHECKING:
+    from fetchq.settings import Settings
+
+__all__ = ["tls_context"]
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext:
+    """The context that `settings` describe. Raises `SettingsError` when a certificate file cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=settings.cacert)
+    except (ssl.SSLError, OSError) as problem:
+        raise SettingsError("cacert", f"no certificates in {settings.cacert!r} ({problem})") from None
+    if settings.cacert is None and not _system_has_issuers():
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    if settings.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if settings.cert is not None:
+        try:
+            context.load_cert_chain(settings.cert, settings.key)
+        except (ssl.SSLError, OSError) as problem:
+            raise SettingsError("cert", f"no certificate and key in {settings.cert!r} ({problem})") from None
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _system_has_issuers() -> bool:
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile is not None or (paths.capath is not None and bool(os.listdir(paths.capath)))

@@ -1,0 +1,373 @@
+"""Bodies that end too early, too late or nowhere (RFC 9112, 6 and 7)."""
+
+from __future__ import annotations
+
+from faults_base import CHUNKED, CRLF, HELLO, LAST_CHUNK, POISON, Asked, Connection, Then, Theme, chunk, head, length
+
+theme = Theme("framing")
+sends, plays = theme.sends, theme.plays
+
+# --- the body ends early ------------------------------------------------------------------------------------------
+
+sends(
+    "short-body",
+    "6.3: closes cleanly before Content-Length is reached.",
+    "incomplete",
+    head(length(10)) + HELLO,
+    Then.CLOSES,
+    complete="no",
+)
+sends(
+    "no-body",
+    "6.3: a Content-Length, and closes after the head.",
+    "incomplete",
+    head(length(5)),
+    Then.CLOSES,
+    complete="no",
+)
+sends(
+    "short-by-one",
+    "6.3: one byte is missing.",
+    "incomplete",
+    head(length(6)) + HELLO,
+    Then.CLOSES,
+    complete="no",
+)
+sends(
+    "reset-body",
+    "6.3: RST inside a body with Content-Length.",
+    "incomplete",
+    head(length(10)) + HELLO,
+    Then.RESETS,
+    complete="no",
+)
+sends(
+    "reset-chunked",
+    "7.1: RST inside a chunked body.",
+    "incomplete",
+    head(CHUNKED) + chunk(HELLO),
+    Then.RESETS,
+    complete="no",
+)
+sends(
+    "reset-until-close",
+    "8: RST inside a body without a length, which only a clean close may end.",
+    "incomplete",
+    head() + HELLO,
+    Then.RESETS,
+    complete="no",
+)
+sends(
+    "until-close",
+    "6.3: no length; a clean close ends it, and nobody can tell whether it is whole.",
+    None,
+    head() + HELLO,
+    Then.CLOSES,
+    complete="unverified",
+)
+sends(
+    "until-close-empty",
+    "6.3: no length and no byte of body; still only unverified.",
+    None,
+    head(),
+    Then.CLOSES,
+    complete="unverified",
+    body=b"",
+)
+sends(
+    "until-close-http10",
+    "6.3: an HTTP/1.0 answer without a length.",
+    None,
+    head(status=b"HTTP/1.0 200 OK") + HELLO,
+    Then.CLOSES,
+    complete="unverified",
+)
+
+_CUTS = {
+    "chunked-no-last-chunk": ("the last chunk is missing", chunk(HELLO)),
+    "chunked-cut-in-size": ("closes inside a chunk size", chunk(HELLO) + b"5"),
+    "chunked-cut-in-data": ("closes inside a chunk", b"a\r\nhello"),
+    "chunked-cut-before-crlf": ("closes after the data of a chunk", b"5\r\nhello"),
+    "chunked-cut-in-last-size": ("closes inside the line of the last chunk", chunk(HELLO) + b"0\r"),
+    "chunked-nothing": ("closes before the first chunk", b""),
+}
+for name, (what, wire) in _CUTS.items():
+    sends(name, f"7.1, 8: {what}.", "incomplete", head(CHUNKED) + wire, Then.CLOSES, complete="no")
+sends(
+    "chunked-no-final-crlf",
+    "7.1, 8: the last chunk came, the CRLF that ends the (empty) trailers did not.",
+    ("incomplete", "ok"),
+    head(CHUNKED) + chunk(HELLO) + b"0\r\n",
+    Then.CLOSES,
+)
+sends(
+    "chunked-cut-in-trailers",
+    "7.1.2, 8: closes inside a trailer.",
+    ("incomplete", "ok"),
+    head(CHUNKED) + chunk(HELLO) + b"0\r\nX-Sum: 1",
+    Then.CLOSES,
+)
+
+# --- chunks -------------------------------------------------------------------------------------------------------
+
+_BAD_CHUNKS = {
+    "zz": ("is not hexadecimal", b"zz\r\nhello\r\n"),
+    "minus": ("has a sign", b"-5\r\nhello\r\n"),
+    "plus": ("has a sign", b"+5\r\nhello\r\n"),
+    "0x": ("has a prefix", b"0x5\r\nhello\r\n"),
+    "underscore": ("has an underscore", b"0_5\r\nhello\r\n"),
+    "underscore-5-0": ("has an underscore", b"5_0\r\n" + b"h" * 80 + CRLF),
+    "empty": ("is empty", b"\r\nhello\r\n"),
+    "only-extension": ("is empty before its extension", b";x=1\r\nhello\r\n"),
+    "space-first": ("has a space in front", b" 5\r\nhello\r\n"),
+    "bare-lf": ("ends in LF alone", b"5\nhello\r\n"),
+}
+for name, (what, wire) in _BAD_CHUNKS.items():
+    sends(f"chunk-size-{name}", f"7.1: a chunk size that {what}.", "protocol", head(CHUNKED) + wire + LAST_CHUNK)
+sends(
+    "chunk-size-huge",
+    "7.1: a chunk size of 18 digits f, which must not overflow; then closes.",
+    ("protocol", "too_large", "incomplete"),
+    head(CHUNKED) + b"f" * 18 + b"\r\nhello",
+    Then.CLOSES,
+)
+sends(
+    "chunk-size-space-after",
+    "7.1: whitespace after a chunk size without an extension.",
+    ("protocol", "ok"),
+    head(CHUNKED) + b"5 \r\nhello\r\n" + LAST_CHUNK,
+)
+sends(
+    "chunk-data-too-long",
+    "7.1: no CRLF where the chunk's data should end.",
+    "protocol",
+    head(CHUNKED) + b"5\r\nhello!!\r\n" + LAST_CHUNK,
+)
+sends(
+    "chunk-data-bare-lf",
+    "7.1: LF alone after a chunk's data.",
+    "protocol",
+    head(CHUNKED) + b"5\r\nhello\n" + LAST_CHUNK,
+)
+sends(
+    "chunk-extensions",
+    "7.1.1: valid chunk extensions, which are to be ignored.",
+    None,
+    head(CHUNKED) + b'5;a;b=1;c="x\\"y;z"\r\nhello\r\n0;last\r\n\r\n',
+    complete="yes",
+)
+sends(
+    "chunk-spellings",
+    "7.1: leading zeros and capital digits are valid; so is a last chunk of several zeros.",
+    None,
+    head(b"transfer-encoding: CHUNKED") + b"0005\r\nhello\r\n000A\r\n, chunked!\r\n000\r\n\r\n",
+    body=b"hello, chunked!",
+    complete="yes",
+)
+sends(
+    "chunks-of-one",
+    "7.1: many chunks of one byte.",
+    None,
+    head(CHUNKED) + b"".join(chunk(b"x") for _ in range(5000)) + LAST_CHUNK,
+    body=b"x" * 5000,
+    complete="yes",
+)
+sends(
+    "chunked-empty",
+    "7.1: the last chunk alone, an empty body.",
+    None,
+    head(CHUNKED) + LAST_CHUNK,
+    body=b"",
+    complete="yes",
+)
+sends(
+    "trailers",
+    "7.1.2: valid trailers; those about framing are ignored.",
+    None,
+    head(CHUNKED, b"Trailer: X-Sum") + chunk(HELLO) + b"0\r\nX-Sum: 1\r\nContent-Length: 99\r\n\r\n",
+    complete="yes",
+)
+sends(
+    "trailer-no-colon",
+    "7.1.2: a trailer line without a colon.",
+    "protocol",
+    head(CHUNKED) + chunk(HELLO) + b"0\r\nno colon here\r\n\r\n",
+)
+
+
+@plays("protocol")
+def endless_trailers(conn: Connection, asked: Asked) -> None:
+    """7.1.2: trailers without end; a client bounds them."""
+    conn.send(head(CHUNKED) + chunk(HELLO) + b"0\r\n")
+    conn.flood(b"X-Trailer: x\r\n")
+
+
+@plays("protocol")
+def endless_chunk_extension(conn: Connection, asked: Asked) -> None:
+    """7.1.1: a chunk extension without end; a client bounds it."""
+    conn.send(head(CHUNKED) + b"5;x=")
+    conn.flood(b"x")
+
+
+@plays("too_large", settings={"max_filesize": 1_000_000})
+def endless_chunked(conn: Connection, asked: Asked) -> None:
+    """7.1: chunks without end."""
+    conn.send(head(CHUNKED))
+    conn.flood(chunk(b"x" * 8000))
+
+
+@plays("too_large", settings={"max_filesize": 1_000_000})
+def endless_until_close(conn: Connection, asked: Asked) -> None:
+    """6.3: a body without length or end."""
+    conn.send(head())
+    conn.flood(b"x" * 8000)
+
+
+# --- Content-Length -----------------------------------------------------------------------------------------------
+
+_BAD_LENGTHS = {
+    "two": ("two of them differ", (b"Content-Length: 5", b"Content-Length: 6")),
+    "two-shorter-last": ("two of them differ", (b"Content-Length: 6", b"Content-Length: 5")),
+    "list": ("a list of two that differ", (b"Content-Length: 5, 6",)),
+    "twice": ("two of the same", (b"Content-Length: 5", b"Content-Length: 5")),
+    "list-twice": ("a list of two of the same", (b"Content-Length: 5, 5",)),
+    "negative": ("negative", (b"Content-Length: -5",)),
+    "plus": ("signed", (b"Content-Length: +5",)),
+    "letter": ("not a number", (b"Content-Length: 5a",)),
+    "empty": ("empty", (b"Content-Length:",)),
+    "0x": ("hexadecimal", (b"Content-Length: 0x5",)),
+    "underscore": ("with an underscore", (b"Content-Length: 0_5",)),
+    "fraction": ("a fraction", (b"Content-Length: 5.0",)),
+    "inner-space": ("with a space inside", (b"Content-Length: 0 5",)),
+    "superscript": ("a digit that is not ASCII", (b"Content-Length: \xb5",)),
+    "fullwidth": ("a digit that is not ASCII", ("Content-Length: \uff15".encode(),)),
+}
+for name, (what, lines) in _BAD_LENGTHS.items():
+    sends(f"length-{name}", f"6.3; RFC 9110, 8.6: Content-Length {what}.", "protocol", head(*lines) + HELLO)
+sends(
+    "length-huge",
+    "RFC 9110, 8.6: a Content-Length of 30 digits, which must not overflow; then closes.",
+    ("too_large", "protocol", "incomplete"),
+    head(b"Content-Length: " + b"9" * 30) + HELLO,
+    Then.CLOSES,
+)
+sends(
+    "length-zeros",
+    "RFC 9110, 8.6: leading zeros and whitespace around are valid.",
+    None,
+    head(b"content-length: \t0005 ") + HELLO,
+    complete="yes",
+)
+sends("length-zero", "6.3: an empty body.", None, head(length(0)), body=b"", complete="yes")
+
+# --- Transfer-Encoding --------------------------------------------------------------------------------------------
+
+_CHUNKED_BODY = chunk(HELLO) + LAST_CHUNK
+_BAD_TRANSFERS = {
+    "transfer-and-length": ("not together with Content-Length", (CHUNKED, length(5))),
+    "transfer-and-same-length": ("not together with Content-Length", (length(len(_CHUNKED_BODY)), CHUNKED)),
+    "transfer-gzip-chunked": ("a coding that was not asked for (TE)", (b"Transfer-Encoding: gzip, chunked",)),
+    "transfer-identity": ("identity is no transfer coding", (b"Transfer-Encoding: identity", length(15))),
+    "transfer-identity-alone": ("identity is no transfer coding", (b"Transfer-Encoding: identity",)),
+    "transfer-xchunked": ("an unknown coding", (b"Transfer-Encoding: xchunked",)),
+    "transfer-chunked-twice": ("chunked is applied once at most", (b"Transfer-Encoding: chunked, chunked",)),
+    "transfer-chunked-two-lines": ("chunked is applied once at most", (CHUNKED, CHUNKED)),
+    "transfer-chunked-first": ("chunked comes last", (b"Transfer-Encoding: chunked, gzip",)),
+    "transfer-vertical-tab": ("a control character in front", (b"Transfer-Encoding: \x0bchunked",)),
+    "transfer-quoted": ("not a token", (b'Transfer-Encoding: "chunked"',)),
+}
+for name, (what, lines) in _BAD_TRANSFERS.items():
+    rule = f"6.1: Transfer-Encoding, {what}."
+    sends(name, rule, "protocol", head(*lines) + _CHUNKED_BODY, Then.CLOSES)
+sends(
+    "chunked-http10",
+    "6.1: Transfer-Encoding in an HTTP/1.0 answer is faulty framing.",
+    "protocol",
+    head(CHUNKED, b"Connection: keep-alive", status=b"HTTP/1.0 200 OK") + _CHUNKED_BODY,
+)
+
+# --- answers without a body ---------------------------------------------------------------------------------------
+
+sends(
+    "204-length",
+    "RFC 9110, 8.6: Content-Length in a 204, which has no body whatever the headers say.",
+    None,
+    head(length(5), status=b"HTTP/1.1 204 No Content"),
+    status=204,
+    body=b"",
+)
+sends(
+    "204-chunked",
+    "6.1: Transfer-Encoding in a 204, which has no body whatever the headers say.",
+    ("ok", "protocol"),
+    head(CHUNKED, status=b"HTTP/1.1 204 No Content"),
+    status=204,
+    body=b"",
+)
+sends(
+    "204-body",
+    "6.3: bytes follow a 204; they are not its body, nor the next answer.",
+    ("ok", "protocol"),
+    head(status=b"HTTP/1.1 204 No Content") + POISON,
+    status=204,
+    body=b"",
+    reusable=False,
+)
+sends(
+    "304-length",
+    "RFC 9110, 15.4.5: a 304 has no body; its Content-Length speaks of the 200.",
+    "status",
+    head(length(5), status=b"HTTP/1.1 304 Not Modified"),
+)
+for name, what, line in (
+    ("head-length", "Content-Length", length(5)),
+    ("head-chunked", "Transfer-Encoding", CHUNKED),
+    ("head-gzip", "Content-Encoding", b"Content-Encoding: gzip"),
+):
+    rule = f"RFC 9110, 9.3.2: {what} in the answer to HEAD, which has no body."
+    sends(name, rule, None, head(line), method="HEAD", body=b"")
+sends(
+    "head-body",
+    "RFC 9110, 9.3.2: a body after the answer to HEAD; it is not the next answer.",
+    ("ok", "protocol"),
+    head(length(len(POISON))) + POISON,
+    method="HEAD",
+    body=b"",
+    reusable=False,
+)
+
+# --- bytes after the end ------------------------------------------------------------------------------------------
+
+sends(
+    "extra-answer",
+    "6.3: a second answer in the same packet; never the answer to the next request.",
+    ("ok", "protocol"),
+    head(length(5)) + HELLO + POISON,
+    complete="yes",
+    reusable=False,
+)
+sends(
+    "extra-answer-chunked",
+    "6.3: a second answer right after the last chunk.",
+    ("ok", "protocol"),
+    head(CHUNKED) + _CHUNKED_BODY + POISON,
+    complete="yes",
+    reusable=False,
+)
+sends(
+    "extra-junk",
+    "6.3: bytes after the end of the body.",
+    ("ok", "protocol"),
+    head(length(5)) + HELLO + b"junk",
+    complete="yes",
+    reusable=False,
+)
+
+
+@plays(None, query="after=0.02", complete="yes")
+def late_answer(conn: Connection, asked: Asked) -> None:
+    """6.3: a whole second answer `after` seconds of idleness, unasked. event("late-answer") is set once it is sent."""
+    conn.send(head(length(5)) + HELLO)
+    if conn.quiet_for(float(asked.params.get("after", "0.02"))):
+        conn.send(POISON)
+        conn.mark("late-answer")
