@@ -159,7 +159,6 @@ class _Stale(AttemptFailed):
 
 def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
     connection: _Connection | None = attempt.connection
-    answering = attempt.status is not None or (connection is not None and connection.answering)
     if isinstance(problem, aiohttp.ClientHttpProxyError):
         return AttemptFailed(Cause.CONNECT, f"the proxy answered {problem.status} {problem.message}")
     if isinstance(problem, aiohttp.ClientResponseError | HttpProcessingError):
@@ -169,13 +168,13 @@ def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
             return AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: {connection.exception()}")
         return closed_early(answering=True)
     if isinstance(problem, aiohttp.ServerDisconnectedError):
-        failed: AttemptFailed | None = closed_early(answering=answering)
+        failed: AttemptFailed | None = closed_early(answering=attempt.answering)
     else:
-        failed = network_failure(problem, answering=answering)
+        failed = network_failure(problem, answering=attempt.answering)
     if failed is None:
         return AttemptFailed(Cause.PROTOCOL, f"{type(problem).__name__}: {problem}")
     reset = failed.cause is Cause.CONNECT and connection is not None
-    if reset and attempt.reused and not answering and not attempt.resent and attempt.hop.method in IDEMPOTENT:
+    if reset and attempt.reused and not attempt.answering and not attempt.resent and attempt.hop.method in IDEMPOTENT:
         return _Stale(failed.cause, failed.message)
     return failed
 
@@ -193,7 +192,6 @@ class _Connection(ResponseHandler):
         self.used = False
         self.stray = False
         """Bytes came while nothing was asked for: what follows them cannot be trusted."""
-        self.answering = False
         self.remote: str | None = None
         self._attempt: Attempt | None = None
         self._payload_reader: aiohttp.StreamReader | None = None
@@ -211,7 +209,6 @@ class _Connection(ResponseHandler):
         attempt.reused, self.used = self.used, True
         attempt.remote = self.remote
         attempt.connection = self
-        self.answering = False
         self._attempt, self._payload_reader, self._interim = attempt, None, 0
 
     def data_received(self, data: bytes) -> None:
@@ -220,8 +217,8 @@ class _Connection(ResponseHandler):
             self.stray = self.stray or bool(data)
         elif data:
             now = attempt.progress_at = perf_counter()
-            if not self.answering:
-                self.answering = True
+            if not attempt.answering:
+                attempt.answering = True
                 attempt.lap_at(WAIT, now)
         super().data_received(data)
         reader = self._payload_reader
@@ -264,7 +261,7 @@ class _Connector(aiohttp.TCPConnector):
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
         attempt = current_attempt.get()
-        attempt.connecting()
+        attempt.begin_exchange()
         connection = await super().connect(req, traces, timeout)
         protocol: Any = connection.protocol
         while protocol.used and (protocol.stray or protocol.should_close or attempt.resent):

@@ -82,8 +82,12 @@ class Attempt:
     permanent = False
     starved = False
     sent = False
+    engine: Any = None
     connection: Any = None
-    """The engine's own, for the engine."""
+    """These two are the engine's own, for its hooks."""
+    answering = False
+    """Some of this hop's response is there."""
+    peer_closed = False
     reused = False
     """The connection had served a request before."""
     resent = False
@@ -136,8 +140,11 @@ class Attempt:
             limit, what = until, f"no byte in {settings.read_timeout:g} s (read timeout)"
         return limit - now, what
 
-    def connecting(self) -> None:
-        self.connecting_since = self.lap(WAIT)
+    def begin_exchange(self) -> None:
+        """A hop begins, or the same one again on a fresh connection: first, a connection is needed."""
+        self.connecting_since = self.lap(CONNECT)
+        self.connection = None
+        self.answering = self.peer_closed = self.reused = False
 
     def connected(self) -> None:
         """There is a connection, and the request goes out on it."""

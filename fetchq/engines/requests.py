@@ -1,0 +1,292 @@
+"""The blocking engine. The only module that imports requests, and urllib3, its transport.
+
+requests prepares, pools and sends; reading the response is `wire`'s, connecting is `dial`'s.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from http.cookiejar import DefaultCookiePolicy
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from fetchq.engines.attempt import CONNECT, DNS, TLS, Attempt, AttemptFailed, current_attempt
+from fetchq.engines.dial import Address, dial, look_up
+from fetchq.engines.errors import closed_early, network_failure, no_such_name
+from fetchq.engines.hops import DEFAULT_HEADERS, Hop, HopPlan
+from fetchq.engines.routes import Routes
+from fetchq.engines.tls import tls_context
+from fetchq.engines.wire import WireResponse
+from fetchq.model import Cause
+from fetchq.policy import IDEMPOTENT
+
+if TYPE_CHECKING:
+    import ssl
+
+    from fetchq.guard import Target
+    from fetchq.model import Request
+    from fetchq.settings import Settings
+
+__all__ = ["RequestsEngine"]
+
+_CANCELLED = AttemptFailed(Cause.CANCELLED, "cancelled")
+
+
+class RequestsEngine:
+    """One session, for one worker."""
+
+    def __init__(self, settings: Settings, context: ssl.SSLContext | None = None) -> None:
+        self._settings = settings
+        self._routes = Routes(settings)
+        self._plan = HopPlan(settings, self._routes)
+        self._family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
+        self._fixed = {(host, port): address for host, port, address in settings.resolve}
+        self._session = _Session()
+        adapter = _Adapter(tls_context(settings) if context is None else context)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+        self._aborted = threading.Event()
+        self._socket: socket.socket | None = None
+
+    def attempt(self, request: Request, target: Target) -> Attempt:
+        attempt = Attempt(self._settings, self._plan, request, target)
+        attempt.engine = self
+        current_attempt.set(attempt)
+        failed: AttemptFailed | None = None
+        try:
+            self._follow_hops(attempt)
+        except AttemptFailed as problem:
+            failed = _CANCELLED if self._aborted.is_set() else problem
+        self._socket = None
+        attempt.finish(failed)
+        return attempt
+
+    def abort(self) -> None:
+        self._aborted.set()
+        busy = self._socket
+        if busy is not None:
+            try:
+                busy.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads from it
+            except OSError:
+                pass  # it was not connected, or is no longer: then nobody reads from it
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _follow_hops(self, attempt: Attempt) -> None:
+        self._exchange(attempt)
+        while attempt.redirecting:
+            attempt.follow(self._plan)
+            self._exchange(attempt)
+
+    def _exchange(self, attempt: Attempt) -> None:
+        """One hop: from the request to the end of its body."""
+        raw = self._send(attempt).raw
+        wire: WireResponse = attempt.connection
+        try:
+            attempt.on_response(wire.status, wire.reason, wire.fields, wire.version_pair)
+            if attempt.redirecting and not attempt.drains:
+                return
+            while data := self._read(attempt, wire):
+                attempt.on_data(data)
+            attempt.on_end()
+        finally:
+            wire.close()
+            if not wire.reusable:
+                raw.connection.close()
+            raw.release_conn()
+
+    def _send(self, attempt: Attempt) -> requests.Response:
+        try:
+            return self._send_once(attempt)
+        except AttemptFailed as problem:
+            stale = problem.cause is Cause.CONNECT and attempt.reused and not attempt.answering
+            if not stale or attempt.resent or attempt.hop.method not in IDEMPOTENT:
+                raise
+        # A kept connection was closed by the server just as it was used again (RFC 9112, 9.3.1).
+        attempt.resent = True
+        return self._send_once(attempt)
+
+    def _send_once(self, attempt: Attempt) -> requests.Response:
+        attempt.begin_exchange()
+        proxy = self._routes.proxy_for(attempt.hop.url)
+        try:
+            return self._session.send(
+                _prepared(attempt.hop),
+                stream=True,
+                allow_redirects=False,
+                timeout=self._settings.timeout,  # of no effect: `dial` and `wire` keep the times
+                proxies={"http": proxy, "https": proxy} if proxy else {},
+            )
+        except AttemptFailed:
+            raise
+        except Exception as problem:  # noqa: BLE001  # a hostile server must not find an exception that gets out
+            raise _failure(attempt, problem) from problem
+
+    def _read(self, attempt: Attempt, wire: WireResponse) -> bytes:
+        try:
+            return wire.piece()
+        except OSError as problem:
+            raise _failure(attempt, problem) from problem
+
+    def connect(self, host: str, port: int, attempt: Attempt) -> socket.socket:
+        """A connected socket, within the attempt's time. Raises `AttemptFailed`, and OSError."""
+        attempt.lap(CONNECT)
+        try:
+            addresses = self._addresses(host, port)
+        finally:
+            attempt.lap(DNS)
+        now = perf_counter()
+        left, what = attempt.time_left(now)
+        try:
+            sock = dial(addresses, now + left, self._check)
+        except TimeoutError:
+            raise AttemptFailed(Cause.TIMEOUT, what) from None
+        finally:
+            attempt.lap(CONNECT)
+        sock.settimeout(max(0.001, attempt.time_left(perf_counter())[0]))  # for the TLS handshake
+        self._use(sock)
+        return sock
+
+    def _addresses(self, host: str, port: int) -> list[Address]:
+        host = self._fixed.get((host.rstrip("."), port), host)
+        try:
+            return look_up(host, port, self._family)
+        except socket.gaierror as problem:
+            if problem.errno == getattr(socket, "EAI_ADDRFAMILY", None):
+                raise no_such_name() from None
+            raise
+        except UnicodeError:
+            raise no_such_name() from None
+
+    def _use(self, sock: socket.socket | None) -> None:
+        self._socket = sock
+        self._check()
+
+    def _check(self) -> None:
+        if self._aborted.is_set():
+            raise _CANCELLED
+
+
+def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
+    if isinstance(problem, requests.exceptions.ProxyError) and "Tunnel connection failed" in str(problem):
+        said = str(problem).partition("Tunnel connection failed: ")[2].rstrip("')\"")
+        return AttemptFailed(Cause.CONNECT, f"the proxy answered {said}")
+    failed = network_failure(problem, answering=attempt.answering)
+    if failed is None:
+        return AttemptFailed(Cause.PROTOCOL, f"{type(problem).__name__}: {problem}")
+    if failed.cause is Cause.TIMEOUT:
+        return AttemptFailed(Cause.TIMEOUT, attempt.time_left(perf_counter())[1])
+    return failed
+
+
+def _prepared(hop: Hop) -> requests.PreparedRequest:
+    """The request to the letter: requests' own preparation would rewrite the URL and add headers."""
+    prepared = requests.PreparedRequest()
+    prepared.method = hop.method
+    prepared.url = str(hop.url)
+    prepared.headers = CaseInsensitiveDict(DEFAULT_HEADERS)
+    prepared.headers.update(hop.headers)
+    prepared.body = hop.body
+    if hop.body is not None or hop.method in ("POST", "PUT", "PATCH"):
+        prepared.headers["Content-Length"] = str(len(hop.body or b""))
+    return prepared
+
+
+class _Session(requests.Session):
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None  # the Attempt follows redirects; requests would read the body to prepare for it
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__(pool_connections=64, pool_maxsize=1)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)  # type: ignore[no-untyped-call]
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options, proxy_ssl_context=self._context)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, {"ssl_context": self._context} if host["scheme"] == "https" else {}
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """The context says it all."""
+
+
+class _Timed:
+    """What both connection classes add: fetchq's own connecting and reading, and the phases of the attempt."""
+
+    response_class = WireResponse
+    used = False
+
+    def _new_conn(self) -> socket.socket:
+        attempt = current_attempt.get()
+        return attempt.engine.connect(self._dns_host, self.port, attempt)  # type: ignore[attr-defined]
+
+    def _tunnel(self) -> None:
+        super()._tunnel()  # type: ignore[misc]
+        current_attempt.get().lap(CONNECT)
+
+    def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
+        attempt = current_attempt.get()
+        if self.sock is None:  # type: ignore[has-type]
+            self.connect()  # type: ignore[attr-defined]
+        attempt.engine._use(self.sock)  # type: ignore[has-type]
+        attempt.lap(CONNECT)
+        attempt.remote = _address(self.sock)  # type: ignore[has-type]
+        attempt.connected()
+        attempt.reused, self.used = self.used, True
+        self.timeout = max(0.001, attempt.time_left(perf_counter())[0])
+        target = attempt.hop.url
+        # urllib3 would rewrite the percent-encoding; signed URLs do not survive that.
+        exact = target.raw_path_qs if url.startswith("/") else str(target)
+        super().request(method, exact, *args, **options)  # type: ignore[misc]
+
+
+class _HTTPConnection(_Timed, HTTPConnection):
+    pass
+
+
+class _HTTPSConnection(_Timed, HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        attempt = current_attempt.get()
+        attempt.lap(TLS)
+        attempt.tls_known = True
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection  # type: ignore[assignment]
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection  # type: ignore[assignment]
+
+
+_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+def _address(sock: socket.socket | None) -> str | None:
+    if sock is None:
+        return None
+    host, port = sock.getpeername()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,154 @@
+"""The blocking engine's reading of a response: http.client's place taken by h11.
+
+http.client takes 103 for the answer, accepts Content-Length: -5 and chunk sizes such as 0x5, and keeps no time but the
+one between two bytes. urllib3 asks its connection class for the response, so that is where this one comes in.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+from time import perf_counter
+from typing import Any
+
+import h11
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from fetchq.engines.attempt import (
+    MAX_HEADER_LINE,
+    MAX_HEADERS,
+    MAX_INTERIM,
+    WAIT,
+    Attempt,
+    AttemptFailed,
+    current_attempt,
+)
+from fetchq.engines.errors import closed_early
+from fetchq.model import Cause
+
+__all__ = ["WireResponse", "receive"]
+
+_LENGTHS = re.compile(rb"^content-length\s*:", re.IGNORECASE | re.MULTILINE)
+
+
+class WireResponse(http.client.HTTPResponse):
+    """A response read by h11. `begin` reads the head; `piece` the body, bit by bit."""
+
+    def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None) -> None:
+        super().__init__(sock, debuglevel, method, url)
+        self._sock = sock
+        self._attempt = current_attempt.get()
+        self._wire = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADERS * 1024)
+        self._wire.send(_request(method or "GET"))
+        self._wire.send(h11.EndOfMessage())
+        self._head: list[bytes] | None = []
+        self._ended = False
+        self.fields: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
+        self.version_pair = (1, 1)
+
+    def begin(self) -> None:
+        self._attempt.connection = self
+        event = self._next()
+        for _ in range(MAX_INTERIM):
+            if not isinstance(event, h11.InformationalResponse):
+                break
+            if event.status_code == 101:
+                raise AttemptFailed(Cause.PROTOCOL, "status 101, though no other protocol was asked for")
+            self._head = []
+            event = self._next()
+        if not isinstance(event, h11.Response):
+            raise AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: more than {MAX_INTERIM} interim responses")
+        self._check_head(event)
+        self.status = event.status_code
+        self.reason = event.reason.decode("utf-8", "surrogateescape")
+        major, _, minor = event.http_version.partition(b".")
+        self.version_pair = (int(major), int(minor))
+        self.version = 11
+        pairs = [(_text(name), _text(value)) for name, value in event.headers.raw_items()]
+        self.fields = CIMultiDictProxy(CIMultiDict(pairs))
+        self.headers = self.msg = http.client.HTTPMessage()
+        self.will_close = False  # the engine closes the connection, or gives it back
+        self.chunked = False
+        self.length = None
+
+    def _check_head(self, response: h11.Response) -> None:
+        head = b"".join(self._head or ())
+        self._head = None
+        # h11 makes one of several equal lengths; where they come from, the next answer may be somebody else's.
+        if len(_LENGTHS.findall(head[: head.find(b"\r\n\r\n") + 2 or None])) > 1:
+            raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: several Content-Length")
+        items = response.headers.raw_items()
+        if len(items) > MAX_HEADERS or any(len(name) + len(value) > MAX_HEADER_LINE for name, value in items):
+            raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: too many headers, or too long ones")
+
+    def piece(self) -> bytes:
+        """Some of the body; empty at its end. Raises `AttemptFailed`."""
+        while not self._ended:
+            event = self._next()
+            if isinstance(event, h11.Data):
+                return bytes(event.data)
+            self._ended = True
+        return b""
+
+    @property
+    def reusable(self) -> bool:
+        """The response is over, and nothing came after it."""
+        return self._ended and self._wire.their_state is h11.DONE and not self._wire.trailing_data[0]
+
+    def _next(self) -> Any:
+        """The next event of the response, EndOfMessage at its end."""
+        while True:
+            try:
+                event = self._wire.next_event()
+            except h11.RemoteProtocolError as problem:
+                raise self._failure(problem) from None
+            if event is not h11.NEED_DATA:
+                return event
+            data = receive(self._sock, self._attempt)
+            if self._head is not None:
+                self._head.append(data)
+            try:
+                self._wire.receive_data(data)
+            except h11.RemoteProtocolError as problem:
+                raise self._failure(problem) from None
+            if not data:
+                self._attempt.peer_closed = True
+
+    def _failure(self, problem: h11.RemoteProtocolError) -> AttemptFailed:
+        if self._attempt.peer_closed:
+            return closed_early(answering=self._attempt.answering)
+        return AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: {problem}")
+
+
+def receive(sock: socket.socket, attempt: Attempt) -> bytes:
+    """What comes next, empty at the end. Raises `AttemptFailed` when the attempt's time is up, and OSError."""
+    left, what = attempt.time_left(perf_counter())
+    if left <= 0:
+        raise AttemptFailed(Cause.TIMEOUT, what)
+    sock.settimeout(left)
+    try:
+        data = sock.recv(65536)
+    except TimeoutError:
+        raise AttemptFailed(Cause.TIMEOUT, what) from None
+    now = perf_counter()
+    if data:
+        attempt.progress_at = now
+        if not attempt.answering:
+            attempt.answering = True
+            attempt.lap_at(WAIT, now)
+    return data
+
+
+_requests: dict[str, h11.Request] = {}
+
+
+def _request(method: str) -> h11.Request:
+    """What h11 is told was sent: of the real request only the method matters for reading the response."""
+    if method not in _requests:
+        _requests[method] = h11.Request(method=method, target="/", headers=[("Host", "-")])
+    return _requests[method]
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
