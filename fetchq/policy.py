@@ -35,9 +35,11 @@ class Outcome(Protocol):
     @property
     def permanent(self) -> bool:
         """The failure is known not to pass: there is no such name."""
+
     @property
     def sent(self) -> bool:
         """Some of the request may have reached a server."""
+
     @property
     def method(self) -> str: ...
     @property

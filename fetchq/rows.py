@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -66,6 +66,8 @@ def _escaped(found: re.Match[str]) -> str:
 
 def _sound(text: str) -> str:
     """`text`, if it is whole and was UTF-8. Raises ValueError."""
+    if text.isascii():
+        return text
     if text.endswith(CUT):
         raise ValueError(_TOO_LONG)
     if _SURROGATE.search(text):
@@ -112,10 +114,10 @@ class Rows:
         for number, line in enumerate(text.split("\n"), self.number + 1):
             line = line.strip(_BLANKS)
             if line and line[0] != "#":
-                found.append(self._row(line, self._index + len(found), self._where(number)))
+                found.append(self._row(line, self._index + len(found), number))
         return found
 
-    def _row(self, line: str, index: int, where: str) -> Request:
+    def _row(self, line: str, index: int, number: int) -> Request:
         raise NotImplementedError
 
     def _where(self, number: int) -> str:
@@ -132,8 +134,8 @@ class TextRows(Rows):
         lines = [bare for line in text.split("\n") if (bare := line.strip(" ")) and bare[0] != "#"]
         return list(map(Request, lines, count(self._index)))
 
-    def _row(self, line: str, index: int, where: str) -> Request:
-        return url_row(line, index, where)
+    def _row(self, line: str, index: int, number: int) -> Request:
+        return url_row(line, index, self._where(number))
 
 
 class JsonRows(Rows):
@@ -143,9 +145,8 @@ class JsonRows(Rows):
         super().__init__(index, suffix)
         self._column = column
 
-    def _row(self, line: str, index: int, where: str) -> Request:
-        # Headers and bodies hold secrets, and the record of a broken row is for everybody.
-        shown = _SECRETS.split(line, maxsplit=1)[0]
+    def _row(self, line: str, index: int, number: int) -> Request:
+        shown = None
         try:
             row = _json(line)
             if isinstance(row, str):
@@ -161,7 +162,10 @@ class JsonRows(Rows):
             shown = url
             return Request(_url(url), index, *_asked(row, line))
         except ValueError as problem:
-            return _unusable(shown, index, where, str(problem))
+            if shown is None:
+                # Headers and bodies hold secrets, and the record of a broken row is for everybody.
+                shown = _SECRETS.split(line, maxsplit=1)[0]
+            return _unusable(shown, index, self._where(number), str(problem))
 
 
 def _json(line: str) -> Any:
@@ -171,24 +175,21 @@ def _json(line: str) -> Any:
         raise ValueError(f"not JSON: {problem.msg} (column {problem.colno})") from None
 
 
-def _asked(
-    row: dict[str, Any], line: str
-) -> tuple[str | None, tuple[tuple[str, str], ...], bytes | None, str | None]:
+def _asked(row: dict[str, Any], line: str) -> tuple[str | None, tuple[tuple[str, str], ...], bytes | None, str | None]:
     method, body, label = row.get("method"), row.get("body"), row.get("label")
     headers = _headers(row.get("headers"))
     if isinstance(body, dict | list):
-        body = json.dumps(_exactly(line)["body"], ensure_ascii=False, separators=(",", ":")).encode()
+        body = _exact_json(line, "body")
         if not any(name.lower() == "content-type" for name, _ in headers):
             headers += (("Content-Type", "application/json"),)
-    elif isinstance(body, str):
-        body = body.encode()
-    elif body is not None:
+    elif body is not None and not isinstance(body, str):
         raise ValueError("'body' is neither a text, an object nor an array")
     if isinstance(label, int | float) and not isinstance(label, bool):
-        label = _exactly(line, parse_int=str, parse_float=str)["label"]
+        label = _exact_number(line, "label")
     elif label is not None and not isinstance(label, str):
         raise ValueError("'label' is neither a text nor a number")
-    return None if method is None else read_method(method), headers, body, label
+    method = None if method is None else read_method(method)
+    return method, headers, None if body is None else body.encode(), label
 
 
 def _headers(given: Any) -> tuple[tuple[str, str], ...]:
@@ -203,10 +204,19 @@ def _headers(given: Any) -> tuple[tuple[str, str], ...]:
     return read_headers(pairs)
 
 
-def _exactly(line: str, **how: Callable[[str], str]) -> Any:
-    # orjson makes floats of whole numbers beyond 64 bits: a server or a label would get another number.
+# orjson makes floats of whole numbers beyond 64 bits; a server, or the reader of a label, would get another number.
+
+
+def _exact_json(line: str, key: str) -> str:
     try:
-        return json.loads(line, **how)  # type: ignore[arg-type]  # mypy spreads `how` over all keywords
+        return json.dumps(json.loads(line)[key], ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _exact_number(line: str, key: str) -> str:
+    try:
+        return str(json.loads(line, parse_int=str, parse_float=str)[key])
     except RecursionError:
         raise ValueError("nested too deep") from None
 

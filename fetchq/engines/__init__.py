@@ -1,1 +1,27 @@
 """The engines: each makes one attempt at a request, and is the only code that knows its HTTP library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fetchq.engines.base import AsyncEngine, BlockingEngine
+    from fetchq.settings import Settings
+
+__all__ = ["async_engine", "blocking_engines"]
+
+
+def async_engine(settings: Settings) -> AsyncEngine:
+    """The engine of the running event loop."""
+    from fetchq.engines.aiohttp import AiohttpEngine
+
+    return AiohttpEngine(settings)
+
+
+def blocking_engines(settings: Settings) -> list[BlockingEngine]:
+    """An engine for each worker. They share the TLS context: reading the issuers takes a while."""
+    from fetchq.engines.requests import RequestsEngine
+    from fetchq.engines.tls import tls_context
+
+    context = tls_context(settings)
+    return [RequestsEngine(settings, context) for _ in range(settings.workers)]

@@ -86,7 +86,7 @@ class AiohttpEngine:
         except asyncio.CancelledError:
             if attempt.expired is None:
                 raise
-            failed = AttemptFailed(Cause.TIMEOUT, attempt.expired)
+            failed = attempt.expired
         finally:
             self._watchdog.forget(attempt)
             # As asyncio.timeout does: take our own cancellation back; what is left came from outside.
@@ -94,6 +94,9 @@ class AiohttpEngine:
                 raise asyncio.CancelledError
         attempt.finish(failed)
         return attempt
+
+    def abort(self) -> None:
+        self._watchdog.interrupt_all("the run ended first")
 
     async def close(self) -> None:
         self._watchdog.close()
@@ -149,7 +152,7 @@ class AiohttpEngine:
             return await call()
         except (AttemptFailed, asyncio.CancelledError):
             raise
-        except Exception as problem:  # noqa: BLE001  # a hostile server must not find an exception that gets out
+        except Exception as problem:  # a hostile server must not find an exception that gets out
             raise _failure(attempt, problem) from problem
 
 

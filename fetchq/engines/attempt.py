@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from fetchq.model import Request
     from fetchq.settings import Settings
 
-__all__ = ["CONNECT", "DECODE", "DNS", "MAX_INTERIM", "RECEIVE", "TLS", "WAIT", "Attempt", "AttemptFailed", "current_attempt"]
+__all__ = [
+    "CONNECT",
+    "DECODE",
+    "DNS",
+    "MAX_INTERIM",
+    "RECEIVE",
+    "TLS",
+    "WAIT",
+    "Attempt",
+    "AttemptFailed",
+    "current_attempt",
+]
 
 DNS, CONNECT, TLS, WAIT, RECEIVE, DECODE = range(6)
 """The phases of an attempt: indexes into `Attempt.phases`."""
@@ -92,8 +103,8 @@ class Attempt:
     """The connection had served a request before."""
     resent = False
     tls_known = False
-    expired: str | None = None
-    """Set by who watches the time, before it interrupts the attempt."""
+    expired: AttemptFailed | None = None
+    """Set before the attempt is interrupted from outside: why."""
     length: int | None = None
     """The Content-Length of the body; None when it has none."""
     framed = True
@@ -154,7 +165,9 @@ class Attempt:
 
     # --- the response ---
 
-    def on_response(self, status: int, reason: str | None, headers: MultiMapping[str], version: tuple[int, int]) -> None:
+    def on_response(
+        self, status: int, reason: str | None, headers: MultiMapping[str], version: tuple[int, int]
+    ) -> None:
         """The head of the final response of this hop is in. Raises `AttemptFailed`."""
         self.status = status
         self.reason = one_line(wire_text(reason)) if reason else reason
@@ -234,7 +247,9 @@ class Attempt:
         if self.size > settings.max_filesize:
             raise AttemptFailed(Cause.TOO_LARGE, f"a body of more than {settings.max_filesize} bytes")
         if self.size > RATIO_FROM and self.size > self.wire_size * settings.max_ratio:
-            raise AttemptFailed(Cause.TOO_LARGE, f"a body that decodes to more than {settings.max_ratio} times its size")
+            raise AttemptFailed(
+                Cause.TOO_LARGE, f"a body that decodes to more than {settings.max_ratio} times its size"
+            )
         if self._hash is None:
             self._hash = sha256(piece)
         else:

@@ -18,6 +18,9 @@ class AsyncEngine(Protocol):
     async def attempt(self, request: Request, target: Target) -> Attempt:
         """One attempt, finished: what went wrong on the network is in it, not raised. Cancellation is raised."""
 
+    def abort(self) -> None:
+        """End all attempts under way; they fail with `cancelled`. No more are begun after this."""
+
     async def close(self) -> None: ...
 
 
@@ -28,6 +31,6 @@ class BlockingEngine(Protocol):
         """One attempt, finished: what went wrong on the network is in it, not raised."""
 
     def abort(self) -> None:
-        """From any thread: end the attempt under way at once; it fails with `cancelled`, and so do later ones."""
+        """From any thread: end the attempt under way; it fails with `cancelled`. No more are begun after this."""
 
     def close(self) -> None: ...

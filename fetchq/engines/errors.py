@@ -36,7 +36,9 @@ def network_failure(problem: BaseException, *, answering: bool) -> AttemptFailed
             reason = (one.reason or str(one)).replace("_", " ").lower()
             return AttemptFailed(Cause.TLS, f"TLS failed: {reason}")
         if isinstance(one, socket.gaierror):
-            return no_such_name() if one.errno in _NO_SUCH_NAME else AttemptFailed(Cause.DNS, f"no answer: {one.strerror}")
+            return (
+                no_such_name() if one.errno in _NO_SUCH_NAME else AttemptFailed(Cause.DNS, f"no answer: {one.strerror}")
+            )
         if isinstance(one, TimeoutError) and one.errno is None:
             return AttemptFailed(Cause.TIMEOUT, "timed out")
         if isinstance(one, OSError) and one.errno in _STARVED:
@@ -74,5 +76,9 @@ def _chain(problem: BaseException) -> Iterator[BaseException]:
 def _said(problem: OSError) -> str:
     # strerror alone: str() would repeat the address, which the record has.
     name = errno.errorcode.get(problem.errno or 0)
-    known = {"ECONNREFUSED": "connection refused", "ENETUNREACH": "network unreachable", "EHOSTUNREACH": "host unreachable"}
+    known = {
+        "ECONNREFUSED": "connection refused",
+        "ENETUNREACH": "network unreachable",
+        "EHOSTUNREACH": "host unreachable",
+    }
     return known.get(name or "", problem.strerror or name or "connection failed")

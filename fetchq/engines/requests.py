@@ -19,10 +19,9 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from fetchq.engines.attempt import CONNECT, DNS, TLS, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.dial import Address, dial, look_up
-from fetchq.engines.errors import closed_early, network_failure, no_such_name
+from fetchq.engines.errors import network_failure, no_such_name
 from fetchq.engines.hops import DEFAULT_HEADERS, Hop, HopPlan
 from fetchq.engines.routes import Routes
-from fetchq.engines.tls import tls_context
 from fetchq.engines.wire import WireResponse
 from fetchq.model import Cause
 from fetchq.policy import IDEMPOTENT
@@ -36,20 +35,20 @@ if TYPE_CHECKING:
 
 __all__ = ["RequestsEngine"]
 
-_CANCELLED = AttemptFailed(Cause.CANCELLED, "cancelled")
+_CANCELLED = AttemptFailed(Cause.CANCELLED, "the run ended first")
 
 
 class RequestsEngine:
     """One session, for one worker."""
 
-    def __init__(self, settings: Settings, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, settings: Settings, context: ssl.SSLContext) -> None:
         self._settings = settings
         self._routes = Routes(settings)
         self._plan = HopPlan(settings, self._routes)
         self._family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
         self._fixed = {(host, port): address for host, port, address in settings.resolve}
         self._session = _Session()
-        adapter = _Adapter(tls_context(settings) if context is None else context)
+        adapter = _Adapter(context)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
         self._aborted = threading.Event()
@@ -127,7 +126,7 @@ class RequestsEngine:
             )
         except AttemptFailed:
             raise
-        except Exception as problem:  # noqa: BLE001  # a hostile server must not find an exception that gets out
+        except Exception as problem:  # a hostile server must not find an exception that gets out
             raise _failure(attempt, problem) from problem
 
     def _read(self, attempt: Attempt, wire: WireResponse) -> bytes:

@@ -6,6 +6,9 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from fetchq.engines.attempt import AttemptFailed
+from fetchq.model import Cause
+
 if TYPE_CHECKING:
     from fetchq.engines.attempt import Attempt
     from fetchq.settings import Settings
@@ -24,13 +27,20 @@ class Watchdog:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, attempt: Attempt, task: asyncio.Task[object]) -> None:
-        """Cancel `task` when `attempt` is out of time; `attempt.expired` then says of which."""
+        """Cancel `task` when `attempt` is out of time; `attempt.expired` then says why."""
         self._watched[attempt] = task
         if self._timer is None:
             self._timer = self._loop.call_later(self.interval, self._look)
 
     def forget(self, attempt: Attempt) -> None:
         del self._watched[attempt]
+
+    def interrupt_all(self, why: str) -> None:
+        """Cancel the tasks of all attempts."""
+        for attempt, task in self._watched.items():
+            if attempt.expired is None:
+                attempt.expired = AttemptFailed(Cause.CANCELLED, why)
+                task.cancel()
 
     def close(self) -> None:
         if self._timer is not None:
@@ -43,6 +53,6 @@ class Watchdog:
             if attempt.expired is None:
                 left, what = attempt.time_left(now)
                 if left <= 0:
-                    attempt.expired = what
+                    attempt.expired = AttemptFailed(Cause.TIMEOUT, what)
                     task.cancel()
         self._timer = self._loop.call_later(self.interval, self._look) if self._watched else None

@@ -35,7 +35,9 @@ _LENGTHS = re.compile(rb"^content-length\s*:", re.IGNORECASE | re.MULTILINE)
 class WireResponse(http.client.HTTPResponse):
     """A response read by h11. `begin` reads the head; `piece` the body, bit by bit."""
 
-    def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None) -> None:
+    def __init__(
+        self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
+    ) -> None:
         super().__init__(sock, debuglevel, method, url)
         self._sock = sock
         self._attempt = current_attempt.get()

@@ -1,0 +1,192 @@
+"""The library's three functions: fetch_all, fetch_iter, fetch_all_sync."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sized
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from yarl import URL
+
+from fetchq.model import Request, Result
+from fetchq.run import AsyncRun, BlockingRun, Feed
+from fetchq.settings import Settings
+
+__all__ = ["fetch_all", "fetch_all_sync", "fetch_iter"]
+
+T = TypeVar("T")
+Row = str | URL | Request
+OnStart = Callable[[Request, int], Awaitable[None] | None]
+OnResult = Callable[[Result], Awaitable[None] | None]
+
+
+async def fetch_iter(
+    urls: Iterable[Row] | AsyncIterable[Row],
+    *,
+    settings: Settings | None = None,
+    on_start: OnStart | None = None,
+    on_result: OnResult | None = None,
+    **knobs: Any,
+) -> AsyncGenerator[Result]:
+    """Fetch `urls` and yield each Result as it finishes, in bounded memory.
+
+    `urls`: str, `yarl.URL` or `Request`, from any iterable, also an endless one, or an async iterable. It is read as
+    the workers need it, in the event loop: an iterable that blocks, blocks the loop. Keyword arguments are the fields
+    of `Settings`, unless `settings` is given.
+
+    `on_start(request, worker)` is called before each attempt, `on_result(result)` before a Result is yielded; both
+    may be coroutine functions, and what they raise ends the run.
+
+    A URL that fails is a Result that says so, not an exception. Leaving the loop early ends the run; to have it ended
+    at once, iterate inside `contextlib.aclosing`. With `deadline`, the rows of a list that are unfinished then come as
+    `cancelled`; an iterable of unknown length is not read further.
+
+    Raises `SettingsError`, and whatever `urls` or a callback raises.
+    """
+    settings = _settings(settings, knobs)
+    feed = Feed(_feed(urls, settings), threaded=False, finite=isinstance(urls, Sized))
+    batches = AsyncRun(settings, feed, on_start).batches()
+    async with aclosing(batches):
+        async for batch in batches:
+            for result in batch:
+                if on_result is not None and (waiting := on_result(result)) is not None:
+                    await waiting
+                yield result
+
+
+async def fetch_all(
+    urls: Iterable[Row] | AsyncIterable[Row],
+    *,
+    settings: Settings | None = None,
+    on_start: OnStart | None = None,
+    on_result: OnResult | None = None,
+    **knobs: Any,
+) -> list[Result]:
+    """Fetch `urls` and return their Results in the order of the input, one for each.
+
+    The arguments are those of `fetch_iter`.
+    """
+    settings = _settings(settings, knobs)
+    if not isinstance(urls, AsyncIterable):
+        urls = list(urls)  # it has to end anyway, and a list is read to its end when the deadline strikes
+    results: list[Result] = []
+    finished = fetch_iter(urls, settings=settings, on_start=on_start, on_result=on_result)
+    async with aclosing(finished):
+        async for result in finished:
+            results.append(result)  # noqa: PERF401  # a comprehension would not close the iterator in time
+    return sorted(results, key=_index)
+
+
+def fetch_all_sync(
+    urls: Iterable[Row],
+    *,
+    settings: Settings | None = None,
+    on_start: OnStart | None = None,
+    on_result: OnResult | None = None,
+    **knobs: Any,
+) -> list[Result]:
+    """`fetch_all` for plain scripts and notebooks, in any mode, also where an event loop is running already.
+
+    Modes `threads` and `sync` need no event loop and use none. The arguments are those of `fetch_iter`.
+    """
+    chosen = _settings(settings, knobs)
+    rows = list(urls)
+    if chosen.mode == "async":
+        return _in_free_thread(
+            lambda: asyncio.run(fetch_all(rows, settings=chosen, on_start=on_start, on_result=on_result))
+        )
+    return _in_free_thread(lambda: _fetch_blocking(rows, chosen, on_start, on_result))
+
+
+def _fetch_blocking(
+    rows: list[Row], settings: Settings, on_start: OnStart | None, on_result: OnResult | None
+) -> list[Result]:
+    feed = Feed(_numbered_batches(rows), threaded=False, finite=True)
+    run = BlockingRun(settings, feed, None if on_start is None else lambda *args: _wait_for(on_start(*args)))
+    results: list[Result] = []
+    for batch in run.batches():
+        for result in batch:
+            if on_result is not None:
+                _wait_for(on_result(result))
+            results.append(result)
+    return sorted(results, key=_index)
+
+
+def _wait_for(waiting: Awaitable[None] | None) -> None:
+    if inspect.isawaitable(waiting):
+
+        async def wait() -> None:
+            await waiting
+
+        asyncio.run(wait())
+
+
+def _in_free_thread(work: Callable[[], T]) -> T:
+    """`work` here; or, where an event loop runs in this thread, in another one."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    outcome: list[T] = []
+    problem: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as found:  # noqa: BLE001  # it is raised where the caller is
+            problem.append(found)
+
+    thread = threading.Thread(target=run, name="fetchq")
+    thread.start()
+    thread.join()
+    if problem:
+        raise problem[0]
+    return outcome[0]
+
+
+def _settings(settings: Settings | None, knobs: dict[str, Any]) -> Settings:
+    if settings is None:
+        return Settings(**knobs)
+    if knobs:
+        raise TypeError(f"either settings or {', '.join(knobs)}, not both")
+    return settings
+
+
+def _feed(urls: Iterable[Row] | AsyncIterable[Row], settings: Settings) -> Any:
+    if not isinstance(urls, AsyncIterable):
+        return _numbered_batches(urls)
+    if settings.mode != "async":
+        raise TypeError(f"an async iterable of URLs needs mode 'async', not {settings.mode!r}")
+    return _numbered_async(urls)
+
+
+def _numbered_batches(urls: Iterable[Row]) -> Iterator[list[Request]]:
+    """One request a batch: the next URL may take its time to come."""
+    if isinstance(urls, str | bytes):
+        raise TypeError("a list of URLs is needed, not a single one")
+    return ([_request(row, index)] for index, row in enumerate(urls))
+
+
+async def _numbered_async(urls: AsyncIterable[Row]) -> AsyncGenerator[Request]:
+    index = 0
+    async for row in urls:
+        yield _request(row, index)
+        index += 1
+
+
+def _request(row: Row, index: int) -> Request:
+    if isinstance(row, str):
+        return Request(row, index)
+    if isinstance(row, URL):
+        return Request(str(row), index)
+    if isinstance(row, Request):
+        return replace(row, index=index)
+    raise TypeError(f"row {index} is {type(row).__name__}, not str, yarl.URL or Request")
+
+
+def _index(result: Result) -> int:
+    return result.index

@@ -1,0 +1,203 @@
+"""The async pool: tasks that pull from the queue, attempt, and hand results to the outbox."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from contextlib import suppress
+from time import perf_counter, time
+from typing import TYPE_CHECKING
+
+from fetchq.guard import Refused
+from fetchq.pool import Desk, target_of
+from fetchq.queue import Outbox, RequestQueue
+from fetchq.schedule import Job
+
+if TYPE_CHECKING:
+    from fetchq.engines.base import AsyncEngine
+    from fetchq.model import Request, Result
+    from fetchq.settings import Settings
+
+__all__ = ["AsyncPool"]
+
+_SLICE = 0.001
+"""Seconds for which the source may hold the event loop."""
+_GRACE = 1.0
+"""Seconds granted to the thread that reads the source, which may be waiting for a pipe."""
+
+OnStart = Callable[["Request", int], Awaitable[None] | None]
+
+
+class AsyncPool:
+    """The workers of one run. `run` does it all; `outbox` is where its results come out."""
+
+    def __init__(self, settings: Settings, engine: AsyncEngine, on_start: OnStart | None = None) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._on_start = on_start
+        self._queue = RequestQueue()
+        self._open = 0
+        """Jobs that were taken in and have no Result yet."""
+        self._source_ended = False
+        self._finished = asyncio.Event()
+        self._feeder: asyncio.Task[None] | None = None
+        self.desk = Desk(settings)
+        self.outbox = Outbox()
+
+    async def run(self, source: Iterable[list[Request]] | AsyncIterable[Request], *, threaded: bool) -> None:
+        """Fetch all of `source`. `threaded`: it is read in a thread of its own, batch by batch.
+
+        A bug of ours, or an exception of the source or of `on_start`, ends the run and is raised.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                feed = self._feed_from_thread(source) if threaded else self._feed(source)
+                self._feeder = group.create_task(feed, name="fetchq-source")
+                numbers = range(1, self._settings.workers + 1)
+                workers = [group.create_task(self._work(n), name=f"fetchq-worker-{n}") for n in numbers]
+                await self._finished.wait()
+                for worker in workers:
+                    worker.cancel()
+        except BaseExceptionGroup as problems:
+            raise _first(problems) from None
+        finally:
+            self._queue.close()
+            self.outbox.close()
+
+    def stop(self, *, end_source: bool = True) -> None:
+        """Begin no more attempts: what waits is cancelled, what is under way may finish."""
+        self.desk.stopping = True
+        if end_source and self._feeder is not None:
+            self._feeder.cancel()
+        for job in self._queue.empty_out():
+            self._queue.put_nowait(job)  # the workers answer it
+
+    def abort(self, *, end_source: bool = True) -> None:
+        """`stop`, and interrupt what is under way."""
+        self.stop(end_source=end_source)
+        self._engine.abort()
+
+    # --- the source ---
+
+    async def _feed(self, source: Iterable[list[Request]] | AsyncIterable[Request]) -> None:
+        try:
+            if isinstance(source, AsyncIterable):
+                async for request in source:
+                    await self._accept(request)
+            else:
+                until = perf_counter() + _SLICE
+                for batch in source:
+                    for request in batch:
+                        await self._accept(request)
+                    if perf_counter() > until:
+                        await asyncio.sleep(0)
+                        until = perf_counter() + _SLICE
+        except asyncio.CancelledError:
+            if not self.desk.stopping:
+                raise
+        self._end_source()
+
+    async def _feed_from_thread(self, source: Iterable[list[Request]] | AsyncIterable[Request]) -> None:
+        assert isinstance(source, Iterable)
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        given_up = threading.Event()
+
+        def tell(problem: BaseException | None) -> None:
+            if not ended.done():
+                if problem is None:
+                    ended.set_result(None)
+                else:
+                    ended.set_exception(problem)
+
+        def read() -> None:
+            problem: BaseException | None = None
+            try:
+                for batch in source:
+                    if given_up.is_set():
+                        break
+                    asyncio.run_coroutine_threadsafe(self._accept_all(batch, given_up), loop).result()
+            except BaseException as found:  # noqa: BLE001  # it is raised where the run can see it
+                problem = found
+            with suppress(RuntimeError):  # the loop is gone when a pipe has kept this thread too long
+                loop.call_soon_threadsafe(tell, problem)
+
+        thread = threading.Thread(target=read, name="fetchq-source", daemon=True)
+        thread.start()
+        try:
+            await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            given_up.set()
+            self._queue.close()
+            await asyncio.wait([ended], timeout=_GRACE)
+            if not self.desk.stopping:
+                raise
+        finally:
+            if ended.done():
+                thread.join()
+                with suppress(BaseException):
+                    ended.exception()
+        self._end_source()
+
+    async def _accept(self, request: Request) -> None:
+        await self._queue.room()
+        self._open += 1
+        self._queue.put_nowait(Job(request, perf_counter()))
+
+    async def _accept_all(self, batch: list[Request], given_up: threading.Event) -> None:
+        for request in batch:
+            if given_up.is_set():
+                return
+            await self._accept(request)
+
+    def _end_source(self) -> None:
+        self._source_ended = True
+        self._close_when_done()
+
+    def _close_when_done(self) -> None:
+        if self._source_ended and self._open == 0:
+            self._finished.set()
+
+    # --- the workers ---
+
+    async def _work(self, number: int) -> None:
+        timer = self.desk.timer()
+        clock = self.desk.clocks[number - 1]
+        while True:
+            job = await self._queue.get()
+            if self.desk.stopping:
+                await self._deliver(self.desk.cancel(job))
+                continue
+            job.taken(perf_counter(), time())
+            try:
+                target = target_of(job.request)
+            except Refused as refused:
+                await self._deliver(self.desk.refuse(job, refused, number))
+                continue
+            if self._on_start is not None and (waiting := self._on_start(job.request, number)) is not None:
+                await waiting
+            job.attempts += 1
+            timer.start()
+            try:
+                attempt = await self._engine.attempt(job.request, target)
+            finally:
+                clock.busy += timer.stop()
+            settled = self.desk.settle(job, attempt, number)
+            if isinstance(settled, float):
+                self._queue.hold(job, settled)
+            else:
+                await self._deliver(settled)
+
+    async def _deliver(self, result: Result) -> None:
+        await self.outbox.put(result)
+        self._open -= 1
+        self._close_when_done()
+
+
+def _first(problems: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The exception that began it: a group would hide what the user's own code raised."""
+    found: BaseException = problems
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

@@ -1,0 +1,264 @@
+"""The pools without an event loop: threads, and one thread in which the workers take turns."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from itertools import cycle
+from time import perf_counter, time
+from typing import TYPE_CHECKING
+
+from fetchq.guard import Refused
+from fetchq.model import Result
+from fetchq.pool import LOOKAHEAD, MOST_HELD, Desk, target_of
+from fetchq.schedule import Job, Schedule
+
+if TYPE_CHECKING:
+    from codetiming import Timer
+
+    from fetchq.engines.base import BlockingEngine
+    from fetchq.model import Request
+    from fetchq.settings import Settings
+
+__all__ = ["BlockingPool", "SerialPool", "ThreadPool"]
+
+MOST_RESULTS = 1024
+MOST_BYTES = 16_000_000
+_JOIN = 5.0
+"""Seconds a thread gets to end; one that waits for a resolver cannot be interrupted, and does not keep the process."""
+
+OnStart = Callable[["Request", int], None]
+
+
+class BlockingPool:
+    """What the two have in common. `batches` does it all, in the thread that iterates it."""
+
+    def __init__(self, settings: Settings, engines: list[BlockingEngine], on_start: OnStart | None = None) -> None:
+        self._engines = engines
+        self._on_start = on_start
+        self._schedule = Schedule()
+        self._lock = threading.RLock()
+        self.desk = Desk(settings)
+
+    def batches(self, source: Iterable[list[Request]]) -> Iterator[list[Result]]:
+        """The results of all of `source`, as they come. A bug of ours, or an exception of the source, is raised."""
+        raise NotImplementedError
+
+    def stop(self, *, end_source: bool = True) -> None:
+        """From any thread: begin no more attempts; what waits is cancelled, what is under way may finish."""
+        raise NotImplementedError
+
+    def abort(self, *, end_source: bool = True) -> None:
+        """From any thread: `stop`, and interrupt what is under way."""
+        self.stop(end_source=end_source)
+        for engine in self._engines:
+            engine.abort()
+
+    def _answer(self, job: Job, number: int, timer: Timer) -> Result | float:
+        """Make an attempt: the Result, or the seconds after which the job goes again."""
+        if self.desk.stopping:
+            return self.desk.cancel(job)
+        job.taken(perf_counter(), time())
+        try:
+            target = target_of(job.request)
+        except Refused as refused:
+            return self.desk.refuse(job, refused, number)
+        if self._on_start is not None:
+            self._on_start(job.request, number)
+        job.attempts += 1
+        timer.start()
+        try:
+            attempt = self._engines[number - 1].attempt(job.request, target)
+        finally:
+            self.desk.clocks[number - 1].busy += timer.stop()
+        return self.desk.settle(job, attempt, number)
+
+
+class SerialPool(BlockingPool):
+    """One request at a time: worker 1 fetches, then worker 2, and so on round."""
+
+    def __init__(self, settings: Settings, engines: list[BlockingEngine], on_start: OnStart | None = None) -> None:
+        super().__init__(settings, engines, on_start)
+        self._source_ended = False
+        self._woken = threading.Event()
+
+    def batches(self, source: Iterable[list[Request]]) -> Iterator[list[Result]]:
+        schedule = self._schedule
+        unread = iter(source)
+        turns = cycle([(number, self.desk.timer()) for number in range(1, len(self._engines) + 1)])
+        while True:
+            for job in schedule.drain() if self.desk.stopping else schedule.release(perf_counter()):
+                schedule.add(job)
+            if schedule:
+                job = schedule.take()
+                settled = self._answer(job, *next(turns))
+                if isinstance(settled, float):
+                    schedule.hold(job, perf_counter(), settled)
+                else:
+                    yield [settled]
+            elif not self._source_ended:
+                self._read(unread)
+            elif (due := schedule.next_due()) is not None:
+                self._woken.wait(max(0.0, due - perf_counter()))
+            else:
+                return
+
+    def _read(self, unread: Iterator[list[Request]]) -> None:
+        batch = next(unread, None)
+        if batch is None:
+            self._source_ended = True
+            return
+        now = perf_counter()
+        for request in batch:
+            self._schedule.add(Job(request, now))
+
+    def stop(self, *, end_source: bool = True) -> None:
+        self.desk.stopping = True
+        if end_source:
+            self._source_ended = True
+        self._woken.set()
+
+
+class ThreadPool(BlockingPool):
+    """A thread for each worker, and one that reads the source."""
+
+    def __init__(self, settings: Settings, engines: list[BlockingEngine], on_start: OnStart | None = None) -> None:
+        super().__init__(settings, engines, on_start)
+        # Four reasons to wait, one lock.
+        self._ready = threading.Condition(self._lock)
+        self._wanted = threading.Condition(self._lock)
+        self._written = threading.Condition(self._lock)
+        self._space = threading.Condition(self._lock)
+        self._results: list[Result] = []
+        self._bytes = 0
+        self._open = 0
+        self._source_ended = False
+        self._abandoned = False
+        self._problem: BaseException | None = None
+
+    def batches(self, source: Iterable[list[Request]]) -> Iterator[list[Result]]:
+        threads = [
+            threading.Thread(
+                target=self._guarded, args=(self._work, number), name=f"fetchq-worker-{number}", daemon=True
+            )
+            for number in range(1, len(self._engines) + 1)
+        ]
+        threads.append(
+            threading.Thread(target=self._guarded, args=(self._feed, source), name="fetchq-source", daemon=True)
+        )
+        for thread in threads:
+            thread.start()
+        try:
+            while results := self._take():
+                yield results
+            if self._problem is not None:
+                raise self._problem
+        finally:
+            self._abandon()
+            until = perf_counter() + _JOIN
+            for thread in threads:
+                thread.join(max(0.0, until - perf_counter()))
+
+    def stop(self, *, end_source: bool = True) -> None:
+        with self._lock:
+            self.desk.stopping = True
+            if end_source:
+                self._source_ended = True
+            for job in self._schedule.drain():
+                self._schedule.add(job)
+            self._wake_all()
+
+    def _abandon(self) -> None:
+        """Nobody wants the results any more."""
+        with self._lock:
+            self._abandoned = True
+            finished = self._finished
+        if not finished:
+            self.abort()
+        with self._lock:
+            self._wake_all()
+
+    @property
+    def _finished(self) -> bool:
+        return self._source_ended and self._open == 0
+
+    def _wake_all(self) -> None:
+        for condition in (self._ready, self._wanted, self._written, self._space):
+            condition.notify_all()
+
+    def _guarded(self, work: Callable[..., None], *args: object) -> None:
+        try:
+            work(*args)
+        except BaseException as problem:  # noqa: BLE001  # it is raised in the thread that iterates
+            with self._lock:
+                self._problem = self._problem or problem
+                self._wake_all()
+
+    def _feed(self, source: Iterable[list[Request]]) -> None:
+        for batch in source:
+            for request in batch:
+                with self._lock:
+                    while self._full and not self._ending:
+                        self._wanted.wait()
+                    if self._ending:
+                        return
+                    self._open += 1
+                    self._schedule.add(Job(request, perf_counter()))
+                    self._ready.notify()
+        with self._lock:
+            self._source_ended = True
+            if self._finished:
+                self._wake_all()
+
+    @property
+    def _full(self) -> bool:
+        return len(self._schedule) >= LOOKAHEAD or self._schedule.held >= MOST_HELD
+
+    @property
+    def _ending(self) -> bool:
+        return self._source_ended or self._abandoned or self._problem is not None
+
+    def _work(self, number: int) -> None:
+        timer = self.desk.timer()
+        while (job := self._next()) is not None:
+            settled = self._answer(job, number, timer)
+            with self._lock:
+                if isinstance(settled, float):
+                    self._schedule.hold(job, perf_counter(), settled)
+                    self._ready.notify()  # somebody must wait for this one now
+                else:
+                    self._deliver(settled)
+
+    def _next(self) -> Job | None:
+        """The next job, waiting for one; None when there will be none."""
+        with self._lock:
+            while not (self._finished or self._abandoned or self._problem is not None):
+                for job in self._schedule.release(perf_counter()):
+                    self._schedule.add(job)
+                if self._schedule:
+                    if len(self._schedule) == LOOKAHEAD // 2:
+                        self._wanted.notify_all()
+                    if len(self._schedule) > 1 or self._schedule.held:
+                        self._ready.notify()
+                    return self._schedule.take()
+                due = self._schedule.next_due()
+                self._ready.wait(None if due is None else max(0.0, due - perf_counter()))
+            return None
+
+    def _deliver(self, result: Result) -> None:
+        while (len(self._results) >= MOST_RESULTS or self._bytes >= MOST_BYTES) and not self._abandoned:
+            self._space.wait()
+        self._results.append(result)
+        self._bytes += len(result.body)
+        self._open -= 1
+        self._written.notify()
+        if self._finished:
+            self._wake_all()
+
+    def _take(self) -> list[Result]:
+        with self._lock:
+            while not self._results and not self._finished and self._problem is None:
+                self._written.wait()
+            results, self._results, self._bytes = self._results, [], 0
+            self._space.notify_all()
+            return results

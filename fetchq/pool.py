@@ -1,0 +1,163 @@
+"""What the pools share: from a finished attempt to a Result or another try, and the clocks of the workers.
+
+The pools themselves (`async_pool`, `blocking_pool`) only differ in how they wait.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from random import random
+from time import time
+from typing import TYPE_CHECKING
+
+from codetiming import Timer
+
+from fetchq.engines.attempt import NO_HEADERS, one_line
+from fetchq.guard import Refused, Target, parse_url
+from fetchq.model import Cause, Result, charset_of, redact, wire_text
+from fetchq.policy import retry_delay
+
+if TYPE_CHECKING:
+    from fetchq.engines.attempt import Attempt
+    from fetchq.model import Request
+    from fetchq.schedule import Job
+    from fetchq.settings import Settings
+
+__all__ = ["LOOKAHEAD", "MOST_HELD", "Desk", "WorkerClock", "target_of"]
+
+LOOKAHEAD = 1000
+"""Ready requests that are read from the source ahead of the workers."""
+MOST_HELD = 20_000
+"""Requests waiting for a retry beyond which no more are read."""
+STARVED_WAIT = 0.25
+"""Seconds before another try when this machine is at a limit: that costs the server, and the request, nothing."""
+MOST_STARVED = 240
+
+_charset_of = lru_cache(256)(charset_of)
+
+
+@dataclass(slots=True)
+class WorkerClock:
+    """How much one worker did. `busy`: seconds in attempts."""
+
+    number: int
+    fetched: int = 0
+    busy: float = 0.0
+
+
+class Desk:
+    """Decides what becomes of each attempt. One per run; the threads of a pool share it under the pool's lock."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._method = settings.method or ("GET" if settings.data is None else "POST")
+        self.clocks = [WorkerClock(number) for number in range(1, settings.workers + 1)]
+        self.stopping = False
+        """No attempt is begun any more; what has not finished is answered with `cancelled`."""
+
+    def timer(self) -> Timer:
+        """A worker's timer. Without a name: codetiming keeps every measurement of a named one."""
+        return Timer(logger=None)
+
+    def settle(self, job: Job, attempt: Attempt, worker: int) -> Result | float:
+        """The Result, or the seconds after which the job is to go again."""
+        clock = self.clocks[worker - 1]
+        clock.fetched += 1
+        if attempt.cause is not None and not self.stopping:
+            if attempt.starved and job.starved < MOST_STARVED:
+                job.starved += 1
+                job.attempts -= 1
+                job.add(attempt)
+                return STARVED_WAIT
+            delay = retry_delay(attempt, job.attempts, self._settings, jitter=random(), now=time())  # noqa: S311
+            if delay is not None:
+                job.add(attempt)
+                return delay
+        return self._result(job, attempt, worker)
+
+    def _result(self, job: Job, attempt: Attempt, worker: int) -> Result:
+        timing, elapsed = job.timing(attempt)
+        headers = attempt.headers
+        content_type = headers.get("Content-Type")
+        return Result(
+            job.request.index,
+            redact(job.request.url),
+            str(attempt.hop.url),
+            attempt.method,
+            job.request.label,
+            attempt.cause is None,
+            attempt.status,
+            attempt.reason,
+            attempt.cause,
+            attempt.error,
+            job.attempts,
+            attempt.redirects,
+            attempt.size,
+            attempt.wire_size,
+            attempt.digest,
+            None if content_type is None else wire_text(content_type),
+            None if content_type is None else _charset_of(content_type),
+            attempt.content_encoding,
+            attempt.complete,
+            None,
+            worker,
+            self._settings.mode,
+            attempt.http_version,
+            attempt.remote,
+            _moment(job),
+            elapsed,
+            timing,
+            headers,  # type: ignore[arg-type]  # an engine hands over a CIMultiDictProxy, and nothing else has one
+            attempt.body,
+        )
+
+    def refuse(self, job: Job, refused: Refused, worker: int | None) -> Result:
+        """The Result of a request that is not, or no longer, tried."""
+        timing, elapsed = job.timing(None)
+        request = job.request
+        return Result(
+            index=request.index,
+            url=redact(request.url),
+            final_url=None,
+            method=request.method or self._method,
+            label=request.label,
+            ok=False,
+            status=None,
+            reason=None,
+            cause=refused.cause,
+            error=one_line(refused.message),
+            attempts=job.attempts,
+            redirects=0,
+            size=0,
+            wire_size=0,
+            sha256=None,
+            content_type=None,
+            charset=None,
+            content_encoding=None,
+            complete=None,
+            path=None,
+            worker=worker,
+            mode=self._settings.mode,
+            http_version=None,
+            remote=None,
+            started=_moment(job),
+            elapsed=elapsed,
+            timing=timing,
+            headers=NO_HEADERS,  # type: ignore[arg-type]  # see above
+        )
+
+    def cancel(self, job: Job) -> Result:
+        return self.refuse(job, Refused(Cause.CANCELLED, "the run ended first"), None)
+
+
+def target_of(request: Request) -> Target:
+    """Where the request goes. Raises `Refused`."""
+    if request.problem is not None:
+        raise Refused(Cause.INVALID_URL, request.problem)
+    return parse_url(request.url)
+
+
+def _moment(job: Job) -> datetime | None:
+    return None if job.first_taken is None else datetime.fromtimestamp(job.first_taken, UTC)

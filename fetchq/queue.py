@@ -1,0 +1,124 @@
+"""The queue of the async pool: an asyncio.Queue over the Schedule, made in the way that asyncio documents."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from fetchq.pool import LOOKAHEAD, MOST_HELD
+from fetchq.schedule import Job, Schedule
+
+if TYPE_CHECKING:
+    from fetchq.model import Result
+
+__all__ = ["Outbox", "RequestQueue"]
+
+
+class RequestQueue(asyncio.Queue[Job]):
+    """Ready jobs come out in order; held ones wait inside until they are due, and cost no worker."""
+
+    def _init(self, maxsize: int) -> None:
+        self._queue = self._schedule = Schedule()
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._room: asyncio.Future[None] | None = None
+
+    def _put(self, item: Job) -> None:
+        self._schedule.add(item)
+
+    def _get(self) -> Job:
+        job = self._schedule.take()
+        if self._room is not None and not self._full(LOOKAHEAD // 2):
+            self._open_room()
+        return job
+
+    def _full(self, most: int) -> bool:
+        return len(self._schedule) >= most or self._schedule.held >= MOST_HELD
+
+    async def room(self) -> None:
+        """Wait until the queue wants more from the source. For one caller at a time."""
+        if self._full(LOOKAHEAD):
+            self._room = self._loop.create_future()
+            await self._room
+
+    def _open_room(self) -> None:
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+
+    def hold(self, job: Job, delay: float) -> None:
+        """Give `job` out again, but not within the next `delay` seconds."""
+        self._schedule.hold(job, perf_counter(), delay)
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        due = self._schedule.next_due()
+        self._timer = None if due is None else self._loop.call_later(max(0.0, due - perf_counter()), self._release)
+
+    def _release(self) -> None:
+        for job in self._schedule.release(perf_counter()):
+            self.put_nowait(job)
+        self._arm()
+
+    def empty_out(self) -> list[Job]:
+        """All jobs that wait, ready or held."""
+        jobs = self._schedule.drain()
+        self.close()
+        return jobs
+
+    def close(self) -> None:
+        """Stop the timer, and let the source go on."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._open_room()
+
+
+class Outbox:
+    """The Results on their way to the one writer, bounded in number and in bytes of bodies."""
+
+    MOST = 1024
+    MOST_BYTES = 16_000_000
+
+    def __init__(self) -> None:
+        self._results: list[Result] = []
+        self._bytes = 0
+        self._closed = False
+        self._taker: asyncio.Future[None] | None = None
+        self._putters: list[asyncio.Future[None]] = []
+        self._loop = asyncio.get_running_loop()
+
+    async def put(self, result: Result) -> None:
+        """Hand over a result; wait while the writer has too much to write already."""
+        while len(self._results) >= self.MOST or self._bytes >= self.MOST_BYTES:
+            putter = self._loop.create_future()
+            self._putters.append(putter)
+            await putter
+        self._results.append(result)
+        self._bytes += len(result.body)
+        self._wake_taker()
+
+    def close(self) -> None:
+        """No more results come."""
+        self._closed = True
+        self._wake_taker()
+
+    async def take(self) -> list[Result]:
+        """All results there are, waiting for the first; an empty list when no more come. For one caller."""
+        while not self._results and not self._closed:
+            self._taker = self._loop.create_future()
+            await self._taker
+        results, self._results, self._bytes = self._results, [], 0
+        putters, self._putters = self._putters, []
+        for putter in putters:
+            if not putter.done():
+                putter.set_result(None)
+        return results
+
+    def _wake_taker(self) -> None:
+        taker, self._taker = self._taker, None
+        if taker is not None and not taker.done():
+            taker.set_result(None)

@@ -1,0 +1,182 @@
+"""One run, put together: a source, a pool with its engine, and the results as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fetchq.engines import async_engine, blocking_engines
+
+if TYPE_CHECKING:
+    from fetchq.model import Request, Result
+    from fetchq.pool import WorkerClock
+    from fetchq.settings import Settings
+
+__all__ = ["AsyncRun", "BlockingRun", "Feed"]
+
+OnStart = Callable[["Request", int], "Awaitable[None] | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Where the requests come from, and how to read them."""
+
+    requests: Iterable[list[Request]] | AsyncIterable[Request]
+    """Batches of them; or, in an async run, an async iterable."""
+    threaded: bool
+    """Reading may block, on a file or a pipe: an event loop has it read in a thread of its own."""
+    finite: bool
+    """At the deadline the rest is read, so that every row gets its (cancelled) Result."""
+
+
+class BlockingRun:
+    """A run in mode `threads` or `sync`. `batches` may be iterated once; `stop` and `abort` come from any thread."""
+
+    def __init__(self, settings: Settings, feed: Feed, on_start: Callable[[Request, int], None] | None = None) -> None:
+        from fetchq.blocking_pool import SerialPool, ThreadPool
+
+        assert not isinstance(feed.requests, AsyncIterable)
+        self._settings = settings
+        self._finite = feed.finite
+        self._requests = feed.requests
+        self._engines = blocking_engines(settings)
+        make_pool = ThreadPool if settings.mode == "threads" else SerialPool
+        self._pool = make_pool(settings, self._engines, on_start)
+
+    @property
+    def clocks(self) -> list[WorkerClock]:
+        return self._pool.desk.clocks
+
+    def batches(self) -> Iterator[list[Result]]:
+        """The results, as they come; the run ends when the iterator is closed."""
+        try:
+            with self._deadline():
+                yield from self._pool.batches(self._requests)
+        finally:
+            for engine in self._engines:
+                engine.close()
+
+    @contextmanager
+    def _deadline(self) -> Iterator[None]:
+        if self._settings.deadline is None:
+            yield
+            return
+        end_source = not self._finite
+        timer = threading.Timer(self._settings.deadline, self._pool.abort, kwargs={"end_source": end_source})
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def stop(self) -> None:
+        """Begin no more attempts; those under way may finish."""
+        self._pool.stop()
+
+    def abort(self) -> None:
+        """End now; what is under way is cancelled."""
+        self._pool.abort()
+
+
+class AsyncRun:
+    """A run in any mode, for an event loop. `batches` may be iterated once; `stop` and `abort` belong to the loop."""
+
+    def __init__(self, settings: Settings, feed: Feed, on_start: OnStart | None = None) -> None:
+        self._settings = settings
+        self._feed = feed
+        self._on_start = on_start
+        self._stops: Callable[[], None] = lambda: None
+        self._aborts: Callable[[], None] = lambda: None
+        self.clocks: list[WorkerClock] = []
+
+    async def batches(self) -> AsyncGenerator[list[Result]]:
+        """The results, as they come; the run ends when the iterator is closed."""
+        parts = self._in_loop() if self._settings.mode == "async" else self._in_threads()
+        async with aclosing(parts):
+            async for batch in parts:
+                yield batch
+
+    def stop(self) -> None:
+        """Begin no more attempts; those under way may finish."""
+        self._stops()
+
+    def abort(self) -> None:
+        """End now; what is under way is cancelled."""
+        self._aborts()
+
+    async def _in_loop(self) -> AsyncGenerator[list[Result]]:
+        from fetchq.async_pool import AsyncPool
+
+        loop = asyncio.get_running_loop()
+        engine = async_engine(self._settings)
+        pool = AsyncPool(self._settings, engine, self._on_start)
+        self.clocks, self._stops, self._aborts = pool.desk.clocks, pool.stop, pool.abort
+        deadline: asyncio.TimerHandle | None = None
+        if self._settings.deadline is not None:
+            deadline = loop.call_later(self._settings.deadline, self._abort_at_deadline, pool)
+        task = loop.create_task(pool.run(self._feed.requests, threaded=self._feed.threaded), name="fetchq-run")
+        try:
+            while batch := await pool.outbox.take():
+                yield batch
+            await task
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+            try:
+                await _ended(task)
+            finally:
+                await engine.close()
+
+    def _abort_at_deadline(self, pool: Any) -> None:
+        pool.abort(end_source=not self._feed.finite)
+
+    async def _in_threads(self) -> AsyncGenerator[list[Result]]:
+        """A blocking run, each batch of which is waited for in a thread."""
+        loop = asyncio.get_running_loop()
+        run = BlockingRun(self._settings, self._feed, _from_thread(self._on_start, loop))
+        self.clocks, self._stops, self._aborts = run.clocks, run.stop, run.abort
+        batches = run.batches()
+        waiting: asyncio.Future[list[Result] | None] | None = None
+        try:
+            while True:
+                waiting = loop.run_in_executor(None, next, batches, None)
+                batch = await asyncio.shield(waiting)
+                if batch is None:
+                    return
+                yield batch
+        finally:
+            run.abort()
+            if waiting is not None:
+                await asyncio.wait([waiting])
+                if not waiting.cancelled():
+                    waiting.exception()
+            await asyncio.to_thread(batches.close)  # type: ignore[attr-defined]  # a generator
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel `task` and wait for its end; how it ended has been seen, or is nobody's business any more."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()
+
+
+def _from_thread(on_start: OnStart | None, loop: asyncio.AbstractEventLoop) -> Callable[[Request, int], None] | None:
+    """`on_start` for worker threads; a coroutine function runs in the loop, and the worker waits for it."""
+    if on_start is None:
+        return None
+
+    def call(request: Request, worker: int) -> None:
+        async def in_loop() -> None:
+            if (waiting := on_start(request, worker)) is not None:
+                await waiting
+
+        asyncio.run_coroutine_threadsafe(in_loop(), loop).result()
+
+    return call

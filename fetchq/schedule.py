@@ -1,0 +1,109 @@
+"""Which request may go now: pure, with the clock handed in, so that all pools share it and a test can own the time."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from itertools import count
+from typing import TYPE_CHECKING
+
+from fetchq.model import Timing
+
+if TYPE_CHECKING:
+    from fetchq.engines.attempt import Attempt
+    from fetchq.model import Request
+
+__all__ = ["Job", "Schedule"]
+
+
+class Job:
+    """A request on its way, and what its attempts have cost so far. Seconds of `time.perf_counter`."""
+
+    __slots__ = ("attempts", "due", "first_taken", "held", "phases", "queued", "request", "starved", "tls_known")
+
+    def __init__(self, request: Request, now: float) -> None:
+        self.request = request
+        self.due = now
+        """Since when it is ready, or when it will be."""
+        self.attempts = 0
+        self.starved = 0
+        self.queued = 0.0
+        self.held = 0.0
+        self.phases: list[float] | None = None
+        """The sums over the attempts before the last one."""
+        self.tls_known = False
+        self.first_taken: float | None = None
+        """Wall-clock seconds at which a worker first took it."""
+
+    def taken(self, now: float, wall: float) -> None:
+        self.queued += max(0.0, now - self.due)
+        if self.first_taken is None:
+            self.first_taken = wall
+
+    def add(self, attempt: Attempt) -> None:
+        """Count an attempt's phases in."""
+        self.phases = self.total(attempt)
+        self.tls_known = self.tls_known or attempt.tls_known
+
+    def total(self, attempt: Attempt) -> list[float]:
+        if self.phases is None:
+            return attempt.phases
+        return [before + now for before, now in zip(self.phases, attempt.phases, strict=True)]
+
+    def timing(self, attempt: Attempt | None) -> tuple[Timing, float]:
+        """The Timing, `attempt` counted in, and the elapsed seconds."""
+        phases = self.phases if attempt is None else self.total(attempt)
+        if phases is None:
+            return Timing(self.queued, self.held), 0.0
+        dns, connect, tls, wait, receive, decode = phases
+        known = self.tls_known or (attempt is not None and attempt.tls_known)
+        timing = Timing(self.queued, self.held, dns, connect, tls if known else None, wait, receive, decode)
+        return timing, sum(phases)
+
+
+class Schedule:
+    """The jobs that wait: ready ones in order of arrival, held ones until they are due."""
+
+    def __init__(self) -> None:
+        self._ready: deque[Job] = deque()
+        self._held: list[tuple[float, int, Job]] = []
+        self._number = count()
+
+    def __len__(self) -> int:
+        """How many are ready."""
+        return len(self._ready)
+
+    @property
+    def held(self) -> int:
+        return len(self._held)
+
+    def add(self, job: Job) -> None:
+        self._ready.append(job)
+
+    def hold(self, job: Job, now: float, delay: float) -> None:
+        """`job` may go again `delay` seconds from now."""
+        job.held += delay
+        job.due = now + delay
+        heapq.heappush(self._held, (job.due, next(self._number), job))
+
+    def take(self) -> Job:
+        """The next ready job. Raises IndexError when there is none."""
+        return self._ready.popleft()
+
+    def release(self, now: float) -> list[Job]:
+        """The held jobs that are due; they are no longer held, and not ready until added."""
+        due = []
+        while self._held and self._held[0][0] <= now:
+            due.append(heapq.heappop(self._held)[2])
+        return due
+
+    def next_due(self) -> float | None:
+        """When the next held job is due."""
+        return self._held[0][0] if self._held else None
+
+    def drain(self) -> list[Job]:
+        """All that wait, ready or held; none is left."""
+        jobs = [*self._ready, *(job for _, _, job in sorted(self._held))]
+        self._ready.clear()
+        self._held.clear()
+        return jobs

@@ -1,0 +1,33 @@
+"""The sinks: each takes results and writes them somewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import BinaryIO
+
+    from fetchq.sinks.base import Sink
+
+__all__ = ["sink_for"]
+
+
+def _jsonl(stream: BinaryIO, include: Sequence[str]) -> Sink:
+    from fetchq.sinks.jsonl import JsonLinesSink
+
+    return JsonLinesSink(stream, include)
+
+
+def _csv(stream: BinaryIO, include: Sequence[str]) -> Sink:
+    from fetchq.sinks.csv import CsvSink
+
+    return CsvSink(stream, include)
+
+
+_SINKS: dict[str, Callable[[BinaryIO, Sequence[str]], Sink]] = {"jsonl": _jsonl, "csv": _csv}
+
+
+def sink_for(format: str, stream: BinaryIO, include: Sequence[str] = ()) -> Sink:
+    """The sink that writes records to `stream`: "jsonl" or "csv"."""
+    return _SINKS[format](stream, include)

@@ -1,0 +1,65 @@
+"""CSV (RFC 4180), safe to open in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from fetchq.model import PHASES, RECORD_FIELDS
+from fetchq.sinks.jsonl import json_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fetchq.model import Result
+
+__all__ = ["CsvSink"]
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+class CsvSink:
+    """A header line, then a line for each record; `timing` becomes the columns timing_queued to timing_store."""
+
+    def __init__(self, stream: BinaryIO, include: Sequence[str] = ()) -> None:
+        self._stream = stream
+        self._include = include
+        self._text = io.StringIO(newline="")
+        self._writer = csv.writer(self._text)
+        extra = [
+            name for name, of in (("headers", ("headers",)), ("body", ("text", "base64"))) if set(of) & set(include)
+        ]
+        columns = [name for name in RECORD_FIELDS if name != "timing"]
+        self._writer.writerow([*columns, *(f"timing_{phase}" for phase in PHASES), *extra])
+        self._columns = (*columns, *extra)
+
+    def write(self, results: Sequence[Result]) -> None:
+        for result in results:
+            record = result.to_record(self._include)
+            cells = [_cell(record[name]) for name in self._columns]
+            timing = [_cell(record["timing"][phase]) for phase in PHASES]
+            at = len(RECORD_FIELDS) - 1
+            self._writer.writerow([*cells[:at], *timing, *cells[at:]])
+
+    def flush(self) -> None:
+        self._stream.write(self._text.getvalue().encode())
+        self._text.seek(0)
+        self._text.truncate()
+        self._stream.flush()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, dict):
+        return json_line(value).decode().rstrip("\n")
+    if not isinstance(value, str):
+        return value
+    text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+    # A spreadsheet runs a cell that begins like a formula; the apostrophe makes it text.
+    return "'" + text if text.startswith(("=", "+", "-", "@")) else text

@@ -1,0 +1,53 @@
+"""JSON Lines: one record a line."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fetchq.model import Result
+
+__all__ = ["JsonLinesSink", "json_line"]
+
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
+# JSON allows these as they are, but a terminal would act on them.
+_ACTIVE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+class JsonLinesSink:
+    def __init__(self, stream: BinaryIO, include: Sequence[str] = ()) -> None:
+        self._stream = stream
+        self._include = include
+
+    def write(self, results: Sequence[Result]) -> None:
+        self._stream.write(b"".join([json_line(result.to_record(self._include)) for result in results]))
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def json_line(record: dict[str, Any]) -> bytes:
+    """`record` as a line of JSON (RFC 8259), in UTF-8, with every character that acts on a terminal escaped."""
+    try:
+        line = orjson.dumps(record, option=_OPTIONS)
+    except TypeError:
+        line = orjson.dumps(_without_surrogates(record), option=_OPTIONS)
+    if line.isascii() and b"\x7f" not in line:
+        return line
+    return _ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", line.decode()).encode()
+
+
+def _without_surrogates(value: Any) -> Any:
+    """A command line's bytes that are not UTF-8 come as lone surrogates, which JSON cannot hold."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_surrogates(one) for one in value]
+    return value

@@ -1,0 +1,125 @@
+"""Numbers about a run, counted as results pass: constant memory, and two summaries can be merged into one."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fetchq.model import PHASES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fetchq.model import Result
+    from fetchq.pool import WorkerClock
+
+__all__ = ["Histogram", "Summary"]
+
+_GROWTH = math.log(1.02)
+_LEAST = 1e-6
+
+
+class Histogram:
+    """Durations in seconds, in buckets that grow by 2 %: any percentile is right to within 1 %."""
+
+    __slots__ = ("buckets", "count", "greatest")
+
+    def __init__(self) -> None:
+        self.buckets: Counter[int] = Counter()
+        self.count = 0
+        self.greatest = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.buckets[int(math.log(max(seconds, _LEAST) / _LEAST) / _GROWTH)] += 1
+        self.count += 1
+        self.greatest = max(self.greatest, seconds)
+
+    def merge(self, other: Histogram) -> None:
+        self.buckets.update(other.buckets)
+        self.count += other.count
+        self.greatest = max(self.greatest, other.greatest)
+
+    def percentile(self, percent: float) -> float:
+        """The value that so many percent do not exceed; 0 when there are no values."""
+        rank = max(1, math.ceil(self.count * percent / 100))
+        seen = 0
+        for bucket in sorted(self.buckets):
+            seen += self.buckets[bucket]
+            if seen >= rank:
+                return min(_LEAST * math.exp((bucket + 0.5) * _GROWTH), self.greatest)
+        return 0.0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Histogram) and (self.buckets, self.greatest) == (other.buckets, other.greatest)
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+
+@dataclass(slots=True)
+class Summary:
+    """Times in seconds, sizes in bytes."""
+
+    total: int = 0
+    ok: int = 0
+    causes: Counter[str] = field(default_factory=Counter)
+    """How many failed of each cause."""
+    attempts: int = 0
+    size: int = 0
+    wire_size: int = 0
+    fetch_time: float = 0.0
+    """The sum of all `elapsed`."""
+    phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    """The sum of each phase."""
+    elapsed: Histogram = field(default_factory=Histogram)
+    wait: Histogram = field(default_factory=Histogram)
+    duration: float = 0.0
+    """Of the whole run, by the clock on the wall."""
+    workers: dict[int, tuple[int, float]] = field(default_factory=dict)
+    """Of each worker: attempts made, and seconds in them."""
+
+    @property
+    def failed(self) -> int:
+        return self.total - self.ok
+
+    @property
+    def concurrency(self) -> float:
+        """How many were fetched at a time, on average over the run."""
+        return self.fetch_time / self.duration if self.duration else 0.0
+
+    def add(self, result: Result) -> None:
+        self.total += 1
+        if result.cause is None:
+            self.ok += 1
+        else:
+            self.causes[result.cause.value] += 1
+        self.attempts += result.attempts
+        self.size += result.size
+        self.wire_size += result.wire_size
+        self.fetch_time += result.elapsed
+        timing = result.timing
+        phases = self.phases
+        for name in PHASES:
+            phases[name] += getattr(timing, name) or 0.0
+        if result.attempts:
+            self.elapsed.add(result.elapsed)
+            self.wait.add(timing.wait)
+
+    def finish(self, duration: float, clocks: Iterable[WorkerClock]) -> None:
+        """The run took so many seconds, and its workers did this."""
+        self.duration = duration
+        self.workers = {clock.number: (clock.fetched, clock.busy) for clock in clocks}
+
+    def merge(self, other: Summary) -> None:
+        """Count `other` in, a part of the same run that went on beside this one."""
+        for name in ("total", "ok", "attempts", "size", "wire_size", "fetch_time"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.causes.update(other.causes)
+        self.phases = {name: self.phases[name] + other.phases[name] for name in PHASES}
+        self.elapsed.merge(other.elapsed)
+        self.wait.merge(other.wait)
+        self.duration = max(self.duration, other.duration)
+        for number, (fetched, busy) in other.workers.items():
+            before = self.workers.get(number, (0, 0.0))
+            self.workers[number] = (before[0] + fetched, before[1] + busy)

@@ -1,0 +1,1 @@
+"""The views: each shows a Summary, or Results, to people."""

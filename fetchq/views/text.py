@@ -1,0 +1,177 @@
+"""Plain text for a terminal or a log: a line for a result, and the summary of a run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fetchq.model import Request, Result
+    from fetchq.summary import Summary
+
+__all__ = [
+    "bytes_text",
+    "compare_lines",
+    "printable",
+    "result_line",
+    "seconds_text",
+    "start_line",
+    "summary_lines",
+    "table",
+]
+
+Paint = Callable[[str, str], str]
+"""Text and the name of a colour to the text to write."""
+
+MOST_WORKER_ROWS = 16
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+def plain(text: str, colour: str) -> str:
+    return text
+
+
+def printable(text: str) -> str:
+    """`text` without anything that would act on a terminal: controls, line breaks and BiDi marks become \\u escapes."""
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def seconds_text(seconds: float) -> str:
+    """Three or four digits, with a unit."""
+    if seconds >= 100:
+        return f"{seconds:.0f} s"
+    if seconds >= 10:
+        return f"{seconds:.1f} s"
+    if seconds >= 0.9995:
+        return f"{seconds:.2f} s"
+    if seconds >= 0.00995:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds * 1000:.1f} ms"
+
+
+def bytes_text(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def start_line(request: Request, worker: int) -> str:
+    from fetchq.model import redact
+
+    return f"{'':>4} {'start':>9} {'':>9}  {worker:>3}  {printable(redact(request.url))}"
+
+
+def result_line(result: Result, paint: Paint = plain) -> str:
+    """Status, time, size, worker and URL; and for a failure its cause."""
+    status = f"{result.status or '---':>4}"
+    size = bytes_text(result.size) if result.status is not None else "-"
+    worker = "-" if result.worker is None else result.worker
+    line = f"{seconds_text(result.elapsed):>9} {size:>9}  {worker:>3}  {printable(result.url)}"
+    if result.cause is None:
+        return f"{paint(status, 'green')} {line}"
+    tries = f" after {result.attempts} attempts" if result.attempts > 1 else ""
+    return f"{paint(status, 'red')} {line}  {paint(f'{result.cause}: {result.error}{tries}', 'red')}"
+
+
+def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> list[str]:
+    """Columns under each other: the first to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        (
+            indent
+            + row[0].ljust(widths[0])
+            + "".join("  " + cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def summary_lines(summary: Summary, *, paint: Paint = plain, insecure: bool = False) -> list[str]:
+    """The whole summary; empty for a run without a URL."""
+    if not summary.total:
+        return []
+    failed = f"{summary.failed} failed"
+    duration = max(summary.duration, 1e-9)
+    lines = [
+        f"{summary.total} URLs: {paint(f'{summary.ok} ok', 'green')}, {paint(failed, 'red') if summary.failed else failed}, "
+        f"in {seconds_text(summary.duration)} ({_rate(summary.total / duration)} URL/s)",
+        f"{bytes_text(summary.size)} of bodies, {bytes_text(summary.wire_size)} on the wire, "
+        f"{bytes_text(summary.wire_size / duration)}/s",
+        f"fetch times add up to {seconds_text(summary.fetch_time)}: "
+        f"{summary.concurrency:.1f} URLs at a time, with {len(summary.workers)} workers",
+    ]
+    if insecure:
+        lines.append(paint("TLS certificates were not verified (--insecure)", "yellow"))
+    if summary.causes:
+        lines.append("failed: " + ", ".join(f"{count} {cause}" for cause, count in summary.causes.most_common()))
+    if summary.attempts > summary.total:
+        lines.append(f"{summary.attempts} attempts were made")
+    if summary.elapsed.count:
+        lines += ["", *_percentile_lines(summary), "", *_phase_lines(summary)]
+    if summary.workers:
+        lines += ["", *_worker_lines(summary)]
+    return lines
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:.0f}" if rate >= 99.5 else f"{rate:.1f}"
+
+
+def _percentile_lines(summary: Summary) -> list[str]:
+    rows = [["seconds per URL", "p50", "p90", "p99", "max"]]
+    for name, histogram in (("total", summary.elapsed), ("wait", summary.wait)):
+        values = [histogram.percentile(percent) for percent in (50, 90, 99)]
+        rows.append([name, *(seconds_text(value) for value in (*values, histogram.greatest))])
+    return table(rows)
+
+
+def _phase_lines(summary: Summary) -> list[str]:
+    """Where the fetch time went, and beside it the time in which nothing was fetched."""
+    spent = [(name, seconds) for name, seconds in summary.phases.items() if name not in ("queued", "held")]
+    whole = sum(seconds for _, seconds in spent) or 1.0
+    spent.sort(key=lambda one: -one[1])
+    shares = [f"{name} {100 * seconds / whole:.0f} %" for name, seconds in spent if seconds / whole >= 0.005]
+    lines = ["where it went: " + ", ".join(shares)]
+    if summary.phases["held"]:
+        lines.append(f"held back before retries: {seconds_text(summary.phases['held'])}")
+    return lines
+
+
+def _worker_lines(summary: Summary) -> list[str]:
+    duration = max(summary.duration, 1e-9)
+    if len(summary.workers) <= MOST_WORKER_ROWS:
+        rows = [["worker", "URLs", "busy", "share"]]
+        for number, (fetched, busy) in sorted(summary.workers.items()):
+            rows.append([str(number), str(fetched), seconds_text(busy), f"{100 * busy / duration:.0f} %"])
+        return table(rows)
+    fetched = [one[0] for one in summary.workers.values()]
+    busy = [one[1] for one in summary.workers.values()]
+    rows = [[f"{len(fetched)} workers", "least", "median", "most"]]
+    rows.append(["URLs", *(f"{pick(fetched):.0f}" for pick in (min, median, max))])
+    rows.append(["busy", *(seconds_text(pick(busy)) for pick in (min, median, max))])
+    rows.append(["share", *(f"{100 * pick(busy) / duration:.0f} %" for pick in (min, median, max))])
+    return table(rows)
+
+
+def compare_lines(runs: Sequence[tuple[str, Summary]], paint: Paint = plain) -> list[str]:
+    """The runs side by side, a column for each mode."""
+    slowest = max(summary.duration for _, summary in runs)
+    rows = [["", *(mode for mode, _ in runs)]]
+
+    def row(name: str, cell: Callable[[Summary], str]) -> None:
+        rows.append([name, *(cell(summary) for _, summary in runs)])
+
+    row("elapsed", lambda summary: seconds_text(summary.duration))
+    row("sum of fetch times", lambda summary: seconds_text(summary.fetch_time))
+    row("URLs at a time", lambda summary: f"{summary.concurrency:.1f}")
+    row("URL/s", lambda summary: _rate(summary.total / max(summary.duration, 1e-9)))
+    row("p50", lambda summary: seconds_text(summary.elapsed.percentile(50)))
+    row("p99", lambda summary: seconds_text(summary.elapsed.percentile(99)))
+    row("ok", lambda summary: str(summary.ok))
+    row("failed", lambda summary: str(summary.failed))
+    row("times as fast", lambda summary: f"{slowest / max(summary.duration, 1e-9):.1f}")
+    return table(rows)
