@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fetchq.guard import Refused
 from fetchq.model import Result
-from fetchq.pool import LOOKAHEAD, MOST_HELD, Desk, target_of
+from fetchq.pool import Desk, target_of
 from fetchq.schedule import Job, Schedule
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class ThreadPool(BlockingPool):
         for batch in source:
             for request in batch:
                 with self._lock:
-                    while self._full and not self._ending:
+                    while self._schedule.full() and not self._ending:
                         self._wanted.wait()
                     if self._ending:
                         return
@@ -209,10 +209,6 @@ class ThreadPool(BlockingPool):
             self._source_ended = True
             if self._finished:
                 self._wake_all()
-
-    @property
-    def _full(self) -> bool:
-        return len(self._schedule) >= LOOKAHEAD or self._schedule.held >= MOST_HELD
 
     @property
     def _ending(self) -> bool:
@@ -236,11 +232,12 @@ class ThreadPool(BlockingPool):
                 for job in self._schedule.release(perf_counter()):
                     self._schedule.add(job)
                 if self._schedule:
-                    if len(self._schedule) == LOOKAHEAD // 2:
-                        self._wanted.notify_all()
-                    if len(self._schedule) > 1 or self._schedule.held:
+                    job = self._schedule.take()
+                    if self._schedule.hungry():
+                        self._wanted.notify()
+                    if self._schedule or self._schedule.next_due() is not None:
                         self._ready.notify()
-                    return self._schedule.take()
+                    return job
                 due = self._schedule.next_due()
                 self._ready.wait(None if due is None else max(0.0, due - perf_counter()))
             return None

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from codetiming import Timer
 
-from fetchq.engines.attempt import NO_HEADERS, one_line
+from fetchq.engines.attempt import NO_HEADERS
 from fetchq.guard import Refused, Target, parse_url
 from fetchq.model import Cause, Result, charset_of, redact, wire_text
 from fetchq.policy import retry_delay
+from fetchq.printable import one_line
 
 if TYPE_CHECKING:
     from fetchq.engines.attempt import Attempt
@@ -25,12 +26,8 @@ if TYPE_CHECKING:
     from fetchq.schedule import Job
     from fetchq.settings import Settings
 
-__all__ = ["LOOKAHEAD", "MOST_HELD", "Desk", "WorkerClock", "target_of"]
+__all__ = ["Desk", "WorkerClock", "target_of"]
 
-LOOKAHEAD = 1000
-"""Ready requests that are read from the source ahead of the workers."""
-MOST_HELD = 20_000
-"""Requests waiting for a retry beyond which no more are read."""
 STARVED_WAIT = 0.25
 """Seconds before another try when this machine is at a limit: that costs the server, and the request, nothing."""
 MOST_STARVED = 240

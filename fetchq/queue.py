@@ -6,7 +6,6 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from fetchq.pool import LOOKAHEAD, MOST_HELD
 from fetchq.schedule import Job, Schedule
 
 if TYPE_CHECKING:
@@ -29,16 +28,13 @@ class RequestQueue(asyncio.Queue[Job]):
 
     def _get(self) -> Job:
         job = self._schedule.take()
-        if self._room is not None and not self._full(LOOKAHEAD // 2):
+        if self._room is not None and self._schedule.hungry():
             self._open_room()
         return job
 
-    def _full(self, most: int) -> bool:
-        return len(self._schedule) >= most or self._schedule.held >= MOST_HELD
-
     async def room(self) -> None:
         """Wait until the queue wants more from the source. For one caller at a time."""
-        if self._full(LOOKAHEAD):
+        if self._schedule.full():
             self._room = self._loop.create_future()
             await self._room
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from fetchq.engines import async_engine, blocking_engines
@@ -46,6 +47,8 @@ class BlockingRun:
         self._engines = blocking_engines(settings)
         make_pool = ThreadPool if settings.mode == "threads" else SerialPool
         self._pool = make_pool(settings, self._engines, on_start)
+        self.began = 0.0
+        """When the first request could go (`time.perf_counter`); 0 before that."""
 
     @property
     def clocks(self) -> list[WorkerClock]:
@@ -53,6 +56,7 @@ class BlockingRun:
 
     def batches(self) -> Iterator[list[Result]]:
         """The results, as they come; the run ends when the iterator is closed."""
+        self.began = perf_counter()
         try:
             with self._deadline():
                 yield from self._pool.batches(self._requests)
@@ -94,6 +98,7 @@ class AsyncRun:
         self._stops: Callable[[], None] = lambda: None
         self._aborts: Callable[[], None] = lambda: None
         self.clocks: list[WorkerClock] = []
+        self.began = 0.0
 
     async def batches(self) -> AsyncGenerator[list[Result]]:
         """The results, as they come; the run ends when the iterator is closed."""
@@ -120,6 +125,7 @@ class AsyncRun:
         deadline: asyncio.TimerHandle | None = None
         if self._settings.deadline is not None:
             deadline = loop.call_later(self._settings.deadline, self._abort_at_deadline, pool)
+        self.began = perf_counter()
         task = loop.create_task(pool.run(self._feed.requests, threaded=self._feed.threaded), name="fetchq-run")
         try:
             while batch := await pool.outbox.take():
@@ -141,6 +147,7 @@ class AsyncRun:
         loop = asyncio.get_running_loop()
         run = BlockingRun(self._settings, self._feed, _from_thread(self._on_start, loop))
         self.clocks, self._stops, self._aborts = run.clocks, run.stop, run.abort
+        self.began = perf_counter()
         batches = run.batches()
         waiting: asyncio.Future[list[Result] | None] | None = None
         try:

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "Schedule"]
 
+LOOKAHEAD = 1000
+"""Ready requests that are read from the source ahead of the workers."""
+MOST_HELD = 20_000
+"""Requests waiting for a retry beyond which no more are read."""
+
 
 class Job:
     """A request on its way, and what its attempts have cost so far. Seconds of `time.perf_counter`."""
@@ -73,9 +78,13 @@ class Schedule:
         """How many are ready."""
         return len(self._ready)
 
-    @property
-    def held(self) -> int:
-        return len(self._held)
+    def full(self) -> bool:
+        """Enough was read from the source."""
+        return len(self._ready) >= LOOKAHEAD or len(self._held) >= MOST_HELD
+
+    def hungry(self) -> bool:
+        """It is time to read more: late enough to read many at a time, early enough to keep every worker busy."""
+        return len(self._ready) <= LOOKAHEAD // 2 and len(self._held) < MOST_HELD
 
     def add(self, job: Job) -> None:
         self._ready.append(job)

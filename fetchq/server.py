@@ -90,12 +90,13 @@ async def _stream(
     request: web.Request, headers: CIMultiDict[str], chunks: Iterable[bytes], pause: float = 0.0
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers=headers)
-    await response.prepare(request)
-    for index, chunk in enumerate(chunks if request.method != "HEAD" else ()):
-        if index:
-            # Also when the pause is 0: a reader that keeps up would else have the loop for itself.
-            await asyncio.sleep(pause)
-        await response.write(chunk)
+    with suppress(ConnectionError):  # the client has left, which aiohttp would log as an error of ours
+        await response.prepare(request)
+        for number, chunk in enumerate(chunks if request.method != "HEAD" else ()):
+            if number:
+                # Also when the pause is 0: a reader that keeps up would else have the loop for itself.
+                await asyncio.sleep(pause)
+            await response.write(chunk)
     return response
 
 
@@ -310,18 +311,27 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
         shutdown_timeout=1,
     )
     await runner.setup()
-    site = web.TCPSite(runner, host, port, backlog=4096)
+    handler, loop = runner.server, asyncio.get_running_loop()
+    assert handler is not None
     try:
-        await site.start()
-        yield site.name
+        server = await loop.create_server(handler, host, port, backlog=4096)
+        try:
+            port = server.sockets[0].getsockname()[1]
+            yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        finally:
+            # asyncio leaks a connection that is between its accept and its transport when the server is closed:
+            # first stop accepting, then give the loop the turns that a transport takes.
+            for sock in server.sockets:
+                with suppress(NotImplementedError):
+                    loop.remove_reader(sock.fileno())
+            for _ in range(5):
+                await asyncio.sleep(0)
+            server.close()
+            # aiohttp would wait for slow answers, and leave open the socket of a client that has stopped reading.
+            for connection in handler.connections:
+                if connection.transport is not None:
+                    connection.transport.abort()
     finally:
-        # Left to itself, aiohttp waits for slow answers and leaves the socket of a client that stopped reading open.
-        await site.stop()
-        for _ in range(5):  # the loop's turns until a connection that was just accepted is known
-            await asyncio.sleep(0)
-        for connection in runner.server.connections if runner.server else ():
-            if connection.transport is not None:
-                connection.transport.abort()
         await runner.cleanup()
 
 

@@ -210,9 +210,7 @@ class _Lines:
     def _hold(self, piece: bytes) -> None:
         if not self._cut:
             self._held += piece
-            if len(self._held) > LIMIT + 1:  # one more: a "\r" that belongs to the line's end
-                self._cut = True
-                del self._held[_HEAD:]
+            self._cut = len(self._held) > LIMIT + 1  # one more: a "\r" that belongs to the line's end
 
     def _release(self) -> str:
         line = bytes(self._held)

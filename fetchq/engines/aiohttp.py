@@ -262,7 +262,7 @@ class _Connector(aiohttp.TCPConnector):
         assert hasattr(self, "_factory"), "this aiohttp makes its connections in another way"
         self._factory = functools.partial(_Connection, loop=self._loop)  # type: ignore[assignment]
 
-    async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
+    async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109  # aiohttp's signature
         attempt = current_attempt.get()
         attempt.begin_exchange()
         connection = await super().connect(req, traces, timeout)

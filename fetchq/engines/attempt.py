@@ -6,7 +6,6 @@ the same answer to the same server.
 
 from __future__ import annotations
 
-import re
 from contextvars import ContextVar
 from hashlib import sha256
 from time import perf_counter
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from fetchq.decode import DecodeError, Decoder, codings_in, decoder_for
 from fetchq.engines.hops import REDIRECTS, Hop, HopPlan
 from fetchq.guard import Refused, Target
-from fetchq.model import Cause, Complete, redact, wire_text
+from fetchq.model import Cause, Complete, wire_text
+from fetchq.printable import one_line
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
@@ -48,9 +48,6 @@ DRAINED = 65536
 RATIO_FROM = 1_000_000
 """Decoded bytes below which no ratio makes a bomb."""
 
-# C0 and C1 controls, line separators, and what reorders or hides text on a screen.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-
 current_attempt: ContextVar[Attempt] = ContextVar("current_attempt")
 """The attempt that the running task or thread is making: how an engine's hooks inside its library find it."""
 
@@ -64,12 +61,6 @@ class AttemptFailed(Exception):
         self.message = message
         self.permanent = permanent
         self.starved = starved
-
-
-def one_line(text: str) -> str:
-    """`text` for people: one line, without control characters or secrets, of a bounded length."""
-    text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", " ".join(text.split()))
-    return redact(text[:500])
 
 
 class Attempt:

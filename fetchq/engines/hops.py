@@ -83,7 +83,7 @@ class HopPlan:
         return self._with_netrc(Hop(target.url, self.method(request), headers, body))
 
     def next(self, hop: Hop, status: int, locations: list[str]) -> Hop:
-        """Where a redirect leads. Raises `Refused`: `redirect` for a bad Location, `blocked` for one that is not HTTP."""
+        """Where a redirect leads. Raises `Refused`: `redirect` for a bad Location, `blocked` for another scheme."""
         target = _target(hop.url, locations)
         method, body = hop.method, hop.body
         if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -71,10 +72,8 @@ class RequestsEngine:
         self._aborted.set()
         busy = self._socket
         if busy is not None:
-            try:
+            with suppress(OSError):  # it was not connected, or is no longer: then nobody reads from it
                 busy.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads from it
-            except OSError:
-                pass  # it was not connected, or is no longer: then nobody reads from it
 
     def close(self) -> None:
         self._session.close()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fetchq.model import PHASES, RECORD_FIELDS
+from fetchq.printable import printable
 from fetchq.sinks.jsonl import json_line
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from fetchq.model import Result
 
 __all__ = ["CsvSink"]
-
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
 class CsvSink:
@@ -60,6 +58,6 @@ def _cell(value: Any) -> Any:
         return json_line(value).decode().rstrip("\n")
     if not isinstance(value, str):
         return value
-    text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+    text = printable(value)
     # A spreadsheet runs a cell that begins like a formula; the apostrophe makes it text.
     return "'" + text if text.startswith(("=", "+", "-", "@")) else text

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
+
+from fetchq.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["JsonLinesSink", "json_line"]
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
-# JSON allows these as they are, but a terminal would act on them.
-_ACTIVE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 class JsonLinesSink:
@@ -39,7 +38,7 @@ def json_line(record: dict[str, Any]) -> bytes:
         line = orjson.dumps(_without_surrogates(record), option=_OPTIONS)
     if line.isascii() and b"\x7f" not in line:
         return line
-    return _ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", line.decode()).encode()
+    return printable(line[:-1].decode()).encode() + b"\n"
 
 
 def _without_surrogates(value: Any) -> Any:

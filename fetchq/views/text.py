@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from statistics import median
 from typing import TYPE_CHECKING
+
+from fetchq.model import redact
+from fetchq.printable import printable
 
 if TYPE_CHECKING:
     from fetchq.model import Request, Result
     from fetchq.summary import Summary
 
 __all__ = [
+    "MOST_WORKER_ROWS",
+    "Paint",
     "bytes_text",
-    "compare_lines",
-    "printable",
+    "plain",
+    "rate_text",
     "result_line",
     "seconds_text",
     "start_line",
@@ -26,16 +30,10 @@ Paint = Callable[[str, str], str]
 """Text and the name of a colour to the text to write."""
 
 MOST_WORKER_ROWS = 16
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
 def plain(text: str, colour: str) -> str:
     return text
-
-
-def printable(text: str) -> str:
-    """`text` without anything that would act on a terminal: controls, line breaks and BiDi marks become \\u escapes."""
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def seconds_text(seconds: float) -> str:
@@ -60,8 +58,6 @@ def bytes_text(size: float) -> str:
 
 
 def start_line(request: Request, worker: int) -> str:
-    from fetchq.model import redact
-
     return f"{'':>4} {'start':>9} {'':>9}  {worker:>3}  {printable(redact(request.url))}"
 
 
@@ -77,17 +73,14 @@ def result_line(result: Result, paint: Paint = plain) -> str:
     return f"{paint(status, 'red')} {line}  {paint(f'{result.cause}: {result.error}{tries}', 'red')}"
 
 
-def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> list[str]:
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns under each other: the first to the left, the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        (
-            indent
-            + row[0].ljust(widths[0])
-            + "".join("  " + cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    lines = []
+    for first, *others in rows:
+        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def summary_lines(summary: Summary, *, paint: Paint = plain, insecure: bool = False) -> list[str]:
@@ -95,14 +88,15 @@ def summary_lines(summary: Summary, *, paint: Paint = plain, insecure: bool = Fa
     if not summary.total:
         return []
     failed = f"{summary.failed} failed"
+    failed = paint(failed, "red") if summary.failed else failed
     duration = max(summary.duration, 1e-9)
+    took, size, wire = seconds_text(summary.duration), bytes_text(summary.size), bytes_text(summary.wire_size)
+    fetching, workers = seconds_text(summary.fetch_time), len(summary.workers)
+    ok = paint(f"{summary.ok} ok", "green")
     lines = [
-        f"{summary.total} URLs: {paint(f'{summary.ok} ok', 'green')}, {paint(failed, 'red') if summary.failed else failed}, "
-        f"in {seconds_text(summary.duration)} ({_rate(summary.total / duration)} URL/s)",
-        f"{bytes_text(summary.size)} of bodies, {bytes_text(summary.wire_size)} on the wire, "
-        f"{bytes_text(summary.wire_size / duration)}/s",
-        f"fetch times add up to {seconds_text(summary.fetch_time)}: "
-        f"{summary.concurrency:.1f} URLs at a time, with {len(summary.workers)} workers",
+        f"{summary.total} URLs: {ok}, {failed}, in {took} ({rate_text(summary.total / duration)} URL/s)",
+        f"{size} of bodies, {wire} on the wire, {bytes_text(summary.wire_size / duration)}/s",
+        f"fetch times add up to {fetching}: {summary.concurrency:.1f} URLs at a time, with {workers} workers",
     ]
     if insecure:
         lines.append(paint("TLS certificates were not verified (--insecure)", "yellow"))
@@ -117,7 +111,7 @@ def summary_lines(summary: Summary, *, paint: Paint = plain, insecure: bool = Fa
     return lines
 
 
-def _rate(rate: float) -> str:
+def rate_text(rate: float) -> str:
     return f"{rate:.0f}" if rate >= 99.5 else f"{rate:.1f}"
 
 
@@ -154,24 +148,4 @@ def _worker_lines(summary: Summary) -> list[str]:
     rows.append(["URLs", *(f"{pick(fetched):.0f}" for pick in (min, median, max))])
     rows.append(["busy", *(seconds_text(pick(busy)) for pick in (min, median, max))])
     rows.append(["share", *(f"{100 * pick(busy) / duration:.0f} %" for pick in (min, median, max))])
-    return table(rows)
-
-
-def compare_lines(runs: Sequence[tuple[str, Summary]], paint: Paint = plain) -> list[str]:
-    """The runs side by side, a column for each mode."""
-    slowest = max(summary.duration for _, summary in runs)
-    rows = [["", *(mode for mode, _ in runs)]]
-
-    def row(name: str, cell: Callable[[Summary], str]) -> None:
-        rows.append([name, *(cell(summary) for _, summary in runs)])
-
-    row("elapsed", lambda summary: seconds_text(summary.duration))
-    row("sum of fetch times", lambda summary: seconds_text(summary.fetch_time))
-    row("URLs at a time", lambda summary: f"{summary.concurrency:.1f}")
-    row("URL/s", lambda summary: _rate(summary.total / max(summary.duration, 1e-9)))
-    row("p50", lambda summary: seconds_text(summary.elapsed.percentile(50)))
-    row("p99", lambda summary: seconds_text(summary.elapsed.percentile(99)))
-    row("ok", lambda summary: str(summary.ok))
-    row("failed", lambda summary: str(summary.failed))
-    row("times as fast", lambda summary: f"{slowest / max(summary.duration, 1e-9):.1f}")
     return table(rows)

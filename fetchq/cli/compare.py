@@ -1,0 +1,71 @@
+"""`fetchq compare`: the same list in several modes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_message
+from fetchq.settings import MODES, Display, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from fetchq.compare import ModeRun
+    from fetchq.sources import Source
+
+__all__ = ["command", "compare_and_show"]
+
+_LEFT_OUT = ("mode", "format", "json", "include")
+
+
+@click.argument("sources", nargs=-1, metavar="SOURCE...", required=True)
+@click.option(
+    "--mode", "modes", multiple=True, type=click.Choice(MODES), help="A mode to run; repeatable. All three by default."
+)
+def compare(sources: tuple[str, ...], modes: tuple[str, ...], **given: Any) -> int:
+    """Fetch the URLs of each SOURCE in several modes, one after the other, and show them side by side.
+
+    The comparison goes to stdout. Exit status as for `fetchq SOURCE`.
+    """
+    settings, display = read_options(given, keep_body=False)
+    from fetchq.sources import SourceError, open_sources
+
+    try:
+        source = open_sources(sources, input_format=display.input_format, url_column=display.url_column)
+    except SourceError as problem:
+        raise click.UsageError(str(problem)) from None
+    with source:
+        if not source.finite:
+            raise click.UsageError("compare reads its list once for each mode: give it a file, not a pipe")
+        return compare_and_show(settings, display, source, modes or ("sync", "threads", "async"))
+
+
+def compare_and_show(settings: Settings, display: Display, source: Source, modes: Sequence[str]) -> int:
+    """Run, show the results as they come on stderr, and the comparison on stdout. Returns the exit status."""
+    from fetchq.cli.drive import drive
+    from fetchq.cli.screen import Screen
+    from fetchq.compare import compare
+    from fetchq.views.compare import compare_lines, timeline_lines
+
+    def fetch(settings: Settings, run: ModeRun) -> int:
+        screen = Screen(display, total=source.total, summary=run.summary, on_commit=run.add, records=False)
+        if not display.quiet:
+            screen.say(f"mode {settings.mode}, {settings.workers} workers")
+        try:
+            return drive(settings, source, screen, run.summary, verbose=display.verbose)
+        except SettingsError as problem:
+            raise click.UsageError(usage_message(problem)) from None
+
+    runs, status = compare(settings, modes, fetch)
+    for run in runs:
+        for line in timeline_lines(run):
+            click.echo(line)
+    for line in compare_lines([(run.mode, run.summary) for run in runs]):
+        click.echo(line)
+    return status
+
+
+command = click.command(cls=GroupedCommand, context_settings={"max_content_width": 110})(
+    add_options(compare, leave_out=_LEFT_OUT)
+)

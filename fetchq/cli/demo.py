@@ -1,0 +1,27 @@
+"""`fetchq demo`: the classic example, four slow URLs and two workers."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["DELAYS", "command"]
+
+DELAYS = (1.5, 1.0, 0.5, 0.2)
+"""Seconds that the four URLs take: one after the other 3.2, two at a time 1.7."""
+
+
+@click.command()
+@click.option("-w", "--workers", default=2, show_default=True, type=click.IntRange(min=1), help="How many at a time.")
+def command(workers: int) -> int:
+    """Fetch four URLs that take 1.5, 1.0, 0.5 and 0.2 s from a practice server, in sync, threads and async.
+
+    Shows who fetched what when, and the three modes side by side.
+    """
+    from fetchq.cli.compare import compare_and_show
+    from fetchq.server import PracticeServer
+    from fetchq.settings import Display, Settings
+    from fetchq.sources import open_sources
+
+    with PracticeServer() as server, open_sources([f"{server.url}/delay/{delay}" for delay in DELAYS]) as source:
+        settings = Settings(workers=workers, keep_body=False)
+        return compare_and_show(settings, Display(progress="none"), source, ("sync", "threads", "async"))

@@ -1,0 +1,65 @@
+"""`fetchq SOURCE...`: the main job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_message
+from fetchq.settings import SettingsError
+
+__all__ = ["command"]
+
+
+@click.argument("sources", nargs=-1, metavar="SOURCE...")
+def fetch(sources: tuple[str, ...], **given: Any) -> int:
+    """Fetch the URLs of each SOURCE: a file (text, CSV, JSON Lines, also .gz and .zst), a URL, or - (standard input).
+
+    Records go to stdout; progress and the summary to stderr. Sizes take k, M, G; times take seconds or 500ms, 2m.
+    Every option can be set in the environment (FETCHQ_WORKERS=20) and in the config file (workers = 20).
+
+    Exit status: 0 every URL ok; 1 some were not; 2 wrong usage, nothing was fetched; 3 the run could not go on;
+    130, 143 interrupted.
+    """
+    if not sources:
+        raise click.UsageError("a SOURCE is needed: a file of URLs, a URL, or - for standard input (--help tells more)")
+    settings, display = read_options(given)
+
+    from fetchq.cli.drive import COULD_NOT_GO_ON, drive
+    from fetchq.cli.screen import Screen
+    from fetchq.sources import SourceError, open_sources
+    from fetchq.summary import Summary
+    from fetchq.views.text import summary_lines
+
+    settings = _trimmed(settings, display)
+    try:
+        source = open_sources(sources, input_format=display.input_format, url_column=display.url_column)
+    except SourceError as problem:
+        raise click.UsageError(str(problem)) from None
+    summary = Summary()
+    with source:
+        screen = Screen(display, total=source.total, summary=summary)
+        try:
+            status = drive(settings, source, screen, summary, verbose=display.verbose)
+        except SettingsError as problem:
+            raise click.UsageError(usage_message(problem)) from None
+        except SourceError as problem:
+            screen.say(f"fetchq: {problem}")
+            status = COULD_NOT_GO_ON
+    if not display.quiet:
+        for line in summary_lines(summary, paint=screen.paint, insecure=settings.insecure):
+            screen.say(line)
+        if not summary.total and status == 0:
+            screen.say(f"fetchq: no URLs in {', '.join(sources)}")
+    return status
+
+
+def _trimmed(settings: Any, display: Any) -> Any:
+    """Bodies are only kept where a record is to hold them."""
+    from dataclasses import replace
+
+    return replace(settings, keep_body=bool({"text", "base64"} & set(display.include)))
+
+
+command = click.command(cls=GroupedCommand, context_settings={"max_content_width": 110})(add_options(fetch))

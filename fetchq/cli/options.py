@@ -1,0 +1,161 @@
+"""Options, environment variables and the config file: all derived from the fields of Settings and Display."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from fetchq.settings import Display, Knob, Settings, SettingsError, knob_of
+
+__all__ = ["GroupedCommand", "add_options", "read_options"]
+
+T = TypeVar("T", Settings, Display)
+_FIELDS = [*fields(Display), *fields(Settings)]
+
+
+class _KnobType(click.ParamType):
+    """What an option takes: the words that its knob reads."""
+
+    def __init__(self, knob: Knob) -> None:
+        self.name = knob.metavar or "value"
+        self._knob = knob
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            self._knob.value((value,) if self._knob.many else value)
+        except ValueError as problem:
+            self.fail(str(problem), param, ctx)
+        return value
+
+
+class GroupedCommand(click.Command):
+    """Its help shows the options by the groups of their knobs."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(getattr(parameter, "group", "Other"), []).append(record)
+        for group, records in groups.items():
+            with formatter.section(group):
+                formatter.write_dl(records)
+
+
+class _KnobOption(click.Option):
+    group = "Other"
+
+
+def add_options(command: Callable[..., Any], *, leave_out: tuple[str, ...] = ()) -> Callable[..., Any]:
+    """Give a command the options of all knobs, and --config."""
+    config = _KnobOption(
+        ["--config"], type=click.Path(), metavar="FILE", help="Settings in TOML; else fetchq.toml here or yours."
+    )
+    options = [_option(one) for one in _FIELDS if knob_of(one).flags and one.name not in leave_out]
+    for option in reversed([*options, config]):
+        _attach(command, option)
+    return command
+
+
+def _attach(command: Callable[..., Any], option: click.Option) -> None:
+    # What click.option does, for an Option that is already made.
+    parameters: list[click.Parameter] = getattr(command, "__click_params__", [])
+    parameters.append(option)
+    command.__click_params__ = parameters  # type: ignore[attr-defined]
+
+
+def _option(a_field: Any) -> click.Option:
+    knob = knob_of(a_field)
+    flag = a_field.type == "bool"
+    option = _KnobOption(
+        [a_field.name, *knob.flags],
+        type=None if flag else _KnobType(knob),
+        is_flag=flag,
+        default=None,
+        multiple=knob.many,
+        metavar=None if flag else knob.metavar,
+        envvar=f"FETCHQ_{a_field.name.upper()}",
+        help=_help(a_field, knob),
+    )
+    option.group = knob.group
+    return option
+
+
+def _help(a_field: Any, knob: Knob) -> str:
+    default = a_field.default
+    if default is None or isinstance(default, bool | tuple):
+        return knob.help
+    if isinstance(default, frozenset):
+        text = "200..=299" if len(default) == 100 else ",".join(map(str, sorted(default)))
+    elif knob.metavar == "BYTES" and default >= 1_000_000:
+        text = f"{default // 1_000_000}M"
+    else:
+        text = f"{default:g}" if isinstance(default, float) else str(default)
+    return f"{knob.help}  [{text}]"
+
+
+def read_options(given: dict[str, Any], **fixed: Any) -> tuple[Settings, Display]:
+    """The settings: option before environment before config file before default. Raises `click.UsageError`."""
+    chosen = _read_config(given.pop("config", None))
+    # Not given: None, and () for an option that may be given several times.
+    chosen |= {name: value for name, value in given.items() if value not in (None, ())}
+    if isinstance(data := chosen.get("data"), str) and data.startswith("@"):
+        chosen["data"] = _read_data(data[1:])
+    return _make(Settings, chosen | fixed), _make(Display, chosen)
+
+
+def _make(kind: type[T], chosen: dict[str, Any]) -> T:
+    names = {one.name for one in fields(kind)}
+    try:
+        return kind(**{name: value for name, value in chosen.items() if name in names})
+    except SettingsError as problem:
+        raise click.UsageError(usage_message(problem)) from None
+
+
+def usage_message(problem: SettingsError) -> str:
+    """The problem, with the option's name in place of the field's."""
+    flags = {one.name: knob_of(one).flags for one in _FIELDS}
+    return f"{flags.get(problem.name, (problem.name,))[-1]}: {problem.message}"
+
+
+def _read_config(path: str | None) -> dict[str, Any]:
+    file = Path(path) if path is not None else _default_config()
+    if file is None:
+        return {}
+    import tomllib
+
+    try:
+        text = file.read_bytes().decode()
+        found = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else problem
+        raise click.UsageError(f"the config file {str(file)!r} cannot be read: {reason}") from None
+    # As the option is called, or as the field is.
+    known = {one.name: one.name for one in _FIELDS}
+    known |= {flag.lstrip("-"): one.name for one in _FIELDS for flag in knob_of(one).flags if flag.startswith("--")}
+    unknown = [name for name in found if name not in known]
+    if unknown:
+        raise click.UsageError(f"the config file {str(file)!r} has a setting that there is none of: {unknown[0]}")
+    return {known[name]: value for name, value in found.items()}
+
+
+def _default_config() -> Path | None:
+    here = Path("fetchq.toml")
+    if here.is_file():
+        return here
+    from platformdirs import user_config_dir
+
+    yours = Path(user_config_dir("fetchq")) / "fetchq.toml"
+    return yours if yours.is_file() else None
+
+
+def _read_data(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as problem:
+        raise click.UsageError(f"--data: {path!r} cannot be read: {os.strerror(problem.errno or 0)}") from None

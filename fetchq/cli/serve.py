@@ -1,0 +1,28 @@
+"""`fetchq serve`: the practice server."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=0, show_default=True, type=click.IntRange(0, 65535), help="0: any free port.")
+def command(host: str, port: int) -> int:
+    """Run the practice server until interrupted. Its address is the first line on stdout; its / lists the routes."""
+    import asyncio
+
+    from fetchq.server import serve
+
+    def ready(url: str) -> None:
+        click.echo(url)
+
+    try:
+        asyncio.run(serve(host, port, ready=ready))
+    except KeyboardInterrupt:
+        return 130
+    except OSError as problem:
+        raise click.UsageError(f"cannot listen on {host}:{port}: {problem.strerror or problem}") from None
+    return 0
