@@ -6,11 +6,21 @@ reach its own end, and every piece that comes out is at most `PIECE` bytes.
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-__all__ = ["ACCEPT_ENCODING", "PIECE", "DecodeError", "Decoder", "codings_in", "decoder_for"]
+__all__ = [
+    "ACCEPT_ENCODING",
+    "PIECE",
+    "DecodeError",
+    "Decoder",
+    "brotli_module",
+    "codings_in",
+    "decoder_for",
+    "zstd_module",
+]
 
 PIECE = 65536
 MOST_CODINGS = 4
@@ -83,8 +93,7 @@ class _Brotli:
     """RFC 7932."""
 
     def __init__(self) -> None:
-        import brotli
-
+        brotli = brotli_module()
         self._error = brotli.error
         self._brotli = brotli.Decompressor()
         self._started = False
@@ -106,15 +115,25 @@ class _Brotli:
             raise DecodeError("the br data ends too early")
 
 
+def brotli_module() -> Any:
+    """The brotli package."""
+    from importlib import import_module
+
+    return import_module("brotli")
+
+
+def zstd_module() -> Any:
+    """The standard library's zstd, or before Python 3.14 its backport, which has the same names."""
+    from importlib import import_module
+
+    return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+
+
 class _Zstd:
     """RFC 8878, one or several frames."""
 
     def __init__(self) -> None:
-        try:
-            from compression import zstd  # type: ignore[import-not-found, unused-ignore]  # Python 3.14 and newer
-        except ImportError:
-            from backports import zstd
-        self._zstd: Any = zstd
+        self._zstd = zstd_module()
         self._frame: Any = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:

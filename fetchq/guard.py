@@ -81,7 +81,7 @@ def _parse_other(text: str) -> Target:
         url = URL(text)
         name, port = url.raw_host, url.port
         user, password = url.user, url.password
-    except ValueError as problem:
+    except (ValueError, IndexError) as problem:  # yarl raises IndexError for http://[]@
         raise Refused(Cause.INVALID_URL, _one_line(problem)) from None
     if not name:
         raise Refused(Cause.INVALID_URL, "the URL has no host")
@@ -118,5 +118,5 @@ def _shown(character: str) -> str:
     return "a space" if character == " " else f"the character U+{ord(character):04X}"
 
 
-def _one_line(problem: ValueError) -> str:
+def _one_line(problem: Exception) -> str:
     return " ".join(str(problem).split())[:200]

@@ -12,7 +12,6 @@ import hashlib
 import json
 import math
 import re
-import sys
 import threading
 import time
 import zlib
@@ -27,6 +26,8 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from aiohttp import web
 from multidict import CIMultiDict
+
+from fetchq.decode import brotli_module, zstd_module
 
 __all__ = ["ROUTES", "PracticeServer", "Route", "blocks", "make_app", "serve"]
 
@@ -83,7 +84,7 @@ def _text(status: int, text: str, headers: Iterable[tuple[str, str]] = ()) -> we
     if status in _BODYLESS:
         return web.Response(status=status, headers=sent)
     sent.setdefault("Content-Type", "text/plain; charset=utf-8")
-    return web.Response(status=status, body=f"{text}\n".encode(), headers=sent)
+    return web.Response(status=status, body=f"{text}\n".encode(errors="backslashreplace"), headers=sent)
 
 
 async def _stream(
@@ -121,18 +122,13 @@ def _small(size: int, seed: str) -> tuple[bytes, CIMultiDict[str]]:
 
 
 def _brotli(data: bytes) -> bytes:
-    import brotli
-
-    coded: bytes = brotli.compress(data, quality=5)
+    coded: bytes = brotli_module().compress(data, quality=5)
     return coded
 
 
 def _zstd(data: bytes) -> bytes:
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-    return zstd.compress(data)
+    coded: bytes = zstd_module().compress(data)
+    return coded
 
 
 # RFC 9110, 8.4.1.2: `deflate` is the zlib format, not the bare one.
@@ -234,10 +230,11 @@ async def coded(request: web.Request) -> web.StreamResponse:
 async def echo(request: web.Request) -> web.StreamResponse:
     body = await request.read()
     target = request.raw_path  # as it came: a proxy is asked for the whole URL
+    url = f"{request.scheme}://{request.host}{target}" if target.startswith("/") else target
     said: dict[str, Any] = {
         "method": request.method,
-        "url": f"{request.scheme}://{request.host}{target}" if target.startswith("/") else target,
-        # Strings of bytes that are not UTF-8 would hold lone surrogates, which not every parser of JSON takes.
+        # Of bytes that are not UTF-8 aiohttp makes lone surrogates, which not every parser of JSON takes.
+        "url": url.encode(errors="backslashreplace").decode(),
         "headers": [[part.decode("utf-8", "backslashreplace") for part in pair] for pair in request.raw_headers],
         "remote": request.remote,
     }
@@ -346,6 +343,7 @@ class PracticeServer:
     """A practice server in its own thread, for code that is not asynchronous. A context manager.
 
     It listens as soon as it is made, on a free port unless one is given. Raises `OSError` when it cannot.
+    `url` is `http://127.0.0.1:54321`, say, without a slash at the end.
     """
 
     def __init__(
@@ -363,7 +361,6 @@ class PracticeServer:
         self._thread.start()
         try:
             self.url = ready.result()
-            """`http://127.0.0.1:54321`, without a slash at the end."""
         except Exception:
             self._thread.join()
             raise

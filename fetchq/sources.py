@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, BinaryIO, Protocol, Self, TypeAlias
 from weakref import WeakSet
 
+from fetchq.decode import zstd_module
 from fetchq.model import Request
 from fetchq.rows import CUT, LIMIT, UTF8, CsvRows, JsonRows, Rows, SourceError, TextRows, url_row
 
@@ -274,20 +275,9 @@ def _opener(path: str) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
 
         return partial(gzip.open, path, "rb"), (OSError, EOFError, zlib.error)
     if name.endswith(".zst"):
-        zstd = _zstd(path)
+        zstd = zstd_module()
         return partial(zstd.open, path, "rb"), (OSError, EOFError, zstd.ZstdError)
     return partial(open, path, "rb", buffering=0), (OSError,)
-
-
-def _zstd(path: str) -> Any:
-    try:
-        if sys.version_info >= (3, 14):  # pragma: no cover
-            import compression.zstd as zstd
-        else:
-            import backports.zstd as zstd
-    except ImportError:
-        raise SourceError(f"{path!r} needs the package backports.zstd, which is not installed") from None
-    return zstd
 
 
 def _rows(given: str | None, path: str, column: str, index: int, *, name: str, suffix: str) -> Rows:

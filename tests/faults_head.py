@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from faults_base import CHUNKED, HELLO, Asked, Connection, Then, Theme, head, length
+from faults_base import Theme, Then
+from faults_wire import CHUNKED, HELLO, Asked, Connection, head, length
 
 theme = Theme("head")
 sends, plays = theme.sends, theme.plays
@@ -122,7 +123,10 @@ _VALID_HEADERS = {
     "header-empty": ("RFC 9110, 5.5: an empty value is valid", b"X-Name:"),
     "header-no-space": ("5: whitespace around a value is optional", b"X-Name:value\t "),
     "header-odd-name": ("RFC 9110, 5.1: a token may hold these", b"!#$%&'*+-.^_`|~1: value"),
-    "header-bidi": ("RFC 9110, 5.5: a BiDi override is opaque here, dangerous on a screen", "X-Name: a\u202eb".encode()),
+    "header-bidi": (
+        "RFC 9110, 5.5: a BiDi override is opaque here, dangerous on a screen",
+        "X-Name: a\u202eb".encode(),
+    ),
 }
 for name, (what, line) in _VALID_HEADERS.items():
     sends(name, f"{what}.", None, head(line, _FIVE) + HELLO)

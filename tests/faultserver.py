@@ -15,21 +15,26 @@ from collections import Counter
 from typing import Self
 from urllib.parse import quote, urlencode
 
+import faults_bombs
 import faults_content
 import faults_framing
 import faults_head
+import faults_length
 import faults_redirect
 import faults_time
-from faults_base import Asked, Connection, Fault, Then, head, length
+from faults_base import Fault, Then
+from faults_wire import Asked, Connection, head, length
 
 __all__ = ["FAULTS", "Asked", "Fault", "FaultServer", "Then", "fault_named"]
 
 FAULTS: list[Fault] = [
     *faults_framing.theme.faults,
+    *faults_length.theme.faults,
     *faults_head.theme.faults,
     *faults_time.theme.faults,
     *faults_redirect.theme.faults,
     *faults_content.theme.faults,
+    *faults_bombs.theme.faults,
 ]
 _BY_NAME = {fault.name: fault for fault in FAULTS}
 
@@ -49,6 +54,7 @@ class FaultServer:
         """Bytes sent, by connection number."""
         self.stopping = threading.Event()
         self._lock = threading.Lock()
+        self._logged = threading.Condition()
         self._events: dict[str, threading.Event] = {}
         self._counts: Counter[str] = Counter()
         self._handlers: list[tuple[threading.Thread, Connection]] = []
@@ -56,9 +62,10 @@ class FaultServer:
         self._listener.setblocking(False)
         self._wake, self._woken = socket.socketpair()
         port = self._listener.getsockname()[1]
+        self.address = (host, port)
         self.netloc = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.url = f"http://{self.netloc}"
-        self._acceptor = threading.Thread(target=self._accept, name=f"faultserver-{port}", daemon=True)
+        self._acceptor = threading.Thread(target=self._accept, name="faultserver-accept", daemon=True)
         self._acceptor.start()
 
     def url_of(self, name: str, **params: object) -> str:
@@ -72,6 +79,11 @@ class FaultServer:
         """Set once the fault of that name has done its worst, where it does so after its answer."""
         with self._lock:
             return self._events.setdefault(name, threading.Event())
+
+    def wait_for_requests(self, n: int, seconds: float) -> bool:
+        """Wait until the log holds `n` requests; False when they did not come in time."""
+        with self._logged:
+            return self._logged.wait_for(lambda: len(self.log) >= n, seconds)
 
     def count(self, key: str) -> int:
         """How often this was called with `key`, this time included."""
@@ -124,7 +136,9 @@ class FaultServer:
     def _serve(self, conn: Connection) -> None:
         try:
             while conn.open and (asked := conn.read_request()) is not None:
-                self.log.append(asked)
+                with self._logged:
+                    self.log.append(asked)
+                    self._logged.notify_all()
                 if conn.on_next is not None:
                     conn.on_next()
                 else:

@@ -199,6 +199,7 @@ class _Connection(ResponseHandler):
         self._attempt: Attempt | None = None
         self._payload_reader: aiohttp.StreamReader | None = None
         self._interim = 0
+        self._silent = 0
         self._ending: asyncio.Future[None] | None = None
 
     def take(self, attempt: Attempt) -> None:
@@ -212,7 +213,7 @@ class _Connection(ResponseHandler):
         attempt.reused, self.used = self.used, True
         attempt.remote = self.remote
         attempt.connection = self
-        self._attempt, self._payload_reader, self._interim = attempt, None, 0
+        self._attempt, self._payload_reader, self._interim, self._silent = attempt, None, 0, 0
 
     def data_received(self, data: bytes) -> None:
         attempt = self._attempt
@@ -223,13 +224,17 @@ class _Connection(ResponseHandler):
             if not attempt.answering:
                 attempt.answering = True
                 attempt.lap_at(WAIT, now)
+        reader = self._payload_reader
+        before = 0 if reader is None else reader.total_bytes
         super().data_received(data)
         reader = self._payload_reader
-        if reader is None:
-            return
-        if reader.is_eof():
+        if reader is not None and reader.is_eof():
             self._attempt = None
-        elif self.exception() is not None and reader.exception() is None:
+            return
+        self._silent = 0 if reader is not None and reader.total_bytes > before else self._silent + len(data)
+        if self._silent > rules.MAX_SILENT:
+            self.set_exception(HttpProcessingError(message=f"more than {rules.MAX_SILENT} bytes without a body"))
+        if self.exception() is not None and reader is not None and reader.exception() is None:
             # aiohttp tells whoever waits for the next message, but not who reads this body.
             reader.set_exception(aiohttp.ClientPayloadError("the body is not valid HTTP"))
 

@@ -43,6 +43,8 @@ MAX_INTERIM = 16
 """1xx responses taken before the final one; more are `protocol`."""
 MAX_HEADER_LINE = 65536
 MAX_HEADERS = 256
+MAX_SILENT = 1_000_000
+"""Bytes a server may send without one of them being of a body: headers, chunk extensions, trailers."""
 DRAINED = 65536
 """Bytes of a redirect's body that are read to keep the connection; a longer one is cut off with its connection."""
 RATIO_FROM = 1_000_000
@@ -180,12 +182,12 @@ class Attempt:
 
     def _check_head(self, status: int, headers: MultiMapping[str], version: tuple[int, int]) -> None:
         """How the body is framed, by RFC 9112, 6.3; what that section calls invalid is refused."""
-        if version[0] != 1 or status < 200:
+        if version not in ((1, 0), (1, 1)) or status < 200:
             raise AttemptFailed(Cause.PROTOCOL, f"an answer in HTTP/{self.http_version} with status {status}")
         lengths = headers.getall("Content-Length", [])
         codings = headers.getall("Transfer-Encoding", [])
         if codings:
-            if lengths or version < (1, 1) or [coding.strip().lower() for coding in codings] != ["chunked"]:
+            if lengths or version < (1, 1) or [coding.strip(" \t").lower() for coding in codings] != ["chunked"]:
                 raise AttemptFailed(Cause.PROTOCOL, "a Transfer-Encoding that is not just chunked")
         elif lengths:
             text = lengths[0]
@@ -297,12 +299,20 @@ class Attempt:
         phase = RECEIVE if self.status is not None else WAIT if self.connecting_since is None else CONNECT
         self.lap(phase)
         if failed is not None:
+            if failed.cause is Cause.PROTOCOL:
+                self._forget_response()
             self.cause = failed.cause
             self.error = one_line(failed.message)
             self.permanent = failed.permanent
             self.starved = failed.starved
         self._pieces = []
         self._decoder = self._hash = None
+
+    def _forget_response(self) -> None:
+        """What is not HTTP is no response: how much of it could be read depends on the packets it came in."""
+        self.status = self.reason = self.http_version = self.complete = self.content_encoding = None
+        self.headers = NO_HEADERS
+        self.size = self.wire_size = 0
 
 
 def _no_headers() -> MultiMapping[str]:

@@ -32,6 +32,7 @@ DEFAULT_HEADERS = {
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FORM = "application/x-www-form-urlencoded"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -117,8 +118,10 @@ def _target(base: URL, locations: list[str]) -> Target:
         raise Refused(Cause.REDIRECT, "a redirect with an empty Location")
     if _CONTROL.search(text):
         raise Refused(Cause.REDIRECT, "a redirect whose Location has a control character")
+    text = text.replace(" ", "%20")
     try:
-        return parse_url(urljoin(str(base), text.replace(" ", "%20")))
+        # urljoin takes "http:///path" for relative; with a scheme, it stands for itself.
+        return parse_url(text if _SCHEME.match(text) else urljoin(str(base), text))
     except ValueError as problem:
         raise Refused(Cause.REDIRECT, f"a redirect with a malformed Location: {problem}") from None
     except Refused as problem:

@@ -19,6 +19,7 @@ from fetchq.engines.attempt import (
     MAX_HEADER_LINE,
     MAX_HEADERS,
     MAX_INTERIM,
+    MAX_SILENT,
     WAIT,
     Attempt,
     AttemptFailed,
@@ -29,7 +30,10 @@ from fetchq.model import Cause
 
 __all__ = ["WireResponse", "receive"]
 
-_LENGTHS = re.compile(rb"^content-length\s*:", re.IGNORECASE | re.MULTILINE)
+_LENGTHS = re.compile(rb"^content-length\s*:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+_BEGINNING = b"HTTP/1."
+_NOT_IN_TRAILERS = (b"content-length", b"transfer-encoding")
+_LONGEST_CHUNK = 2**63
 
 
 class WireResponse(http.client.HTTPResponse):
@@ -74,11 +78,28 @@ class WireResponse(http.client.HTTPResponse):
         self.chunked = False
         self.length = None
 
+    def _begun(self, data: bytes) -> bytes:
+        """The first bytes of a response, without empty lines before it: h11 would wait for a head that never ends."""
+        skipped = 0
+        while data and len(text := data.lstrip(b"\r\n")) < len(_BEGINNING) and _BEGINNING.startswith(text):
+            skipped += len(data) - len(text)
+            if skipped > MAX_SILENT:
+                raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: nothing but empty lines")
+            more = receive(self._sock, self._attempt)
+            if not more:
+                return text
+            data = text + more
+        text = data.lstrip(b"\r\n")
+        if data and not text.startswith(_BEGINNING):
+            raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: it does not begin with HTTP/1.")
+        return text
+
     def _check_head(self, response: h11.Response) -> None:
         head = b"".join(self._head or ())
         self._head = None
         # h11 makes one of several equal lengths; where they come from, the next answer may be somebody else's.
-        if len(_LENGTHS.findall(head[: head.find(b"\r\n\r\n") + 2 or None])) > 1:
+        lengths = _LENGTHS.findall(head[: head.find(b"\r\n\r\n") + 2 or None])
+        if len(lengths) > 1 or any(b"," in length for length in lengths):
             raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: several Content-Length")
         items = response.headers.raw_items()
         if len(items) > MAX_HEADERS or any(len(name) + len(value) > MAX_HEADER_LINE for name, value in items):
@@ -90,8 +111,16 @@ class WireResponse(http.client.HTTPResponse):
             event = self._next()
             if isinstance(event, h11.Data):
                 return bytes(event.data)
+            self._check_end(event)
             self._ended = True
         return b""
+
+    def _check_end(self, event: Any) -> None:
+        if isinstance(event, h11.EndOfMessage) and any(name in _NOT_IN_TRAILERS for name, _ in event.headers):
+            raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: a trailer that frames the body")
+        after = self._wire.trailing_data[0]
+        if after and (self._method == "HEAD" or not after.startswith(_BEGINNING)):
+            raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: bytes after the end of the answer")
 
     @property
     def reusable(self) -> bool:
@@ -107,8 +136,13 @@ class WireResponse(http.client.HTTPResponse):
                 raise self._failure(problem) from None
             if event is not h11.NEED_DATA:
                 return event
+            # h11 has no bound of its own here, and other parsers overflow (RFC 9112, 7.1).
+            if getattr(self._wire._reader, "_bytes_in_chunk", 0) >= _LONGEST_CHUNK:
+                raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: a chunk size beyond all bounds")
             data = receive(self._sock, self._attempt)
             if self._head is not None:
+                if not self._head:
+                    data = self._begun(data)
                 self._head.append(data)
             try:
                 self._wire.receive_data(data)
