@@ -11,11 +11,12 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-_SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)?")
-_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([kMGkmg]?)(?:i?B)?")
-_STATUS = re.compile(r"(\d{3})(?:\.\.(=?)(\d{3}))?")
-_FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# Not compiled here: `fetchq --help` needs none of them, and re keeps what it has compiled.
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2
+_SECONDS = r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)?"
+_SIZE = r"(\d+(?:\.\d*)?|\.\d+)\s*([kMGkmg]?)(?:i?B)?"
+_STATUS = r"(\d{3})(?:\.\.(=?)(\d{3}))?"
+_FORBIDDEN = r"[\x00-\x08\x0a-\x1f\x7f]"
 
 
 def read_int(given: object) -> int:
@@ -32,7 +33,7 @@ def read_seconds(given: object) -> float:
         if not math.isfinite(given):
             raise ValueError(f"{given!r} is not a time")
         return float(given)
-    if isinstance(given, str) and (match := _SECONDS.fullmatch(given.strip())):
+    if isinstance(given, str) and (match := re.fullmatch(_SECONDS, given.strip())):
         return float(match[1]) * {"ms": 0.001, "m": 60.0, "h": 3600.0}.get(match[2], 1.0)
     raise ValueError(f"{given!r} is not a time, such as 30, 500ms or 2m")
 
@@ -40,7 +41,7 @@ def read_seconds(given: object) -> float:
 def read_size(given: object) -> int:
     if isinstance(given, int) and not isinstance(given, bool):
         return given
-    if isinstance(given, str) and (match := _SIZE.fullmatch(given.strip())):
+    if isinstance(given, str) and (match := re.fullmatch(_SIZE, given.strip())):
         return int(float(match[1]) * {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}.get(match[2].lower(), 1))
     raise ValueError(f"{given!r} is not a size, such as 4096, 64k or 100M")
 
@@ -48,7 +49,7 @@ def read_size(given: object) -> int:
 def read_text(given: object) -> str:
     if not isinstance(given, str):
         raise ValueError(f"{given!r} is not a text")
-    if _FORBIDDEN.search(given):
+    if re.search(_FORBIDDEN, given):
         raise ValueError("control characters are not allowed")
     return given
 
@@ -74,7 +75,7 @@ def read_flag(given: object) -> bool:
 
 
 def read_method(given: object) -> str:
-    if not isinstance(given, str) or not _TOKEN.fullmatch(given):
+    if not isinstance(given, str) or not re.fullmatch(_NAME, given):
         raise ValueError(f"{given!r} is not an HTTP method")
     if given.upper() in ("CONNECT", "TRACE"):
         raise ValueError(f"{given.upper()} cannot be fetched")
@@ -109,11 +110,11 @@ def _read_header(given: object) -> tuple[str, str]:
             name, value = pair
         except (TypeError, ValueError):
             raise ValueError(f"{given!r} is not a header: a name and a value") from None
-    if not isinstance(name, str) or not isinstance(value, str) or not _TOKEN.fullmatch(name):
+    if not isinstance(name, str) or not isinstance(value, str) or not re.fullmatch(_NAME, name):
         raise ValueError(f"{name!r} is not a header name")
     if name.lower() in ("content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"):
         raise ValueError(f"the header {name} is fetchq's own to send")
-    if _FORBIDDEN.search(value):
+    if re.search(_FORBIDDEN, value):
         raise ValueError(f"the header {name} has a control character in its value")
     return name, value.strip(" \t")
 
@@ -137,7 +138,7 @@ def read_statuses(given: object) -> frozenset[int]:
 def _statuses_in(text: str) -> list[int]:
     found: list[int] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        if (match := _STATUS.fullmatch(part)) is None:
+        if (match := re.fullmatch(_STATUS, part)) is None:
             raise ValueError(f"{part!r} is not a status or a range, such as 404 or 200..=299")
         first = int(match[1])
         last = first + 1 if match[3] is None else int(match[3]) + bool(match[2])

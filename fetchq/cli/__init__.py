@@ -27,7 +27,8 @@ class _Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no 
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
-            ctx.arg0 = cmd_name  # where DefaultGroup looks for what was no command, but an argument of the default one
+            # Where DefaultGroup looks for what was no command, but the first argument of the default one.
+            ctx.arg0 = cmd_name  # type: ignore[attr-defined]
             cmd_name = self.default_cmd_name
         command: click.Command = import_module(f"fetchq.cli.{cmd_name}").command
         return command

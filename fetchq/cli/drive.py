@@ -59,7 +59,7 @@ def drive(settings: Settings, source: Source, screen: Screen, summary: Summary, 
     raise_file_limit()
     interrupts = _Interrupts()
     run_it = _drive_async if settings.mode == "async" else _drive_blocking
-    problem: BaseException | None = None
+    problem: OSError | None = None
     try:
         run_it(settings, source, screen, summary, interrupts, verbose)
     except BrokenPipeError as broken:
@@ -89,7 +89,7 @@ def _drive_async(
         feed = Feed(source, threaded=True, finite=source.finite)
         run = AsyncRun(settings, feed, screen.started if verbose else None)
         interrupts.stop = run.stop
-        interrupts.abort = lambda: loop.call_soon_threadsafe(run.abort)  # type: ignore[assignment, func-returns-value]
+        interrupts.abort = lambda: loop.call_soon_threadsafe(run.abort)  # type: ignore[assignment]
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupts, number)
         batches = run.batches()

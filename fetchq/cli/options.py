@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import fields
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from fetchq.settings import Display, Knob, Settings, SettingsError, knob_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["GroupedCommand", "add_options", "read_options"]
 
@@ -18,7 +20,7 @@ T = TypeVar("T", Settings, Display)
 _FIELDS = [*fields(Display), *fields(Settings)]
 
 
-class _KnobType(click.ParamType):
+class _KnobType(click.ParamType[Any]):
     """What an option takes: the words that its knob reads."""
 
     def __init__(self, knob: Knob) -> None:
@@ -124,6 +126,8 @@ def usage_message(problem: SettingsError) -> str:
 
 
 def _read_config(path: str | None) -> dict[str, Any]:
+    from pathlib import Path
+
     file = Path(path) if path is not None else _default_config()
     if file is None:
         return {}
@@ -145,6 +149,8 @@ def _read_config(path: str | None) -> dict[str, Any]:
 
 
 def _default_config() -> Path | None:
+    from pathlib import Path
+
     here = Path("fetchq.toml")
     if here.is_file():
         return here
@@ -156,6 +162,7 @@ def _default_config() -> Path | None:
 
 def _read_data(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            return file.read()
     except OSError as problem:
         raise click.UsageError(f"--data: {path!r} cannot be read: {os.strerror(problem.errno or 0)}") from None

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import socket
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -29,7 +29,7 @@ from fetchq.model import Cause
 from fetchq.policy import IDEMPOTENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from fetchq.guard import Target
     from fetchq.model import Request
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AiohttpEngine"]
 
+T = TypeVar("T")
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 _NO_AUTO_HEADERS = ("Content-Type",)
 
@@ -146,7 +147,7 @@ class AiohttpEngine:
             attempt.resent = True
             return await self._library(attempt, send)
 
-    async def _library(self, attempt: Attempt, call: Callable[[], Any]) -> Any:
+    async def _library(self, attempt: Attempt, call: Callable[[], Awaitable[T]]) -> T:
         """Call into aiohttp; whatever it raises leaves as `AttemptFailed`."""
         try:
             return await call()

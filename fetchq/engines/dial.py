@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from itertools import chain, zip_longest
 from time import perf_counter
+from typing import Any
 
 __all__ = ["Address", "dial", "look_up"]
 
@@ -22,8 +23,8 @@ Address = tuple[socket.AddressFamily, tuple[str | int, ...]]
 
 def look_up(host: str, port: int, family: int) -> list[Address]:
     """The addresses of `host`, families taking turns, IPv6 first. Raises `socket.gaierror`."""
-    found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys((one[0], one[4]) for one in found))
+    found: Any = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+    addresses: list[Address] = list(dict.fromkeys((one[0], one[4]) for one in found))
     six = [one for one in addresses if one[0] == socket.AF_INET6]
     four = [one for one in addresses if one[0] != socket.AF_INET6]
     return [one for one in chain.from_iterable(zip_longest(six, four)) if one is not None]

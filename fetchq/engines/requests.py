@@ -86,7 +86,7 @@ class RequestsEngine:
 
     def _exchange(self, attempt: Attempt) -> None:
         """One hop: from the request to the end of its body."""
-        raw = self._send(attempt).raw
+        raw: Any = self._send(attempt).raw
         wire: WireResponse = attempt.connection
         try:
             attempt.on_response(wire.status, wire.reason, wire.fields, wire.version_pair)
@@ -214,7 +214,7 @@ class _Adapter(HTTPAdapter):
         super().__init__(pool_connections=64, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
@@ -233,12 +233,15 @@ class _Adapter(HTTPAdapter):
 class _Timed:
     """What both connection classes add: fetchq's own connecting and reading, and the phases of the attempt."""
 
-    response_class = WireResponse
+    response_class: Any = WireResponse
+    timeout: Any
+    sock: Any
     used = False
 
     def _new_conn(self) -> socket.socket:
         attempt = current_attempt.get()
-        return attempt.engine.connect(self._dns_host, self.port, attempt)  # type: ignore[attr-defined]
+        engine: RequestsEngine = attempt.engine
+        return engine.connect(self._dns_host, self.port, attempt)  # type: ignore[attr-defined]
 
     def _tunnel(self) -> None:
         super()._tunnel()  # type: ignore[misc]
@@ -246,11 +249,11 @@ class _Timed:
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
         attempt = current_attempt.get()
-        if self.sock is None:  # type: ignore[has-type]
+        if self.sock is None:
             self.connect()  # type: ignore[attr-defined]
-        attempt.engine._use(self.sock)  # type: ignore[has-type]
+        attempt.engine._use(self.sock)
         attempt.lap(CONNECT)
-        attempt.remote = _address(self.sock)  # type: ignore[has-type]
+        attempt.remote = _address(self.sock)
         attempt.connected()
         attempt.reused, self.used = self.used, True
         self.timeout = max(0.001, attempt.time_left(perf_counter())[0])
@@ -273,11 +276,11 @@ class _HTTPSConnection(_Timed, HTTPSConnection):
 
 
 class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection  # type: ignore[assignment]
+    ConnectionCls = _HTTPConnection
 
 
 class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection  # type: ignore[assignment]
+    ConnectionCls = _HTTPSConnection
 
 
 _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}

@@ -44,6 +44,7 @@ class WireResponse(http.client.HTTPResponse):
     ) -> None:
         super().__init__(sock, debuglevel, method, url)
         self._sock = sock
+        self._bodyless = method == "HEAD"
         self._attempt = current_attempt.get()
         self._wire = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADERS * 1024)
         self._wire.send(_request(method or "GET"))
@@ -119,7 +120,7 @@ class WireResponse(http.client.HTTPResponse):
         if isinstance(event, h11.EndOfMessage) and any(name in _NOT_IN_TRAILERS for name, _ in event.headers):
             raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: a trailer that frames the body")
         after = self._wire.trailing_data[0]
-        if after and (self._method == "HEAD" or not after.startswith(_BEGINNING)):
+        if after and (self._bodyless or not after.startswith(_BEGINNING)):
             raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: bytes after the end of the answer")
 
     @property

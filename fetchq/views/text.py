@@ -142,10 +142,11 @@ def _worker_lines(summary: Summary) -> list[str]:
         for number, (fetched, busy) in sorted(summary.workers.items()):
             rows.append([str(number), str(fetched), seconds_text(busy), f"{100 * busy / duration:.0f} %"])
         return table(rows)
-    fetched = [one[0] for one in summary.workers.values()]
-    busy = [one[1] for one in summary.workers.values()]
-    rows = [[f"{len(fetched)} workers", "least", "median", "most"]]
-    rows.append(["URLs", *(f"{pick(fetched):.0f}" for pick in (min, median, max))])
-    rows.append(["busy", *(seconds_text(pick(busy)) for pick in (min, median, max))])
-    rows.append(["share", *(f"{100 * pick(busy) / duration:.0f} %" for pick in (min, median, max))])
+    counts = sorted(fetched for fetched, _ in summary.workers.values())
+    times = sorted(busy for _, busy in summary.workers.values())
+    spread = [(numbers[0], median(numbers), numbers[-1]) for numbers in (counts, times)]
+    rows = [[f"{len(counts)} workers", "least", "median", "most"]]
+    rows.append(["URLs", *(f"{number:.0f}" for number in spread[0])])
+    rows.append(["busy", *(seconds_text(seconds) for seconds in spread[1])])
+    rows.append(["share", *(f"{100 * seconds / duration:.0f} %" for seconds in spread[1])])
     return table(rows)
