@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from yarl import URL
 
-from fetchq.model import Request, Result
+from fetchq.model import Request, Result, make_request
 from fetchq.run import AsyncRun, BlockingRun, Feed
 from fetchq.settings import Settings
 
@@ -180,7 +180,7 @@ async def _numbered_async(urls: AsyncIterable[Row]) -> AsyncGenerator[Request]:
 
 def _request(row: Row, index: int) -> Request:
     if isinstance(row, str):
-        return Request(row, index)
+        return make_request(row, index)
     if isinstance(row, URL):
         return Request(str(row), index)
     if isinstance(row, Request):

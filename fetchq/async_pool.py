@@ -141,7 +141,8 @@ class AsyncPool:
         self._end_source()
 
     async def _accept(self, request: Request) -> None:
-        await self._queue.room()
+        if self._queue.sated():
+            await self._queue.room()
         self._open += 1
         self._queue.put_nowait(Job(request, perf_counter()))
 
@@ -164,8 +165,9 @@ class AsyncPool:
     async def _work(self, number: int) -> None:
         timer = self.desk.timer()
         clock = self.desk.clocks[number - 1]
+        queue = self._queue
         while True:
-            job = await self._queue.get()
+            job = await queue.get() if queue.empty() else queue.get_nowait()
             if self.desk.stopping:
                 await self._deliver(self.desk.cancel(job))
                 continue
@@ -185,14 +187,16 @@ class AsyncPool:
                 clock.busy += timer.stop()
             settled = self.desk.settle(job, attempt, number)
             if isinstance(settled, float):
-                self._queue.hold(job, settled)
+                queue.hold(job, settled)
             else:
                 await self._deliver(settled)
 
     async def _deliver(self, result: Result) -> None:
-        await self.outbox.put(result)
+        if not self.outbox.offer(result):
+            await self.outbox.put(result)
         self._open -= 1
-        self._close_when_done()
+        if self._source_ended:
+            self._close_when_done()
 
 
 def _first(problems: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -21,8 +21,9 @@ __all__ = ["Refused", "Target", "basic_auth", "origin", "parse_url"]
 # Already in the form that goes over the wire (RFC 3986): taken to the letter, since signed URLs depend on it.
 _PLAIN = re.compile(
     r"https?://([a-z0-9][a-z0-9.-]*)(?::([0-9]{1,5}))?"
-    r"(?:[/?](?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})*)?"
+    r"(?:[/?][A-Za-z0-9\-._~!$&'()*+,;=:@/?%]*)?"
 )
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
 _NAME = re.compile(r"(?:[a-z0-9_~-]{1,63}\.)*[a-z0-9_~-]{1,63}\.?")
@@ -43,6 +44,8 @@ class Target(NamedTuple):
 
     url: URL
     """Absolute, http or https, without userinfo and fragment."""
+    text: str
+    """The same, as it is written."""
     authorization: str | None
     """The Authorization header that the URL's userinfo asks for."""
 
@@ -50,10 +53,10 @@ class Target(NamedTuple):
 def parse_url(text: str) -> Target:
     """The Target that `text` names. Raises `Refused`: `invalid_url`, or `blocked` for a scheme that is not HTTP."""
     match = _PLAIN.fullmatch(text)
-    if match is not None and "/." not in text:
+    if match is not None and "/." not in text and ("%" not in text or not _BAD_PERCENT.search(text)):
         host = _canonical_host(match[1])
         if host == match[1] and 0 < int(match[2] or 80) < 65536:
-            return Target(URL(text, encoded=True), None)
+            return Target(URL(text, encoded=True), text, None)
     return _parse_other(text)
 
 
@@ -92,7 +95,9 @@ def _parse_other(text: str) -> Target:
         raise Refused(Cause.INVALID_URL, "the host is neither a name nor an address")
     authorization = None if user is None and password is None else basic_auth(user or "", password or "")
     url = url.with_user(None).with_fragment(None)
-    return Target(url if host == name else url.with_host(host), authorization)
+    if host != name:
+        url = url.with_host(host)
+    return Target(url, str(url), authorization)
 
 
 @lru_cache(4096)

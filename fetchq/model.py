@@ -1,6 +1,6 @@
 """What travels through fetchq: Request, Result, Timing and the closed lists of words they use.
 
-This module imports nothing else of fetchq's.
+This module imports nothing else of fetchq's but `frozen`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from fetchq.frozen import maker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -214,6 +216,10 @@ class FetchError(Exception):
     def __str__(self) -> str:
         return f"{self.result.url}: {self.result.cause}: {self.result.error}"
 
+
+make_request = maker(Request)
+make_result = maker(Result)
+make_timing = maker(Timing)
 
 PHASES = tuple(f.name for f in fields(Timing))
 _RESULT_FIELDS = tuple(f.name for f in fields(Result))

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from random import random
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codetiming import Timer
+from multidict import istr
 
 from fetchq.engines.attempt import NO_HEADERS
 from fetchq.guard import Refused, Target, parse_url
-from fetchq.model import Cause, Result, charset_of, redact, wire_text
+from fetchq.model import Cause, Result, charset_of, make_result, redact, wire_text
 from fetchq.policy import retry_delay
 from fetchq.printable import one_line
 
@@ -32,7 +33,13 @@ STARVED_WAIT = 0.25
 """Seconds before another try when this machine is at a limit: that costs the server, and the request, nothing."""
 MOST_STARVED = 240
 
-_charset_of = lru_cache(256)(charset_of)
+_CONTENT_TYPE = istr("Content-Type")
+_NEITHER = (None, None)
+
+
+@lru_cache(256)
+def _media(content_type: str) -> tuple[str, str | None]:
+    return wire_text(content_type), charset_of(content_type)
 
 
 @dataclass(slots=True)
@@ -75,15 +82,17 @@ class Desk:
         return self._result(job, attempt, worker)
 
     def _result(self, job: Job, attempt: Attempt, worker: int) -> Result:
+        request = job.request
         timing, elapsed = job.timing(attempt)
-        headers = attempt.headers
-        content_type = headers.get("Content-Type")
-        return Result(
-            job.request.index,
-            redact(job.request.url),
-            str(attempt.hop.url),
+        headers: Any = attempt.headers  # a CIMultiDictProxy: engines have no other
+        content_type = headers.get(_CONTENT_TYPE)
+        media, charset = _NEITHER if content_type is None else _media(content_type)
+        return make_result(
+            request.index,
+            redact(request.url) if "@" in request.url else request.url,
+            attempt.hop.text,
             attempt.method,
-            job.request.label,
+            request.label,
             attempt.cause is None,
             attempt.status,
             attempt.reason,
@@ -94,8 +103,8 @@ class Desk:
             attempt.size,
             attempt.wire_size,
             attempt.digest,
-            None if content_type is None else wire_text(content_type),
-            None if content_type is None else _charset_of(content_type),
+            media,
+            charset,
             attempt.content_encoding,
             attempt.complete,
             None,
@@ -106,7 +115,7 @@ class Desk:
             _moment(job),
             elapsed,
             timing,
-            headers,  # type: ignore[arg-type]  # an engine hands over a CIMultiDictProxy, and nothing else has one
+            headers,
             attempt.body,
         )
 
@@ -142,7 +151,7 @@ class Desk:
             started=_moment(job),
             elapsed=elapsed,
             timing=timing,
-            headers=NO_HEADERS,  # type: ignore[arg-type]  # see above
+            headers=NO_HEADERS,
         )
 
     def cancel(self, job: Job) -> Result:

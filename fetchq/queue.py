@@ -32,11 +32,14 @@ class RequestQueue(asyncio.Queue[Job]):
             self._open_room()
         return job
 
+    def sated(self) -> bool:
+        """Enough was read from the source."""
+        return self._schedule.full()
+
     async def room(self) -> None:
-        """Wait until the queue wants more from the source. For one caller at a time."""
-        if self._schedule.full():
-            self._room = self._loop.create_future()
-            await self._room
+        """Wait until the queue, being sated, wants more from the source. For one caller at a time."""
+        self._room = self._loop.create_future()
+        await self._room
 
     def _open_room(self) -> None:
         room, self._room = self._room, None
@@ -89,13 +92,19 @@ class Outbox:
 
     async def put(self, result: Result) -> None:
         """Hand over a result; wait while the writer has too much to write already."""
-        while len(self._results) >= self.MOST or self._bytes >= self.MOST_BYTES:
+        while not self.offer(result):
             putter = self._loop.create_future()
             self._putters.append(putter)
             await putter
+
+    def offer(self, result: Result) -> bool:
+        """`put` without waiting. False when there is no space."""
+        if len(self._results) >= self.MOST or self._bytes >= self.MOST_BYTES:
+            return False
         self._results.append(result)
         self._bytes += len(result.body)
         self._wake_taker()
+        return True
 
     def close(self) -> None:
         """No more results come."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from fetchq.model import Request, redact
+from fetchq.model import Request, make_request, redact
 from fetchq.values import read_headers, read_method
 
 __all__ = ["CUT", "LIMIT", "UTF8", "CsvRows", "JsonRows", "Rows", "SourceError", "TextRows", "url_row"]
@@ -44,7 +44,7 @@ class SourceError(Exception):
 def url_row(text: str, index: int, where: str) -> Request:
     """The Request of a row that is nothing but a URL. `where` ("line 7") begins the problem, if there is one."""
     try:
-        return Request(_url(text), index)
+        return make_request(_url(text), index)
     except ValueError as problem:
         return _unusable(text, index, where, str(problem))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -100,12 +100,9 @@ class AsyncRun:
         self.clocks: list[WorkerClock] = []
         self.began = 0.0
 
-    async def batches(self) -> AsyncGenerator[list[Result]]:
+    def batches(self) -> AsyncGenerator[list[Result]]:
         """The results, as they come; the run ends when the iterator is closed."""
-        parts = self._in_loop() if self._settings.mode == "async" else self._in_threads()
-        async with aclosing(parts):
-            async for batch in parts:
-                yield batch
+        return self._in_loop() if self._settings.mode == "async" else self._in_threads()
 
     def stop(self) -> None:
         """Begin no more attempts; those under way may finish."""

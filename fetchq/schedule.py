@@ -7,7 +7,7 @@ from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING
 
-from fetchq.model import Timing
+from fetchq.model import Timing, make_timing
 
 if TYPE_CHECKING:
     from fetchq.engines.attempt import Attempt
@@ -62,7 +62,7 @@ class Job:
             return Timing(self.queued, self.held), 0.0
         dns, connect, tls, wait, receive, decode = phases
         known = self.tls_known or (attempt is not None and attempt.tls_known)
-        timing = Timing(self.queued, self.held, dns, connect, tls if known else None, wait, receive, decode)
+        timing = make_timing(self.queued, self.held, dns, connect, tls if known else None, wait, receive, decode)
         return timing, sum(phases)
 
 

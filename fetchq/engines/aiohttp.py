@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import functools
 import socket
+from http.cookies import SimpleCookie
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
+from multidict import istr
 
 from fetchq.engines import attempt as rules
 from fetchq.engines.attempt import CONNECT, DNS, MAX_INTERIM, WAIT, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.errors import closed_early, network_failure
-from fetchq.engines.hops import DEFAULT_HEADERS, HopPlan
+from fetchq.engines.hops import DEFAULT_HEADERS as OWN_HEADERS
+from fetchq.engines.hops import Hop, HopPlan
 from fetchq.engines.resolver import Resolver
 from fetchq.engines.routes import Routes
 from fetchq.engines.tls import tls_context
@@ -29,8 +32,6 @@ from fetchq.model import Cause
 from fetchq.policy import IDEMPOTENT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from fetchq.guard import Target
     from fetchq.model import Request
     from fetchq.settings import Settings
@@ -40,12 +41,14 @@ __all__ = ["AiohttpEngine"]
 T = TypeVar("T")
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 _NO_AUTO_HEADERS = ("Content-Type",)
+_PLAIN: dict[str, Any] = {"allow_redirects": False}
 
 
 class AiohttpEngine:
     """One session for the run. Create it in the event loop that it serves."""
 
     def __init__(self, settings: Settings) -> None:
+        self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._routes = Routes(settings)
         self._plan = HopPlan(settings, self._routes)
@@ -61,8 +64,8 @@ class AiohttpEngine:
                 use_dns_cache=False,  # the Resolver has one, and the time spent waiting for it is counted
                 keepalive_timeout=30,
             ),
-            headers=DEFAULT_HEADERS,
-            cookie_jar=aiohttp.DummyCookieJar(),
+            request_class=_Request,
+            cookie_jar=_NoCookies(),
             timeout=_NO_TIMEOUT,  # the Watchdog keeps the times
             auto_decompress=False,
             read_bufsize=65536,
@@ -76,12 +79,15 @@ class AiohttpEngine:
     async def attempt(self, request: Request, target: Target) -> Attempt:
         attempt = Attempt(self._settings, self._plan, request, target)
         current_attempt.set(attempt)
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)  # without the loop, Python 3.11 asks the kernel for the process id
         assert task is not None
         failed: AttemptFailed | None = None
         self._watchdog.watch(attempt, task)
         try:
-            await self._follow_hops(attempt)
+            await self._exchange(attempt)
+            while attempt.redirecting:
+                attempt.follow(self._plan)
+                await self._exchange(attempt)
         except AttemptFailed as problem:
             failed = problem
         except asyncio.CancelledError:
@@ -104,16 +110,18 @@ class AiohttpEngine:
         await self._session.close()
         await self._resolver.close()
 
-    async def _follow_hops(self, attempt: Attempt) -> None:
-        await self._exchange(attempt)
-        while attempt.redirecting:
-            attempt.follow(self._plan)
-            await self._exchange(attempt)
-
     async def _exchange(self, attempt: Attempt) -> None:
-        """One hop: from the request to the end of its body."""
-        response = await self._send(attempt)
+        """One hop: from the request to the end of its body. Raises `AttemptFailed`."""
+        response: aiohttp.ClientResponse | None = None
         try:
+            hop = attempt.hop
+            while response is None:
+                try:
+                    response = await self._session.request(hop.method, hop.url, **self._options(hop))
+                except Exception as problem:  # `_failure` tells a bug of ours from one of the network
+                    if not _is_stale(attempt, _failure(attempt, problem)):
+                        raise
+                    attempt.resent = True
             version = response.version
             assert version is not None
             attempt.on_response(response.status, response.reason, response.headers, version)
@@ -121,47 +129,38 @@ class AiohttpEngine:
                 return
             content = response.content
             while not content.at_eof():
-                attempt.on_data(await self._library(attempt, content.readany))
+                attempt.on_data(await content.readany())
             if not attempt.framed:
                 await _connection_of(attempt).ended_cleanly()
             attempt.on_end()
-        finally:
-            # A body that was read to its end has given its connection back; any other takes it along.
-            response.close()
-
-    async def _send(self, attempt: Attempt) -> aiohttp.ClientResponse:
-        hop = attempt.hop
-        send = functools.partial(
-            self._session.request,
-            hop.method,
-            hop.url,
-            headers=hop.headers or None,
-            data=hop.body,
-            skip_auto_headers=_NO_AUTO_HEADERS if hop.method != "GET" else None,
-            allow_redirects=False,
-            proxy=self._routes.proxy_for(hop.url),
-        )
-        try:
-            return await self._library(attempt, send)
-        except _Stale:
-            attempt.resent = True
-            return await self._library(attempt, send)
-
-    async def _library(self, attempt: Attempt, call: Callable[[], Awaitable[T]]) -> T:
-        """Call into aiohttp; whatever it raises leaves as `AttemptFailed`."""
-        try:
-            return await call()
-        except (AttemptFailed, asyncio.CancelledError):
+        except AttemptFailed:
             raise
         except Exception as problem:  # a hostile server must not find an exception that gets out
             raise _failure(attempt, problem) from problem
+        finally:
+            # A body that was read to its end has given its connection back; any other takes it along.
+            if response is not None and not response.closed:
+                response.close()
 
-
-class _Stale(AttemptFailed):
-    """A kept connection was closed by the server just as it was used again (RFC 9112, 9.3.1)."""
+    def _options(self, hop: Hop) -> dict[str, Any]:
+        """What `session.request` is told besides method and URL."""
+        if not hop.headers and hop.method == "GET" and not self._routes.proxied:
+            return _PLAIN
+        return {
+            "allow_redirects": False,
+            "headers": hop.headers,
+            "data": hop.body,
+            "skip_auto_headers": _NO_AUTO_HEADERS,
+            "proxy": self._routes.proxy_for(hop.url),
+        }
 
 
 def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
+    """What an exception means. One that was raised by code of ours is a bug, and is raised again."""
+    if isinstance(problem, AttemptFailed):
+        return problem
+    if _is_ours(problem):
+        raise problem
     connection: _Connection | None = attempt.connection
     if isinstance(problem, aiohttp.ClientHttpProxyError):
         return AttemptFailed(Cause.CONNECT, f"the proxy answered {problem.status} {problem.message}")
@@ -172,15 +171,22 @@ def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
             return AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: {connection.exception()}")
         return closed_early(answering=True)
     if isinstance(problem, aiohttp.ServerDisconnectedError):
-        failed: AttemptFailed | None = closed_early(answering=attempt.answering)
-    else:
-        failed = network_failure(problem, answering=attempt.answering)
-    if failed is None:
-        return AttemptFailed(Cause.PROTOCOL, f"{type(problem).__name__}: {problem}")
-    reset = failed.cause is Cause.CONNECT and connection is not None
-    if reset and attempt.reused and not attempt.answering and not attempt.resent and attempt.hop.method in IDEMPOTENT:
-        return _Stale(failed.cause, failed.message)
-    return failed
+        return closed_early(answering=attempt.answering)
+    failed = network_failure(problem, answering=attempt.answering)
+    return failed or AttemptFailed(Cause.PROTOCOL, f"{type(problem).__name__}: {problem}")
+
+
+def _is_ours(problem: Exception) -> bool:
+    trace = problem.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("fetchq.")
+
+
+def _is_stale(attempt: Attempt, failed: AttemptFailed) -> bool:
+    """A kept connection was closed by the server just as it was used again (RFC 9112, 9.3.1): one more try is free."""
+    unanswered = failed.cause is Cause.CONNECT and attempt.reused and not attempt.answering
+    return unanswered and not attempt.resent and attempt.hop.method in IDEMPOTENT
 
 
 def _connection_of(attempt: Attempt) -> _Connection:
@@ -211,7 +217,8 @@ class _Connection(ResponseHandler):
             self._ending = self.closed
             if self._ending is not None:
                 self._ending.add_done_callback(_seen)
-        attempt.reused, self.used = self.used, True
+        attempt.connected(reused=self.used)
+        self.used = True
         attempt.remote = self.remote
         attempt.connection = self
         self._attempt, self._payload_reader, self._interim, self._silent = attempt, None, 0, 0
@@ -220,11 +227,12 @@ class _Connection(ResponseHandler):
         attempt = self._attempt
         if attempt is None:
             self.stray = self.stray or bool(data)
-        elif data:
-            now = attempt.progress_at = perf_counter()
-            if not attempt.answering:
-                attempt.answering = True
-                attempt.lap_at(WAIT, now)
+            super().data_received(data)
+            return
+        now = attempt.progress_at = perf_counter()
+        if not attempt.answering:
+            attempt.answering = True
+            attempt.lap_at(WAIT, now)
         reader = self._payload_reader
         before = 0 if reader is None else reader.total_bytes
         super().data_received(data)
@@ -235,7 +243,7 @@ class _Connection(ResponseHandler):
         self._silent = 0 if reader is not None and reader.total_bytes > before else self._silent + len(data)
         if self._silent > rules.MAX_SILENT:
             self.set_exception(HttpProcessingError(message=f"more than {rules.MAX_SILENT} bytes without a body"))
-        if self.exception() is not None and reader is not None and reader.exception() is None:
+        if reader is not None and self.exception() is not None and reader.exception() is None:
             # aiohttp tells whoever waits for the next message, but not who reads this body.
             reader.set_exception(aiohttp.ClientPayloadError("the body is not valid HTTP"))
 
@@ -260,6 +268,9 @@ class _Connection(ResponseHandler):
             raise closed_early(answering=True, how="reset")
 
 
+_connect = aiohttp.TCPConnector.connect
+
+
 class _Connector(aiohttp.TCPConnector):
     """Times the connecting, and hands out no connection that has bytes on it which nobody asked for."""
 
@@ -271,16 +282,29 @@ class _Connector(aiohttp.TCPConnector):
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109  # aiohttp's signature
         attempt = current_attempt.get()
         attempt.begin_exchange()
-        connection = await super().connect(req, traces, timeout)
+        connection = await _connect(self, req, traces, timeout)
         protocol: Any = connection.protocol
         while protocol.used and (protocol.stray or protocol.should_close or attempt.resent):
             connection.close()
-            connection = await super().connect(req, traces, timeout)
+            connection = await _connect(self, req, traces, timeout)
             protocol = connection.protocol
-        attempt.lap(CONNECT)
-        attempt.connected()
         protocol.take(attempt)
         return connection
+
+
+class _Request(aiohttp.ClientRequest):
+    """Brings our own headers, where the user gave none of that name."""
+
+    DEFAULT_HEADERS: ClassVar[dict[istr, str]] = {istr(name): value for name, value in OWN_HEADERS.items()}
+
+
+class _NoCookies(aiohttp.DummyCookieJar):
+    """Without a new, empty SimpleCookie for each request."""
+
+    _NONE: SimpleCookie = SimpleCookie()
+
+    def filter_cookies(self, request_url: Any) -> SimpleCookie:
+        return self._NONE
 
 
 class _ResolverAdapter(AbstractResolver):

@@ -7,9 +7,12 @@ the same answer to the same server.
 from __future__ import annotations
 
 from contextvars import ContextVar
+from functools import lru_cache
 from hashlib import sha256
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+
+from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from fetchq.decode import DecodeError, Decoder, codings_in, decoder_for
 from fetchq.engines.hops import REDIRECTS, Hop, HopPlan
@@ -54,6 +57,17 @@ current_attempt: ContextVar[Attempt] = ContextVar("current_attempt")
 """The attempt that the running task or thread is making: how an engine's hooks inside its library find it."""
 
 
+# istr: looked up without being folded to lower case each time.
+_CONTENT_LENGTH = istr("Content-Length")
+_TRANSFER_ENCODING = istr("Transfer-Encoding")
+_CONTENT_ENCODING = istr("Content-Encoding")
+
+
+@lru_cache(256)
+def _reason(reason: str) -> str:
+    return one_line(wire_text(reason))
+
+
 class AttemptFailed(Exception):
     """Ends the attempt. `permanent`: trying again cannot help. `starved`: this machine ran out of descriptors."""
 
@@ -68,55 +82,67 @@ class AttemptFailed(Exception):
 class Attempt:
     """The state of one attempt. Seconds come from `time.perf_counter`."""
 
-    # Defaults on the class: most of them are never touched, and creating an attempt is on the hot path.
-    status: int | None = None
-    reason: str | None = None
-    http_version: str | None = None
-    remote: str | None = None
-    redirects = 0
-    redirecting = False
-    size = 0
-    wire_size = 0
-    digest: str | None = None
-    body = b""
-    complete: Complete | None = None
-    content_encoding: str | None = None
-    cause: Cause | None = None
-    error: str | None = None
-    permanent = False
-    starved = False
-    sent = False
-    engine: Any = None
-    connection: Any = None
-    """These two are the engine's own, for its hooks."""
-    answering = False
-    """Some of this hop's response is there."""
-    peer_closed = False
-    reused = False
-    """The connection had served a request before."""
-    resent = False
-    tls_known = False
-    expired: AttemptFailed | None = None
-    """Set before the attempt is interrupted from outside: why."""
-    length: int | None = None
-    """The Content-Length of the body; None when it has none."""
-    framed = True
-    """The end of the body shows in the message itself."""
-    progress_at = 0.0
-    connecting_since: float | None = None
-    _decoder: Decoder | None = None
-    _hash: Any = None
-    _window_start = 0.0
-    _window_bytes = 0
+    # An instance dictionary would outgrow what Python shares between objects, and this is the hot path.
+    # fmt: off
+    __slots__ = (
+        "_decoder", "_hash", "_last", "_pieces", "_window_bytes", "_window_start", "answering", "began", "body",
+        "cause", "complete", "connecting_since", "connection", "content_encoding", "digest", "engine", "error",
+        "expired", "framed", "headers", "hop", "http_version", "length", "method", "peer_closed", "permanent",
+        "phases", "progress_at", "reason", "redirecting", "redirects", "remote", "resent", "reused", "sent",
+        "settings", "size", "starved", "status", "tls_known", "wire_size",
+    )
+    # fmt: on
 
     def __init__(self, settings: Settings, plan: HopPlan, request: Request, target: Target) -> None:
         self.settings = settings
         self.hop: Hop = plan.first(request, target)
         self.method = self.hop.method
-        self.headers: MultiMapping[str] = NO_HEADERS
         self.phases = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
         self.began = self._last = perf_counter()
+        # How it ended, once it has.
+        self.cause: Cause | None = None
+        self.error: str | None = None
+        self.permanent = self.starved = False
+        # The response.
+        self.status: int | None = None
+        self.reason: str | None = None
+        self.headers: MultiMapping[str] = NO_HEADERS
+        self.http_version: str | None = None
+        self.content_encoding: str | None = None
+        self.complete: Complete | None = None
+        self.length: int | None = None
+        """The Content-Length of the body; None when it has none."""
+        self.framed = True
+        """The end of the body shows in the message itself."""
+        self.redirects = 0
+        self.redirecting = False
+        # The body.
+        self.size = self.wire_size = 0
+        self.digest: str | None = None
+        self.body = b""
+        self._decoder: Decoder | None = None
+        self._hash: Any = None
         self._pieces: list[bytes] = []
+        self._window_start = 0.0
+        self._window_bytes = 0
+        # The connection.
+        self.remote: str | None = None
+        self.sent = False
+        """Some of the request may have reached a server."""
+        self.reused = False
+        """The connection had served a request before."""
+        self.resent = False
+        self.answering = False
+        """Some of this hop's response is there."""
+        self.peer_closed = False
+        self.tls_known = False
+        self.connecting_since: float | None = None
+        self.progress_at = 0.0
+        self.expired: AttemptFailed | None = None
+        """Set before the attempt is interrupted from outside: why."""
+        self.engine: Any = None
+        self.connection: Any = None
+        """These two are the engine's own, for its hooks."""
 
     # --- the clock ---
 
@@ -146,14 +172,15 @@ class Attempt:
 
     def begin_exchange(self) -> None:
         """A hop begins, or the same one again on a fresh connection: first, a connection is needed."""
-        self.connecting_since = self.lap(CONNECT)
+        self.connecting_since = self._last
         self.connection = None
         self.answering = self.peer_closed = self.reused = False
 
-    def connected(self) -> None:
+    def connected(self, *, reused: bool) -> None:
         """There is a connection, and the request goes out on it."""
+        self.progress_at = self.lap(CONNECT)
         self.connecting_since = None
-        self.progress_at = self._last
+        self.reused = reused
         self.sent = True
 
     # --- the response ---
@@ -163,7 +190,7 @@ class Attempt:
     ) -> None:
         """The head of the final response of this hop is in. Raises `AttemptFailed`."""
         self.status = status
-        self.reason = one_line(wire_text(reason)) if reason else reason
+        self.reason = _reason(reason) if reason else reason
         self.headers = headers
         self.http_version = f"{version[0]}.{version[1]}"
         self.complete = Complete.NO
@@ -174,18 +201,18 @@ class Attempt:
         if self.redirecting:
             return
         if self.length is not None and self.length > settings.max_filesize:
-            coded = "Content-Encoding" in headers
+            coded = _CONTENT_ENCODING in headers
             if not coded or self.length > settings.max_filesize * settings.max_ratio:
                 raise AttemptFailed(Cause.TOO_LARGE, f"a body of {self.length} bytes; at most {settings.max_filesize}")
-        if "Content-Encoding" in headers:
-            self._begin_decoding(", ".join(headers.getall("Content-Encoding")))
+        if _CONTENT_ENCODING in headers:
+            self._begin_decoding(", ".join(headers.getall(_CONTENT_ENCODING)))
 
     def _check_head(self, status: int, headers: MultiMapping[str], version: tuple[int, int]) -> None:
         """How the body is framed, by RFC 9112, 6.3; what that section calls invalid is refused."""
         if version not in ((1, 0), (1, 1)) or status < 200:
             raise AttemptFailed(Cause.PROTOCOL, f"an answer in HTTP/{self.http_version} with status {status}")
-        lengths = headers.getall("Content-Length", [])
-        codings = headers.getall("Transfer-Encoding", [])
+        lengths = headers.getall(_CONTENT_LENGTH, ())
+        codings = headers.getall(_TRANSFER_ENCODING, ())
         if codings:
             if lengths or version < (1, 1) or [coding.strip(" \t").lower() for coding in codings] != ["chunked"]:
                 raise AttemptFailed(Cause.PROTOCOL, "a Transfer-Encoding that is not just chunked")
@@ -215,7 +242,9 @@ class Attempt:
 
     def on_data(self, data: bytes) -> None:
         """Some of the body, without its transfer coding. Raises `AttemptFailed`."""
-        now = self.progress_at = self.lap(RECEIVE)
+        now = self.progress_at = perf_counter()
+        phases = self.phases
+        phases[RECEIVE] += now - self._last
         self.wire_size += len(data)
         if self.redirecting:
             if self.wire_size > DRAINED:
@@ -229,7 +258,8 @@ class Attempt:
                     self._take(piece)
             except DecodeError as problem:
                 raise AttemptFailed(Cause.DECODE, str(problem)) from None
-        self.lap(DECODE)
+        self._last = perf_counter()
+        phases[DECODE] += self._last - now
         self._window_bytes += len(data)
         if now - self._window_start >= self.settings.min_speed_time:
             self._check_speed(now)
@@ -259,7 +289,6 @@ class Attempt:
 
     def on_end(self) -> None:
         """The body has ended as HTTP says. Raises `AttemptFailed`."""
-        self.lap(RECEIVE)
         if self.length is not None and self.wire_size != self.length:
             raise AttemptFailed(Cause.INCOMPLETE, f"{self.wire_size} bytes of {self.length}")
         self.complete = Complete.YES if self.framed else Complete.UNVERIFIED
@@ -296,8 +325,7 @@ class Attempt:
 
     def finish(self, failed: AttemptFailed | None) -> None:
         """Close the books; afterwards this is the attempt's outcome, as the policy and the pool read it."""
-        phase = RECEIVE if self.status is not None else WAIT if self.connecting_since is None else CONNECT
-        self.lap(phase)
+        self.lap(RECEIVE if self.status is not None else WAIT if self.connecting_since is None else CONNECT)
         if failed is not None:
             if failed.cause is Cause.PROTOCOL:
                 self._forget_response()
@@ -306,7 +334,7 @@ class Attempt:
             self.permanent = failed.permanent
             self.starved = failed.starved
         self._pieces = []
-        self._decoder = self._hash = None
+        self._decoder = self._hash = self.connection = self.engine = None
 
     def _forget_response(self) -> None:
         """What is not HTTP is no response: how much of it could be read depends on the packets it came in."""
@@ -315,11 +343,5 @@ class Attempt:
         self.size = self.wire_size = 0
 
 
-def _no_headers() -> MultiMapping[str]:
-    from multidict import CIMultiDict, CIMultiDictProxy
-
-    return CIMultiDictProxy(CIMultiDict())
-
-
-NO_HEADERS = _no_headers()
+NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
 _EMPTY = sha256(b"").hexdigest()

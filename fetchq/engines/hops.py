@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote_from_bytes, urljoin
 
 from fetchq import __version__
@@ -36,11 +35,12 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(NamedTuple):
     """One request to one server. `headers` come on top of DEFAULT_HEADERS."""
 
     url: URL
+    text: str
+    """The URL as it is written."""
     method: str
     headers: dict[str, str]
     body: bytes | None
@@ -81,11 +81,12 @@ class HopPlan:
                 headers["Authorization"] = target.authorization
             if body is not None and "content-type" not in names:
                 headers["Content-Type"] = _FORM
-        return self._with_netrc(Hop(target.url, self.method(request), headers, body))
+        hop = Hop(target.url, target.text, self.method(request), headers, body)
+        return self._with_netrc(hop) if self._netrc else hop
 
     def next(self, hop: Hop, status: int, locations: list[str]) -> Hop:
         """Where a redirect leads. Raises `Refused`: `redirect` for a bad Location, `blocked` for another scheme."""
-        target = _target(hop.url, locations)
+        target = _target(hop.text, locations)
         method, body = hop.method, hop.body
         if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
             method, body = "GET", None
@@ -98,17 +99,17 @@ class HopPlan:
             headers = {name: value for name, value in headers.items() if name.lower() in of_body}
         if target.authorization is not None:
             headers = {**headers, "Authorization": target.authorization}
-        return self._with_netrc(Hop(target.url, method, headers, body))
+        return self._with_netrc(Hop(target.url, target.text, method, headers, body))
 
     def _with_netrc(self, hop: Hop) -> Hop:
         if not self._netrc or any(name.lower() == "authorization" for name in hop.headers):
             return hop
         if (authorization := self._routes.authorization_for(hop.url)) is None:
             return hop
-        return replace(hop, headers={**hop.headers, "Authorization": authorization})
+        return hop._replace(headers={**hop.headers, "Authorization": authorization})
 
 
-def _target(base: URL, locations: list[str]) -> Target:
+def _target(base: str, locations: list[str]) -> Target:
     if not locations:
         raise Refused(Cause.REDIRECT, "a redirect without a Location")
     if len(set(locations)) > 1:
@@ -121,7 +122,7 @@ def _target(base: URL, locations: list[str]) -> Target:
     text = text.replace(" ", "%20")
     try:
         # urljoin takes "http:///path" for relative; with a scheme, it stands for itself.
-        return parse_url(text if _SCHEME.match(text) else urljoin(str(base), text))
+        return parse_url(text if _SCHEME.match(text) else urljoin(base, text))
     except ValueError as problem:
         raise Refused(Cause.REDIRECT, f"a redirect with a malformed Location: {problem}") from None
     except Refused as problem:

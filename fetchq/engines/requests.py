@@ -189,7 +189,7 @@ def _prepared(hop: Hop) -> requests.PreparedRequest:
     """The request to the letter: requests' own preparation would rewrite the URL and add headers."""
     prepared = requests.PreparedRequest()
     prepared.method = hop.method
-    prepared.url = str(hop.url)
+    prepared.url = hop.text
     prepared.headers = CaseInsensitiveDict(DEFAULT_HEADERS)
     prepared.headers.update(hop.headers)
     prepared.body = hop.body
@@ -252,14 +252,13 @@ class _Timed:
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]
         attempt.engine._use(self.sock)
-        attempt.lap(CONNECT)
         attempt.remote = _address(self.sock)
-        attempt.connected()
-        attempt.reused, self.used = self.used, True
+        attempt.connected(reused=self.used)
+        self.used = True
         self.timeout = max(0.001, attempt.time_left(perf_counter())[0])
-        target = attempt.hop.url
+        hop = attempt.hop
         # urllib3 would rewrite the percent-encoding; signed URLs do not survive that.
-        exact = target.raw_path_qs if url.startswith("/") else str(target)
+        exact = hop.url.raw_path_qs if url.startswith("/") else hop.text
         super().request(method, exact, *args, **options)  # type: ignore[misc]
 
 

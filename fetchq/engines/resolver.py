@@ -30,6 +30,9 @@ class Address(NamedTuple):
     host: str
 
 
+Lookup = Callable[[str], Awaitable[list[Address]]]
+
+
 class Resolver:
     """Lookups by c-ares where aiodns is installed, else in the loop's threads. Belongs to one event loop."""
 
@@ -37,7 +40,8 @@ class Resolver:
         self._fixed = {(host, port): address for host, port, address in settings.resolve}
         self._kept: OrderedDict[str, tuple[float, list[Address] | AttemptFailed]] = OrderedDict()
         self._asking: dict[str, asyncio.Task[list[Address]]] = {}
-        self._lookup, self._close_lookup = _lookups()
+        self._lookup: Lookup | None = None
+        self._close_lookup: Callable[[], Awaitable[None]] = _nothing
 
     async def resolve(self, host: str, port: int) -> list[Address]:
         """The addresses of `host`, at least one. Raises `AttemptFailed` (`dns`)."""
@@ -58,6 +62,8 @@ class Resolver:
     async def _ask(self, host: str) -> list[Address]:
         answer: list[Address] | AttemptFailed
         try:
+            if self._lookup is None:  # a list of addresses needs no c-ares, and the thread that it keeps
+                self._lookup, self._close_lookup = _lookups()
             answer = await self._lookup(host)
         except AttemptFailed as problem:
             answer = problem
@@ -86,7 +92,7 @@ def _retrieve(task: asyncio.Task[list[Address]]) -> None:
         task.exception()
 
 
-def _lookups() -> tuple[Callable[[str], Awaitable[list[Address]]], Callable[[], Awaitable[None]]]:
+def _lookups() -> tuple[Lookup, Callable[[], Awaitable[None]]]:
     try:
         import aiodns
     except ImportError:

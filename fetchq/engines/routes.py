@@ -30,6 +30,11 @@ class Routes:
         self._netrc = _read_netrc() if settings.trust_env else None
         self._known: dict[tuple[str, str], str | None] = {}
 
+    @property
+    def proxied(self) -> bool:
+        """Some requests go through a proxy."""
+        return self._proxy is not None or bool(self._environment)
+
     def proxy_for(self, url: URL) -> str | None:
         """The URL of the proxy, None for a direct connection."""
         if not self._environment:

@@ -1,0 +1,288 @@
+"""The benchmarks; `scripts/bench` says what they are and sets up what they need."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import aiohttp
+
+from fetchq import fetch_iter
+from fetchq.server import blocks
+
+try:
+    import uvloop
+except ImportError:
+    uvloop = None
+
+FETCHQ = [sys.executable, "-m", "fetchq"]
+SIZE = 1024
+
+
+# --- servers and lists -----------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def server() -> Iterator[str]:
+    """A quick server of bodies of 1 KiB in a process of its own; yields a URL that a number and .bin go behind."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        if shutil.which("nginx"):
+            yield stack.enter_context(_nginx(Path(folder)))
+        else:
+            base = stack.enter_context(practice_server())
+            yield f"{base}/bytes/{SIZE}?seed="
+
+
+@contextlib.contextmanager
+def _nginx(folder: Path) -> Iterator[str]:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    folder.chmod(0o755)  # nginx gives up its rights before it reads
+    for number in range(10_000):
+        (folder / f"{number}.bin").write_bytes(b"".join(blocks(SIZE, str(number))))
+    paths = "".join(
+        f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
+        "events { worker_connections 4096; }\n"
+        "http { access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; sendfile on;\n"
+        f"open_file_cache max=20000; {paths}\n"
+        f"server {{ listen 127.0.0.1:{port} backlog=4096; root {folder}; }} }}\n"
+    )
+    command = ["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
+    with _process(command) as process:
+        _wait_for(f"http://127.0.0.1:{port}/1.bin", process)
+        yield f"http://127.0.0.1:{port}/"
+
+
+@contextlib.contextmanager
+def practice_server() -> Iterator[str]:
+    with _process([*FETCHQ, "serve"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+
+
+@contextlib.contextmanager
+def _process(command: list[str], **options: object) -> Iterator[subprocess.Popen]:
+    process = subprocess.Popen(command, **options)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _wait_for(url: str, process: subprocess.Popen) -> None:
+    import urllib.request
+
+    for _ in range(200):
+        with contextlib.suppress(OSError), urllib.request.urlopen(url):
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.02)
+    raise SystemExit(f"no server at {url}")
+
+
+def url_of(base: str, number: int) -> str:
+    return f"{base}{number % 10_000}" + ("" if "?" in base else ".bin")
+
+
+def write_list(path: Path, base: str, count: int) -> Path:
+    with path.open("w") as file:
+        file.writelines(url_of(base, number) + "\n" for number in range(count))
+    return path
+
+
+# --- measuring -------------------------------------------------------------------------------------------------------
+
+
+def cpu_of_children(command: list[str], **options: object) -> tuple[float, float]:
+    """CPU and wall seconds of a command."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, check=True, **options)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu, time.perf_counter() - began
+
+
+def in_turn(runs: int, *measures: Callable[[], float]) -> list[list[float]]:
+    """Each measure so many times, taking turns: a machine that slows down slows all of them."""
+    values: list[list[float]] = [[] for _ in measures]
+    for _ in range(runs):
+        for measure, found in zip(measures, values, strict=True):
+            found.append(measure())
+    return values
+
+
+def ratio(of: list[float], to: list[float]) -> float:
+    """The median of the ratios, pair by pair."""
+    return statistics.median(a / b for a, b in zip(of, to, strict=True))
+
+
+def report(name: str, value: float, bound: float | None, detail: str, unit: str = "x") -> bool:
+    """Print a figure; whether it keeps within its bound."""
+    kept = bound is None or value <= bound
+    verdict = "" if bound is None else f"  (bound {bound:g} {unit}: {'kept' if kept else 'MISSED'})"
+    print(f"{name:<34} {value:8.2f} {unit}{verdict}   {detail}", flush=True)
+    return kept
+
+
+# --- the benchmarks --------------------------------------------------------------------------------------------------
+
+WORKERS = 64
+URLS = 20_000
+
+
+async def _bare(base: str) -> None:
+    """What people write by hand: workers over an iterator, nothing kept."""
+    numbers = iter(range(URLS))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def work() -> None:
+            for number in numbers:
+                async with session.get(url_of(base, number)) as response:
+                    await response.read()
+
+        await asyncio.gather(*(work() for _ in range(WORKERS)))
+
+
+async def _ours(base: str) -> None:
+    count = 0
+    async for result in fetch_iter((url_of(base, number) for number in range(URLS)), workers=WORKERS):
+        count += result.ok and result.sha256 is not None
+    assert count == URLS, count
+
+
+def _one(kind: str, base: str) -> None:
+    """In a process of its own: CPU seconds of one loop, start-up apart."""
+    main = {"bare": _bare, "ours": _ours}[kind]
+
+    async def measured() -> float:
+        began = time.process_time()
+        await main(base)
+        return time.process_time() - began
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if uvloop else None) as runner:
+        print(runner.run(measured()))
+
+
+def overhead() -> bool:
+    with server() as base, tempfile.TemporaryDirectory() as folder:
+
+        def loop(kind: str) -> Callable[[], float]:
+            command = [sys.executable, __file__, "_one", kind, base]
+            return lambda: float(subprocess.check_output(command)) / URLS * 1e6
+
+        ours, bare = in_turn(7, loop("ours"), loop("bare"))
+        detail = f"{statistics.median(ours):.0f} against {statistics.median(bare):.0f} us/URL, {WORKERS} workers"
+        kept = report("fetch_iter / bare aiohttp loop", ratio(ours, bare), 1.5, detail)
+
+        urls = write_list(Path(folder) / "urls.txt", base, URLS)
+        out = Path(folder) / "out.jsonl"
+
+        def command_line() -> float:
+            with out.open("wb") as file:
+                return cpu_of_children([*FETCHQ, str(urls), "-w", str(WORKERS), "--json", "-q"], stdout=file)[0]
+
+        if shutil.which("curl"):
+            config = Path(folder) / "curl.txt"
+            config.write_text(
+                "".join(f'url = "{url_of(base, number)}"\noutput = "/dev/null"\n' for number in range(URLS))
+            )
+            curl_command = ["curl", "-s", "-Z", "--parallel-max", str(WORKERS), "-K", str(config)]
+            mine, curl = in_turn(3, command_line, lambda: cpu_of_children(curl_command)[0])
+            each = [statistics.median(one) / URLS * 1e6 for one in (mine, curl)]
+            report("fetchq --json / curl -Z", ratio(mine, curl), None, f"{each[0]:.0f} against {each[1]:.0f} us/URL")
+        return kept
+
+
+def latency() -> bool:
+    """20,000 URLs that take 100 ms, 1,000 at a time: ideally 2.0 s."""
+    with practice_server() as base, tempfile.TemporaryDirectory() as folder:
+        urls = Path(folder) / "urls.txt"
+        urls.write_text(f"{base}/bytes/100?delay=0.1\n" * 20_000)
+        out = Path(folder) / "out.jsonl"
+        times = []
+        for _ in range(3):
+            command = [*FETCHQ, str(urls), "-w", "1000", "--json", "--progress", "none"]
+            with out.open("wb") as file:
+                said = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, check=True).stderr
+            times.append(float(said.split(" in ")[1].split(" s ")[0]))
+        worst = 0.0
+        with out.open() as file:
+            for line in file:
+                record = json.loads(line)
+                assert record["ok"], record
+                phases = {name: value or 0.0 for name, value in record["timing"].items()}
+                spent = sum(phases.values()) - phases["queued"] - phases["held"]
+                worst = max(worst, abs(spent - record["elapsed"]))
+        kept = report("1,000 workers / ideal 2.0 s", min(times) / 2.0, 1.35, f"{sorted(times)} s")
+        return report("phases off from elapsed", worst * 1000, 1.0, "the worst of 20,000 records", "ms") and kept
+
+
+def memory() -> bool:
+    """Peak memory of the command line: it must not grow with the list."""
+    peaks = []
+    with server() as base, tempfile.TemporaryDirectory() as folder:
+        for count in (100_000, 1_000_000):
+            urls = write_list(Path(folder) / "urls.txt", base, count)
+            program = (
+                "import resource,subprocess,sys; subprocess.run(sys.argv[1:],stdout=open('/dev/null','wb'),check=True)"
+            )
+            program += ";print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+            command = [sys.executable, "-c", program, *FETCHQ, str(urls), "-w", str(WORKERS), "--json", "-q"]
+            peaks.append(int(subprocess.check_output(command)) / 1000)
+    kept = report(
+        "1,000,000 URLs beyond 100,000", peaks[1] - peaks[0], 20, f"{peaks[0]:.1f} and {peaks[1]:.1f} MB", "MB"
+    )
+    return report("peak with 1,000,000 URLs", peaks[1], 120, "", "MB") and kept
+
+
+def startup() -> bool:
+    def wall(*arguments: str) -> Callable[[], float]:
+        return lambda: cpu_of_children([*arguments], stdout=subprocess.DEVNULL)[1]
+
+    fetchq = str(Path(sys.executable).parent / "fetchq")
+    python = [sys.executable, "-c", "import click"]
+    click, version, help = in_turn(21, wall(*python), wall(fetchq, "--version"), wall(fetchq, "--help"))
+    middle = statistics.median(click) * 1000
+    kept = report("fetchq --version / import click", ratio(version, click), 1.6, f"import click: {middle:.0f} ms")
+    return report("fetchq --help / import click", ratio(help, click), 1.6, "") and kept
+
+
+BENCHMARKS = {"overhead": overhead, "latency": latency, "memory": memory, "startup": startup}
+
+
+def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["_one"]:
+        _one(*arguments[1:])
+        return 0
+    unknown = [name for name in arguments if name not in BENCHMARKS]
+    if unknown:
+        print(f"there is no benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    os.environ.pop("PYTHONASYNCIODEBUG", None)
+    results = [BENCHMARKS[name]() for name in arguments or BENCHMARKS]
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
