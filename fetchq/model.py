@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from fetchq.frozen import maker
@@ -185,8 +186,8 @@ class Result:
 
     def to_record(self, include: Iterable[str] = ()) -> dict[str, Any]:
         """The record: what JSON Lines, CSV and the ledger hold. `include`: "headers", "text", "base64"."""
-        record = {name: getattr(self, name) for name in RECORD_FIELDS}
-        record["timing"] = {name: getattr(self.timing, name) for name in PHASES}
+        record = dict(zip(RECORD_FIELDS, _record_values(self), strict=True))
+        record["timing"] = dict(zip(PHASES, phase_values(self.timing), strict=True))
         for what in include:
             record.update(_INCLUDED[what](self))
         return record
@@ -226,6 +227,9 @@ _RESULT_FIELDS = tuple(f.name for f in fields(Result))
 _HEADERS = _RESULT_FIELDS.index("headers")
 RECORD_FIELDS = tuple(name for name in _RESULT_FIELDS if name not in ("headers", "body"))
 """The fields of a record, in order; `timing` is an object of the `PHASES`."""
+_record_values = attrgetter(*RECORD_FIELDS)
+phase_values = attrgetter(*PHASES)
+"""The values of a Timing, in the order of `PHASES`."""
 
 
 def charset_of(content_type: str | None) -> str | None:

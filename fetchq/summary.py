@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fetchq.model import PHASES
+from fetchq.model import PHASES, phase_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,17 +27,20 @@ class Histogram:
     __slots__ = ("buckets", "count", "greatest")
 
     def __init__(self) -> None:
-        self.buckets: Counter[int] = Counter()
+        self.buckets: dict[int, int] = {}
         self.count = 0
         self.greatest = 0.0
 
     def add(self, seconds: float) -> None:
-        self.buckets[int(math.log(max(seconds, _LEAST) / _LEAST) / _GROWTH)] += 1
+        bucket = int(math.log(seconds / _LEAST) / _GROWTH) if seconds > _LEAST else 0
+        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
         self.count += 1
-        self.greatest = max(self.greatest, seconds)
+        if seconds > self.greatest:
+            self.greatest = seconds
 
     def merge(self, other: Histogram) -> None:
-        self.buckets.update(other.buckets)
+        for bucket, count in other.buckets.items():
+            self.buckets[bucket] = self.buckets.get(bucket, 0) + count
         self.count += other.count
         self.greatest = max(self.greatest, other.greatest)
 
@@ -70,14 +73,19 @@ class Summary:
     wire_size: int = 0
     fetch_time: float = 0.0
     """The sum of all `elapsed`."""
-    phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
-    """The sum of each phase."""
+    phase_sums: list[float] = field(default_factory=lambda: [0.0] * len(PHASES))
+    """The sum of each phase, in the order of `PHASES`."""
     elapsed: Histogram = field(default_factory=Histogram)
     wait: Histogram = field(default_factory=Histogram)
     duration: float = 0.0
     """Of the whole run, by the clock on the wall."""
     workers: dict[int, tuple[int, float]] = field(default_factory=dict)
     """Of each worker: attempts made, and seconds in them."""
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """The sum of each phase, by name."""
+        return dict(zip(PHASES, self.phase_sums, strict=True))
 
     @property
     def failed(self) -> int:
@@ -99,9 +107,9 @@ class Summary:
         self.wire_size += result.wire_size
         self.fetch_time += result.elapsed
         timing = result.timing
-        phases = self.phases
-        for name in PHASES:
-            phases[name] += getattr(timing, name) or 0.0
+        self.phase_sums = [
+            total + (spent or 0.0) for total, spent in zip(self.phase_sums, phase_values(timing), strict=True)
+        ]
         if result.attempts:
             self.elapsed.add(result.elapsed)
             self.wait.add(timing.wait)
@@ -116,7 +124,7 @@ class Summary:
         for name in ("total", "ok", "attempts", "size", "wire_size", "fetch_time"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.causes.update(other.causes)
-        self.phases = {name: self.phases[name] + other.phases[name] for name in PHASES}
+        self.phase_sums = [mine + theirs for mine, theirs in zip(self.phase_sums, other.phase_sums, strict=True)]
         self.elapsed.merge(other.elapsed)
         self.wait.merge(other.wait)
         self.duration = max(self.duration, other.duration)

@@ -13,6 +13,7 @@ from contextlib import aclosing, contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from fetchq.cli.loop import loop_factory
 from fetchq.run import AsyncRun, BlockingRun, Feed
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["COULD_NOT_GO_ON", "drive"]
 
 COULD_NOT_GO_ON = 3
+LINGER = 0.01
+"""Seconds in which results gather before they are written: a hand-over to a thread for each would cost more."""
 GRACE = 5.0
 """Seconds that what is under way gets to finish after the first signal."""
 
@@ -97,8 +100,9 @@ def _drive_async(
             async with aclosing(batches):
                 async for batch in batches:
                     await asyncio.to_thread(screen.commit, batch)
+                    await asyncio.sleep(LINGER)
 
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(fetch())
 
 
@@ -132,14 +136,6 @@ def _handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def raise_file_limit() -> None:

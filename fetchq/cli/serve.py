@@ -14,13 +14,15 @@ def command(host: str, port: int) -> int:
     """Run the practice server until interrupted. Its address is the first line on stdout; its / lists the routes."""
     import asyncio
 
+    from fetchq.cli.loop import loop_factory
     from fetchq.server import serve
 
     def ready(url: str) -> None:
         click.echo(url)
 
     try:
-        asyncio.run(serve(host, port, ready=ready))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(serve(host, port, ready=ready))
     except KeyboardInterrupt:
         return 130
     except OSError as problem:

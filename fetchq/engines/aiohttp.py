@@ -11,7 +11,7 @@ import functools
 import socket
 from http.cookies import SimpleCookie
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -295,7 +295,7 @@ class _Connector(aiohttp.TCPConnector):
 class _Request(aiohttp.ClientRequest):
     """Brings our own headers, where the user gave none of that name."""
 
-    DEFAULT_HEADERS: ClassVar[dict[istr, str]] = {istr(name): value for name, value in OWN_HEADERS.items()}
+    DEFAULT_HEADERS = {istr(name): value for name, value in OWN_HEADERS.items()}  # noqa: RUF012  # as aiohttp has it
 
 
 class _NoCookies(aiohttp.DummyCookieJar):
