@@ -6,10 +6,9 @@ them, like `Settings(...)` in Python, accept either the value itself or the text
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass
 
+from fetchq.knobs import Checked, Knob, SettingsError, knob, knob_of
 from fetchq.values import (
     choice_of,
     choices_of,
@@ -37,91 +36,12 @@ INPUT_FORMATS = ("text", "csv", "jsonl")
 PROGRESS = ("auto", "bar", "dots", "none")
 
 
-class SettingsError(ValueError):
-    """A setting has a value that it cannot have. `name` is the field's name."""
-
-    def __init__(self, name: str, message: str) -> None:
-        super().__init__(f"{name}: {message}")
-        self.name = name
-        self.message = message
-
-
-# --- the knobs -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Knob:
-    """What the front ends need to know of a field."""
-
-    group: str
-    flags: tuple[str, ...]
-    read: Callable[[object], Any]
-    help: str
-    metavar: str | None
-    low: float | None
-    """The least value."""
-    above: float | None
-    """A value it must exceed."""
-    many: bool
-    """The option may be given several times."""
-
-    def value(self, given: object) -> Any:
-        """The field's value for what was given. Raises ValueError."""
-        if given is None:
-            return None
-        value = self.read(given)
-        if self.low is not None and value < self.low:
-            raise ValueError(f"{given} is below {self.low:g}")
-        if self.above is not None and value <= self.above:
-            raise ValueError(f"{given} is not above {self.above:g}")
-        return value
-
-
-def knob(
-    default: Any,
-    flags: str,
-    read: Callable[[object], Any],
-    help: str,
-    *,
-    group: str,
-    metavar: str | None = None,
-    low: float | None = None,
-    above: float | None = None,
-    many: bool = False,
-) -> Any:
-    """A field with its Knob. `flags` is empty where only Python can set it."""
-    metadata = {"knob": Knob(group, tuple(flags.split()), read, help, metavar, low, above, many)}
-    return field(default=default, metadata=metadata)
-
-
-def knob_of(a_field: Any) -> Knob:
-    """The Knob of one of `dataclasses.fields(...)`."""
-    found: Knob = a_field.metadata["knob"]
-    return found
-
-
-class _Checked:
-    """Reads every field through its knob, so that a Settings in hand is a valid one."""
-
-    __slots__ = ()
-
-    def __post_init__(self) -> None:
-        for one in fields(self):  # type: ignore[arg-type]  # the subclasses are dataclasses
-            given = getattr(self, one.name)
-            if given is None and one.default is not None:
-                raise SettingsError(one.name, "a value is needed")
-            try:
-                object.__setattr__(self, one.name, knob_of(one).value(given))
-            except ValueError as problem:
-                raise SettingsError(one.name, str(problem)) from None
-
-
 _SUCCESS = frozenset(range(200, 300))
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(_Checked):
+class Settings(Checked):
     """How a run fetches. Times are in seconds, sizes in bytes. Raises `SettingsError` (a ValueError)."""
 
     mode: str = knob(
@@ -194,19 +114,38 @@ class Settings(_Checked):
         None, "-X --method", read_method, "GET, or POST when there is --data.", group="Request", metavar="METHOD"
     )
     headers: tuple[tuple[str, str], ...] = knob(
-        (), "-H --header", read_headers, "'Name: value', repeatable.", group="Request", metavar="HEADER", many=True
+        (),
+        "-H --header",
+        read_headers,
+        "'Name: value', repeatable.",
+        group="Request",
+        metavar="HEADER",
+        many=True,
+        secret=True,
     )
     data: bytes | None = knob(
-        None, "-d --data", read_data, "Body to send; @FILE reads it from a file.", group="Request", metavar="DATA"
+        None,
+        "-d --data",
+        read_data,
+        "Body to send; @FILE reads it from a file.",
+        group="Request",
+        metavar="DATA",
+        secret=True,
     )
     user_agent: str | None = knob(
         None, "-A --user-agent", read_text, "User-Agent header.", group="Request", metavar="TEXT"
     )
     user: str | None = knob(
-        None, "-u --user", read_user, "Basic authentication, NAME:PASSWORD.", group="Request", metavar="USER"
+        None,
+        "-u --user",
+        read_user,
+        "Basic authentication, NAME:PASSWORD.",
+        group="Request",
+        metavar="USER",
+        secret=True,
     )
     cookie: str | None = knob(
-        None, "-b --cookie", read_text, "Cookie header, 'a=1; b=2'.", group="Request", metavar="TEXT"
+        None, "-b --cookie", read_text, "Cookie header, 'a=1; b=2'.", group="Request", metavar="TEXT", secret=True
     )
 
     max_redirects: int = knob(
@@ -247,7 +186,7 @@ class Settings(_Checked):
     )
 
     proxy: str | None = knob(
-        None, "-x --proxy", read_proxy, "http://[user:password@]host:port", group="Network", metavar="URL"
+        None, "-x --proxy", read_proxy, "http://[user:password@]host:port", group="Network", metavar="URL", secret=True
     )
     cacert: str | None = knob(
         None, "--cacert", read_path, "Trust these CAs instead of the system's.", group="Network", metavar="FILE"
@@ -281,7 +220,7 @@ class Settings(_Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Display(_Checked):
+class Display(Checked):
     """What the command line reads and shows; the library has no use for it."""
 
     input_format: str | None = knob(

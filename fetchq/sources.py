@@ -15,9 +15,10 @@ from functools import partial
 from typing import Any, BinaryIO, Protocol, Self, TypeAlias
 from weakref import WeakSet
 
+from fetchq.csv_rows import CsvRows
 from fetchq.decode import zstd_module
 from fetchq.model import Request
-from fetchq.rows import CUT, LIMIT, UTF8, CsvRows, JsonRows, Rows, SourceError, TextRows, url_row
+from fetchq.rows import CUT, LIMIT, UTF8, JsonRows, Rows, SourceError, TextRows, url_row
 
 __all__ = ["Source", "SourceError", "open_sources"]
 

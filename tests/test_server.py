@@ -24,8 +24,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from fetchq import server as module
-from fetchq.server import BLOCK, MOST_HELD, ROUTES, PracticeServer, blocks, make_app, serve
+from fetchq import practice as module
+from fetchq.practice import BLOCK, MOST_HELD
+from fetchq.server import ROUTES, PracticeServer, blocks, make_app, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from fetchq.decode import DecodeError, Decoder, codings_in, decoder_for
+from fetchq.engines.failure import AttemptFailed
+from fetchq.engines.framing import framing
 from fetchq.engines.hops import REDIRECTS, Hop, HopPlan
 from fetchq.guard import Refused, Target
 from fetchq.model import Cause, Complete, wire_text
@@ -57,26 +59,12 @@ current_attempt: ContextVar[Attempt] = ContextVar("current_attempt")
 """The attempt that the running task or thread is making: how an engine's hooks inside its library find it."""
 
 
-# istr: looked up without being folded to lower case each time.
-_CONTENT_LENGTH = istr("Content-Length")
-_TRANSFER_ENCODING = istr("Transfer-Encoding")
 _CONTENT_ENCODING = istr("Content-Encoding")
 
 
 @lru_cache(256)
 def _reason(reason: str) -> str:
     return one_line(wire_text(reason))
-
-
-class AttemptFailed(Exception):
-    """Ends the attempt. `permanent`: trying again cannot help. `starved`: this machine ran out of descriptors."""
-
-    def __init__(self, cause: Cause, message: str, *, permanent: bool = False, starved: bool = False) -> None:
-        super().__init__(message)
-        self.cause = cause
-        self.message = message
-        self.permanent = permanent
-        self.starved = starved
 
 
 class Attempt:
@@ -194,7 +182,7 @@ class Attempt:
         self.headers = headers
         self.http_version = f"{version[0]}.{version[1]}"
         self.complete = Complete.NO
-        self._check_head(status, headers, version)
+        self.length, self.framed = framing(self.hop.method, status, headers, version)
         settings = self.settings
         self.redirecting = status in REDIRECTS and settings.max_redirects > 0
         self._window_start = self._last
@@ -206,23 +194,6 @@ class Attempt:
                 raise AttemptFailed(Cause.TOO_LARGE, f"a body of {self.length} bytes; at most {settings.max_filesize}")
         if _CONTENT_ENCODING in headers:
             self._begin_decoding(", ".join(headers.getall(_CONTENT_ENCODING)))
-
-    def _check_head(self, status: int, headers: MultiMapping[str], version: tuple[int, int]) -> None:
-        """How the body is framed, by RFC 9112, 6.3; what that section calls invalid is refused."""
-        if version not in ((1, 0), (1, 1)) or status < 200:
-            raise AttemptFailed(Cause.PROTOCOL, f"an answer in HTTP/{self.http_version} with status {status}")
-        lengths = headers.getall(_CONTENT_LENGTH, ())
-        codings = headers.getall(_TRANSFER_ENCODING, ())
-        if codings:
-            if lengths or version < (1, 1) or [coding.strip(" \t").lower() for coding in codings] != ["chunked"]:
-                raise AttemptFailed(Cause.PROTOCOL, "a Transfer-Encoding that is not just chunked")
-        elif lengths:
-            text = lengths[0]
-            if len(lengths) > 1 or not (text.isascii() and text.isdigit()) or len(text) > 18:
-                raise AttemptFailed(Cause.PROTOCOL, f"not a Content-Length: {', '.join(lengths)}")
-        bodyless = self.hop.method == "HEAD" or status in (204, 304)
-        self.length = 0 if bodyless else int(lengths[0]) if lengths else None
-        self.framed = bodyless or bool(codings or lengths)
 
     def _begin_decoding(self, content_encoding: str) -> None:
         self.content_encoding = one_line(wire_text(content_encoding))

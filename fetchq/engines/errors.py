@@ -7,7 +7,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
-from fetchq.engines.attempt import AttemptFailed
+from fetchq.engines.failure import AttemptFailed
 from fetchq.model import Cause
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from fetchq.engines.attempt import AttemptFailed
 from fetchq.engines.errors import network_failure, no_such_name
+from fetchq.engines.failure import AttemptFailed
 from fetchq.model import Cause
 
 if TYPE_CHECKING:

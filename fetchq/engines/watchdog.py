@@ -6,7 +6,7 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from fetchq.engines.attempt import AttemptFailed
+from fetchq.engines.failure import AttemptFailed
 from fetchq.model import Cause
 
 if TYPE_CHECKING:
