@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 from fetchq.guard import Refused
 from fetchq.model import Result
-from fetchq.pool import Desk, target_of
+from fetchq.pool import Desk, Timer, target_of
 from fetchq.schedule import Job, Schedule
 
 if TYPE_CHECKING:
-    from codetiming import Timer
-
     from fetchq.engines.base import BlockingEngine
     from fetchq.model import Request
     from fetchq.settings import Settings

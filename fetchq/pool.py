@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fetchq.schedule import Job
     from fetchq.settings import Settings
 
-__all__ = ["Desk", "WorkerClock", "target_of"]
+__all__ = ["Desk", "Timer", "WorkerClock", "target_of"]
 
 STARVED_WAIT = 0.25
 """Seconds before another try when this machine is at a limit: that costs the server, and the request, nothing."""

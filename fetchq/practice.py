@@ -257,6 +257,8 @@ async def html(_: web.Request) -> web.StreamResponse:
 
 
 class Route(NamedTuple):
+    """A path, an example of it, and what the index says of it."""
+
     path: str
     example: str
     says: str

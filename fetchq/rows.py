@@ -69,6 +69,7 @@ def unusable(text: str, index: int, where: str, why: str) -> Request:
 
 
 def shown(text: str, length: int) -> str:
+    """`text` for a person, of so many characters at most."""
     return redact(_SURROGATE.sub(_escaped, text.removesuffix(CUT)))[:length]
 
 

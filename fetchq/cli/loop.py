@@ -12,6 +12,7 @@ __all__ = ["loop_factory"]
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """For `asyncio.Runner`; None is asyncio's own choice."""
     try:
         import uvloop
     except ImportError:

@@ -51,12 +51,14 @@ def network_failure(problem: BaseException, *, answering: bool) -> AttemptFailed
 
 
 def closed_early(*, answering: bool, how: str = "closed") -> AttemptFailed:
+    """The connection ended first: before an answer that is `connect`, inside of one `incomplete`."""
     if answering:
         return AttemptFailed(Cause.INCOMPLETE, f"the connection was {how} before the end of the answer")
     return AttemptFailed(Cause.CONNECT, f"the connection was {how} before an answer")
 
 
 def no_such_name() -> AttemptFailed:
+    """The resolver knows for sure: asking again will not help."""
     return AttemptFailed(Cause.DNS, "there is no such name", permanent=True)
 
 

@@ -26,6 +26,8 @@ FAILURE_KEPT_FOR = 5.0
 
 
 class Address(NamedTuple):
+    """An IP address, and its family as the socket module has it."""
+
     family: int
     host: str
 

@@ -19,6 +19,8 @@ _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
 class JsonLinesSink:
+    """One record a line, in the order of the results."""
+
     def __init__(self, stream: BinaryIO, include: Sequence[str] = ()) -> None:
         self._stream = stream
         self._include = include

@@ -33,6 +33,7 @@ MOST_WORKER_ROWS = 16
 
 
 def plain(text: str, colour: str) -> str:
+    """The Paint that leaves the text as it is."""
     return text
 
 
