@@ -90,6 +90,7 @@ def sound(text: str) -> str:
 
 
 def url_in(text: str) -> str:
+    """The URL in a cell or a line, without the blanks around it. Raises ValueError where it cannot be one."""
     url = sound(text).strip(BLANKS)
     if not url:
         raise ValueError("no URL")

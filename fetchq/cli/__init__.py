@@ -48,6 +48,7 @@ class _Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no 
     cls=_Group,
     default="fetch",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    options_metavar="",
     subcommand_metavar="[SOURCE]... [OPTIONS]",
 )
 @click.version_option(__version__, "-V", "--version", message="fetchq %(version)s")

@@ -42,7 +42,7 @@ class GroupedCommand(click.Command):
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and record[1]:
                 groups.setdefault(getattr(parameter, "group", "Other"), []).append(record)
         for group, records in groups.items():
             with formatter.section(group):

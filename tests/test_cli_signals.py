@@ -1,0 +1,331 @@
+"""Life and death of `fetchq`: signals, pipes that open late or close early, and streams that cannot be written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_support import PATIENCE, Cli, Scripted, clean, ended, reply, signalled
+from faults_wire import Asked
+from faultserver import FaultServer
+
+from fetchq.cli import drive
+from fetchq.server import PracticeServer
+
+SOON = 7.0
+"""Seconds after which a process that should have ended is taken for stuck; none that ends in time needs them."""
+SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+FULL = Path("/dev/full")
+
+signals = pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="this machine has no /dev/full")
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
+    with Cli(tmp_path, monkeypatch, capsysbinary) as one:
+        yield one
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set once a run in this process has dealt with its first signal."""
+
+    def deal(self: drive._Interrupts, number: int) -> None:
+        original(self, number)
+        event.set()
+
+    event = threading.Event()
+    original = drive._Interrupts.__call__
+    monkeypatch.setattr(drive._Interrupts, "__call__", deal)
+    return event
+
+
+@pytest.fixture
+def forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run ends of itself after its first signal."""
+    monkeypatch.setattr(drive, "GRACE", 3600.0)
+
+
+# --- signals -------------------------------------------------------------------------------------------------------
+
+
+@signals
+def test_a_run_whose_server_hangs_ends_after_the_grace_and_keeps_what_was_done(
+    cli: Cli, faults: FaultServer, monkeypatch: pytest.MonkeyPatch, mode: str, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(drive, "GRACE", 0.2)
+    name = cli.write("urls.txt", f"{faults.url}/ok\n{faults.url_of('hang')}\n" + f"{faults.url}/ok\n" * 50)
+    with signalled(number, lambda: faults.wait_for_requests(2, PATIENCE)) as sent:
+        done = cli(name, "--json", "-w", "1", "--mode", mode)
+    assert sent == [number]
+    assert done.status == SIGNALS[number]
+    assert [record["cause"] for record in done.records] == [None, *["cancelled"] * 51]
+    assert len(faults.log) == 2
+    assert "52 URLs: 1 ok, 51 failed" in done.said
+
+
+@pytest.mark.usefixtures("forever")
+@signals
+def test_the_first_signal_lets_what_is_under_way_finish_and_nothing_more_begins(
+    cli: Cli, seen: threading.Event, mode: str, number: signal.Signals
+) -> None:
+    def answer(_: Asked) -> bytes:
+        assert seen.wait(PATIENCE)
+        return reply(b"late, but whole")
+
+    with Scripted(answer) as server:
+        name = cli.write("urls.txt", f"{server.url}/\n" * 9)
+        with signalled(number, lambda: server.wait_for_requests(1)):
+            done = cli(name, "--json", "-w", "1", "--mode", mode)
+        assert len(server.log) == 1
+    assert done.status == SIGNALS[number]
+    assert [record["cause"] for record in done.records] == [None, *["cancelled"] * 8]
+    assert done.records[0]["size"] == len(b"late, but whole")
+
+
+@pytest.mark.usefixtures("forever")
+@signals
+def test_the_second_signal_cancels_what_is_under_way(
+    cli: Cli, faults: FaultServer, seen: threading.Event, mode: str, number: signal.Signals
+) -> None:
+    given = [f"{faults.url}/ok", faults.url_of("hang")]
+    times = ("-t", "1h", "--read-timeout", "1h")
+    with signalled(number, lambda: faults.wait_for_requests(2, PATIENCE), lambda: seen.wait(PATIENCE)) as sent:
+        done = cli(*given, *times, "--json", "-w", "1", "--mode", mode)
+    assert sent == [number, number]
+    assert done.status == SIGNALS[number]
+    assert [record["cause"] for record in done.records] == [None, "cancelled"]
+
+
+@signals
+def test_a_process_ends_when_it_is_asked_to_again_and_again(
+    cli: Cli, faults: FaultServer, mode: str, number: signal.Signals
+) -> None:
+    # In a process of its own, where nothing but a further signal can end the run.
+    code = "from fetchq.cli import drive, main; import sys; drive.GRACE = 3600; main(sys.argv[1:])"
+    args = (f"{faults.url}/ok", faults.url_of("hang"), "-w", "1", "--mode", mode, "--json")
+    times = ("-t", "1h", "--read-timeout", "1h")
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *args, *times], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert faults.wait_for_requests(2, PATIENCE)
+        press_until_it_ends(process, number)
+        done = ended(process)
+    assert done.status == SIGNALS[number]
+    assert [record["cause"] for record in done.records] == [None, "cancelled"]
+
+
+def press_until_it_ends(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    for _ in range(int(SOON / 0.1)):
+        process.send_signal(number)
+        try:
+            process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            continue
+        return
+    process.kill()
+    pytest.fail(f"{number.name} does not end it")
+
+
+@signals
+@pytest.mark.parametrize("mode", ["async", "threads"])
+def test_after_a_signal_what_waits_for_a_retry_is_answered_at_once_and_what_is_under_way_still_finishes(
+    cli: Cli, mode: str, number: signal.Signals
+) -> None:
+    later = reply(b"", b"Retry-After: 100", status=b"HTTP/1.1 503 Service Unavailable")
+    with Scripted(lambda asked: later if asked.target == "/later" else server.hold(asked)) as server:
+        process = cli.start(f"{server.url}/later", f"{server.url}/held", "-w", "2", "--mode", mode, "--json", "-v")
+        assert server.wait_for_requests(2)
+        assert process.stdout is not None
+        # The 503 may still be on its way: it waits, or is cancelled, but is not the end of the URL.
+        process.send_signal(number)
+        first = json.loads(process.stdout.readline())
+        server.released.set()
+        done = ended(process)
+        assert len(server.log) == 2
+    assert (first["url"], first["ok"]) == (f"{server.url}/later", False)
+    assert done.record["ok"]
+    assert done.status == SIGNALS[number]
+
+
+@signals
+def test_a_signal_ends_a_run_whose_standard_input_stays_open(
+    cli: Cli, faults: FaultServer, mode: str, number: signal.Signals
+) -> None:
+    read_end, write_end = os.pipe()
+    try:
+        process = cli.start("-", "--json", "--mode", mode, stdin=read_end)
+        os.write(write_end, f"{faults.url}/ok\n".encode())
+        assert process.stdout is not None
+        record = json.loads(process.stdout.readline())
+        process.send_signal(number)
+        try:
+            out, err = process.communicate(timeout=SOON)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            pytest.fail(f"{number.name} does not end it")
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+    clean(err)
+    assert process.returncode == SIGNALS[number], err.decode()
+    assert record["ok"]
+    assert out == b""
+    assert b"1 URLs: 1 ok, 0 failed" in err
+
+
+@pytest.mark.parametrize("mode", ["async", "threads"])
+def test_a_run_that_was_interrupted_has_answered_every_row_that_was_read(
+    cli: Cli, faults: FaultServer, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drive, "GRACE", 0.05)
+    name = cli.write("urls.txt", "".join(f"{faults.url_of('hang')}#{n}\n" for n in range(300)))
+    with signalled(signal.SIGINT, lambda: faults.wait_for_requests(20, PATIENCE)):
+        done = cli(name, "--json", "-w", "20", "--mode", mode)
+    assert done.status == 130
+    assert [record["index"] for record in done.records] == list(range(300))
+    assert {record["cause"] for record in done.records} == {"cancelled"}
+
+
+# --- pipes ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_is_fetched_as_soon_as_it_is_written_to_standard_input(cli: Cli, faults: FaultServer, mode: str) -> None:
+    process = cli.start("-", "--json", "--mode", mode, stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for n in range(3):
+        process.stdin.write(f"{faults.url}/ok?n={n}\n# a comment\n".encode())
+        process.stdin.flush()
+        record = json.loads(process.stdout.readline())  # only then is the next row written
+        assert (record["index"], record["url"]) == (n, f"{faults.url}/ok?n={n}")
+    process.stdin.write(f"{faults.url}/ok?n=la".encode())
+    process.stdin.flush()
+    process.stdin.write(b"st")
+    done = ended(process)
+    assert done.status == 0
+    assert done.record["url"] == f"{faults.url}/ok?n=last"
+    assert [asked.params["n"] for asked in faults.log] == ["0", "1", "2", "last"]
+
+
+def test_a_named_pipe_is_read_as_it_fills(cli: Cli, faults: FaultServer) -> None:
+    os.mkfifo("urls")
+    process = cli.start("urls", "--json")
+    with open("urls", "wb", buffering=0) as pipe:
+        pipe.write(f"{faults.url}/ok\n".encode())
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["ok"]
+    assert ended(process).status == 0
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "text"])
+def test_a_reader_that_closes_the_pipe_ends_the_run_quietly(
+    cli: Cli, practice: PracticeServer, mode: str, form: str
+) -> None:
+    # More than a pipe holds: the run cannot be over before the reader leaves.
+    name = cli.write("urls.txt", f"{practice.url}/json?{'x' * 500}\n" * 1000)
+    process = cli.start(name, "--format", form, "--mode", mode)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    process.stdout.close()
+    process.stdout = None
+    done = ended(process)
+    assert done.status in (0, 1)
+    assert int(done.said.split(" URLs")[0]) < 1000
+    assert "fetchq: " not in done.said
+
+
+def test_a_reader_of_both_streams_that_closes_the_pipe_ends_the_run_quietly(cli: Cli, practice: PracticeServer) -> None:
+    name = cli.write("urls.txt", f"{practice.url}/json?{'x' * 500}\n" * 1000)
+    process = cli.start(name, "-v", stderr=subprocess.STDOUT)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    process.stdout.close()
+    process.stdout = None
+    assert ended(process).status in (0, 1)
+
+
+@pytest.mark.parametrize("mode", ["async", "sync"])
+def test_signals_end_a_run_whose_reader_has_stopped_reading(cli: Cli, practice: PracticeServer, mode: str) -> None:
+    name = cli.write("urls.txt", f"{practice.url}/json?{'x' * 500}\n" * 1000)
+    process = cli.start(name, "--json", "--mode", mode, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    press_until_it_ends(process, signal.SIGINT)
+    assert process.returncode == 130
+
+
+# --- streams that cannot be written --------------------------------------------------------------------------------
+
+
+@needs_full
+@pytest.mark.parametrize("form", ["jsonl", "csv", "text"])
+def test_a_full_disk_under_stdout_is_said_in_one_line_and_ends_with_3(
+    cli: Cli, practice: PracticeServer, mode: str, form: str
+) -> None:
+    with FULL.open("wb") as full:
+        done = cli.run(f"{practice.url}/json", "--format", form, "--mode", mode, "-q", stdout=full)
+    assert done.status == 3
+    assert done.said == "fetchq: the records cannot be written: No space left on device\n"
+
+
+COMMANDS = {"compare": ["compare", "URL", "-q"], "help": ["--help"], "version": ["--version"], "serve": ["serve"]}
+
+
+@needs_full
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_full_disk_under_stdout_is_said_in_one_line_by_every_command(
+    cli: Cli, practice: PracticeServer, command: str
+) -> None:
+    args = [f"{practice.url}/json" if arg == "URL" else arg for arg in COMMANDS[command]]
+    with FULL.open("wb") as full:
+        done = cli.run(*args, stdout=full)
+    assert done.status == 3
+    assert done.said.startswith("fetchq: ")
+    assert done.said.endswith("No space left on device\n")
+    assert done.said.count("\n") == 1
+
+
+@needs_full
+def test_a_full_disk_under_stderr_loses_no_record_and_fails_no_run(cli: Cli, practice: PracticeServer) -> None:
+    with FULL.open("wb") as full:
+        done = cli.run(f"{practice.url}/json", "--json", "-v", stderr=full)
+    assert done.record["ok"]
+    assert done.status == 0
+
+
+def closing(cli: Cli, stream: str, *args: str) -> subprocess.CompletedProcess[bytes]:
+    """Run it with a stream closed, as `fetchq >&-` in a shell does."""
+    command = [sys.executable, "-W", "error", "-m", "fetchq", *args]
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {stream}', "sh", *command], capture_output=True, timeout=PATIENCE, check=False
+    )
+
+
+def test_with_stdout_closed_it_says_so(cli: Cli, practice: PracticeServer) -> None:
+    done = closing(cli, ">&-", f"{practice.url}/json", "-q")
+    clean(done.stderr)
+    assert done.returncode in (2, 3)
+    assert done.stderr.startswith(b"fetchq: ")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_with_stderr_closed_it_writes_its_records(cli: Cli, practice: PracticeServer) -> None:
+    done = closing(cli, "2>&-", f"{practice.url}/json", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["ok"]
+
+
+def test_with_standard_input_closed_a_dash_is_wrong_usage(cli: Cli) -> None:
+    done = closing(cli, "<&-", "-")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == b"fetchq: there is no standard input to read from\n"

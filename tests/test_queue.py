@@ -1,0 +1,292 @@
+"""The queue of the async pool gives out every job once and none too early; the outbox holds no more than it may."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from factories import Clock, make_result
+
+from fetchq.model import Request
+from fetchq.queue import Outbox, RequestQueue
+from fetchq.schedule import LOOKAHEAD, Job
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The queue's clock. The loop keeps its own time: its timers are only armed again, not hurried."""
+    clock = Clock()
+    monkeypatch.setattr("fetchq.queue.perf_counter", clock)
+    return clock
+
+
+def make_job(index: int, now: float = 0.0) -> Job:
+    return Job(Request("http://h/", index), now)
+
+
+def indexes(jobs: list[Job]) -> list[int]:
+    return [job.request.index for job in jobs]
+
+
+async def turns(n: int = 5) -> None:
+    """Let the loop do what is ready to be done."""
+    for _ in range(n):
+        await asyncio.sleep(0)
+
+
+async def until_due() -> None:
+    """Let the loop see to the timers that are due now: it looks at them in turns of their own."""
+    await asyncio.sleep(0.001)
+
+
+# --- the queue -------------------------------------------------------------------------------------------------------
+
+
+async def test_ready_jobs_come_out_in_the_order_in_which_they_were_put() -> None:
+    queue = RequestQueue()
+    for index in range(5):
+        queue.put_nowait(make_job(index))
+    assert indexes([await queue.get() for _ in range(5)]) == [0, 1, 2, 3, 4]
+    assert queue.empty()
+
+
+async def test_workers_that_wait_get_a_job_each_and_none_gets_one_twice() -> None:
+    queue = RequestQueue()
+    workers = [asyncio.create_task(queue.get()) for _ in range(3)]
+    await turns()
+    for index in range(3):
+        queue.put_nowait(make_job(index))
+    assert sorted(indexes(list(await asyncio.gather(*workers)))) == [0, 1, 2]
+
+
+async def test_a_held_job_waits_inside_and_counts_as_none_that_is_ready(clock: Clock) -> None:
+    queue = RequestQueue()
+    queue.hold(make_job(0), 1000)
+    assert queue.empty()
+    with pytest.raises(asyncio.QueueEmpty):
+        queue.get_nowait()
+    queue.close()
+
+
+async def test_held_jobs_come_out_when_they_are_due_and_the_one_that_is_due_first_comes_first(clock: Clock) -> None:
+    queue = RequestQueue()
+    for index, delay in ((0, 30), (1, 10), (2, 20)):
+        queue.hold(make_job(index), delay)
+    clock.now += 19
+    queue.hold(make_job(3), 0)  # arms the timer anew: the loop does not know how late it is
+    await until_due()
+    assert indexes([await queue.get(), await queue.get()]) == [1, 3]
+    assert queue.empty()
+    clock.now += 100
+    queue.hold(make_job(4), 1000)
+    await until_due()
+    assert indexes([await queue.get(), await queue.get()]) == [2, 0]
+    assert queue.empty()
+    assert indexes(queue.empty_out()) == [4]
+
+
+async def test_a_timer_that_fires_too_early_is_armed_again(clock: Clock) -> None:
+    queue = RequestQueue()
+    queue.hold(make_job(0), 0.0005)  # the loop will find that it is due; the clock of the queue does not move
+    await until_due()
+    await until_due()
+    assert queue.empty()
+    clock.now += 1
+    assert indexes([await asyncio.wait_for(queue.get(), 10)]) == [0]
+
+
+async def test_held_jobs_come_by_the_real_clock_in_the_order_in_which_they_are_due() -> None:
+    queue = RequestQueue()
+    queue.hold(make_job(0), 0.02)
+    queue.hold(make_job(1), 0.01)
+    queue.hold(make_job(2), 0)
+    async with asyncio.timeout(10):
+        assert indexes([await queue.get() for _ in range(3)]) == [2, 1, 0]
+
+
+async def test_a_held_job_wakes_the_worker_that_waits() -> None:
+    queue = RequestQueue()
+    worker = asyncio.create_task(queue.get())
+    await turns()
+    queue.hold(make_job(7), 0.01)
+    assert (await asyncio.wait_for(worker, 10)).request.index == 7
+
+
+async def test_the_time_held_is_counted_apart_from_the_time_queued(clock: Clock) -> None:
+    queue = RequestQueue()
+    job = make_job(0, clock.now)
+    job.taken(clock.now + 2, wall=0.0)
+    clock.now += 5
+    queue.hold(job, 10)
+    clock.now += 13
+    queue.hold(make_job(1), 1000)
+    await until_due()
+    (await queue.get()).taken(clock.now, wall=0.0)
+    assert (job.held, job.queued) == (10, 2 + 3)
+    queue.close()
+
+
+async def test_room_is_made_when_half_of_a_full_queue_was_taken() -> None:
+    queue = RequestQueue()
+    index = 0
+    while not queue.sated():
+        queue.put_nowait(make_job(index))
+        index += 1
+    assert index == LOOKAHEAD
+    source = asyncio.create_task(queue.room())
+    await turns()
+    while queue.qsize() > LOOKAHEAD // 2 + 1:
+        queue.get_nowait()
+    await turns()
+    assert not source.done()
+    queue.get_nowait()
+    await asyncio.wait_for(source, 10)
+    assert not queue.sated()
+
+
+async def test_empty_out_hands_over_ready_and_held_jobs_and_leaves_none() -> None:
+    queue = RequestQueue()
+    queue.put_nowait(make_job(0))
+    queue.hold(make_job(1), 1000)
+    queue.hold(make_job(2), 500)
+    queue.put_nowait(make_job(3))
+    assert indexes(queue.empty_out()) == [0, 3, 2, 1]
+    assert queue.empty()
+    assert queue.empty_out() == []
+
+
+async def test_a_job_that_was_emptied_out_is_not_given_out_again_when_it_would_have_been_due() -> None:
+    queue = RequestQueue()
+    queue.hold(make_job(1), 0.001)
+    assert indexes(queue.empty_out()) == [1]
+    queue.hold(make_job(2), 0.005)
+    assert (await asyncio.wait_for(queue.get(), 10)).request.index == 2
+    assert queue.empty()
+
+
+async def test_closing_lets_the_source_go_on_and_stops_the_timer() -> None:
+    queue = RequestQueue()
+    source = asyncio.create_task(queue.room())
+    await turns()
+    queue.hold(make_job(0), 0.001)
+    queue.close()
+    queue.close()
+    await asyncio.wait_for(source, 10)
+    await asyncio.sleep(0.005)
+    assert queue.empty()
+
+
+async def test_a_source_that_was_cancelled_while_it_waited_for_room_does_not_disturb_the_queue() -> None:
+    queue = RequestQueue()
+    for index in range(LOOKAHEAD):
+        queue.put_nowait(make_job(index))
+    source = asyncio.create_task(queue.room())
+    await turns()
+    source.cancel()
+    await asyncio.wait([source])
+    assert indexes([queue.get_nowait() for _ in range(LOOKAHEAD)]) == list(range(LOOKAHEAD))
+
+
+# --- the outbox ------------------------------------------------------------------------------------------------------
+
+
+async def test_the_outbox_gives_all_that_it_has_in_the_order_in_which_it_came() -> None:
+    outbox = Outbox()
+    for index in range(3):
+        await outbox.put(make_result(index=index))
+    assert [result.index for result in await outbox.take()] == [0, 1, 2]
+
+
+async def test_the_outbox_waits_for_its_first_result() -> None:
+    outbox = Outbox()
+    taker = asyncio.create_task(outbox.take())
+    await turns()
+    assert not taker.done()
+    await outbox.put(make_result(index=5))
+    assert [result.index for result in await asyncio.wait_for(taker, 10)] == [5]
+
+
+async def test_the_outbox_holds_no_more_results_than_it_may() -> None:
+    outbox = Outbox()
+    for index in range(Outbox.MOST):
+        await asyncio.wait_for(outbox.put(make_result(index=index)), 10)
+    late = [asyncio.create_task(outbox.put(make_result(index=Outbox.MOST + n))) for n in range(3)]
+    await turns()
+    assert not any(one.done() for one in late)
+    assert len(await outbox.take()) == Outbox.MOST
+    await asyncio.wait_for(asyncio.gather(*late), 10)
+    assert [result.index - Outbox.MOST for result in await outbox.take()] == [0, 1, 2]
+
+
+async def test_the_outbox_holds_hardly_more_bytes_than_it_may() -> None:
+    outbox = Outbox()
+    half = make_result(body=bytes(Outbox.MOST_BYTES // 2))
+    await outbox.put(half)
+    await outbox.put(half)
+    late = asyncio.create_task(outbox.put(make_result(index=9)))
+    await turns()
+    assert not late.done()
+    assert len(await outbox.take()) == 2
+    await asyncio.wait_for(late, 10)
+    assert [result.index for result in await outbox.take()] == [9]
+
+
+async def test_a_body_larger_than_the_outbox_passes_all_the_same() -> None:
+    outbox = Outbox()
+    await asyncio.wait_for(outbox.put(make_result(body=bytes(Outbox.MOST_BYTES + 1))), 10)
+    assert len(await outbox.take()) == 1
+
+
+async def test_many_who_wait_to_put_lose_nothing_and_never_overfill_it() -> None:
+    outbox = Outbox()
+    putters = [asyncio.create_task(outbox.put(make_result(index=n))) for n in range(3 * Outbox.MOST + 7)]
+    taken: list[int] = []
+    async with asyncio.timeout(10):
+        while len(taken) < len(putters):
+            batch = await outbox.take()
+            assert len(batch) <= Outbox.MOST
+            taken += [result.index for result in batch]
+            await turns()
+    assert sorted(taken) == list(range(len(putters)))
+    await asyncio.gather(*putters)
+
+
+async def test_a_cancelled_put_puts_nothing_and_holds_up_nobody() -> None:
+    outbox = Outbox()
+    for _ in range(Outbox.MOST):
+        await outbox.put(make_result())
+    first, second = (asyncio.create_task(outbox.put(make_result(index=n))) for n in (1, 2))
+    await turns()
+    first.cancel()
+    await turns()
+    await outbox.take()
+    await asyncio.wait_for(second, 10)
+    assert first.cancelled()
+    assert [result.index for result in await outbox.take()] == [2]
+
+
+async def test_a_cancelled_take_takes_nothing() -> None:
+    outbox = Outbox()
+    taker = asyncio.create_task(outbox.take())
+    await turns()
+    taker.cancel()
+    await asyncio.wait([taker])
+    await outbox.put(make_result(index=1))
+    assert [result.index for result in await outbox.take()] == [1]
+
+
+async def test_a_closed_outbox_gives_what_is_left_and_then_an_empty_list_again_and_again() -> None:
+    outbox = Outbox()
+    await outbox.put(make_result(index=1))
+    outbox.close()
+    assert [result.index for result in await outbox.take()] == [1]
+    assert await asyncio.wait_for(outbox.take(), 10) == []
+    assert await asyncio.wait_for(outbox.take(), 10) == []
+
+
+async def test_closing_wakes_the_one_who_waits_for_a_result() -> None:
+    outbox = Outbox()
+    taker = asyncio.create_task(outbox.take())
+    await turns()
+    outbox.close()
+    assert await asyncio.wait_for(taker, 10) == []
