@@ -85,7 +85,8 @@ class SerialPool(BlockingPool):
         unread = iter(source)
         turns = cycle([(number, self.desk.timer()) for number in range(1, len(self._engines) + 1)])
         while True:
-            for job in schedule.drain() if self.desk.stopping else schedule.release(perf_counter()):
+            now = perf_counter()
+            for job in schedule.drain(now) if self.desk.stopping else schedule.release(now):
                 schedule.add(job)
             if schedule:
                 job = schedule.take()
@@ -162,7 +163,7 @@ class ThreadPool(BlockingPool):
             self.desk.stopping = True
             if end_source:
                 self._source_ended = True
-            for job in self._schedule.drain():
+            for job in self._schedule.drain(perf_counter()):
                 self._schedule.add(job)
             self._wake_all()
 

@@ -63,21 +63,20 @@ class _Inflate:
                     self._head = data  # two bytes tell a zlib header from raw deflate data
                     return
                 self._inflater = self._begin(data)
-            try:
-                piece = self._inflater.decompress(data, PIECE)
-            except zlib.error as problem:
-                what = "bytes after the end of the" if self._ended else "not valid"
-                raise DecodeError(f"{what} {self._name} data ({problem})") from None
-            if piece:
-                yield piece
-            if self._inflater.eof:
-                data, self._inflater, self._ended = self._inflater.unused_data, None, True
-            else:
+            full = True
+            while full or data:
+                try:
+                    piece = self._inflater.decompress(data, PIECE)
+                except zlib.error as problem:
+                    what = "bytes after the end of the" if self._ended else "not valid"
+                    raise DecodeError(f"{what} {self._name} data ({problem})") from None
+                if piece:
+                    yield piece
+                if self._inflater.eof:
+                    data, self._inflater, self._ended = self._inflater.unused_data, None, True
+                    break
                 data = self._inflater.unconsumed_tail
-                while not data and len(piece) == PIECE:  # more may be waiting inside
-                    piece = self._inflater.decompress(b"", PIECE)
-                    if piece:
-                        yield piece
+                full = len(piece) == PIECE  # then more may be waiting inside
 
     def _begin(self, data: bytes) -> Any:
         if self._name == "deflate" and not (data[0] & 15 == 8 and (data[0] * 256 + data[1]) % 31 == 0):
@@ -105,7 +104,8 @@ class _Brotli:
         try:
             piece = self._brotli.process(data, output_buffer_limit=PIECE)
             while piece:
-                yield piece
+                # The limit is one that Brotli may overstep.
+                yield from (piece[at : at + PIECE] for at in range(0, len(piece), PIECE))
                 piece = b"" if self._brotli.is_finished() else self._brotli.process(b"", output_buffer_limit=PIECE)
         except self._error:
             raise DecodeError("not valid br data") from None

@@ -1,6 +1,7 @@
 """Which URLs may be reached: the scheme, the host and the port, checked before anything is sent.
 
-`parse_url` is the only way from text to a URL, for input rows and for redirects alike.
+`parse_url` is the only way from text to a URL, for input rows and for redirects alike. What is legal in a URL stays as
+it was written, to the letter: signed URLs depend on it.
 """
 
 from __future__ import annotations
@@ -11,23 +12,24 @@ import socket
 from base64 import b64encode
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import quote, unquote
 
 from yarl import URL
 
 from fetchq.model import Cause
 
-__all__ = ["Refused", "Target", "basic_auth", "origin", "parse_url"]
+__all__ = ["SCHEME", "Refused", "Target", "basic_auth", "origin", "parse_url"]
 
-# Already in the form that goes over the wire (RFC 3986): taken to the letter, since signed URLs depend on it.
-_PLAIN = re.compile(
-    r"https?://([a-z0-9][a-z0-9.-]*)(?::([0-9]{1,5}))?"
-    r"(?:[/?][A-Za-z0-9\-._~!$&'()*+,;=:@/?%]*)?"
-)
-_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+"""What a URL begins with, and a relative reference does not (RFC 3986, 3.1)."""
+
+_LEGAL = r"A-Za-z0-9\-._~!$&'()*+,;=:@/?"  # RFC 3986, 3.3 and 3.4
+_PLAIN = re.compile(rf"https?://([a-z0-9][a-z0-9.-]*)(?::([0-9]{{1,5}}))?(?:[/?][{_LEGAL}%]*)?")
+_ILLEGAL = re.compile(rf"[^{_LEGAL}%]|%(?![0-9A-Fa-f]{{2}})")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
 _NAME = re.compile(r"(?:[a-z0-9_~-]{1,63}\.)*[a-z0-9_~-]{1,63}\.?")
 _NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\.?")
+_DOTS = re.compile(r"(?:^|/)\.\.?(?:/|$)")
 
 
 class Refused(Exception):
@@ -53,7 +55,7 @@ class Target(NamedTuple):
 def parse_url(text: str) -> Target:
     """The Target that `text` names. Raises `Refused`: `invalid_url`, or `blocked` for a scheme that is not HTTP."""
     match = _PLAIN.fullmatch(text)
-    if match is not None and "/." not in text and ("%" not in text or not _BAD_PERCENT.search(text)):
+    if match is not None and "/." not in text and ("%" not in text or not _ILLEGAL.search(text)):
         host = _canonical_host(match[1])
         if host == match[1] and 0 < int(match[2] or 80) < 65536:
             return Target(URL(text, encoded=True), text, None)
@@ -72,42 +74,94 @@ def origin(url: URL) -> tuple[str, str | None, int | None]:
 
 def _parse_other(text: str) -> Target:
     if (found := _FORBIDDEN.search(text)) is not None:
-        raise Refused(Cause.INVALID_URL, f"the URL contains {_shown(found[0])}")
-    if (scheme := _SCHEME.match(text)) is None or not text[scheme.end() :].startswith("//"):
-        # "example.org:80/" and "localhost:80" look like schemes, but a person forgot the http://.
-        if scheme is not None and not re.match(r"https?:|[^:]*\.|[^:]+:\d", text, re.IGNORECASE):
-            raise Refused(Cause.BLOCKED, f"the scheme {scheme[1].lower()}: is not allowed")
-        raise Refused(Cause.INVALID_URL, "the URL has no http:// or https://")
-    if scheme[1].lower() not in ("http", "https"):
+        raise _invalid(f"the URL contains {_shown(found[0])}")
+    scheme = _scheme_of(text)
+    authority, rest = _split(text)
+    if "\\" in authority:  # browsers read it as a slash: the host would depend on who is asked
+        raise _invalid("there is a backslash before the path")
+    userinfo, _, place = authority.rpartition("@")
+    host, port = _host_and_port(place)
+    text = f"{scheme}://{host}{port}{_path_and_query(rest)}"
+    return Target(URL(text, encoded=True), text, _authorization(userinfo) if userinfo else None)
+
+
+def _scheme_of(text: str) -> str:
+    scheme = SCHEME.match(text)
+    if scheme is not None and scheme[1].lower() in ("http", "https") and text[scheme.end() :].startswith("//"):
+        return scheme[1].lower()
+    # "example.org:80/" and "localhost:80" look like schemes, but a person forgot the http://.
+    if scheme is not None and not re.match(r"https?:|[^:]*\.|[^:]+:\d", text, re.IGNORECASE):
         raise Refused(Cause.BLOCKED, f"the scheme {scheme[1].lower()}: is not allowed")
+    raise _invalid("the URL has no http:// or https://")
+
+
+def _split(text: str) -> tuple[str, str]:
+    """What stands between the // and the path; and the path with the query. The fragment is not sent."""
+    after = text.split("://", 1)[1].partition("#")[0]
+    end = min((at for at in (after.find("/"), after.find("?")) if at >= 0), default=len(after))
+    return after[:end], after[end:]
+
+
+def _host_and_port(place: str) -> tuple[str, str]:
+    host, colon, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
+    if not colon:
+        host, port = place, ""
+    if port and not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
+        raise _invalid("port 0 cannot be reached" if port == "0" else "the port is not a number from 1 to 65535")
+    if not host:
+        raise _invalid("the URL has no host")
+    if host.startswith("["):
+        if not host.endswith("]"):
+            raise _invalid("the IPv6 address has no closing bracket")
+        canonical = _canonical_address(host[1:-1])
+    else:
+        canonical = _canonical_host(_in_ascii(host))
+    if canonical is None:
+        raise _invalid("the host is neither a name nor an address")
+    return canonical, f":{port}" if port else ""
+
+
+def _in_ascii(host: str) -> str:
+    """The name as DNS has it (IDNA)."""
+    if host.isascii():
+        return host.lower()
     try:
-        url = URL(text)
-        name, port = url.raw_host, url.port
-        user, password = url.user, url.password
-    except (ValueError, IndexError) as problem:  # yarl raises IndexError for http://[]@
-        raise Refused(Cause.INVALID_URL, _one_line(problem)) from None
-    if not name:
-        raise Refused(Cause.INVALID_URL, "the URL has no host")
-    if not port:
-        raise Refused(Cause.INVALID_URL, "port 0 cannot be reached")
-    host = _canonical_host(name)
-    if host is None:
-        raise Refused(Cause.INVALID_URL, "the host is neither a name nor an address")
-    authorization = None if user is None and password is None else basic_auth(user or "", password or "")
-    url = url.with_user(None).with_fragment(None)
-    if host != name:
-        url = url.with_host(host)
-    return Target(url, str(url), authorization)
+        return URL.build(scheme="http", host=host).raw_host or ""
+    except ValueError:
+        raise _invalid("the host is not a name that DNS could have") from None
+
+
+def _path_and_query(rest: str) -> str:
+    """What is sent, illegal characters percent-encoded, and dot segments removed (RFC 3986, 5.2.4)."""
+    if _ILLEGAL.search(rest):
+        rest = _ILLEGAL.sub(lambda found: quote(found[0], safe=""), rest)
+    path, mark, query = rest.partition("?")
+    if _DOTS.search(path):
+        path = _without_dots(path)
+    return f"{path}{mark}{query}"
+
+
+def _without_dots(path: str) -> str:
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
+def _authorization(userinfo: str) -> str:
+    user, _, password = userinfo.partition(":")
+    return basic_auth(unquote(user), unquote(password))
 
 
 @lru_cache(4096)
 def _canonical_host(host: str) -> str | None:
     """The host as it is dialled, or None when it is none. 127.1 and 0x7f000001 are 127.0.0.1, as inet_aton has it."""
-    if ":" in host:
-        try:
-            return None if "%" in host else str(ipaddress.IPv6Address(host))
-        except ValueError:
-            return None
     if not _NAME.fullmatch(host) or len(host) > 254:
         return None
     labels = host.removesuffix(".").split(".")
@@ -119,9 +173,17 @@ def _canonical_host(host: str) -> str | None:
     return host
 
 
+def _canonical_address(address: str) -> str | None:
+    """An IPv6 address in its brackets; one with a zone could only be dialled from one network card."""
+    try:
+        return None if "%" in address else f"[{ipaddress.IPv6Address(address)}]"
+    except ValueError:
+        return None
+
+
+def _invalid(message: str) -> Refused:
+    return Refused(Cause.INVALID_URL, message)
+
+
 def _shown(character: str) -> str:
     return "a space" if character == " " else f"the character U+{ord(character):04X}"
-
-
-def _one_line(problem: Exception) -> str:
-    return " ".join(str(problem).split())[:200]

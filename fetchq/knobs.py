@@ -13,9 +13,12 @@ class SettingsError(ValueError):
     """A setting has a value that it cannot have. `name` is the field's name."""
 
     def __init__(self, name: str, message: str) -> None:
-        super().__init__(f"{name}: {message}")
+        super().__init__(name, message)
         self.name = name
         self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)

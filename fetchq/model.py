@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Cause", "Complete", "FetchError", "Request", "Result", "Timing", "redact"]
 
-_USERINFO = re.compile(r"(?<=//)[^/?#\\]*@")
-_CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s;"']+)""", re.IGNORECASE)
+_USERINFO = re.compile(r"(?<=//)[^/?#]*@")
+# Python knows these by name, but they are no charsets of texts.
+_NO_CHARSETS = frozenset(
+    {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "unicode-escape", "raw-unicode-escape"}
+)
 
 
 def redact(text: str) -> str:
@@ -123,7 +126,7 @@ class Result:
     url: str
     """As it was asked for; a user name and password in it are shown as `***`."""
     final_url: str | None
-    """The URL that answered, after redirects and IDNA; None when no URL could be made of the row."""
+    """The URL that answered, after redirects and IDNA; None when none was asked."""
     method: str
     label: str | None
     ok: bool
@@ -168,16 +171,20 @@ class Result:
 
     def text(self, errors: str = "replace") -> str:
         """The body as text, by the charset the server named, else UTF-8. A charset nobody knows counts as UTF-8."""
+        charset = "utf-8" if self.charset is None or self.charset in _NO_CHARSETS else self.charset
         try:
-            return self.body.decode(self.charset or "utf-8", errors)
-        except LookupError:
+            return self.body.decode(charset, errors)
+        except (LookupError, ValueError):
             return self.body.decode("utf-8", errors)
 
     def json(self) -> Any:
         """The body parsed as JSON (RFC 8259). Raises `ValueError` when it is not JSON."""
         import json
 
-        return json.loads(self.body)
+        try:
+            return json.loads(self.body)
+        except RecursionError:
+            raise ValueError("the body is nested too deeply") from None
 
     def raise_for_failure(self) -> None:
         """Raise `FetchError` unless ok."""
@@ -234,9 +241,11 @@ phase_values = attrgetter(*PHASES)
 
 def charset_of(content_type: str | None) -> str | None:
     """The charset parameter of a Content-Type, in lower case (RFC 9110, 8.3.2)."""
-    if content_type is None or (match := _CHARSET.search(content_type)) is None:
-        return None
-    return match[1].lower()
+    for parameter in (content_type or "").split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip(" \t\"'").lower() or None
+    return None
 
 
 def wire_text(value: str) -> str:

@@ -5,6 +5,7 @@ Delays follow "exponential backoff and full jitter"; Retry-After is RFC 9110, 10
 
 from __future__ import annotations
 
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -95,6 +96,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 def _date(text: str) -> float | None:
     try:
-        return parsedate_to_datetime(text).timestamp()
+        date = parsedate_to_datetime(text)
+        # Without a zone it is UTC (RFC 9110, 5.6.7), not the time of this machine's place.
+        return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
     except (TypeError, ValueError, IndexError, OverflowError):
         return None

@@ -16,6 +16,7 @@ from codetiming import Timer
 from multidict import istr
 
 from fetchq.engines.attempt import NO_HEADERS
+from fetchq.engines.hops import method_of
 from fetchq.guard import Refused, Target, parse_url
 from fetchq.model import Cause, Result, charset_of, make_result, redact, wire_text
 from fetchq.policy import retry_delay
@@ -39,7 +40,8 @@ _NEITHER = (None, None)
 
 @lru_cache(256)
 def _media(content_type: str) -> tuple[str, str | None]:
-    return wire_text(content_type), charset_of(content_type)
+    text = wire_text(content_type)
+    return text, charset_of(text)
 
 
 @dataclass(slots=True)
@@ -56,7 +58,6 @@ class Desk:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._method = settings.method or ("GET" if settings.data is None else "POST")
         self.clocks = [WorkerClock(number) for number in range(1, settings.workers + 1)]
         self.stopping = False
         """No attempt is begun any more; what has not finished is answered with `cancelled`."""
@@ -127,7 +128,7 @@ class Desk:
             index=request.index,
             url=redact(request.url),
             final_url=None,
-            method=request.method or self._method,
+            method=method_of(request, self._settings),
             label=request.label,
             ok=False,
             status=None,

@@ -19,4 +19,4 @@ def printable(text: str) -> str:
 
 def one_line(text: str) -> str:
     """`text` for people: one line, printable, without secrets, of a bounded length."""
-    return redact(printable(" ".join(text.split()))[:500])
+    return printable(" ".join(redact(text).split()))[:500]

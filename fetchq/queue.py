@@ -64,7 +64,7 @@ class RequestQueue(asyncio.Queue[Job]):
 
     def empty_out(self) -> list[Job]:
         """All jobs that wait, ready or held."""
-        jobs = self._schedule.drain()
+        jobs = self._schedule.drain(perf_counter())
         self.close()
         return jobs
 

@@ -110,9 +110,13 @@ class Schedule:
         """When the next held job is due."""
         return self._held[0][0] if self._held else None
 
-    def drain(self) -> list[Job]:
+    def drain(self, now: float) -> list[Job]:
         """All that wait, ready or held; none is left."""
-        jobs = [*self._ready, *(job for _, _, job in sorted(self._held))]
+        held = [job for _, _, job in sorted(self._held)]
+        for job in held:
+            job.held -= max(0.0, job.due - now)
+            job.due = min(job.due, now)
+        jobs = [*self._ready, *held]
         self._ready.clear()
         self._held.clear()
         return jobs

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 # Not compiled here: `fetchq --help` needs none of them, and re keeps what it has compiled.
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2
 _SECONDS = r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)?"
-_SIZE = r"(\d+(?:\.\d*)?|\.\d+)\s*([kMGkmg]?)(?:i?B)?"
+_SIZE = r"(\d+(?:\.\d*)?|\.\d+)\s*([kKmMgG]?)(?:i?B)?"
+_PROXY = r"https?://(?:[^\s/?#@]*@)?(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?"
 _STATUS = r"(\d{3})(?:\.\.(=?)(\d{3}))?"
-_FORBIDDEN = r"[\x00-\x08\x0a-\x1f\x7f]"
+_FORBIDDEN = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
 
 
 def read_int(given: object) -> int:
@@ -30,10 +31,14 @@ def read_int(given: object) -> int:
 
 def read_seconds(given: object) -> float:
     if isinstance(given, int | float) and not isinstance(given, bool):
-        if not math.isfinite(given):
-            raise ValueError(f"{given!r} is not a time")
-        return float(given)
-    if isinstance(given, str) and (match := re.fullmatch(_SECONDS, given.strip())):
+        try:
+            seconds = float(given)
+        except OverflowError:
+            seconds = math.inf
+        if not math.isfinite(seconds):
+            raise ValueError("that is not a time")
+        return seconds
+    if isinstance(given, str) and len(given) < 30 and (match := re.fullmatch(_SECONDS, given.strip())):
         return float(match[1]) * {"ms": 0.001, "m": 60.0, "h": 3600.0}.get(match[2], 1.0)
     raise ValueError(f"{given!r} is not a time, such as 30, 500ms or 2m")
 
@@ -41,7 +46,7 @@ def read_seconds(given: object) -> float:
 def read_size(given: object) -> int:
     if isinstance(given, int) and not isinstance(given, bool):
         return given
-    if isinstance(given, str) and (match := re.fullmatch(_SIZE, given.strip())):
+    if isinstance(given, str) and len(given) < 30 and (match := re.fullmatch(_SIZE, given.strip())):
         return int(float(match[1]) * {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}.get(match[2].lower(), 1))
     raise ValueError(f"{given!r} is not a size, such as 4096, 64k or 100M")
 
@@ -50,7 +55,7 @@ def read_text(given: object) -> str:
     if not isinstance(given, str):
         raise ValueError(f"{given!r} is not a text")
     if re.search(_FORBIDDEN, given):
-        raise ValueError("control characters are not allowed")
+        raise ValueError("there is a character in it that cannot be sent")
     return given
 
 
@@ -86,16 +91,16 @@ def read_data(given: object) -> bytes:
     if isinstance(given, bytes):
         return given
     if isinstance(given, str):
-        return given.encode()
-    raise ValueError(f"{given!r} is neither text nor bytes")
+        return given.encode("utf-8", "surrogateescape")
+    raise ValueError("that is neither text nor bytes")
 
 
 def read_headers(given: object) -> tuple[tuple[str, str], ...]:
     """From "Name: value" texts, (name, value) pairs or a mapping."""
-    if hasattr(given, "items"):
+    if isinstance(given, Mapping):
         given = given.items()
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise ValueError(f"{given!r} is not a list of headers")
+        raise ValueError("that is not a list of headers")
     return tuple(_read_header(one) for one in given)
 
 
@@ -103,13 +108,13 @@ def _read_header(given: object) -> tuple[str, str]:
     if isinstance(given, str):
         name, colon, value = given.partition(":")
         if not colon:
-            raise ValueError(f"{given!r} is not a header, such as 'Accept: text/html'")
+            raise ValueError("a header is given as 'Name: value'")  # without the text: it may be a secret
     else:
         try:
             pair: Any = given
             name, value = pair
         except (TypeError, ValueError):
-            raise ValueError(f"{given!r} is not a header: a name and a value") from None
+            raise ValueError("a header is a name and a value") from None
     if not isinstance(name, str) or not isinstance(value, str) or not re.fullmatch(_NAME, name):
         raise ValueError(f"{name!r} is not a header name")
     if name.lower() in ("content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"):
@@ -152,7 +157,8 @@ def read_proxy(given: object) -> str:
     text = read_text(given)
     if "://" not in text:
         text = "http://" + text
-    if not re.fullmatch(r"https?://[^\s/?#]+/?", text):
+    match = re.fullmatch(_PROXY, text)
+    if match is None or not 0 < int(match[1] or 80) < 65536:
         raise ValueError("a proxy is given as http://host:port or https://host:port")
     return text
 
@@ -177,7 +183,7 @@ def _read_resolve(given: object) -> tuple[str, int, str]:
     try:
         parts: Any = given.split(":", 2) if isinstance(given, str) else given
         host, port, address = str(parts[0]).lower(), int(parts[1]), str(ipaddress.ip_address(parts[2].strip("[]")))
-    except (TypeError, ValueError, AttributeError, IndexError):
+    except (TypeError, ValueError, AttributeError, LookupError, OverflowError):
         raise ValueError(f"{given!r} is not HOST:PORT:ADDRESS, such as example.org:443:127.0.0.1") from None
     if not host or not 1 <= port <= 65535:
         raise ValueError(f"{given!r} has no host, or a port that is none")

@@ -262,10 +262,10 @@ def startup() -> bool:
 
     fetchq = str(Path(sys.executable).parent / "fetchq")
     python = [sys.executable, "-c", "import click"]
-    click, version, help = in_turn(21, wall(*python), wall(fetchq, "--version"), wall(fetchq, "--help"))
+    click, version, helping = in_turn(21, wall(*python), wall(fetchq, "--version"), wall(fetchq, "--help"))
     middle = statistics.median(click) * 1000
     kept = report("fetchq --version / import click", ratio(version, click), 1.6, f"import click: {middle:.0f} ms")
-    return report("fetchq --help / import click", ratio(help, click), 1.6, "") and kept
+    return report("fetchq --help / import click", ratio(helping, click), 1.6, "") and kept
 
 
 BENCHMARKS = {"overhead": overhead, "latency": latency, "memory": memory, "startup": startup}

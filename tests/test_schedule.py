@@ -94,7 +94,7 @@ class Waiting(RuleBasedStateMachine):
 
     @rule()
     def the_run_ends(self) -> None:
-        drained = self.schedule.drain()
+        drained = self.schedule.drain(self.now)
         assert drained == [*self.ready, *sorted(self.held, key=lambda job: job.due)]
         self.answered += drained
         self.ready, self.held = [], []
@@ -108,7 +108,7 @@ class Waiting(RuleBasedStateMachine):
         assert self.schedule.next_due() == min((job.due for job in self.held), default=None)
 
     def teardown(self) -> None:
-        self.answered += self.schedule.drain()
+        self.answered += self.schedule.drain(self.now)
         assert sorted(indexes([*self.working, *self.answered])) == list(range(self.made))
 
 

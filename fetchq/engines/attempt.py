@@ -216,6 +216,7 @@ class Attempt:
         now = self.progress_at = perf_counter()
         phases = self.phases
         phases[RECEIVE] += now - self._last
+        self._last = now
         self.wire_size += len(data)
         if self.redirecting:
             if self.wire_size > DRAINED:

@@ -29,11 +29,11 @@ def network_failure(problem: BaseException, *, answering: bool) -> AttemptFailed
         if isinstance(one, AttemptFailed):
             return one
         if isinstance(one, ssl.SSLCertVerificationError):
-            return AttemptFailed(Cause.TLS, f"the certificate is not valid: {one.verify_message}")
+            return AttemptFailed(Cause.TLS, f"the certificate is not valid: {getattr(one, 'verify_message', one)}")
         if isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             return closed_early(answering=answering)
         if isinstance(one, ssl.SSLError):
-            reason = (one.reason or str(one)).replace("_", " ").lower()
+            reason = (getattr(one, "reason", None) or str(one)).replace("_", " ").lower()
             return AttemptFailed(Cause.TLS, f"TLS failed: {reason}")
         if isinstance(one, socket.gaierror):
             return (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote_from_bytes, urljoin
+from urllib.parse import quote_from_bytes
 
 from fetchq import __version__
 from fetchq.decode import ACCEPT_ENCODING
-from fetchq.guard import Refused, Target, basic_auth, origin, parse_url
+from fetchq.guard import SCHEME, Refused, Target, basic_auth, origin, parse_url
 from fetchq.model import Cause
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fetchq.model import Request
     from fetchq.settings import Settings
 
-__all__ = ["DEFAULT_HEADERS", "REDIRECTS", "Hop", "HopPlan"]
+__all__ = ["DEFAULT_HEADERS", "REDIRECTS", "Hop", "HopPlan", "method_of"]
 
 DEFAULT_HEADERS = {
     "User-Agent": f"fetchq/{__version__}",
@@ -31,7 +31,6 @@ DEFAULT_HEADERS = {
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FORM = "application/x-www-form-urlencoded"
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -46,14 +45,22 @@ class Hop(NamedTuple):
     body: bytes | None
 
 
+def method_of(request: Request, settings: Settings) -> str:
+    """The request's own method, else the run's, else POST where there is a body (as curl does), else GET."""
+    if request.method is not None:
+        return request.method
+    if settings.method is not None:
+        return settings.method
+    return "GET" if request.body is None and settings.data is None else "POST"
+
+
 class HopPlan:
     """The hops of every request of a run; what all of them share is worked out once."""
 
     def __init__(self, settings: Settings, routes: Routes) -> None:
         self._routes = routes
         self._netrc = settings.trust_env
-        self._method = settings.method
-        self._data = settings.data
+        self._settings = settings
         shared: list[tuple[str, str]] = []
         if settings.user_agent is not None:
             shared.append(("User-Agent", settings.user_agent))
@@ -63,16 +70,8 @@ class HopPlan:
             shared.append(("Cookie", settings.cookie))
         self._shared = _merged(_merged({}, shared), settings.headers)
 
-    def method(self, request: Request) -> str:
-        """The request's own method, else the run's, else POST where there is a body (as curl does), else GET."""
-        if request.method is not None:
-            return request.method
-        if self._method is not None:
-            return self._method
-        return "GET" if request.body is None and self._data is None else "POST"
-
     def first(self, request: Request, target: Target) -> Hop:
-        body = self._data if request.body is None else request.body
+        body = self._settings.data if request.body is None else request.body
         headers = self._shared
         if request.headers or target.authorization is not None or body is not None:
             headers = _merged(headers, request.headers)
@@ -81,7 +80,7 @@ class HopPlan:
                 headers["Authorization"] = target.authorization
             if body is not None and "content-type" not in names:
                 headers["Content-Type"] = _FORM
-        hop = Hop(target.url, target.text, self.method(request), headers, body)
+        hop = Hop(target.url, target.text, method_of(request, self._settings), headers, body)
         return self._with_netrc(hop) if self._netrc else hop
 
     def next(self, hop: Hop, status: int, locations: list[str]) -> Hop:
@@ -98,7 +97,8 @@ class HopPlan:
             of_body = ("content-type",) if body is not None else ()
             headers = {name: value for name, value in headers.items() if name.lower() in of_body}
         if target.authorization is not None:
-            headers = {**headers, "Authorization": target.authorization}
+            headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+            headers["Authorization"] = target.authorization
         return self._with_netrc(Hop(target.url, target.text, method, headers, body))
 
     def _with_netrc(self, hop: Hop) -> Hop:
@@ -119,16 +119,33 @@ def _target(base: str, locations: list[str]) -> Target:
         raise Refused(Cause.REDIRECT, "a redirect with an empty Location")
     if _CONTROL.search(text):
         raise Refused(Cause.REDIRECT, "a redirect whose Location has a control character")
-    text = text.replace(" ", "%20")
+    text = _joined(base, text.replace(" ", "%20"))
+    scheme = SCHEME.match(text)
+    # With a dot in it, it is rather a host that somebody forgot the http:// of.
+    if scheme is not None and scheme[1].lower() not in ("http", "https") and "." not in scheme[1]:
+        raise Refused(Cause.BLOCKED, f"a redirect to the scheme {scheme[1].lower()}:, which is not allowed")
     try:
-        # urljoin takes "http:///path" for relative; with a scheme, it stands for itself.
-        return parse_url(text if _SCHEME.match(text) else urljoin(base, text))
-    except ValueError as problem:
-        raise Refused(Cause.REDIRECT, f"a redirect with a malformed Location: {problem}") from None
+        return parse_url(text)
     except Refused as problem:
-        if problem.cause is Cause.BLOCKED:
-            raise Refused(Cause.BLOCKED, f"a redirect: {problem.message}") from None
         raise Refused(Cause.REDIRECT, f"a redirect with a malformed Location: {problem.message}") from None
+
+
+def _joined(base: str, reference: str) -> str:
+    """`reference` seen from `base` (RFC 3986, 5.2.2), dot segments still in it. urljoin would drop empty ones."""
+    if SCHEME.match(reference):
+        return reference
+    scheme, _, rest = base.partition("://")
+    if reference.startswith("//"):
+        return f"{scheme}:{reference}"
+    path = rest.partition("?")[0]
+    host = path.partition("/")[0]
+    if reference.startswith("/"):
+        return f"{scheme}://{host}{reference}"
+    if reference.startswith("?"):
+        return f"{scheme}://{path}{reference}"
+    if reference.startswith("#"):
+        return f"{base}{reference}"
+    return f"{scheme}://{path.rpartition('/')[0] or host}/{reference}"
 
 
 def _readable(location: str) -> str:

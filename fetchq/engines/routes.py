@@ -39,7 +39,7 @@ class Routes:
         """The URL of the proxy, None for a direct connection."""
         if not self._environment:
             return self._proxy
-        key = (url.scheme, url.host or "")
+        key = (url.scheme, f"{url.host}:{url.port}")
         if key not in self._known:
             if len(self._known) > 10_000:
                 self._known.clear()
@@ -66,5 +66,5 @@ class Routes:
 def _read_netrc() -> netrc.netrc | None:
     try:
         return netrc.netrc(os.environ.get("NETRC"))
-    except (OSError, netrc.NetrcParseError):
+    except (OSError, ValueError, netrc.NetrcParseError):
         return None

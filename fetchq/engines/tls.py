@@ -29,7 +29,8 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     if settings.cert is not None:
         try:
-            context.load_cert_chain(settings.cert, settings.key)
+            # An empty password, so that OpenSSL does not ask the terminal for one.
+            context.load_cert_chain(settings.cert, settings.key, password="")
         except (ssl.SSLError, OSError) as problem:
             raise SettingsError("cert", f"no certificate and key in {settings.cert!r} ({problem})") from None
     context.set_alpn_protocols(["http/1.1"])

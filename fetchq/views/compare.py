@@ -39,7 +39,7 @@ def timeline_lines(run: ModeRun, *, width: int = 64) -> list[str]:
     spans = run.spans
     if not spans or len({span.worker for span in spans}) > MOST_WORKER_ROWS:
         return []
-    end = max(run.summary.duration, *(span.end for span in spans))
+    end = max(run.summary.duration, *(span.end for span in spans)) or 1.0
     lines = [f"{run.mode}: {seconds_text(run.summary.duration)}"]
     for worker in sorted({span.worker for span in spans}):
         row = [" "] * width

@@ -60,6 +60,7 @@ def bytes_text(size: float) -> str:
 
 
 def start_line(request: Request, worker: int) -> str:
+    """A worker begins an attempt at a URL."""
     return f"{'':>4} {'start':>9} {'':>9}  {worker:>3}  {printable(redact(request.url))}"
 
 
@@ -72,7 +73,8 @@ def result_line(result: Result, paint: Paint = plain) -> str:
     if result.cause is None:
         return f"{paint(status, 'green')} {line}"
     tries = f" after {result.attempts} attempts" if result.attempts > 1 else ""
-    return f"{paint(status, 'red')} {line}  {paint(f'{result.cause}: {result.error}{tries}', 'red')}"
+    why = f"{result.cause}: {printable(result.error or 'failed')}{tries}"
+    return f"{paint(status, 'red')} {line}  {paint(why, 'red')}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -114,6 +116,7 @@ def summary_lines(summary: Summary, *, paint: Paint = plain, insecure: bool = Fa
 
 
 def rate_text(rate: float) -> str:
+    """URLs a second."""
     return f"{rate:.0f}" if rate >= 99.5 else f"{rate:.1f}"
 
 
