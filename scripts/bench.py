@@ -214,11 +214,34 @@ def overhead() -> bool:
         return kept
 
 
+class _Late(asyncio.Protocol):
+    """Answers each request after 100 ms, and does no more than that: it has only one of two processors."""
+
+    ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nContent-Type: text/plain\r\n\r\n" + b"x" * 100
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.loop = asyncio.get_running_loop()
+
+    def data_received(self, data: bytes) -> None:
+        if data.endswith(b"\r\n\r\n"):
+            self.loop.call_later(0.1, self.transport.write, self.ANSWER)
+
+
+async def _serve_late() -> None:
+    server = await asyncio.get_running_loop().create_server(_Late, "127.0.0.1", 0, backlog=4096)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    await server.serve_forever()
+
+
 def latency() -> bool:
     """20,000 URLs that take 100 ms, 1,000 at a time: ideally 2.0 s."""
-    with practice_server() as base, tempfile.TemporaryDirectory() as folder:
+    late = [sys.executable, __file__, "_late"]
+    with tempfile.TemporaryDirectory() as folder, _process(late, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        base = server.stdout.readline().strip()
         urls = Path(folder) / "urls.txt"
-        urls.write_text(f"{base}/bytes/100?delay=0.1\n" * 20_000)
+        urls.write_text("".join(f"{base}/{number}\n" for number in range(20_000)))
         out = Path(folder) / "out.jsonl"
         times = []
         for _ in range(3):
@@ -275,6 +298,9 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["_one"]:
         _one(*arguments[1:])
         return 0
+    if arguments == ["_late"]:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop if uvloop else None) as runner:
+            runner.run(_serve_late())
     unknown = [name for name in arguments if name not in BENCHMARKS]
     if unknown:
         print(f"there is no benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
