@@ -23,6 +23,8 @@ from fetchq.rows import CUT, LIMIT, UTF8, JsonRows, Rows, SourceError, TextRows,
 __all__ = ["Source", "SourceError", "open_sources"]
 
 _PIECE = LIMIT  # no more, so that only the first line of a piece can be too long
+MOST_COUNTED = 100_000_000
+"""Bytes of lists up to which `Source.count` reads them."""
 _HEAD = 1_024
 """Bytes kept of a line that is too long."""
 _HOST = re.compile(r"(?:[\w-]+(?:\.[\w-]+)+|localhost)(?::\d+)?(?:[/?#].*)?")
@@ -69,7 +71,7 @@ class Source:
         self.finite = not any(one.once for one in inputs)
         """False where nobody knows when it ends: a pipe or a terminal is among the inputs."""
         self.total = len(inputs) if all(isinstance(one, _Url) for one in inputs) else None
-        """The number of rows, where it is known without reading."""
+        """The number of rows, where it is known without reading; `count` reads."""
 
     def __iter__(self) -> _Batches:
         """Batches that are not empty. Raises `SourceError` where a list cannot be read on; what came before stays."""
@@ -82,6 +84,21 @@ class Source:
         batches = self._batches()
         self._running.add(batches)
         return batches
+
+    def count(self) -> int | None:
+        """The number of rows, found by reading everything once more; None where that takes too long or cannot be done.
+
+        It may run in a thread beside an iteration.
+        """
+        if not self.finite or sum(one.size for one in self._inputs) > MOST_COUNTED:
+            return None
+        rows = 0
+        try:
+            for batch in self._batches():
+                rows += len(batch)
+        except SourceError:
+            return None  # the run will come to it, and say so
+        return None if self._closed else rows
 
     def _batches(self) -> _Batches:
         index = 0
@@ -115,6 +132,8 @@ class _Input(Protocol):
     name: str
     once: bool
     """It can be read only once, and nobody knows when it ends."""
+    size: int
+    """Bytes on the disk."""
 
     def batches(self, index: int) -> _Batches:
         """Its rows, the first of them number `index` of the run; a batch per read, so some are empty."""
@@ -123,6 +142,7 @@ class _Input(Protocol):
 
 class _Url:
     once = False
+    size = 0
 
     def __init__(self, url: str, name: str) -> None:
         self.name = name
@@ -140,6 +160,7 @@ class _List:
     ) -> None:
         self.name = name
         self.once = once
+        self.size = 0
         self._opened = opened
         self._errors = errors
         self._rows = rows
@@ -246,6 +267,7 @@ def _file(path: str, rows: Callable[[int], Rows]) -> _List:
     once = not stat.S_ISREG(status.st_mode)
     opened, errors = _opener(path)
     found = _List(repr(path), once, opened, errors, rows)
+    found.size = status.st_size
     if once:  # what is read of a pipe to check it is gone
         if not os.access(path, os.R_OK):
             raise SourceError(f"{path!r} cannot be read: permission denied")

@@ -49,7 +49,7 @@ def compare_and_show(settings: Settings, display: Display, source: Source, modes
     from fetchq.views.compare import compare_lines, timeline_lines
 
     def fetch(settings: Settings, run: ModeRun) -> int:
-        screen = Screen(display, total=source.total, summary=run.summary, on_commit=run.add, records=False)
+        screen = Screen(display, source=source, summary=run.summary, on_commit=run.add, records=False)
         if not display.quiet:
             screen.say(f"mode {settings.mode}, {settings.workers} workers")
         try:

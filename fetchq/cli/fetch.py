@@ -39,7 +39,7 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
         raise click.UsageError(str(problem)) from None
     summary = Summary()
     with source:
-        screen = Screen(display, total=source.total, summary=summary)
+        screen = Screen(display, source=source, summary=summary)
         try:
             status = drive(settings, source, screen, summary, verbose=display.verbose)
         except SettingsError as problem:

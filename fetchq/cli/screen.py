@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import click
 
-from fetchq.printable import printable
 from fetchq.sinks import sink_for
-from fetchq.views.text import result_line, start_line
+from fetchq.views.text import rate_text, result_line, start_line
 
 if TYPE_CHECKING:
     from fetchq.model import Request, Result
     from fetchq.settings import Display
     from fetchq.sinks.base import Sink
+    from fetchq.sources import Source
     from fetchq.summary import Summary
 
 __all__ = ["Screen"]
@@ -33,8 +33,8 @@ class Progress(Protocol):
     """Shows how far a run is."""
 
     def advance(self, summary: Summary) -> None: ...
-    def line(self, text: str) -> None:
-        """Write a line beside the progress, whole."""
+    def write(self, lines: Sequence[str]) -> None:
+        """Write lines beside the progress, whole."""
 
     def close(self) -> None: ...
 
@@ -46,7 +46,7 @@ class Screen:
         self,
         display: Display,
         *,
-        total: int | None,
+        source: Source,
         summary: Summary,
         on_commit: Callable[[Sequence[Result]], None] | None = None,
         records: bool = True,
@@ -60,7 +60,7 @@ class Screen:
         self._paint_out = _paint if colour and sys.stdout.isatty() else _leave
         self.paint = _paint if colour and sys.stderr.isatty() else _leave
         self._sink = self._make_sink() if records else None
-        self._progress = _progress(display, total, colour=colour)
+        self._progress = _progress(display, source, colour=colour)
         self._starts: list[tuple[float, Request, int]] = []
         self._ticking = threading.Event()
         self._ticker: threading.Thread | None = None
@@ -88,8 +88,7 @@ class Screen:
                 self._sink.write(results)
                 self._sink.flush()
             elif not self._display.quiet:
-                for result in results:
-                    self._progress.line(result_line(result, self.paint))
+                self._progress.write([result_line(result, self.paint) for result in results])
             for result in results:
                 self._summary.add(result)
             if self._on_commit is not None:
@@ -107,15 +106,14 @@ class Screen:
     def say(self, text: str) -> None:
         """A line for the person, on stderr."""
         with self._lock:
-            self._progress.line(text)
+            self._progress.write([text])
 
     # --- lines ---
 
     def write_lines(self, results: Sequence[Result]) -> None:
         lines = [result_line(result, self._paint_out) for result in results]
         if self._shares_terminal:
-            for line in lines:
-                self._progress.line(line)
+            self._progress.write(lines)
             return
         self._stdout.write("".join(f"{line}\n" for line in lines).encode(errors="backslashreplace"))
 
@@ -136,7 +134,7 @@ class Screen:
         for start in self._starts:
             _, request, worker = start
             if worker in workers and worker not in seen:
-                self._progress.line(start_line(request, worker))
+                self._progress.write([start_line(request, worker)])
                 if (request.index, worker) in done:
                     seen.add(worker)
             else:
@@ -146,7 +144,7 @@ class Screen:
     def _show_starts(self, before: float) -> None:
         with self._lock:
             for _, request, worker in [start for start in self._starts if start[0] <= before]:
-                self._progress.line(start_line(request, worker))
+                self._progress.write([start_line(request, worker)])
             self._starts = [start for start in self._starts if start[0] > before]
 
     def _tick(self) -> None:
@@ -164,8 +162,8 @@ class _Nothing:
     def advance(self, summary: Summary) -> None:
         pass
 
-    def line(self, text: str) -> None:
-        click.echo(text, err=True)
+    def write(self, lines: Sequence[str]) -> None:
+        click.echo("".join(f"{line}\n" for line in lines), err=True, nl=False)
 
     def close(self) -> None:
         pass
@@ -204,11 +202,9 @@ class _Dots(_Nothing):
         if self._lines % self.LINES == 0:
             self._each *= 10
 
-    def line(self, text: str) -> None:
-        if self._column:
-            click.echo(err=True)
-            self._column = 0
-        super().line(text)
+    def write(self, lines: Sequence[str]) -> None:
+        self.close()
+        super().write(lines)
 
     def close(self) -> None:
         if self._column:
@@ -217,60 +213,67 @@ class _Dots(_Nothing):
 
 
 class _Bar:
-    """rich's bar: done of total where the total is known, rate, failures, time left."""
+    """rich's bar: done of total, once that is known, rate, failures, time left."""
 
-    def __init__(self, total: int | None, *, colour: bool) -> None:
+    def __init__(self, source: Source, *, colour: bool) -> None:
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            ProgressColumn,
-            SpinnerColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
-        known: tuple[ProgressColumn, ...] = (BarColumn(), MofNCompleteColumn())
-        if total is None:
-            known = (SpinnerColumn(), TextColumn("{task.completed} done"))
-        ending: ProgressColumn = TimeElapsedColumn() if total is None else TimeRemainingColumn()
         self._console = Console(stderr=True, no_color=not colour, highlight=False)
         self._rich = RichProgress(
-            *known,
+            BarColumn(),
+            TextColumn("{task.fields[done]}"),
             TextColumn("{task.fields[rate]} URL/s"),
             TextColumn("{task.fields[failed]} failed"),
-            ending,
+            TimeRemainingColumn(),
             console=self._console,
             transient=True,
         )
-        self._task = self._rich.add_task("", total=total, rate="-", failed=0)
+        self._task = self._rich.add_task("", total=source.total, done="0 done", rate="-", failed=0)
         self._since = perf_counter()
+        self._total = source.total
         self._rich.start()
+        if source.total is None and source.finite:
+            threading.Thread(target=self._count, args=(source,), name="fetchq-count", daemon=True).start()
+
+    def _count(self, source: Source) -> None:
+        self._total = source.count()
+        self._rich.update(self._task, total=self._total)
 
     def advance(self, summary: Summary) -> None:
-        rate = summary.total / max(1e-3, perf_counter() - self._since)
-        text = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
-        self._rich.update(self._task, completed=summary.total, failed=summary.failed, rate=text)
+        rate = rate_text(summary.total / max(1e-3, perf_counter() - self._since))
+        done = f"{summary.total} done" if self._total is None else f"{summary.total}/{self._total}"
+        self._rich.update(self._task, completed=summary.total, done=done, failed=summary.failed, rate=rate)
 
-    def line(self, text: str) -> None:
-        from rich.text import Text
-
-        self._console.print(Text.from_ansi(text), soft_wrap=True)
+    def write(self, lines: Sequence[str]) -> None:
+        # All at once, and without having rich look at them: it takes half a millisecond to print a line.
+        self._console.print(_Raw("".join(f"{line}\n" for line in lines)), end="")
 
     def close(self) -> None:
         self._rich.stop()
 
 
-def _progress(display: Display, total: int | None, *, colour: bool) -> Progress:
+class _Raw:
+    """Text that rich writes as it is."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        from rich.segment import Segment
+
+        yield Segment(self._text)
+
+
+def _progress(display: Display, source: Source, *, colour: bool) -> Progress:
     if display.progress == "none" or (display.quiet and display.progress == "auto"):
         return _Nothing()
     if display.progress == "dots":
         return _Dots(after=0.0)
     # A log file never gets a bar, also when it is asked for.
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        return _Bar(total, colour=colour)
+        return _Bar(source, colour=colour)
     return _Dots(after=0.0 if display.progress == "bar" else LONG_RUN)
 
 
@@ -280,8 +283,3 @@ def _paint(text: str, colour: str) -> str:
 
 def _leave(text: str, colour: str) -> str:
     return text
-
-
-def said(text: Any) -> str:
-    """`text` of somebody else's, for the person."""
-    return printable(str(text))
