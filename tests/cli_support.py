@@ -18,12 +18,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from types import SimpleNamespace
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import pytest
 from faults_wire import Asked, head, length
 
-from fetchq.cli import main
+from fetchq.cli import drive, main
 
 PATIENCE = 60.0
 """Seconds after which a test gives up on a process; no test waits for it to pass."""
@@ -108,9 +109,10 @@ class Cli:
         (self.folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
         return name
 
-    def __call__(self, *args: str, stdin: bytes = b"") -> Ended:
+    def __call__(self, *args: str, stdin: bytes | BinaryIO = b"") -> Ended:
         """Call `main` here, in this process."""
-        self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        stream = io.BytesIO(stdin) if isinstance(stdin, bytes) else stdin
+        self._monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stream))
         self._capture.readouterr()
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -200,24 +202,60 @@ def left_threads() -> list[str]:
     return [name for name in names if name.startswith("fetchq-") and name != "fetchq-server"]
 
 
-@contextmanager
-def signalled(number: signal.Signals, *whens: Callable[[], object]) -> Iterator[list[int]]:
-    """Send this process a signal as each of `whens` returns true, one after the other. Those sent are in the list."""
-    sent: list[int] = []
+class Handled:
+    """Counts the signals that runs in this process have dealt with."""
 
-    def send() -> None:
-        for when in whens:
-            if not when():
-                return
-            os.kill(os.getpid(), number)
-            sent.append(number)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def deal(interrupts: drive._Interrupts, number: int) -> None:
+            original(interrupts, number)
+            with self._changed:
+                self.count += 1
+                self._changed.notify_all()
 
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
-        yield sent
-    finally:
-        thread.join()
+        self.count = 0
+        self._changed = threading.Condition()
+        original = drive._Interrupts.__call__
+        monkeypatch.setattr(drive._Interrupts, "__call__", deal)
+
+    def wait_for(self, count: int, seconds: float = PATIENCE) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self.count >= count, seconds)
+
+    @contextmanager
+    def send(self, number: signal.Signals, *whens: Callable[[], object]) -> Iterator[None]:
+        """Send this process a signal as each of `whens` returns true, one after the other has been dealt with."""
+
+        def send() -> None:
+            for sent, when in enumerate(whens, 1):
+                if not when():
+                    return
+                os.kill(os.getpid(), number)
+                while self.count < sent and not over.is_set():
+                    # CPython does not see a signal that comes just as its main thread begins to wait for a lock.
+                    if not self.wait_for(sent, 1.0):
+                        os.kill(os.getpid(), number)
+
+        over = threading.Event()
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def press(process: subprocess.Popen[bytes], number: signal.Signals, *, every: float, seconds: float) -> None:
+    """Send a signal again and again until the process ends; fail when it does not."""
+    for _ in range(max(1, round(seconds / every))):
+        process.send_signal(number)
+        try:
+            process.wait(every)
+        except subprocess.TimeoutExpired:
+            continue
+        return
+    process.kill()
+    pytest.fail(f"{number.name} does not end it")
 
 
 @contextmanager

@@ -34,6 +34,9 @@ HUNG = 4.0
 A_MOMENT = 0.2
 """Seconds given to something that must not happen."""
 
+concurrent = pytest.mark.parametrize("mode", ["async", "threads"])
+blocking = pytest.mark.parametrize("mode", ["threads", "sync"])
+
 T = TypeVar("T")
 Script = Callable[[Connection, Asked], None]
 

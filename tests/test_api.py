@@ -20,9 +20,11 @@ from support import (
     PATIENCE,
     ScriptServer,
     answer,
+    blocking,
     by_path,
     calm_loop,
     closed_port,
+    concurrent,
     ended,
     hang,
     in_time,
@@ -173,9 +175,8 @@ async def test_results_are_in_the_order_of_the_rows_even_where_the_last_row_is_a
     assert finished == ([0, 1] if mode == "sync" else [1, 0])
 
 
+@concurrent
 async def test_fetch_iter_yields_what_finishes_first_first(mode: str) -> None:
-    if mode == "sync":
-        pytest.skip("one at a time, in turn")
     with ScriptServer(by_path({"/slow": hang})) as server:
         urls = [f"{server.url}/slow", *(f"{server.url}/{n}" for n in range(5))]
         async with aclosing(fetch_iter(urls, mode=mode, workers=2)) as results:
@@ -241,6 +242,7 @@ async def test_results_come_while_an_async_iterable_still_waits_for_its_next_row
             assert (await anext(results)).size == 2
 
 
+@blocking  # in the async mode a generator that blocks, blocks the loop, as the docstring says
 async def test_results_come_while_a_generator_still_makes_its_next_row(mode: str) -> None:
     more = threading.Event()
 
@@ -249,8 +251,6 @@ async def test_results_come_while_a_generator_still_makes_its_next_row(mode: str
         assert more.wait(PATIENCE)
         yield BAD_ROW
 
-    if mode == "async":
-        pytest.skip("a generator that blocks, blocks the loop, as the docstring says")
     async with aclosing(fetch_iter(rows(), mode=mode)) as results:
         assert (await anext(results)).index == 0
         more.set()
@@ -315,13 +315,13 @@ async def test_a_wrong_setting_raises_settingserror_before_anything_is_read() ->
         fetch_all_sync(rows(), workers=0)
 
 
-@pytest.mark.parametrize("blocking", ["threads", "sync"])
-async def test_an_async_iterable_with_a_blocking_mode_raises_typeerror(blocking: str) -> None:
+@blocking
+async def test_an_async_iterable_with_a_blocking_mode_raises_typeerror(mode: str) -> None:
     with nothing_left():
         with pytest.raises(TypeError, match="needs mode 'async'"):
-            await fetch_all(rows_of(BAD_ROW), mode=blocking)
+            await fetch_all(rows_of(BAD_ROW), mode=mode)
         with pytest.raises(TypeError, match="needs mode 'async'"):
-            await gather(rows_of(BAD_ROW), mode=blocking)
+            await gather(rows_of(BAD_ROW), mode=mode)
 
 
 def test_an_async_iterable_given_to_fetch_all_sync_raises_typeerror(mode: str) -> None:
@@ -362,8 +362,8 @@ async def test_an_exception_of_an_async_iterable_is_raised_though_requests_are_u
 # --- bounded memory --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("concurrent", ["async", "threads"])
-async def test_an_endless_iterable_is_not_read_far_ahead_of_a_consumer_that_pauses(concurrent: str) -> None:
+@concurrent
+async def test_an_endless_iterable_is_not_read_far_ahead_of_a_consumer_that_pauses(mode: str) -> None:
     workers = 4
     # A batch that the consumer has begun, one that waits for it, and what the workers have in hand.
     bound = LOOKAHEAD + 2 * max(Outbox.MOST, MOST_RESULTS) + 2 * workers
@@ -379,7 +379,7 @@ async def test_an_endless_iterable_is_not_read_far_ahead_of_a_consumer_that_paus
                 too_many.set()
             yield BAD_ROW
 
-    async with aclosing(fetch_iter(rows(), mode=concurrent, workers=workers)) as results:
+    async with aclosing(fetch_iter(rows(), mode=mode, workers=workers)) as results:
         await anext(results)
         assert await asyncio.to_thread(many.wait, PATIENCE)
         assert not await asyncio.to_thread(too_many.wait, A_MOMENT), "it is read without end"
@@ -404,8 +404,8 @@ async def test_the_serial_mode_reads_a_row_when_it_is_asked_for_a_result_and_not
             assert pulled == n
 
 
-@pytest.mark.parametrize("concurrent", ["async", "threads"])
-async def test_bodies_that_nobody_takes_stop_the_fetching(concurrent: str) -> None:
+@concurrent
+async def test_bodies_that_nobody_takes_stop_the_fetching(mode: str) -> None:
     size, workers = 4_000_000, 2
     fit = Outbox.MOST_BYTES // size  # more than a byte over the bound is never waited for, so each is full at this
 
@@ -414,7 +414,7 @@ async def test_bodies_that_nobody_takes_stop_the_fetching(concurrent: str) -> No
             yield server.url
 
     with ScriptServer(answer(bytes(size))) as server:
-        async with aclosing(fetch_iter(rows(), mode=concurrent, workers=workers)) as results:
+        async with aclosing(fetch_iter(rows(), mode=mode, workers=workers)) as results:
             await anext(results)
             await server.got(1 + fit + workers)
             more_than_fit = 2 * (fit + workers) + 2
@@ -682,9 +682,8 @@ def test_a_password_in_a_url_is_used_and_shown_nowhere(mode: str) -> None:
     assert [text for text in said if "s3cr3t" in text or "dXNlcjpzM2NyM3Q" in text] == []
 
 
+@concurrent
 def test_a_slow_url_does_not_hold_up_the_others(mode: str) -> None:
-    if mode == "sync":
-        pytest.skip("one at a time")
     with ScriptServer(by_path({"/slow": late(A_MOMENT)})) as server:
         urls = [f"{server.url}/slow", *(f"{server.url}/{n}" for n in range(20))]
         order: list[int] = []

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_support import PATIENCE, Cli, Ended, Terminal, closed_port, signalled
+from cli_support import PATIENCE, Cli, Ended, Handled, Terminal, closed_port
 from faultserver import FaultServer
 
 from fetchq.cli import drive
@@ -172,9 +172,8 @@ def test_a_signal_ends_compare_and_the_modes_that_are_left_do_not_begin(
     cli: Cli, faults: FaultServer, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setattr(drive, "GRACE", 0.05)
-    with signalled(signal.SIGINT, lambda: faults.wait_for_requests(1, PATIENCE)) as sent:
+    with Handled(monkeypatch).send(signal.SIGINT, lambda: faults.wait_for_requests(1, PATIENCE)):
         done = cli("compare", faults.url_of("hang"), "--mode", mode, "--mode", "threads")
-    assert sent == [signal.SIGINT]
     assert done.status == 130
     assert (table(done)[""], table(done)["failed"]) == ([mode], ["1"])
     assert len(faults.log) == 1

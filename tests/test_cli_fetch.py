@@ -206,7 +206,7 @@ WRONG = {
     "status-empty-range": (["--accept", "300..200"], "--accept': the range '300..200' is empty"),
     "status-word": (["--accept", "2xx"], "--accept': '2xx' is not a status"),
     "status-too-low": (["--retry-on", "099"], "--retry-on"),
-    "header-no-colon": (["-H", "X-A"], "'X-A' is not a header"),
+    "header-no-colon": (["-H", "X-A"], "a header is given as 'Name: value'"),
     "header-no-name": (["-H", ": value"], "is not a header name"),
     "header-newline": (["-H", "X-A: 1\r\nX-B: 2"], "X-A has a control character"),
     "header-framing": (["-H", "Content-Length: 3"], "Content-Length"),

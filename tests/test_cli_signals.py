@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_support import PATIENCE, Cli, Scripted, clean, ended, reply, signalled
+from cli_support import PATIENCE, Cli, Handled, Scripted, clean, ended, press, reply
 from faults_wire import Asked
 from faultserver import FaultServer
 
@@ -36,17 +36,8 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> I
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Set once a run in this process has dealt with its first signal."""
-
-    def deal(self: drive._Interrupts, number: int) -> None:
-        original(self, number)
-        event.set()
-
-    event = threading.Event()
-    original = drive._Interrupts.__call__
-    monkeypatch.setattr(drive._Interrupts, "__call__", deal)
-    return event
+def handled(monkeypatch: pytest.MonkeyPatch) -> Handled:
+    return Handled(monkeypatch)
 
 
 @pytest.fixture
@@ -60,13 +51,17 @@ def forever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @signals
 def test_a_run_whose_server_hangs_ends_after_the_grace_and_keeps_what_was_done(
-    cli: Cli, faults: FaultServer, monkeypatch: pytest.MonkeyPatch, mode: str, number: signal.Signals
+    cli: Cli,
+    faults: FaultServer,
+    handled: Handled,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    number: signal.Signals,
 ) -> None:
     monkeypatch.setattr(drive, "GRACE", 0.2)
     name = cli.write("urls.txt", f"{faults.url}/ok\n{faults.url_of('hang')}\n" + f"{faults.url}/ok\n" * 50)
-    with signalled(number, lambda: faults.wait_for_requests(2, PATIENCE)) as sent:
+    with handled.send(number, lambda: faults.wait_for_requests(2, PATIENCE)):
         done = cli(name, "--json", "-w", "1", "--mode", mode)
-    assert sent == [number]
     assert done.status == SIGNALS[number]
     assert [record["cause"] for record in done.records] == [None, *["cancelled"] * 51]
     assert len(faults.log) == 2
@@ -76,15 +71,15 @@ def test_a_run_whose_server_hangs_ends_after_the_grace_and_keeps_what_was_done(
 @pytest.mark.usefixtures("forever")
 @signals
 def test_the_first_signal_lets_what_is_under_way_finish_and_nothing_more_begins(
-    cli: Cli, seen: threading.Event, mode: str, number: signal.Signals
+    cli: Cli, handled: Handled, mode: str, number: signal.Signals
 ) -> None:
     def answer(_: Asked) -> bytes:
-        assert seen.wait(PATIENCE)
+        assert handled.wait_for(1)
         return reply(b"late, but whole")
 
     with Scripted(answer) as server:
         name = cli.write("urls.txt", f"{server.url}/\n" * 9)
-        with signalled(number, lambda: server.wait_for_requests(1)):
+        with handled.send(number, lambda: server.wait_for_requests(1)):
             done = cli(name, "--json", "-w", "1", "--mode", mode)
         assert len(server.log) == 1
     assert done.status == SIGNALS[number]
@@ -95,13 +90,12 @@ def test_the_first_signal_lets_what_is_under_way_finish_and_nothing_more_begins(
 @pytest.mark.usefixtures("forever")
 @signals
 def test_the_second_signal_cancels_what_is_under_way(
-    cli: Cli, faults: FaultServer, seen: threading.Event, mode: str, number: signal.Signals
+    cli: Cli, faults: FaultServer, handled: Handled, mode: str, number: signal.Signals
 ) -> None:
     given = [f"{faults.url}/ok", faults.url_of("hang")]
     times = ("-t", "1h", "--read-timeout", "1h")
-    with signalled(number, lambda: faults.wait_for_requests(2, PATIENCE), lambda: seen.wait(PATIENCE)) as sent:
+    with handled.send(number, lambda: faults.wait_for_requests(2, PATIENCE), lambda: True):
         done = cli(*given, *times, "--json", "-w", "1", "--mode", mode)
-    assert sent == [number, number]
     assert done.status == SIGNALS[number]
     assert [record["cause"] for record in done.records] == [None, "cancelled"]
 
@@ -118,22 +112,10 @@ def test_a_process_ends_when_it_is_asked_to_again_and_again(
         [sys.executable, "-c", code, *args, *times], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert faults.wait_for_requests(2, PATIENCE)
-        press_until_it_ends(process, number)
+        press(process, number, every=0.1, seconds=SOON)
         done = ended(process)
     assert done.status == SIGNALS[number]
     assert [record["cause"] for record in done.records] == [None, "cancelled"]
-
-
-def press_until_it_ends(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    for _ in range(int(SOON / 0.1)):
-        process.send_signal(number)
-        try:
-            process.wait(0.1)
-        except subprocess.TimeoutExpired:
-            continue
-        return
-    process.kill()
-    pytest.fail(f"{number.name} does not end it")
 
 
 @signals
@@ -167,12 +149,8 @@ def test_a_signal_ends_a_run_whose_standard_input_stays_open(
         os.write(write_end, f"{faults.url}/ok\n".encode())
         assert process.stdout is not None
         record = json.loads(process.stdout.readline())
-        process.send_signal(number)
-        try:
-            out, err = process.communicate(timeout=SOON)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            pytest.fail(f"{number.name} does not end it")
+        press(process, number, every=SOON / 3, seconds=SOON)
+        out, err = process.communicate()
     finally:
         os.close(read_end)
         os.close(write_end)
@@ -183,13 +161,51 @@ def test_a_signal_ends_a_run_whose_standard_input_stays_open(
     assert b"1 URLs: 1 ok, 0 failed" in err
 
 
+def stands_still(thread: threading.Thread) -> bool:
+    """Return once the thread waits for something that does not come."""
+    assert thread.ident is not None
+    looks: list[tuple[int, int]] = []
+    while len(looks) < 6 or len(set(looks[-6:])) > 1:
+        frame = sys._current_frames()[thread.ident]
+        looks.append((id(frame), frame.f_lasti))
+        threading.Event().wait(0.02)
+    return True
+
+
+@signals
+def test_a_signal_ends_mode_sync_while_it_waits_for_standard_input(
+    cli: Cli, faults: FaultServer, handled: Handled, number: signal.Signals
+) -> None:
+    read_end, write_end = os.pipe()
+    closed = threading.Event()
+    main = threading.main_thread()
+
+    def give_up() -> None:
+        closed.set()
+        os.close(write_end)
+
+    guard = threading.Timer(SOON, give_up)
+    with open(read_end, "rb") as pipe:
+        os.write(write_end, f"{faults.url}/ok\n".encode())
+        guard.start()
+        with handled.send(number, lambda: faults.wait_for_requests(1, PATIENCE) and stands_still(main)):
+            done = cli("-", "--json", "--mode", "sync", stdin=pipe)
+        guard.cancel()
+        guard.join()
+        if not closed.is_set():
+            os.close(write_end)
+    assert not closed.is_set()
+    assert done.status == SIGNALS[number]
+    assert done.record["ok"]
+
+
 @pytest.mark.parametrize("mode", ["async", "threads"])
 def test_a_run_that_was_interrupted_has_answered_every_row_that_was_read(
-    cli: Cli, faults: FaultServer, mode: str, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, faults: FaultServer, handled: Handled, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setattr(drive, "GRACE", 0.05)
     name = cli.write("urls.txt", "".join(f"{faults.url_of('hang')}#{n}\n" for n in range(300)))
-    with signalled(signal.SIGINT, lambda: faults.wait_for_requests(20, PATIENCE)):
+    with handled.send(signal.SIGINT, lambda: faults.wait_for_requests(20, PATIENCE)):
         done = cli(name, "--json", "-w", "20", "--mode", mode)
     assert done.status == 130
     assert [record["index"] for record in done.records] == list(range(300))
@@ -260,7 +276,7 @@ def test_signals_end_a_run_whose_reader_has_stopped_reading(cli: Cli, practice: 
     process = cli.start(name, "--json", "--mode", mode, stderr=subprocess.DEVNULL)
     assert process.stdout is not None
     assert process.stdout.readline()
-    press_until_it_ends(process, signal.SIGINT)
+    press(process, signal.SIGINT, every=0.1, seconds=SOON)
     assert process.returncode == 130
 
 

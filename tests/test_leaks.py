@@ -23,6 +23,7 @@ from support import (
     by_path,
     calm_loop,
     closed_port,
+    concurrent,
     ended,
     hang,
     nothing_left,
@@ -324,10 +325,10 @@ assert len(results) == 200
 """
 
 
-@pytest.mark.parametrize("concurrent", ["async", "threads"])
-def test_a_run_that_is_out_of_descriptors_backs_off_and_finishes(concurrent: str, practice: PracticeServer) -> None:
+@concurrent
+def test_a_run_that_is_out_of_descriptors_backs_off_and_finishes(mode: str, practice: PracticeServer) -> None:
     ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", STARVED, f"{practice.url}/bytes/10", concurrent],
+        [sys.executable, "-W", "error", "-c", STARVED, f"{practice.url}/bytes/10", mode],
         capture_output=True,
         text=True,
         timeout=60,

@@ -22,6 +22,7 @@ from support import (
     by_path,
     calm_loop,
     closed_port,
+    concurrent,
     ended,
     hang,
     in_time,
@@ -493,10 +494,10 @@ def test_only_the_first_request_on_a_connection_pays_for_the_name_and_the_connec
     assert second.timing.connect < second.timing.wait
 
 
-@pytest.mark.parametrize("concurrent", ["async", "threads"])
-def test_a_url_that_waited_for_a_worker_was_queued_for_as_long_as_those_before_it_took(concurrent: str) -> None:
+@concurrent
+def test_a_url_that_waited_for_a_worker_was_queued_for_as_long_as_those_before_it_took(mode: str) -> None:
     with ScriptServer(late(0.05)) as server:
-        results = fetch_all_sync([server.url] * 3, mode=concurrent, workers=1)
+        results = fetch_all_sync([server.url] * 3, mode=mode, workers=1)
     for n, result in enumerate(results):
         before = sum(one.elapsed for one in results[:n])
         assert before * 0.9 <= result.timing.queued

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["closed_early", "network_failure", "no_such_name"]
 
 _NO_SUCH_NAME = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)}
-_STARVED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
-"""What a machine says that has no descriptors, memory or ports left: the server is not to blame."""
+_STARVED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What a machine says that has no descriptors or memory left: the server is not to blame."""
 
 
 def network_failure(problem: BaseException, *, answering: bool) -> AttemptFailed | None:
