@@ -72,7 +72,7 @@ async def fetch_all(
     """
     settings = _settings(settings, knobs)
     if not isinstance(urls, AsyncIterable):
-        urls = list(urls)  # it has to end anyway, and a list is read to its end when the deadline strikes
+        urls = list(_checked(urls))  # it has to end anyway, and a list is read to its end when the deadline strikes
     results: list[Result] = []
     finished = fetch_iter(urls, settings=settings, on_start=on_start, on_result=on_result)
     async with aclosing(finished):
@@ -94,7 +94,7 @@ def fetch_all_sync(
     Modes `threads` and `sync` need no event loop and use none. The arguments are those of `fetch_iter`.
     """
     chosen = _settings(settings, knobs)
-    rows = list(urls)
+    rows = list(_checked(urls))
     if chosen.mode == "async":
         return _in_free_thread(
             lambda: asyncio.run(fetch_all(rows, settings=chosen, on_start=on_start, on_result=on_result))
@@ -166,9 +166,13 @@ def _feed(urls: Iterable[Row] | AsyncIterable[Row], settings: Settings) -> Any:
 
 def _numbered_batches(urls: Iterable[Row]) -> Iterator[list[Request]]:
     """One request a batch: the next URL may take its time to come."""
+    return ([_request(row, index)] for index, row in enumerate(_checked(urls)))
+
+
+def _checked(urls: Iterable[Row]) -> Iterable[Row]:
     if isinstance(urls, str | bytes):
         raise TypeError("a list of URLs is needed, not a single one")
-    return ([_request(row, index)] for index, row in enumerate(urls))
+    return urls
 
 
 async def _numbered_async(urls: AsyncIterable[Row]) -> AsyncGenerator[Request]:

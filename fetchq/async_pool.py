@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from time import perf_counter, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fetchq.guard import Refused
 from fetchq.pool import Desk, target_of
@@ -41,6 +41,7 @@ class AsyncPool:
         """Jobs that were taken in and have no Result yet."""
         self._source_ended = False
         self._finished = asyncio.Event()
+        self._aborted = asyncio.Event()
         self._feeder: asyncio.Task[None] | None = None
         self.desk = Desk(settings)
         self.outbox = Outbox()
@@ -53,9 +54,9 @@ class AsyncPool:
         try:
             async with asyncio.TaskGroup() as group:
                 feed = self._feed_from_thread(source) if threaded else self._feed(source)
-                self._feeder = group.create_task(feed, name="fetchq-source")
+                self._feeder = group.create_task(_loud(feed), name="fetchq-source")
                 numbers = range(1, self._settings.workers + 1)
-                workers = [group.create_task(self._work(n), name=f"fetchq-worker-{n}") for n in numbers]
+                workers = [group.create_task(_loud(self._work(n)), name=f"fetchq-worker-{n}") for n in numbers]
                 await self._finished.wait()
                 for worker in workers:
                     worker.cancel()
@@ -76,6 +77,7 @@ class AsyncPool:
     def abort(self, *, end_source: bool = True) -> None:
         """`stop`, and interrupt what is under way."""
         self.stop(end_source=end_source)
+        self._aborted.set()
         self._engine.abort()
 
     # --- the source ---
@@ -178,7 +180,10 @@ class AsyncPool:
                 await self._deliver(self.desk.refuse(job, refused, number))
                 continue
             if self._on_start is not None and (waiting := self._on_start(job.request, number)) is not None:
-                await waiting
+                await self._unless_aborted(waiting)
+                if self.desk.stopping:
+                    await self._deliver(self.desk.cancel(job))
+                    continue
             job.attempts += 1
             timer.start()
             try:
@@ -191,12 +196,36 @@ class AsyncPool:
             else:
                 await self._deliver(settled)
 
+    async def _unless_aborted(self, waiting: Awaitable[None]) -> None:
+        """Wait for a callback, but not beyond the end of the run."""
+        callback = asyncio.ensure_future(waiting)
+        aborted = asyncio.ensure_future(self._aborted.wait())
+        try:
+            await asyncio.wait([callback, aborted], return_when=asyncio.FIRST_COMPLETED)
+            if callback.done():
+                callback.result()
+        finally:
+            callback.cancel()
+            aborted.cancel()
+            await asyncio.wait([callback, aborted])
+
     async def _deliver(self, result: Result) -> None:
         if not self.outbox.offer(result):
             await self.outbox.put(result)
         self._open -= 1
         if self._source_ended:
             self._close_when_done()
+
+
+async def _loud(work: Coroutine[Any, Any, None]) -> None:
+    """A CancelledError that the user's code raises by itself would end a task without a word, its row undone."""
+    try:
+        await work
+    except asyncio.CancelledError as problem:
+        task = asyncio.current_task()
+        if task is not None and not task.cancelling():
+            raise RuntimeError("a callback, or the source, was cancelled") from problem
+        raise
 
 
 def _first(problems: BaseExceptionGroup[BaseException]) -> BaseException:

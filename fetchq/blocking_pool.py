@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from itertools import cycle
 from time import perf_counter, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fetchq.guard import Refused
 from fetchq.model import Result
@@ -28,27 +29,36 @@ _JOIN = 5.0
 OnStart = Callable[["Request", int], None]
 
 
-class BlockingPool:
+class BlockingPool(ABC):
     """What the two have in common. `batches` does it all, in the thread that iterates it."""
 
-    def __init__(self, settings: Settings, engines: list[BlockingEngine], on_start: OnStart | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engines: list[BlockingEngine],
+        on_start: OnStart | None = None,
+        on_abort: Callable[[], None] | None = None,
+    ) -> None:
         self._engines = engines
         self._on_start = on_start
+        self._on_abort = on_abort
         self._schedule = Schedule()
         self._lock = threading.RLock()
         self.desk = Desk(settings)
 
+    @abstractmethod
     def batches(self, source: Iterable[list[Request]]) -> Iterator[list[Result]]:
         """The results of all of `source`, as they come. A bug of ours, or an exception of the source, is raised."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stop(self, *, end_source: bool = True) -> None:
         """From any thread: begin no more attempts; what waits is cancelled, what is under way may finish."""
-        raise NotImplementedError
 
     def abort(self, *, end_source: bool = True) -> None:
         """From any thread: `stop`, and interrupt what is under way."""
         self.stop(end_source=end_source)
+        if self._on_abort is not None:
+            self._on_abort()
         for engine in self._engines:
             engine.abort()
 
@@ -63,6 +73,8 @@ class BlockingPool:
             return self.desk.refuse(job, refused, number)
         if self._on_start is not None:
             self._on_start(job.request, number)
+            if self.desk.stopping:
+                return self.desk.cancel(job)
         job.attempts += 1
         timer.start()
         try:
@@ -75,8 +87,8 @@ class BlockingPool:
 class SerialPool(BlockingPool):
     """One request at a time: worker 1 fetches, then worker 2, and so on round."""
 
-    def __init__(self, settings: Settings, engines: list[BlockingEngine], on_start: OnStart | None = None) -> None:
-        super().__init__(settings, engines, on_start)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self._source_ended = False
         self._woken = threading.Event()
 
@@ -121,8 +133,8 @@ class SerialPool(BlockingPool):
 class ThreadPool(BlockingPool):
     """A thread for each worker, and one that reads the source."""
 
-    def __init__(self, settings: Settings, engines: list[BlockingEngine], on_start: OnStart | None = None) -> None:
-        super().__init__(settings, engines, on_start)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         # Four reasons to wait, one lock.
         self._ready = threading.Condition(self._lock)
         self._wanted = threading.Condition(self._lock)
@@ -145,9 +157,9 @@ class ThreadPool(BlockingPool):
         threads.append(
             threading.Thread(target=self._guarded, args=(self._feed, source), name="fetchq-source", daemon=True)
         )
-        for thread in threads:
-            thread.start()
         try:
+            for thread in threads:
+                thread.start()
             while results := self._take():
                 yield results
             if self._problem is not None:
@@ -156,7 +168,8 @@ class ThreadPool(BlockingPool):
             self._abandon()
             until = perf_counter() + _JOIN
             for thread in threads:
-                thread.join(max(0.0, until - perf_counter()))
+                if thread.ident is not None:  # else it could not be started
+                    thread.join(max(0.0, until - perf_counter()))
 
     def stop(self, *, end_source: bool = True) -> None:
         with self._lock:

@@ -18,7 +18,7 @@ from yarl import URL
 
 from fetchq.model import Cause
 
-__all__ = ["SCHEME", "Refused", "Target", "basic_auth", "origin", "parse_url"]
+__all__ = ["SCHEME", "Refused", "Target", "basic_auth", "dns_name", "origin", "parse_url"]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 """What a URL begins with, and a relative reference does not (RFC 3986, 3.1)."""
@@ -70,6 +70,11 @@ def basic_auth(user: str, password: str) -> str:
 def origin(url: URL) -> tuple[str, str | None, int | None]:
     """Scheme, host and port (RFC 6454): what a redirect must not leave with secrets."""
     return url.scheme, url.raw_host, url.port
+
+
+def dns_name(host: str) -> str:
+    """The name as DNS is asked for it: IDNA, lower case, without the dot at its end. Raises `Refused`."""
+    return _in_ascii(host).rstrip(".")
 
 
 def _parse_other(text: str) -> Target:

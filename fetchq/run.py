@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -37,7 +38,13 @@ class Feed:
 class BlockingRun:
     """A run in mode `threads` or `sync`. `batches` may be iterated once; `stop` and `abort` come from any thread."""
 
-    def __init__(self, settings: Settings, feed: Feed, on_start: Callable[[Request, int], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        feed: Feed,
+        on_start: Callable[[Request, int], None] | None = None,
+        on_abort: Callable[[], None] | None = None,
+    ) -> None:
         from fetchq.blocking_pool import SerialPool, ThreadPool
 
         assert not isinstance(feed.requests, AsyncIterable)
@@ -46,7 +53,7 @@ class BlockingRun:
         self._requests = feed.requests
         self._engines = blocking_engines(settings)
         make_pool = ThreadPool if settings.mode == "threads" else SerialPool
-        self._pool = make_pool(settings, self._engines, on_start)
+        self._pool = make_pool(settings, self._engines, on_start, on_abort)
         self.began = 0.0
         """When the first request could go (`time.perf_counter`); 0 before that."""
 
@@ -142,25 +149,30 @@ class AsyncRun:
     async def _in_threads(self) -> AsyncGenerator[list[Result]]:
         """A blocking run, each batch of which is waited for in a thread."""
         loop = asyncio.get_running_loop()
-        run = BlockingRun(self._settings, self._feed, _from_thread(self._on_start, loop))
+        callback = None if self._on_start is None else _LoopCallback(self._on_start, loop)
+        run = BlockingRun(self._settings, self._feed, callback, None if callback is None else callback.end)
         self.clocks, self._stops, self._aborts = run.clocks, run.stop, run.abort
         self.began = perf_counter()
         batches = run.batches()
         waiting: asyncio.Future[list[Result] | None] | None = None
+        thread = ThreadPoolExecutor(1, "fetchq-run")  # the loop's own may be busy, with what waits for this run
         try:
             while True:
-                waiting = loop.run_in_executor(None, next, batches, None)
+                waiting = loop.run_in_executor(thread, next, batches, None)
                 batch = await asyncio.shield(waiting)
                 if batch is None:
                     return
                 yield batch
         finally:
             run.abort()
-            if waiting is not None:
-                await asyncio.wait([waiting])
-                if not waiting.cancelled():
-                    waiting.exception()
-            await asyncio.to_thread(batches.close)  # type: ignore[attr-defined]  # a generator
+            try:
+                if waiting is not None:
+                    await asyncio.wait([waiting])
+                    if not waiting.cancelled():
+                        waiting.exception()
+                await loop.run_in_executor(thread, batches.close)  # type: ignore[attr-defined]  # a generator
+            finally:
+                thread.shutdown(wait=waiting is None or waiting.done())
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
@@ -171,16 +183,34 @@ async def _ended(task: asyncio.Task[None]) -> None:
         task.exception()
 
 
-def _from_thread(on_start: OnStart | None, loop: asyncio.AbstractEventLoop) -> Callable[[Request, int], None] | None:
-    """`on_start` for worker threads; a coroutine function runs in the loop, and the worker waits for it."""
-    if on_start is None:
-        return None
+class _LoopCallback:
+    """`on_start` for worker threads: a coroutine function runs in the loop, and the worker waits for it."""
 
-    def call(request: Request, worker: int) -> None:
-        async def in_loop() -> None:
-            if (waiting := on_start(request, worker)) is not None:
-                await waiting
+    def __init__(self, on_start: OnStart, loop: asyncio.AbstractEventLoop) -> None:
+        self._on_start = on_start
+        self._loop = loop
+        self._waiting: set[Future[None]] = set()
+        self._ended = False
 
-        asyncio.run_coroutine_threadsafe(in_loop(), loop).result()
+    def __call__(self, request: Request, worker: int) -> None:
+        waiting = asyncio.run_coroutine_threadsafe(self._in_loop(request, worker), self._loop)
+        self._waiting.add(waiting)
+        try:
+            if self._ended:
+                waiting.cancel()
+            waiting.result()
+        except CancelledError:
+            if not self._ended:
+                raise RuntimeError("a callback was cancelled") from None
+        finally:
+            self._waiting.discard(waiting)
 
-    return call
+    async def _in_loop(self, request: Request, worker: int) -> None:
+        if (waiting := self._on_start(request, worker)) is not None:
+            await waiting
+
+    def end(self) -> None:
+        """The run ends: nobody waits any longer."""
+        self._ended = True
+        for waiting in list(self._waiting):
+            waiting.cancel()

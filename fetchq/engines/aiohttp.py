@@ -23,7 +23,7 @@ from fetchq.engines import attempt as rules
 from fetchq.engines.attempt import CONNECT, DNS, MAX_INTERIM, WAIT, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.errors import closed_early, network_failure
 from fetchq.engines.hops import DEFAULT_HEADERS as OWN_HEADERS
-from fetchq.engines.hops import Hop, HopPlan
+from fetchq.engines.hops import Hop, HopPlan, merged
 from fetchq.engines.resolver import Resolver
 from fetchq.engines.routes import Routes
 from fetchq.engines.tls import tls_context
@@ -40,7 +40,7 @@ __all__ = ["AiohttpEngine"]
 
 T = TypeVar("T")
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
-_NO_AUTO_HEADERS = ("Content-Type",)
+_NO_AUTO_HEADERS = ("Content-Type", *OWN_HEADERS)
 _PLAIN: dict[str, Any] = {"allow_redirects": False}
 
 
@@ -140,6 +140,8 @@ class AiohttpEngine:
         finally:
             # A body that was read to its end has given its connection back; any other takes it along.
             if response is not None and not response.closed:
+                # TLS would first say good-bye to a server that may not listen any more.
+                _connection_of(attempt).abort()
                 response.close()
 
     def _options(self, hop: Hop) -> dict[str, Any]:
@@ -148,7 +150,7 @@ class AiohttpEngine:
             return _PLAIN
         return {
             "allow_redirects": False,
-            "headers": hop.headers,
+            "headers": merged(OWN_HEADERS, hop.headers.items()),
             "data": hop.body,
             "skip_auto_headers": _NO_AUTO_HEADERS,
             "proxy": self._routes.proxy_for(hop.url),

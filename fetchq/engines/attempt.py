@@ -159,10 +159,22 @@ class Attempt:
         return limit - now, what
 
     def begin_exchange(self) -> None:
-        """A hop begins, or the same one again on a fresh connection: first, a connection is needed."""
+        """A hop begins, or the same one again on a fresh connection: first, a connection is needed.
+
+        Raises `AttemptFailed`.
+        """
+        if self.settings.ipv4 or self.settings.ipv6:
+            self._check_family(self.hop.url.raw_host or "")
         self.connecting_since = self._last
         self.connection = None
         self.answering = self.peer_closed = self.reused = False
+
+    def _check_family(self, host: str) -> None:
+        """An address of the family that was left out has no address that could be dialled."""
+        left_out = ":" in host if self.settings.ipv4 else host.replace(".", "").isdigit()
+        if left_out:
+            wanted = "IPv4" if self.settings.ipv4 else "IPv6"
+            raise AttemptFailed(Cause.DNS, f"the host is not an {wanted} address", permanent=True)
 
     def connected(self, *, reused: bool) -> None:
         """There is a connection, and the request goes out on it."""

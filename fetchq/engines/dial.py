@@ -57,6 +57,7 @@ def dial(addresses: list[Address], until: float, check: Callable[[], None]) -> s
                     connecting = _socket_of(key)
                     pending.unregister(connecting)
                     if (code := connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)) == 0:
+                        connecting.setblocking(True)
                         return connecting
                     connecting.close()
                     problem = OSError(code, os.strerror(code))

@@ -25,7 +25,10 @@ def network_failure(problem: BaseException, *, answering: bool) -> AttemptFailed
 
     `answering`: some of the response was already there.
     """
-    for one in _chain(problem):
+    chain = list(_chain(problem))
+    # What TLS says comes first: a library may have made an error of its own number out of it.
+    chain.sort(key=lambda one: not isinstance(one, ssl.SSLError | AttemptFailed))
+    for one in chain:
         if isinstance(one, AttemptFailed):
             return one
         if isinstance(one, ssl.SSLCertVerificationError):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fetchq.model import Request
     from fetchq.settings import Settings
 
-__all__ = ["DEFAULT_HEADERS", "REDIRECTS", "Hop", "HopPlan", "method_of"]
+__all__ = ["DEFAULT_HEADERS", "REDIRECTS", "Hop", "HopPlan", "merged", "method_of"]
 
 DEFAULT_HEADERS = {
     "User-Agent": f"fetchq/{__version__}",
@@ -48,7 +48,7 @@ class Hop(NamedTuple):
 def method_of(request: Request, settings: Settings) -> str:
     """The request's own method, else the run's, else POST where there is a body (as curl does), else GET."""
     if request.method is not None:
-        return request.method
+        return request.method.upper()
     if settings.method is not None:
         return settings.method
     return "GET" if request.body is None and settings.data is None else "POST"
@@ -68,13 +68,13 @@ class HopPlan:
             shared.append(("Authorization", basic_auth(*settings.user.split(":", 1))))
         if settings.cookie is not None:
             shared.append(("Cookie", settings.cookie))
-        self._shared = _merged(_merged({}, shared), settings.headers)
+        self._shared = merged(merged({}, shared), settings.headers)
 
     def first(self, request: Request, target: Target) -> Hop:
         body = self._settings.data if request.body is None else request.body
         headers = self._shared
         if request.headers or target.authorization is not None or body is not None:
-            headers = _merged(headers, request.headers)
+            headers = merged(headers, request.headers)
             names = {name.lower() for name in headers}
             if target.authorization is not None and "authorization" not in names:
                 headers["Authorization"] = target.authorization
@@ -159,7 +159,7 @@ def _readable(location: str) -> str:
         return quote_from_bytes(raw, safe="!#$%&'()*+,/:;=?@[]~")
 
 
-def _merged(base: dict[str, str], more: Iterable[tuple[str, str]]) -> dict[str, str]:
+def merged(base: dict[str, str], more: Iterable[tuple[str, str]]) -> dict[str, str]:
     """`base` with `more` on top: a new name is added, a known one replaced, and one given twice in `more` joined."""
     fresh: dict[str, tuple[str, str]] = {}
     for name, value in more:

@@ -21,8 +21,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from fetchq.engines.attempt import CONNECT, DNS, TLS, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.dial import Address, dial, look_up
 from fetchq.engines.errors import network_failure, no_such_name
-from fetchq.engines.hops import DEFAULT_HEADERS, Hop, HopPlan
-from fetchq.engines.routes import Routes
+from fetchq.engines.hops import DEFAULT_HEADERS, Hop, HopPlan, merged
+from fetchq.engines.routes import Routes, fixed_addresses
 from fetchq.engines.wire import WireResponse
 from fetchq.model import Cause
 from fetchq.policy import IDEMPOTENT
@@ -47,13 +47,16 @@ class RequestsEngine:
         self._routes = Routes(settings)
         self._plan = HopPlan(settings, self._routes)
         self._family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
-        self._fixed = {(host, port): address for host, port, address in settings.resolve}
+        self._fixed = fixed_addresses(settings)
         self._session = _Session()
         adapter = _Adapter(context)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
         self._aborted = threading.Event()
         self._socket: socket.socket | None = None
+        """What `abort` has to break."""
+        self._handshake: socket.socket | None = None
+        """The same one, while TLS keeps the first object out of service."""
 
     def attempt(self, request: Request, target: Target) -> Attempt:
         attempt = Attempt(self._settings, self._plan, request, target)
@@ -64,16 +67,17 @@ class RequestsEngine:
             self._follow_hops(attempt)
         except AttemptFailed as problem:
             failed = _CANCELLED if self._aborted.is_set() else problem
-        self._socket = None
+        self.use(None)
         attempt.finish(failed)
         return attempt
 
     def abort(self) -> None:
         self._aborted.set()
-        busy = self._socket
-        if busy is not None:
-            with suppress(OSError):  # it was not connected, or is no longer: then nobody reads from it
-                busy.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads from it
+        for busy in (self._socket, self._handshake):
+            if busy is not None:
+                with suppress(OSError):  # it was not connected, or is no longer: then nobody reads from it
+                    # Wakes the thread that reads from it. Not the method of an SSLSocket, which is not for two threads.
+                    socket.socket.shutdown(busy, socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._session.close()
@@ -144,13 +148,20 @@ class RequestsEngine:
         now = perf_counter()
         left, what = attempt.time_left(now)
         try:
-            sock = dial(addresses, now + left, self._check)
+            sock = dial(addresses, now + left, self.check)
         except TimeoutError:
             raise AttemptFailed(Cause.TIMEOUT, what) from None
         finally:
             attempt.lap(CONNECT)
-        sock.settimeout(max(0.001, attempt.time_left(perf_counter())[0]))  # for the TLS handshake
-        self._use(sock)
+        try:
+            sock.settimeout(max(0.001, attempt.time_left(perf_counter())[0]))  # for the TLS handshake
+            self.use(sock)
+            if attempt.hop.url.scheme == "https":
+                self._handshake = sock.dup()
+            self.check()
+        except BaseException:
+            sock.close()
+            raise
         return sock
 
     def _addresses(self, host: str, port: int) -> list[Address]:
@@ -164,11 +175,15 @@ class RequestsEngine:
         except UnicodeError:
             raise no_such_name() from None
 
-    def _use(self, sock: socket.socket | None) -> None:
+    def use(self, sock: socket.socket | None) -> None:
+        """This socket is the one at work."""
         self._socket = sock
-        self._check()
+        if self._handshake is not None:
+            self._handshake.close()
+            self._handshake = None
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise `AttemptFailed` when the engine was aborted."""
         if self._aborted.is_set():
             raise _CANCELLED
 
@@ -190,10 +205,12 @@ def _prepared(hop: Hop) -> requests.PreparedRequest:
     prepared = requests.PreparedRequest()
     prepared.method = hop.method
     prepared.url = hop.text
-    prepared.headers = CaseInsensitiveDict(DEFAULT_HEADERS)
-    prepared.headers.update(hop.headers)
+    headers: dict[str, Any] = dict(merged(DEFAULT_HEADERS, hop.headers.items()))
+    # http.client would write Latin-1, or fail.
+    headers.update((name, value.encode()) for name, value in hop.headers.items() if not value.isascii())
+    prepared.headers = CaseInsensitiveDict(headers)
     prepared.body = hop.body
-    if hop.body is not None or hop.method in ("POST", "PUT", "PATCH"):
+    if hop.body is not None or hop.method not in ("GET", "HEAD", "OPTIONS"):
         prepared.headers["Content-Length"] = str(len(hop.body or b""))
     return prepared
 
@@ -251,7 +268,8 @@ class _Timed:
         attempt = current_attempt.get()
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]
-        attempt.engine._use(self.sock)
+        attempt.engine.use(self.sock)
+        attempt.engine.check()
         attempt.remote = _address(self.sock)
         attempt.connected(reused=self.used)
         self.used = True
@@ -269,6 +287,7 @@ class _HTTPConnection(_Timed, HTTPConnection):
 class _HTTPSConnection(_Timed, HTTPSConnection):
     def connect(self) -> None:
         super().connect()
+        self.is_verified = self.proxy_is_verified = True  # else urllib3 warns of --insecure, which was asked for
         attempt = current_attempt.get()
         attempt.lap(TLS)
         attempt.tls_known = True

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fetchq.engines.errors import network_failure, no_such_name
 from fetchq.engines.failure import AttemptFailed
+from fetchq.engines.routes import fixed_addresses
 from fetchq.model import Cause
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Resolver:
     """Lookups by c-ares where aiodns is installed, else in the loop's threads. Belongs to one event loop."""
 
     def __init__(self, settings: Settings) -> None:
-        self._fixed = {(host, port): address for host, port, address in settings.resolve}
+        self._fixed = fixed_addresses(settings)
         self._kept: OrderedDict[str, tuple[float, list[Address] | AttemptFailed]] = OrderedDict()
         self._asking: dict[str, asyncio.Task[list[Address]]] = {}
         self._lookup: Lookup | None = None
@@ -47,7 +48,7 @@ class Resolver:
 
     async def resolve(self, host: str, port: int) -> list[Address]:
         """The addresses of `host`, at least one. Raises `AttemptFailed` (`dns`)."""
-        if (fixed := self._fixed.get((host, port))) is not None:
+        if (fixed := self._fixed.get((host.rstrip("."), port))) is not None:
             return [Address(socket.AF_INET6 if ":" in fixed else socket.AF_INET, fixed)]
         kept = self._kept.get(host)
         if kept is not None and kept[0] > monotonic():

@@ -10,7 +10,8 @@ import os
 from typing import TYPE_CHECKING
 from urllib.request import getproxies, proxy_bypass
 
-from fetchq.guard import basic_auth
+from fetchq.guard import Refused, basic_auth, dns_name
+from fetchq.settings import SettingsError
 from fetchq.values import read_proxy
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from fetchq.settings import Settings
 
-__all__ = ["Routes"]
+__all__ = ["Routes", "fixed_addresses"]
 
 
 class Routes:
@@ -61,6 +62,19 @@ class Routes:
             return None
         login, _, password = entry
         return basic_auth(login or "", password or "")
+
+
+def fixed_addresses(settings: Settings) -> dict[tuple[str, int], str]:
+    """The addresses that --resolve gives, by name (as `dns_name` has it) and port. An address stands for itself."""
+    fixed = {}
+    for host, port, address in settings.resolve:
+        try:
+            name = dns_name(host)
+        except Refused as problem:
+            raise SettingsError("resolve", f"{host!r}: {problem.message}") from None
+        if not name.replace(".", "").isdigit() and ":" not in name:
+            fixed[name, port] = address
+    return fixed
 
 
 def _read_netrc() -> netrc.netrc | None:

@@ -168,6 +168,7 @@ def receive(sock: socket.socket, attempt: Attempt) -> bytes:
         data = sock.recv(65536)
     except TimeoutError:
         raise AttemptFailed(Cause.TIMEOUT, what) from None
+    attempt.engine.check()  # an abort looks like the end of the connection
     now = perf_counter()
     if data:
         attempt.progress_at = now
