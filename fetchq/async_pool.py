@@ -40,6 +40,7 @@ class AsyncPool:
         self._open = 0
         """Jobs that were taken in and have no Result yet."""
         self._source_ended = False
+        self._source_unwanted = False
         self._finished = asyncio.Event()
         self._aborted = asyncio.Event()
         self._feeder: asyncio.Task[None] | None = None
@@ -55,6 +56,9 @@ class AsyncPool:
             async with asyncio.TaskGroup() as group:
                 feed = self._feed_from_thread(source) if threaded else self._feed(source)
                 self._feeder = group.create_task(_loud(feed), name="fetchq-source")
+                self._feeder.add_done_callback(self._feeder_ended)
+                if self._source_unwanted:
+                    self._feeder.cancel()
                 numbers = range(1, self._settings.workers + 1)
                 workers = [group.create_task(_loud(self._work(n)), name=f"fetchq-worker-{n}") for n in numbers]
                 await self._finished.wait()
@@ -69,8 +73,10 @@ class AsyncPool:
     def stop(self, *, end_source: bool = True) -> None:
         """Begin no more attempts: what waits is cancelled, what is under way may finish."""
         self.desk.stopping = True
-        if end_source and self._feeder is not None:
-            self._feeder.cancel()
+        if end_source:
+            self._source_unwanted = True
+            if self._feeder is not None:
+                self._feeder.cancel()
         for job in self._queue.empty_out():
             self._queue.put_nowait(job)  # the workers answer it
 
@@ -153,6 +159,11 @@ class AsyncPool:
             if given_up.is_set():
                 return
             await self._accept(request)
+
+    def _feeder_ended(self, feeder: asyncio.Task[None]) -> None:
+        """A task that is cancelled before its first step has not even begun to handle that."""
+        if feeder.cancelled() and self._source_unwanted:
+            self._end_source()
 
     def _end_source(self) -> None:
         self._source_ended = True

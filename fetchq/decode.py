@@ -14,6 +14,8 @@ from typing import Any, Protocol
 __all__ = [
     "ACCEPT_ENCODING",
     "PIECE",
+    "RATIO_FROM",
+    "BombError",
     "DecodeError",
     "Decoder",
     "brotli_module",
@@ -24,12 +26,18 @@ __all__ = [
 
 PIECE = 65536
 MOST_CODINGS = 4
+RATIO_FROM = 1_000_000
+"""Decoded bytes below which no ratio makes a bomb."""
 ZSTD_WINDOW_LOG = 23
 """8 MiB: the largest window the coding may use on the web (RFC 9659)."""
 
 
 class DecodeError(Exception):
     """The coded data is broken. The message is for people."""
+
+
+class BombError(DecodeError):
+    """Between two codings there is far more data than was received, whatever the last one makes of it."""
 
 
 class Decoder(Protocol):
@@ -161,11 +169,17 @@ class _Zstd:
 class _Chain:
     """Codings applied one upon the other: the last applied is undone first."""
 
-    def __init__(self, outer: Decoder, inner: Decoder) -> None:
+    def __init__(self, outer: Decoder, inner: Decoder, most: int, most_ratio: int) -> None:
         self._outer, self._inner = outer, inner
+        self._most, self._most_ratio = most, most_ratio
+        self._received = self._between = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        self._received += len(data)
         for piece in self._outer.feed(data):
+            self._between += len(piece)
+            if self._between > self._most or self._between > max(RATIO_FROM, self._received * self._most_ratio):
+                raise BombError(f"more than {self._between - 1} bytes between two content codings")
             yield from self._inner.feed(piece)
 
     def finish(self) -> None:
@@ -189,13 +203,16 @@ def codings_in(content_encoding: str) -> list[str]:
     return [name for name in names if name not in ("", "identity")]
 
 
-def decoder_for(codings: list[str]) -> Decoder | None:
-    """What undoes these codings; None when one of them is unknown. Raises `DecodeError` when they are too many."""
+def decoder_for(codings: list[str], *, most: int = 10**9, most_ratio: int = 1000) -> Decoder | None:
+    """What undoes these codings; None when one of them is unknown. Raises `DecodeError` when they are too many.
+
+    `most`, `most_ratio`: the bytes allowed between two codings, and their ratio to those received.
+    """
     if len(codings) > MOST_CODINGS:
         raise DecodeError(f"{len(codings)} content codings, one upon the other")
     if not all(name in _DECODERS for name in codings):
         return None
     decoder = _DECODERS[codings[-1]]()
     for name in reversed(codings[:-1]):
-        decoder = _Chain(decoder, _DECODERS[name]())
+        decoder = _Chain(decoder, _DECODERS[name](), most, most_ratio)
     return decoder

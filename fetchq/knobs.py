@@ -34,6 +34,8 @@ class Knob:
     """The least value."""
     above: float | None
     """A value it must exceed."""
+    high: float | None
+    """The greatest value."""
     many: bool
     """The option may be given several times."""
 
@@ -46,6 +48,8 @@ class Knob:
             raise ValueError(f"{given} is below {self.low:g}")
         if self.above is not None and value <= self.above:
             raise ValueError(f"{given} is not above {self.above:g}")
+        if self.high is not None and value > self.high:
+            raise ValueError(f"it is above {self.high:g}")
         return value
 
 
@@ -59,11 +63,12 @@ def knob(
     metavar: str | None = None,
     low: float | None = None,
     above: float | None = None,
+    high: float | None = None,
     many: bool = False,
     secret: bool = False,
 ) -> Any:
     """A field with its Knob. `flags` is empty where only Python can set it; a secret is not part of the repr."""
-    metadata = {"knob": Knob(group, tuple(flags.split()), read, help, metavar, low, above, many)}
+    metadata = {"knob": Knob(group, tuple(flags.split()), read, help, metavar, low, above, high, many)}
     return field(default=default, metadata=metadata, repr=not secret)
 
 

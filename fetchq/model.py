@@ -5,6 +5,7 @@ This module imports nothing else of fetchq's but `frozen`.
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -23,14 +24,17 @@ __all__ = ["Cause", "Complete", "FetchError", "Request", "Result", "Timing", "re
 
 _USERINFO = re.compile(r"(?<=//)[^/?#]*@")
 # Python knows these by name, but they are no charsets of texts.
-_NO_CHARSETS = frozenset(
-    {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "unicode-escape", "raw-unicode-escape"}
-)
+_NO_CHARSETS = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
 
 
 def redact(text: str) -> str:
     """`text` with the userinfo of every URL in it (`//user:password@`) replaced by `//***@`."""
     return _USERINFO.sub("***@", text) if "@" in text else text
+
+
+def redact_all(text: str) -> str:
+    """`redact` for what is no URL: a password may have any character in it, so all up to the last @ goes."""
+    return re.sub(r"^([^:/@]*:?[/\\]*).*@", r"\1***@", text, flags=re.DOTALL)
 
 
 class Cause(StrEnum):
@@ -171,9 +175,9 @@ class Result:
 
     def text(self, errors: str = "replace") -> str:
         """The body as text, by the charset the server named, else UTF-8. A charset nobody knows counts as UTF-8."""
-        charset = "utf-8" if self.charset is None or self.charset in _NO_CHARSETS else self.charset
         try:
-            return self.body.decode(charset, errors)
+            charset = codecs.lookup(self.charset or "utf-8").name  # also "punycode!" is one to Python
+            return self.body.decode("utf-8" if charset in _NO_CHARSETS else charset, errors)
         except (LookupError, ValueError):
             return self.body.decode("utf-8", errors)
 

@@ -18,7 +18,7 @@ from multidict import istr
 from fetchq.engines.attempt import NO_HEADERS
 from fetchq.engines.hops import method_of
 from fetchq.guard import Refused, Target, parse_url
-from fetchq.model import Cause, Result, charset_of, make_result, redact, wire_text
+from fetchq.model import Cause, Result, charset_of, make_result, redact, redact_all, wire_text
 from fetchq.policy import retry_delay
 from fetchq.printable import one_line
 
@@ -36,6 +36,7 @@ MOST_STARVED = 240
 
 _CONTENT_TYPE = istr("Content-Type")
 _NEITHER = (None, None)
+_NOT_READ = (Cause.INVALID_URL, Cause.BLOCKED)
 
 
 @lru_cache(256)
@@ -126,7 +127,7 @@ class Desk:
         request = job.request
         return Result(
             index=request.index,
-            url=redact(request.url),
+            url=redact_all(request.url) if refused.cause in _NOT_READ else redact(request.url),
             final_url=None,
             method=method_of(request, self._settings),
             label=request.label,

@@ -61,6 +61,11 @@ class BlockingRun:
     def clocks(self) -> list[WorkerClock]:
         return self._pool.desk.clocks
 
+    @property
+    def stopping(self) -> bool:
+        """No more attempts are begun."""
+        return self._pool.desk.stopping
+
     def batches(self) -> Iterator[list[Result]]:
         """The results, as they come; the run ends when the iterator is closed."""
         self.began = perf_counter()
@@ -102,14 +107,19 @@ class AsyncRun:
         self._settings = settings
         self._feed = feed
         self._on_start = on_start
-        self._stops: Callable[[], None] = lambda: None
-        self._aborts: Callable[[], None] = lambda: None
+        self._stopped = False
+        """Stopped before there was anything to stop."""
+        self._stops: Callable[[], None] = self._remember
+        self._aborts: Callable[[], None] = self._remember
         self.clocks: list[WorkerClock] = []
         self.began = 0.0
 
     def batches(self) -> AsyncGenerator[list[Result]]:
         """The results, as they come; the run ends when the iterator is closed."""
         return self._in_loop() if self._settings.mode == "async" else self._in_threads()
+
+    def _remember(self) -> None:
+        self._stopped = True
 
     def stop(self) -> None:
         """Begin no more attempts; those under way may finish."""
@@ -126,6 +136,8 @@ class AsyncRun:
         engine = async_engine(self._settings)
         pool = AsyncPool(self._settings, engine, self._on_start)
         self.clocks, self._stops, self._aborts = pool.desk.clocks, pool.stop, pool.abort
+        if self._stopped:
+            pool.stop()
         deadline: asyncio.TimerHandle | None = None
         if self._settings.deadline is not None:
             deadline = loop.call_later(self._settings.deadline, self._abort_at_deadline, pool)
@@ -152,6 +164,8 @@ class AsyncRun:
         callback = None if self._on_start is None else _LoopCallback(self._on_start, loop)
         run = BlockingRun(self._settings, self._feed, callback, None if callback is None else callback.end)
         self.clocks, self._stops, self._aborts = run.clocks, run.stop, run.abort
+        if self._stopped:
+            run.stop()
         self.began = perf_counter()
         batches = run.batches()
         waiting: asyncio.Future[list[Result] | None] | None = None

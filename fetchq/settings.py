@@ -29,6 +29,7 @@ from fetchq.values import (
 
 __all__ = ["Display", "Knob", "Settings", "SettingsError", "knob_of"]
 
+MOST_THREADS = 1000
 MODES = ("async", "threads", "sync")
 INCLUDES = ("headers", "text", "base64")
 FORMATS = ("text", "jsonl", "csv")
@@ -52,7 +53,9 @@ class Settings(Checked):
         group="Mode",
         metavar="|".join(MODES),
     )
-    workers: int = knob(10, "-w --workers", read_int, "How many fetch at a time.", group="Mode", metavar="N", low=1)
+    workers: int = knob(
+        10, "-w --workers", read_int, "How many fetch at a time.", group="Mode", metavar="N", low=1, high=100_000
+    )
 
     timeout: float = knob(
         60.0, "-t --timeout", read_seconds, "For one attempt, redirects included.", group="Time", metavar="S", above=0
@@ -215,6 +218,8 @@ class Settings(Checked):
         super(Settings, self).__post_init__()  # a bare super() is lost when slots=True makes the class anew
         if self.ipv4 and self.ipv6:
             raise SettingsError("ipv6", "not together with ipv4")
+        if self.mode != "async" and self.workers > MOST_THREADS:
+            raise SettingsError("workers", f"at most {MOST_THREADS} in mode {self.mode}")
         if self.key is not None and self.cert is None:
             raise SettingsError("key", "a key needs its cert")
 

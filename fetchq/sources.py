@@ -257,7 +257,9 @@ def _standard_input(stdin: BinaryIO | None, rows: Callable[[int], Rows]) -> _Lis
     # A pipe that does not block would look like one that has ended. Not everything called a stream is a pipe.
     with suppress(AttributeError, OSError):
         os.set_blocking(stream.fileno(), True)
-    return _List("standard input", True, lambda: nullcontext(stream), (OSError,), rows)
+    # Without its buffer, the lock of which a thread that waits for the pipe would hold at the end of the process.
+    bare = getattr(stream, "raw", stream)
+    return _List("standard input", True, lambda: nullcontext(bare), (OSError,), rows)
 
 
 def _file(path: str, rows: Callable[[int], Rows]) -> _List:

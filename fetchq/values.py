@@ -20,6 +20,10 @@ _STATUS = r"(\d{3})(?:\.\.(=?)(\d{3}))?"
 _FORBIDDEN = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
 
 
+A_YEAR = 366 * 86400.0
+"""Seconds. Longer times overflow in places, and mean nothing."""
+
+
 def read_int(given: object) -> int:
     if isinstance(given, bool) or not isinstance(given, int | str):
         raise ValueError(f"{given!r} is not a whole number")
@@ -35,12 +39,16 @@ def read_seconds(given: object) -> float:
             seconds = float(given)
         except OverflowError:
             seconds = math.inf
-        if not math.isfinite(seconds):
-            raise ValueError("that is not a time")
-        return seconds
+        return _bounded(seconds)
     if isinstance(given, str) and len(given) < 30 and (match := re.fullmatch(_SECONDS, given.strip())):
-        return float(match[1]) * {"ms": 0.001, "m": 60.0, "h": 3600.0}.get(match[2], 1.0)
+        return _bounded(float(match[1]) * {"ms": 0.001, "m": 60.0, "h": 3600.0}.get(match[2], 1.0))
     raise ValueError(f"{given!r} is not a time, such as 30, 500ms or 2m")
+
+
+def _bounded(seconds: float) -> float:
+    if not abs(seconds) <= A_YEAR:  # neither infinite nor NaN
+        raise ValueError("that is not a time, or more than a year")
+    return seconds
 
 
 def read_size(given: object) -> int:
@@ -99,7 +107,9 @@ def read_headers(given: object) -> tuple[tuple[str, str], ...]:
     """From "Name: value" texts, (name, value) pairs or a mapping."""
     if isinstance(given, Mapping):
         given = given.items()
-    if isinstance(given, str) or not isinstance(given, Iterable):
+    if isinstance(given, str):
+        given = given.splitlines()
+    if not isinstance(given, Iterable):
         raise ValueError("that is not a list of headers")
     return tuple(_read_header(one) for one in given)
 
@@ -116,7 +126,7 @@ def _read_header(given: object) -> tuple[str, str]:
         except (TypeError, ValueError):
             raise ValueError("a header is a name and a value") from None
     if not isinstance(name, str) or not isinstance(value, str) or not re.fullmatch(_NAME, name):
-        raise ValueError(f"{name!r} is not a header name")
+        raise ValueError("a header has a name that it cannot have")
     if name.lower() in ("content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"):
         raise ValueError(f"the header {name} is fetchq's own to send")
     if re.search(_FORBIDDEN, value):

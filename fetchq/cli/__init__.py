@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -10,8 +12,10 @@ import click
 from click_default_group import DefaultGroup
 
 from fetchq import __version__
+from fetchq.cli.interrupts import Interrupts
+from fetchq.printable import one_line
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "forget_stdout", "main", "say"]
 
 _COMMANDS = {
     "fetch": "Fetch URLs; the default, its name may be left out.",
@@ -47,6 +51,7 @@ class _Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no 
 @click.group(
     cls=_Group,
     default="fetch",
+    default_if_no_args=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     options_metavar="",
     subcommand_metavar="[SOURCE]... [OPTIONS]",
@@ -65,11 +70,54 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> Any:
     """Run the command line and exit: 0 all ok, 1 some not, 2 wrong usage, 3 could not go on, 130/143 interrupted."""
+    _open_closed_streams()
+    if sys.stderr is None:  # closed: what would be said there is lost, the records are not
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
     try:
-        status = cli.main(args=args, prog_name="fetchq", standalone_mode=False)
+        status = _run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = 1  # whoever read has seen enough
+        forget_stdout()
+    except OSError as problem:
+        say(f"fetchq: this cannot be written: {problem.strerror}")
+        status = 3
+        forget_stdout()
+    sys.exit(status)
+
+
+def _run(args: list[str] | None) -> int:
+    if sys.stdout is None:
+        say("fetchq: standard output is closed")
+        return 2
+    try:
+        with Interrupts(say) as interrupts:
+            status = cli.main(args=args, prog_name="fetchq", standalone_mode=False, obj=interrupts)
     except click.ClickException as problem:
-        click.echo(f"fetchq: {problem.format_message()}", err=True)
-        status = problem.exit_code
+        say(f"fetchq: {one_line(problem.format_message())}")
+        return problem.exit_code
     except click.Abort:
-        status = 130
-    sys.exit(status if isinstance(status, int) else 0)
+        return 130
+    return status if isinstance(status, int) else 0
+
+
+def _open_closed_streams() -> None:
+    """A descriptor below 3 that is closed would be given to a connection, and what is printed would go there."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
+
+
+def say(text: str) -> None:
+    """A line for the person. A stderr that cannot be written is no reason to stop."""
+    with suppress(OSError):
+        click.echo(text, err=True)
+
+
+def forget_stdout() -> None:
+    """What is left in the buffer cannot be written: keep the interpreter from trying at its end."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fetchq.cli.fetch import no_urls
 from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_message
 from fetchq.settings import MODES, Display, Settings, SettingsError
 
@@ -38,6 +39,9 @@ def compare(sources: tuple[str, ...], modes: tuple[str, ...], **given: Any) -> i
     with source:
         if not source.finite:
             raise click.UsageError("compare reads its list once for each mode: give it a file, not a pipe")
+        if source.count() == 0:
+            click.echo(no_urls(sources), err=True)
+            return 0
         return compare_and_show(settings, display, source, modes or ("sync", "threads", "async"))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_message
+from fetchq.printable import printable
 from fetchq.settings import SettingsError
 
 __all__ = ["command"]
@@ -51,8 +52,13 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
         for line in summary_lines(summary, paint=screen.paint, insecure=settings.insecure):
             screen.say(line)
         if not summary.total and status == 0:
-            screen.say(f"fetchq: no URLs in {', '.join(sources)}")
+            screen.say(no_urls(sources))
     return status
+
+
+def no_urls(sources: tuple[str, ...]) -> str:
+    """What is said of an empty list."""
+    return printable(f"fetchq: no URLs in {', '.join(sources)}")
 
 
 def _trimmed(settings: Any, display: Any) -> Any:

@@ -23,6 +23,8 @@ _FIELDS = [*fields(Display), *fields(Settings)]
 class _KnobType(click.ParamType[Any]):
     """What an option takes: the words that its knob reads."""
 
+    envvar_list_splitter = "\n"  # one header, say, on each line
+
     def __init__(self, knob: Knob) -> None:
         self.name = knob.metavar or "value"
         self._knob = knob
@@ -104,6 +106,8 @@ def _help(a_field: Any, knob: Knob) -> str:
 def read_options(given: dict[str, Any], **fixed: Any) -> tuple[Settings, Display]:
     """The settings: option before environment before config file before default. Raises `click.UsageError`."""
     chosen = _read_config(given.pop("config", None))
+    if given.get("format") is not None and not given.get("json"):
+        chosen.pop("json", None)  # the two say the same thing, and the option wins
     # Not given: None, and () for an option that may be given several times.
     chosen |= {name: value for name, value in given.items() if value not in (None, ())}
     if isinstance(data := chosen.get("data"), str) and data.startswith("@"):

@@ -1,27 +1,21 @@
-"""The async engine. The only module that imports aiohttp (the practice server apart).
-
-It reaches under aiohttp's surface in one place, the protocol of a connection: only there can be seen when the first
-byte came, and whether bytes came that nobody had asked for. The tests of this module hold it to that.
-"""
+"""The async engine. It and `aiohttp_connection` are the only modules that import aiohttp, the practice server apart."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import socket
 from http.cookies import SimpleCookie
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import istr
 
 from fetchq.engines import attempt as rules
-from fetchq.engines.attempt import CONNECT, DNS, MAX_INTERIM, WAIT, Attempt, AttemptFailed, current_attempt
-from fetchq.engines.errors import closed_early, network_failure
+from fetchq.engines.aiohttp_connection import Connection, Connector
+from fetchq.engines.attempt import CONNECT, DNS, Attempt, AttemptFailed, current_attempt
+from fetchq.engines.errors import closed_early, is_ours, network_failure
 from fetchq.engines.hops import DEFAULT_HEADERS as OWN_HEADERS
 from fetchq.engines.hops import Hop, HopPlan, merged
 from fetchq.engines.resolver import Resolver
@@ -29,7 +23,6 @@ from fetchq.engines.routes import Routes
 from fetchq.engines.tls import tls_context
 from fetchq.engines.watchdog import Watchdog
 from fetchq.model import Cause
-from fetchq.policy import IDEMPOTENT
 
 if TYPE_CHECKING:
     from fetchq.guard import Target
@@ -55,15 +48,17 @@ class AiohttpEngine:
         self._watchdog = Watchdog(settings)
         self._resolver = Resolver(settings)
         family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
+        self._connector = Connector(
+            most_resting=2 * settings.workers + 16,
+            limit=0,  # the workers are the limit
+            ssl=tls_context(settings),
+            family=family,
+            resolver=_ResolverAdapter(self._resolver),
+            use_dns_cache=False,  # the Resolver has one, and the time spent waiting for it is counted
+            keepalive_timeout=30,
+        )
         self._session = aiohttp.ClientSession(
-            connector=_Connector(
-                limit=0,  # the workers are the limit
-                ssl=tls_context(settings),
-                family=family,
-                resolver=_ResolverAdapter(self._resolver),
-                use_dns_cache=False,  # the Resolver has one, and the time spent waiting for it is counted
-                keepalive_timeout=30,
-            ),
+            connector=self._connector,
             request_class=_Request,
             cookie_jar=_NoCookies(),
             timeout=_NO_TIMEOUT,  # the Watchdog keeps the times
@@ -99,6 +94,10 @@ class AiohttpEngine:
             # As asyncio.timeout does: take our own cancellation back; what is left came from outside.
             if attempt.expired is not None and task.uncancel() > 0:
                 raise asyncio.CancelledError
+        if failed is None:
+            self._connector.rest(attempt.connection)
+        elif failed.starved:
+            self._connector.close_resting()
         attempt.finish(failed)
         return attempt
 
@@ -119,7 +118,7 @@ class AiohttpEngine:
                 try:
                     response = await self._session.request(hop.method, hop.url, **self._options(hop))
                 except Exception as problem:  # `_failure` tells a bug of ours from one of the network
-                    if not _is_stale(attempt, _failure(attempt, problem)):
+                    if not attempt.may_resend(_failure(attempt, problem)):
                         raise
                     attempt.resent = True
             version = response.version
@@ -161,9 +160,9 @@ def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
     """What an exception means. One that was raised by code of ours is a bug, and is raised again."""
     if isinstance(problem, AttemptFailed):
         return problem
-    if _is_ours(problem):
+    if is_ours(problem):
         raise problem
-    connection: _Connection | None = attempt.connection
+    connection: Connection | None = attempt.connection
     if isinstance(problem, aiohttp.ClientHttpProxyError):
         return AttemptFailed(Cause.CONNECT, f"the proxy answered {problem.status} {problem.message}")
     if isinstance(problem, aiohttp.ClientResponseError | HttpProcessingError):
@@ -178,120 +177,9 @@ def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
     return failed or AttemptFailed(Cause.PROTOCOL, f"{type(problem).__name__}: {problem}")
 
 
-def _is_ours(problem: Exception) -> bool:
-    trace = problem.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("fetchq.")
-
-
-def _is_stale(attempt: Attempt, failed: AttemptFailed) -> bool:
-    """A kept connection was closed by the server just as it was used again (RFC 9112, 9.3.1): one more try is free."""
-    unanswered = failed.cause is Cause.CONNECT and attempt.reused and not attempt.answering
-    return unanswered and not attempt.resent and attempt.hop.method in IDEMPOTENT
-
-
-def _connection_of(attempt: Attempt) -> _Connection:
-    connection: _Connection = attempt.connection
+def _connection_of(attempt: Attempt) -> Connection:
+    connection: Connection = attempt.connection
     return connection
-
-
-class _Connection(ResponseHandler):
-    """aiohttp's protocol of one connection, and what fetchq has to know of it."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop=loop)
-        self.used = False
-        self.stray = False
-        """Bytes came while nothing was asked for: what follows them cannot be trusted."""
-        self.remote: str | None = None
-        self._attempt: Attempt | None = None
-        self._payload_reader: aiohttp.StreamReader | None = None
-        self._interim = 0
-        self._silent = 0
-        self._ending: asyncio.Future[None] | None = None
-
-    def take(self, attempt: Attempt) -> None:
-        """`attempt` sends its request on this connection now."""
-        if not self.used:
-            self.remote = _address(self.transport)
-            # To be asked for while the connection lives; how it ended can be read from it afterwards.
-            self._ending = self.closed
-            if self._ending is not None:
-                self._ending.add_done_callback(_seen)
-        attempt.connected(reused=self.used)
-        self.used = True
-        attempt.remote = self.remote
-        attempt.connection = self
-        self._attempt, self._payload_reader, self._interim, self._silent = attempt, None, 0, 0
-
-    def data_received(self, data: bytes) -> None:
-        attempt = self._attempt
-        if attempt is None:
-            self.stray = self.stray or bool(data)
-            super().data_received(data)
-            return
-        now = attempt.progress_at = perf_counter()
-        if not attempt.answering:
-            attempt.answering = True
-            attempt.lap_at(WAIT, now)
-        reader = self._payload_reader
-        before = 0 if reader is None else reader.total_bytes
-        super().data_received(data)
-        reader = self._payload_reader
-        if reader is not None and reader.is_eof():
-            self._attempt = None
-            return
-        self._silent = 0 if reader is not None and reader.total_bytes > before else self._silent + len(data)
-        if self._silent > rules.MAX_SILENT:
-            self.set_exception(HttpProcessingError(message=f"more than {rules.MAX_SILENT} bytes without a body"))
-        if reader is not None and self.exception() is not None and reader.exception() is None:
-            # aiohttp tells whoever waits for the next message, but not who reads this body.
-            reader.set_exception(aiohttp.ClientPayloadError("the body is not valid HTTP"))
-
-    def feed_data(self, data: Any, size: int = 0) -> None:
-        message, payload = data
-        if 100 <= message.code < 200 and message.code != 101:
-            self._interim += 1
-            if self._interim > MAX_INTERIM:
-                self.set_exception(HttpProcessingError(message=f"more than {MAX_INTERIM} interim responses"))
-                self.close()
-                return
-        else:
-            self._payload_reader = payload
-        super().feed_data(data, size)
-
-    async def ended_cleanly(self) -> None:
-        """Raise `AttemptFailed` when the connection, whose end was the body's end, was reset."""
-        if self._ending is None:
-            raise closed_early(answering=True)
-        await asyncio.wait([self._ending])
-        if not self._ending.cancelled() and self._ending.exception() is not None:
-            raise closed_early(answering=True, how="reset")
-
-
-_connect = aiohttp.TCPConnector.connect
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Times the connecting, and hands out no connection that has bytes on it which nobody asked for."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        assert hasattr(self, "_factory"), "this aiohttp makes its connections in another way"
-        self._factory = functools.partial(_Connection, loop=self._loop)  # type: ignore[assignment]
-
-    async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109  # aiohttp's signature
-        attempt = current_attempt.get()
-        attempt.begin_exchange()
-        connection = await _connect(self, req, traces, timeout)
-        protocol: Any = connection.protocol
-        while protocol.used and (protocol.stray or protocol.should_close or attempt.resent):
-            connection.close()
-            connection = await _connect(self, req, traces, timeout)
-            protocol = connection.protocol
-        protocol.take(attempt)
-        return connection
 
 
 class _Request(aiohttp.ClientRequest):
@@ -335,15 +223,3 @@ class _ResolverAdapter(AbstractResolver):
 
     async def close(self) -> None:
         """The engine closes the Resolver."""
-
-
-def _address(transport: asyncio.BaseTransport | None) -> str | None:
-    peer = transport.get_extra_info("peername") if transport is not None else None
-    if peer is None:
-        return None
-    return f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
-
-
-def _seen(ending: asyncio.Future[None]) -> None:
-    if not ending.cancelled():
-        ending.exception()

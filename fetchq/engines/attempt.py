@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
-from fetchq.decode import DecodeError, Decoder, codings_in, decoder_for
+from fetchq.decode import RATIO_FROM, BombError, DecodeError, Decoder, codings_in, decoder_for
 from fetchq.engines.failure import AttemptFailed
 from fetchq.engines.framing import framing
 from fetchq.engines.hops import REDIRECTS, Hop, HopPlan
 from fetchq.guard import Refused, Target
 from fetchq.model import Cause, Complete, wire_text
+from fetchq.policy import IDEMPOTENT
 from fetchq.printable import one_line
 
 if TYPE_CHECKING:
@@ -52,8 +53,6 @@ MAX_SILENT = 1_000_000
 """Bytes a server may send without one of them being of a body: headers, chunk extensions, trailers."""
 DRAINED = 65536
 """Bytes of a redirect's body that are read to keep the connection; a longer one is cut off with its connection."""
-RATIO_FROM = 1_000_000
-"""Decoded bytes below which no ratio makes a bomb."""
 
 current_attempt: ContextVar[Attempt] = ContextVar("current_attempt")
 """The attempt that the running task or thread is making: how an engine's hooks inside its library find it."""
@@ -183,6 +182,11 @@ class Attempt:
         self.reused = reused
         self.sent = True
 
+    def may_resend(self, failed: AttemptFailed) -> bool:
+        """A kept connection was closed just as it was used again: one more try is free (RFC 9112, 9.3.1)."""
+        unanswered = failed.cause is Cause.CONNECT and self.reused and not self.answering
+        return unanswered and not self.resent and self.hop.method in IDEMPOTENT
+
     # --- the response ---
 
     def on_response(
@@ -212,7 +216,8 @@ class Attempt:
         if not (codings := codings_in(content_encoding)):
             return
         try:
-            self._decoder = decoder_for(codings)
+            limits = self.settings
+            self._decoder = decoder_for(codings, most=limits.max_filesize, most_ratio=limits.max_ratio)
         except DecodeError as problem:
             raise AttemptFailed(Cause.DECODE, str(problem)) from None
         if self._decoder is None and not self.settings.accept_encoded and self.length != 0:
@@ -240,6 +245,8 @@ class Attempt:
             try:
                 for piece in self._decoder.feed(data):
                     self._take(piece)
+            except BombError as problem:
+                raise AttemptFailed(Cause.TOO_LARGE, str(problem)) from None
             except DecodeError as problem:
                 raise AttemptFailed(Cause.DECODE, str(problem)) from None
         self._last = perf_counter()

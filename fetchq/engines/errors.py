@@ -13,7 +13,7 @@ from fetchq.model import Cause
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["closed_early", "network_failure", "no_such_name"]
+__all__ = ["closed_early", "is_ours", "network_failure", "no_such_name"]
 
 _NO_SUCH_NAME = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)}
 _STARVED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -87,3 +87,11 @@ def _said(problem: OSError) -> str:
         "EHOSTUNREACH": "host unreachable",
     }
     return known.get(name or "", problem.strerror or name or "connection failed")
+
+
+def is_ours(problem: Exception) -> bool:
+    """It was raised by code of fetchq's: a bug, which must not pass for a failure of the network."""
+    trace = problem.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("fetchq.")

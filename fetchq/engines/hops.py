@@ -165,6 +165,6 @@ def merged(base: dict[str, str], more: Iterable[tuple[str, str]]) -> dict[str, s
     for name, value in more:
         known = fresh.get(name.lower())
         separator = "; " if name.lower() == "cookie" else ", "
-        fresh[name.lower()] = (name, value if known is None else known[1] + separator + value)
+        fresh[name.lower()] = (name, value if known is None else f"{known[1]}{separator}{value}".strip(" \t"))
     kept = {name: value for name, value in base.items() if name.lower() not in fresh}
     return kept | dict(fresh.values())

@@ -20,12 +20,11 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from fetchq.engines.attempt import CONNECT, DNS, TLS, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.dial import Address, dial, look_up
-from fetchq.engines.errors import network_failure, no_such_name
+from fetchq.engines.errors import is_ours, network_failure, no_such_name
 from fetchq.engines.hops import DEFAULT_HEADERS, Hop, HopPlan, merged
-from fetchq.engines.routes import Routes, fixed_addresses
+from fetchq.engines.routes import Routes, address_text, fixed_addresses
 from fetchq.engines.wire import WireResponse
 from fetchq.model import Cause
-from fetchq.policy import IDEMPOTENT
 
 if TYPE_CHECKING:
     import ssl
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from fetchq.settings import Settings
 
 __all__ = ["RequestsEngine"]
-
-_CANCELLED = AttemptFailed(Cause.CANCELLED, "the run ended first")
 
 
 class RequestsEngine:
@@ -66,7 +63,7 @@ class RequestsEngine:
         try:
             self._follow_hops(attempt)
         except AttemptFailed as problem:
-            failed = _CANCELLED if self._aborted.is_set() else problem
+            failed = _cancelled() if self._aborted.is_set() else problem
         self.use(None)
         attempt.finish(failed)
         return attempt
@@ -109,10 +106,8 @@ class RequestsEngine:
         try:
             return self._send_once(attempt)
         except AttemptFailed as problem:
-            stale = problem.cause is Cause.CONNECT and attempt.reused and not attempt.answering
-            if not stale or attempt.resent or attempt.hop.method not in IDEMPOTENT:
+            if not attempt.may_resend(problem):
                 raise
-        # A kept connection was closed by the server just as it was used again (RFC 9112, 9.3.1).
         attempt.resent = True
         return self._send_once(attempt)
 
@@ -185,19 +180,27 @@ class RequestsEngine:
     def check(self) -> None:
         """Raise `AttemptFailed` when the engine was aborted."""
         if self._aborted.is_set():
-            raise _CANCELLED
+            raise _cancelled()
+
+
+def _cancelled() -> AttemptFailed:
+    return AttemptFailed(Cause.CANCELLED, "the run ended first")
 
 
 def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
+    """What an exception means. One that was raised by code of ours is a bug, and is raised again."""
+    if is_ours(problem):
+        raise problem
+    left, what = attempt.time_left(perf_counter())
+    if left <= 0:
+        return AttemptFailed(Cause.TIMEOUT, what)
     if isinstance(problem, requests.exceptions.ProxyError) and "Tunnel connection failed" in str(problem):
         said = str(problem).partition("Tunnel connection failed: ")[2].rstrip("')\"")
         return AttemptFailed(Cause.CONNECT, f"the proxy answered {said}")
     failed = network_failure(problem, answering=attempt.answering)
     if failed is None:
         return AttemptFailed(Cause.PROTOCOL, f"{type(problem).__name__}: {problem}")
-    if failed.cause is Cause.TIMEOUT:
-        return AttemptFailed(Cause.TIMEOUT, attempt.time_left(perf_counter())[1])
-    return failed
+    return AttemptFailed(Cause.TIMEOUT, what) if failed.cause is Cause.TIMEOUT else failed
 
 
 def _prepared(hop: Hop) -> requests.PreparedRequest:
@@ -228,7 +231,7 @@ class _Session(requests.Session):
 class _Adapter(HTTPAdapter):
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
-        super().__init__(pool_connections=64, pool_maxsize=1)
+        super().__init__(pool_connections=8, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
@@ -261,8 +264,17 @@ class _Timed:
         return engine.connect(self._dns_host, self.port, attempt)  # type: ignore[attr-defined]
 
     def _tunnel(self) -> None:
-        super()._tunnel()  # type: ignore[misc]
-        current_attempt.get().lap(CONNECT)
+        attempt = current_attempt.get()
+        # http.client only bounds the time between two bytes of the proxy's answer.
+        left = max(0.001, attempt.time_left(perf_counter())[0])
+        timer = threading.Timer(left, socket.socket.shutdown, (self.sock, socket.SHUT_RDWR))
+        timer.start()
+        try:
+            super()._tunnel()  # type: ignore[misc]
+        finally:
+            timer.cancel()
+            timer.join()
+        attempt.lap(CONNECT)
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
         attempt = current_attempt.get()
@@ -270,7 +282,7 @@ class _Timed:
             self.connect()  # type: ignore[attr-defined]
         attempt.engine.use(self.sock)
         attempt.engine.check()
-        attempt.remote = _address(self.sock)
+        attempt.remote = address_text(self.sock.getpeername())
         attempt.connected(reused=self.used)
         self.used = True
         self.timeout = max(0.001, attempt.time_left(perf_counter())[0])
@@ -302,10 +314,3 @@ class _HTTPSPool(HTTPSConnectionPool):
 
 
 _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
-
-
-def _address(sock: socket.socket | None) -> str | None:
-    if sock is None:
-        return None
-    host, port = sock.getpeername()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

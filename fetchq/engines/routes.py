@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import netrc
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies, proxy_bypass
 
 from fetchq.guard import Refused, basic_auth, dns_name
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fetchq.settings import Settings
 
-__all__ = ["Routes", "fixed_addresses"]
+__all__ = ["Routes", "address_text", "fixed_addresses"]
 
 
 class Routes:
@@ -75,6 +75,12 @@ def fixed_addresses(settings: Settings) -> dict[tuple[str, int], str]:
         if not name.replace(".", "").isdigit() and ":" not in name:
             fixed[name, port] = address
     return fixed
+
+
+def address_text(peer: tuple[Any, ...]) -> str:
+    """A socket's address as it stands in a URL: 192.0.2.1:443, [2001:db8::1]:443."""
+    host, port = peer[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _read_netrc() -> netrc.netrc | None:

@@ -108,13 +108,18 @@ class WireResponse(http.client.HTTPResponse):
 
     def piece(self) -> bytes:
         """Some of the body; empty at its end. Raises `AttemptFailed`."""
-        while not self._ended:
-            event = self._next()
-            if isinstance(event, h11.Data):
-                return bytes(event.data)
+        if self._ended:
+            return b""
+        # What one read gave, joined: of a body in tiny chunks the pieces would take a hundred times its size.
+        parts: list[bytes] = []
+        event = self._next()
+        while isinstance(event, h11.Data):
+            parts.append(bytes(event.data))
+            event = self._next(wait=False)
+        if event is not h11.NEED_DATA:
             self._check_end(event)
             self._ended = True
-        return b""
+        return b"".join(parts)
 
     def _check_end(self, event: Any) -> None:
         if isinstance(event, h11.EndOfMessage) and any(name in _NOT_IN_TRAILERS for name, _ in event.headers):
@@ -128,8 +133,8 @@ class WireResponse(http.client.HTTPResponse):
         """The response is over, and nothing came after it."""
         return self._ended and self._wire.their_state is h11.DONE and not self._wire.trailing_data[0]
 
-    def _next(self) -> Any:
-        """The next event of the response, EndOfMessage at its end."""
+    def _next(self, *, wait: bool = True) -> Any:
+        """The next event of the response, EndOfMessage at its end; NEED_DATA where it is not to wait for one."""
         while True:
             try:
                 event = self._wire.next_event()
@@ -140,6 +145,8 @@ class WireResponse(http.client.HTTPResponse):
             # h11 has no bound of its own here, and other parsers overflow (RFC 9112, 7.1).
             if getattr(self._wire._reader, "_bytes_in_chunk", 0) >= _LONGEST_CHUNK:
                 raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: a chunk size beyond all bounds")
+            if not wait:
+                return event
             data = receive(self._sock, self._attempt)
             if self._head is not None:
                 if not self._head:

@@ -1,0 +1,191 @@
+"""How far a run is: a bar on a terminal, dots in a log, or nothing. Also keeps lines and progress out of each other."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+from fetchq.views.text import rate_text
+
+if TYPE_CHECKING:
+    from fetchq.model import Result
+    from fetchq.settings import Display
+    from fetchq.sources import Source
+    from fetchq.summary import Summary
+
+__all__ = ["Progress", "progress_for"]
+
+LONG_RUN = 10.0
+"""Seconds after which a run that is watched by nobody begins to show dots."""
+
+
+class Progress(Protocol):
+    """Shows how far a run is."""
+
+    def advance(self, results: Sequence[Result], summary: Summary) -> None:
+        """These results are done; `summary` has counted them."""
+
+    def write(self, lines: Sequence[str]) -> None:
+        """Write lines to stderr, whole, beside the progress."""
+
+    def write_out(self, text: bytes) -> None:
+        """Write lines to stdout, which is the same terminal or file. Raises OSError."""
+
+    def close(self) -> None: ...
+
+
+class _Nothing:
+    def advance(self, results: Sequence[Result], summary: Summary) -> None:
+        pass
+
+    def write(self, lines: Sequence[str]) -> None:
+        self._echo("".join(f"{line}\n" for line in lines))
+
+    def write_out(self, text: bytes) -> None:
+        sys.stdout.buffer.write(text)
+        sys.stdout.buffer.flush()
+
+    def close(self) -> None:
+        pass
+
+    def _echo(self, text: str) -> None:
+        with suppress(OSError):  # a stderr that cannot be written is no reason to stop
+            click.echo(text, err=True, nl=False)
+
+
+class _Dots(_Nothing):
+    """A dot for a number of URLs, x where one of them failed; the more there are, the more a dot stands for."""
+
+    ACROSS = 50
+    LINES = 10
+
+    def __init__(self, *, after: float) -> None:
+        self._from = perf_counter() + after
+        self._each = 1
+        self._column = 0
+        self._lines = 0
+        self._gathered = 0
+        self._bad = False
+
+    def advance(self, results: Sequence[Result], summary: Summary) -> None:
+        if perf_counter() < self._from:
+            return
+        done = summary.total - len(results)
+        failed = summary.failed - sum(not result.ok for result in results)
+        for result in results:
+            done += 1
+            failed += not result.ok
+            self._gathered += 1
+            self._bad = self._bad or not result.ok
+            if self._gathered >= self._each:
+                self._show_dot(done, failed)
+
+    def _show_dot(self, done: int, failed: int) -> None:
+        self._echo("x" if self._bad else ".")
+        self._gathered, self._bad = 0, False
+        self._column += 1
+        if self._column == self.ACROSS:
+            self._echo(f"  {done} done, {failed} failed\n")
+            self._column = 0
+            self._lines += 1
+            if self._lines % self.LINES == 0:
+                self._each *= 10
+
+    def write(self, lines: Sequence[str]) -> None:
+        self.close()
+        super().write(lines)
+
+    def write_out(self, text: bytes) -> None:
+        self.close()
+        super().write_out(text)
+
+    def close(self) -> None:
+        if self._column:
+            self._echo("\n")
+            self._column = 0
+
+
+class _Bar:
+    """rich's bar: done of total, once that is known, rate, failures, time left."""
+
+    def __init__(self, source: Source, *, colour: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._console = Console(stderr=True, no_color=not colour, highlight=False)
+        self._rich = RichProgress(
+            BarColumn(),
+            TextColumn("{task.fields[done]}"),
+            TextColumn("{task.fields[rate]} URL/s"),
+            TextColumn("{task.fields[failed]} failed"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._since = perf_counter()
+        self._total = source.total
+        self._completed = 0
+        self._task = self._rich.add_task("", total=source.total, done=self._done, rate="-", failed=0)
+        self._rich.start()
+        if source.total is None and source.finite:
+            threading.Thread(target=self._count, args=(source,), name="fetchq-count", daemon=True).start()
+
+    @property
+    def _done(self) -> str:
+        return f"{self._completed} done" if self._total is None else f"{self._completed}/{self._total}"
+
+    def _count(self, source: Source) -> None:
+        self._total = source.count()
+        self._rich.update(self._task, total=self._total, done=self._done)
+
+    def advance(self, results: Sequence[Result], summary: Summary) -> None:
+        self._completed = summary.total
+        rate = rate_text(summary.total / max(1e-3, perf_counter() - self._since))
+        self._rich.update(self._task, completed=summary.total, done=self._done, failed=summary.failed, rate=rate)
+
+    def write(self, lines: Sequence[str]) -> None:
+        self._print("".join(f"{line}\n" for line in lines))
+
+    def write_out(self, text: bytes) -> None:
+        self._print(text.decode(errors="replace"))
+
+    def _print(self, text: str) -> None:
+        # All at once, and without having rich look at them: it takes half a millisecond to print a line.
+        self._console.print(_Raw(text), end="", soft_wrap=True)
+
+    def close(self) -> None:
+        self._rich.stop()
+
+
+class _Raw:
+    """Text that rich writes as it is."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        from rich.segment import Segment
+
+        yield Segment(self._text)
+
+
+def progress_for(display: Display, source: Source, *, colour: bool, lines: bool) -> Progress:
+    """What `display` asks for. `lines`: stderr sees a line for each result anyway."""
+    if display.progress == "none" or (display.quiet and display.progress == "auto"):
+        return _Nothing()
+    if display.progress == "dots":
+        return _Dots(after=0.0)
+    # A log file never gets a bar, also when it is asked for.
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        return _Bar(source, colour=colour)
+    if display.progress == "bar":
+        return _Dots(after=0.0)
+    return _Nothing() if lines else _Dots(after=LONG_RUN)
