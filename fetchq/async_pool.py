@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fetchq.guard import Refused
 from fetchq.pool import Desk, target_of
 from fetchq.queue import Outbox, RequestQueue
+from fetchq.rows import SourceError
 from fetchq.schedule import Job
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class AsyncPool:
         """Jobs that were taken in and have no Result yet."""
         self._source_ended = False
         self._source_unwanted = False
+        self._source_problem: SourceError | None = None
         self._finished = asyncio.Event()
         self._aborted = asyncio.Event()
         self._feeder: asyncio.Task[None] | None = None
@@ -64,6 +66,8 @@ class AsyncPool:
                 await self._finished.wait()
                 for worker in workers:
                     worker.cancel()
+            if self._source_problem is not None:
+                raise self._source_problem
         except BaseExceptionGroup as problems:
             raise _first(problems) from None
         finally:
@@ -141,6 +145,8 @@ class AsyncPool:
             await asyncio.wait([ended], timeout=_GRACE)
             if not self.desk.stopping:
                 raise
+        except SourceError as problem:
+            self._source_problem = problem  # raised when what was read before is done
         finally:
             if ended.done():
                 thread.join()

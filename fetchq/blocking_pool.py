@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fetchq.guard import Refused
 from fetchq.model import Result
 from fetchq.pool import Desk, Timer, target_of
+from fetchq.rows import SourceError
 from fetchq.schedule import Job, Schedule
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class SerialPool(BlockingPool):
     def batches(self, source: Iterable[list[Request]]) -> Iterator[list[Result]]:
         schedule = self._schedule
         unread = iter(source)
+        problem: SourceError | None = None
         turns = cycle([(number, self.desk.timer()) for number in range(1, len(self._engines) + 1)])
         while True:
             now = perf_counter()
@@ -108,9 +110,14 @@ class SerialPool(BlockingPool):
                 else:
                     yield [settled]
             elif not self._source_ended:
-                self._read(unread)
+                try:
+                    self._read(unread)
+                except SourceError as found:  # raised when what was read before is done
+                    problem, self._source_ended = found, True
             elif (due := schedule.next_due()) is not None:
                 self._woken.wait(max(0.0, due - perf_counter()))
+            elif problem is not None:
+                raise problem
             else:
                 return
 
@@ -146,6 +153,7 @@ class ThreadPool(BlockingPool):
         self._source_ended = False
         self._abandoned = False
         self._problem: BaseException | None = None
+        self._source_problem: SourceError | None = None
 
     def batches(self, source: Iterable[list[Request]]) -> Iterator[list[Result]]:
         threads = [
@@ -164,6 +172,8 @@ class ThreadPool(BlockingPool):
                 yield results
             if self._problem is not None:
                 raise self._problem
+            if self._source_problem is not None:
+                raise self._source_problem
         finally:
             self._abandon()
             until = perf_counter() + _JOIN
@@ -207,6 +217,16 @@ class ThreadPool(BlockingPool):
                 self._wake_all()
 
     def _feed(self, source: Iterable[list[Request]]) -> None:
+        try:
+            self._feed_all(source)
+        except SourceError as problem:
+            self._source_problem = problem  # raised when what was read before is done
+        with self._lock:
+            self._source_ended = True
+            if self._finished:
+                self._wake_all()
+
+    def _feed_all(self, source: Iterable[list[Request]]) -> None:
         for batch in source:
             for request in batch:
                 with self._lock:
@@ -217,10 +237,6 @@ class ThreadPool(BlockingPool):
                     self._open += 1
                     self._schedule.add(Job(request, perf_counter()))
                     self._ready.notify()
-        with self._lock:
-            self._source_ended = True
-            if self._finished:
-                self._wake_all()
 
     @property
     def _ending(self) -> bool:

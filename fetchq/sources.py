@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from fetchq.csv_rows import CsvRows
 from fetchq.decode import zstd_module
-from fetchq.model import Request
+from fetchq.model import Request, redact_all
 from fetchq.rows import CUT, LIMIT, UTF8, JsonRows, Rows, SourceError, TextRows, url_row
 
 __all__ = ["Source", "SourceError", "open_sources"]
@@ -286,9 +286,9 @@ def _status(path: str) -> os.stat_result:
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in it
         bare = _HOST.fullmatch(path) and not _LIST.fullmatch(path)
         hint = " (a URL needs http:// or https://)" if bare else ""
-        raise SourceError(f"there is no file {path!r}{hint}") from None
+        raise SourceError(f"there is no file {redact_all(path)!r}{hint}") from None
     except OSError as problem:
-        raise SourceError(f"{path!r} cannot be read: {problem.strerror}") from problem
+        raise SourceError(f"{redact_all(path)!r} cannot be read: {problem.strerror}") from problem
 
 
 def _opener(path: str) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:

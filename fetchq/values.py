@@ -61,7 +61,7 @@ def read_size(given: object) -> int:
 
 def read_text(given: object) -> str:
     if not isinstance(given, str):
-        raise ValueError(f"{given!r} is not a text")
+        raise ValueError("that is not a text")
     if re.search(_FORBIDDEN, given):
         raise ValueError("there is a character in it that cannot be sent")
     return given
@@ -126,7 +126,7 @@ def _read_header(given: object) -> tuple[str, str]:
         except (TypeError, ValueError):
             raise ValueError("a header is a name and a value") from None
     if not isinstance(name, str) or not isinstance(value, str) or not re.fullmatch(_NAME, name):
-        raise ValueError("a header has a name that it cannot have")
+        raise ValueError("that is not a header name")
     if name.lower() in ("content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"):
         raise ValueError(f"the header {name} is fetchq's own to send")
     if re.search(_FORBIDDEN, value):

@@ -208,7 +208,7 @@ def overhead() -> bool:
                 "".join(f'url = "{url_of(base, number)}"\noutput = "/dev/null"\n' for number in range(URLS))
             )
             curl_command = ["curl", "-s", "-Z", "--parallel-max", str(WORKERS), "-K", str(config)]
-            mine, curl = in_turn(3, command_line, lambda: cpu_of_children(curl_command)[0])
+            mine, curl = in_turn(3, command_line, lambda: cpu_of_children(curl_command, stderr=subprocess.DEVNULL)[0])
             each = [statistics.median(one) / URLS * 1e6 for one in (mine, curl)]
             report("fetchq --json / curl -Z", ratio(mine, curl), None, f"{each[0]:.0f} against {each[1]:.0f} us/URL")
         return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -24,7 +25,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import pytest
 from faults_wire import Asked, head, length
 
-from fetchq.cli import drive, main
+from fetchq.cli import interrupts, main
 
 PATIENCE = 60.0
 """Seconds after which a test gives up on a process; no test waits for it to pass."""
@@ -86,6 +87,9 @@ class Cli:
         self._monkeypatch = monkeypatch
         self._capture = capture
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._cut_off: list[int] = []
+        """What a run in this process wanted to end the process with."""
+        monkeypatch.setattr(os, "_exit", self._cut_off.append)
         for name in [name for name in os.environ if _OURS.match(name)]:
             monkeypatch.delenv(name)
         home = folder / "home"
@@ -96,10 +100,16 @@ class Cli:
 
     def __enter__(self) -> Self:
         self._limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._thresholds = gc.get_threshold()
+        self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_: object) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, self._limit)
+        gc.unfreeze()
+        gc.set_threshold(*self._thresholds)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
         for process in self._processes:
             with process:
                 process.kill()
@@ -114,14 +124,10 @@ class Cli:
         stream = io.BytesIO(stdin) if isinstance(stdin, bytes) else stdin
         self._monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stream))
         self._capture.readouterr()
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            with pytest.raises(SystemExit) as exit_:
-                main(list(args))
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+        with pytest.raises(SystemExit) as exit_:
+            main(list(args))
         out, err = self._capture.readouterr()
+        assert self._cut_off == []
         assert isinstance(exit_.value.code, int)
         assert b"Traceback" not in err
         assert left_threads() == []
@@ -142,7 +148,7 @@ class Cli:
         return ended(self.start(*args, **options), stdin)
 
     def on_terminal(
-        self, *args: str, out: bool = True, err: bool = True, columns: int = 200, env: Mapping[str, str] | None = None
+        self, *args: str, out: bool = True, err: bool = True, columns: int = 200, **options: Any
     ) -> tuple[int, bytes]:
         """A process whose stdout or stderr, or both, are a terminal: the exit status, and what the terminal got."""
         import fcntl
@@ -153,7 +159,9 @@ class Cli:
         try:
             fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
             with (self.folder / "beside").open("wb") as beside:
-                process = self.start(*args, stdout=theirs if out else beside, stderr=theirs if err else beside, env=env)
+                process = self.start(
+                    *args, stdout=theirs if out else beside, stderr=theirs if err else beside, **options
+                )
         finally:
             os.close(theirs)
         guard = threading.Timer(PATIENCE, process.kill)
@@ -203,19 +211,22 @@ def left_threads() -> list[str]:
 
 
 class Handled:
-    """Counts the signals that runs in this process have dealt with."""
+    """Counts the signals that runs in this process have dealt with: one to stop, one to give up."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def deal(interrupts: drive._Interrupts, number: int) -> None:
-            original(interrupts, number)
+        self.count = 0
+        self._changed = threading.Condition()
+        for name in ("_begin_to_stop", "_give_up"):
+            monkeypatch.setattr(interrupts.Interrupts, name, self._counted(getattr(interrupts.Interrupts, name)))
+
+    def _counted(self, deal: Callable[[interrupts.Interrupts], None]) -> Callable[[interrupts.Interrupts], None]:
+        def deal_and_count(one: interrupts.Interrupts) -> None:
+            deal(one)
             with self._changed:
                 self.count += 1
                 self._changed.notify_all()
 
-        self.count = 0
-        self._changed = threading.Condition()
-        original = drive._Interrupts.__call__
-        monkeypatch.setattr(drive._Interrupts, "__call__", deal)
+        return deal_and_count
 
     def wait_for(self, count: int, seconds: float = PATIENCE) -> bool:
         with self._changed:
@@ -232,7 +243,7 @@ class Handled:
                 os.kill(os.getpid(), number)
                 while self.count < sent and not over.is_set():
                     # CPython does not see a signal that comes just as its main thread begins to wait for a lock.
-                    if not self.wait_for(sent, 1.0):
+                    if not self.wait_for(sent, 1.0) and not over.is_set():
                         os.kill(os.getpid(), number)
 
         over = threading.Event()

@@ -6,6 +6,7 @@ Servers and checks are context managers, so that a test can say which of them en
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import os
 import selectors
@@ -26,6 +27,9 @@ from aiohttp import ClientResponse, HttpVersion11
 from aioresponses import aioresponses
 from faults_wire import Asked, Connection, head, length
 from faultserver import FaultServer
+
+from fetchq.engines import dial, resolver
+from fetchq.engines.errors import no_such_name
 
 PATIENCE = 10.0
 """Seconds after which a server, or a test, gives up on the other. No test that passes waits for them to go by."""
@@ -184,7 +188,55 @@ def ipv6_server(script: Script = ok) -> ScriptServer:
         raise
 
 
+# --- names -----------------------------------------------------------------------------------------------------------
+
+FOUR = (socket.AF_INET, "127.0.0.1")
+SIX = (socket.AF_INET6, "::1")
+
+
+def know_names(monkeypatch: pytest.MonkeyPatch, names: dict[str, list[tuple[socket.AddressFamily, str]]]) -> None:
+    """Both engines find these names at these addresses, and none where there are none; others, where they really are.
+
+    Without a name server, a real question for a name that is not there may take its time.
+    """
+    really_look_up, real_lookups = dial.look_up, resolver._lookups
+
+    def look_up(host: str, port: int, family: int) -> list[dial.Address]:
+        if host not in names:
+            return really_look_up(host, port, family)
+        found = [one for one in names[host] if family in (socket.AF_UNSPEC, one[0])]
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        return [(of, (address, port) if of == socket.AF_INET else (address, port, 0, 0)) for of, address in found]
+
+    def lookups() -> Any:
+        lookup, close = real_lookups()
+
+        async def look_up_here(host: str) -> list[resolver.Address]:
+            if host not in names:
+                return await lookup(host)
+            if not names[host]:
+                raise no_such_name()
+            return [resolver.Address(*one) for one in names[host]]
+
+        return look_up_here, close
+
+    monkeypatch.setattr("fetchq.engines.requests.look_up", look_up)
+    monkeypatch.setattr(resolver, "_lookups", lookups)
+
+
 # --- TLS -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_issuers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A system that trusts one issuer: to read the usual hundred takes longer than most runs here.
+
+    For every test of a module that imports it.
+    """
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("SSL_CERT_FILE", Authority(tmp_path_factory.mktemp("issuers")).cacert)
+        yield
 
 
 class Authority:
@@ -261,6 +313,13 @@ class Answers(aioresponses):
 # --- what is left ----------------------------------------------------------------------------------------------------
 
 
+@functools.cache
+def _put_the_rest_aside() -> None:
+    """Have the collector pass over what is there before the first test: a test looks at what it made itself."""
+    gc.collect()
+    gc.freeze()
+
+
 def _descriptors() -> Counter[str]:
     found: Counter[str] = Counter()
     for name in os.listdir("/proc/self/fd"):
@@ -274,12 +333,13 @@ def _threads() -> set[threading.Thread]:
     def is_ours(thread: threading.Thread) -> bool:
         return not thread.name.startswith("asyncio_") and "_run_safe_shutdown_loop" not in thread.name
 
-    return set(filter(is_ours, threading.enumerate()))
+    return {thread for thread in filter(is_ours, threading.enumerate()) if thread.is_alive()}
 
 
 @contextmanager
 def nothing_left() -> Iterator[None]:
     """What begins inside, a server as well, must have ended with it: descriptors, threads, and objects that warn."""
+    _put_the_rest_aside()
     gc.collect()
     descriptors, threads = _descriptors(), _threads()
     yield
@@ -295,6 +355,7 @@ def nothing_left() -> Iterator[None]:
 @asynccontextmanager
 async def calm_loop() -> AsyncIterator[None]:
     """Around a run: afterwards the loop has no task but this one, and had nothing to complain about."""
+    _put_the_rest_aside()
     loop = asyncio.get_running_loop()
     complaints: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: complaints.append(context))

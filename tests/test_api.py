@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ from support import (
     closed_port,
     concurrent,
     ended,
+    few_issuers,  # noqa: F401  # it applies to all tests here
     hang,
     in_time,
     late,
@@ -650,8 +652,10 @@ assert [result.ok for result in results] == [True, False], results
 
 
 def test_a_plain_script_with_all_warnings_ends_without_a_word(mode: str, practice: PracticeServer) -> None:
+    quiet = {name: value for name, value in os.environ.items() if name != "PYTHONASYNCIODEBUG"}  # that would talk
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT, practice.url, mode],
+        env=quiet,
         capture_output=True,
         text=True,
         timeout=60,

@@ -615,7 +615,7 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "url_column": (["link"], "link", ["link"]),
     "format": (["csv"], "csv", ["csv"]),
     "json": ([], "1", [True]),
-    "include": (["headers", "text"], "headers text", [["headers", "text"]]),
+    "include": (["headers", "text"], "headers\ntext", [["headers", "text"]]),
     "progress": (["dots"], "dots", ["dots"]),
     "quiet": ([], "true", [True]),
     "verbose": ([], "yes", [True]),
@@ -650,7 +650,7 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "insecure": ([], "1", [True]),
     "ipv4": ([], "1", [True]),
     "ipv6": ([], "1", [True]),
-    "resolve": (["a:1:::1", "b:2:127.0.0.1"], "a:1:::1 b:2:127.0.0.1", [["a:1:::1", "b:2:127.0.0.1"]]),
+    "resolve": (["a:1:::1", "b:2:127.0.0.1"], "a:1:::1\nb:2:127.0.0.1", [["a:1:::1", "b:2:127.0.0.1"]]),
     "trust_env": ([], "1", [True]),
 }
 

@@ -15,7 +15,7 @@ from cli_support import Cli, Scripted, Terminal, reply
 from faults_wire import Asked
 from faultserver import FaultServer
 
-from fetchq.cli import screen
+from fetchq.cli import progress
 from fetchq.server import PracticeServer
 
 BAR = "\u2501"
@@ -46,8 +46,16 @@ def test_a_bar_is_drawn_on_a_terminal_and_gone_at_the_end(cli: Cli, practice: Pr
     assert shown.index(b"\x1b[?25l") < shown.index(b"\x1b[?25h")  # the cursor comes back
 
 
+def test_the_bar_learns_how_many_rows_a_list_has(cli: Cli, practice: PracticeServer) -> None:
+    _, shown = cli.on_terminal(cli.write("urls.txt", f"{practice.url}/delay/0.1\n" * 3), "-w", "1")
+    assert Terminal(shown).drawn > 0
+    assert "2/3" in shown.decode()
+
+
 def test_where_the_number_of_rows_is_unknown_the_bar_counts_what_is_done(cli: Cli, practice: PracticeServer) -> None:
-    _, shown = cli.on_terminal(cli.write("urls.txt", f"{practice.url}/json\n" * 3))
+    cli.write("urls.txt", f"{practice.url}/json\n" * 3)
+    with open("urls.txt", "rb") as stdin:
+        _, shown = cli.on_terminal("-", stdin=stdin)
     assert Terminal(shown).drawn > 0
     assert "3 done" in shown.decode()
 
@@ -76,6 +84,8 @@ def test_a_dumb_terminal_gets_no_bar(cli: Cli, practice: PracticeServer) -> None
         _, shown = cli.on_terminal(f"{practice.url}/json", *args, env={"TERM": "dumb"})
         assert BAR not in shown.decode()
         assert Terminal(shown).drawn == 0
+    _, shown = cli.on_terminal(f"{practice.url}/json", "--progress", "bar", out=False, env={"TERM": "dumb"})
+    assert Terminal(shown).lines[0] == "."
 
 
 def test_a_dumb_terminal_gets_no_escape_sequence_at_all(cli: Cli, practice: PracticeServer) -> None:
@@ -261,20 +271,20 @@ def test_dots_on_a_terminal_are_dots(cli: Cli, practice: PracticeServer) -> None
 def test_a_long_run_that_nobody_watches_begins_to_show_dots(
     cli: Cli, practice: PracticeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(screen, "LONG_RUN", 0.0)
+    monkeypatch.setattr(progress, "LONG_RUN", 0.0)
     given = [f"{practice.url}/json"] * 3
-    assert cli(*given).said.startswith("...\n3 URLs")
-    assert cli(*given, "--progress", "none").said.startswith("3 URLs")
-    assert cli(*given, "-q").said == ""
+    assert cli(*given, "--json").said.startswith("...\n3 URLs")
+    assert cli(*given, "--json", "--progress", "none").said.startswith("3 URLs")
+    assert cli(*given, "--json", "-q").said == ""
 
 
 def test_a_run_that_has_become_long_counts_on_from_what_was_done(
     cli: Cli, practice: PracticeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = itertools.count(step=1.0)  # a second passes each time that somebody looks
-    monkeypatch.setattr(screen, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(progress, "perf_counter", lambda: next(clock))
     name = cli.write("urls.txt", f"{practice.url}/json\n" * 60)
-    done = cli(name, "--mode", "sync")
+    done = cli(name, "--mode", "sync", "--json")
     # Made at 0; looked at with each URL: the first nine are nobody's business.
     assert dots_of(done.said) == ["." * 50 + "  59 done, 0 failed", "."]
 

@@ -17,7 +17,7 @@ from cli_support import PATIENCE, Cli, Handled, Scripted, clean, ended, press, r
 from faults_wire import Asked
 from faultserver import FaultServer
 
-from fetchq.cli import drive
+from fetchq.cli import interrupts
 from fetchq.server import PracticeServer
 
 SOON = 7.0
@@ -43,7 +43,7 @@ def handled(monkeypatch: pytest.MonkeyPatch) -> Handled:
 @pytest.fixture
 def forever(monkeypatch: pytest.MonkeyPatch) -> None:
     """No run ends of itself after its first signal."""
-    monkeypatch.setattr(drive, "GRACE", 3600.0)
+    monkeypatch.setattr(interrupts, "GRACE", 3600.0)
 
 
 # --- signals -------------------------------------------------------------------------------------------------------
@@ -58,7 +58,7 @@ def test_a_run_whose_server_hangs_ends_after_the_grace_and_keeps_what_was_done(
     mode: str,
     number: signal.Signals,
 ) -> None:
-    monkeypatch.setattr(drive, "GRACE", 0.2)
+    monkeypatch.setattr(interrupts, "GRACE", 0.2)
     name = cli.write("urls.txt", f"{faults.url}/ok\n{faults.url_of('hang')}\n" + f"{faults.url}/ok\n" * 50)
     with handled.send(number, lambda: faults.wait_for_requests(2, PATIENCE)):
         done = cli(name, "--json", "-w", "1", "--mode", mode)
@@ -105,7 +105,11 @@ def test_a_process_ends_when_it_is_asked_to_again_and_again(
     cli: Cli, faults: FaultServer, mode: str, number: signal.Signals
 ) -> None:
     # In a process of its own, where nothing but a further signal can end the run.
-    code = "from fetchq.cli import drive, main; import sys; drive.GRACE = 3600; main(sys.argv[1:])"
+    code = (
+        "import sys; from fetchq.cli import interrupts, main\n"
+        "interrupts.GRACE = interrupts.LAST_RESORT = 3600\n"
+        "main(sys.argv[1:])"
+    )
     args = (f"{faults.url}/ok", faults.url_of("hang"), "-w", "1", "--mode", mode, "--json")
     times = ("-t", "1h", "--read-timeout", "1h")
     with subprocess.Popen(
@@ -178,7 +182,6 @@ def test_a_signal_ends_mode_sync_while_it_waits_for_standard_input(
 ) -> None:
     read_end, write_end = os.pipe()
     closed = threading.Event()
-    main = threading.main_thread()
 
     def give_up() -> None:
         closed.set()
@@ -188,7 +191,7 @@ def test_a_signal_ends_mode_sync_while_it_waits_for_standard_input(
     with open(read_end, "rb") as pipe:
         os.write(write_end, f"{faults.url}/ok\n".encode())
         guard.start()
-        with handled.send(number, lambda: faults.wait_for_requests(1, PATIENCE) and stands_still(main)):
+        with handled.send(number, lambda: faults.wait_for_requests(1, PATIENCE)):
             done = cli("-", "--json", "--mode", "sync", stdin=pipe)
         guard.cancel()
         guard.join()
@@ -203,7 +206,7 @@ def test_a_signal_ends_mode_sync_while_it_waits_for_standard_input(
 def test_a_run_that_was_interrupted_has_answered_every_row_that_was_read(
     cli: Cli, faults: FaultServer, handled: Handled, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    monkeypatch.setattr(drive, "GRACE", 0.05)
+    monkeypatch.setattr(interrupts, "GRACE", 0.05)
     name = cli.write("urls.txt", "".join(f"{faults.url_of('hang')}#{n}\n" for n in range(300)))
     with handled.send(signal.SIGINT, lambda: faults.wait_for_requests(20, PATIENCE)):
         done = cli(name, "--json", "-w", "20", "--mode", mode)

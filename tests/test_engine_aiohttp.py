@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,17 @@ import pytest
 from faults_wire import Asked, Connection, head
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import Answers, ScriptServer, answer, by_path, calm_loop, late, ok
+from support import (
+    HUNG,
+    Answers,
+    ScriptServer,
+    answer,
+    by_path,
+    calm_loop,
+    few_issuers,  # noqa: F401  # it applies to all tests here
+    late,
+    ok,
+)
 
 from fetchq import Cause, Request, Result, __version__, fetch_all, fetch_all_sync
 from fetchq.decode import ACCEPT_ENCODING
@@ -347,6 +358,23 @@ def test_a_kept_connection_that_was_gone_is_no_reason_to_send_a_post_twice(mode:
     assert (second.cause, second.attempts) == (Cause.CONNECT, 1)
 
 
+def test_a_kept_connection_that_is_known_to_be_gone_is_not_used_for_a_post(mode: str) -> None:
+    def closing(conn: Connection, asked: Asked) -> None:
+        ok(conn, asked)
+        conn.close()  # without having said so
+        conn.mark("closed")
+
+    async def on_start(request: Request, _: int) -> None:
+        if request.index:
+            assert await asyncio.to_thread(server.event("closed").wait, HUNG)
+
+    with ScriptServer(closing) as server:
+        rows = [server.url, Request(server.url, method="POST", body=b"x")]
+        first, second = fetch_all_sync(rows, mode=mode, workers=1, retries=0, on_start=on_start)
+        assert server.connections == [1, 2]
+    assert (first.ok, second.ok) == (True, True), second.error
+
+
 def test_only_one_retry_is_free(mode: str) -> None:
     answered: list[int] = []
 
@@ -479,7 +507,7 @@ async def test_the_hooks_that_the_engine_has_in_aiohttp_are_there() -> None:
             assert session._retry_connection is False
             connector: Any = session.connector
             protocol = connector._factory()
-            assert type(protocol).__module__ == "fetchq.engines.aiohttp"
+            assert type(protocol).__module__ == "fetchq.engines.aiohttp_connection"
             # aiohttp calls these by these names; were they renamed, ours would never be called.
             from aiohttp.client_proto import ResponseHandler
 
@@ -520,4 +548,5 @@ def test_the_same_list_gives_the_same_records_in_every_mode(practice: Any) -> No
 
 
 def _without_date(result: Result) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in result.headers.items() if name != "Date"]
+    # How a name is written is not kept by every library, and means nothing (RFC 9110, 5.1).
+    return [(name.lower(), value) for name, value in result.headers.items() if name != "Date"]

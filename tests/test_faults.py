@@ -10,7 +10,7 @@ from fetchq import Cause, Complete, Request, fetch_all_sync
 
 CHECKED = ("status", "cause", "complete", "sha256", "redirects", "reason", "http_version", "content_encoding")
 
-# aiohttp's parser lets these pass, and offers no switch. What they carry is whole.
+# aiohttp's parser lets these pass, and offers no switch: it takes LF for CR LF, and so could lose a CR of a body.
 LENIENT = {"chunk-data-bare-lf", "header-fold-first"}
 COMPARED = [fault for fault in FAULTS if fault.name not in LENIENT and not fault.settings.get("retries")]
 

@@ -25,12 +25,14 @@ from support import (
     closed_port,
     concurrent,
     ended,
+    few_issuers,  # noqa: F401  # it applies to all tests here
     hang,
+    know_names,
     nothing_left,
     settled,
 )
 
-from fetchq import Cause, Request, Result, fetch_all, fetch_all_sync, fetch_iter
+from fetchq import Cause, Request, Result, SettingsError, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.server import PracticeServer
 
 TAKEN = 100
@@ -190,10 +192,12 @@ async def test_leaving_while_connecting_leaves_nothing(mode: str) -> None:
             assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_leaving_while_names_are_looked_up_leaves_nothing(mode: str) -> None:
+async def test_leaving_while_names_are_looked_up_leaves_nothing(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if mode != "async":  # where a lookup under way cannot be ended, it must be a short one
+        know_names(monkeypatch, {f"{n}.no-such-name.invalid": [] for n in range(1000)})
     async with calm_loop():
         with nothing_left():
-            urls = (f"http://{n}.no-such-name.invalid/" for n in range(1000))
+            urls = ["no URL", *(f"http://{n}.no-such-name.invalid/" for n in range(1000))]
             async with aclosing(fetch_iter(urls, mode=mode, workers=5, retries=0)) as results:
                 await anext(results)
             assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -240,6 +244,53 @@ def test_fetch_all_sync_leaves_nothing_of_a_connection_that_it_gave_up(mode: str
         assert result.cause is Cause.TIMEOUT
 
 
+async def test_a_second_cancellation_while_the_first_is_dealt_with_leaves_nothing(mode: str) -> None:
+    async with calm_loop():
+        with nothing_left(), ScriptServer(hang) as server:
+            task = asyncio.create_task(fetch_all([server.url] * 9, mode=mode, workers=3, read_timeout=600))
+            await server.got(1 if mode == "sync" else 3)
+            task.cancel()
+            await asyncio.sleep(0)
+            task.cancel()
+            assert await ended(task)
+            assert task.cancelled()
+            await settled()
+
+
+# --- a run that cannot even begin ------------------------------------------------------------------------------------
+
+
+async def test_a_certificate_file_that_cannot_be_used_is_a_wrong_setting_and_leaves_nothing(
+    mode: str, tmp_path: Path
+) -> None:
+    garbage = tmp_path / "ca.pem"
+    garbage.write_text("no certificate")
+    async with calm_loop():
+        with nothing_left():
+            for knob in ("cacert", "cert"):
+                with pytest.raises(SettingsError, match=knob):
+                    await fetch_all(["http://127.0.0.1:1/"], mode=mode, **{knob: str(garbage)})
+                with pytest.raises(SettingsError, match=knob):
+                    fetch_all_sync(["http://127.0.0.1:1/"], mode=mode, **{knob: str(garbage)})
+
+
+def test_a_thread_that_cannot_be_started_is_raised_and_the_others_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def start_some(self: threading.Thread) -> None:
+        if self.name == "fetchq-worker-3":
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    with nothing_left():
+        monkeypatch.setattr(threading.Thread, "start", start_some)
+        try:
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                fetch_all_sync(["http://127.0.0.1:1/"] * 9, mode="threads", workers=5)
+        finally:
+            monkeypatch.undo()
+
+
 # --- a run that ends as it should ------------------------------------------------------------------------------------
 
 
@@ -252,7 +303,7 @@ def mixture(server: ScriptServer, closed: str) -> list[str | Request]:
         server.at("localhost"),
         Request(server.url, method="POST", body=b"x" * 100_000),
         closed,
-        "http://no-such-name.invalid/",
+        "http://no-such-name.test/",
         "no URL",
     ]
 
@@ -260,7 +311,8 @@ def mixture(server: ScriptServer, closed: str) -> list[str | Request]:
 SCRIPTS = {"/404": answer(status=b"404 Not Found"), "/hang": hang, "/big": answer(bytes(1_000_000))}
 
 
-async def test_a_run_of_everything_leaves_nothing(mode: str, tmp_path: Path) -> None:
+async def test_a_run_of_everything_leaves_nothing(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    know_names(monkeypatch, {"no-such-name.test": []})
     authority = Authority(tmp_path)
     async with calm_loop():
         with nothing_left(), closed_port() as closed:
@@ -272,7 +324,8 @@ async def test_a_run_of_everything_leaves_nothing(mode: str, tmp_path: Path) -> 
                     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-def test_fetch_all_sync_leaves_nothing(mode: str) -> None:
+def test_fetch_all_sync_leaves_nothing(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    know_names(monkeypatch, {"no-such-name.test": []})
     with nothing_left(), closed_port() as closed, ScriptServer(by_path(SCRIPTS)) as server:
         results = fetch_all_sync(mixture(server, closed), mode=mode, workers=4, retries=0, read_timeout=0.2)
         assert len(results) == 9

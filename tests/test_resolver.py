@@ -12,7 +12,15 @@ import pytest
 from factories import Clock
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import A_MOMENT, HUNG, ScriptServer, calm_loop, concurrent, nothing_left
+from support import (
+    A_MOMENT,
+    HUNG,
+    ScriptServer,
+    calm_loop,
+    concurrent,
+    few_issuers,  # noqa: F401  # it applies to all tests here
+    nothing_left,
+)
 
 from fetchq import fetch_all_sync
 from fetchq.engines import resolver as module
@@ -70,6 +78,10 @@ async def lookup(monkeypatch: pytest.MonkeyPatch) -> FakeLookup:
     fake = FakeLookup()
     monkeypatch.setattr(module, "_lookups", lambda: (fake, fake.close))
     return fake
+
+
+async def no_close() -> None:
+    pass
 
 
 def no_such_name(_: str) -> list[Address]:
@@ -261,7 +273,7 @@ async def test_localhost_is_found(library: str) -> None:
             await resolver.close()
 
 
-async def test_a_name_that_cannot_be_found_is_a_dns_failure(library: str) -> None:
+async def test_a_name_that_is_not_there_is_a_dns_failure(library: str) -> None:
     async with calm_loop():
         with nothing_left():
             resolver = Resolver(Settings())
@@ -297,11 +309,8 @@ def test_a_slow_name_holds_up_no_other_url(mode: str, monkeypatch: pytest.Monkey
             assert await asyncio.to_thread(others_are_done.wait, HUNG)
         return [HERE]
 
-    async def close() -> None:
-        pass
-
     monkeypatch.setattr("fetchq.engines.requests.look_up", look_up)
-    monkeypatch.setattr(module, "_lookups", lambda: (lookup, close))
+    monkeypatch.setattr(module, "_lookups", lambda: (lookup, no_close))
     done: list[int] = []
     with ScriptServer() as server:
 
@@ -322,10 +331,7 @@ def test_the_wait_for_a_name_is_counted_for_everybody_who_waited(monkeypatch: py
         await asyncio.sleep(A_MOMENT)
         return [HERE]
 
-    async def close() -> None:
-        pass
-
-    monkeypatch.setattr(module, "_lookups", lambda: (lookup, close))
+    monkeypatch.setattr(module, "_lookups", lambda: (lookup, no_close))
     with ScriptServer() as server:
         results = fetch_all_sync([server.at("slow.test")] * 3, workers=3)
     assert all(result.timing.dns >= A_MOMENT * 0.9 for result in results)

@@ -24,8 +24,10 @@ from support import (
     closed_port,
     concurrent,
     ended,
+    few_issuers,  # noqa: F401  # it applies to all tests here
     hang,
     in_time,
+    know_names,
     late,
     nothing_left,
     ok,
@@ -317,7 +319,7 @@ def test_the_time_of_all_attempts_is_counted(mode: str) -> None:
     with ScriptServer(times(2, late_503(0.05), late(0.05))) as server:
         (result,) = fetch_all_sync([server.url], mode=mode, retries=2, retry_wait=0)
     assert result.attempts == 3
-    assert result.timing.wait >= 3 * 0.05
+    assert result.timing.wait >= 2.5 * 0.05
     assert result.elapsed == pytest.approx(sum(parts_of(result)), abs=0.001)
 
 
@@ -436,14 +438,17 @@ def test_a_library_that_raises_what_nobody_expected_costs_its_own_url_only(
 # --- where the time goes ---------------------------------------------------------------------------------------------
 
 
-def test_the_phases_but_queued_and_held_add_up_to_elapsed(mode: str, practice: PracticeServer) -> None:
+def test_the_phases_but_queued_and_held_add_up_to_elapsed(
+    mode: str, practice: PracticeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    know_names(monkeypatch, {"no-such-name.test": []})
     with closed_port() as closed:
         urls = [
             *(f"{practice.url}{path}" for path in ("/bytes/0", "/bytes/500000", "/gzip", "/redirect/3", "/status/404")),
             f"{practice.url}/delay/0.05",
             f"{practice.url}/flaky/1?key=sum-{mode}",
             practice.url.replace("127.0.0.1", "localhost") + "/json",
-            "http://no-such-name.invalid/",
+            "http://no-such-name.test/",
             closed,
             "no URL",
         ]
@@ -480,7 +485,7 @@ def test_the_wait_is_no_shorter_than_the_server_took(mode: str, practice: Practi
 
 def test_a_body_that_comes_slowly_is_receive_and_not_wait(mode: str, practice: PracticeServer) -> None:
     (result,) = fetch_all_sync([f"{practice.url}/stream/4?interval=0.05"], mode=mode)
-    assert result.timing.receive >= 3 * 0.05
+    assert result.timing.receive >= 2.5 * 0.05
     assert result.timing.receive > result.timing.wait
 
 

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 from factories import Clock
-from support import HUNG, ScriptServer, calm_loop, ended, hang
+from support import (
+    HUNG,
+    ScriptServer,
+    calm_loop,
+    ended,
+    few_issuers,  # noqa: F401  # it applies to all tests here
+    hang,
+)
 
 from fetchq import Cause, Request, fetch_all
 from fetchq.engines import watchdog as module
@@ -238,13 +245,11 @@ async def test_an_outer_timeout_at_the_moment_of_an_inner_one_strikes_and_leaves
             struck = True
         return struck, task.cancelling()
 
-    async with under_way() as made, under_way() as other:
-        task = asyncio.create_task(run(made, other.url))
-        await other.server.got(2)
-        strikes = [
-            lambda: outer[0].reschedule(0),
-            lambda: asyncio.get_running_loop().call_soon(made.time_out, real_clock),
-        ]
+    async with under_way() as made:
+        task = asyncio.create_task(run(made))
+        await made.server.got(2)
+        loop = asyncio.get_running_loop()
+        strikes = [lambda: outer[0].reschedule(0), lambda: loop.call_soon(made.time_out, real_clock)]
         for strike in strikes if order == "outer first" else reversed(strikes):
             strike()
         assert await ended(task)

@@ -60,7 +60,12 @@ class _Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no 
 def cli() -> None:
     """Fetch a list of URLs: fast, safely, and see where the time went.
 
-    A SOURCE is a file of URLs (text, CSV or JSON Lines, also .gz and .zst), a URL, or - for standard input.
+    A SOURCE is a file of URLs (text, CSV or JSON Lines, also .gz and .zst), a URL, or - for standard input. Records go
+    to stdout; progress and the summary to stderr. Sizes take k, M, G; times take seconds or 500ms, 2m. Every option can
+    be set in the environment (FETCHQ_WORKERS=20) and in the config file (workers = 20).
+
+    Exit status: 0 every URL ok; 1 some were not; 2 wrong usage, nothing was fetched; 3 the run could not go on;
+    130, 143 interrupted.
 
     \b
       fetchq urls.txt --workers 20

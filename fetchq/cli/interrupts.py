@@ -38,7 +38,8 @@ class Interrupts:
     def __exit__(self, *_: object) -> None:
         self._cancel_timers()
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # What was interrupted is about to exit, and needs no further signal for it.
+            signal.signal(number, handler if self.number is None else signal.SIG_IGN)
 
     @contextmanager
     def of_run(self, stop: Callable[[], None], abort: Callable[[], None]) -> Iterator[None]:

@@ -148,7 +148,7 @@ def _read_config(path: str | None) -> dict[str, Any]:
     known |= {flag.lstrip("-"): one.name for one in _FIELDS for flag in knob_of(one).flags if flag.startswith("--")}
     unknown = [name for name in found if name not in known]
     if unknown:
-        raise click.UsageError(f"the config file {str(file)!r} has a setting that there is none of: {unknown[0]}")
+        raise click.UsageError(f"the config file {str(file)!r} has an unknown setting: {unknown[0]}")
     return {known[name]: value for name, value in found.items()}
 
 

@@ -108,6 +108,8 @@ class AiohttpEngine:
         self._watchdog.close()
         await self._session.close()
         await self._resolver.close()
+        for _ in range(3):
+            await asyncio.sleep(0)  # a transport that is aborted closes its socket a turn of the loop later, or two
 
     async def _exchange(self, attempt: Attempt) -> None:
         """One hop: from the request to the end of its body. Raises `AttemptFailed`."""

@@ -294,7 +294,7 @@ class Attempt:
         self.body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         if self.status not in self.settings.accept:
             said = f"{self.status} {self.reason}" if self.reason else f"{self.status}"
-            raise AttemptFailed(Cause.STATUS, f"status {said}")
+            raise AttemptFailed(Cause.STATUS, said)
 
     def follow(self, plan: HopPlan) -> None:
         """Turn to where the redirect leads. Raises `AttemptFailed`."""

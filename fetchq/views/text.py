@@ -70,9 +70,9 @@ def result_line(result: Result, paint: Paint = plain) -> str:
     size = bytes_text(result.size) if result.status is not None else "-"
     worker = "-" if result.worker is None else result.worker
     line = f"{seconds_text(result.elapsed):>9} {size:>9}  {worker:>3}  {printable(result.url)}"
-    if result.cause is None:
-        return f"{paint(status, 'green')} {line}"
     tries = f" after {result.attempts} attempts" if result.attempts > 1 else ""
+    if result.cause is None:
+        return f"{paint(status, 'green')} {line}{f'  {tries}' if tries else ''}"
     why = f"{result.cause}: {printable(result.error or 'failed')}{tries}"
     return f"{paint(status, 'red')} {line}  {paint(why, 'red')}"
 
@@ -121,7 +121,7 @@ def rate_text(rate: float) -> str:
 
 
 def _percentile_lines(summary: Summary) -> list[str]:
-    rows = [["seconds per URL", "p50", "p90", "p99", "max"]]
+    rows = [["time per URL", "p50", "p90", "p99", "max"]]
     for name, histogram in (("total", summary.elapsed), ("wait", summary.wait)):
         values = [histogram.percentile(percent) for percent in (50, 90, 99)]
         rows.append([name, *(seconds_text(value) for value in (*values, histogram.greatest))])
@@ -145,6 +145,8 @@ def _worker_lines(summary: Summary) -> list[str]:
     if len(summary.workers) <= MOST_WORKER_ROWS:
         rows = [["worker", "URLs", "busy", "share"]]
         for number, (fetched, busy) in sorted(summary.workers.items()):
+            if not busy and not fetched:
+                continue
             rows.append([str(number), str(fetched), seconds_text(busy), f"{100 * busy / duration:.0f} %"])
         return table(rows)
     counts = sorted(fetched for fetched, _ in summary.workers.values())
