@@ -47,7 +47,7 @@ def _media(content_type: str) -> tuple[str, str | None]:
 
 @dataclass(slots=True)
 class WorkerClock:
-    """How much one worker did: results, and the seconds in attempts."""
+    """How much one worker did: attempts, and the seconds in them."""
 
     number: int
     fetched: int = 0
@@ -69,6 +69,7 @@ class Desk:
 
     def settle(self, job: Job, attempt: Attempt, worker: int) -> Result | float:
         """The Result, or the seconds after which the job is to go again."""
+        self.clocks[worker - 1].fetched += 1
         if attempt.cause is not None and not self.stopping:
             if attempt.starved and job.starved < MOST_STARVED:
                 job.starved += 1
@@ -79,7 +80,6 @@ class Desk:
             if delay is not None:
                 job.add(attempt)
                 return delay
-        self.clocks[worker - 1].fetched += 1
         return self._result(job, attempt, worker)
 
     def _result(self, job: Job, attempt: Attempt, worker: int) -> Result:

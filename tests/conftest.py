@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
-import aiohttp  # noqa: F401  # before the next line: in debug mode its parser is stricter than the one that users get
 import pytest
 from faultserver import FaultServer
 
 from fetchq.server import PracticeServer
-
-os.environ["PYTHONASYNCIODEBUG"] = "1"
 
 MODES = ("async", "threads", "sync")
 

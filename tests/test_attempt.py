@@ -289,7 +289,7 @@ def test_a_whole_answer_is_ok_when_its_status_is_accepted(accept: str, status: i
         attempt.on_end()
     else:
         failed = failure(attempt.on_end)
-        assert (failed.cause, failed.message) == (Cause.STATUS, "status 404 So be it")
+        assert (failed.cause, failed.message) == (Cause.STATUS, "404 So be it")
     assert (attempt.complete, attempt.digest) == (Complete.YES, sha256(b"").hexdigest())
 
 
@@ -298,7 +298,7 @@ def test_the_body_of_a_status_that_is_not_accepted_is_there_all_the_same() -> No
     respond(attempt, 500, [*sized(b"sorry")], reason=None)
     failed = failure(receive, attempt, b"sorry")
     attempt.finish(failed)
-    assert (attempt.cause, attempt.error) == (Cause.STATUS, "status 500")
+    assert (attempt.cause, attempt.error) == (Cause.STATUS, "500")
     assert (attempt.body, attempt.size, attempt.status) == (b"sorry", 5, 500)
 
 
@@ -571,7 +571,7 @@ class SlowDecoder:
 
 
 def test_time_in_decoding_is_told_apart_from_time_in_receiving(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "decoder_for", lambda codings: SlowDecoder(clock))
+    monkeypatch.setattr(rules, "decoder_for", lambda codings, **limits: SlowDecoder(clock))
     attempt = make_attempt()
     respond(attempt, 200, [(ENCODING, "gzip")])
     clock.now += 1.0

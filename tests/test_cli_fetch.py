@@ -238,7 +238,7 @@ WRONG = {
     "config-folder": (["--config", "home"], "the config file 'home' cannot be read: Is a directory"),
     "config-broken": (["--config", "broken.toml"], "the config file 'broken.toml' cannot be read: "),
     "config-not-utf8": (["--config", "latin.toml"], "the config file 'latin.toml' cannot be read: "),
-    "config-unknown": (["--config", "unknown.toml"], "has a setting that there is none of: speed"),
+    "config-unknown": (["--config", "unknown.toml"], "has an unknown setting: speed"),
     "config-value": (["--config", "value.toml"], "--workers: 'many' is not a whole number"),
     "config-type": (["--config", "type.toml"], "--timeout: [5] is not a time"),
 }
@@ -429,7 +429,7 @@ def test_a_line_of_text_has_status_time_size_worker_and_url_and_the_cause_of_a_f
     time = r"\d+(?:\.\d+)? m?s"
     patterns = (
         rf" 200 +{time} +5 B +1  {practice.url}/bytes/5",
-        rf" 404 +{time} +4 B +1  {practice.url}/status/404  status: status 404 Not Found",
+        rf" 404 +{time} +4 B +1  {practice.url}/status/404  status: 404 Not Found",
         rf" --- +{time} +- +1  http://a b/  invalid_url: .+",
     )
     assert len(done.lines) == 3
@@ -451,7 +451,7 @@ def test_the_summary_counts_urls_causes_attempts_and_each_workers_share(cli: Cli
     assert "5 attempts were made" in said
     assert "with 2 workers" in said
     assert re.search(r"^total( +\S+ m?s){4}$", said, re.MULTILINE)
-    workers = [line.split() for line in said.partition("worker  URLs")[2].splitlines()[1:]]
+    workers = [line.split() for line in said.partition("worker  attempts")[2].splitlines()[1:]]
     assert [line[0] for line in workers] == ["1", "2"]
     assert sum(int(line[1]) for line in workers) == 5
     assert all(line[-1] == "%" for line in workers)

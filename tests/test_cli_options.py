@@ -535,7 +535,7 @@ def test_colours_are_shown_on_a_terminal(cli: Cli, practice: PracticeServer) -> 
     _, shown = cli.on_terminal(f"{practice.url}/json", f"{practice.url}/status/404", env={"NO_COLOR": ""})
     for text in (b" 200", b"1 ok"):
         assert b"\x1b[32m" + text + b"\x1b[0m" in shown
-    for text in (b" 404", b"status: status 404 Not Found", b"1 failed"):
+    for text in (b" 404", b"status: 404 Not Found", b"1 failed"):
         assert b"\x1b[31m" + text + b"\x1b[0m" in shown
 
 

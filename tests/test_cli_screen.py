@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,8 +102,6 @@ def test_quiet_on_a_terminal_shows_the_records_alone(cli: Cli, practice: Practic
 
 
 def test_an_interrupted_run_gives_the_cursor_back(cli: Cli, faults: FaultServer) -> None:
-    import signal
-    import threading
 
     def interrupt() -> None:
         if faults.wait_for_requests(1, 60):

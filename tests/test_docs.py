@@ -13,6 +13,7 @@ import pytest
 
 from fetchq.cli import cli
 from fetchq.cli.fetch import command as fetch
+from fetchq.cli.serve import command as serve
 from fetchq.model import PHASES, RECORD_FIELDS, Cause
 from fetchq.server import PracticeServer
 
@@ -64,7 +65,7 @@ def test_the_readme_has_commands_and_programs() -> None:
 
 
 def test_every_option_the_readme_names_exists() -> None:
-    known = {flag for parameter in fetch.params for flag in parameter.opts} | {"--help"}
+    known = {flag for command in (fetch, serve) for parameter in command.params for flag in parameter.opts} | {"--help"}
     for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", README):
         assert option in known, option
 

@@ -161,7 +161,7 @@ def test_a_failure_that_may_pass_is_tried_again_until_there_are_no_retries_left(
 
 def test_a_failure_that_will_not_pass_is_a_result_at_once() -> None:
     result = settled(answered(404))
-    assert (result.cause, result.error, result.status, result.attempts) == (Cause.STATUS, "status 404 OK", 404, 1)
+    assert (result.cause, result.error, result.status, result.attempts) == (Cause.STATUS, "404 OK", 404, 1)
     assert result.body == b"hello"
 
 

@@ -80,7 +80,8 @@ def main(args: list[str] | None = None) -> Any:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
     try:
         status = _run(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         status = 1  # whoever read has seen enough
         forget_stdout()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import click
 
 __all__ = ["command"]
@@ -26,5 +28,7 @@ def command(host: str, port: int) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as problem:
+        if problem.errno in (errno.ENOSPC, errno.EPIPE, errno.EIO):
+            raise  # it listens, and cannot say where
         raise click.UsageError(f"cannot listen on {host}:{port}: {problem.strerror or problem}") from None
     return 0

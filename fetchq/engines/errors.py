@@ -91,6 +91,8 @@ def _said(problem: OSError) -> str:
 
 def is_ours(problem: Exception) -> bool:
     """It was raised by code of fetchq's: a bug, which must not pass for a failure of the network."""
+    if isinstance(problem, OSError):  # what a socket raises, raises in the frame of who called it
+        return False
     trace = problem.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -142,18 +142,17 @@ def _phase_lines(summary: Summary) -> list[str]:
 
 def _worker_lines(summary: Summary) -> list[str]:
     duration = max(summary.duration, 1e-9)
+    counted = "URLs" if summary.attempts == summary.total else "attempts"
     if len(summary.workers) <= MOST_WORKER_ROWS:
-        rows = [["worker", "URLs", "busy", "share"]]
+        rows = [["worker", counted, "busy", "share"]]
         for number, (fetched, busy) in sorted(summary.workers.items()):
-            if not busy and not fetched:
-                continue
             rows.append([str(number), str(fetched), seconds_text(busy), f"{100 * busy / duration:.0f} %"])
         return table(rows)
     counts = sorted(fetched for fetched, _ in summary.workers.values())
     times = sorted(busy for _, busy in summary.workers.values())
     spread = [(numbers[0], median(numbers), numbers[-1]) for numbers in (counts, times)]
     rows = [[f"{len(counts)} workers", "least", "median", "most"]]
-    rows.append(["URLs", *(f"{number:.0f}" for number in spread[0])])
+    rows.append([counted, *(f"{number:.0f}" for number in spread[0])])
     rows.append(["busy", *(seconds_text(seconds) for seconds in spread[1])])
     rows.append(["share", *(f"{100 * seconds / duration:.0f} %" for seconds in spread[1])])
     return table(rows)
