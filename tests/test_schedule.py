@@ -94,8 +94,9 @@ class Waiting(RuleBasedStateMachine):
 
     @rule()
     def the_run_ends(self) -> None:
+        waiting = [*self.ready, *sorted(self.held, key=lambda job: job.due)]
         drained = self.schedule.drain(self.now)
-        assert drained == [*self.ready, *sorted(self.held, key=lambda job: job.due)]
+        assert drained == waiting
         self.answered += drained
         self.ready, self.held = [], []
         assert self.schedule.next_due() is None

@@ -523,7 +523,7 @@ def test_the_json_key_of_the_url_can_have_another_name() -> None:
         ('{"url": 7}', '{"url": 7}', "'url' is not a text"),
         ('{"url": "http://a/", "method": "G T"}', "http://a/", "'G T' is not an HTTP method"),
         ('{"url": "http://a/", "method": 7}', "http://a/", "7 is not an HTTP method"),
-        ('{"url": "http://a/", "headers": {"A B": "1"}}', "http://a/", "'A B' is not a header name"),
+        ('{"url": "http://a/", "headers": {"A B": "1"}}', "http://a/", "that is not a header name"),
         (
             '{"url": "http://a/", "headers": {"A": "1\\n2"}}',
             "http://a/",
