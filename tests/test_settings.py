@@ -30,7 +30,7 @@ WRONG: dict[str, list[Any]] = {
     "retry_on": ["5xx", [99], None],
     "max_retry_after": [-1],
     "method": ["G ET", "CONNECT"],
-    "headers": [["no colon"], "A: b", [("Content-Length", "1")], None],
+    "headers": [["no colon"], "no colon", [("Content-Length", "1")], None],
     "data": [5],
     "user_agent": ["a\r\nb"],
     "user": ["nobody"],
