@@ -13,7 +13,6 @@ from click_default_group import DefaultGroup
 
 from fetchq import __version__
 from fetchq.cli.interrupts import Interrupts
-from fetchq.printable import one_line
 
 __all__ = ["cli", "forget_stdout", "main", "say"]
 
@@ -100,6 +99,8 @@ def _run(args: list[str] | None) -> int:
         with Interrupts(say) as interrupts:
             status = cli.main(args=args, prog_name="fetchq", standalone_mode=False, obj=interrupts)
     except click.ClickException as problem:
+        from fetchq.printable import one_line
+
         say(f"fetchq: {one_line(problem.format_message())}")
         return problem.exit_code
     except click.Abort:

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_message
-from fetchq.printable import printable
 from fetchq.settings import SettingsError
 
 __all__ = ["command"]
@@ -58,6 +57,8 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
 
 def no_urls(sources: tuple[str, ...]) -> str:
     """What is said of an empty list."""
+    from fetchq.printable import printable
+
     return printable(f"fetchq: no URLs in {', '.join(sources)}")
 
 
