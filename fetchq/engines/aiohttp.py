@@ -94,9 +94,7 @@ class AiohttpEngine:
             # As asyncio.timeout does: take our own cancellation back; what is left came from outside.
             if attempt.expired is not None and task.uncancel() > 0:
                 raise asyncio.CancelledError
-        if failed is None:
-            self._connector.rest(attempt.connection)
-        elif failed.starved:
+        if failed is not None and failed.starved:
             self._connector.close_resting()
         attempt.finish(failed)
         return attempt

@@ -98,6 +98,7 @@ class Connection(ResponseHandler):
 
 
 _connect = aiohttp.TCPConnector.connect
+_release = aiohttp.TCPConnector._release
 
 
 class Connector(aiohttp.TCPConnector):
@@ -132,11 +133,13 @@ class Connector(aiohttp.TCPConnector):
             self._unreliable.add(place)
         return not attempt.resent and place not in self._unreliable
 
-    def rest(self, protocol: Connection) -> None:
+    def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
         """The connection has done its work. Of those that wait for more, the oldest one too many is closed."""
-        self._resting[protocol] = None
-        if len(self._resting) > self._most_resting:
-            self._resting.popitem(last=False)[0].close()
+        _release(self, key, protocol, should_close=should_close)
+        if protocol.is_connected():
+            self._resting[protocol] = None
+            if len(self._resting) > self._most_resting:
+                self._resting.popitem(last=False)[0].close()
 
     def close_resting(self) -> None:
         """This machine is short of descriptors: give back those that are not at work."""
