@@ -10,7 +10,7 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from fetchq.guard import Refused
-from fetchq.pool import Desk, target_of
+from fetchq.pool import Desk
 from fetchq.queue import Outbox, RequestQueue
 from fetchq.rows import SourceError
 from fetchq.schedule import Job
@@ -192,7 +192,7 @@ class AsyncPool:
                 continue
             job.taken(perf_counter(), time())
             try:
-                target = target_of(job.request)
+                target = self.desk.target_of(job.request)
             except Refused as refused:
                 await self._deliver(self.desk.refuse(job, refused, number))
                 continue

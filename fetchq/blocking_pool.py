@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetchq.guard import Refused
 from fetchq.model import Result
-from fetchq.pool import Desk, Timer, target_of
+from fetchq.pool import Desk, Timer
 from fetchq.rows import SourceError
 from fetchq.schedule import Job, Schedule
 
@@ -69,7 +69,7 @@ class BlockingPool(ABC):
             return self.desk.cancel(job)
         job.taken(perf_counter(), time())
         try:
-            target = target_of(job.request)
+            target = self.desk.target_of(job.request)
         except Refused as refused:
             return self.desk.refuse(job, refused, number)
         if self._on_start is not None:

@@ -16,7 +16,7 @@ from codetiming import Timer
 from multidict import istr
 
 from fetchq.engines.attempt import NO_HEADERS
-from fetchq.engines.hops import method_of
+from fetchq.engines.hops import check_sendable, method_of
 from fetchq.guard import Refused, Target, parse_url
 from fetchq.model import Cause, Result, charset_of, make_result, redact, redact_all, wire_text
 from fetchq.policy import retry_delay
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fetchq.schedule import Job
     from fetchq.settings import Settings
 
-__all__ = ["Desk", "Timer", "WorkerClock", "target_of"]
+__all__ = ["Desk", "Timer", "WorkerClock"]
 
 STARVED_WAIT = 0.25
 """Seconds before another try when this machine is at a limit: that costs the server, and the request, nothing."""
@@ -66,6 +66,14 @@ class Desk:
     def timer(self) -> Timer:
         """A worker's timer. Without a name: codetiming keeps every measurement of a named one."""
         return Timer(logger=None)
+
+    def target_of(self, request: Request) -> Target:
+        """Where the request goes. Raises `Refused`."""
+        if request.problem is not None:
+            raise Refused(Cause.INVALID_URL, request.problem)
+        if request.headers or request.method is not None:
+            check_sendable(request, self._settings)
+        return parse_url(request.url)
 
     def settle(self, job: Job, attempt: Attempt, worker: int) -> Result | float:
         """The Result, or the seconds after which the job is to go again."""
@@ -157,13 +165,6 @@ class Desk:
 
     def cancel(self, job: Job) -> Result:
         return self.refuse(job, Refused(Cause.CANCELLED, "the run ended first"), None)
-
-
-def target_of(request: Request) -> Target:
-    """Where the request goes. Raises `Refused`."""
-    if request.problem is not None:
-        raise Refused(Cause.INVALID_URL, request.problem)
-    return parse_url(request.url)
 
 
 def _moment(job: Job) -> datetime | None:

@@ -16,6 +16,8 @@ _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2
 _SECONDS = r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)?"
 _SIZE = r"(\d+(?:\.\d*)?|\.\d+)\s*([kKmMgG]?)(?:i?B)?"
 _PROXY = r"https?://(?:[^\s/?#@]*@)?(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?"
+_OWN_HEADERS = ("content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect")
+"""What frames the message or belongs to the connection is not for the user to say."""
 _STATUS = r"(\d{3})(?:\.\.(=?)(\d{3}))?"
 _FORBIDDEN = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
 
@@ -127,7 +129,7 @@ def _read_header(given: object) -> tuple[str, str]:
             raise ValueError("a header is a name and a value") from None
     if not isinstance(name, str) or not isinstance(value, str) or not re.fullmatch(_NAME, name):
         raise ValueError("that is not a header name")
-    if name.lower() in ("content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"):
+    if name.lower() in _OWN_HEADERS:
         raise ValueError(f"the header {name} is fetchq's own to send")
     if re.search(_FORBIDDEN, value):
         raise ValueError(f"the header {name} has a control character in its value")

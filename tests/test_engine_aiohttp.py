@@ -153,14 +153,75 @@ def test_a_line_break_in_a_request_never_reaches_the_wire(mode: str, where: str)
     }[where]
     with ScriptServer() as server:
         result, after = fetch_all_sync([Request(server.url, **fields), server.url], mode=mode, workers=1, retries=2)
-        assert not result.ok
+        assert result.cause is Cause.INVALID_URL
         assert after.ok
         assert [asked.header("Evil") for asked in server.log] == [None]
     assert "\n" not in str(result.error)
 
 
+FRAMED_OTHERWISE = {
+    "longer": (("Content-Length", "7"),),
+    "shorter": (("content-length", "1"),),
+    "twice": (("Content-Length", "2"), ("content-length", "2")),
+    "not a number": (("Content-Length", "2, 7"),),
+    "signed": (("Content-Length", "+2"),),
+    "chunked": (("transfer-encoding", "chunked"),),
+    "identity": (("Transfer-Encoding", "identity"),),
+    "both": (("Content-Length", "2"), ("Transfer-Encoding", "chunked")),
+}
+
+
+@pytest.mark.parametrize("framed", FRAMED_OTHERWISE)
+def test_a_request_cannot_frame_its_body_in_another_way(mode: str, framed: str) -> None:
+    """A body that ends elsewhere for the server would be the beginning of another request."""
+    headers = FRAMED_OTHERWISE[framed]
+    with ScriptServer() as server:
+        request = Request(server.url, method="POST", headers=headers, body=b"xx")
+        (result,) = fetch_all_sync([request], mode=mode, retries=1, read_timeout=0.5)
+        assert (result.cause, result.attempts, server.log) == (Cause.INVALID_URL, 0, [])
+    assert headers[-1][0].lower() in str(result.error).lower()
+
+
+def test_a_length_without_a_body_is_refused_too(mode: str) -> None:
+    with ScriptServer() as server:
+        request = Request(server.url, headers=(("Content-Length", "20"),))
+        (result,) = fetch_all_sync([request], mode=mode, read_timeout=0.5)
+        assert (result.cause, server.log) == (Cause.INVALID_URL, [])
+
+
+@pytest.mark.parametrize("body", [b"", b"xx"])
+def test_the_right_length_may_be_given_and_is_sent_once(body: bytes) -> None:
+    length = (("content-length", str(len(body))),)
+    ((_, _, headers, sent),) = sent_by_both(one(headers=length, body=body, method="POST"))
+    assert (headers["content-length"], sent) == ([str(len(body))], body)
+
+
+def test_the_length_that_was_given_is_held_against_the_body_of_the_run(mode: str) -> None:
+    with ScriptServer() as server:
+        rows = [Request(server.url, headers=(("Content-Length", length),)) for length in ("3", "4")]
+        results = fetch_all_sync(rows, mode=mode, data=b"abc", workers=1)
+        assert [asked.body for asked in server.log] == [b"abc"]
+    assert [result.cause for result in results] == [None, Cause.INVALID_URL]
+
+
+def test_a_length_that_was_given_is_not_sent_where_a_redirect_drops_the_body() -> None:
+    script = by_path({"/a": answer(b"", b"Location: /b", status=b"303 See Other")})
+    _, (method, _, headers, body) = sent_by_both(one(headers=(("Content-Length", "2"),), body=b"xx"), script)
+    assert (method, body) == ("GET", b"")
+    assert "content-length" not in headers
+
+
+@pytest.mark.parametrize("name", ["Expect", "connection", "TE", "Trailer", "Upgrade"])
+def test_a_header_that_belongs_to_the_connection_is_refused(mode: str, name: str) -> None:
+    with ScriptServer() as server:
+        request = Request(server.url, headers=((name, "100-continue"),), body=b"xx")
+        (result,) = fetch_all_sync([request], mode=mode)
+        assert (result.cause, server.log) == (Cause.INVALID_URL, [])
+    assert name in str(result.error)
+
+
 HEADER_NAMES = st.text("abcXYZ019-_!", min_size=1, max_size=8).map(lambda name: f"X-{name}")
-HEADER_VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20).map(str.strip)
+HEADER_VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20).map(str.strip).filter(bool)
 
 
 @given(st.lists(st.tuples(HEADER_NAMES, HEADER_VALUES), max_size=6), st.none() | st.binary(max_size=50))
@@ -171,7 +232,7 @@ def test_any_headers_and_any_body_are_the_same_from_both_engines(
     ((_, _, sent, sent_body),) = sent_by_both(one(headers=tuple(headers), body=body))
     assert sent_body == (body or b"")
     for name, _ in headers:
-        joined = ", ".join(value for other, value in headers if other.lower() == name.lower()).strip()
+        joined = ", ".join(value for other, value in headers if other.lower() == name.lower())
         assert sent[name.lower()] == [joined]
 
 
@@ -315,6 +376,32 @@ def test_each_origin_has_a_connection_of_its_own_and_each_keeps_it(mode: str) ->
     with ScriptServer() as first, ScriptServer() as second:
         fetch_all_sync([first.url, second.url] * 3, mode=mode, workers=1)
         assert first.connections == second.connections == [1] * 3
+
+
+@pytest.mark.parametrize("kind", ["ok", "404", "redirect"])
+def test_connections_at_rest_are_bounded_whatever_the_answers_were(mode: str, kind: str) -> None:
+    # A link checker sees many origins, and each of them once.
+    origins, seen = 60, 0
+    with ScriptServer() as end:
+        script = {
+            "ok": ok,
+            "404": answer(status=b"404 Not Found"),
+            "redirect": answer(b"", b"Location: " + end.url.encode(), status=b"302 Found"),
+        }[kind]
+        servers = [ScriptServer(script) for _ in range(origins)]
+
+        def on_result(_: Result) -> None:
+            nonlocal seen
+            # A thread of a server ends when its client has hung up.
+            seen = max(seen, sum(thread.is_alive() for server in servers for thread, _ in server._handlers))
+
+        try:
+            results = fetch_all_sync([server.url for server in servers], mode=mode, workers=1, on_result=on_result)
+        finally:
+            for server in servers:
+                server.close()
+    assert [result.cause for result in results] == [Cause.STATUS if kind == "404" else None] * origins
+    assert seen <= origins // 2
 
 
 def test_the_remote_is_the_address_that_was_dialled_also_on_a_kept_connection(mode: str) -> None:

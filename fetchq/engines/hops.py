@@ -10,6 +10,7 @@ from fetchq import __version__
 from fetchq.decode import ACCEPT_ENCODING
 from fetchq.guard import SCHEME, Refused, Target, basic_auth, origin, parse_url
 from fetchq.model import Cause
+from fetchq.values import read_headers, read_method
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from fetchq.model import Request
     from fetchq.settings import Settings
 
-__all__ = ["DEFAULT_HEADERS", "REDIRECTS", "Hop", "HopPlan", "merged", "method_of"]
+__all__ = ["DEFAULT_HEADERS", "REDIRECTS", "Hop", "HopPlan", "check_sendable", "merged", "method_of"]
 
 DEFAULT_HEADERS = {
     "User-Agent": f"fetchq/{__version__}",
@@ -52,6 +53,24 @@ def method_of(request: Request, settings: Settings) -> str:
     if settings.method is not None:
         return settings.method
     return "GET" if request.body is None and settings.data is None else "POST"
+
+
+def check_sendable(request: Request, settings: Settings) -> None:
+    """Raise `Refused` (`invalid_url`) where the request's method or headers cannot be sent.
+
+    A header that ends the body elsewhere than it ends would make the server read the rest as another request
+    (RFC 9112, 11.2).
+    """
+    body = settings.data if request.body is None else request.body
+    lengths = [value.strip(" \t") for name, value in request.headers if str(name).lower() == "content-length"]
+    if lengths and lengths != [str(len(body or b""))]:
+        raise Refused(Cause.INVALID_URL, "the header Content-Length is not the length of the body")
+    try:
+        if request.method is not None:
+            read_method(request.method)
+        read_headers([pair for pair in request.headers if str(pair[0]).lower() != "content-length"])
+    except ValueError as problem:
+        raise Refused(Cause.INVALID_URL, str(problem)) from None
 
 
 class HopPlan:
