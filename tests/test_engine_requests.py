@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -180,10 +182,53 @@ def test_a_name_server_that_fails_is_asked_again(mode: str, monkeypatch: pytest.
     assert len(looked_up) == 3
 
 
+def test_addresses_that_fail_in_different_ways_are_a_connect_failure(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    know_names(monkeypatch, {"both.test": [SIX, (socket.AF_INET, "255.255.255.255")]})
+    with closed_port() as url:
+        result = fetch_one(url.replace("127.0.0.1", "both.test"), mode, retries=1)
+    assert (result.cause, result.attempts) == (Cause.CONNECT, 2), result.error
+    assert "Errno" not in str(result.error)
+
+
+OUT_OF_DESCRIPTORS = """
+import resource, socket, sys
+from fetchq import fetch_all_sync, pool
+pool.STARVED_WAIT, pool.MOST_STARVED = 0.01, 2
+mode, url = sys.argv[1:]
+fetch_all_sync(["http://127.0.0.1:1/"], mode=mode, retries=0)  # whatever has to be read first
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+held = []
+def take_all(request, worker):
+    try:
+        while True:
+            held.append(socket.socket())
+    except OSError:
+        pass
+(result,) = fetch_all_sync([url], mode=mode, retries=0, on_start=take_all, workers=1)
+while held:
+    held.pop().close()
+print(result.cause, result.error)
+"""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "no-such.invalid"])
+def test_a_machine_out_of_descriptors_says_so_also_where_a_name_is_looked_up(mode: str, host: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", OUT_OF_DESCRIPTORS, mode, f"http://{host}:1/"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    # On stderr, aiodns may have logged what it made of it.
+    assert ran.stdout.strip() == "connect this machine is at a limit: Too many open files", ran.stderr
+
+
 def no_name(monkeypatch: pytest.MonkeyPatch, code: int) -> list[str]:
     """Every lookup fails with that code; what was looked up."""
-    import sys
-
     looked_up: list[str] = []
 
     def fail(host: Any, *_: object, **__: object) -> list[Any]:
@@ -642,6 +687,24 @@ def test_an_engine_opens_no_more_than_one_connection_to_an_origin() -> None:
         for n in range(5):
             assert engine.get(f"{server.url}/{n}").cause is None
         assert server.connections == [1] * 5
+
+
+def test_an_engine_that_is_out_of_descriptors_gives_back_those_of_its_connections_at_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def starve(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with ScriptServer() as server, ScriptServer() as other, Engine() as engine:
+        assert engine.get(server.url).cause is None
+        with monkeypatch.context() as starving:
+            starving.setattr("fetchq.engines.requests.dial", starve)
+            assert engine.get(other.url).starved
+        ((serving, _),) = server._handlers
+        serving.join(HUNG)
+        assert not serving.is_alive()
+        assert engine.get(server.url).cause is None
+        assert server.connections == [1, 2]
 
 
 def test_closing_an_engine_closes_its_connections_to_every_origin() -> None:

@@ -137,6 +137,21 @@ async def test_an_answer_is_kept_a_while_and_then_asked_for_again(lookup: FakeLo
     await resolver.close()
 
 
+async def test_a_lookup_for_which_there_were_no_descriptors_says_nothing_about_the_name(
+    lookup: FakeLookup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [AttemptFailed(Cause.CONNECT, "too many open files", starved=True)]
+    monkeypatch.setattr(module, "out_of_descriptors", found.pop)
+    resolver = Resolver(Settings())
+    lookup._answer = no_such_name
+    with pytest.raises(AttemptFailed, match="too many open files") as failed:
+        await resolver.resolve("example.org", 80)
+    assert failed.value.starved
+    lookup._answer = lambda _: [HERE]
+    assert await resolver.resolve("example.org", 80) == [HERE]
+    await resolver.close()
+
+
 async def test_a_failure_is_kept_only_briefly_and_told_to_everybody(lookup: FakeLookup, clock: Clock) -> None:
     assert module.FAILURE_KEPT_FOR < module.KEPT_FOR
     lookup._answer = no_such_name

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import socket
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,6 +36,7 @@ __all__ = ["AiohttpEngine"]
 T = TypeVar("T")
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 _NO_AUTO_HEADERS = ("Content-Type", *OWN_HEADERS)
+_ERRNO = re.compile(r"\[Errno ([0-9]+)\]")
 _PLAIN: dict[str, Any] = {"allow_redirects": False}
 
 
@@ -173,8 +176,16 @@ def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
         return closed_early(answering=True)
     if isinstance(problem, aiohttp.ServerDisconnectedError):
         return closed_early(answering=attempt.answering)
+    if isinstance(problem, aiohttp.ClientConnectorError) and problem.os_error.errno is None:
+        problem = _of_the_last_address(problem.os_error)
     failed = network_failure(problem, answering=attempt.answering)
     return failed or AttemptFailed(Cause.PROTOCOL, f"{type(problem).__name__}: {problem}")
+
+
+def _of_the_last_address(problem: OSError) -> OSError:
+    """Where several addresses failed, each in another way, only the text says how."""
+    codes = _ERRNO.findall(str(problem))
+    return OSError(int(codes[-1]), os.strerror(int(codes[-1]))) if codes else problem
 
 
 def _connection_of(attempt: Attempt) -> Connection:

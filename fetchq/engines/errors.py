@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from fetchq.engines.failure import AttemptFailed
@@ -13,11 +14,13 @@ from fetchq.model import Cause
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["closed_early", "is_ours", "network_failure", "no_such_name"]
+__all__ = ["closed_early", "is_ours", "network_failure", "no_such_name", "out_of_descriptors"]
 
 _NO_SUCH_NAME = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)}
 _STARVED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """What a machine says that has no descriptors or memory left: the server is not to blame."""
+_OF_A_LOOKUP = 4
+"""Descriptors that looking a name up takes: a file to read, and sockets."""
 
 
 def network_failure(problem: BaseException, *, answering: bool) -> AttemptFailed | None:
@@ -45,12 +48,27 @@ def network_failure(problem: BaseException, *, answering: bool) -> AttemptFailed
         if isinstance(one, TimeoutError) and one.errno is None:
             return AttemptFailed(Cause.TIMEOUT, "timed out")
         if isinstance(one, OSError) and one.errno in _STARVED:
-            return AttemptFailed(Cause.CONNECT, f"this machine is at a limit: {one.strerror}", starved=True)
+            return _starved(one)
         if isinstance(one, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):
             return closed_early(answering=answering, how="reset")
         if isinstance(one, OSError) and one.errno is not None:
             return AttemptFailed(Cause.INCOMPLETE if answering else Cause.CONNECT, _said(one))
     return None
+
+
+def out_of_descriptors() -> AttemptFailed | None:
+    """Whether this machine has none left. Resolvers do not say so: they know of no such name then, or of no server."""
+    with ExitStack() as opened:
+        try:
+            for _ in range(_OF_A_LOOKUP):
+                opened.enter_context(socket.socket())
+        except OSError as problem:
+            return _starved(problem) if problem.errno in _STARVED else None
+    return None
+
+
+def _starved(problem: OSError) -> AttemptFailed:
+    return AttemptFailed(Cause.CONNECT, f"this machine is at a limit: {problem.strerror}", starved=True)
 
 
 def closed_early(*, answering: bool, how: str = "closed") -> AttemptFailed:

@@ -20,7 +20,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from fetchq.engines.attempt import CONNECT, DNS, TLS, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.dial import Address, dial, look_up
-from fetchq.engines.errors import is_ours, network_failure, no_such_name
+from fetchq.engines.errors import is_ours, network_failure, no_such_name, out_of_descriptors
 from fetchq.engines.hops import DEFAULT_HEADERS, Hop, HopPlan, merged
 from fetchq.engines.routes import Routes, address_text, fixed_addresses
 from fetchq.engines.wire import WireResponse
@@ -65,6 +65,8 @@ class RequestsEngine:
         except AttemptFailed as problem:
             failed = _cancelled() if self._aborted.is_set() else problem
         self.use(None)
+        if failed is not None and failed.starved:
+            self._session.close()  # gives back the descriptors of the connections that are not at work
         attempt.finish(failed)
         return attempt
 
@@ -164,6 +166,8 @@ class RequestsEngine:
         try:
             return look_up(host, port, self._family)
         except socket.gaierror as problem:
+            if (starved := out_of_descriptors()) is not None:
+                raise starved from problem
             if problem.errno == getattr(socket, "EAI_ADDRFAMILY", None):
                 raise no_such_name() from None
             raise

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from fetchq.engines.errors import network_failure, no_such_name
+from fetchq.engines.errors import network_failure, no_such_name, out_of_descriptors
 from fetchq.engines.failure import AttemptFailed
 from fetchq.engines.routes import fixed_addresses
 from fetchq.model import Cause
@@ -69,6 +69,8 @@ class Resolver:
                 self._lookup, self._close_lookup = _lookups()
             answer = await self._lookup(host)
         except AttemptFailed as problem:
+            if (starved := out_of_descriptors()) is not None:
+                raise starved from problem  # and not kept: the name may be there
             answer = problem
         finally:
             del self._asking[host]
