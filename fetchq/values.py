@@ -167,11 +167,12 @@ def _statuses_in(text: str) -> list[int]:
 
 def read_proxy(given: object) -> str:
     text = read_text(given)
-    if "://" not in text:
+    if "://" not in text and re.search(r":[0-9]+/?$", text):
         text = "http://" + text
     match = re.fullmatch(_PROXY, text)
     if match is None or not 0 < int(match[1] or 80) < 65536:
-        raise ValueError("a proxy is given as http://host:port or https://host:port")
+        begins = "SOCKS is not supported; " if text.lower().startswith("socks") else ""
+        raise ValueError(f"{begins}a proxy is given as http://host:port or https://host:port")
     return text
 
 

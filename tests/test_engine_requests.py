@@ -484,6 +484,85 @@ def test_a_proxy_that_hangs_up_or_says_nothing_costs_its_own_url_only(mode: str)
         assert result.cause is Cause.TIMEOUT, result.error
 
 
+def mute(conn: Connection, _: Asked) -> None:
+    conn.close()
+
+
+def babble(conn: Connection, _: Asked) -> None:
+    conn.send(b"this is not HTTP\r\n\r\n")
+    conn.close()
+
+
+REFUSALS = {
+    "407": (answer(b"no", status=b"407 Proxy Authentication Required"), "connect", "407 Proxy Authentication Required"),
+    "502 without a reason": (answer(b"no", status=b"502 "), "connect", "502"),
+    "hangs up": (mute, "connect", "closed before an answer"),
+    "says nothing": (hang, "timeout", "no connection in 0.2 s (connect timeout)"),
+    "speaks another language": (babble, "protocol", ""),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_the_failure_of_a_proxy_to_make_a_tunnel_is_said_to_be_the_proxys(mode: str, refusal: str) -> None:
+    script, cause, said = REFUSALS[refusal]
+    with ScriptServer(script) as proxy:
+        secret = proxy.url.replace("://", "://user:s3cr3t@")
+        result = fetch_one("https://origin.test/", mode, proxy=secret, retries=0, connect_timeout=0.2)
+        assert str(result.error).startswith(f"the proxy {proxy.netloc}: "), result.error
+    assert result.cause == cause
+    assert said in str(result.error)
+    assert "s3cr3t" not in str(result.error)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_cannot_be_connected_to_is_named(
+    mode: str, scheme: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    know_names(monkeypatch, {"proxy.test": []})
+    errors = []
+    with closed_port() as closed, silent_port() as silent, ScriptServer(tls=authority.server("example.org")) as bad:
+        for proxy in (closed, "http://proxy.test:3128", f"https://{silent}", bad.url):
+            result = fetch_one(f"{scheme}://origin.test/", mode, proxy=proxy, retries=0, connect_timeout=0.3)
+            address = proxy.partition("://")[2]
+            assert str(result.error).startswith(f"the proxy {address}: "), result.error
+            errors.append((result.cause, str(result.error).removeprefix(f"the proxy {address}: ")))
+    assert errors[:3] == [
+        (Cause.CONNECT, "connection refused"),
+        (Cause.DNS, "there is no such name"),
+        (Cause.TIMEOUT, "no connection in 0.3 s (connect timeout)"),
+    ]
+    assert errors[3][0] is Cause.TLS
+
+
+def test_what_goes_wrong_behind_a_proxy_is_not_said_to_be_the_proxys(mode: str, authority: Authority) -> None:
+    with ScriptServer(tls=authority.server("example.org")) as origin, ScriptServer(tunnel) as proxy:
+        result = fetch_one(origin.url, mode, proxy=proxy.url, cacert=authority.cacert)
+        assert (result.cause, "proxy" in str(result.error)) == (Cause.TLS, False), result.error
+    with silent_port() as silent, ScriptServer(tunnel) as proxy:
+        result = fetch_one(f"https://{silent}/", mode, proxy=proxy.url, retries=0, connect_timeout=0.2)
+        assert (result.cause, "proxy" in str(result.error)) == (Cause.TIMEOUT, False), result.error
+    with ScriptServer(hang) as proxy:
+        result = fetch_one("http://origin.test/", mode, proxy=proxy.url, retries=0, read_timeout=0.2)
+        assert (result.cause, "proxy" in str(result.error)) == (Cause.TIMEOUT, False), result.error
+
+
+def test_a_proxy_may_be_spoken_to_over_tls(mode: str, authority: Authority) -> None:
+    with (
+        ScriptServer(answer(b"secret"), tls=authority.server()) as origin,
+        ScriptServer(by_path({"/plain": answer(b"plain")}, tunnel), tls=authority.server()) as proxy,
+    ):
+        rows = ["http://origin.test/plain", origin.url]
+        results = in_time(lambda: fetch_all_sync(rows, mode=mode, proxy=proxy.url, cacert=authority.cacert, retries=0))
+    assert [result.body for result in results] == [b"plain", b"secret"], [result.error for result in results]
+
+
+def test_a_proxy_of_the_family_that_was_left_out_is_not_dialled(mode: str) -> None:
+    with ScriptServer() as proxy:
+        result = fetch_one("http://origin.test/", mode, proxy=proxy.url, ipv6=True)
+        assert proxy.log == []
+    assert (result.cause, result.attempts) == (Cause.DNS, 1), result.error
+
+
 def test_the_password_of_a_proxy_is_shown_nowhere(mode: str) -> None:
     with closed_port() as proxy:
         secret = proxy.replace("://", "://user:s3cr3t@")

@@ -343,11 +343,18 @@ def test_what_is_no_http_proxy_is_refused(wrong: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["http://:80", "http://h:99999", "http://h:port", "http://user:pw@", "http://[::1", "h:0"]
+    "wrong",
+    ["http://:80", "http://h:99999", "http://h:port", "http://user:pw@", "http://[::1", "h:0", ":80", "foo", "pw@foo"],
 )
 def test_a_proxy_without_a_host_or_with_a_port_that_is_none_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match="proxy"):
         values.read_proxy(wrong)
+
+
+@pytest.mark.parametrize("scheme", ["socks4", "socks5", "SOCKS5h"])
+def test_that_socks_is_not_supported_is_said(scheme: str) -> None:
+    with pytest.raises(ValueError, match="SOCKS is not supported"):
+        values.read_proxy(f"{scheme}://proxy:1080")
 
 
 def test_a_refused_proxy_does_not_show_its_password() -> None:

@@ -167,7 +167,7 @@ def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
         raise problem
     connection: Connection | None = attempt.connection
     if isinstance(problem, aiohttp.ClientHttpProxyError):
-        return AttemptFailed(Cause.CONNECT, f"the proxy answered {problem.status} {problem.message}")
+        return AttemptFailed(Cause.CONNECT, f"it answered {problem.status} {problem.message}".rstrip())
     if isinstance(problem, aiohttp.ClientResponseError | HttpProcessingError):
         return AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: {problem.message}")
     if isinstance(problem, aiohttp.ClientPayloadError):

@@ -98,6 +98,7 @@ class Connection(ResponseHandler):
 
 
 _connect = aiohttp.TCPConnector.connect
+_start_tls = aiohttp.TCPConnector._start_tls_connection
 _release = aiohttp.TCPConnector._release
 
 
@@ -114,7 +115,7 @@ class Connector(aiohttp.TCPConnector):
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109  # aiohttp's signature
         attempt = current_attempt.get()
-        attempt.begin_exchange()
+        attempt.begin_exchange(req.proxy)
         connection = await _connect(self, req, traces, timeout)
         protocol: Any = connection.protocol
         self._resting.pop(protocol, None)
@@ -125,6 +126,11 @@ class Connector(aiohttp.TCPConnector):
             self._resting.pop(protocol, None)
         protocol.take(attempt)
         return connection
+
+    async def _start_tls_connection(self, transport: Any, *, req: Any, timeout: Any) -> Any:  # type: ignore[override]  # noqa: ASYNC109
+        """The tunnel stands: from here on, it is the origin that is spoken to."""
+        current_attempt.get().proxy = None
+        return await _start_tls(self, transport, req=req, timeout=timeout)
 
     def _reusable(self, protocol: Connection, attempt: Attempt) -> bool:
         place = attempt.hop.url.raw_authority

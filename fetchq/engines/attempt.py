@@ -25,6 +25,7 @@ from fetchq.printable import one_line
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
+    from yarl import URL
 
     from fetchq.model import Request
     from fetchq.settings import Settings
@@ -75,7 +76,7 @@ class Attempt:
         "_decoder", "_hash", "_last", "_pieces", "_window_bytes", "_window_start", "answering", "began", "body",
         "cause", "complete", "connecting_since", "connection", "content_encoding", "digest", "engine", "error",
         "expired", "framed", "headers", "hop", "http_version", "length", "method", "peer_closed", "permanent",
-        "phases", "progress_at", "reason", "redirecting", "redirects", "remote", "resent", "reused", "sent",
+        "phases", "progress_at", "proxy", "reason", "redirecting", "redirects", "remote", "resent", "reused", "sent",
         "settings", "size", "starved", "status", "tls_known", "wire_size",
     )
     # fmt: on
@@ -124,6 +125,8 @@ class Attempt:
         self.peer_closed = False
         self.tls_known = False
         self.connecting_since: float | None = None
+        self.proxy: URL | None = None
+        """The proxy, until it is connected to, and through it, where that takes a tunnel."""
         self.progress_at = 0.0
         self.expired: AttemptFailed | None = None
         """Set before the attempt is interrupted from outside: why."""
@@ -157,13 +160,14 @@ class Attempt:
             limit, what = until, f"no byte in {settings.read_timeout:g} s (read timeout)"
         return limit - now, what
 
-    def begin_exchange(self) -> None:
+    def begin_exchange(self, proxy: URL | None = None) -> None:
         """A hop begins, or the same one again on a fresh connection: first, a connection is needed.
 
         Raises `AttemptFailed`.
         """
+        self.proxy = proxy
         if self.settings.ipv4 or self.settings.ipv6:
-            self._check_family(self.hop.url.raw_host or "")
+            self._check_family((proxy or self.hop.url).raw_host or "")
         self.connecting_since = self._last
         self.connection = None
         self.answering = self.peer_closed = self.reused = False
@@ -178,7 +182,7 @@ class Attempt:
     def connected(self, *, reused: bool) -> None:
         """There is a connection, and the request goes out on it."""
         self.progress_at = self.lap(CONNECT)
-        self.connecting_since = None
+        self.connecting_since = self.proxy = None
         self.reused = reused
         self.sent = True
 
@@ -321,11 +325,17 @@ class Attempt:
             if failed.cause is Cause.PROTOCOL:
                 self._forget_response()
             self.cause = failed.cause
-            self.error = one_line(failed.message)
+            self.error = one_line(self._to_the_proxy(failed))
             self.permanent = failed.permanent
             self.starved = failed.starved
         self._pieces = []
         self._decoder = self._hash = self.connection = self.engine = None
+
+    def _to_the_proxy(self, failed: AttemptFailed) -> str:
+        """The failure, and that it was the proxy's, where it was. The proxy's password is nobody's business."""
+        if self.proxy is None or failed.starved or failed.cause is Cause.CANCELLED:
+            return failed.message
+        return f"the proxy {self.proxy.host_subcomponent}:{self.proxy.port}: {failed.message}"
 
     def _forget_response(self) -> None:
         """What is not HTTP is no response: how much of it could be read depends on the packets it came in."""

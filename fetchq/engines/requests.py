@@ -5,6 +5,7 @@ requests prepares, pools and sends; reading the response is `wire`'s, connecting
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 from contextlib import suppress
@@ -17,10 +18,11 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from yarl import URL
 
 from fetchq.engines.attempt import CONNECT, DNS, TLS, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.dial import Address, dial, look_up
-from fetchq.engines.errors import is_ours, network_failure, no_such_name, out_of_descriptors
+from fetchq.engines.errors import closed_early, is_ours, network_failure, no_such_name, out_of_descriptors
 from fetchq.engines.hops import DEFAULT_HEADERS, Hop, HopPlan, merged
 from fetchq.engines.routes import Routes, address_text, fixed_addresses
 from fetchq.engines.wire import WireResponse
@@ -114,8 +116,8 @@ class RequestsEngine:
         return self._send_once(attempt)
 
     def _send_once(self, attempt: Attempt) -> requests.Response:
-        attempt.begin_exchange()
         proxy = self._routes.proxy_for(attempt.hop.url)
+        attempt.begin_exchange(URL(proxy) if proxy else None)
         try:
             return self._session.send(
                 _prepared(attempt.hop),
@@ -153,7 +155,7 @@ class RequestsEngine:
         try:
             sock.settimeout(max(0.001, attempt.time_left(perf_counter())[0]))  # for the TLS handshake
             self.use(sock)
-            if attempt.hop.url.scheme == "https":
+            if "https" in (attempt.hop.url.scheme, attempt.proxy and attempt.proxy.scheme):
                 self._handshake = sock.dup()
             self.check()
         except BaseException:
@@ -200,7 +202,7 @@ def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
         return AttemptFailed(Cause.TIMEOUT, what)
     if isinstance(problem, requests.exceptions.ProxyError) and "Tunnel connection failed" in str(problem):
         said = str(problem).partition("Tunnel connection failed: ")[2].rstrip("')\"")
-        return AttemptFailed(Cause.CONNECT, f"the proxy answered {said}")
+        return AttemptFailed(Cause.CONNECT, f"it answered {said}")
     failed = network_failure(problem, answering=attempt.answering)
     if failed is None:
         return AttemptFailed(Cause.PROTOCOL, f"{type(problem).__name__}: {problem}")
@@ -275,18 +277,23 @@ class _Timed:
         timer.start()
         try:
             super()._tunnel()  # type: ignore[misc]
+        except http.client.RemoteDisconnected:  # which passes for a reset
+            left, what = attempt.time_left(perf_counter())
+            raise closed_early(answering=False) if left > 0 else AttemptFailed(Cause.TIMEOUT, what) from None
         finally:
             timer.cancel()
             timer.join()
+        attempt.proxy = None
         attempt.lap(CONNECT)
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
         attempt = current_attempt.get()
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]
-        attempt.engine.use(self.sock)
+        sock = getattr(self.sock, "socket", self.sock)  # in a tunnel through TLS, urllib3's own socket is around it
+        attempt.engine.use(sock)
         attempt.engine.check()
-        attempt.remote = address_text(self.sock.getpeername())
+        attempt.remote = address_text(sock.getpeername())
         attempt.connected(reused=self.used)
         self.used = True
         self.timeout = max(0.001, attempt.time_left(perf_counter())[0])

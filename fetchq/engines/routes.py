@@ -52,7 +52,7 @@ class Routes:
         if not found or proxy_bypass(host):
             return None
         try:
-            return read_proxy(found)
+            return read_proxy(found if "://" in found else f"http://{found}")
         except ValueError:
             return None  # a SOCKS proxy, say, which fetchq cannot speak to
 
