@@ -217,6 +217,7 @@ WRONG = {
     "data-file": (["-d", "@none"], "'none' cannot be read"),
     "proxy-scheme": (["-x", "ftp://127.0.0.1:1"], "--proxy"),
     "proxy-socks": (["-x", "socks5://127.0.0.1:1"], "--proxy"),
+    "proxy-name": (["-x", "foo"], "--proxy"),
     "proxy-port": (["-x", "http://127.0.0.1:99999"], "--proxy"),
     "proxy-no-host": (["-x", "http://:3128"], "--proxy"),
     "proxy-brackets": (["-x", "http://[::1"], "--proxy"),

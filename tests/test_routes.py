@@ -101,6 +101,11 @@ def test_hosts_that_need_no_proxy_are_dialled(environment: pytest.MonkeyPatch, n
     assert (Routes(Settings(trust_env=True)).proxy_for(HTTP) is None) is direct
 
 
+def test_a_proxy_variable_may_be_a_bare_host_as_other_programs_have_it(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("http_proxy", "one")
+    assert Routes(Settings(trust_env=True)).proxy_for(HTTP) == "http://one"
+
+
 @pytest.mark.parametrize("value", ["socks5://one:1", "", "http://one:1/path", "http://o ne"])
 def test_a_proxy_variable_that_cannot_be_used_is_ignored(environment: pytest.MonkeyPatch, value: str) -> None:
     environment.setenv("http_proxy", value)
