@@ -282,3 +282,8 @@ class Display(Checked):
         super(Display, self).__post_init__()
         if "text" in self.include and "base64" in self.include:
             raise SettingsError("include", "text and base64 both fill the body; choose one")
+
+    @property
+    def records(self) -> str:
+        """The format of the records: what `json` says goes before `format`."""
+        return "jsonl" if self.json else self.format

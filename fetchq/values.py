@@ -206,7 +206,11 @@ def _read_resolve(given: object) -> tuple[str, int, str]:
 def choice_of(*words: str) -> Callable[[object], str]:
     def read_choice(given: object) -> str:
         if given not in words:
-            raise ValueError(f"{given!r} is not one of {', '.join(words)}")
+            from difflib import get_close_matches
+
+            near = get_close_matches(str(given), words, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"{given!r} is not one of {', '.join(words)}{hint}")
         return str(given)
 
     return read_choice

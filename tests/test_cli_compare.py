@@ -133,6 +133,7 @@ WRONG = {
     "missing-file": ["none.txt"],
     "mode": ["URL", "--mode", "fast"],
     "workers": ["URL", "--workers", "0"],
+    "workers-for-a-later-mode": ["URL", "--mode", "async", "--mode", "threads", "--workers", "1001"],
     "json": ["URL", "--json"],
     "include": ["URL", "--include", "text"],
     "cacert": ["URL", "--cacert", "bad.pem"],
@@ -204,5 +205,9 @@ def test_the_demo_shows_three_modes_and_async_is_faster_than_sync(cli: Cli) -> N
     assert done.said.count("/delay/") == 12
 
 
-def test_the_demo_needs_at_least_one_worker(cli: Cli) -> None:
-    assert "--workers" in cli("demo", "-w", "0").problem
+@pytest.mark.parametrize(
+    ("workers", "problem"),
+    [("0", "0 is below 1"), ("x", "'x' is not a whole number"), ("1001", "at most 1000 in mode sync")],
+)
+def test_the_demo_says_what_is_wrong_with_the_number_of_workers(cli: Cli, workers: str, problem: str) -> None:
+    assert cli("demo", "-w", workers).problem == f"fetchq: --workers: {problem}"

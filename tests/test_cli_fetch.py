@@ -232,7 +232,11 @@ WRONG = {
     "ipv4-and-ipv6": (["--ipv4", "--ipv6"], "--ipv6: not together with ipv4"),
     "include": (["--include", "body"], "'body' is not one of headers, text, base64"),
     "include-two-bodies": (["--include", "text", "--include", "base64"], "--include: text and base64 both fill"),
+    "include-without-records": (["--include", "text"], "--include: a line of text has no room for it; add --json or"),
+    "include-in-text": (["--include", "headers", "--format", "text"], "add --json or --format csv"),
     "format": (["--format", "xml"], "'xml' is not one of text, jsonl, csv"),
+    "format-json": (["--format", "json"], "'json' is not one of text, jsonl, csv; did you mean jsonl?"),
+    "mode-nearly": (["--mode", "thread"], "; did you mean threads?"),
     "input-format": (["--input-format", "xml"], "'xml' is not one of text, csv, jsonl"),
     "progress": (["--progress", "fast"], "'fast' is not one of auto, bar, dots, none"),
     "config-missing": (["--config", "none.toml"], "the config file 'none.toml' cannot be read: No such file"),
@@ -272,7 +276,7 @@ ENVIRONMENT = {
     "FETCHQ_JSON": "perhaps",
     "FETCHQ_MODE": "fast",
     "FETCHQ_PROXY": "ftp://x",
-    "FETCHQ_INCLUDE": "text\nbase64",
+    "FETCHQ_INCLUDE": "headers",
 }
 
 
@@ -284,6 +288,12 @@ def test_a_wrong_value_in_the_environment_is_wrong_usage(
     option = name.removeprefix("FETCHQ_").lower().replace("_", "-")
     assert f"--{option}" in cli(f"{faults.url}/ok").problem
     assert faults.log == []
+
+
+def test_include_in_a_config_file_is_for_the_runs_that_have_records(cli: Cli, practice: PracticeServer) -> None:
+    cli.write("fetchq.toml", 'include = ["text"]')
+    assert cli(f"{practice.url}/json").status == 0
+    assert cli(f"{practice.url}/json", "--json").record["body"]
 
 
 @pytest.mark.parametrize("args", [[], ["fetch"], ["fetch", "--json"]], ids=["bare", "fetch", "with-option"])
@@ -502,7 +512,8 @@ def assert_harmless(done: Ended) -> None:
 @pytest.mark.parametrize("mode", ["async", "sync"])  # one for each engine
 def test_nothing_that_a_server_sends_acts_on_a_terminal(cli: Cli, case: str, form: str, mode: str) -> None:
     with Scripted(lambda _: HOSTILE[case]) as server:
-        args = ("--include", "headers", "--include", "text", "--accept-encoded", "-v", "--retries", "0")
+        included = () if form == "text" else ("--include", "headers", "--include", "text")
+        args = (*included, "--accept-encoded", "-v", "--retries", "0")
         done = cli(f"{server.url}/x", "--format", form, "--mode", mode, *args)
         assert len(server.log) >= 1
     assert done.status in (0, 1)

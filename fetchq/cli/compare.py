@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,6 +48,8 @@ def compare(sources: tuple[str, ...], modes: tuple[str, ...], **given: Any) -> i
 
 def compare_and_show(settings: Settings, display: Display, source: Source, modes: Sequence[str]) -> int:
     """Run, show the results as they come on stderr, and the comparison on stdout. Returns the exit status."""
+    for mode in modes:  # before the first of them begins
+        _in_mode(settings, mode)
     from fetchq.cli.drive import drive
     from fetchq.cli.screen import Screen
     from fetchq.compare import compare
@@ -68,6 +71,13 @@ def compare_and_show(settings: Settings, display: Display, source: Source, modes
     for line in compare_lines([(run.mode, run.summary) for run in runs]):
         click.echo(line)
     return status
+
+
+def _in_mode(settings: Settings, mode: str) -> Settings:
+    try:
+        return replace(settings, mode=mode)
+    except SettingsError as problem:
+        raise click.UsageError(usage_message(problem)) from None
 
 
 command = click.command(cls=GroupedCommand, context_settings={"max_content_width": 110})(

@@ -11,17 +11,18 @@ DELAYS = (1.5, 1.0, 0.5, 0.2)
 
 
 @click.command()
-@click.option("-w", "--workers", default=2, show_default=True, type=click.IntRange(min=1), help="How many at a time.")
-def command(workers: int) -> int:
+@click.option("-w", "--workers", default="2", show_default=True, metavar="N", help="How many at a time.")
+def command(workers: str) -> int:
     """Fetch four URLs that take 1.5, 1.0, 0.5 and 0.2 s from a practice server, in sync, threads and async.
 
     Shows who fetched what when, and the three modes side by side.
     """
     from fetchq.cli.compare import compare_and_show
+    from fetchq.cli.options import made
     from fetchq.server import PracticeServer
     from fetchq.settings import Display, Settings
     from fetchq.sources import open_sources
 
+    settings = made(Settings, {"workers": workers, "keep_body": False})
     with PracticeServer() as server, open_sources([f"{server.url}/delay/{delay}" for delay in DELAYS]) as source:
-        settings = Settings(workers=workers, keep_body=False)
         return compare_and_show(settings, Display(progress="none"), source, ("sync", "threads", "async"))

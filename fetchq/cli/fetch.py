@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_message
 from fetchq.settings import SettingsError
+
+if TYPE_CHECKING:
+    from fetchq.settings import Display
 
 __all__ = ["command"]
 
@@ -24,7 +28,10 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
     """
     if not sources:
         raise click.UsageError("a SOURCE is needed: a file of URLs, a URL, or - for standard input (--help tells more)")
+    asked_for = given["include"]
     settings, display = read_options(given)
+    if asked_for and display.records == "text":  # in a config file it is meant for the runs that have records
+        raise click.UsageError("--include: a line of text has no room for it; add --json or --format csv")
 
     from fetchq.cli.drive import COULD_NOT_GO_ON, drive
     from fetchq.cli.screen import Screen
@@ -32,7 +39,7 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
     from fetchq.summary import Summary
     from fetchq.views.text import summary_lines
 
-    settings = _trimmed(settings, display)
+    settings = replace(settings, keep_body=_needs_bodies(display))
     try:
         source = open_sources(sources, input_format=display.input_format, url_column=display.url_column)
     except SourceError as problem:
@@ -62,11 +69,9 @@ def no_urls(sources: tuple[str, ...]) -> str:
     return printable(f"fetchq: no URLs in {', '.join(sources)}")
 
 
-def _trimmed(settings: Any, display: Any) -> Any:
+def _needs_bodies(display: Display) -> bool:
     """Bodies are only kept where a record is to hold them."""
-    from dataclasses import replace
-
-    return replace(settings, keep_body=bool({"text", "base64"} & set(display.include)))
+    return display.records != "text" and not {"text", "base64"}.isdisjoint(display.include)
 
 
 command = click.command(cls=GroupedCommand, context_settings={"max_content_width": 110})(add_options(fetch))

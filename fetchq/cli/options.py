@@ -14,7 +14,7 @@ from fetchq.settings import Display, Knob, Settings, SettingsError, knob_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["GroupedCommand", "add_options", "read_options"]
+__all__ = ["GroupedCommand", "add_options", "made", "read_options", "usage_message"]
 
 T = TypeVar("T", Settings, Display)
 _FIELDS = [*fields(Display), *fields(Settings)]
@@ -112,10 +112,11 @@ def read_options(given: dict[str, Any], **fixed: Any) -> tuple[Settings, Display
     chosen |= {name: value for name, value in given.items() if value not in (None, ())}
     if isinstance(data := chosen.get("data"), str) and data.startswith("@"):
         chosen["data"] = _read_data(data[1:])
-    return _make(Settings, chosen | fixed), _make(Display, chosen)
+    return made(Settings, chosen | fixed), made(Display, chosen)
 
 
-def _make(kind: type[T], chosen: dict[str, Any]) -> T:
+def made(kind: type[T], chosen: dict[str, Any]) -> T:
+    """The Settings, or the Display, of what was chosen. Raises `click.UsageError`."""
     names = {one.name for one in fields(kind)}
     try:
         return kind(**{name: value for name, value in chosen.items() if name in names})

@@ -48,7 +48,7 @@ class Screen:
         self._lock = threading.RLock()
         colour = not display.no_color and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self.paint = _paint if colour and sys.stderr.isatty() else _leave
-        chosen = "jsonl" if display.json else display.format
+        chosen = display.records
         shared = _one_device()
         lines = not records or (chosen == "text" and shared)
         self._progress = progress_for(display, source, colour=colour, lines=lines)
