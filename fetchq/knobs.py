@@ -38,6 +38,8 @@ class Knob:
     """The greatest value."""
     many: bool
     """The option may be given several times."""
+    shown: str | None
+    """The default as a person would type it, where that is not plain from the value."""
 
     def value(self, given: object) -> Any:
         """The field's value for what was given. Raises ValueError."""
@@ -66,9 +68,10 @@ def knob(
     high: float | None = None,
     many: bool = False,
     secret: bool = False,
+    shown: str | None = None,
 ) -> Any:
     """A field with its Knob. `flags` is empty where only Python can set it; a secret is not part of the repr."""
-    metadata = {"knob": Knob(group, tuple(flags.split()), read, help, metavar, low, above, high, many)}
+    metadata = {"knob": Knob(group, tuple(flags.split()), read, help, metavar, low, above, high, many, shown)}
     return field(default=default, metadata=metadata, repr=not secret)
 
 

@@ -107,7 +107,13 @@ class Settings(Checked):
         low=0,
     )
     retry_on: frozenset[int] = knob(
-        _RETRIED, "--retry-on", read_statuses, "Statuses that are tried again.", group="Retries", metavar="STATUS,.."
+        _RETRIED,
+        "--retry-on",
+        read_statuses,
+        "Statuses that are tried again.",
+        group="Retries",
+        metavar="STATUS,..",
+        shown="408,425,429,500,502,503,504",
     )
     max_retry_after: float = knob(
         120.0, "--max-retry-after", read_seconds, "Longest Retry-After obeyed.", group="Retries", metavar="S", low=0
@@ -168,6 +174,7 @@ class Settings(Checked):
         group="Limits and success",
         metavar="BYTES",
         low=1,
+        shown="100M",
     )
     max_ratio: int = knob(
         1000, "--max-ratio", read_int, "Largest decoded to wire ratio.", group="Limits and success", metavar="N", low=1
@@ -179,6 +186,7 @@ class Settings(Checked):
         "Statuses that are ok, '200..=299,404'.",
         group="Limits and success",
         metavar="STATUS,..",
+        shown="200..=299",
     )
     accept_encoded: bool = knob(
         False,

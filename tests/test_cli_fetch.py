@@ -686,6 +686,12 @@ def test_version_is_the_name_and_the_number(cli: Cli) -> None:
         assert (done.status, done.out, done.err) == (0, f"fetchq {__version__}\n".encode(), b"")
 
 
+def test_help_shows_a_flag_without_its_counterpart(cli: Cli) -> None:
+    for args in (["--help"], ["fetch", "--help"], ["compare", "--help"]):
+        assert re.search(r"^  -k, --insecure  +Do not verify", cli(*args).text, re.MULTILINE)
+    assert "--no-insecure, say, switches off" in " ".join(cli("--help").text.split())
+
+
 def test_help_mentions_every_option_and_every_command(cli: Cli) -> None:
     from fetchq.cli.fetch import command
 

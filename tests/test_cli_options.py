@@ -590,6 +590,28 @@ def test_a_flag_of_the_file_can_be_switched_off_in_the_environment(
     assert "1 URLs" in cli(f"{practice.url}/json").said
 
 
+FLAGS = [option for option in OPTIONS.values() if option.is_flag]
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=[str(flag.name) for flag in FLAGS])
+def test_a_flag_of_the_file_or_the_environment_can_be_switched_off_by_an_option(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, flag: click.Option
+) -> None:
+    off = {"--no-color": "--color"}.get(flag.opts[-1], flag.opts[-1].replace("--", "--no-"))
+    cli.write("fetchq.toml", f"{flag.name} = true")
+    assert chosen() != chosen("--config", cli.write("empty.toml", ""))
+    assert chosen(off) == chosen("--config", "empty.toml")
+    monkeypatch.setenv(f"FETCHQ_{str(flag.name).upper()}", "1")
+    assert chosen(off) == chosen("--config", "empty.toml", off)
+    assert chosen(off, flag.opts[-1]) == chosen()
+
+
+def test_one_address_family_goes_in_place_of_the_other_in_the_file(cli: Cli) -> None:
+    cli.write("fetchq.toml", "ipv4 = true")
+    settings, _ = chosen("--no-ipv4", "--ipv6")
+    assert (settings.ipv4, settings.ipv6) == (False, True)
+
+
 def test_a_format_that_is_asked_for_goes_before_json_in_the_file(cli: Cli, practice: PracticeServer) -> None:
     cli.write("fetchq.toml", "json = true")
     assert cli(f"{practice.url}/json", "--format", "csv").text.startswith("index,url,")

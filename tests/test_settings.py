@@ -76,6 +76,12 @@ def test_every_default_is_accepted_unchanged_by_its_own_knob(name: str) -> None:
     assert getattr(kind_of(name)(), name) == default
 
 
+@pytest.mark.parametrize("name", FIELDS)
+def test_the_default_that_the_help_shows_is_the_default(name: str) -> None:
+    knob = knob_of(FIELDS[name])
+    assert knob.shown is None or knob.value(knob.shown) == FIELDS[name].default
+
+
 @pytest.mark.parametrize(("name", "wrong"), WRONG_VALUES)
 def test_a_wrong_value_is_refused_by_a_value_error_that_names_its_field(name: str, wrong: Any) -> None:
     with pytest.raises(SettingsError) as caught:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -54,6 +54,14 @@ class GroupedCommand(click.Command):
 class _KnobOption(click.Option):
     group = "Other"
 
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        # Each flag has its --no-..., which the help says once for all.
+        negative, self.secondary_opts = self.secondary_opts, []
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.secondary_opts = negative
+
 
 def add_options(command: Callable[..., Any], *, leave_out: tuple[str, ...] = ()) -> Callable[..., Any]:
     """Give a command the options of all knobs, and --config."""
@@ -73,11 +81,12 @@ def _attach(command: Callable[..., Any], option: click.Option) -> None:
     command.__click_params__ = parameters  # type: ignore[attr-defined]
 
 
-def _option(a_field: Any) -> click.Option:
+def _option(a_field: Field[Any]) -> click.Option:
     knob = knob_of(a_field)
-    flag = a_field.type == "bool"
+    flag = isinstance(a_field.default, bool)
+    *short, long = knob.flags
     option = _KnobOption(
-        [a_field.name, *knob.flags],
+        [a_field.name, *short, f"{long}/{_negative(long)}" if flag else long],
         type=None if flag else _KnobType(knob),
         is_flag=flag,
         default=None,
@@ -90,16 +99,17 @@ def _option(a_field: Any) -> click.Option:
     return option
 
 
-def _help(a_field: Any, knob: Knob) -> str:
+def _negative(flag: str) -> str:
+    """What switches off a flag that the environment or the config file has set."""
+    name = flag.removeprefix("--")
+    return f"--{name.removeprefix('no-')}" if name.startswith("no-") else f"--no-{name}"
+
+
+def _help(a_field: Field[Any], knob: Knob) -> str:
     default = a_field.default
     if default is None or isinstance(default, bool | tuple):
         return knob.help
-    if isinstance(default, frozenset):
-        text = "200..=299" if len(default) == 100 else ",".join(map(str, sorted(default)))
-    elif knob.metavar == "BYTES" and default >= 1_000_000:
-        text = f"{default // 1_000_000}M"
-    else:
-        text = f"{default:g}" if isinstance(default, float) else str(default)
+    text = knob.shown or (f"{default:g}" if isinstance(default, float) else str(default))
     return f"{knob.help}  [{text}]"
 
 
