@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sized
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from yarl import URL
 
-from fetchq.model import Request, Result, make_request
+from fetchq.model import OnStart, Request, Result, make_request
 from fetchq.run import AsyncRun, BlockingRun, Feed
 from fetchq.settings import Settings
 
@@ -20,8 +20,8 @@ __all__ = ["fetch_all", "fetch_all_sync", "fetch_iter"]
 
 T = TypeVar("T")
 Row = str | URL | Request
-OnStart = Callable[[Request, int], Awaitable[None] | None]
-OnResult = Callable[[Result], Awaitable[None] | None]
+OnResult = Callable[[Result], object]
+"""Is told of a Result. What it returns is awaited where that can be, and else of no account."""
 
 
 async def fetch_iter(
@@ -39,7 +39,7 @@ async def fetch_iter(
     of `Settings`, unless `settings` is given.
 
     `on_start(request, worker)` is called before each attempt, `on_result(result)` before a Result is yielded; both
-    may be coroutine functions, and what they raise ends the run.
+    may be plain functions or coroutine functions, and what they raise ends the run.
 
     A URL that fails is a Result that says so, not an exception. Leaving the loop early ends the run; to have it ended
     at once, iterate inside `contextlib.aclosing`. With `deadline`, the rows of a list that are unfinished then come as
@@ -53,7 +53,7 @@ async def fetch_iter(
     async with aclosing(batches):
         async for batch in batches:
             for result in batch:
-                if on_result is not None and (waiting := on_result(result)) is not None:
+                if on_result is not None and inspect.isawaitable(waiting := on_result(result)):
                     await waiting
                 yield result
 
@@ -116,7 +116,7 @@ def _fetch_blocking(
     return sorted(results, key=_index)
 
 
-def _wait_for(waiting: Awaitable[None] | None) -> None:
+def _wait_for(waiting: object) -> None:
     if inspect.isawaitable(waiting):
 
         async def wait() -> None:

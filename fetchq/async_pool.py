@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterable, Awaitable, Coroutine, Iterable
 from contextlib import suppress
+from inspect import isawaitable
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from fetchq.schedule import Job
 
 if TYPE_CHECKING:
     from fetchq.engines.base import AsyncEngine
-    from fetchq.model import Request, Result
+    from fetchq.model import OnStart, Request, Result
     from fetchq.settings import Settings
 
 __all__ = ["AsyncPool"]
@@ -26,8 +27,6 @@ _SLICE = 0.001
 """Seconds for which the source may hold the event loop."""
 _GRACE = 1.0
 """Seconds granted to the thread that reads the source, which may be waiting for a pipe."""
-
-OnStart = Callable[["Request", int], Awaitable[None] | None]
 
 
 class AsyncPool:
@@ -196,7 +195,7 @@ class AsyncPool:
             except Refused as refused:
                 await self._deliver(self.desk.refuse(job, refused, number))
                 continue
-            if self._on_start is not None and (waiting := self._on_start(job.request, number)) is not None:
+            if self._on_start is not None and isawaitable(waiting := self._on_start(job.request, number)):
                 await self._unless_aborted(waiting)
                 if self.desk.stopping:
                     await self._deliver(self.desk.cancel(job))
@@ -213,7 +212,7 @@ class AsyncPool:
             else:
                 await self._deliver(settled)
 
-    async def _unless_aborted(self, waiting: Awaitable[None]) -> None:
+    async def _unless_aborted(self, waiting: Awaitable[object]) -> None:
         """Wait for a callback, but not beyond the end of the run."""
         callback = asyncio.ensure_future(waiting)
         aborted = asyncio.ensure_future(self._aborted.wait())

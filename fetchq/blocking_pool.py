@@ -17,7 +17,7 @@ from fetchq.schedule import Job, Schedule
 
 if TYPE_CHECKING:
     from fetchq.engines.base import BlockingEngine
-    from fetchq.model import Request
+    from fetchq.model import OnStart, Request
     from fetchq.settings import Settings
 
 __all__ = ["BlockingPool", "SerialPool", "ThreadPool"]
@@ -26,8 +26,6 @@ MOST_RESULTS = 1024
 MOST_BYTES = 16_000_000
 _JOIN = 5.0
 """Seconds a thread gets to end; one that waits for a resolver cannot be interrupted, and does not keep the process."""
-
-OnStart = Callable[["Request", int], None]
 
 
 class BlockingPool(ABC):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from operator import attrgetter
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from multidict import CIMultiDict, CIMultiDictProxy
 
-__all__ = ["Cause", "Complete", "FetchError", "Request", "Result", "Timing", "redact"]
+__all__ = ["Cause", "Complete", "FetchError", "OnStart", "Request", "Result", "Timing", "redact"]
 
 _USERINFO = re.compile(r"(?<=//)[^/?#]*@")
 # Python knows these by name, but they are no charsets of texts.
@@ -96,6 +97,13 @@ class Request:
 
     def __repr__(self) -> str:
         return f"Request(index={self.index}, url={redact(self.url)!r}, method={self.method!r}, label={self.label!r})"
+
+
+OnStart = Callable[[Request, int], object]
+"""Is told of a request and the number of the worker that begins an attempt at it.
+
+What it returns is awaited where that can be, in a run that has an event loop, and else of no account.
+"""
 
 
 @dataclass(frozen=True, slots=True)

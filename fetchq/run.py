@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import isawaitable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from fetchq.engines import async_engine, blocking_engines
 
 if TYPE_CHECKING:
-    from fetchq.model import Request, Result
+    from fetchq.model import OnStart, Request, Result
     from fetchq.pool import WorkerClock
     from fetchq.settings import Settings
 
 __all__ = ["AsyncRun", "BlockingRun", "Feed"]
-
-OnStart = Callable[["Request", int], "Awaitable[None] | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class BlockingRun:
         self,
         settings: Settings,
         feed: Feed,
-        on_start: Callable[[Request, int], None] | None = None,
+        on_start: OnStart | None = None,
         on_abort: Callable[[], None] | None = None,
     ) -> None:
         from fetchq.blocking_pool import SerialPool, ThreadPool
@@ -220,7 +219,7 @@ class _LoopCallback:
             self._waiting.discard(waiting)
 
     async def _in_loop(self, request: Request, worker: int) -> None:
-        if (waiting := self._on_start(request, worker)) is not None:
+        if isawaitable(waiting := self._on_start(request, worker)):
             await waiting
 
     def end(self) -> None:

@@ -431,12 +431,14 @@ def test_bodies_are_not_kept_when_they_are_not_wanted(mode: str, practice: Pract
 
 # --- callbacks -------------------------------------------------------------------------------------------------------
 
-KINDS = ("function", "coroutine function")
+KINDS = ("function", "function that returns something", "coroutine function")
 
 
 def as_kind(kind: str, plain: Callable[..., None]) -> Callable[..., Any]:
     if kind == "function":
         return plain
+    if kind == "function that returns something":
+        return lambda *args: (plain(*args),)
 
     async def coroutine(*args: Any) -> None:
         await asyncio.sleep(0)
