@@ -9,6 +9,7 @@ from itertools import cycle
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
+from fetchq.backlog import Backlog
 from fetchq.guard import Refused
 from fetchq.model import Result
 from fetchq.pool import Desk, Timer
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BlockingPool", "SerialPool", "ThreadPool"]
 
-MOST_RESULTS = 1024
-MOST_BYTES = 16_000_000
 _JOIN = 5.0
 """Seconds a thread gets to end; one that waits for a resolver cannot be interrupted, and does not keep the process."""
 
@@ -42,7 +41,6 @@ class BlockingPool(ABC):
         self._on_start = on_start
         self._on_abort = on_abort
         self._schedule = Schedule()
-        self._lock = threading.RLock()
         self.desk = Desk(settings)
 
     @abstractmethod
@@ -141,12 +139,12 @@ class ThreadPool(BlockingPool):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         # Four reasons to wait, one lock.
+        self._lock = threading.RLock()
         self._ready = threading.Condition(self._lock)
         self._wanted = threading.Condition(self._lock)
         self._written = threading.Condition(self._lock)
         self._space = threading.Condition(self._lock)
-        self._results: list[Result] = []
-        self._bytes = 0
+        self._backlog = Backlog()
         self._open = 0
         self._source_ended = False
         self._abandoned = False
@@ -269,10 +267,9 @@ class ThreadPool(BlockingPool):
             return None
 
     def _deliver(self, result: Result) -> None:
-        while (len(self._results) >= MOST_RESULTS or self._bytes >= MOST_BYTES) and not self._abandoned:
+        while self._backlog.full() and not self._abandoned:
             self._space.wait()
-        self._results.append(result)
-        self._bytes += len(result.body)
+        self._backlog.add(result)
         self._open -= 1
         self._written.notify()
         if self._finished:
@@ -280,8 +277,8 @@ class ThreadPool(BlockingPool):
 
     def _take(self) -> list[Result]:
         with self._lock:
-            while not self._results and not self._finished and self._problem is None:
+            while not self._backlog and not self._finished and self._problem is None:
                 self._written.wait()
-            results, self._results, self._bytes = self._results, [], 0
+            results = self._backlog.take_all()
             self._space.notify_all()
             return results

@@ -6,6 +6,7 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from fetchq.backlog import Backlog
 from fetchq.schedule import Job, Schedule
 
 if TYPE_CHECKING:
@@ -77,14 +78,10 @@ class RequestQueue(asyncio.Queue[Job]):
 
 
 class Outbox:
-    """The Results on their way to the one writer, bounded in number and in bytes of bodies."""
-
-    MOST = 1024
-    MOST_BYTES = 16_000_000
+    """The Results on their way to the one writer, which waits for them; and those who bring them wait for space."""
 
     def __init__(self) -> None:
-        self._results: list[Result] = []
-        self._bytes = 0
+        self._backlog = Backlog()
         self._closed = False
         self._taker: asyncio.Future[None] | None = None
         self._putters: list[asyncio.Future[None]] = []
@@ -99,10 +96,9 @@ class Outbox:
 
     def offer(self, result: Result) -> bool:
         """`put` without waiting. False when there is no space."""
-        if len(self._results) >= self.MOST or self._bytes >= self.MOST_BYTES:
+        if self._backlog.full():
             return False
-        self._results.append(result)
-        self._bytes += len(result.body)
+        self._backlog.add(result)
         self._wake_taker()
         return True
 
@@ -113,10 +109,10 @@ class Outbox:
 
     async def take(self) -> list[Result]:
         """All results there are, waiting for the first; an empty list when no more come. For one caller."""
-        while not self._results and not self._closed:
+        while not self._backlog and not self._closed:
             self._taker = self._loop.create_future()
             await self._taker
-        results, self._results, self._bytes = self._results, [], 0
+        results = self._backlog.take_all()
         putters, self._putters = self._putters, []
         for putter in putters:
             if not putter.done():

@@ -37,8 +37,7 @@ from support import (
 from yarl import URL
 
 from fetchq import Cause, Request, Result, Settings, fetch_all, fetch_all_sync, fetch_iter
-from fetchq.blocking_pool import MOST_RESULTS
-from fetchq.queue import Outbox
+from fetchq.backlog import MOST_BYTES, MOST_RESULTS
 from fetchq.schedule import LOOKAHEAD
 from fetchq.server import PracticeServer
 from fetchq.settings import MODES
@@ -368,7 +367,7 @@ async def test_an_exception_of_an_async_iterable_is_raised_though_requests_are_u
 async def test_an_endless_iterable_is_not_read_far_ahead_of_a_consumer_that_pauses(mode: str) -> None:
     workers = 4
     # A batch that the consumer has begun, one that waits for it, and what the workers have in hand.
-    bound = LOOKAHEAD + 2 * max(Outbox.MOST, MOST_RESULTS) + 2 * workers
+    bound = LOOKAHEAD + 2 * MOST_RESULTS + 2 * workers
     pulled, many, too_many = 0, threading.Event(), threading.Event()
 
     def rows() -> Iterator[str]:
@@ -409,7 +408,7 @@ async def test_the_serial_mode_reads_a_row_when_it_is_asked_for_a_result_and_not
 @concurrent
 async def test_bodies_that_nobody_takes_stop_the_fetching(mode: str) -> None:
     size, workers = 4_000_000, 2
-    fit = Outbox.MOST_BYTES // size  # more than a byte over the bound is never waited for, so each is full at this
+    fit = MOST_BYTES // size  # more than a byte over the bound is never waited for, so each is full at this
 
     def rows() -> Iterator[str]:
         while True:

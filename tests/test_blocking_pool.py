@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import A_MOMENT, HUNG, PATIENCE, in_time, nothing_left
 
-from fetchq.blocking_pool import MOST_BYTES, BlockingPool, SerialPool, ThreadPool
+from fetchq.backlog import MOST_BYTES
+from fetchq.blocking_pool import BlockingPool, SerialPool, ThreadPool
 from fetchq.engines.attempt import Attempt, AttemptFailed
 from fetchq.model import Cause, Request, Result
 from fetchq.settings import Settings

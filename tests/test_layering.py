@@ -19,7 +19,7 @@ LAYERS = [
     {"frozen", "values", "model", "printable", "knobs"},
     {"settings"},
     {"policy", "decode", "guard"},
-    {"engines", "schedule", "queue"},
+    {"engines", "schedule", "backlog", "queue"},
     {"pool", "async_pool", "blocking_pool", "sinks", "rows", "csv_rows", "sources", "summary"},
     {"run"},
     {"api", "compare", "views"},

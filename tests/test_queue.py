@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from factories import Clock, make_result
 
+from fetchq.backlog import MOST_BYTES, MOST_RESULTS
 from fetchq.model import Request
 from fetchq.queue import Outbox, RequestQueue
 from fetchq.schedule import LOOKAHEAD, Job
@@ -208,19 +209,19 @@ async def test_the_outbox_waits_for_its_first_result() -> None:
 
 async def test_the_outbox_holds_no_more_results_than_it_may() -> None:
     outbox = Outbox()
-    for index in range(Outbox.MOST):
+    for index in range(MOST_RESULTS):
         await asyncio.wait_for(outbox.put(make_result(index=index)), 10)
-    late = [asyncio.create_task(outbox.put(make_result(index=Outbox.MOST + n))) for n in range(3)]
+    late = [asyncio.create_task(outbox.put(make_result(index=MOST_RESULTS + n))) for n in range(3)]
     await turns()
     assert not any(one.done() for one in late)
-    assert len(await outbox.take()) == Outbox.MOST
+    assert len(await outbox.take()) == MOST_RESULTS
     await asyncio.wait_for(asyncio.gather(*late), 10)
-    assert [result.index - Outbox.MOST for result in await outbox.take()] == [0, 1, 2]
+    assert [result.index - MOST_RESULTS for result in await outbox.take()] == [0, 1, 2]
 
 
 async def test_the_outbox_holds_hardly_more_bytes_than_it_may() -> None:
     outbox = Outbox()
-    half = make_result(body=bytes(Outbox.MOST_BYTES // 2))
+    half = make_result(body=bytes(MOST_BYTES // 2))
     await outbox.put(half)
     await outbox.put(half)
     late = asyncio.create_task(outbox.put(make_result(index=9)))
@@ -231,20 +232,28 @@ async def test_the_outbox_holds_hardly_more_bytes_than_it_may() -> None:
     assert [result.index for result in await outbox.take()] == [9]
 
 
+async def test_headers_are_bytes_that_the_outbox_holds_too() -> None:
+    outbox = Outbox()
+    await outbox.put(make_result(headers=[("X-Long", "x" * (MOST_BYTES - 5))]))
+    assert not outbox.offer(make_result())
+    await outbox.take()
+    assert outbox.offer(make_result())
+
+
 async def test_a_body_larger_than_the_outbox_passes_all_the_same() -> None:
     outbox = Outbox()
-    await asyncio.wait_for(outbox.put(make_result(body=bytes(Outbox.MOST_BYTES + 1))), 10)
+    await asyncio.wait_for(outbox.put(make_result(body=bytes(MOST_BYTES + 1))), 10)
     assert len(await outbox.take()) == 1
 
 
 async def test_many_who_wait_to_put_lose_nothing_and_never_overfill_it() -> None:
     outbox = Outbox()
-    putters = [asyncio.create_task(outbox.put(make_result(index=n))) for n in range(3 * Outbox.MOST + 7)]
+    putters = [asyncio.create_task(outbox.put(make_result(index=n))) for n in range(3 * MOST_RESULTS + 7)]
     taken: list[int] = []
     async with asyncio.timeout(10):
         while len(taken) < len(putters):
             batch = await outbox.take()
-            assert len(batch) <= Outbox.MOST
+            assert len(batch) <= MOST_RESULTS
             taken += [result.index for result in batch]
             await turns()
     assert sorted(taken) == list(range(len(putters)))
@@ -253,7 +262,7 @@ async def test_many_who_wait_to_put_lose_nothing_and_never_overfill_it() -> None
 
 async def test_a_cancelled_put_puts_nothing_and_holds_up_nobody() -> None:
     outbox = Outbox()
-    for _ in range(Outbox.MOST):
+    for _ in range(MOST_RESULTS):
         await outbox.put(make_result())
     first, second = (asyncio.create_task(outbox.put(make_result(index=n))) for n in (1, 2))
     await turns()
