@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from inspect import isawaitable
 from time import perf_counter
@@ -29,7 +30,8 @@ class Feed:
     requests: Iterable[list[Request]] | AsyncIterable[Request]
     """Batches of them; or, in an async run, an async iterable."""
     threaded: bool
-    """Reading may block, on a file or a pipe: an event loop has it read in a thread of its own."""
+    """Reading may block, on a file or a pipe: an event loop has it read in a thread of its own, and a blocking run
+    does so where it has no end and may block for ever."""
     finite: bool
     """At the deadline the rest is read, so that every row gets its (cancelled) Result."""
 
@@ -49,7 +51,8 @@ class BlockingRun:
         assert not isinstance(feed.requests, AsyncIterable)
         self._settings = settings
         self._finite = feed.finite
-        self._requests = feed.requests
+        unending = feed.threaded and not feed.finite
+        self._requests = _interruptible(feed.requests, lambda: self.stopping) if unending else feed.requests
         self._engines = blocking_engines(settings)
         make_pool = ThreadPool if settings.mode == "threads" else SerialPool
         self._pool = make_pool(settings, self._engines, on_start, on_abort)
@@ -97,6 +100,29 @@ class BlockingRun:
     def abort(self) -> None:
         """End now; what is under way is cancelled."""
         self._pool.abort()
+
+
+def _interruptible(source: Iterable[list[Request]], stopping: Callable[[], bool]) -> Iterator[list[Request]]:
+    """The batches of a pipe, read in a thread: a read that waits would keep a signal or the deadline waiting, too."""
+    batches: queue.Queue[list[Request] | BaseException | None] = queue.Queue(4)
+
+    def read() -> None:
+        try:
+            for batch in source:
+                batches.put(batch)
+            batches.put(None)
+        except BaseException as problem:  # noqa: BLE001  # it is raised where the run can see it
+            batches.put(problem)
+
+    threading.Thread(target=read, name="fetchq-pipe", daemon=True).start()
+    while not stopping():
+        with suppress(queue.Empty):
+            batch = batches.get(timeout=0.1)
+            if batch is None:
+                return
+            if isinstance(batch, BaseException):
+                raise batch
+            yield batch
 
 
 class AsyncRun:

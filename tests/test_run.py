@@ -34,9 +34,10 @@ from support import (
     silent_port,
 )
 
-from fetchq import Cause, Request, Result, fetch_all, fetch_all_sync, fetch_iter
+from fetchq import Cause, Request, Result, Settings, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.engines.aiohttp import AiohttpEngine
 from fetchq.engines.requests import RequestsEngine
+from fetchq.run import BlockingRun, Feed
 from fetchq.server import PracticeServer
 
 SOON = 0.3
@@ -65,6 +66,40 @@ def close(conn: Connection, _: Asked) -> None:
 
 def reset(conn: Connection, _: Asked) -> None:
     conn.reset()
+
+
+# --- the source ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["threads", "sync"])
+def test_a_blocking_run_can_be_stopped_while_its_source_waits(mode: str) -> None:
+    def rows() -> Iterator[list[Request]]:
+        yield [Request("no URL")]
+        waiting.set()
+        release.wait(PATIENCE)
+
+    def stop() -> None:
+        waiting.wait(PATIENCE)
+        taken.wait(PATIENCE)
+        run.stop()
+
+    def take() -> list[Result]:
+        results = []
+        for batch in run.batches():
+            results += batch
+            taken.set()
+        return results
+
+    waiting, taken, release = threading.Event(), threading.Event(), threading.Event()
+    run = BlockingRun(Settings(mode=mode, workers=2), Feed(rows(), threaded=True, finite=False))
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    try:
+        (result,) = in_time(take)
+    finally:
+        release.set()
+        stopper.join()
+    assert result.cause == Cause.INVALID_URL
 
 
 # --- deadline --------------------------------------------------------------------------------------------------------

@@ -6,10 +6,7 @@ import asyncio
 import errno
 import gc
 import os
-import queue
-import threading
-from collections.abc import Callable
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fetchq.cli.screen import Screen
-    from fetchq.model import Request
     from fetchq.settings import Settings
     from fetchq.sources import Source
     from fetchq.summary import Summary
@@ -91,35 +87,11 @@ def _drive_async(
 def _drive_blocking(
     settings: Settings, source: Source, screen: Screen, summary: Summary, interrupts: Interrupts, verbose: bool
 ) -> None:
-    rows = source if source.finite else _interruptible(source, lambda: run.stopping)
-    feed = Feed(rows, threaded=True, finite=source.finite)
+    feed = Feed(source, threaded=True, finite=source.finite)
     run = BlockingRun(settings, feed, screen.started if verbose else None)
     with interrupts.of_run(run.stop, run.abort), _counted(summary, run):
         for batch in run.batches():
             screen.commit(batch)
-
-
-def _interruptible(source: Source, stopping: Callable[[], bool]) -> Iterator[list[Request]]:
-    """The batches of a pipe, read in a thread: a read that waits would keep a signal or the deadline waiting, too."""
-    batches: queue.Queue[list[Request] | BaseException | None] = queue.Queue(4)
-
-    def read() -> None:
-        try:
-            for batch in source:
-                batches.put(batch)
-            batches.put(None)
-        except BaseException as problem:  # noqa: BLE001  # it is raised where the run can see it
-            batches.put(problem)
-
-    threading.Thread(target=read, name="fetchq-pipe", daemon=True).start()
-    while not stopping():
-        with suppress(queue.Empty):
-            batch = batches.get(timeout=0.1)
-            if batch is None:
-                return
-            if isinstance(batch, BaseException):
-                raise batch
-            yield batch
 
 
 @contextmanager
