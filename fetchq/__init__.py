@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # typing's own would have to be imported, and Ctrl-C shows a traceback until that is done
 
 __version__ = "0.1.0"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -179,6 +180,29 @@ def test_a_run_that_was_interrupted_has_answered_every_row_that_was_read(
     assert done.status == 130
     assert [record["index"] for record in done.records] == list(range(300))
     assert {record["cause"] for record in done.records} == {"cancelled"}
+
+
+ROOT = Path(__file__).parent.parent
+ENTRY = re.search(r'^fetchq = "(.+):(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("when", ["click", "signal"])
+@pytest.mark.parametrize("start", ["-m", "script"])
+def test_ctrl_c_while_the_command_line_is_imported_ends_it_without_a_word(cli: Cli, start: str, when: str) -> None:
+    assert ENTRY is not None
+    script = f"import sys; from {ENTRY[1]} import {ENTRY[2]}; sys.exit({ENTRY[2]}())"
+    cli.write(f"{when}.py", "import os; os.kill(os.getpid(), 2)\nraise KeyboardInterrupt\n")
+    args = ["-m", "fetchq"] if start == "-m" else ["-c", script]
+    env = {**os.environ, "PYTHONPATH": f"{cli.folder}{os.pathsep}{ROOT}"}
+    done = subprocess.run([sys.executable, *args, "--version"], env=env, cwd="/", capture_output=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def test_ctrl_c_that_an_import_makes_another_exception_of_ends_it_without_a_word(cli: Cli) -> None:
+    cli.write("orjson.py", "import os\ntry: os.kill(os.getpid(), 2)\nexcept BaseException: raise RuntimeError\n")
+    env = {"PYTHONPATH": f"{cli.folder}{os.pathsep}{ROOT}"}
+    done = cli.run("http://127.0.0.1:9/", "--json", env=env)
+    assert (done.status, done.out, done.err) == (130, b"", b"")
 
 
 # --- pipes ---------------------------------------------------------------------------------------------------------

@@ -96,8 +96,9 @@ def _run(args: list[str] | None) -> int:
     if sys.stdout is None:
         say("fetchq: standard output is closed")
         return 2
+    interrupts = Interrupts(say)
     try:
-        with Interrupts(say) as interrupts:
+        with interrupts:
             status = cli.main(args=args, prog_name="fetchq", standalone_mode=False, obj=interrupts)
     except click.ClickException as problem:
         from fetchq.printable import one_line
@@ -106,6 +107,10 @@ def _run(args: list[str] | None) -> int:
         return problem.exit_code
     except click.Abort:
         return 130
+    except Exception:
+        if interrupts.early is None:
+            raise
+        return 128 + interrupts.early  # what was being imported has made another exception of it
     return status if isinstance(status, int) else 0
 
 

@@ -23,6 +23,8 @@ class Interrupts:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.number: int | None = None
+        self.early: int | None = None
+        """One that came before there was a run to stop, and was raised as an exception."""
         self._say = say
         self._stop: Callable[[], None] | None = None
         self._abort: Callable[[], None] = lambda: None
@@ -53,6 +55,7 @@ class Interrupts:
 
     def _handle(self, number: int, _: object) -> None:
         if self._stop is None and not self._over:
+            self.early = number
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
         first = self.number is None
         self.number = self.number or number
