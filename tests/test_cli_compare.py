@@ -16,6 +16,8 @@ from faultserver import FaultServer
 
 from fetchq.cli import interrupts
 from fetchq.server import PracticeServer
+from fetchq.views.compare import LEGEND
+from fetchq.views.text import HEADING
 
 ALL = ["sync", "threads", "async"]
 ROWS = ["elapsed", "sum of fetch times", "URLs at a time", "URL/s", "p50", "p99", "ok", "failed", "times as fast"]
@@ -28,7 +30,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> I
 
 
 def table(done: Ended) -> dict[str, list[str]]:
-    """The rows of the comparison by their names; the modes are under ''."""
+    """The rows of the comparison by their names; the modes are under 'mode'."""
     lines = done.lines[-len(ROWS) - 1 :]
     split = [re.split(r"\s{2,}", line) for line in lines]
     return {name: cells for name, *cells in split}
@@ -44,8 +46,8 @@ def test_compare_has_a_column_for_each_mode_and_each_mode_fetches_the_whole_list
     done = cli("compare", "urls.txt", f"{faults.url}/ok?n=2", "--workers", "2")
     rows = table(done)
     assert done.status == 1
-    assert rows[""] == ALL
-    assert list(rows) == ["", *ROWS]
+    assert rows["mode"] == ALL
+    assert list(rows) == ["mode", *ROWS]
     assert {len(cells) for cells in rows.values()} == {3}
     assert (rows["ok"], rows["failed"]) == (["2"] * 3, ["1"] * 3)
     wanted = ["/ok?n=1", "/none", "/ok?n=2"]
@@ -60,7 +62,7 @@ def test_compare_runs_the_modes_that_are_given_in_their_order(
 ) -> None:
     done = cli("compare", f"{practice.url}/json", *[arg for mode in modes for arg in ("--mode", mode)])
     assert done.status == 0
-    assert table(done)[""] == modes
+    assert table(done)["mode"] == modes
     assert re.findall(r"^mode (\w+), 10 workers$", done.said, re.MULTILINE) == modes
 
 
@@ -101,6 +103,12 @@ def test_there_is_no_timeline_of_a_long_list_or_many_workers(
     done = cli("compare", *[f"{practice.url}/delay/0.01"] * urls, "-w", str(workers), "--mode", "sync")
     assert done.status == 0
     assert len(done.lines) == len(ROWS) + 1
+    assert LEGEND not in done.text
+
+
+def test_one_worker_is_not_called_workers(cli: Cli, practice: PracticeServer) -> None:
+    done = cli("compare", f"{practice.url}/json", "-w", "1", "--mode", "sync")
+    assert "mode sync, 1 worker\n" in done.said
 
 
 def test_compare_shows_results_on_stderr_and_the_comparison_on_stdout(cli: Cli, practice: PracticeServer) -> None:
@@ -176,7 +184,7 @@ def test_a_signal_ends_compare_and_the_modes_that_are_left_do_not_begin(
     with Handled(monkeypatch).send(signal.SIGINT, lambda: faults.wait_for_requests(1, PATIENCE)):
         done = cli("compare", faults.url_of("hang"), "--mode", mode, "--mode", "threads")
     assert done.status == 130
-    assert (table(done)[""], table(done)["failed"]) == ([mode], ["1"])
+    assert (table(done)["mode"], table(done)["failed"]) == ([mode], ["1"])
     assert len(faults.log) == 1
 
 
@@ -185,17 +193,19 @@ def test_compare_draws_a_bar_on_a_terminal_with_the_results_whole_beside_it(cli:
     status, shown = cli.on_terminal("compare", *given, "--mode", "async", "--mode", "sync")
     lines = Terminal(shown).lines
     assert (status, "10/10" in shown.decode()) == (0, True)
-    for mode, first in (("async", 0), ("sync", 11)):
+    for mode, first in (("async", 0), ("sync", 12)):
         assert lines[first] == f"mode {mode}, 10 workers"
-        assert sorted(line.split()[-1] for line in lines[first + 1 : first + 11]) == given
-    assert lines[22].startswith("async: ")
+        assert lines[first + 1] == HEADING
+        assert sorted(line.split()[-1] for line in lines[first + 2 : first + 12]) == given
+    assert lines[24].startswith("async: ")
+    assert LEGEND in lines
 
 
 def test_the_demo_shows_three_modes_and_async_is_faster_than_sync(cli: Cli) -> None:
     done = cli.run("demo")
     assert done.status == 0
     rows = table(done)
-    assert rows[""] == ALL
+    assert rows["mode"] == ALL
     sync, threads, asynchronous = (seconds(cell) for cell in rows["elapsed"])
     assert sync > asynchronous
     assert sync > threads

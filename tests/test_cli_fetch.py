@@ -439,9 +439,9 @@ def test_a_line_of_text_has_status_time_size_worker_and_url_and_the_cause_of_a_f
     done = cli(f"{practice.url}/bytes/5", f"{practice.url}/status/404", "http://a b/", "--mode", mode, "-w", "1")
     time = r"\d+(?:\.\d+)? m?s"
     patterns = (
-        rf" 200 +{time} +5 B +1  {practice.url}/bytes/5",
-        rf" 404 +{time} +4 B +1  {practice.url}/status/404  status: 404 Not Found",
-        rf" --- +{time} +- +1  http://a b/  invalid_url: .+",
+        rf"   200 +{time} +5 B +1  {practice.url}/bytes/5",
+        rf"   404 +{time} +4 B +1  {practice.url}/status/404  status: 404 Not Found",
+        rf"   --- +{time} +- +1  http://a b/  invalid_url: .+",
     )
     assert len(done.lines) == 3
     for pattern in patterns:
@@ -451,7 +451,7 @@ def test_a_line_of_text_has_status_time_size_worker_and_url_and_the_cause_of_a_f
 def test_records_are_the_only_thing_on_stdout(cli: Cli, practice: PracticeServer) -> None:
     done = cli(f"{practice.url}/json", "--json", "--verbose", "--progress", "dots")
     assert len(done.lines) == len(done.records) == 1
-    assert "1 URLs: 1 ok, 0 failed" in done.said
+    assert "1 URL: 1 ok, 0 failed" in done.said
 
 
 def test_the_summary_counts_urls_causes_attempts_and_each_workers_share(cli: Cli, practice: PracticeServer) -> None:

@@ -471,7 +471,7 @@ def test_format_is_that_of_the_records_and_json_is_short_for_jsonl(cli: Cli, pra
     (row,) = csv.DictReader(io.StringIO(cli(url, "--format", "csv").text, newline=""))
     assert row["url"] == url
     for args in ((), ("--format", "text")):
-        assert re.fullmatch(rf" 200 .*  {url}\n", cli(url, *args).text)
+        assert re.fullmatch(rf"   200 .*  {url}\n", cli(url, *args).text)
 
 
 @shows("include")
@@ -587,7 +587,7 @@ def test_a_flag_of_the_file_can_be_switched_off_in_the_environment(
     cli.write("fetchq.toml", "quiet = true")
     assert cli(f"{practice.url}/json").said == ""
     monkeypatch.setenv("FETCHQ_QUIET", "0")
-    assert "1 URLs" in cli(f"{practice.url}/json").said
+    assert "1 URL" in cli(f"{practice.url}/json").said
 
 
 FLAGS = [option for option in OPTIONS.values() if option.is_flag]

@@ -19,10 +19,11 @@ from faultserver import FaultServer
 
 from fetchq.cli import progress
 from fetchq.server import PracticeServer
+from fetchq.views.text import HEADING
 
 BAR = "\u2501"
 """What rich draws a bar of."""
-RECORD = re.compile(r" (?:\d{3}|---) +[\d.]+ m?s +(?:[\d.]+ k?B|-) +\d+  http\S+(?:  \w+: .*)?")
+RECORD = re.compile(r"   (?:\d{3}|---) +[\d.]+ m?s +(?:[\d.]+ k?B|-) +\d+  http\S+(?:  \w+: .*)?")
 EVIL = "\x1b]0;owned\x07\x1b[2J\u202e"
 
 
@@ -115,7 +116,7 @@ def test_an_interrupted_run_gives_the_cursor_back(cli: Cli, faults: FaultServer)
     thread.join()
     assert status in (130, 143)
     assert shown.rindex(b"\x1b[?25l") < shown.rindex(b"\x1b[?25h")
-    assert "1 URLs: 0 ok, 1 failed" in "\n".join(Terminal(shown).lines)
+    assert "1 URL: 0 ok, 1 failed" in "\n".join(Terminal(shown).lines)
 
 
 # --- lines beside it -----------------------------------------------------------------------------------------------
@@ -127,8 +128,9 @@ def test_records_stand_whole_beside_the_bar_and_the_summary_comes_after_them(
     given = [f"{practice.url}/bytes/{n}?delay=0.0{n % 7}" for n in range(40)]
     status, shown = cli.on_terminal(cli.write("urls.txt", "\n".join(given)), "-w", "4", "--mode", mode)
     lines = Terminal(shown).lines
-    records, rest = lines[:40], lines[40:]
+    heading, records, rest = lines[0], lines[1:41], lines[41:]
     assert status == 0
+    assert heading == HEADING
     assert sorted(line.split()[-1] for line in records) == sorted(given)
     assert all(RECORD.fullmatch(line) for line in records)
     assert rest[0].startswith("40 URLs: 40 ok")
@@ -137,7 +139,7 @@ def test_records_stand_whole_beside_the_bar_and_the_summary_comes_after_them(
 def test_a_line_longer_than_the_terminal_is_wide_is_not_cut(cli: Cli, practice: PracticeServer) -> None:
     url = f"{practice.url}/json?{'x' * 300}"
     _, shown = cli.on_terminal(url, columns=60)
-    assert Terminal(shown, columns=60).lines[0].endswith(url)
+    assert Terminal(shown, columns=60).lines[1].endswith(url)
 
 
 def test_json_lines_stand_whole_beside_the_bar(cli: Cli, practice: PracticeServer) -> None:
@@ -158,7 +160,8 @@ def test_records_stand_whole_beside_dots(cli: Cli, practice: PracticeServer) -> 
 def test_start_lines_stand_whole_beside_the_bar(cli: Cli, practice: PracticeServer) -> None:
     given = [f"{practice.url}/bytes/{n}" for n in range(20)]
     _, shown = cli.on_terminal(*given, "-v", "-w", "4")
-    lines = Terminal(shown).lines[:40]
+    heading, *lines = Terminal(shown).lines[:41]
+    assert heading == HEADING
     starts = [line.split() for line in lines if line.split()[0] == "start"]
     assert sorted(line[2] for line in starts) == sorted(given)
     assert sum(RECORD.fullmatch(line) is not None for line in lines) == 20
@@ -179,7 +182,7 @@ def test_nothing_of_a_servers_acts_on_the_terminal_beside_the_bar(cli: Cli) -> N
             assert status == 1
             assert "5 URLs: 0 ok, 5 failed" in text
             assert "[red]x" in text
-            assert re.search(r"^ ---.*  \[bold\]  invalid_url", text, re.MULTILINE)
+            assert re.search(r"^   ---.*  \[bold\]  invalid_url", text, re.MULTILINE)
 
 
 def interleaved(cli: Cli, *args: str) -> list[list[str]]:

@@ -166,7 +166,7 @@ def test_a_signal_ends_a_run_that_waits_for_more_of_its_standard_input(
     assert process.returncode == SIGNALS[number], err.decode()
     assert record["ok"]
     assert out == b""
-    assert b"1 URLs: 1 ok, 0 failed" in err
+    assert b"1 URL: 1 ok, 0 failed" in err
 
 
 @pytest.mark.parametrize("mode", ["async", "threads"])
@@ -249,7 +249,7 @@ def test_a_reader_that_closes_the_pipe_ends_the_run_quietly(
     process.stdout = None
     done = ended(process)
     assert done.status in (0, 1)
-    assert int(done.said.split(" URLs")[0]) < 1000
+    assert int(done.said.split(" URL")[0]) < 1000
     assert "fetchq: " not in done.said
 
 

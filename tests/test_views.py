@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from fetchq.settings import Settings
 from fetchq.summary import Summary
 from fetchq.views.compare import compare_lines, timeline_lines
 from fetchq.views.text import (
+    HEADING,
     MOST_WORKER_ROWS,
     bytes_text,
     rate_text,
@@ -111,20 +113,27 @@ def test_columns_stand_under_each_other() -> None:
 
 def test_a_result_is_a_line_with_status_time_size_worker_and_url() -> None:
     line = result_line(make_result(elapsed=1.5, size=2048, worker=3))
-    assert line == " 200    1.50 s    2.0 kB    3  http://example.org/"
+    assert line == "   200    1.50 s    2.0 kB      3  http://example.org/"
+
+
+def test_the_heading_stands_over_the_columns() -> None:
+    line = result_line(make_result(elapsed=1.5, size=2048, worker=3))
+    for name, value in (("status", "200"), ("time", "1.50 s"), ("size", "2.0 kB"), ("worker", "3")):
+        assert HEADING.index(name) + len(name) == line.index(f" {value} ") + 1 + len(value)
+    assert HEADING.index("URL") == line.index("http")
 
 
 def test_a_failure_says_its_cause_and_how_often_it_was_tried() -> None:
     line = result_line(failed_result(Cause.TIMEOUT, error="no byte in 30 s", attempts=3, worker=None, elapsed=0.0))
-    assert line == " ---    0.0 ms         -    -  http://example.org/  timeout: no byte in 30 s after 3 attempts"
+    assert line == "   ---    0.0 ms         -      -  http://example.org/  timeout: no byte in 30 s after 3 attempts"
     line = result_line(failed_result(Cause.STATUS, error="404", status=404, attempts=1))
     assert line.endswith("http://example.org/  status: 404")
 
 
 def test_good_is_green_and_bad_is_red() -> None:
-    assert result_line(make_result(), painted).startswith("<green> 200</> ")
+    assert result_line(make_result(), painted).startswith("  <green> 200</> ")
     line = result_line(failed_result(Cause.DNS), painted)
-    assert line.startswith("<red> ---</> ")
+    assert line.startswith("  <red> ---</> ")
     assert line.endswith("<red>dns: it failed</>")
 
 
@@ -156,9 +165,9 @@ def test_the_summary_of_one_result() -> None:
     timing = Timing(queued=1.0, connect=0.25, wait=0.5, receive=0.25)
     lines = summary_lines(summary_of(make_result(size=1000, wire_size=500, elapsed=1.0, timing=timing), workers=1))
     assert lines == [
-        "1 URLs: 1 ok, 0 failed, in 2.00 s (0.5 URL/s)",
+        "1 URL: 1 ok, 0 failed, in 2.00 s (0.5 URL/s)",
         "1.0 kB of bodies, 500 B on the wire, 250 B/s",
-        "fetch times add up to 1.00 s: 0.5 URLs at a time, with 1 workers",
+        "fetch times add up to 1.00 s: 0.5 URLs at a time, with 1 worker",
         "",
         "time per URL     p50     p90     p99     max",
         "total         1.00 s  1.00 s  1.00 s  1.00 s",
@@ -258,7 +267,7 @@ def test_the_modes_stand_side_by_side() -> None:
     slow = summary_of(*[make_result(elapsed=1.0, timing=Timing(wait=1.0))] * 4, duration=4.0, workers=1)
     fast = summary_of(*[make_result(elapsed=1.0)] * 3, failed_result(Cause.DNS, elapsed=1.0), duration=1.0)
     lines = compare_lines([("sync", slow), ("async", fast)])
-    assert lines[0].split() == ["sync", "async"]
+    assert lines[0].split() == ["mode", "sync", "async"]
     cells = {line[:18].strip(): line[18:].split() for line in lines[1:]}
     assert cells["elapsed"] == ["4.00", "s", "1.00", "s"]
     assert cells["sum of fetch times"] == ["4.00", "s", "4.00", "s"]
@@ -315,14 +324,33 @@ def test_there_is_no_timeline_of_nothing_or_of_many_workers() -> None:
 @examples(100)
 @given(
     st.lists(
-        st.tuples(st.integers(0, 99), st.integers(1, 3), st.floats(0, 99), st.floats(0, 9)), min_size=1, max_size=9
+        st.tuples(st.integers(0, 999), st.integers(1, 3), st.floats(0, 99), st.floats(0, 9)), min_size=1, max_size=9
     ),
     st.integers(1, 80),
 )
 def test_every_row_of_a_timeline_is_as_wide_as_asked(spans: list[tuple[int, int, float, float]], width: int) -> None:
-    lines = timeline_lines(finished(*spans), width=width)
+    run = finished(*spans)
+    lines = timeline_lines(run, width=width)
     assert len(lines) == 2 + len({worker for _, worker, _, _ in spans})
     assert all(len(line) == len("  worker  1 ||") + width for line in lines[1:-1])
+    for line in lines[1:-1]:
+        worker, row = int(line.split()[1]), line.partition("|")[2].rstrip("|")
+        own = {str(span.index + 1) for span in run.spans if span.worker == worker}
+        assert row.strip()
+        assert set(re.findall(r"\d+", row)) <= own, "a number that is none, or half of one"
+        assert "+" in row or set(re.findall(r"\d+", row)) == own
+
+
+def test_numbers_that_would_stand_on_each_other_become_a_plus() -> None:
+    first = ((0, 1, 0, 0.01), (1, 1, 0.01, 0.01), (2, 1, 4, 4))
+    second = ((10, 2, 0, 0.01), (11, 2, 0.5, 1), (12, 2, 2, 0.1), (13, 2, 3.5, 0.1), (99, 2, 7.9, 0))
+    lines = timeline_lines(finished(*first, *second), width=16)
+    assert lines[1:3] == ["  worker  1 |+       3=======|", "  worker  2 |+== 13 14    100|"]
+
+
+def test_a_timeline_has_room_for_the_number_of_any_worker() -> None:
+    lines = timeline_lines(finished((0, 7, 0, 8), (1, 1234, 0, 8)), width=8)
+    assert lines[1:3] == ["  worker    7 |1=======|", "  worker 1234 |2=======|"]
 
 
 # --- what is kept for the timeline, and the comparison itself ---

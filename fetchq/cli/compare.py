@@ -53,22 +53,20 @@ def compare_and_show(settings: Settings, display: Display, source: Source, modes
     from fetchq.cli.drive import drive
     from fetchq.cli.screen import Screen
     from fetchq.compare import compare
-    from fetchq.views.compare import compare_lines, timeline_lines
+    from fetchq.views.compare import compare_lines, timelines
+    from fetchq.views.text import count_text
 
     def fetch(settings: Settings, run: ModeRun) -> int:
         screen = Screen(display, source=source, summary=run.summary, on_commit=run.add, records=False)
         if not display.quiet:
-            screen.say(f"mode {settings.mode}, {settings.workers} workers")
+            screen.say(f"mode {settings.mode}, {count_text(settings.workers, 'worker')}")
         try:
             return drive(settings, source, screen, run.summary, verbose=display.verbose)
         except SettingsError as problem:
             raise click.UsageError(usage_message(problem)) from None
 
     runs, status = compare(settings, modes, fetch)
-    for run in runs:
-        for line in timeline_lines(run):
-            click.echo(line)
-    for line in compare_lines([(run.mode, run.summary) for run in runs]):
+    for line in [*timelines(runs), *compare_lines([(run.mode, run.summary) for run in runs])]:
         click.echo(line)
     return status
 

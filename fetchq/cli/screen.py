@@ -13,7 +13,7 @@ import click
 
 from fetchq.cli.progress import progress_for
 from fetchq.sinks import sink_for
-from fetchq.views.text import result_line, start_line
+from fetchq.views.text import HEADING, result_line, start_line
 
 if TYPE_CHECKING:
     from fetchq.model import Request, Result
@@ -59,6 +59,7 @@ class Screen:
             self._sink = _TextSink(stdout, _paint if colour and sys.stdout.isatty() else _leave)
         else:
             self._sink = sink_for(chosen, stdout, display.include)
+        self._heading = [HEADING] if lines and not display.quiet else []
         self._starts = _Starts()
         self._ended = threading.Event()
         self._ticker: threading.Thread | None = None
@@ -74,6 +75,7 @@ class Screen:
     def commit(self, results: Sequence[Result]) -> None:
         """Write these results; then they count as done. Raises OSError when stdout cannot be written."""
         with self._lock:
+            self._show_heading()
             if self._display.verbose:
                 for result in results:
                     self._progress.write(self._starts.before(result))
@@ -85,6 +87,11 @@ class Screen:
             if self._on_commit is not None:
                 self._on_commit(results)
             self._progress.advance(results, self._summary)
+
+    def _show_heading(self) -> None:
+        if self._heading:
+            self._progress.write(self._heading)
+            self._heading = []
 
     def _write(self, results: Sequence[Result]) -> None:
         if self._sink is not None:
@@ -110,7 +117,9 @@ class Screen:
     def _tick(self) -> None:
         while not self._ended.wait(_TOGETHER):
             with self._lock:
-                self._progress.write(self._starts.ripe(perf_counter()))
+                if starts := self._starts.ripe(perf_counter()):
+                    self._show_heading()
+                    self._progress.write(starts)
 
 
 class _Starts:

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 from fetchq.views.text import MOST_WORKER_ROWS, rate_text, seconds_text, table
 
 if TYPE_CHECKING:
-    from fetchq.compare import ModeRun
+    from fetchq.compare import ModeRun, Span
     from fetchq.summary import Summary
 
-__all__ = ["compare_lines", "timeline_lines"]
+__all__ = ["LEGEND", "compare_lines", "timeline_lines", "timelines"]
+
+LEGEND = "A number is a URL's place in the list, and stands where its fetch began; + is several at once."
 
 
 def compare_lines(runs: Sequence[tuple[str, Summary]]) -> list[str]:
     """The runs side by side, a column for each mode."""
     slowest = max(summary.duration for _, summary in runs)
-    rows = [["", *(mode for mode, _ in runs)]]
+    rows = [["mode", *(mode for mode, _ in runs)]]
 
     def row(name: str, cell: Callable[[Summary], str]) -> None:
         rows.append([name, *(cell(summary) for _, summary in runs)])
@@ -34,19 +36,41 @@ def compare_lines(runs: Sequence[tuple[str, Summary]]) -> list[str]:
     return table(rows)
 
 
+def timelines(runs: Sequence[ModeRun]) -> list[str]:
+    """The timelines of all runs, and how to read them; empty for a long list."""
+    lines = [line for run in runs for line in timeline_lines(run)]
+    return [*lines, LEGEND, ""] if lines else []
+
+
 def timeline_lines(run: ModeRun, *, width: int = 64) -> list[str]:
     """Who fetched what when: a row for each worker, time from left to right; empty for a long list."""
     spans = run.spans
-    if not spans or len({span.worker for span in spans}) > MOST_WORKER_ROWS:
+    workers = sorted({span.worker for span in spans})
+    if not spans or len(workers) > MOST_WORKER_ROWS:
         return []
     end = max(run.summary.duration, *(span.end for span in spans)) or 1.0
     lines = [f"{run.mode}: {seconds_text(run.summary.duration)}"]
-    for worker in sorted({span.worker for span in spans}):
-        row = [" "] * width
-        for span in sorted((one for one in spans if one.worker == worker), key=lambda one: one.start):
-            first = min(width - 1, int(span.start / end * width))
-            last = max(first + 1, min(width, round(span.end / end * width)))
-            bar = f"{span.index + 1}".ljust(last - first, "=")[: last - first]
-            row[first:last] = bar
-        lines.append(f"  worker {worker:>2} |{''.join(row)}|")
+    digits = max(2, len(str(workers[-1])))
+    for worker in workers:
+        row = _row([span for span in spans if span.worker == worker], end, width)
+        lines.append(f"  worker {worker:>{digits}} |{row}|")
     return [*lines, ""]
+
+
+def _row(spans: list[Span], end: float, width: int) -> str:
+    """A bar for each span that begins with its number; a + for those that begin too close together for theirs."""
+    bars: list[tuple[int, int, str]] = []
+    for span in sorted(spans, key=lambda one: one.start):
+        label = str(span.index + 1)
+        first = max(0, min(width - len(label), int(span.start / end * width)))
+        last = min(width, round(span.end / end * width))
+        begin, before, taken = bars[-1] if bars else (-width, 0, "+")
+        # Two numbers side by side would be read as one.
+        if first < begin + len(taken) + (taken != "+"):
+            bars[-1] = (begin, max(before, last), "+")
+        else:
+            bars.append((first, last, label if len(label) <= width else "+"))
+    row = ""
+    for (first, last, label), (following, _, _) in zip(bars, [*bars[1:], (width, width, "")], strict=True):
+        row = row.ljust(first) + label.ljust(min(last, following) - first, "=")
+    return row.ljust(width)

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from fetchq.summary import Summary
 
 __all__ = [
+    "HEADING",
     "MOST_WORKER_ROWS",
     "Paint",
     "bytes_text",
+    "count_text",
     "plain",
     "rate_text",
     "result_line",
@@ -30,6 +32,9 @@ Paint = Callable[[str, str], str]
 """Text and the name of a colour to the text to write."""
 
 MOST_WORKER_ROWS = 16
+
+HEADING = f"{'status':>6} {'time':>9} {'size':>9} {'worker':>6}  URL"
+"""What the columns of `result_line` and `start_line` are."""
 
 
 def plain(text: str, colour: str) -> str:
@@ -59,9 +64,14 @@ def bytes_text(size: float) -> str:
     return f"{size:.1f} TB"
 
 
+def count_text(number: int, noun: str) -> str:
+    """1 URL, 2 URLs."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def start_line(request: Request, worker: int) -> str:
     """A worker begins an attempt at a URL."""
-    return f"{'':>4} {'start':>9} {'':>9}  {worker:>3}  {printable(redact(request.url))}"
+    return f"{'':>6} {'start':>9} {'':>9} {worker:>6}  {printable(redact(request.url))}"
 
 
 def result_line(result: Result, paint: Paint = plain) -> str:
@@ -69,12 +79,12 @@ def result_line(result: Result, paint: Paint = plain) -> str:
     status = f"{result.status or '---':>4}"
     size = bytes_text(result.size) if result.status is not None else "-"
     worker = "-" if result.worker is None else result.worker
-    line = f"{seconds_text(result.elapsed):>9} {size:>9}  {worker:>3}  {printable(result.url)}"
+    line = f"{seconds_text(result.elapsed):>9} {size:>9} {worker:>6}  {printable(result.url)}"
     tries = f" after {result.attempts} attempts" if result.attempts > 1 else ""
     if result.cause is None:
-        return f"{paint(status, 'green')} {line}{f'  {tries}' if tries else ''}"
+        return f"  {paint(status, 'green')} {line}{f'  {tries}' if tries else ''}"
     why = f"{result.cause}: {printable(result.error or 'failed')}{tries}"
-    return f"{paint(status, 'red')} {line}  {paint(why, 'red')}"
+    return f"  {paint(status, 'red')} {line}  {paint(why, 'red')}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -95,12 +105,12 @@ def summary_lines(summary: Summary, *, paint: Paint = plain, insecure: bool = Fa
     failed = paint(failed, "red") if summary.failed else failed
     duration = max(summary.duration, 1e-9)
     took, size, wire = seconds_text(summary.duration), bytes_text(summary.size), bytes_text(summary.wire_size)
-    fetching, workers = seconds_text(summary.fetch_time), len(summary.workers)
+    fetching, workers = seconds_text(summary.fetch_time), count_text(len(summary.workers), "worker")
     ok = paint(f"{summary.ok} ok", "green")
     lines = [
-        f"{summary.total} URLs: {ok}, {failed}, in {took} ({rate_text(summary.total / duration)} URL/s)",
+        f"{count_text(summary.total, 'URL')}: {ok}, {failed}, in {took} ({rate_text(summary.total / duration)} URL/s)",
         f"{size} of bodies, {wire} on the wire, {bytes_text(summary.wire_size / duration)}/s",
-        f"fetch times add up to {fetching}: {summary.concurrency:.1f} URLs at a time, with {workers} workers",
+        f"fetch times add up to {fetching}: {summary.concurrency:.1f} URLs at a time, with {workers}",
     ]
     if insecure:
         lines.append(paint("TLS certificates were not verified (--insecure)", "yellow"))
