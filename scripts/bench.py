@@ -257,7 +257,8 @@ def latency() -> bool:
                 phases = {name: value or 0.0 for name, value in record["timing"].items()}
                 spent = sum(phases.values()) - phases["queued"] - phases["held"]
                 worst = max(worst, abs(spent - record["elapsed"]))
-        kept = report("1,000 workers / ideal 2.0 s", min(times) / 2.0, 1.35, f"{sorted(times)} s")
+        middle, detail = statistics.median(times), f"{sorted(times)} s by its own clock, start-up apart"
+        kept = report("1,000 workers / ideal 2.0 s", middle / 2.0, 1.35, detail)
         return report("phases off from elapsed", worst * 1000, 1.0, "the worst of 20,000 records", "ms") and kept
 
 
