@@ -705,9 +705,10 @@ def test_an_option_can_be_set_in_the_environment_and_in_the_file_by_either_name(
     for flag in OPTIONS[name].opts:
         wanted = chosen(*also, *([part for value in typed for part in (flag, value)] or [flag]))
         assert wanted != chosen(*also)
-        with monkeypatch.context() as patch:
-            patch.setenv(f"FETCHQ_{name.upper()}", environment)
-            assert chosen(*also) == wanted
+        for variable in (name, OPTIONS[name].opts[-1].removeprefix("--").replace("-", "_")):
+            with monkeypatch.context() as patch:
+                patch.setenv(f"FETCHQ_{variable.upper()}", environment)
+                assert chosen(*also) == wanted, variable
         for key in (name, OPTIONS[name].opts[-1].removeprefix("--")):
             for value in written:
                 cli.write("fetchq.toml", f"{json.dumps(key)} = {toml(value)}\n")

@@ -92,7 +92,7 @@ def _option(a_field: Field[Any]) -> click.Option:
         default=None,
         multiple=knob.many,
         metavar=None if flag else knob.metavar,
-        envvar=f"FETCHQ_{a_field.name.upper()}",
+        envvar=[f"FETCHQ_{name.upper()}" for name in dict.fromkeys((a_field.name, long[2:].replace("-", "_")))],
         help=_help(a_field, knob),
     )
     option.group = knob.group
