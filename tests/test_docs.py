@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
+import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ from fetchq.cli.fetch import command as fetch
 from fetchq.cli.serve import command as serve
 from fetchq.model import PHASES, RECORD_FIELDS, Cause
 from fetchq.server import PracticeServer
+from fetchq.views.compare import LEGEND
+from fetchq.views.text import HEADING
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -32,19 +35,19 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 @pytest.fixture
 def folder(tmp_path: Path, practice: PracticeServer) -> Path:
     """The files that the README's commands read."""
-    urls = [f"{practice.url}/{path}" for path in ("json", "html", "bytes/10")]
-    (tmp_path / "urls.txt").write_text("# three\n\n" + "\n".join(urls))
-    (tmp_path / "pages.csv").write_text("name,link\n" + "".join(f"page,{url}\n" for url in urls))
-    (tmp_path / "calls.jsonl").write_text(f'{{"url": "{practice.url}/echo", "method": "POST", "body": {{"n": 1}}}}\n')
-    (tmp_path / "urls.txt.gz").write_bytes(gzip.compress("\n".join(urls).encode()))
+    shown = {"urls.txt": blocks("text")[1], "pages.csv": blocks("csv")[0], "calls.jsonl": blocks("json")[0]}
+    for name, content in shown.items():
+        assert f"`{name}`" in README
+        (tmp_path / name).write_text(content.replace(EXAMPLE, practice.url))
     return tmp_path
 
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_of_the_readme_runs(line: str, folder: Path, practice: PracticeServer) -> None:
-    words = re.sub(
-        r"\bfetchq(?= )", f"{shlex.quote(sys.executable)} -m fetchq", line.replace(EXAMPLE, practice.url), count=1
-    )
+    if "jq" in line and shutil.which("jq") is None:
+        pytest.skip("this machine has no jq")
+    line = line.replace(EXAMPLE, practice.url).replace(":8000", f":{practice.url.rpartition(':')[2]}")
+    words = re.sub(r"\bfetchq(?= )", f"{shlex.quote(sys.executable)} -m fetchq", line, count=1)
     done = subprocess.run(["bash", "-c", words], cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "3 URLs: 3 ok" in done.stderr or "ok" in done.stderr + done.stdout or "--quiet" in line
@@ -59,14 +62,25 @@ def test_a_program_of_the_readme_runs(code: str, practice: PracticeServer) -> No
     assert not done.stderr
 
 
+def test_the_config_file_of_the_readme_is_one(folder: Path) -> None:
+    (config,) = blocks("toml")
+    (folder / "fetchq.toml").write_text(config)
+    command = [sys.executable, "-m", "fetchq", "urls.txt"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["ok"] for line in done.stdout.splitlines()] == [True] * 3
+    assert "with 20 workers" in done.stderr
+
+
 def test_the_readme_has_commands_and_programs() -> None:
     assert len(COMMANDS) >= 12
     assert len(blocks("python")) >= 3
 
 
 def test_every_option_the_readme_names_exists() -> None:
-    known = {flag for command in (fetch, serve) for parameter in command.params for flag in parameter.opts} | {"--help"}
-    for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", README):
+    options = [parameter for command in (fetch, serve) for parameter in command.params]
+    known = {flag for option in options for flag in (*option.opts, *option.secondary_opts)} | {"--help"}
+    for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README):
         assert option in known, option
 
 
@@ -85,7 +99,9 @@ def test_the_recording_has_the_lines_of_todays_program() -> None:
     from fetchq.summary import Summary
     from fetchq.views.compare import compare_lines
 
-    recording = blocks("text")[0]
+    recording, _, output = blocks("text")
+    assert output.splitlines()[0] == HEADING
+    assert LEGEND in recording
     for line in compare_lines([("sync", Summary(duration=1.0)), ("async", ModeRun("async").summary)]):
         assert line[:18].strip() in recording
 
