@@ -205,6 +205,16 @@ def test_ctrl_c_that_an_import_makes_another_exception_of_ends_it_without_a_word
     assert (done.status, done.out, done.err) == (130, b"", b"")
 
 
+def test_ctrl_c_that_an_import_swallows_stops_the_run_all_the_same(cli: Cli, faults: FaultServer) -> None:
+    swallows = "import os\ntry: os.kill(os.getpid(), 2)\nexcept BaseException: pass\n"
+    then_goes_on = f"import sys, importlib\ndel sys.modules['orjson']; sys.path.remove({str(cli.folder)!r})\n"
+    cli.write("orjson.py", swallows + then_goes_on + "sys.modules['orjson'] = importlib.import_module('orjson')\n")
+    env = {"PYTHONPATH": f"{cli.folder}{os.pathsep}{ROOT}"}
+    done = cli.run(f"{faults.url}/ok", "--json", env=env)
+    assert done.status == 130
+    assert "stopping: " in done.said
+
+
 # --- pipes ---------------------------------------------------------------------------------------------------------
 
 

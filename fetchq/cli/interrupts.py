@@ -47,6 +47,8 @@ class Interrupts:
     def of_run(self, stop: Callable[[], None], abort: Callable[[], None]) -> Iterator[None]:
         """While this lasts a signal stops, or aborts, the run. Both are called from any thread."""
         self._stop, self._abort = stop, abort
+        if self.early is not None:  # what was being imported has swallowed it
+            self._handle(self.early, None)
         try:
             yield
         finally:
