@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 from support import (
     HUNG,
     Answers,
+    Authority,
     ScriptServer,
+    _secured,
     answer,
     by_path,
     calm_loop,
@@ -234,6 +237,104 @@ def test_any_headers_and_any_body_are_the_same_from_both_engines(
     for name, _ in headers:
         joined = ", ".join(value for other, value in headers if other.lower() == name.lower())
         assert sent[name.lower()] == [joined]
+
+
+# --- long bodies -----------------------------------------------------------------------------------------------------
+
+LONG = 24_000_000
+"""Bytes: more than the buffers of two sockets take."""
+
+
+class HeadServer(ScriptServer):
+    """Its script is played once the head of a request is there; of the body it reads what it likes."""
+
+    def _serve(self, conn: Connection) -> None:
+        try:
+            if self._tls is not None:
+                conn._sock = _secured(conn._sock, self._tls)
+            start = conn._until(b"\r\n\r\n").decode("latin-1").split(" ")
+            self.script(conn, Asked(conn.number, start[0], start[1], [], b""))
+        except (OSError, EOFError, ValueError):
+            pass
+        finally:
+            conn.close()
+
+
+TOO_MUCH = head(b"Content-Length: 2", status=b"HTTP/1.1 413 Content Too Large") + b"no"
+HINT = head(b"Link: </a>", status=b"HTTP/1.1 103 Early Hints")
+
+
+def refuses(conn: Connection, _: Asked) -> None:
+    conn.send(TOO_MUCH)
+    conn.pause(HUNG)
+
+
+def refuses_after_a_hint(conn: Connection, _: Asked) -> None:
+    conn.send(HINT)
+    conn.pause(0.2)
+    conn.send(TOO_MUCH)
+    conn.pause(HUNG)
+
+
+def reads_on_after_a_hint(conn: Connection, _: Asked) -> None:
+    conn.send(HINT)
+    conn.pause(0.2)
+    conn._take(LONG)
+    conn.send(TOO_MUCH)
+
+
+def reads_on_after_the_answer(conn: Connection, _: Asked) -> None:
+    conn.send(TOO_MUCH)
+    conn.pause(0.05)
+    conn._take(LONG)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize("script", [refuses, refuses_after_a_hint, reads_on_after_a_hint, reads_on_after_the_answer])
+def test_an_answer_that_comes_before_the_body_was_read_is_the_answer(
+    mode: str, script: Any, tls: bool, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    with ScriptServer() as good, HeadServer(script, tls=authority.server() if tls else None) as server:
+        request = Request(server.url, method="POST", body=bytes(LONG))
+        knobs: dict[str, Any] = {"retries": 0, "workers": 1, "read_timeout": 2, "cacert": authority.cacert}
+        result, after = fetch_all_sync([request, good.url], mode=mode, **knobs)
+    assert (result.status, result.cause, result.body) == (413, Cause.STATUS, b"no"), result.error
+    assert after.ok
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_a_long_body_that_keeps_moving_is_no_read_timeout(mode: str, tls: bool, tmp_path: Path) -> None:
+    def reads_slowly(conn: Connection, _: Asked) -> None:
+        left = LONG
+        while left:
+            piece = min(left, 1_000_000)
+            conn._take(piece)
+            left -= piece
+            conn.pause(0.05)
+        ok(conn, Asked(1, "POST", "/", [], b""))
+
+    authority = Authority(tmp_path)
+    with HeadServer(reads_slowly, tls=authority.server() if tls else None) as server:
+        request = Request(server.url, method="POST", body=bytes(LONG))
+        (result,) = fetch_all_sync([request], mode=mode, retries=0, read_timeout=0.7, cacert=authority.cacert)
+    assert result.ok, result.error
+    assert result.elapsed > 1
+
+
+def test_a_long_body_that_nobody_takes_is_a_read_timeout(mode: str) -> None:
+    with HeadServer(lambda conn, _: conn.pause(HUNG)) as server:
+        request = Request(server.url, method="POST", body=bytes(LONG))
+        (result,) = fetch_all_sync([request], mode=mode, retries=0, read_timeout=0.3)
+    assert (result.cause, result.attempts) == (Cause.TIMEOUT, 1)
+    assert "read timeout" in str(result.error)
+
+
+@pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 1_000_001])
+def test_a_body_of_any_length_arrives_whole(size: int) -> None:
+    body = bytes(n % 251 for n in range(size))
+    ((_, _, headers, sent),) = sent_by_both(one(method="PUT", body=body))
+    assert (headers["content-length"], sent) == ([str(size)], body)
 
 
 # --- the target ------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import istr
 
 from fetchq.engines import attempt as rules
-from fetchq.engines.aiohttp_connection import Connection, Connector
+from fetchq.engines.aiohttp_connection import Connection, Connector, Upload
 from fetchq.engines.attempt import CONNECT, DNS, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.errors import closed_early, is_ours, network_failure
 from fetchq.engines.hops import DEFAULT_HEADERS as OWN_HEADERS
@@ -23,6 +23,7 @@ from fetchq.engines.hops import Hop, HopPlan, merged
 from fetchq.engines.resolver import Resolver
 from fetchq.engines.routes import Routes
 from fetchq.engines.tls import tls_context
+from fetchq.engines.upload import PIECE
 from fetchq.engines.watchdog import Watchdog
 from fetchq.model import Cause
 
@@ -153,7 +154,7 @@ class AiohttpEngine:
         return {
             "allow_redirects": False,
             "headers": merged(OWN_HEADERS, hop.headers.items()),
-            "data": hop.body,
+            "data": hop.body if hop.body is None or len(hop.body) <= PIECE else Upload(hop.body),
             "skip_auto_headers": _NO_AUTO_HEADERS,
             "proxy": self._routes.proxy_for(hop.url),
         }

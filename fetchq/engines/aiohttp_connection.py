@@ -19,8 +19,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from fetchq.engines.attempt import MAX_INTERIM, MAX_SILENT, WAIT, Attempt, current_attempt
 from fetchq.engines.errors import closed_early
 from fetchq.engines.routes import address_text
+from fetchq.engines.upload import PIECE
 
-__all__ = ["Connection", "Connector"]
+__all__ = ["Connection", "Connector", "Upload"]
 
 
 class Connection(ResponseHandler):
@@ -95,6 +96,33 @@ class Connection(ResponseHandler):
         await asyncio.wait([self._ending])
         if not self._ending.cancelled() and self._ending.exception() is not None:
             raise closed_early(answering=True, how="reset")
+
+
+class Upload(aiohttp.Payload):
+    """A long body. Each piece that the network takes is progress: a long upload is no read timeout."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._size = len(body)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        body: bytes = self._value
+        return body.decode(encoding, errors)
+
+    async def write(self, writer: Any) -> None:
+        attempt = current_attempt.get()
+        transport: asyncio.Transport = attempt.connection.transport
+        body = memoryview(self._value)
+        try:
+            for start in range(0, len(body), PIECE):
+                await writer.write(body[start : start + PIECE])
+                attempt.progress_at = perf_counter()
+        except asyncio.CancelledError:
+            transport.abort()  # nobody wants the rest; to close it would first send what still waits
+            raise
+
+    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
+        await self.write(writer)
 
 
 _connect = aiohttp.TCPConnector.connect

@@ -11,11 +11,11 @@ from itertools import chain, zip_longest
 from time import perf_counter
 from typing import Any
 
-__all__ = ["Address", "dial", "look_up"]
+__all__ = ["GLANCE", "Address", "dial", "look_up"]
 
 STAGGER = 0.25
 """Seconds an address has for itself before the next one is tried beside it (RFC 8305, 5)."""
-_GLANCE = 0.1
+GLANCE = 0.1
 """Seconds after which a caller that wants to stop is noticed."""
 
 Address = tuple[socket.AddressFamily, tuple[str | int, ...]]
@@ -53,7 +53,7 @@ def dial(addresses: list[Address], until: float, check: Callable[[], None]) -> s
                     next_at = now + STAGGER
                     continue
                 pause = min(until, next_at if waiting else until) - now
-                for key, _ in pending.select(min(pause, _GLANCE)):
+                for key, _ in pending.select(min(pause, GLANCE)):
                     connecting = _socket_of(key)
                     pending.unregister(connecting)
                     if (code := connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)) == 0:

@@ -25,6 +25,7 @@ from fetchq.engines.dial import Address, dial, look_up
 from fetchq.engines.errors import closed_early, is_ours, network_failure, no_such_name, out_of_descriptors
 from fetchq.engines.hops import DEFAULT_HEADERS, Hop, HopPlan, merged
 from fetchq.engines.routes import Routes, address_text, fixed_addresses
+from fetchq.engines.upload import PIECE, upload
 from fetchq.engines.wire import WireResponse
 from fetchq.model import Cause
 
@@ -56,6 +57,8 @@ class RequestsEngine:
         """What `abort` has to break."""
         self._handshake: socket.socket | None = None
         """The same one, while TLS keeps the first object out of service."""
+        self.early: bytes | None = None
+        """What came before the whole body was sent, if that took longer; emptied as it is read."""
 
     def attempt(self, request: Request, target: Target) -> Attempt:
         attempt = Attempt(self._settings, self._plan, request, target)
@@ -102,7 +105,7 @@ class RequestsEngine:
             attempt.on_end()
         finally:
             wire.close()
-            if not wire.reusable:
+            if not wire.reusable or self.early is not None:
                 raw.connection.close()
             raw.release_conn()
 
@@ -118,6 +121,7 @@ class RequestsEngine:
     def _send_once(self, attempt: Attempt) -> requests.Response:
         proxy = self._routes.proxy_for(attempt.hop.url)
         attempt.begin_exchange(URL(proxy) if proxy else None)
+        self.early = None
         try:
             return self._session.send(
                 _prepared(attempt.hop),
@@ -301,6 +305,13 @@ class _Timed:
         # urllib3 would rewrite the percent-encoding; signed URLs do not survive that.
         exact = hop.url.raw_path_qs if url.startswith("/") else hop.text
         super().request(method, exact, *args, **options)  # type: ignore[misc]
+
+    def send(self, data: Any) -> None:
+        if len(data) <= PIECE or not isinstance(self.sock, socket.socket):
+            super().send(data)  # type: ignore[misc]
+        else:
+            attempt = current_attempt.get()
+            attempt.engine.early = upload(data, self.sock, attempt)
 
 
 class _HTTPConnection(_Timed, HTTPConnection):

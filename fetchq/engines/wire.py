@@ -171,8 +171,12 @@ def receive(sock: socket.socket, attempt: Attempt) -> bytes:
     if left <= 0:
         raise AttemptFailed(Cause.TIMEOUT, what)
     sock.settimeout(left)
+    data: bytes
     try:
-        data = sock.recv(65536)
+        if data := attempt.engine.early:
+            attempt.engine.early = b""
+        else:
+            data = sock.recv(65536)
     except TimeoutError:
         raise AttemptFailed(Cause.TIMEOUT, what) from None
     attempt.engine.check()  # an abort looks like the end of the connection
