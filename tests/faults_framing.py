@@ -150,6 +150,37 @@ sends(
     "protocol",
     head(CHUNKED) + b"5\r\nhello\n" + LAST_CHUNK,
 )
+_BAD_EXTENSIONS = {
+    "xff": ("obs-text outside of quotes", b"5;a=\xff"),
+    "control": ("a control character", b"5;a=\x01"),
+    "nul": ("NUL", b"5;a\x00"),
+    "bare-cr": ("CR alone", b"5;a\rb"),
+    "empty": ("no name", b"5;"),
+    "no-name": ("a value without a name", b"5;=b"),
+    "unclosed": ("a quote that does not end", b'5;a="b'),
+    "after-quote": ("something after a quoted value", b'5;a="b"c'),
+}
+for name, (what, line) in _BAD_EXTENSIONS.items():
+    rule = f"7.1.1: a chunk extension with {what}."
+    sends(f"chunk-extension-{name}", rule, "protocol", head(CHUNKED) + line + b"\r\nhello\r\n" + LAST_CHUNK)
+sends(
+    "chunk-extension-bare-lf",
+    "7.1.1: a chunk extension that ends in LF alone; to some it goes on in the data.",
+    "protocol",
+    head(CHUNKED) + b"5;a\nhello\r\n" + LAST_CHUNK,
+)
+sends(
+    "chunk-extension-spaces",
+    "7.1.1: whitespace around a chunk extension, which is bad but allowed.",
+    ("ok", "protocol"),
+    head(CHUNKED) + b"5 ; a = b\r\nhello\r\n" + LAST_CHUNK,
+)
+sends(
+    "chunk-size-many-zeros",
+    "7.1: a chunk size of 21 digits, all but one of them zero.",
+    ("ok", "protocol"),
+    head(CHUNKED) + b"0" * 20 + b"5\r\nhello\r\n" + LAST_CHUNK,
+)
 sends(
     "chunk-extensions",
     "7.1.1: valid chunk extensions, which are to be ignored.",
@@ -200,6 +231,33 @@ sends(
     "7.1.2: a trailer line without a colon.",
     "protocol",
     head(CHUNKED) + chunk(HELLO) + b"0\r\nno colon here\r\n\r\n",
+)
+
+
+sends(
+    "trailer-transfer-encoding",
+    "RFC 9110, 6.5.1: a trailer about framing, which must not be sent and never counts.",
+    ("ok", "protocol"),
+    head(CHUNKED) + chunk(HELLO) + b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
+    complete="yes",
+)
+sends(
+    "trailer-control",
+    "RFC 9110, 5.5: NUL in a trailer.",
+    "protocol",
+    head(CHUNKED) + chunk(HELLO) + b"0\r\nX-Sum: a\x00b\r\n\r\n",
+)
+sends(
+    "trailer-long",
+    "RFC 9110, 5.4: a trailer of 70 kB; more than a client need accept.",
+    ("ok", "protocol"),
+    head(CHUNKED) + chunk(HELLO) + b"0\r\nX-Sum: " + b"x" * 70_000 + b"\r\n\r\n",
+)
+sends(
+    "trailers-many",
+    "RFC 9110, 5.4: 300 trailers; more than a client need accept.",
+    ("ok", "protocol"),
+    head(CHUNKED) + chunk(HELLO) + b"0\r\n" + b"X-Sum: x\r\n" * 300 + CRLF,
 )
 
 

@@ -67,6 +67,10 @@ _TOLERABLE_LINES = {
     "status-no-reason": ("4: neither a reason nor the space before it", b"HTTP/1.1 200"),
     "status-tab": ("4: a tab for a space", b"HTTP/1.1\t200 OK"),
     "status-two-spaces": ("4: two spaces before the status", b"HTTP/1.1  200 OK"),
+    "reason-form-feed": ("4: a form feed in the reason", b"HTTP/1.1 200 O\x0cK"),
+    "reason-vertical-tab": ("4: a vertical tab in the reason", b"HTTP/1.1 200 O\x0bK"),
+    "reason-nul": ("4: NUL in the reason", b"HTTP/1.1 200 O\x00K"),
+    "reason-100k": ("4: a reason of 100 kB; more than a client need accept", b"HTTP/1.1 200 " + b"x" * 100_000),
     "reason-escape": ("4: a terminal's escape sequence in the reason", b"HTTP/1.1 200 \x1b[31mOK"),
     "version-1-2": ("2.3; RFC 9110, 2.5: a higher minor version is to be read as 1.1", b"HTTP/1.2 200 OK"),
 }
@@ -112,6 +116,8 @@ sends(
 _TOLERABLE_HEADERS = {
     "header-fold": ("5.2: an obsolete line folding", b"X-Name: a\r\n b"),
     "header-fold-first": ("2.2: whitespace before the first header", b" X-Name: a"),
+    "header-form-feed": ("RFC 9110, 5.5: a form feed in a value", b"X-Name: a\x0cb"),
+    "header-vertical-tab": ("RFC 9110, 5.5: a vertical tab at the end of a value", b"X-Name: a\x0b"),
     "header-control": ("RFC 9110, 5.5: a control character in a value", b"X-Name: a\x1b[31m\x07b"),
     "header-bare-lf": ("2.2: a line that ends in LF alone", b"X-Name: a\nX-Other: b"),
 }
@@ -143,6 +149,13 @@ sends(
 def header_long(conn: Connection, asked: Asked) -> None:
     """RFC 9110, 5.4: a header line of `kb` kilobytes."""
     conn.send(head(b"X-Long: " + b"x" * (1000 * int(asked.params.get("kb", "16"))), _FIVE) + HELLO)
+
+
+@plays(_EITHER, query="kb=300", reusable=True)
+def head_long(conn: Connection, asked: Asked) -> None:
+    """RFC 9110, 5.4: 200 headers of `kb` kilobytes together."""
+    value = b"x" * (5 * int(asked.params.get("kb", "300")))
+    conn.send(head(*(b"X-%d: %b" % (n, value) for n in range(200)), _FIVE) + HELLO)
 
 
 @plays(_EITHER, query="n=1000", reusable=True)
@@ -211,6 +224,12 @@ sends(
     "6.1: a 103 with Transfer-Encoding, which has no body whatever the headers say.",
     ("ok", "protocol"),
     head(CHUNKED, status=b"HTTP/1.1 103 Early Hints") + _FINAL,
+)
+sends(
+    "interim-two-lengths",
+    "6.3: two lengths in an answer that comes in the same packet as the 103 before it.",
+    "protocol",
+    _HINTS + head(_FIVE, _FIVE) + HELLO,
 )
 sends("interim-only", "RFC 9110, 15.2: 103, and closes.", ("incomplete", "protocol"), _HINTS, Then.CLOSES)
 sends(

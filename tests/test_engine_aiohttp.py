@@ -264,6 +264,12 @@ TOO_MUCH = head(b"Content-Length: 2", status=b"HTTP/1.1 413 Content Too Large") 
 HINT = head(b"Link: </a>", status=b"HTTP/1.1 103 Early Hints")
 
 
+def read_all(conn: Connection, interval: float = 0.0) -> None:
+    for _ in range(LONG // 1_000_000):
+        conn._take(1_000_000)
+        conn.pause(interval)
+
+
 def refuses(conn: Connection, _: Asked) -> None:
     conn.send(TOO_MUCH)
     conn.pause(HUNG)
@@ -279,14 +285,14 @@ def refuses_after_a_hint(conn: Connection, _: Asked) -> None:
 def reads_on_after_a_hint(conn: Connection, _: Asked) -> None:
     conn.send(HINT)
     conn.pause(0.2)
-    conn._take(LONG)
+    read_all(conn)
     conn.send(TOO_MUCH)
 
 
 def reads_on_after_the_answer(conn: Connection, _: Asked) -> None:
     conn.send(TOO_MUCH)
     conn.pause(0.05)
-    conn._take(LONG)
+    read_all(conn)
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
@@ -306,12 +312,7 @@ def test_an_answer_that_comes_before_the_body_was_read_is_the_answer(
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_a_long_body_that_keeps_moving_is_no_read_timeout(mode: str, tls: bool, tmp_path: Path) -> None:
     def reads_slowly(conn: Connection, _: Asked) -> None:
-        left = LONG
-        while left:
-            piece = min(left, 1_000_000)
-            conn._take(piece)
-            left -= piece
-            conn.pause(0.05)
+        read_all(conn, 0.05)
         ok(conn, Asked(1, "POST", "/", [], b""))
 
     authority = Authority(tmp_path)

@@ -14,7 +14,6 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import istr
 
-from fetchq.engines import attempt as rules
 from fetchq.engines.aiohttp_connection import Connection, Connector, Upload
 from fetchq.engines.attempt import CONNECT, DNS, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.errors import closed_early, is_ours, network_failure
@@ -22,6 +21,7 @@ from fetchq.engines.hops import DEFAULT_HEADERS as OWN_HEADERS
 from fetchq.engines.hops import Hop, HopPlan, merged
 from fetchq.engines.resolver import Resolver
 from fetchq.engines.routes import Routes
+from fetchq.engines.strict import MAX_HEADERS, MAX_LINE
 from fetchq.engines.tls import tls_context
 from fetchq.engines.upload import PIECE
 from fetchq.engines.watchdog import Watchdog
@@ -68,9 +68,9 @@ class AiohttpEngine:
             timeout=_NO_TIMEOUT,  # the Watchdog keeps the times
             auto_decompress=False,
             read_bufsize=65536,
-            max_line_size=rules.MAX_HEADER_LINE,
-            max_field_size=rules.MAX_HEADER_LINE,
-            max_headers=rules.MAX_HEADERS,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_LINE,
+            max_headers=MAX_HEADERS,
         )
         # Repeating a request on a fresh connection is decided here, not unseen in the library.
         self._session._retry_connection = False

@@ -16,9 +16,10 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from fetchq.engines.attempt import MAX_INTERIM, MAX_SILENT, WAIT, Attempt, current_attempt
+from fetchq.engines.attempt import WAIT, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.errors import closed_early
 from fetchq.engines.routes import address_text
+from fetchq.engines.strict import MAX_INTERIM, MAX_SILENT, ChunkCheck, check_head
 from fetchq.engines.upload import PIECE
 
 __all__ = ["Connection", "Connector", "Upload"]
@@ -37,6 +38,9 @@ class Connection(ResponseHandler):
         self._payload_reader: aiohttp.StreamReader | None = None
         self._interim = 0
         self._silent = 0
+        self._raw: bytes | None = None
+        """The answer so far, until its head is there."""
+        self._chunks: ChunkCheck | None = None
         self._ending: asyncio.Future[None] | None = None
 
     def take(self, attempt: Attempt) -> None:
@@ -52,6 +56,7 @@ class Connection(ResponseHandler):
         attempt.remote = self.remote
         attempt.connection = self
         self._attempt, self._payload_reader, self._interim, self._silent = attempt, None, 0, 0
+        self._raw, self._chunks = b"", None
 
     def data_received(self, data: bytes) -> None:
         attempt = self._attempt
@@ -65,6 +70,15 @@ class Connection(ResponseHandler):
             attempt.lap_at(WAIT, now)
         reader = self._payload_reader
         before = 0 if reader is None else reader.total_bytes
+        if self._raw is not None:
+            self._raw = self._raw + data if self._raw else data
+        elif self._chunks is not None and reader is not None:
+            try:
+                self._chunks.feed(data)
+            except AttemptFailed as problem:
+                reader.set_exception(problem)
+                self.force_close()
+                return
         super().data_received(data)
         reader = self._payload_reader
         if reader is not None and reader.is_eof():
@@ -86,8 +100,25 @@ class Connection(ResponseHandler):
                 self.close()
                 return
         else:
+            if self._raw is not None and not self._sound(message, payload):
+                return
             self._payload_reader = payload
         super().feed_data(data, size)
+
+    def _sound(self, message: Any, payload: Any) -> bool:
+        """The head of the answer is there: whether it, and what there is of a body in chunks, is as it should be."""
+        assert self._raw is not None
+        try:
+            _, end = check_head(self._raw, self._interim)
+            if message.chunked and payload is not aiohttp.EMPTY_PAYLOAD:
+                self._chunks = ChunkCheck()
+                self._chunks.feed(self._raw[end:])
+        except AttemptFailed as problem:
+            self.set_exception(problem)
+            return False
+        finally:
+            self._raw = None
+        return True
 
     async def ended_cleanly(self) -> None:
         """Raise `AttemptFailed` when the connection, whose end was the body's end, was reset."""

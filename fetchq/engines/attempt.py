@@ -34,7 +34,6 @@ __all__ = [
     "CONNECT",
     "DECODE",
     "DNS",
-    "MAX_INTERIM",
     "RECEIVE",
     "TLS",
     "WAIT",
@@ -46,12 +45,6 @@ __all__ = [
 DNS, CONNECT, TLS, WAIT, RECEIVE, DECODE = range(6)
 """The phases of an attempt: indexes into `Attempt.phases`."""
 
-MAX_INTERIM = 16
-"""1xx responses taken before the final one; more are `protocol`."""
-MAX_HEADER_LINE = 65536
-MAX_HEADERS = 256
-MAX_SILENT = 1_000_000
-"""Bytes a server may send without one of them being of a body: headers, chunk extensions, trailers."""
 DRAINED = 65536
 """Bytes of a redirect's body that are read to keep the connection; a longer one is cut off with its connection."""
 

@@ -15,25 +15,23 @@ from typing import Any
 import h11
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from fetchq.engines.attempt import (
-    MAX_HEADER_LINE,
+from fetchq.engines.attempt import WAIT, Attempt, AttemptFailed, current_attempt
+from fetchq.engines.errors import closed_early
+from fetchq.engines.strict import (
     MAX_HEADERS,
     MAX_INTERIM,
+    MAX_LINE,
     MAX_SILENT,
-    WAIT,
-    Attempt,
-    AttemptFailed,
-    current_attempt,
+    ChunkCheck,
+    check_head,
+    not_http,
 )
-from fetchq.engines.errors import closed_early
 from fetchq.model import Cause
 
 __all__ = ["WireResponse", "receive"]
 
 _LENGTHS = re.compile(rb"^content-length\s*:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _BEGINNING = b"HTTP/1."
-_NOT_IN_TRAILERS = (b"content-length", b"transfer-encoding")
-_LONGEST_CHUNK = 2**63
 
 
 class WireResponse(http.client.HTTPResponse):
@@ -46,10 +44,12 @@ class WireResponse(http.client.HTTPResponse):
         self._sock = sock
         self._bodyless = method == "HEAD"
         self._attempt = current_attempt.get()
-        self._wire = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADERS * 1024)
+        self._wire = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_SILENT)
         self._wire.send(_request(method or "GET"))
         self._wire.send(h11.EndOfMessage())
         self._head: list[bytes] | None = []
+        """What came, until the head is there."""
+        self._chunks: ChunkCheck | None = None
         self._ended = False
         self.fields: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
         self.version_pair = (1, 1)
@@ -57,16 +57,15 @@ class WireResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         self._attempt.connection = self
         event = self._next()
-        for _ in range(MAX_INTERIM):
-            if not isinstance(event, h11.InformationalResponse):
-                break
+        interim = 0
+        while isinstance(event, h11.InformationalResponse):
+            interim += 1
+            if interim > MAX_INTERIM:
+                raise not_http(f"more than {MAX_INTERIM} interim responses")
             if event.status_code == 101:
                 raise AttemptFailed(Cause.PROTOCOL, "status 101, though no other protocol was asked for")
-            self._head = []
             event = self._next()
-        if not isinstance(event, h11.Response):
-            raise AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: more than {MAX_INTERIM} interim responses")
-        self._check_head(event)
+        self._check_head(event, interim)
         self.status = event.status_code
         self.reason = event.reason.decode("utf-8", "surrogateescape")
         major, _, minor = event.http_version.partition(b".")
@@ -85,26 +84,32 @@ class WireResponse(http.client.HTTPResponse):
         while data and len(text := data.lstrip(b"\r\n")) < len(_BEGINNING) and _BEGINNING.startswith(text):
             skipped += len(data) - len(text)
             if skipped > MAX_SILENT:
-                raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: nothing but empty lines")
+                raise not_http("nothing but empty lines")
             more = receive(self._sock, self._attempt)
             if not more:
                 return text
             data = text + more
         text = data.lstrip(b"\r\n")
         if data and not text.startswith(_BEGINNING):
-            raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: it does not begin with HTTP/1.")
+            raise not_http("it does not begin with HTTP/1.")
         return text
 
-    def _check_head(self, response: h11.Response) -> None:
-        head = b"".join(self._head or ())
+    def _check_head(self, response: h11.Response, interim: int) -> None:
+        raw = b"".join(self._head or ())
         self._head = None
+        start, end = check_head(raw, interim)
         # h11 makes one of several equal lengths; where they come from, the next answer may be somebody else's.
-        lengths = _LENGTHS.findall(head[: head.find(b"\r\n\r\n") + 2 or None])
+        lengths = _LENGTHS.findall(raw, start, end)
         if len(lengths) > 1 or any(b"," in length for length in lengths):
-            raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: several Content-Length")
+            raise not_http("several Content-Length")
         items = response.headers.raw_items()
-        if len(items) > MAX_HEADERS or any(len(name) + len(value) > MAX_HEADER_LINE for name, value in items):
-            raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: too many headers, or too long ones")
+        longest = max((len(name) + len(value) for name, value in items), default=0)
+        if len(items) > MAX_HEADERS or max(longest, len(response.reason)) > MAX_LINE:
+            raise not_http("too many headers, or too long ones")
+        bodyless = self._bodyless or response.status_code in (204, 304)
+        if not bodyless and any(name == b"transfer-encoding" for name, _ in response.headers):
+            self._chunks = ChunkCheck()
+            self._chunks.feed(raw[end:])
 
     def piece(self) -> bytes:
         """Some of the body; empty at its end. Raises `AttemptFailed`."""
@@ -117,16 +122,14 @@ class WireResponse(http.client.HTTPResponse):
             parts.append(bytes(event.data))
             event = self._next(wait=False)
         if event is not h11.NEED_DATA:
-            self._check_end(event)
+            self._check_end()
             self._ended = True
         return b"".join(parts)
 
-    def _check_end(self, event: Any) -> None:
-        if isinstance(event, h11.EndOfMessage) and any(name in _NOT_IN_TRAILERS for name, _ in event.headers):
-            raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: a trailer that frames the body")
+    def _check_end(self) -> None:
         after = self._wire.trailing_data[0]
         if after and (self._bodyless or not after.startswith(_BEGINNING)):
-            raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: bytes after the end of the answer")
+            raise not_http("bytes after the end of the answer")
 
     @property
     def reusable(self) -> bool:
@@ -142,9 +145,6 @@ class WireResponse(http.client.HTTPResponse):
                 raise self._failure(problem) from None
             if event is not h11.NEED_DATA:
                 return event
-            # h11 has no bound of its own here, and other parsers overflow (RFC 9112, 7.1).
-            if getattr(self._wire._reader, "_bytes_in_chunk", 0) >= _LONGEST_CHUNK:
-                raise AttemptFailed(Cause.PROTOCOL, "not valid HTTP: a chunk size beyond all bounds")
             if not wait:
                 return event
             data = receive(self._sock, self._attempt)
@@ -152,6 +152,8 @@ class WireResponse(http.client.HTTPResponse):
                 if not self._head:
                     data = self._begun(data)
                 self._head.append(data)
+            elif self._chunks is not None:
+                self._chunks.feed(data)
             try:
                 self._wire.receive_data(data)
             except h11.RemoteProtocolError as problem:
@@ -162,7 +164,7 @@ class WireResponse(http.client.HTTPResponse):
     def _failure(self, problem: h11.RemoteProtocolError) -> AttemptFailed:
         if self._attempt.peer_closed:
             return closed_early(answering=self._attempt.answering)
-        return AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: {problem}")
+        return not_http(str(problem))
 
 
 def receive(sock: socket.socket, attempt: Attempt) -> bytes:
