@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from faults_wire import Asked, Connection, head
+from faults_wire import POISON, Asked, Connection, head
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import (
@@ -562,6 +562,33 @@ def test_a_kept_connection_that_is_known_to_be_gone_is_not_used_for_a_post(mode:
         first, second = fetch_all_sync(rows, mode=mode, workers=1, retries=0, on_start=on_start)
         assert server.connections == [1, 2]
     assert (first.ok, second.ok) == (True, True), second.error
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_after_bytes_that_nobody_asked_for_no_connection_to_that_origin_is_used_again(
+    mode: str, tls: bool, tmp_path: Path
+) -> None:
+    # What comes unasked could come late as well: as the answer to the next request.
+    def stray(conn: Connection, asked: Asked) -> None:
+        ok(conn, asked)
+        if conn.number == 1:
+            conn.pause(0.05)
+            conn.send(POISON)
+            conn.mark("stray")
+
+    async def on_start(request: Request, _: int) -> None:
+        if request.index:
+            assert await asyncio.to_thread(server.event("stray").wait, HUNG)
+            await asyncio.sleep(0.02)
+
+    authority = Authority(tmp_path)
+    with ScriptServer(stray, tls=authority.server() if tls else None) as server, ScriptServer() as other:
+        rows = [server.url, server.url, other.url, server.url, other.url]
+        knobs: dict[str, Any] = {"workers": 1, "retries": 0, "cacert": authority.cacert}
+        results = fetch_all_sync(rows, mode=mode, on_start=on_start, **knobs)
+        assert server.connections == [1, 2, 3]
+        assert other.connections == [1, 1]
+    assert [result.body for result in results] == [b"ok"] * 5
 
 
 def test_only_one_retry_is_free(mode: str) -> None:

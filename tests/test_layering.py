@@ -32,7 +32,7 @@ HOMES = {
     "aiohttp": {"fetchq.engines.aiohttp", "fetchq.engines.aiohttp_connection"},
     "aiohttp.web": {"fetchq.practice", "fetchq.server"},
     "requests": {"fetchq.engines.requests"},
-    "urllib3": {"fetchq.engines.requests"},
+    "urllib3": {"fetchq.engines.requests_connection"},
     "h11": {"fetchq.engines.wire"},
     "aiodns": {"fetchq.engines.resolver"},
     "brotli": {"fetchq.decode"},

@@ -1,11 +1,10 @@
-"""The blocking engine. The only module that imports requests, and urllib3, its transport.
+"""The blocking engine. The only module that imports requests; urllib3, its transport, is `requests_connection`'s.
 
 requests prepares, pools and sends; reading the response is `wire`'s, connecting is `dial`'s.
 """
 
 from __future__ import annotations
 
-import http.client
 import socket
 import threading
 from contextlib import suppress
@@ -16,16 +15,14 @@ from typing import TYPE_CHECKING, Any
 import requests
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from yarl import URL
 
-from fetchq.engines.attempt import CONNECT, DNS, TLS, Attempt, AttemptFailed, current_attempt
+from fetchq.engines.attempt import CONNECT, DNS, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.dial import Address, dial, look_up
-from fetchq.engines.errors import closed_early, is_ours, network_failure, no_such_name, out_of_descriptors
+from fetchq.engines.errors import is_ours, network_failure, no_such_name, out_of_descriptors
 from fetchq.engines.hops import DEFAULT_HEADERS, Hop, HopPlan, merged
-from fetchq.engines.routes import Routes, address_text, fixed_addresses
-from fetchq.engines.upload import PIECE, upload
+from fetchq.engines.requests_connection import POOLS
+from fetchq.engines.routes import Routes, fixed_addresses
 from fetchq.engines.wire import WireResponse
 from fetchq.model import Cause
 
@@ -52,6 +49,8 @@ class RequestsEngine:
         adapter = _Adapter(context)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
+        self.unreliable: set[str] = set()
+        """Origins that sent something unasked: it could come late as well, as the answer to the next request."""
         self._aborted = threading.Event()
         self._socket: socket.socket | None = None
         """What `abort` has to break."""
@@ -105,7 +104,7 @@ class RequestsEngine:
             attempt.on_end()
         finally:
             wire.close()
-            if not wire.reusable or self.early is not None:
+            if not wire.reusable or self.early is not None or attempt.hop.url.raw_authority in self.unreliable:
                 raw.connection.close()
             raw.release_conn()
 
@@ -245,11 +244,11 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **options, proxy_ssl_context=self._context)
-        manager.pool_classes_by_scheme = _POOLS
+        manager.pool_classes_by_scheme = POOLS
         return manager
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
@@ -258,81 +257,3 @@ class _Adapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """The context says it all."""
-
-
-class _Timed:
-    """What both connection classes add: fetchq's own connecting and reading, and the phases of the attempt."""
-
-    response_class: Any = WireResponse
-    timeout: Any
-    sock: Any
-    used = False
-
-    def _new_conn(self) -> socket.socket:
-        attempt = current_attempt.get()
-        engine: RequestsEngine = attempt.engine
-        return engine.connect(self._dns_host, self.port, attempt)  # type: ignore[attr-defined]
-
-    def _tunnel(self) -> None:
-        attempt = current_attempt.get()
-        # http.client only bounds the time between two bytes of the proxy's answer.
-        left = max(0.001, attempt.time_left(perf_counter())[0])
-        timer = threading.Timer(left, socket.socket.shutdown, (self.sock, socket.SHUT_RDWR))
-        timer.start()
-        try:
-            super()._tunnel()  # type: ignore[misc]
-        except http.client.RemoteDisconnected:  # which passes for a reset
-            left, what = attempt.time_left(perf_counter())
-            raise closed_early(answering=False) if left > 0 else AttemptFailed(Cause.TIMEOUT, what) from None
-        finally:
-            timer.cancel()
-            timer.join()
-        attempt.proxy = None
-        attempt.lap(CONNECT)
-
-    def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
-        attempt = current_attempt.get()
-        if self.sock is None:
-            self.connect()  # type: ignore[attr-defined]
-        sock = getattr(self.sock, "socket", self.sock)  # in a tunnel through TLS, urllib3's own socket is around it
-        attempt.engine.use(sock)
-        attempt.engine.check()
-        attempt.remote = address_text(sock.getpeername())
-        attempt.connected(reused=self.used)
-        self.used = True
-        self.timeout = max(0.001, attempt.time_left(perf_counter())[0])
-        hop = attempt.hop
-        # urllib3 would rewrite the percent-encoding; signed URLs do not survive that.
-        exact = hop.url.raw_path_qs if url.startswith("/") else hop.text
-        super().request(method, exact, *args, **options)  # type: ignore[misc]
-
-    def send(self, data: Any) -> None:
-        if len(data) <= PIECE or not isinstance(self.sock, socket.socket):
-            super().send(data)  # type: ignore[misc]
-        else:
-            attempt = current_attempt.get()
-            attempt.engine.early = upload(data, self.sock, attempt)
-
-
-class _HTTPConnection(_Timed, HTTPConnection):
-    pass
-
-
-class _HTTPSConnection(_Timed, HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        self.is_verified = self.proxy_is_verified = True  # else urllib3 warns of --insecure, which was asked for
-        attempt = current_attempt.get()
-        attempt.lap(TLS)
-        attempt.tls_known = True
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
-
-
-_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fetchq.engines.attempt import Attempt
 
-__all__ = ["PIECE", "upload"]
+__all__ = ["PIECE", "upload", "waiting"]
 
 PIECE = 65536
 """Bytes; a body that is no longer is sent at once."""
@@ -42,7 +42,7 @@ def upload(body: bytes, sock: socket.socket, attempt: Attempt) -> bytes | None:
             attempt.progress_at = perf_counter()
         except TimeoutError:
             attempt.engine.check()
-            if (more := _waiting(sock)) is None:
+            if (more := waiting(sock)) is None:
                 continue
             came = (came or b"") + more
             if not more or len(came) > PIECE or _ANSWER.search(came):
@@ -50,8 +50,8 @@ def upload(body: bytes, sock: socket.socket, attempt: Attempt) -> bytes | None:
     return came
 
 
-def _waiting(sock: socket.socket) -> bytes | None:
-    """What has come already; None when nothing has, or nothing but what is TLS's own."""
+def waiting(sock: socket.socket) -> bytes | None:
+    """What has come unasked; None when nothing has, or nothing but what is TLS's own. Raises OSError."""
     sock.settimeout(0)
     try:
         return sock.recv(PIECE)
