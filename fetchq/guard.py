@@ -28,6 +28,8 @@ _PLAIN = re.compile(rf"https?://([a-z0-9][a-z0-9.-]*)(?::([0-9]{{1,5}}))?(?:[/?]
 _ILLEGAL = re.compile(rf"[^{_LEGAL}%]|%(?![0-9A-Fa-f]{{2}})")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
 _NAME = re.compile(r"(?:[a-z0-9_~-]{1,63}\.)*[a-z0-9_~-]{1,63}\.?")
+_LONGEST_NAME = 254
+"""With the dot at its end. Longer ones are not kept, either: thousands of them would take all memory."""
 _NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\.?")
 _DOTS = re.compile(r"(?:^|/)\.\.?(?:/|$)")
 
@@ -164,10 +166,14 @@ def _authorization(userinfo: str) -> str:
     return basic_auth(unquote(user), unquote(password))
 
 
-@lru_cache(4096)
 def _canonical_host(host: str) -> str | None:
     """The host as it is dialled, or None when it is none. 127.1 and 0x7f000001 are 127.0.0.1, as inet_aton has it."""
-    if not _NAME.fullmatch(host) or len(host) > 254:
+    return _canonical(host) if len(host) <= _LONGEST_NAME else None
+
+
+@lru_cache(4096)
+def _canonical(host: str) -> str | None:
+    if not _NAME.fullmatch(host):
         return None
     labels = host.removesuffix(".").split(".")
     if _NUMERIC.fullmatch(labels[-1]):

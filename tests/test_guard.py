@@ -9,7 +9,7 @@ from factories import any_text, examples
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fetchq.guard import Refused, Target, basic_auth, origin, parse_url
+from fetchq.guard import Refused, Target, _canonical, basic_auth, origin, parse_url
 from fetchq.model import Cause
 
 FRAGMENTS = [
@@ -363,3 +363,15 @@ def test_the_reason_of_a_refusal_shows_no_password(text: str) -> None:
 )
 def test_an_origin_is_scheme_host_and_port(one: str, other: str, same: bool) -> None:
     assert (origin(parse_url(one).url) == origin(parse_url(other).url)) is same
+
+
+# --- what is kept ----------------------------------------------------------------------------------------------------
+
+
+def test_a_name_that_is_too_long_is_refused_and_not_kept() -> None:
+    _canonical.cache_clear()
+    for host in ("a." * 128 + "b", "x" * 60_000, "1" * 60_000):
+        with pytest.raises(Refused):
+            parse_url(f"http://{host}/")
+    assert _canonical.cache_info().currsize == 0
+    assert parse_url("http://" + "a." * 126 + "b./").url.raw_host == "a." * 126 + "b."
