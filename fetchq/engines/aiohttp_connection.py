@@ -120,6 +120,10 @@ class Connection(ResponseHandler):
             self._raw = None
         return True
 
+    def close(self) -> None:
+        """At once: TLS would first say good-bye to a server that may not listen, and outlast the run with that."""
+        self.abort()
+
     async def ended_cleanly(self) -> None:
         """Raise `AttemptFailed` when the connection, whose end was the body's end, was reset."""
         if self._ending is None:
