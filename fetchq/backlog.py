@@ -30,9 +30,15 @@ class Backlog:
         """The writer has enough to write. A result larger than the bound passes all the same, on its own."""
         return len(self._results) >= MOST_RESULTS or self._bytes >= MOST_BYTES
 
+    def ample(self) -> bool:
+        """There is so much that the writer should not wait for more."""
+        return len(self._results) >= MOST_RESULTS // 2 or self._bytes >= MOST_BYTES // 2
+
     def add(self, result: Result) -> None:
         self._results.append(result)
         headers = result.headers
+        if result.spool is not None:
+            self._bytes += result.spool.held
         self._bytes += len(result.body) + sum(map(len, headers.keys())) + sum(map(len, headers.values()))
 
     def take_all(self) -> list[Result]:

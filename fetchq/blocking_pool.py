@@ -36,7 +36,11 @@ class BlockingPool(ABC):
         engines: list[BlockingEngine],
         on_start: OnStart | None = None,
         on_abort: Callable[[], None] | None = None,
+        linger: float = 0.0,
     ) -> None:
+        """`linger`: seconds in which results may gather before they are handed on."""
+        self._linger = linger
+        self._backlog = Backlog()
         self._engines = engines
         self._on_start = on_start
         self._on_abort = on_abort
@@ -94,6 +98,7 @@ class SerialPool(BlockingPool):
         unread = iter(source)
         problem: SourceError | None = None
         turns = cycle([(number, self.desk.timer()) for number in range(1, len(self._engines) + 1)])
+        handed_on = 0.0
         while True:
             now = perf_counter()
             for job in schedule.drain(now) if self.desk.stopping else schedule.release(now):
@@ -103,8 +108,14 @@ class SerialPool(BlockingPool):
                 settled = self._answer(job, *next(turns))
                 if isinstance(settled, float):
                     schedule.hold(job, perf_counter(), settled)
-                else:
-                    yield [settled]
+                    continue
+                self._backlog.add(settled)
+                if perf_counter() - handed_on >= self._linger or self._backlog.ample():
+                    yield self._backlog.take_all()
+                    handed_on = perf_counter()
+            elif self._backlog:  # the next thing to do may take its time
+                yield self._backlog.take_all()
+                handed_on = perf_counter()
             elif not self._source_ended:
                 try:
                     self._read(unread)
@@ -144,7 +155,6 @@ class ThreadPool(BlockingPool):
         self._wanted = threading.Condition(self._lock)
         self._written = threading.Condition(self._lock)
         self._space = threading.Condition(self._lock)
-        self._backlog = Backlog()
         self._open = 0
         self._source_ended = False
         self._abandoned = False
@@ -279,6 +289,11 @@ class ThreadPool(BlockingPool):
         with self._lock:
             while not self._backlog and not self._finished and self._problem is None:
                 self._written.wait()
+            until = perf_counter() + self._linger
+            while not (self._backlog.ample() or self._finished or self._abandoned or self._problem is not None):
+                if (left := until - perf_counter()) <= 0:
+                    break
+                self._written.wait(left)
             results = self._backlog.take_all()
             self._space.notify_all()
             return results

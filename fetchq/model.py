@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from multidict import CIMultiDict, CIMultiDictProxy
 
+    from fetchq.spool import Spool
+
 __all__ = ["Cause", "Complete", "FetchError", "OnStart", "Request", "Result", "Timing", "redact"]
 
 _USERINFO = re.compile(r"(?<=//)[^/?#]*@")
@@ -180,6 +182,8 @@ class Result:
     """The headers of the final response; names compare without regard to case."""
     body: bytes = field(default=b"", repr=False)
     """The decoded body; empty when the run does not keep bodies."""
+    spool: Spool | None = field(default=None, repr=False, compare=False)
+    """The body on its way into a run's folder; None for everybody but the writer."""
 
     def text(self, errors: str = "replace") -> str:
         """The body as text, by the charset the server named, else UTF-8. A charset nobody knows counts as UTF-8."""
@@ -244,7 +248,7 @@ make_timing = maker(Timing)
 PHASES = tuple(f.name for f in fields(Timing))
 _RESULT_FIELDS = tuple(f.name for f in fields(Result))
 _HEADERS = _RESULT_FIELDS.index("headers")
-RECORD_FIELDS = tuple(name for name in _RESULT_FIELDS if name not in ("headers", "body"))
+RECORD_FIELDS = tuple(name for name in _RESULT_FIELDS if name not in ("headers", "body", "spool"))
 """The fields of a record, in order; `timing` is an object of the `PHASES`."""
 _record_values = attrgetter(*RECORD_FIELDS)
 phase_values = attrgetter(*PHASES)

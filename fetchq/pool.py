@@ -83,10 +83,12 @@ class Desk:
                 job.starved += 1
                 job.attempts -= 1
                 job.add(attempt)
+                attempt.drop_spool()
                 return STARVED_WAIT
             delay = retry_delay(attempt, job.attempts, self._settings, jitter=random(), now=time())  # noqa: S311
             if delay is not None:
                 job.add(attempt)
+                attempt.drop_spool()
                 return delay
         return self._result(job, attempt, worker)
 
@@ -126,6 +128,7 @@ class Desk:
             timing,
             headers,
             attempt.body,
+            attempt.spool,
         )
 
     def refuse(self, job: Job, refused: Refused, worker: int | None) -> Result:

@@ -82,7 +82,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._backlog = Backlog()
-        self._closed = False
+        self._closed = self._gathering = False
         self._taker: asyncio.Future[None] | None = None
         self._putters: list[asyncio.Future[None]] = []
         self._loop = asyncio.get_running_loop()
@@ -99,7 +99,8 @@ class Outbox:
         if self._backlog.full():
             return False
         self._backlog.add(result)
-        self._wake_taker()
+        if not self._gathering or self._backlog.ample():
+            self._wake_taker()
         return True
 
     def close(self) -> None:
@@ -107,17 +108,31 @@ class Outbox:
         self._closed = True
         self._wake_taker()
 
-    async def take(self) -> list[Result]:
-        """All results there are, waiting for the first; an empty list when no more come. For one caller."""
+    async def take(self, linger: float = 0.0) -> list[Result]:
+        """All results there are, waiting for the first; an empty list when no more come. For one caller.
+
+        After the first one more may gather for `linger` seconds, unless there are enough to be worth while before.
+        """
         while not self._backlog and not self._closed:
-            self._taker = self._loop.create_future()
-            await self._taker
+            await self._woken()
+        if linger > 0 and not self._closed and not self._backlog.ample():
+            self._gathering = True
+            timer = self._loop.call_later(linger, self._wake_taker)
+            try:
+                await self._woken()
+            finally:
+                timer.cancel()
+                self._gathering = False
         results = self._backlog.take_all()
         putters, self._putters = self._putters, []
         for putter in putters:
             if not putter.done():
                 putter.set_result(None)
         return results
+
+    async def _woken(self) -> None:
+        self._taker = self._loop.create_future()
+        await self._taker
 
     def _wake_taker(self) -> None:
         taker, self._taker = self._taker, None

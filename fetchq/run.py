@@ -45,7 +45,9 @@ class BlockingRun:
         feed: Feed,
         on_start: OnStart | None = None,
         on_abort: Callable[[], None] | None = None,
+        linger: float = 0.0,
     ) -> None:
+        """`linger`: seconds in which results may gather before they are handed on."""
         from fetchq.blocking_pool import SerialPool, ThreadPool
 
         assert not isinstance(feed.requests, AsyncIterable)
@@ -55,7 +57,7 @@ class BlockingRun:
         self._requests = _interruptible(feed.requests, lambda: self.stopping) if unending else feed.requests
         self._engines = blocking_engines(settings)
         make_pool = ThreadPool if settings.mode == "threads" else SerialPool
-        self._pool = make_pool(settings, self._engines, on_start, on_abort)
+        self._pool = make_pool(settings, self._engines, on_start, on_abort, linger)
         self.began = 0.0
         """When the first request could go (`time.perf_counter`); 0 before that."""
 
@@ -128,7 +130,9 @@ def _interruptible(source: Iterable[list[Request]], stopping: Callable[[], bool]
 class AsyncRun:
     """A run in any mode, for an event loop. `batches` may be iterated once; `stop` and `abort` belong to the loop."""
 
-    def __init__(self, settings: Settings, feed: Feed, on_start: OnStart | None = None) -> None:
+    def __init__(self, settings: Settings, feed: Feed, on_start: OnStart | None = None, *, linger: float = 0.0) -> None:
+        """`linger`: seconds in which results may gather before they are handed on."""
+        self._linger = linger
         self._settings = settings
         self._feed = feed
         self._on_start = on_start
@@ -169,7 +173,7 @@ class AsyncRun:
         self.began = perf_counter()
         task = loop.create_task(pool.run(self._feed.requests, threaded=self._feed.threaded), name="fetchq-run")
         try:
-            while batch := await pool.outbox.take():
+            while batch := await pool.outbox.take(self._linger):
                 yield batch
             await task
         finally:
@@ -187,7 +191,8 @@ class AsyncRun:
         """A blocking run, each batch of which is waited for in a thread."""
         loop = asyncio.get_running_loop()
         callback = None if self._on_start is None else _LoopCallback(self._on_start, loop)
-        run = BlockingRun(self._settings, self._feed, callback, None if callback is None else callback.end)
+        end = None if callback is None else callback.end
+        run = BlockingRun(self._settings, self._feed, callback, end, self._linger)
         self.clocks, self._stops, self._aborts = run.clocks, run.stop, run.abort
         if self._stopped:
             run.stop()

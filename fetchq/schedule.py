@@ -60,9 +60,10 @@ class Job:
         phases = self.phases if attempt is None else self.total(attempt)
         if phases is None:
             return Timing(self.queued, self.held), 0.0
-        dns, connect, tls, wait, receive, decode = phases
+        dns, connect, tls, wait, receive, decode, store = phases
         known = self.tls_known or (attempt is not None and attempt.tls_known)
-        timing = make_timing(self.queued, self.held, dns, connect, tls if known else None, wait, receive, decode)
+        tls_or_none = tls if known else None
+        timing = make_timing(self.queued, self.held, dns, connect, tls_or_none, wait, receive, decode, store)
         return timing, sum(phases)
 
 

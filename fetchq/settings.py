@@ -14,6 +14,7 @@ from fetchq.values import (
     choices_of,
     read_data,
     read_flag,
+    read_folder,
     read_headers,
     read_int,
     read_method,
@@ -30,6 +31,7 @@ from fetchq.values import (
 __all__ = ["Display", "Knob", "Settings", "SettingsError", "knob_of"]
 
 MOST_THREADS = 1000
+SAVES = ("files", "none")
 MODES = ("async", "threads", "sync")
 INCLUDES = ("headers", "text", "base64")
 FORMATS = ("text", "jsonl", "csv")
@@ -220,6 +222,27 @@ class Settings(Checked):
     )
     trust_env: bool = knob(False, "--trust-env", read_flag, "Use the proxy variables and ~/.netrc.", group="Network")
 
+    output: str | None = knob(
+        None,
+        "-o --output",
+        read_folder,
+        "Make the run durable: its ledger and the bodies go into this folder.",
+        group="Durable run",
+        metavar="DIR",
+    )
+    save: str = knob(
+        "files",
+        "--save",
+        choice_of(*SAVES),
+        "How bodies are kept in the folder.",
+        group="Durable run",
+        metavar="|".join(SAVES),
+    )
+    resume: bool = knob(
+        False, "--resume", read_flag, "Go on with the run in the folder, if there is one.", group="Durable run"
+    )
+    overwrite: bool = knob(False, "--overwrite", read_flag, "Throw away the run in the folder.", group="Durable run")
+
     keep_body: bool = knob(True, "", read_flag, "Keep the decoded body in Result.body.", group="Library")
 
     def __post_init__(self) -> None:
@@ -230,6 +253,15 @@ class Settings(Checked):
             raise SettingsError("workers", f"at most {MOST_THREADS} in mode {self.mode}")
         if self.key is not None and self.cert is None:
             raise SettingsError("key", "a key needs its cert")
+        if self.output is None and (self.resume or self.overwrite):
+            raise SettingsError("resume" if self.resume else "overwrite", "it needs an output folder")
+        if self.resume and self.overwrite:
+            raise SettingsError("overwrite", "not together with resume")
+
+    @property
+    def stores(self) -> bool:
+        """Bodies go into the run's folder."""
+        return self.output is not None and self.save != "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,4 @@
-"""From the arguments of the command line to Requests: URLs, files (also compressed ones) and standard input.
-
-Lists are read a piece at a time; the rows of a piece are handed over before the next piece is asked for.
-"""
+"""From the arguments of the command line to Requests: URLs, files (also compressed ones) and standard input."""
 
 from __future__ import annotations
 
@@ -9,29 +6,26 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, BinaryIO, Protocol, Self, TypeAlias
+from typing import Any, BinaryIO, Self
 from weakref import WeakSet
 
 from fetchq.csv_rows import CsvRows
 from fetchq.decode import zstd_module
+from fetchq.lists import Batches, Input, KeptRows, List, Url
 from fetchq.model import Request, redact_all
-from fetchq.rows import CUT, LIMIT, UTF8, JsonRows, Rows, SourceError, TextRows, url_row
+from fetchq.rows import JsonRows, Rows, SourceError, TextRows
+from fetchq.rowset import RowSet
 
-__all__ = ["Source", "SourceError", "open_sources"]
+__all__ = ["KeptList", "Source", "SourceError", "open_kept", "open_kept_rows", "open_sources", "standard_input"]
 
-_PIECE = LIMIT  # no more, so that only the first line of a piece can be too long
 MOST_COUNTED = 100_000_000
 """Bytes of lists up to which `Source.count` reads them."""
-_HEAD = 1_024
-"""Bytes kept of a line that is too long."""
 _HOST = re.compile(r"(?:[\w-]+(?:\.[\w-]+)+|localhost)(?::\d+)?(?:[/?#].*)?")
 _LIST = re.compile(r"[^/]+\.(?:txt|csv|tsv|jsonl?|ndjson|gz|zst|list|lst|log|urls)", re.IGNORECASE)
-
-_Batches: TypeAlias = Generator[list[Request], None, None]
-_Opened: TypeAlias = Callable[[], AbstractContextManager[BinaryIO]]
 
 
 def open_sources(
@@ -49,31 +43,77 @@ def open_sources(
     """
     if arguments.count("-") > 1:
         raise SourceError("standard input (-) is given twice")
-    inputs: list[_Input] = []
+    inputs: list[Input] = []
     for at, argument in enumerate(arguments):
         if "://" in argument:
-            inputs.append(_Url(argument, f"argument {at + 1}"))
+            inputs.append(Url(argument, f"argument {at + 1}"))
             continue
-        name = "standard input" if argument == "-" else repr(argument)
+        name = _name(argument)
         suffix = f" of {name}" if len(arguments) > 1 else ""
         rows = partial(_rows, input_format, argument, url_column, name=name, suffix=suffix)
-        inputs.append(_standard_input(stdin, rows) if argument == "-" else _file(argument, rows))
+        if argument == "-":
+            opened, errors = _opener(argument, standard_input(stdin))
+            inputs.append(List(name, True, opened, errors, rows))
+        else:
+            inputs.append(_file(argument, rows, name))
     return Source(inputs)
+
+
+def _name(argument: str) -> str:
+    return "standard input" if argument == "-" else repr(argument)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptList:
+    """A list of a durable run, in a file."""
+
+    path: str
+    given: str
+    """The argument that named it: what it is called, and how its form is guessed."""
+    form: str | None = None
+    """Its form, where `input_format` does not hold for it."""
+    stream: BinaryIO | None = None
+    """Its bytes, where they are still coming in."""
+
+
+def open_kept(lists: Sequence[KeptList], *, input_format: str | None = None, url_column: str = "url") -> Source:
+    """The rows of these lists, in order. The rest is as for `open_sources`."""
+    inputs: list[Input] = []
+    for one in lists:
+        name = _name(one.given)
+        suffix = f" of {name}" if len(lists) > 1 else ""
+        rows = partial(_rows, one.form or input_format, one.given, url_column, name=name, suffix=suffix)
+        if one.stream is None:
+            inputs.append(_file(one.path, rows, name))
+        else:
+            opened, errors = _opener(one.given, one.stream)
+            inputs.append(List(name, True, opened, errors, rows))
+    return Source(inputs)
+
+
+def open_kept_rows(page: Callable[[int], list[Request]]) -> Source:
+    """Rows that `page` gives, some from the number it is told on, and none at the end."""
+    return Source([KeptRows(page)])
 
 
 class Source:
     """The rows of a run, in batches: what one read gave. It may be iterated again, unless it reads from a pipe."""
 
-    def __init__(self, inputs: Sequence[_Input]) -> None:
+    def __init__(self, inputs: Sequence[Input]) -> None:
         self._inputs = inputs
         self._started = self._closed = False
-        self._running: WeakSet[_Batches] = WeakSet()
+        self._running: WeakSet[Batches] = WeakSet()
         self.finite = not any(one.once for one in inputs)
         """False where nobody knows when it ends: a pipe or a terminal is among the inputs."""
-        self.total = len(inputs) if all(isinstance(one, _Url) for one in inputs) else None
+        self.total = len(inputs) if all(isinstance(one, Url) for one in inputs) else None
         """The number of rows, where it is known without reading; `count` reads."""
+        self._done: RowSet | None = None
+        self.read = 0
+        """Rows that an iteration has come to, also those that are left out."""
+        self.ended = False
+        """An iteration has come to the end."""
 
-    def __iter__(self) -> _Batches:
+    def __iter__(self) -> Batches:
         """Batches that are not empty. Raises `SourceError` where a list cannot be read on; what came before stays."""
         if self._closed:
             raise ValueError("the source is closed")
@@ -81,9 +121,27 @@ class Source:
         if self._started and once is not None:
             raise SourceError(f"{once.name} can be read only once")
         self._started = True
-        batches = self._batches()
+        batches = self._handed_out()
         self._running.add(batches)
         return batches
+
+    def leave_out(self, done: RowSet) -> None:
+        """Hand out no rows but the others; also `total` and `count` are then of these."""
+        self._done = done
+        if self.total is not None:
+            self.total -= len(done)
+
+    def _handed_out(self) -> Batches:
+        self.read = 0
+        self.ended = False
+        done = self._done
+        with closing(self._batches()) as batches:
+            for batch in batches:
+                self.read += len(batch)
+                left = [request for request in batch if request.index not in done] if done else batch
+                if left:
+                    yield left
+        self.ended = not self._closed
 
     def count(self) -> int | None:
         """The number of rows, found by reading everything once more; None where that takes too long or cannot be done.
@@ -98,9 +156,9 @@ class Source:
                 rows += len(batch)
         except SourceError:
             return None  # the run will come to it, and say so
-        return None if self._closed else rows
+        return None if self._closed else rows - len(self._done or ())
 
-    def _batches(self) -> _Batches:
+    def _batches(self) -> Batches:
         index = 0
         for one in self._inputs:
             with closing(one.batches(index)) as batches:
@@ -125,132 +183,11 @@ class Source:
         self.close()
 
 
-# --- the inputs ----------------------------------------------------------------------------------------------------
-
-
-class _Input(Protocol):
-    name: str
-    once: bool
-    """It can be read only once, and nobody knows when it ends."""
-    size: int
-    """Bytes on the disk."""
-
-    def batches(self, index: int) -> _Batches:
-        """Its rows, the first of them number `index` of the run; a batch per read, so some are empty."""
-        ...
-
-
-class _Url:
-    once = False
-    size = 0
-
-    def __init__(self, url: str, name: str) -> None:
-        self.name = name
-        self._url = url
-
-    def batches(self, index: int) -> _Batches:
-        yield [url_row(self._url, index, self.name)]
-
-
-class _List:
-    """A list of rows, in a file or coming through a pipe. `errors` is what a read may raise."""
-
-    def __init__(
-        self, name: str, once: bool, opened: _Opened, errors: tuple[type[Exception], ...], rows: Callable[[int], Rows]
-    ) -> None:
-        self.name = name
-        self.once = once
-        self.size = 0
-        self._opened = opened
-        self._errors = errors
-        self._rows = rows
-
-    def check(self) -> None:
-        """Read as much as it takes to see that this is a list. Raises SourceError."""
-        rows = self._rows(0)
-        with closing(self._read(rows)) as batches:
-            for _ in batches:
-                if rows.ready:
-                    break
-
-    def batches(self, index: int) -> _Batches:
-        yield from self._read(self._rows(index))
-
-    def _read(self, rows: Rows) -> _Batches:
-        lines = _Lines()
-        with self._open() as stream:
-            # read1: what has arrived, where read would wait until there is more.
-            read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
-            while piece := self._piece(read, rows):
-                text = lines.cut(piece)
-                yield [] if text is None else rows.take(text)
-        text = lines.rest()
-        yield ([] if text is None else rows.take(text)) + rows.finish()
-
-    def _open(self) -> AbstractContextManager[BinaryIO]:
-        try:
-            return self._opened()
-        except OSError as problem:
-            raise SourceError(f"{self.name} cannot be read: {problem.strerror}") from problem
-
-    def _piece(self, read: Callable[[int], bytes], rows: Rows) -> bytes:
-        try:
-            return read(_PIECE)
-        except self._errors as problem:
-            why = getattr(problem, "strerror", None) or problem
-            if not rows.number:
-                raise SourceError(f"{self.name} cannot be read: {why}") from problem
-            raise SourceError(
-                f"{self.name} is damaged after line {rows.number}: {why}; what came before it was read"
-            ) from problem
-
-
-class _Lines:
-    """Cuts pieces of bytes into lines. Holds at most one line."""
-
-    def __init__(self) -> None:
-        self._held = bytearray()
-        self._cut = False
-        self._first = True
-
-    def cut(self, piece: bytes) -> str | None:
-        """The lines that `piece` completes, as `Rows.take` wants them; None when there are none."""
-        head, newline, rest = piece.partition(b"\n")
-        self._hold(head)
-        if not newline:
-            return None
-        text = self._release()
-        whole, newline, tail = rest.rpartition(b"\n")
-        if newline:
-            text = f"{text}\n{whole.decode(*UTF8)}"
-        self._hold(tail)
-        return text
-
-    def rest(self) -> str | None:
-        """The last line, when no newline ends it."""
-        return self._release() if self._held else None
-
-    def _hold(self, piece: bytes) -> None:
-        if not self._cut:
-            self._held += piece
-            self._cut = len(self._held) > LIMIT + 1  # one more: a "\r" that belongs to the line's end
-
-    def _release(self) -> str:
-        line = bytes(self._held)
-        if self._cut or len(line.removesuffix(b"\r")) > LIMIT:
-            text = line[:_HEAD].decode(*UTF8) + CUT
-        else:
-            text = line.decode(*UTF8)
-        if self._first:
-            text = text.removeprefix("\ufeff")
-        self._held, self._cut, self._first = bytearray(), False, False
-        return text
-
-
 # --- from an argument to its input ---------------------------------------------------------------------------------
 
 
-def _standard_input(stdin: BinaryIO | None, rows: Callable[[int], Rows]) -> _List:
+def standard_input(stdin: BinaryIO | None = None) -> BinaryIO:
+    """`stdin`, else the process's, ready to be read from. Raises SourceError when there is none."""
     stream = stdin or getattr(sys.stdin, "buffer", None)
     if stream is None or stream.closed:
         raise SourceError("there is no standard input to read from")
@@ -258,17 +195,17 @@ def _standard_input(stdin: BinaryIO | None, rows: Callable[[int], Rows]) -> _Lis
     with suppress(AttributeError, OSError):
         os.set_blocking(stream.fileno(), True)
     # Without its buffer, the lock of which a thread that waits for the pipe would hold at the end of the process.
-    bare = getattr(stream, "raw", stream)
-    return _List("standard input", True, lambda: nullcontext(bare), (OSError,), rows)
+    bare: BinaryIO = getattr(stream, "raw", stream)
+    return bare
 
 
-def _file(path: str, rows: Callable[[int], Rows]) -> _List:
+def _file(path: str, rows: Callable[[int], Rows], name: str) -> List:
     status = _status(path)
     if stat.S_ISDIR(status.st_mode):
         raise SourceError(f"{path!r} is a folder, not a file of URLs")
     once = not stat.S_ISREG(status.st_mode)
     opened, errors = _opener(path)
-    found = _List(repr(path), once, opened, errors, rows)
+    found = List(name, once, opened, errors, rows)
     found.size = status.st_size
     if once:  # what is read of a pipe to check it is gone
         if not os.access(path, os.R_OK):
@@ -291,18 +228,25 @@ def _status(path: str) -> os.stat_result:
         raise SourceError(f"{redact_all(path)!r} cannot be read: {problem.strerror}") from problem
 
 
-def _opener(path: str) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
-    """What opens the file, and what reading from it may then raise."""
+def _opener(path: str, stream: BinaryIO | None = None) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
+    """What opens the file, or `stream` with its bytes; and what reading from it may then raise."""
     name = path.lower()
     if name.endswith(".gz"):
         import gzip
         import zlib
 
-        return partial(gzip.open, path, "rb"), (OSError, EOFError, zlib.error)
+        return partial(gzip.open, stream or path, "rb"), (OSError, EOFError, zlib.error)
     if name.endswith(".zst"):
         zstd = zstd_module()
-        return partial(zstd.open, path, "rb"), (OSError, EOFError, zstd.ZstdError)
+        return partial(zstd.open, stream or path, "rb"), (OSError, EOFError, zstd.ZstdError)
+    if stream is not None:
+        return partial(_held, stream), (OSError,)
     return partial(open, path, "rb", buffering=0), (OSError,)
+
+
+def _held(stream: BinaryIO) -> AbstractContextManager[BinaryIO]:
+    """Whoever gave the stream closes it."""
+    return nullcontext(stream)
 
 
 def _rows(given: str | None, path: str, column: str, index: int, *, name: str, suffix: str) -> Rows:

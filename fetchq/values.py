@@ -79,6 +79,17 @@ def read_path(given: object) -> str:
     return os.fspath(given)
 
 
+def read_folder(given: object) -> str:
+    import os
+
+    if not isinstance(given, str | os.PathLike) or not os.fspath(given):
+        raise ValueError(f"{given!r} is not a path")
+    path = os.fspath(given)
+    if not isinstance(path, str) or "\0" in path:
+        raise ValueError("that is not a path")
+    return path
+
+
 def read_flag(given: object) -> bool:
     if isinstance(given, bool):
         return given

@@ -16,12 +16,13 @@ MODULES = {
 
 # From the bottom to the top: a module imports from its own layer and from those before it.
 LAYERS = [
-    {"frozen", "values", "model", "printable", "knobs"},
+    {"frozen", "values", "model", "printable", "knobs", "rowset", "storage", "spool"},
     {"settings"},
     {"policy", "decode", "guard"},
     {"engines", "schedule", "backlog", "queue"},
-    {"pool", "async_pool", "blocking_pool", "sinks", "rows", "csv_rows", "sources", "summary"},
-    {"run"},
+    {"pool", "async_pool", "blocking_pool", "sinks", "rows", "csv_rows", "lists", "sources", "summary"}
+    | {"folder", "ledger"},
+    {"run", "writer", "kept", "session"},
     {"api", "compare", "views"},
     {"practice", "server"},
     {"cli", "__main__"},
@@ -43,6 +44,8 @@ HOMES = {
     "rich": {"fetchq.cli.progress"},
     "platformdirs": {"fetchq.cli.options"},
     "codetiming": {"fetchq.pool"},
+    "filelock": {"fetchq.folder"},
+    "sqlite3": {"fetchq.ledger"},
 }
 LONGEST = 350
 """Lines of a module beyond which a concept is probably missing."""

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetchq import rows as rows_module
-from fetchq import sources
+from fetchq import lists, sources
 from fetchq.model import Request
 from fetchq.rows import LIMIT
 from fetchq.sources import Source, SourceError, open_sources
@@ -458,7 +458,7 @@ def test_what_a_csv_writer_wrote_is_read_back(cells: list[tuple[str, str]], way:
 def test_csv_in_any_pieces_gives_the_same_rows_and_never_raises(data: bytes, one: int, other: int) -> None:
     with (
         mock.patch.multiple(rows_module, LIMIT=16),
-        mock.patch.multiple(sources, LIMIT=16, _PIECE=16, _HEAD=8),
+        mock.patch.multiple(lists, LIMIT=16, _PIECE=16, _HEAD=8),
     ):
         found = read(b"url,label\n" + data, "csv", piece=one)
         assert found == read(b"url,label\n" + data, "csv", piece=other)

@@ -20,6 +20,7 @@ _COMMANDS = {
     "fetch": "Fetch URLs; the default, its name may be left out.",
     "compare": "Fetch the same URLs in several modes, side by side.",
     "demo": "See sync, threads and async on four slow URLs.",
+    "resume": "Go on with a durable run (-o), however it ended.",
     "serve": "Run the practice server.",
 }
 

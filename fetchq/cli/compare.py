@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "compare_and_show"]
 
-_LEFT_OUT = ("mode", "format", "json", "include")
+_DURABLE: dict[str, Any] = {"output": None, "save": "files", "resume": False, "overwrite": False}
+_LEFT_OUT = ("mode", "format", "json", "include", *_DURABLE)
 
 
 @click.argument("sources", nargs=-1, metavar="SOURCE...", required=True)
@@ -30,7 +31,7 @@ def compare(sources: tuple[str, ...], modes: tuple[str, ...], **given: Any) -> i
 
     The comparison goes to stdout. Exit status as for `fetchq SOURCE`.
     """
-    settings, display = read_options(given, keep_body=False)
+    settings, display = read_options(given, keep_body=False, **_DURABLE)
     from fetchq.sources import SourceError, open_sources
 
     try:
@@ -55,13 +56,15 @@ def compare_and_show(settings: Settings, display: Display, source: Source, modes
     from fetchq.compare import compare
     from fetchq.views.compare import compare_lines, timelines
     from fetchq.views.text import count_text
+    from fetchq.writer import Writer
 
     def fetch(settings: Settings, run: ModeRun) -> int:
         screen = Screen(display, source=source, summary=run.summary, on_commit=run.add, records=False)
+        writer = Writer(sink=screen, on_commit=screen.count)
         if not display.quiet:
             screen.say(f"mode {settings.mode}, {count_text(settings.workers, 'worker')}")
         try:
-            return drive(settings, source, screen, run.summary, verbose=display.verbose)
+            return drive(settings, source, screen, run.summary, writer, verbose=display.verbose)
         except SettingsError as problem:
             raise click.UsageError(usage_message(problem)) from None
 

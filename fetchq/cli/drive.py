@@ -16,56 +16,68 @@ from fetchq.cli import forget_stdout
 from fetchq.cli.interrupts import Interrupts
 from fetchq.cli.loop import loop_factory
 from fetchq.run import AsyncRun, BlockingRun, Feed
+from fetchq.storage import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fetchq.cli.screen import Screen
+    from fetchq.model import OnStart
     from fetchq.settings import Settings
     from fetchq.sources import Source
     from fetchq.summary import Summary
+    from fetchq.writer import Writer
 
 __all__ = ["COULD_NOT_GO_ON", "drive"]
 
 COULD_NOT_GO_ON = 3
 LINGER = 0.01
 """Seconds in which results gather before they are written: a hand-over to a thread for each would cost more."""
+DURABLE_LINGER = 0.25
+"""The same where writing them means to wait for the disk."""
 
 
-def drive(settings: Settings, source: Source, screen: Screen, summary: Summary, *, verbose: bool = False) -> int:
+def drive(
+    settings: Settings, source: Source, screen: Screen, summary: Summary, writer: Writer, *, verbose: bool
+) -> int:
     """Fetch all of `source`. Returns the exit status."""
     raise_file_limit()
     collect_less_often()
     interrupts = click.get_current_context().find_object(Interrupts) or Interrupts(screen.say)
     run_it = _drive_async if settings.mode == "async" else _drive_blocking
-    problem: OSError | None = None
+    status: int | None = None
     try:
-        run_it(settings, source, screen, summary, interrupts, verbose)
-    except BrokenPipeError as broken:
-        problem = broken
+        run_it(settings, source, screen.started if verbose else None, summary, writer, interrupts)
+    except BrokenPipeError:  # whoever read the records has seen enough
+        status = 1
         forget_stdout()
-    except OSError as failed:
-        problem = failed
+    except OSError as problem:
+        status = COULD_NOT_GO_ON
+        forget_stdout()
+        screen.say(f"fetchq: the records cannot be written: {os.strerror(problem.errno or errno.EIO)}")
+    except StorageError as problem:
+        status = COULD_NOT_GO_ON
+        screen.say(f"fetchq: {problem}")
     finally:
         screen.finish()
-    if isinstance(problem, BrokenPipeError):
-        return 1  # whoever read the records has seen enough
-    if problem is not None:
-        screen.say(f"fetchq: the records cannot be written: {os.strerror(problem.errno or errno.EIO)}")
-        forget_stdout()
-        return COULD_NOT_GO_ON
+    if status is not None:
+        return status
     if interrupts.number is not None:
         return 128 + interrupts.number
     return 1 if summary.failed else 0
 
 
 def _drive_async(
-    settings: Settings, source: Source, screen: Screen, summary: Summary, interrupts: Interrupts, verbose: bool
+    settings: Settings,
+    source: Source,
+    on_start: OnStart | None,
+    summary: Summary,
+    writer: Writer,
+    interrupts: Interrupts,
 ) -> None:
     async def fetch() -> None:
         loop = asyncio.get_running_loop()
-        feed = Feed(source, threaded=True, finite=source.finite)
-        run = AsyncRun(settings, feed, screen.started if verbose else None)
+        run = AsyncRun(settings, _feed(source), on_start, linger=_linger(settings))
         batches = run.batches()
 
         def stop() -> None:
@@ -77,21 +89,36 @@ def _drive_async(
         with interrupts.of_run(stop, abort), _counted(summary, run):
             async with aclosing(batches):
                 async for batch in batches:
-                    await asyncio.to_thread(screen.commit, batch)
-                    await asyncio.sleep(LINGER)
+                    await asyncio.to_thread(writer.commit, batch)
+            await asyncio.to_thread(writer.finish)
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(fetch())
 
 
 def _drive_blocking(
-    settings: Settings, source: Source, screen: Screen, summary: Summary, interrupts: Interrupts, verbose: bool
+    settings: Settings,
+    source: Source,
+    on_start: OnStart | None,
+    summary: Summary,
+    writer: Writer,
+    interrupts: Interrupts,
 ) -> None:
-    feed = Feed(source, threaded=True, finite=source.finite)
-    run = BlockingRun(settings, feed, screen.started if verbose else None)
+    run = BlockingRun(settings, _feed(source), on_start, linger=_linger(settings))
     with interrupts.of_run(run.stop, run.abort), _counted(summary, run):
         for batch in run.batches():
-            screen.commit(batch)
+            writer.commit(batch)
+        writer.finish()
+
+
+def _feed(source: Source) -> Feed:
+    return Feed(source, threaded=True, finite=source.finite)
+
+
+def _linger(settings: Settings) -> float:
+    if settings.output is not None:
+        return DURABLE_LINGER
+    return LINGER if settings.mode == "async" else 0.0
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_
 from fetchq.settings import SettingsError
 
 if TYPE_CHECKING:
-    from fetchq.settings import Display
+    from fetchq.session import Session
+    from fetchq.settings import Display, Settings
+    from fetchq.sources import Source
 
-__all__ = ["command"]
+__all__ = ["command", "fetch_and_show"]
 
 
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
@@ -34,36 +37,59 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
     if asked_for and display.records == "text":  # in a config file it is meant for the runs that have records
         raise click.UsageError("--include: a line of text has no room for it; add --json or --format csv")
 
-    from fetchq.cli.drive import COULD_NOT_GO_ON, drive
-    from fetchq.cli.screen import Screen
-    from fetchq.sources import SourceError, open_sources
-    from fetchq.summary import Summary
-    from fetchq.views.text import summary_lines
+    reading: dict[str, Any] = {"input_format": display.input_format, "url_column": display.url_column}
+    if settings.output is not None:
+        from fetchq.cli.durable import opened
+        from fetchq.session import Session
 
-    settings = replace(settings, keep_body=_needs_bodies(display))
+        with opened(lambda: Session.for_sources(settings, sources, **reading)) as session:
+            return fetch_and_show(settings, display, session.source, sources, session)
+    from fetchq.sources import SourceError, open_sources
+
     try:
-        source = open_sources(sources, input_format=display.input_format, url_column=display.url_column)
+        source = open_sources(sources, **reading)
     except SourceError as problem:
         raise click.UsageError(str(problem)) from None
-    summary = Summary()
     with source:
-        screen = Screen(display, source=source, summary=summary)
-        try:
-            status = drive(settings, source, screen, summary, verbose=display.verbose)
-        except SettingsError as problem:
-            raise click.UsageError(usage_message(problem)) from None
-        except SourceError as problem:
-            screen.say(f"fetchq: {problem}")
-            status = COULD_NOT_GO_ON
+        return fetch_and_show(settings, display, source, sources)
+
+
+def fetch_and_show(
+    settings: Settings, display: Display, source: Source, sources: Sequence[str], session: Session | None = None
+) -> int:
+    """Fetch all of the source, in a session of a durable run where there is one. Returns the exit status."""
+    from fetchq.cli.drive import COULD_NOT_GO_ON, drive
+    from fetchq.cli.screen import Screen
+    from fetchq.sources import SourceError
+    from fetchq.summary import Summary
+    from fetchq.views.text import summary_lines
+    from fetchq.writer import Writer
+
+    settings = replace(settings, keep_body=_needs_bodies(display))
+    summary = Summary()
+    screen = Screen(display, source=source, summary=summary)
+    make_writer = Writer if session is None else session.writer
+    try:
+        writer = make_writer(sink=screen, on_commit=screen.count)
+        status = drive(settings, source, screen, summary, writer, verbose=display.verbose)
+    except SettingsError as problem:
+        raise click.UsageError(usage_message(problem)) from None
+    except SourceError as problem:
+        screen.say(f"fetchq: {problem}")
+        status = COULD_NOT_GO_ON
     if not display.quiet:
         for line in summary_lines(summary, paint=screen.paint, insecure=settings.insecure):
             screen.say(line)
         if not summary.total and status == 0:
             screen.say(no_urls(sources))
-    return status
+    if session is None:
+        return status
+    from fetchq.cli.durable import ended
+
+    return ended(session, status, screen.say)
 
 
-def no_urls(sources: tuple[str, ...]) -> str:
+def no_urls(sources: Sequence[str]) -> str:
     """What is said of an empty list."""
     from fetchq.printable import printable
 

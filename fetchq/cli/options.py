@@ -113,9 +113,12 @@ def _help(a_field: Field[Any], knob: Knob) -> str:
     return f"{knob.help}  [{text}]"
 
 
-def read_options(given: dict[str, Any], **fixed: Any) -> tuple[Settings, Display]:
-    """The settings: option before environment before config file before default. Raises `click.UsageError`."""
-    chosen = _read_config(given.pop("config", None))
+def read_options(given: dict[str, Any], stored: dict[str, Any] | None = None, **fixed: Any) -> tuple[Settings, Display]:
+    """The settings: option before environment before `stored` before config file before default.
+
+    `fixed` goes before all. Raises `click.UsageError`.
+    """
+    chosen = _read_config(given.pop("config", None)) | (stored or {})
     if given.get("format") is not None and not given.get("json"):
         chosen.pop("json", None)  # the two say the same thing, and the option wins
     # Not given: None, and () for an option that may be given several times.

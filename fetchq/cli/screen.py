@@ -31,7 +31,7 @@ _PATIENCE = 0.25
 
 
 class Screen:
-    """The sink of the command line, and everything it shows. Its methods may be called from any thread."""
+    """The Sink of the command line, and everything it shows. Its methods may be called from any thread."""
 
     def __init__(
         self,
@@ -72,8 +72,8 @@ class Screen:
                 self._ticker = threading.Thread(target=self._tick, name="fetchq-screen", daemon=True)
                 self._ticker.start()
 
-    def commit(self, results: Sequence[Result]) -> None:
-        """Write these results; then they count as done. Raises OSError when stdout cannot be written."""
+    def write(self, results: Sequence[Result]) -> None:
+        """Show these results, or write their records. Raises OSError when stdout cannot be written."""
         with self._lock:
             self._show_heading()
             if self._display.verbose:
@@ -82,6 +82,13 @@ class Screen:
                     self._write([result])
             else:
                 self._write(results)
+
+    def flush(self) -> None:
+        """There is nothing left to write."""
+
+    def count(self, results: Sequence[Result]) -> None:
+        """These results are done."""
+        with self._lock:
             for result in results:
                 self._summary.add(result)
             if self._on_commit is not None:

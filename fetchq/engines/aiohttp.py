@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import istr
 
 from fetchq.engines.aiohttp_connection import Connection, Connector, Upload
-from fetchq.engines.attempt import CONNECT, DNS, Attempt, AttemptFailed, current_attempt
+from fetchq.engines.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.errors import closed_early, is_ours, network_failure
 from fetchq.engines.hops import DEFAULT_HEADERS as OWN_HEADERS
 from fetchq.engines.hops import Hop, HopPlan, merged
@@ -38,6 +39,7 @@ T = TypeVar("T")
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 _NO_AUTO_HEADERS = ("Content-Type", *OWN_HEADERS)
 _ERRNO = re.compile(r"\[Errno ([0-9]+)\]")
+_DISK_THREADS = 4
 _PLAIN: dict[str, Any] = {"allow_redirects": False}
 
 
@@ -72,6 +74,7 @@ class AiohttpEngine:
             max_field_size=MAX_LINE,
             max_headers=MAX_HEADERS,
         )
+        self._disk: ThreadPoolExecutor | None = None
         # Repeating a request on a fresh connection is decided here, not unseen in the library.
         self._session._retry_connection = False
 
@@ -110,6 +113,8 @@ class AiohttpEngine:
         self._watchdog.close()
         await self._session.close()
         await self._resolver.close()
+        if self._disk is not None:
+            self._disk.shutdown()
         for _ in range(3):
             await asyncio.sleep(0)  # a transport that is aborted closes its socket a turn of the loop later, or two
 
@@ -133,6 +138,8 @@ class AiohttpEngine:
             content = response.content
             while not content.at_eof():
                 attempt.on_data(await content.readany())
+                if attempt.spool_due:
+                    await self._write_spool(attempt)
             if not attempt.framed:
                 await _connection_of(attempt).ended_cleanly()
             attempt.on_end()
@@ -146,6 +153,16 @@ class AiohttpEngine:
                 # TLS would first say good-bye to a server that may not listen any more.
                 _connection_of(attempt).abort()
                 response.close()
+
+    async def _write_spool(self, attempt: Attempt) -> None:
+        """In a thread: the loop never waits for a disk. The watchdog does not count that time against the server."""
+        if self._disk is None:
+            self._disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="fetchq-disk")
+        attempt.lap(RECEIVE)
+        try:
+            await self._loop.run_in_executor(self._disk, attempt.write_spool)
+        finally:
+            attempt.progress_at = attempt.lap(STORE)
 
     def _options(self, hop: Hop) -> dict[str, Any]:
         """What `session.request` is told besides method and URL."""

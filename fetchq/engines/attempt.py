@@ -22,6 +22,8 @@ from fetchq.guard import Refused, Target
 from fetchq.model import Cause, Complete, wire_text
 from fetchq.policy import IDEMPOTENT
 from fetchq.printable import one_line
+from fetchq.spool import Spool
+from fetchq.storage import unless_hopeless
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
@@ -35,6 +37,7 @@ __all__ = [
     "DECODE",
     "DNS",
     "RECEIVE",
+    "STORE",
     "TLS",
     "WAIT",
     "Attempt",
@@ -42,7 +45,7 @@ __all__ = [
     "current_attempt",
 ]
 
-DNS, CONNECT, TLS, WAIT, RECEIVE, DECODE = range(6)
+DNS, CONNECT, TLS, WAIT, RECEIVE, DECODE, STORE = range(7)
 """The phases of an attempt: indexes into `Attempt.phases`."""
 
 DRAINED = 65536
@@ -70,7 +73,7 @@ class Attempt:
         "cause", "complete", "connecting_since", "connection", "content_encoding", "digest", "engine", "error",
         "expired", "framed", "headers", "hop", "http_version", "length", "method", "peer_closed", "permanent",
         "phases", "progress_at", "proxy", "reason", "redirecting", "redirects", "remote", "resent", "reused", "sent",
-        "settings", "size", "starved", "status", "tls_known", "wire_size",
+        "settings", "size", "spool", "starved", "status", "tls_known", "wire_size",
     )
     # fmt: on
 
@@ -78,7 +81,7 @@ class Attempt:
         self.settings = settings
         self.hop: Hop = plan.first(request, target)
         self.method = self.hop.method
-        self.phases = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+        self.phases = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
         self.began = self._last = perf_counter()
         # How it ended, once it has.
         self.cause: Cause | None = None
@@ -104,6 +107,8 @@ class Attempt:
         self._decoder: Decoder | None = None
         self._hash: Any = None
         self._pieces: list[bytes] = []
+        self.spool: Spool | None = None
+        """The body, where it is to be stored."""
         self._window_start = 0.0
         self._window_bytes = 0
         # The connection.
@@ -267,6 +272,23 @@ class Attempt:
             self._hash.update(piece)
         if settings.keep_body:
             self._pieces.append(piece)
+        if settings.stores:
+            if self.spool is None:
+                self.spool = Spool(settings.output or "")
+            self.spool.add(piece)
+
+    @property
+    def spool_due(self) -> bool:
+        """So much of the body is in memory that `write_spool` is to be called, where blocking does no harm."""
+        return self.spool is not None and self.spool.due
+
+    def write_spool(self) -> None:
+        """Move what is in memory of the body to the disk. Raises `AttemptFailed`, `StorageError`."""
+        assert self.spool is not None
+        try:
+            self.spool.write()
+        except OSError as problem:
+            raise AttemptFailed(Cause.STORE, unless_hopeless(problem), permanent=True) from None
 
     def _check_speed(self, now: float) -> None:
         seconds = now - self._window_start
@@ -322,6 +344,8 @@ class Attempt:
             self.permanent = failed.permanent
             self.starved = failed.starved
         self._pieces = []
+        if self.spool is not None and self.digest is None:
+            self.drop_spool()  # only a whole body is stored
         self._decoder = self._hash = self.connection = self.engine = None
 
     def _to_the_proxy(self, failed: AttemptFailed) -> str:
@@ -329,6 +353,12 @@ class Attempt:
         if self.proxy is None or failed.starved or failed.cause is Cause.CANCELLED:
             return failed.message
         return f"the proxy {self.proxy.host_subcomponent}:{self.proxy.port}: {failed.message}"
+
+    def drop_spool(self) -> None:
+        """The body is not wanted after all."""
+        if self.spool is not None:
+            self.spool.discard()
+            self.spool = None
 
     def _forget_response(self) -> None:
         """What is not HTTP is no response: how much of it could be read depends on the packets it came in."""

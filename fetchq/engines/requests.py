@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from yarl import URL
 
-from fetchq.engines.attempt import CONNECT, DNS, Attempt, AttemptFailed, current_attempt
+from fetchq.engines.attempt import CONNECT, DNS, STORE, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.dial import Address, dial, look_up
 from fetchq.engines.errors import is_ours, network_failure, no_such_name, out_of_descriptors
 from fetchq.engines.hops import DEFAULT_HEADERS, Hop, HopPlan, merged
@@ -101,6 +101,9 @@ class RequestsEngine:
                 return
             while data := self._read(attempt, wire):
                 attempt.on_data(data)
+                if attempt.spool_due:
+                    attempt.write_spool()
+                    attempt.progress_at = attempt.lap(STORE)
             attempt.on_end()
         finally:
             wire.close()

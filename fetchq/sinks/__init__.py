@@ -8,9 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import BinaryIO
 
-    from fetchq.sinks.base import Sink
+    from fetchq.folder import RunFolder
+    from fetchq.sinks.base import BodyStore, Sink
 
-__all__ = ["sink_for"]
+__all__ = ["sink_for", "store_for"]
 
 
 def _jsonl(stream: BinaryIO, include: Sequence[str]) -> Sink:
@@ -31,3 +32,17 @@ _SINKS: dict[str, Callable[[BinaryIO, Sequence[str]], Sink]] = {"jsonl": _jsonl,
 def sink_for(format: str, stream: BinaryIO, include: Sequence[str] = ()) -> Sink:
     """The sink that writes records to `stream`: "jsonl" or "csv"."""
     return _SINKS[format](stream, include)
+
+
+def _files(folder: RunFolder, generation: int) -> BodyStore:
+    from fetchq.sinks.files import FileStore
+
+    return FileStore(folder, generation)
+
+
+_STORES: dict[str, Callable[[RunFolder, int], BodyStore]] = {"files": _files}
+
+
+def store_for(save: str, folder: RunFolder, generation: int) -> BodyStore | None:
+    """The store of the bodies of a run; None for "none"."""
+    return None if save == "none" else _STORES[save](folder, generation)

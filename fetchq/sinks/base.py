@@ -1,15 +1,16 @@
-"""What a sink is."""
+"""What a sink is, and what a store of bodies is."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fetchq.model import Result
+    from fetchq.rowset import RowSet
 
-__all__ = ["Sink"]
+__all__ = ["BodyStore", "Sink"]
 
 
 class Sink(Protocol):
@@ -20,3 +21,31 @@ class Sink(Protocol):
 
     def flush(self) -> None:
         """Hand everything taken so far to the operating system."""
+
+
+class BodyStore(Protocol):
+    """Where the bodies of a durable run go. Blocking code; one caller at a time.
+
+    A store may keep results back until what it writes can be read (a Parquet file has its index at its end). What it
+    gives back is on the disk, and stays there whatever happens; the ledger may say so.
+    """
+
+    def restore(self, state: Any, done: RowSet) -> None:
+        """Go back to the last committed state: whatever was written after it goes. Raises OSError.
+
+        `state` is what `state()` gave before that commit, None at the beginning of a run; `done` are the rows that
+        the ledger has. Called once, before anything else.
+        """
+
+    def store(self, results: Sequence[Result]) -> list[Result]:
+        """Store the bodies of these results, and give back those that are now safe, with `path` and `timing.store`.
+
+        A body that cannot be stored makes its result a `store` failure. Raises `StorageError` where no body can be
+        stored any more, as on a full disk; and OSError.
+        """
+
+    def finish(self) -> list[Result]:
+        """The results that were kept back, now safe. More may follow. Raises OSError."""
+
+    def state(self) -> Any:
+        """What `restore` needs to know, as JSON can hold it."""

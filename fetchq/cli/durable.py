@@ -1,0 +1,57 @@
+"""What the commands have in common that work on a run in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from shlex import quote
+from typing import TYPE_CHECKING
+
+import click
+
+from fetchq.cli.drive import COULD_NOT_GO_ON
+from fetchq.folder import FolderError
+from fetchq.printable import printable
+from fetchq.sources import SourceError
+from fetchq.storage import StorageError
+
+if TYPE_CHECKING:
+    from fetchq.session import Session
+
+__all__ = ["ended", "opened"]
+
+
+class _CouldNotGoOn(click.ClickException):
+    exit_code = COULD_NOT_GO_ON
+
+
+@contextmanager
+def opened(begin: Callable[[], Session]) -> Iterator[Session]:
+    """The session that `begin` opens. What is wrong with the folder is told in one line, before anything is fetched."""
+    try:
+        session = begin()
+    except (FolderError, SourceError) as problem:
+        raise click.UsageError(str(problem)) from None
+    except OSError as problem:
+        raise click.UsageError(f"{str(problem.filename)!r} cannot be used: {problem.strerror}") from None
+    except StorageError as problem:
+        raise _CouldNotGoOn(str(problem)) from None
+    with session:
+        if session.warning is not None:
+            click.echo(f"fetchq: {printable(session.warning)}", err=True)
+        yield session
+
+
+def ended(session: Session, status: int, say: Callable[[str], None]) -> int:
+    """Close the books of a durable run, and say how it can be gone on with. Returns the exit status, of all of it."""
+    try:
+        if status <= 1:
+            session.end()
+        left, failed = session.left, session.ledger.count("records", "NOT ok")
+    except StorageError as problem:
+        say(f"fetchq: {problem}")
+        return COULD_NOT_GO_ON
+    if left != 0:
+        folder = str(session.folder)
+        say(printable(f"{folder}: {session.ledger.count()} rows are done; go on with: fetchq resume {quote(folder)}"))
+    return 1 if status == 0 and failed else status

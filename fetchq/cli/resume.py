@@ -1,0 +1,55 @@
+"""`fetchq resume DIR`: go on with a run."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fetchq.cli.fetch import fetch_and_show
+from fetchq.cli.options import GroupedCommand, add_options, read_options
+from fetchq.settings import knob_of
+
+if TYPE_CHECKING:
+    from fetchq.session import Session
+
+__all__ = ["NOT_AGAIN", "command", "go_on"]
+
+NOT_AGAIN = ("output", "save", "resume", "overwrite", "input_format", "url_column")
+"""Options that a run has once and for all."""
+
+
+@click.argument("folder", metavar="DIR")
+def resume(folder: str, **given: Any) -> int:
+    """Go on with the run in DIR, however it ended: what is done stays done.
+
+    The folder is all that is needed; options given here replace those of the run. Passwords, headers, cookies and data
+    to send are not kept in the folder: give them again.
+    """
+    from fetchq.cli.durable import opened
+    from fetchq.session import Session
+
+    with opened(lambda: Session.of_folder(folder)) as session:
+        if session.finished:
+            failed = session.ledger.count("records", "NOT ok")
+            click.echo(f"fetchq: all {session.ledger.count()} rows are done, {failed} of them failed", err=True)
+            return 1 if failed else 0
+        return go_on(session, given)
+
+
+def go_on(session: Session, given: dict[str, Any]) -> int:
+    """Fetch what is left. Returns the exit status."""
+    folder = str(session.folder)
+    settings, display = read_options(given, session.ledger.meta("settings"), output=folder)
+    missing = [one for one in fields(settings) if one.name in session.ledger.meta("withheld")]
+    for one in missing:
+        if getattr(settings, one.name) == one.default:
+            flag = knob_of(one).flags[-1]
+            raise click.UsageError(f"the run was begun with {flag}, which is not kept in the folder: give it again")
+    return fetch_and_show(settings, display, session.source, [folder], session)
+
+
+command = click.command(cls=GroupedCommand, context_settings={"max_content_width": 110})(
+    add_options(resume, leave_out=NOT_AGAIN)
+)

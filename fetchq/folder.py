@@ -1,0 +1,85 @@
+"""The folder of a durable run: what is in it, and who may write there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from fetchq.spool import TEMPORARY
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+__all__ = ["FolderError", "RunFolder"]
+
+_LOCK = "lock"
+_CONTENT = (TEMPORARY, "input", "bodies", "warc", "parquet", "run.db-wal", "run.db-shm", "run.db")
+
+
+class FolderError(Exception):
+    """The folder cannot be used for this. One line for people."""
+
+
+class RunFolder:
+    """A folder that holds a run, or will. Use it as a context manager: inside it is locked."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.ledger = self.path / "run.db"
+        self.temporary = self.path / TEMPORARY
+        self.input = self.path / "input"
+        self._lock: BaseFileLock | None = None
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def check(self) -> None:
+        """Refuse a folder that holds other things than a run. Raises `FolderError`, OSError."""
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise FolderError(f"{str(self.path)!r} is not a folder")
+        names = sorted(one.name for one in self.path.iterdir())
+        if names and not {"run.db", _LOCK} & set(names):
+            raise FolderError(f"{str(self.path)!r} holds other files ({names[0]!r}) and no run; name a new folder")
+
+    def make(self) -> None:
+        """Create the folder. Raises OSError."""
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Self:
+        """Lock it. Raises `FolderError` when another process has, OSError."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / _LOCK, thread_local=False)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise FolderError(f"another fetchq is at work in {str(self.path)!r}") from None
+        self._lock = lock
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+    def sweep(self) -> None:
+        """Make the temporary folder, empty. Raises OSError."""
+        if self.temporary.is_symlink():
+            self.temporary.unlink()
+        self.temporary.mkdir(exist_ok=True)
+        for one in self.temporary.iterdir():
+            one.unlink()
+
+    def wipe(self) -> None:
+        """Throw away the run, or what a kill has left of its beginning. Raises OSError."""
+        for name in _CONTENT:
+            one = self.path / name
+            if one.is_dir() and not one.is_symlink():
+                shutil.rmtree(one)
+            else:
+                with suppress(FileNotFoundError):
+                    one.unlink()

@@ -1,0 +1,336 @@
+"""The ledger: the SQLite file that knows the final record of every row, and so makes a run durable.
+
+`records` has one line for each input row that is done; a row without one is still to do. Its columns are the fields
+of the record, `timing` spread over timing_queued to timing_store, and three more: `etag` and `last_modified` as the
+server sent them, and `generation`, which is 0 and grows with each `fetchq retry`. `history` keeps the records that a
+retry has replaced. `again` lists the rows that a retry has still to fetch. `meta` holds JSON values by name.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from fetchq.model import PHASES, RECORD_FIELDS, Request, Result, phase_values
+from fetchq.rowset import RowSet
+from fetchq.storage import StorageError
+
+__all__ = ["COLUMNS", "Ledger", "LedgerError"]
+
+APPLICATION = 0x46455451
+"""What SQLite's header calls the program that a file belongs to."""
+FORMAT = 1
+_BUSY = 30.0
+"""Seconds to wait for somebody who reads the ledger with other tools, and holds a lock."""
+
+_TYPES = {
+    "index": "INTEGER PRIMARY KEY",
+    "url": "TEXT NOT NULL",
+    "method": "TEXT NOT NULL",
+    "ok": "INTEGER NOT NULL",
+    "status": "INTEGER",
+    "attempts": "INTEGER NOT NULL",
+    "redirects": "INTEGER NOT NULL",
+    "size": "INTEGER NOT NULL",
+    "wire_size": "INTEGER NOT NULL",
+    "worker": "INTEGER",
+    "mode": "TEXT NOT NULL",
+    "elapsed": "REAL NOT NULL",
+    "generation": "INTEGER NOT NULL",
+}
+"""The columns that are not just TEXT, those of the timing apart, which are all REAL."""
+_PLAIN = tuple(name for name in RECORD_FIELDS if name != "timing")
+COLUMNS = (*_PLAIN, *(f"timing_{phase}" for phase in PHASES), "etag", "last_modified", "generation")
+"""The columns of `records`, in order."""
+
+
+def _columns(index: str) -> str:
+    types = {f"timing_{phase}": "REAL" for phase in PHASES} | _TYPES | {"index": index}
+    return ", ".join(f'"{name}" {types.get(name, "TEXT")}' for name in COLUMNS)
+
+
+_SCHEMA = f"""
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE records ({_columns("INTEGER PRIMARY KEY")}) STRICT;
+CREATE INDEX failed ON records (cause) WHERE cause IS NOT NULL;
+CREATE TABLE history ({_columns("INTEGER NOT NULL")}, PRIMARY KEY ("index", generation)) STRICT, WITHOUT ROWID;
+CREATE TABLE again ("index" INTEGER PRIMARY KEY) STRICT;
+CREATE TABLE input ("index" INTEGER PRIMARY KEY, url TEXT NOT NULL, method TEXT, headers TEXT NOT NULL, body BLOB,
+    label TEXT, problem TEXT) STRICT;
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = {FORMAT};
+"""
+_INSERT = f"INSERT OR REPLACE INTO records VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608  # only marks
+
+
+class LedgerError(StorageError):
+    """A ledger that cannot be used: missing, damaged, or not of fetchq. One line for people."""
+
+
+class Ledger:
+    """An open ledger. Any thread may use it, one at a time."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._lock = threading.RLock()
+        self._retrying = False
+        self.generation = 0
+
+    @classmethod
+    def create(cls, path: Path, meta: dict[str, Any]) -> Self:
+        """A new ledger, which exists with its `meta` or not at all. Raises `StorageError`."""
+        with _translated(path):
+            connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+            try:
+                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
+                connection.executemany("INSERT INTO meta VALUES (?, ?)", _meta_rows(meta))
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.close()
+                raise
+            return cls._ready(path, connection)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The ledger at `path`, to go on with. Raises `StorageError`."""
+        with _translated(path):
+            connection = _opened(path, "rw")
+            return cls._ready(path, connection)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The ledger at `path`, only to read it; a run may go on beside. Raises `StorageError`."""
+        with _translated(path):
+            connection = _opened(path, "ro")
+            connection.execute("PRAGMA query_only = ON")
+            return cls(path, connection)
+
+    @classmethod
+    def _ready(cls, path: Path, connection: sqlite3.Connection) -> Self:
+        # FULL: a commit is on the disk when it returns.
+        connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+        ledger = cls(path, connection)
+        ledger.generation = ledger.meta("generation", 0)
+        ledger._retrying = ledger.count("again") > 0
+        return ledger
+
+    @staticmethod
+    def begun(path: Path) -> bool:
+        """Whether there is a ledger at `path`, and not just what a kill has left of its making.
+
+        Raises `StorageError`.
+        """
+        if not path.exists() or not path.stat().st_size:
+            return False
+        with _translated(path):
+            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY)
+            try:
+                return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+            finally:
+                connection.close()
+
+    def close(self) -> None:
+        """Put everything into the one file. The ledger cannot be used any more."""
+        with self._lock, _translated(self.path):
+            self._connection.close()
+
+    # --- the records ---
+
+    def commit(self, results: Sequence[Result], meta: dict[str, Any] | None = None) -> None:
+        """Make these results, and `meta`, a part of the ledger, all of them or none; on the disk when it returns.
+
+        Raises `StorageError`: a full disk, say.
+        """
+        rows = [_row(result, self.generation) for result in results]
+        with self._lock, self._transaction() as connection:
+            if self._retrying:
+                keys = [(row[0],) for row in rows]
+                connection.executemany('INSERT OR IGNORE INTO history SELECT * FROM records WHERE "index" = ?', keys)
+                connection.executemany('DELETE FROM again WHERE "index" = ?', keys)
+            try:
+                connection.executemany(_INSERT, rows)
+            except UnicodeEncodeError:
+                connection.executemany(_INSERT, [tuple(map(_without_surrogates, row)) for row in rows])
+            if meta:
+                connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _meta_rows(meta))
+
+    def done(self) -> RowSet:
+        """The rows that are done."""
+        rows = RowSet()
+        for (index,) in self._select('SELECT "index" FROM records'):
+            rows.add(index)
+        for (index,) in self._select('SELECT "index" FROM again'):
+            rows.discard(index)
+        return rows
+
+    def count(self, table: str = "records", where: str = "1") -> int:
+        """How many lines of `table` meet the SQL condition `where`. Raises `LedgerError` when that is no condition."""
+        ((count,),) = self._select(f"SELECT count(*) FROM {table} WHERE ({where})")  # noqa: S608  # its own words
+        return int(count)
+
+    def records(self, where: str = "1") -> Iterator[dict[str, Any]]:
+        """The lines of `records` that meet the SQL condition `where`, by index. Raises `LedgerError`."""
+        # A number selects nothing, but makes the condition one that cannot end the statement early.
+        cursor = self._select(f'SELECT * FROM records WHERE ({where}) ORDER BY "index"')  # noqa: S608
+        for values in cursor:
+            yield dict(zip(COLUMNS, values, strict=True))
+
+    def retry(self, where: str) -> int:
+        """Have the rows that meet `where` fetched again. Returns how many they are. Raises `StorageError`."""
+        with self._lock, self._transaction() as connection:
+            found = connection.execute(f'INSERT OR IGNORE INTO again SELECT "index" FROM records WHERE ({where})')  # noqa: S608
+            count = found.rowcount
+            if count:
+                self.generation += 1
+                entries = {"generation": self.generation, "finished": None}
+                connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _meta_rows(entries))
+                self._retrying = True
+        return count
+
+    # --- the input that is nowhere else ---
+
+    def add_input(self, requests: Iterable[Request]) -> None:
+        """Keep these rows, which no file holds. Raises `StorageError`."""
+        rows = [
+            (one.index, one.url, one.method, json.dumps(one.headers), one.body, one.label, one.problem)
+            for one in requests
+        ]
+        insert = "INSERT OR REPLACE INTO input VALUES (?, ?, ?, ?, ?, ?, ?)"
+        with self._lock, self._transaction() as connection:
+            try:
+                connection.executemany(insert, rows)
+            except UnicodeEncodeError:
+                connection.executemany(insert, [tuple(map(_without_surrogates, row)) for row in rows])
+
+    def input(self, first: int = 0, most: int = 1000) -> list[Request]:
+        """The kept rows from number `first` on, at most so many."""
+        found = self._select('SELECT * FROM input WHERE "index" >= ? ORDER BY "index" LIMIT ?', (first, most))
+        return [
+            Request(url, index, method, tuple((name, value) for name, value in json.loads(headers)), body, label, why)
+            for index, url, method, headers, body, label, why in found.fetchall()
+        ]
+
+    # --- everything else ---
+
+    def meta(self, name: str, default: Any = None) -> Any:
+        """The value of that name."""
+        row = self._select("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return default if row is None else json.loads(row[0])
+
+    def set_meta(self, **values: Any) -> None:
+        """Keep these values, which JSON can hold. Raises `StorageError`."""
+        self.commit((), values)
+
+    def _select(self, sql: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        with self._lock, _translated(self.path):
+            return self._connection.execute(sql, values)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with _translated(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk has rolled it back already
+                    self._connection.execute("ROLLBACK")
+                raise
+
+
+def _opened(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection to a ledger of ours. Raises `LedgerError` and what SQLite raises."""
+    if not path.is_file():
+        raise LedgerError(f"there is no run in {str(path.parent)!r}: it holds no {path.name}")
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+    try:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION:
+            raise LedgerError(f"{str(path)!r} is not a ledger of fetchq")
+        if version != FORMAT:
+            raise LedgerError(f"{str(path)!r} has format {version}, and this fetchq knows format {FORMAT}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+_SYSTEM = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+}
+"""What SQLite finds wrong with the system, in the system's words."""
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """SQLite's errors as `StorageError` where the system is at fault, else as `LedgerError`."""
+    try:
+        yield
+    except sqlite3.Error as problem:
+        code = getattr(problem, "sqlite_errorcode", 0) & 0xFF  # the rest of it tells the kind of the kind
+        if code in _SYSTEM:
+            raise StorageError.of(OSError(_SYSTEM[code], os.strerror(_SYSTEM[code]), str(path))) from problem
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise LedgerError(f"the ledger {str(path)!r} is damaged: {problem}") from problem
+        if code == sqlite3.SQLITE_BUSY:
+            raise LedgerError(f"the ledger {str(path)!r} is locked by another program") from problem
+        raise LedgerError(f"the ledger {str(path)!r} cannot do that: {problem}") from problem
+
+
+def _meta_rows(values: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(name, json.dumps(value)) for name, value in values.items()]
+
+
+def _row(result: Result, generation: int) -> tuple[Any, ...]:
+    started: datetime | None = result.started
+    headers = result.headers
+    return (
+        result.index,
+        result.url,
+        result.final_url,
+        result.method,
+        result.label,
+        1 if result.ok else 0,
+        result.status,
+        result.reason,
+        None if result.cause is None else result.cause.value,
+        result.error,
+        result.attempts,
+        result.redirects,
+        result.size,
+        result.wire_size,
+        result.sha256,
+        result.content_type,
+        result.charset,
+        result.content_encoding,
+        None if result.complete is None else result.complete.value,
+        result.path,
+        result.worker,
+        result.mode,
+        result.http_version,
+        result.remote,
+        None if started is None else started.isoformat().replace("+00:00", "Z"),
+        result.elapsed,
+        *phase_values(result.timing),
+        headers.get("ETag"),
+        headers.get("Last-Modified"),
+        generation,
+    )
+
+
+def _without_surrogates(value: Any) -> Any:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

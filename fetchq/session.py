@@ -1,0 +1,199 @@
+"""A session: one process at work on the run in a folder. It begins the run, or goes on with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+from fetchq import __version__
+from fetchq.folder import FolderError, RunFolder
+from fetchq.kept import ROWS, Copier, describe, reopen, reopen_rows, same
+from fetchq.ledger import Ledger
+from fetchq.settings import Settings
+from fetchq.sinks import store_for
+from fetchq.writer import Writer
+
+if TYPE_CHECKING:
+    from fetchq.model import Request, Result
+    from fetchq.sinks.base import Sink
+    from fetchq.sources import Source
+
+__all__ = ["Session"]
+
+_NOT_KEPT = ("output", "resume", "overwrite", "keep_body")
+"""Settings that belong to a session and not to the run."""
+
+
+class Session:
+    """Use it as a context manager: inside, the folder is locked and the ledger open."""
+
+    def __init__(self, folder: RunFolder, ledger: Ledger, closing: ExitStack) -> None:
+        self.folder = folder
+        self.ledger = ledger
+        self.warning: str | None = None
+        """One line that the user should see."""
+        self._closing = closing
+        self._copiers: list[Copier] = []
+        self._done = ledger.done()
+        self._store = store_for(ledger.meta("settings")["save"], folder, ledger.generation)
+        self.finished = ledger.meta("finished") is not None
+        """There is nothing left to do."""
+        if not self.finished:
+            folder.sweep()
+            if self._store is not None:
+                self._store.restore(ledger.meta("store"), self._done)
+        self.source: Source
+
+    # --- how it begins ---
+
+    @classmethod
+    def for_sources(
+        cls,
+        settings: Settings,
+        arguments: Sequence[str],
+        *,
+        input_format: str | None = None,
+        url_column: str = "url",
+        stdin: BinaryIO | None = None,
+    ) -> Self:
+        """Begin the run of `settings.output`, or go on with it where `settings.resume` is set.
+
+        Raises `FolderError`, `SourceError` for what forbids that; OSError, `StorageError`.
+        """
+        entries = describe(arguments)
+        reading = {"input_format": input_format, "url_column": url_column}
+        session = cls._opened(settings, entries, reading)
+        return session._read_from(entries, arguments, stdin, reading)
+
+    @classmethod
+    def for_rows(cls, settings: Settings) -> Self:
+        """The same for rows that a Python program hands over; give them to `keep`."""
+        session = cls._opened(settings, [{"kind": ROWS}], {})
+        session._take_up(reopen_rows(session.ledger))
+        return session
+
+    @classmethod
+    def of_folder(cls, path: str) -> Self:
+        """Go on with the run in a folder, knowing nothing else. Raises as `for_sources` does."""
+        with ExitStack() as closing:
+            folder, ledger = _open(path, closing)
+            session = cls(folder, ledger, closing.pop_all())
+        entries = ledger.meta("inputs")
+        if entries[0]["kind"] == ROWS:
+            session._take_up(reopen_rows(ledger))
+            return session
+        return session._read_from(entries, (), None, ledger.meta("reading"))
+
+    @classmethod
+    def _opened(cls, settings: Settings, entries: list[dict[str, Any]], reading: dict[str, Any]) -> Self:
+        assert settings.output is not None
+        folder = RunFolder(settings.output)
+        folder.check()
+        folder.make()
+        with ExitStack() as closing:
+            closing.enter_context(folder)
+            begun = Ledger.begun(folder.ledger)
+            if begun and not (settings.resume or settings.overwrite):
+                raise FolderError(
+                    f"{str(folder)!r} holds a run already: --resume goes on with it, --overwrite throws it away"
+                )
+            if begun and settings.resume:
+                ledger = Ledger.open(folder.ledger)
+                closing.callback(ledger.close)
+                if not same(ledger.meta("inputs"), entries):
+                    raise FolderError(f"the run in {str(folder)!r} has other sources")
+                if ledger.meta("settings")["save"] != settings.save:
+                    raise FolderError(f"the run in {str(folder)!r} was begun with another --save")
+            else:
+                folder.wipe()
+                ledger = Ledger.create(folder.ledger, _first_meta(settings, entries, reading))
+                closing.callback(ledger.close)
+            return cls(folder, ledger, closing.pop_all())
+
+    def _read_from(
+        self, entries: list[dict[str, Any]], arguments: Sequence[str], stdin: BinaryIO | None, reading: dict[str, Any]
+    ) -> Self:
+        try:
+            source, self._copiers, self.warning = reopen(
+                entries, self.folder, arguments=arguments, stdin=stdin, **reading
+            )
+        except BaseException:
+            self._closing.close()
+            raise
+        self._take_up(source)
+        return self
+
+    def _take_up(self, source: Source) -> None:
+        self._closing.callback(source.close)
+        source.leave_out(self._done)
+        self.source = source
+
+    def __enter__(self) -> Self:
+        for copier in self._copiers:
+            copier.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    # --- the run ---
+
+    def keep(self, batches: Iterator[list[Request]]) -> Iterator[list[Request]]:
+        """The batches of a Python program, each kept in the ledger before it is handed on."""
+        for batch in batches:
+            self.ledger.add_input(batch)
+            yield batch
+
+    def writer(self, sink: Sink | None = None, on_commit: Callable[[Sequence[Result]], None] | None = None) -> Writer:
+        return Writer(sink=sink, ledger=self.ledger, store=self._store, on_commit=on_commit)
+
+    def end(self) -> None:
+        """The run has come to its end by itself. Raises `StorageError`."""
+        if self.source.ended:
+            self.ledger.set_meta(rows=self.source.read, finished=_now() if self.left == 0 else None)
+
+    @property
+    def left(self) -> int | None:
+        """How many rows are still to do; None where nobody knows, because the source was not read to its end."""
+        rows = self.source.read if self.source.ended else self.ledger.meta("rows")
+        return None if rows is None else rows - self.ledger.count() + self.ledger.count("again")
+
+
+def _open(path: str, closing: ExitStack) -> tuple[RunFolder, Ledger]:
+    """The folder of a run that has begun, locked, and its ledger. Raises `FolderError`, `StorageError`, OSError."""
+    folder = RunFolder(path)
+    if not folder.ledger.is_file() or not Ledger.begun(folder.ledger):
+        raise FolderError(f"there is no run in {path!r}")
+    closing.enter_context(folder)
+    ledger = Ledger.open(folder.ledger)
+    closing.callback(ledger.close)
+    return folder, ledger
+
+
+def _first_meta(settings: Settings, entries: list[dict[str, Any]], reading: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    withheld: list[str] = []
+    for one in fields(settings):
+        value = getattr(settings, one.name)
+        if one.name in _NOT_KEPT or (value == one.default and one.name != "save"):
+            continue
+        if one.repr:
+            kept[one.name] = sorted(value) if isinstance(value, frozenset) else value
+        else:
+            withheld.append(one.name)
+    return {
+        "fetchq": __version__,
+        "created": _now(),
+        "settings": kept,
+        "withheld": withheld,
+        "inputs": entries,
+        "reading": reading,
+        "generation": 0,
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,142 @@
+"""Bodies as files: one for each, under its final name only when it is whole and on the disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from fetchq.model import Cause, Result
+from fetchq.sinks.naming import body_name, folder_of, row_of
+from fetchq.storage import folder_on_disk, on_disk, unless_hopeless
+
+if TYPE_CHECKING:
+    from fetchq.folder import RunFolder
+    from fetchq.rowset import RowSet
+    from fetchq.spool import Spool
+
+__all__ = ["FileStore"]
+
+_BODIES = "bodies"
+
+
+class FileStore:
+    """bodies/000012/00012345-example.org-page.html: a folder for each thousand rows."""
+
+    def __init__(self, folder: RunFolder, generation: int) -> None:
+        self._root = folder.path
+        self._temporary = folder.temporary
+        self._generation = generation
+        self._number = count()
+        self._made: set[str] = set()
+        """The subfolders that are known to be there."""
+        self._fresh = True
+        """There is a new one, which may not be on the disk yet."""
+
+    def restore(self, state: Any, done: RowSet) -> None:
+        bodies = self._root / _BODIES
+        self._make(bodies)
+        with os.scandir(bodies) as folders:
+            for folder in folders:
+                if not folder.is_dir(follow_symlinks=False):
+                    os.unlink(folder.path)
+                    continue
+                with os.scandir(folder.path) as files:
+                    for file in files:
+                        row = row_of(file.name)
+                        if row is not None and row[1] == self._generation and row[0] not in done:
+                            os.unlink(file.path)
+
+    def store(self, results: Sequence[Result]) -> list[Result]:
+        written: dict[int, tuple[str, str]] = {}
+        stored: list[Result] = []
+        for at, result in enumerate(results):
+            spool = result.spool
+            if spool is None:
+                stored.append(result)
+                continue
+            began = perf_counter()
+            try:
+                names = self._write(result, spool)
+            except OSError as problem:
+                spool.discard()
+                stored.append(_failed(result, problem))
+                continue
+            written[at] = names
+            stored.append(_stored(result, names[1], perf_counter() - began))
+        if written:
+            self._finish(written, stored)
+        return stored
+
+    def finish(self) -> list[Result]:
+        return []
+
+    def state(self) -> None:
+        return None
+
+    def _write(self, result: Result, spool: Spool) -> tuple[str, str]:
+        """The whole body in a temporary file, and the name that it is to have in the run's folder."""
+        content = spool.content()
+        if content is None:
+            temporary = spool.path()
+        else:
+            temporary = str(self._temporary / f"{os.getpid()}-body-{next(self._number)}")
+            with open(temporary, "xb", buffering=0) as file:
+                view = memoryview(content)
+                while view:
+                    view = view[file.write(view) :]
+        subfolder = folder_of(result.index)
+        if subfolder not in self._made:
+            self._make(self._root / _BODIES / subfolder)
+            self._made.add(subfolder)
+            self._fresh = True
+        return temporary, f"{_BODIES}/{subfolder}/{body_name(*_named_by(result), self._generation)}"
+
+    def _make(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        if folder.is_symlink():
+            raise NotADirectoryError(errno.ENOTDIR, "a symbolic link where a folder of bodies belongs", str(folder))
+
+    def _finish(self, written: dict[int, tuple[str, str]], stored: list[Result]) -> None:
+        """To the disk with them, and then to their final names."""
+        problems = on_disk([temporary for temporary, _ in written.values()])
+        for at, (temporary, path) in written.items():
+            try:
+                if temporary in problems:
+                    raise problems[temporary]
+                os.replace(temporary, self._root / path)
+            except OSError as problem:
+                stored[at] = _failed(stored[at], problem)
+                with suppress(OSError):
+                    os.unlink(temporary)
+        self._settle_names(path for _, path in written.values())
+
+    def _settle_names(self, paths: Iterable[str]) -> None:
+        """A new name is on the disk when its folder is; a new folder, when the one above it is."""
+        for folder in sorted({os.path.dirname(path) for path in paths}):
+            folder_on_disk(self._root / folder)
+        if self._fresh:
+            folder_on_disk(self._root / _BODIES)
+            folder_on_disk(self._root)
+            self._fresh = False
+
+
+def _named_by(result: Result) -> tuple[int, str, str | None]:
+    return result.index, result.url, result.content_type
+
+
+def _stored(result: Result, path: str, seconds: float) -> Result:
+    timing = replace(result.timing, store=result.timing.store + seconds)
+    return replace(result, path=path, spool=None, timing=timing, elapsed=result.elapsed + seconds)
+
+
+def _failed(result: Result, problem: OSError) -> Result:
+    """The result of a body that could not be stored. Raises `StorageError` where none can be stored any more."""
+    error = unless_hopeless(problem)
+    return replace(result, ok=False, cause=Cause.STORE, error=error, path=None, spool=None)

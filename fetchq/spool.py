@@ -1,0 +1,92 @@
+"""A body on its way to the disk: in memory while it is small, beyond that in a temporary file of the run's folder."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from itertools import count
+from typing import IO
+
+__all__ = ["SMALL", "TEMPORARY", "Spool"]
+
+SMALL = 65_536
+"""Bytes up to which a body stays in memory."""
+_PIECE = 262_144
+"""Bytes that are gathered before they are written, once a body is no longer small."""
+TEMPORARY = "tmp"
+"""The subfolder for what is not whole. Whoever holds the run's lock may empty it."""
+_number = count()
+
+
+class Spool:
+    """The decoded body of one response. Its methods may be called from any thread; `write` and `path` block."""
+
+    __slots__ = ("_file", "_folder", "_held", "_lock", "_name", "_pieces", "size")
+
+    def __init__(self, folder: str) -> None:
+        """`folder`: of the run."""
+        self._folder = folder
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._file: IO[bytes] | None = None
+        self._name: str | None = None
+        self._lock: threading.Lock | None = None
+        self.size = 0
+        """Bytes taken."""
+
+    def add(self, piece: bytes) -> None:
+        """Take some more; it stays in memory until `write`."""
+        self._pieces.append(piece)
+        self._held += len(piece)
+        self.size += len(piece)
+
+    @property
+    def held(self) -> int:
+        """Bytes in memory."""
+        return self._held
+
+    @property
+    def due(self) -> bool:
+        """It is time to `write`."""
+        return self._held > (_PIECE if self._name is not None else SMALL)
+
+    def write(self) -> None:
+        """Move what is in memory to the temporary file. Raises OSError."""
+        if self._lock is None:
+            self._lock = threading.Lock()
+        with self._lock:
+            if self._file is None:
+                if self._name is not None:
+                    return  # it was discarded while this was on its way
+                self._name = os.path.join(self._folder, TEMPORARY, f"{os.getpid()}-{next(_number)}")
+                self._file = open(self._name, "xb", buffering=0)  # noqa: SIM115  # it outlives this call
+            pieces, self._pieces, self._held = self._pieces, [], 0
+            view = memoryview(b"".join(pieces))
+            while view:
+                view = view[self._file.write(view) :]
+
+    def content(self) -> bytes | None:
+        """The whole body, where it is in memory; None where it is in a file."""
+        return b"".join(self._pieces) if self._name is None else None
+
+    def path(self) -> str:
+        """The closed file with the whole body in it, which is the caller's from now on. Raises OSError."""
+        if self._pieces or self._name is None:
+            self.write()
+        assert self._file is not None
+        assert self._name is not None
+        self._file.close()
+        return self._name
+
+    def discard(self) -> None:
+        """Nobody wants it any more."""
+        self._pieces, self._held = [], 0
+        if self._lock is None:
+            return
+        with self._lock:
+            if self._file is not None and self._name is not None:
+                self._file.close()
+                self._file = None
+                with suppress(OSError):  # what is left of it goes when the folder is swept
+                    os.unlink(self._name)

@@ -1,0 +1,89 @@
+"""The one writer of a run: bodies and records go out, the ledger commits, and only then does anything count as done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from fetchq.model import Cause, Result
+from fetchq.storage import StorageError
+
+if TYPE_CHECKING:
+    from fetchq.ledger import Ledger
+    from fetchq.sinks.base import BodyStore, Sink
+
+__all__ = ["Writer"]
+
+
+class Writer:
+    """Blocking code: an async run calls it from a thread. One caller at a time."""
+
+    def __init__(
+        self,
+        *,
+        sink: Sink | None = None,
+        ledger: Ledger | None = None,
+        store: BodyStore | None = None,
+        on_commit: Callable[[Sequence[Result]], None] | None = None,
+    ) -> None:
+        self._sink = sink
+        self._ledger = ledger
+        self._store = store
+        self._on_commit = on_commit
+        self._broken = False
+
+    def commit(self, results: Sequence[Result]) -> Sequence[Result]:
+        """Write these results. Returns those that are done by now; the store may keep some back until later.
+
+        Raises `StorageError`: nothing more can be kept, and what was kept before stays. OSError: the sink's reader has
+        gone, or its disk is full.
+        """
+        self._broken = True
+        if self._store is not None:
+            with _storing():
+                results = self._store.store(results)
+        self._commit(results)
+        self._broken = False
+        return results
+
+    def finish(self) -> Sequence[Result]:
+        """Write what was kept back, at the end of the run. Returns it. Raises as `commit` does."""
+        if self._store is None or self._broken:
+            return []
+        with _storing():
+            results = self._store.finish()
+        self._commit(results)
+        return results
+
+    def _commit(self, results: Sequence[Result]) -> None:
+        if not results:
+            return
+        problem = self._write(results)
+        if self._ledger is not None:
+            # A row that was cancelled is not done: a resumed run takes it up again.
+            done = [result for result in results if result.cause is not Cause.CANCELLED]
+            state = None if self._store is None else self._store.state()
+            self._ledger.commit(done, None if state is None else {"store": state})
+        if problem is not None:
+            raise problem
+        if self._on_commit is not None:
+            self._on_commit(results)
+
+    def _write(self, results: Sequence[Result]) -> OSError | None:
+        """What went wrong; whoever reads stdout may have gone, and the ledger is kept all the same."""
+        if self._sink is not None:
+            try:
+                self._sink.write(results)
+                self._sink.flush()
+            except OSError as problem:
+                return problem
+        return None
+
+
+@contextmanager
+def _storing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        raise StorageError.of(problem) from problem

@@ -1,0 +1,172 @@
+"""Hurting durable runs; `scripts/torture` says how, and sets up what it needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+FETCHQ = [sys.executable, "-m", "fetchq"]
+SIZES = (0, 1, 100, 1_000, 20_000, 70_000, 300_000)
+"""Bytes of bodies: what stays in memory on its way, and what does not."""
+
+
+def body_of(number: int) -> bytes:
+    size = SIZES[number % len(SIZES)] if number % 50 == 0 else SIZES[number % 4]
+    return (hashlib.sha256(str(number).encode()).digest() * (size // 32 + 1))[:size]
+
+
+class Server:
+    """Serves bodies of many sizes, and counts how often each was asked for."""
+
+    def __init__(self) -> None:
+        self.served: Counter[int] = Counter()
+        self._lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            wbufsize = -1
+
+            def do_GET(self) -> None:
+                number = int(self.path.strip("/").partition(".")[0])
+                body = body_of(number)
+                with outer._lock:
+                    outer.served[number] += 1
+                self.send_response(404 if number % 97 == 96 else 200)
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Type", "text/plain")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        class Quiet(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 256
+
+            def handle_error(self, *_: object) -> None:
+                """A client that was killed."""
+
+        self._server = Quiet(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def committed(folder: Path) -> set[int]:
+    """The rows that the ledger has, read as anybody would."""
+    ledger = folder / "run.db"
+    if not ledger.exists():
+        return set()
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
+        try:
+            return {row for (row,) in connection.execute('SELECT "index" FROM records')}
+        except sqlite3.OperationalError:
+            return set()  # it was killed before the ledger was made
+
+
+def check(folder: Path, rows: int, save: str) -> None:
+    """One record for each row, its body whole, and nothing else. Raises AssertionError."""
+    with closing(sqlite3.connect(folder / "run.db")) as connection:
+        records = connection.execute(
+            'SELECT "index", sha256, path, size, status FROM records ORDER BY "index"'
+        ).fetchall()
+    assert [record[0] for record in records] == list(range(rows)), f"{len(records)} records of {rows}"
+    for index, sha256, _, size, _ in records:
+        body = body_of(index)
+        assert (sha256, size) == (hashlib.sha256(body).hexdigest(), len(body)), f"row {index}"
+    assert not list((folder / "tmp").iterdir()), "temporary files"
+    CHECKS[save](folder, records)
+
+
+def check_files(folder: Path, records: list[tuple[int, str, str | None, int, int]]) -> None:
+    paths = {path for _, _, path, _, _ in records if path is not None}
+    for index, _, path, size, _ in records:
+        assert (path is None) == (size == 0), f"row {index}"
+        assert path is None or (folder / path).read_bytes() == body_of(index), f"row {index}"
+    found = {str(one.relative_to(folder)) for one in (folder / "bodies").rglob("*") if one.is_file()}
+    assert found == paths, f"files without a record: {sorted(found - paths)[:3]}"
+
+
+CHECKS = {"files": check_files, "none": lambda *_: None}
+
+
+def one_run(server: Server, folder: Path, rows: int, save: str, chance: random.Random) -> int:
+    """Run, kill, resume, until it ends by itself. Returns how often it was killed. Raises AssertionError."""
+    urls = folder.with_suffix(".txt")
+    urls.write_text("".join(f"{server.url}/{number}.txt\n" for number in range(rows)))
+    begin = [*FETCHQ, str(urls), "-o", str(folder), "--save", save, "--resume", "-q", "-w", "20", "--mode"]
+    kills = 0
+    while True:
+        before, served = committed(folder), Counter(server.served)
+        mode = chance.choice(["async", "async", "threads"])
+        command = [*FETCHQ, "resume", str(folder), "-q", "--mode", mode] if before else [*begin, mode]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        # Late enough to have begun, and early enough to come several times.
+        patience = chance.uniform(0.2, 1.2) if kills < 12 else 120.0
+        try:
+            _, said = process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            kills += 1
+            said = None
+        again = [row for row in before if server.served[row] > served[row]]
+        assert not again, f"rows that were done, and fetched again: {again[:5]}"
+        if said is not None:
+            assert process.returncode == 1, f"exit {process.returncode}: {said}"  # some are 404
+            check(folder, rows, save)
+            return kills
+
+
+def kill(runs: int, rows: int = 2000, saves: tuple[str, ...] = ("files",)) -> int:
+    server = Server()
+    root = Path(tempfile.mkdtemp(prefix="fetchq-torture-"))
+    chance = random.Random(int(os.environ.get("SEED", time.time_ns())))
+    try:
+        for save in saves:
+            kills = []
+            for number in range(runs):
+                server.served.clear()
+                folder = root / f"{save}-{number}"
+                try:
+                    kills.append(one_run(server, folder, rows, save, chance))
+                except AssertionError as problem:
+                    print(f"--save {save}, run {number}: {problem}; see {folder}", file=sys.stderr)
+                    return 1
+                shutil.rmtree(folder)
+            print(f"--save {save}: {runs} runs of {rows} URLs, {sum(kills)} kills, all exact", flush=True)
+    finally:
+        server.close()
+    shutil.rmtree(root)
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["kill"]:
+        return kill(int(arguments[1]) if len(arguments) > 1 else 100)
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
