@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -23,7 +23,7 @@ from fetchq.model import PHASES, RECORD_FIELDS, Request, Result, phase_values
 from fetchq.rowset import RowSet
 from fetchq.storage import StorageError
 
-__all__ = ["COLUMNS", "Ledger", "LedgerError"]
+__all__ = ["COLUMNS", "ConditionError", "Ledger", "LedgerError"]
 
 APPLICATION = 0x46455451
 """What SQLite's header calls the program that a file belongs to."""
@@ -73,6 +73,10 @@ _INSERT = f"INSERT OR REPLACE INTO records VALUES ({', '.join('?' * len(COLUMNS)
 
 class LedgerError(StorageError):
     """A ledger that cannot be used: missing, damaged, or not of fetchq. One line for people."""
+
+
+class ConditionError(Exception):
+    """A text that is no SQL condition over the columns of the records. One line for people."""
 
 
 class Ledger:
@@ -173,22 +177,32 @@ class Ledger:
         return rows
 
     def count(self, table: str = "records", where: str = "1") -> int:
-        """How many lines of `table` meet the SQL condition `where`. Raises `LedgerError` when that is no condition."""
-        ((count,),) = self._select(f"SELECT count(*) FROM {table} WHERE ({where})")  # noqa: S608  # its own words
+        """How many lines of `table` meet the SQL condition `where`. Raises `ConditionError`, `StorageError`."""
+        with _condition():
+            ((count,),) = self._select(f"SELECT count(*) FROM {table} WHERE ({where}\n)")  # noqa: S608  # its own words
         return int(count)
 
     def records(self, where: str = "1") -> Iterator[dict[str, Any]]:
-        """The lines of `records` that meet the SQL condition `where`, by index. Raises `LedgerError`."""
-        # A number selects nothing, but makes the condition one that cannot end the statement early.
-        cursor = self._select(f'SELECT * FROM records WHERE ({where}) ORDER BY "index"')  # noqa: S608
+        """The lines of `records` that meet the SQL condition `where`, by index.
+
+        Raises `ConditionError`, `StorageError`.
+        """
+        with _condition():
+            cursor = self._select(f'SELECT * FROM records WHERE ({where}\n) ORDER BY "index"')  # noqa: S608
         for values in cursor:
             yield dict(zip(COLUMNS, values, strict=True))
 
     def retry(self, where: str) -> int:
-        """Have the rows that meet `where` fetched again. Returns how many they are. Raises `StorageError`."""
+        """Have the rows that meet the SQL condition `where` fetched again. Returns how many they are.
+
+        Raises `ConditionError`, `StorageError`.
+        """
+        # On a connection of its own, which can only read: the condition is anybody's text.
+        with closing(Ledger.read(self.path)) as reader:
+            rows = [(record["index"],) for record in reader.records(where)]
+        count = len(rows)
         with self._lock, self._transaction() as connection:
-            found = connection.execute(f'INSERT OR IGNORE INTO again SELECT "index" FROM records WHERE ({where})')  # noqa: S608
-            count = found.rowcount
+            connection.executemany("INSERT OR IGNORE INTO again VALUES (?)", rows)
             if count:
                 self.generation += 1
                 entries = {"generation": self.generation, "finished": None}
@@ -280,7 +294,7 @@ def _translated(path: Path) -> Iterator[None]:
     """SQLite's errors as `StorageError` where the system is at fault, else as `LedgerError`."""
     try:
         yield
-    except sqlite3.Error as problem:
+    except (sqlite3.Error, sqlite3.Warning) as problem:  # a Warning: two statements where one belongs
         code = getattr(problem, "sqlite_errorcode", 0) & 0xFF  # the rest of it tells the kind of the kind
         if code in _SYSTEM:
             raise StorageError.of(OSError(_SYSTEM[code], os.strerror(_SYSTEM[code]), str(path))) from problem
@@ -289,6 +303,19 @@ def _translated(path: Path) -> Iterator[None]:
         if code == sqlite3.SQLITE_BUSY:
             raise LedgerError(f"the ledger {str(path)!r} is locked by another program") from problem
         raise LedgerError(f"the ledger {str(path)!r} cannot do that: {problem}") from problem
+
+
+@contextmanager
+def _condition() -> Iterator[None]:
+    """What SQLite says against a condition, as `ConditionError`."""
+    try:
+        yield
+    except LedgerError as problem:
+        found = problem.__cause__
+        if getattr(found, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR and not isinstance(found, sqlite3.Warning):
+            raise
+        hint = ' (the column index needs quotes: "index")' if '"index"' in str(found) else ""
+        raise ConditionError(f"not a condition over the columns of the record: {found}{hint}") from None
 
 
 def _meta_rows(values: dict[str, Any]) -> list[tuple[str, str]]:

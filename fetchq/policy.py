@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 from fetchq.model import Cause
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from fetchq.settings import Settings
 
-__all__ = ["IDEMPOTENT", "Outcome", "retry_after", "retry_delay"]
+__all__ = ["IDEMPOTENT", "Outcome", "retry_after", "retry_delay", "retryable"]
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110, 9.2.2: sending one of these twice does what sending it once does."""
@@ -73,6 +73,13 @@ def _may_repeat(outcome: Outcome, settings: Settings) -> bool:
     if outcome.cause not in _TRANSIENT or outcome.permanent:
         return False
     return outcome.method in IDEMPOTENT or not outcome.sent
+
+
+def retryable(retry_on: Iterable[int]) -> str:
+    """The failures that may pass with time, as an SQL condition over the columns of the record."""
+    causes = ", ".join(f"'{cause}'" for cause in sorted({*_TRANSIENT, Cause.STORE}))
+    statuses = ", ".join(map(str, sorted(retry_on)))
+    return f"cause IN ({causes}) OR (cause = 'status' AND status IN ({statuses}))"
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

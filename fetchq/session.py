@@ -37,15 +37,19 @@ class Session:
         """One line that the user should see."""
         self._closing = closing
         self._copiers: list[Copier] = []
-        self._done = ledger.done()
-        self._store = store_for(ledger.meta("settings")["save"], folder, ledger.generation)
+        self.source: Source
+        folder.sweep()
+        self._restore()
+
+    def _restore(self) -> None:
+        """Bring the store back to what the ledger says."""
+        ledger = self.ledger
         self.finished = ledger.meta("finished") is not None
         """There is nothing left to do."""
-        if not self.finished:
-            folder.sweep()
-            if self._store is not None:
-                self._store.restore(ledger.meta("store"), self._done)
-        self.source: Source
+        self._done = ledger.done()
+        self._store = store_for(ledger.meta("settings")["save"], self.folder, ledger.generation)
+        if self._store is not None and not self.finished:
+            self._store.restore(ledger.meta("store"), self._done)
 
     # --- how it begins ---
 
@@ -76,11 +80,18 @@ class Session:
         return session
 
     @classmethod
-    def of_folder(cls, path: str) -> Self:
-        """Go on with the run in a folder, knowing nothing else. Raises as `for_sources` does."""
+    def of_folder(cls, path: str, *, again: str | None = None) -> Self:
+        """Go on with the run in a folder, knowing nothing else. Raises as `for_sources` does.
+
+        `again`: an SQL condition over the columns of the ledger's records; the rows that meet it are fetched once more.
+        Raises `ConditionError` when it is none.
+        """
         with ExitStack() as closing:
             folder, ledger = _open(path, closing)
-            session = cls(folder, ledger, closing.pop_all())
+            session = cls(folder, ledger, closing)
+            if again is not None and ledger.retry(again):
+                session._restore()
+            session._closing = closing.pop_all()
         entries = ledger.meta("inputs")
         if entries[0]["kind"] == ROWS:
             session._take_up(reopen_rows(ledger))

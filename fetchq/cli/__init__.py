@@ -21,6 +21,7 @@ _COMMANDS = {
     "compare": "Fetch the same URLs in several modes, side by side.",
     "demo": "See sync, threads and async on four slow URLs.",
     "resume": "Go on with a durable run (-o), however it ended.",
+    "retry": "Fetch the failed rows of a durable run again.",
     "serve": "Run the practice server.",
 }
 

@@ -11,6 +11,7 @@ import click
 
 from fetchq.cli.drive import COULD_NOT_GO_ON
 from fetchq.folder import FolderError
+from fetchq.ledger import ConditionError
 from fetchq.printable import printable
 from fetchq.sources import SourceError
 from fetchq.storage import StorageError
@@ -30,7 +31,7 @@ def opened(begin: Callable[[], Session]) -> Iterator[Session]:
     """The session that `begin` opens. What is wrong with the folder is told in one line, before anything is fetched."""
     try:
         session = begin()
-    except (FolderError, SourceError) as problem:
+    except (ConditionError, FolderError, SourceError) as problem:
         raise click.UsageError(str(problem)) from None
     except OSError as problem:
         raise click.UsageError(f"{str(problem.filename)!r} cannot be used: {problem.strerror}") from None
