@@ -19,12 +19,14 @@ __all__ = [
     "fetch_all",
     "fetch_all_sync",
     "fetch_iter",
+    "open_run",
 ]
 
 if TYPE_CHECKING:
     from fetchq.api import fetch_all, fetch_all_sync, fetch_iter
     from fetchq.model import Cause, Complete, FetchError, Request, Result, Timing
     from fetchq.settings import Settings, SettingsError
+    from fetchq.stored import open_run
 
 # The public names are imported when they are first asked for: `fetchq --help` needs no HTTP library.
 _HOME = {
@@ -39,6 +41,7 @@ _HOME = {
     "Timing": "fetchq.model",
     "Settings": "fetchq.settings",
     "SettingsError": "fetchq.settings",
+    "open_run": "fetchq.stored",
 }
 
 

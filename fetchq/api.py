@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -48,9 +48,7 @@ async def fetch_iter(
     Raises `SettingsError`, and whatever `urls` or a callback raises.
     """
     settings = _settings(settings, knobs)
-    feed = Feed(_feed(urls, settings), threaded=False, finite=isinstance(urls, Sized))
-    batches = AsyncRun(settings, feed, on_start).batches()
-    async with aclosing(batches):
+    async with aclosing(_batches(urls, settings, on_start)) as batches:
         async for batch in batches:
             for result in batch:
                 if on_result is not None and inspect.isawaitable(waiting := on_result(result)):
@@ -105,10 +103,17 @@ def fetch_all_sync(
 def _fetch_blocking(
     rows: list[Row], settings: Settings, on_start: OnStart | None, on_result: OnResult | None
 ) -> list[Result]:
-    feed = Feed(_numbered_batches(rows), threaded=False, finite=True)
-    run = BlockingRun(settings, feed, None if on_start is None else lambda *args: _wait_for(on_start(*args)))
+    requests = list(_numbered(rows))
+    started: OnStart | None = None if on_start is None else lambda *args: _wait_for(on_start(*args))
+    if settings.output is None:
+        feed = Feed(([request] for request in requests), threaded=False, finite=True)
+        batches: Iterator[Sequence[Result]] = BlockingRun(settings, feed, started).batches()
+    else:
+        from fetchq.durable import durable_blocking
+
+        batches = durable_blocking(settings, requests, started)
     results: list[Result] = []
-    for batch in run.batches():
+    for batch in batches:
         for result in batch:
             if on_result is not None:
                 _wait_for(on_result(result))
@@ -156,17 +161,29 @@ def _settings(settings: Settings | None, knobs: dict[str, Any]) -> Settings:
     return settings
 
 
-def _feed(urls: Iterable[Row] | AsyncIterable[Row], settings: Settings) -> Any:
+def _batches(
+    urls: Iterable[Row] | AsyncIterable[Row], settings: Settings, on_start: OnStart | None
+) -> AsyncGenerator[Sequence[Result]]:
+    finite = isinstance(urls, Sized)
+    requests: Iterable[Request] | AsyncIterable[Request]
     if not isinstance(urls, AsyncIterable):
-        return _numbered_batches(urls)
-    if settings.mode != "async":
+        requests = _numbered(urls)
+    elif settings.mode != "async":
         raise TypeError(f"an async iterable of URLs needs mode 'async', not {settings.mode!r}")
-    return _numbered_async(urls)
+    else:
+        requests = _numbered_async(urls)
+    if settings.output is not None:
+        from fetchq.durable import durable_async
+
+        rows = list(requests) if finite and isinstance(requests, Iterator) else requests
+        return durable_async(settings, rows, on_start, finite=finite)
+    # One request a batch: the next URL may take its time to come.
+    feed: Any = requests if isinstance(requests, AsyncIterable) else ([request] for request in requests)
+    return AsyncRun(settings, Feed(feed, threaded=False, finite=finite), on_start).batches()
 
 
-def _numbered_batches(urls: Iterable[Row]) -> Iterator[list[Request]]:
-    """One request a batch: the next URL may take its time to come."""
-    return ([_request(row, index)] for index, row in enumerate(_checked(urls)))
+def _numbered(urls: Iterable[Row]) -> Iterator[Request]:
+    return (_request(row, index) for index, row in enumerate(_checked(urls)))
 
 
 def _checked(urls: Iterable[Row]) -> Iterable[Row]:

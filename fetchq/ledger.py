@@ -87,6 +87,8 @@ class Ledger:
         self._connection = connection
         self._lock = threading.RLock()
         self._retrying = False
+        self._unkept: list[tuple[Any, ...]] = []
+        """Rows of the input that the next commit takes along."""
         self.generation = 0
 
     @classmethod
@@ -156,14 +158,12 @@ class Ledger:
         """
         rows = [_row(result, self.generation) for result in results]
         with self._lock, self._transaction() as connection:
+            self._keep(connection)
             if self._retrying:
                 keys = [(row[0],) for row in rows]
                 connection.executemany('INSERT OR IGNORE INTO history SELECT * FROM records WHERE "index" = ?', keys)
                 connection.executemany('DELETE FROM again WHERE "index" = ?', keys)
-            try:
-                connection.executemany(_INSERT, rows)
-            except UnicodeEncodeError:
-                connection.executemany(_INSERT, [tuple(map(_without_surrogates, row)) for row in rows])
+            _insert(connection, _INSERT, rows)
             if meta:
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _meta_rows(meta))
 
@@ -181,6 +181,10 @@ class Ledger:
         with _condition():
             ((count,),) = self._select(f"SELECT count(*) FROM {table} WHERE ({where}\n)")  # noqa: S608  # its own words
         return int(count)
+
+    def causes(self) -> dict[str, int]:
+        """How many records are "ok", and how many have each cause."""
+        return dict(self._select("SELECT coalesce(cause, 'ok'), count(*) FROM records GROUP BY cause").fetchall())
 
     def records(self, where: str = "1") -> Iterator[dict[str, Any]]:
         """The lines of `records` that meet the SQL condition `where`, by index.
@@ -212,18 +216,18 @@ class Ledger:
 
     # --- the input that is nowhere else ---
 
-    def add_input(self, requests: Iterable[Request]) -> None:
-        """Keep these rows, which no file holds. Raises `StorageError`."""
+    def keep(self, requests: Iterable[Request]) -> None:
+        """Keep these rows, which no file holds, with the next commit."""
         rows = [
             (one.index, one.url, one.method, json.dumps(one.headers), one.body, one.label, one.problem)
             for one in requests
         ]
-        insert = "INSERT OR REPLACE INTO input VALUES (?, ?, ?, ?, ?, ?, ?)"
-        with self._lock, self._transaction() as connection:
-            try:
-                connection.executemany(insert, rows)
-            except UnicodeEncodeError:
-                connection.executemany(insert, [tuple(map(_without_surrogates, row)) for row in rows])
+        with self._lock:
+            self._unkept += rows
+
+    def _keep(self, connection: sqlite3.Connection) -> None:
+        rows, self._unkept = self._unkept, []
+        _insert(connection, "INSERT OR REPLACE INTO input VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def input(self, first: int = 0, most: int = 1000) -> list[Request]:
         """The kept rows from number `first` on, at most so many."""
@@ -294,7 +298,7 @@ def _translated(path: Path) -> Iterator[None]:
     """SQLite's errors as `StorageError` where the system is at fault, else as `LedgerError`."""
     try:
         yield
-    except (sqlite3.Error, sqlite3.Warning) as problem:  # a Warning: two statements where one belongs
+    except (sqlite3.Error, sqlite3.Warning) as problem:
         code = getattr(problem, "sqlite_errorcode", 0) & 0xFF  # the rest of it tells the kind of the kind
         if code in _SYSTEM:
             raise StorageError.of(OSError(_SYSTEM[code], os.strerror(_SYSTEM[code]), str(path))) from problem
@@ -305,6 +309,10 @@ def _translated(path: Path) -> Iterator[None]:
         raise LedgerError(f"the ledger {str(path)!r} cannot do that: {problem}") from problem
 
 
+_TWO = (sqlite3.ProgrammingError, sqlite3.Warning)
+"""What the versions of Python raise for two statements where one belongs."""
+
+
 @contextmanager
 def _condition() -> Iterator[None]:
     """What SQLite says against a condition, as `ConditionError`."""
@@ -312,7 +320,7 @@ def _condition() -> Iterator[None]:
         yield
     except LedgerError as problem:
         found = problem.__cause__
-        if getattr(found, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR and not isinstance(found, sqlite3.Warning):
+        if getattr(found, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR and not isinstance(found, _TWO):
             raise
         hint = ' (the column index needs quotes: "index")' if '"index"' in str(found) else ""
         raise ConditionError(f"not a condition over the columns of the record: {found}{hint}") from None
@@ -357,6 +365,13 @@ def _row(result: Result, generation: int) -> tuple[Any, ...]:
         headers.get("Last-Modified"),
         generation,
     )
+
+
+def _insert(connection: sqlite3.Connection, sql: str, rows: list[tuple[Any, ...]]) -> None:
+    try:
+        connection.executemany(sql, rows)
+    except UnicodeEncodeError:
+        connection.executemany(sql, [tuple(map(_without_surrogates, row)) for row in rows])
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -37,6 +37,9 @@ class Session:
         """One line that the user should see."""
         self._closing = closing
         self._copiers: list[Copier] = []
+        self._page: dict[int, Request] = {}
+        self._known = True
+        """There may be more kept rows behind the page."""
         self.source: Source
         folder.sweep()
         self._restore()
@@ -46,10 +49,11 @@ class Session:
         ledger = self.ledger
         self.finished = ledger.meta("finished") is not None
         """There is nothing left to do."""
-        self._done = ledger.done()
+        self.done = ledger.done()
+        """The rows that were done when the session began."""
         self._store = store_for(ledger.meta("settings")["save"], self.folder, ledger.generation)
         if self._store is not None and not self.finished:
-            self._store.restore(ledger.meta("store"), self._done)
+            self._store.restore(ledger.meta("store"), self.done)
 
     # --- how it begins ---
 
@@ -74,7 +78,7 @@ class Session:
 
     @classmethod
     def for_rows(cls, settings: Settings) -> Self:
-        """The same for rows that a Python program hands over; give them to `keep`."""
+        """The same for rows that a Python program hands over; give them to `remaining`."""
         session = cls._opened(settings, [{"kind": ROWS}], {})
         session._take_up(reopen_rows(session.ledger))
         return session
@@ -139,7 +143,7 @@ class Session:
 
     def _take_up(self, source: Source) -> None:
         self._closing.callback(source.close)
-        source.leave_out(self._done)
+        source.leave_out(self.done)
         self.source = source
 
     def __enter__(self) -> Self:
@@ -148,15 +152,38 @@ class Session:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the ledger, and unlock the folder."""
         self._closing.close()
 
     # --- the run ---
 
-    def keep(self, batches: Iterator[list[Request]]) -> Iterator[list[Request]]:
-        """The batches of a Python program, each kept in the ledger before it is handed on."""
-        for batch in batches:
-            self.ledger.add_input(batch)
-            yield batch
+    def keep(self, requests: Iterable[Request]) -> None:
+        """Have the ledger keep these rows of a Python program, before any of them is fetched. Raises `StorageError`."""
+        self.ledger.keep(request for request in requests if self._kept(request) is None)
+        self.ledger.commit(())
+
+    def wants(self, request: Request) -> bool:
+        """Whether a row of a Python program, which come in order, is still to do. The ledger keeps it in any case.
+
+        Raises `FolderError` for a row that was another one in an earlier session, `StorageError`.
+        """
+        kept = self._kept(request)
+        if kept is None:
+            self.ledger.keep([request])
+        elif _essence(kept) != _essence(request):
+            raise FolderError(f"row {request.index} is not what it was when the run in {str(self.folder)!r} began")
+        self.source.read = request.index + 1
+        return request.index not in self.done
+
+    def _kept(self, request: Request) -> Request | None:
+        """The row of that number as an earlier session has kept it."""
+        if self._known and request.index not in self._page:
+            self._page = {one.index: one for one in self.ledger.input(request.index)}
+            self._known = bool(self._page)
+        return self._page.get(request.index)
 
     def writer(self, sink: Sink | None = None, on_commit: Callable[[Sequence[Result]], None] | None = None) -> Writer:
         return Writer(sink=sink, ledger=self.ledger, store=self._store, on_commit=on_commit)
@@ -204,6 +231,10 @@ def _first_meta(settings: Settings, entries: list[dict[str, Any]], reading: dict
         "reading": reading,
         "generation": 0,
     }
+
+
+def _essence(request: Request) -> tuple[object, ...]:
+    return request.url, request.method, tuple(request.headers), request.body, request.label
 
 
 def _now() -> str:

@@ -1,0 +1,95 @@
+"""A durable run, read: its records, counts and bodies."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from fetchq.folder import RunFolder
+from fetchq.ledger import Ledger
+from fetchq.model import PHASES, RECORD_FIELDS, Cause, Complete, Result, Timing
+
+__all__ = ["StoredRun", "open_run"]
+
+_PLAIN = tuple(name for name in RECORD_FIELDS if name != "timing")
+
+
+def open_run(path: str | os.PathLike[str]) -> StoredRun:
+    """The durable run in a folder (`output=`, `-o`), to read it; also while it goes on.
+
+    Raises `LedgerError` when there is none, or its ledger is damaged.
+    """
+    return StoredRun(Path(path))
+
+
+class StoredRun:
+    """Use it as a context manager, or `close` it. Its methods raise `StorageError` where the folder cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        folder = RunFolder(path)
+        self.path = folder.path
+        self._ledger = Ledger.read(folder.ledger)
+
+    def __iter__(self) -> Iterator[Result]:
+        """The Results by index, read as they are asked for. They hold neither headers nor bodies; see `body`."""
+        return self.results()
+
+    def __len__(self) -> int:
+        """How many rows are done."""
+        return self._ledger.count()
+
+    def results(self, where: str = "1") -> Iterator[Result]:
+        """The Results of the rows that meet an SQL condition over the ledger's columns: `cause = 'timeout'`.
+
+        Raises `ConditionError` when it is none.
+        """
+        for row in self._ledger.records(where):
+            yield _result(row)
+
+    def records(self, where: str = "1") -> Iterator[dict[str, Any]]:
+        """The same as records: what `--json` prints, as dictionaries."""
+        for row in self._ledger.records(where):
+            record = {name: row[name] for name in _PLAIN}
+            record["ok"] = bool(row["ok"])
+            record["timing"] = {phase: row[f"timing_{phase}"] for phase in PHASES}
+            yield record
+
+    def counts(self) -> Counter[str]:
+        """How many rows are "ok", and how many failed of each cause."""
+        return Counter(self._ledger.causes())
+
+    @property
+    def finished(self) -> bool:
+        """Every row of the input is done."""
+        return self._ledger.meta("finished") is not None
+
+    def body(self, result: Result) -> bytes:
+        """The body of one of the run's Results, decoded; empty where none was stored. Raises OSError."""
+        return b"" if result.path is None else (self.path / result.path).read_bytes()
+
+    def close(self) -> None:
+        """Let go of the ledger."""
+        self._ledger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _result(row: dict[str, Any]) -> Result:
+    plain = {name: row[name] for name in _PLAIN}
+    plain["ok"] = bool(row["ok"])
+    plain["cause"] = None if row["cause"] is None else Cause(row["cause"])
+    plain["complete"] = None if row["complete"] is None else Complete(row["complete"])
+    plain["started"] = None if row["started"] is None else datetime.fromisoformat(row["started"])
+    timing = Timing(**{phase: row[f"timing_{phase}"] for phase in PHASES})
+    headers: CIMultiDict[str] = CIMultiDict()
+    return Result(**plain, timing=timing, headers=CIMultiDictProxy(headers))
