@@ -12,6 +12,8 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -44,9 +46,11 @@ def describe(arguments: Sequence[str]) -> list[dict[str, Any]]:
         if "://" in argument:
             if entries and entries[-1]["kind"] == "urls":
                 entries[-1]["digest"] = _digest_of(entries[-1]["digest"] + argument)
+                entries[-1]["count"] += 1
             else:
                 copy = f"{len(entries)}.jsonl"
-                entries.append({"kind": "urls", "given": "arguments", "copy": copy, "digest": _digest_of(argument)})
+                digest = _digest_of(argument)
+                entries.append({"kind": "urls", "given": "arguments", "copy": copy, "count": 1, "digest": digest})
         elif argument == "-" or not _regular(argument):
             suffix = "".join(Path(argument).suffixes[-2:]) if argument != "-" else ""
             entries.append({"kind": "pipe", "given": argument, "copy": f"{len(entries)}{suffix}"})
@@ -105,6 +109,7 @@ def reopen(
     lists: list[KeptList] = []
     copiers: list[Copier] = []
     warning: str | None = None
+    urls = iter([argument for argument in arguments if "://" in argument])
     for entry in entries:
         if entry["kind"] == "file":
             _check_unchanged(entry)
@@ -112,8 +117,11 @@ def reopen(
             continue
         copy = folder.input / entry["copy"]
         if entry["kind"] == "urls":
+            mine = list(islice(urls, entry["count"]))
             if not copy.exists():
-                _copy_urls(copy, [argument for argument in arguments if "://" in argument])
+                if not mine:
+                    raise SourceError("the run was killed before it had kept its arguments; begin it anew")
+                _copy_urls(copy, mine)
             lists.append(KeptList(str(copy), entry["given"], form="jsonl"))
         elif copy.exists():
             lists.append(KeptList(str(copy), entry["given"]))
@@ -211,8 +219,8 @@ class Copier:
 
     def _run(self) -> None:
         try:
-            stream = open(self._given, "rb", buffering=0) if self._stream is None else self._stream  # noqa: SIM115
-            with _private(self._part, 0) as copy:
+            given = nullcontext(self._stream) if self._stream else open(self._given, "rb", buffering=0)  # noqa: SIM115
+            with given as stream, _private(self._part, 0) as copy:
                 self._copy_all(stream, copy)
             os.replace(self._part, self._copy)
         except OSError as problem:

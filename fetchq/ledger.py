@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from fetchq.model import PHASES, RECORD_FIELDS, Request, Result, phase_values
+from fetchq.printable import one_line
 from fetchq.rowset import RowSet
 from fetchq.storage import StorageError
 
@@ -95,6 +96,8 @@ class Ledger:
     def create(cls, path: Path, meta: dict[str, Any]) -> Self:
         """A new ledger, which exists with its `meta` or not at all. Raises `StorageError`."""
         with _translated(path):
+            # Only for its owner: what is kept of the input may hold passwords. SQLite's other files take after it.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
             try:
                 connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
@@ -170,10 +173,11 @@ class Ledger:
     def done(self) -> RowSet:
         """The rows that are done."""
         rows = RowSet()
-        for (index,) in self._select('SELECT "index" FROM records'):
-            rows.add(index)
-        for (index,) in self._select('SELECT "index" FROM again'):
-            rows.discard(index)
+        with self._lock, _translated(self.path):
+            for (index,) in self._connection.execute('SELECT "index" FROM records'):
+                rows.add(index)
+            for (index,) in self._connection.execute('SELECT "index" FROM again'):
+                rows.discard(index)
         return rows
 
     def count(self, table: str = "records", where: str = "1") -> int:
@@ -184,17 +188,18 @@ class Ledger:
 
     def causes(self) -> dict[str, int]:
         """How many records are "ok", and how many have each cause."""
-        return dict(self._select("SELECT coalesce(cause, 'ok'), count(*) FROM records GROUP BY cause").fetchall())
+        return dict(self._select("SELECT coalesce(cause, 'ok'), count(*) FROM records GROUP BY cause"))
 
     def records(self, where: str = "1") -> Iterator[dict[str, Any]]:
         """The lines of `records` that meet the SQL condition `where`, by index.
 
         Raises `ConditionError`, `StorageError`.
         """
-        with _condition():
-            cursor = self._select(f'SELECT * FROM records WHERE ({where}\n) ORDER BY "index"')  # noqa: S608
-        for values in cursor:
-            yield dict(zip(COLUMNS, values, strict=True))
+        with _condition(), _translated(self.path):
+            cursor = self._connection.execute(f'SELECT * FROM records WHERE ({where}\n) ORDER BY "index"')  # noqa: S608
+        with _translated(self.path):
+            for values in cursor:
+                yield dict(zip(COLUMNS, values, strict=True))
 
     def retry(self, where: str) -> int:
         """Have the rows that meet the SQL condition `where` fetched again. Returns how many they are.
@@ -234,23 +239,23 @@ class Ledger:
         found = self._select('SELECT * FROM input WHERE "index" >= ? ORDER BY "index" LIMIT ?', (first, most))
         return [
             Request(url, index, method, tuple((name, value) for name, value in json.loads(headers)), body, label, why)
-            for index, url, method, headers, body, label, why in found.fetchall()
+            for index, url, method, headers, body, label, why in found
         ]
 
     # --- everything else ---
 
     def meta(self, name: str, default: Any = None) -> Any:
         """The value of that name."""
-        row = self._select("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return default if row is None else json.loads(row[0])
+        found = self._select("SELECT value FROM meta WHERE name = ?", (name,))
+        return json.loads(found[0][0]) if found else default
 
     def set_meta(self, **values: Any) -> None:
         """Keep these values, which JSON can hold. Raises `StorageError`."""
         self.commit((), values)
 
-    def _select(self, sql: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+    def _select(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         with self._lock, _translated(self.path):
-            return self._connection.execute(sql, values)
+            return self._connection.execute(sql, values).fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -322,8 +327,8 @@ def _condition() -> Iterator[None]:
         found = problem.__cause__
         if getattr(found, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR and not isinstance(found, _TWO):
             raise
-        hint = ' (the column index needs quotes: "index")' if '"index"' in str(found) else ""
-        raise ConditionError(f"not a condition over the columns of the record: {found}{hint}") from None
+        hint = ' (the column index needs quotes: "index")' if 'near "index"' in str(found) else ""
+        raise ConditionError(one_line(f"not a condition over the columns of the record: {found}{hint}")) from None
 
 
 def _meta_rows(values: dict[str, Any]) -> list[tuple[str, str]]:

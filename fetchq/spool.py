@@ -71,7 +71,7 @@ class Spool:
         return b"".join(self._pieces) if self._name is None else None
 
     def path(self) -> str:
-        """The closed file with the whole body in it, which is the caller's from now on. Raises OSError."""
+        """The file with the whole body in it, closed, and the caller's unless it is discarded. Raises OSError."""
         if self._pieces or self._name is None:
             self.write()
         assert self._file is not None

@@ -93,6 +93,7 @@ def make_result(*, headers: Iterable[tuple[str, str]] = (), **changes: Any) -> R
         "elapsed": 0.5,
         "timing": Timing(wait=0.5),
         "body": b"",
+        "spool": None,
     }
     assert changes.keys() <= fields.keys()
     return Result(**(fields | changes), headers=header_map(headers))

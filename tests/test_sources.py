@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fetchq import rows as rows_module
 from fetchq import lists, sources
+from fetchq import rows as rows_module
 from fetchq.model import Request
 from fetchq.rows import LIMIT
 from fetchq.sources import Source, SourceError, open_sources

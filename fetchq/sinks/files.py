@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -31,9 +30,7 @@ class FileStore:
 
     def __init__(self, folder: RunFolder, generation: int) -> None:
         self._root = folder.path
-        self._temporary = folder.temporary
         self._generation = generation
-        self._number = count()
         self._made: set[str] = set()
         """The subfolders that are known to be there."""
         self._fresh = True
@@ -82,21 +79,13 @@ class FileStore:
 
     def _write(self, result: Result, spool: Spool) -> tuple[str, str]:
         """The whole body in a temporary file, and the name that it is to have in the run's folder."""
-        content = spool.content()
-        if content is None:
-            temporary = spool.path()
-        else:
-            temporary = str(self._temporary / f"{os.getpid()}-body-{next(self._number)}")
-            with open(temporary, "xb", buffering=0) as file:
-                view = memoryview(content)
-                while view:
-                    view = view[file.write(view) :]
         subfolder = folder_of(result.index)
         if subfolder not in self._made:
             self._make(self._root / _BODIES / subfolder)
             self._made.add(subfolder)
             self._fresh = True
-        return temporary, f"{_BODIES}/{subfolder}/{body_name(*_named_by(result), self._generation)}"
+        name = body_name(result.index, result.url, result.content_type, self._generation)
+        return spool.path(), f"{_BODIES}/{subfolder}/{name}"
 
     def _make(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
@@ -125,10 +114,6 @@ class FileStore:
             folder_on_disk(self._root / _BODIES)
             folder_on_disk(self._root)
             self._fresh = False
-
-
-def _named_by(result: Result) -> tuple[int, str, str | None]:
-    return result.index, result.url, result.content_type
 
 
 def _stored(result: Result, path: str, seconds: float) -> Result:

@@ -12,7 +12,7 @@ PER_FOLDER = 1000
 """Files in one folder."""
 _MOST = 80
 """Characters of a name that come from the URL."""
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_UNSAFE = re.compile(r"(?:[^A-Za-z0-9._-]|\.\.)+")
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}$")
 _NAME = re.compile(r"(\d+)(?:~(\d+))?-")
 # What mimetypes does not know, or calls by a name that nobody else does.
