@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
@@ -155,7 +155,9 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Close the ledger, and unlock the folder."""
+        """Close the ledger, sweep what nobody has stored, and unlock the folder."""
+        with suppress(OSError):  # else the next session does it
+            self.folder.sweep()
         self._closing.close()
 
     # --- the run ---

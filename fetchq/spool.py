@@ -6,7 +6,7 @@ import os
 import threading
 from contextlib import suppress
 from itertools import count
-from typing import IO
+from typing import Literal
 
 __all__ = ["SMALL", "TEMPORARY", "Spool"]
 
@@ -20,18 +20,22 @@ _number = count()
 
 
 class Spool:
-    """The decoded body of one response. Its methods may be called from any thread; `write` and `path` block."""
+    """The decoded body of one response. Its methods may be called from any thread; `write` and `path` block.
 
-    __slots__ = ("_file", "_folder", "_held", "_lock", "_name", "_pieces", "size")
+    Between two writes no file is open: a spool that nobody asks for any more holds nothing but memory, and what it has
+    written is swept with the run's other temporary files.
+    """
+
+    __slots__ = ("_discarded", "_folder", "_held", "_lock", "_name", "_pieces", "size")
 
     def __init__(self, folder: str) -> None:
         """`folder`: of the run."""
         self._folder = folder
         self._pieces: list[bytes] = []
         self._held = 0
-        self._file: IO[bytes] | None = None
         self._name: str | None = None
-        self._lock: threading.Lock | None = None
+        self._lock = threading.Lock()
+        self._discarded = False
         self.size = 0
         """Bytes taken."""
 
@@ -53,40 +57,35 @@ class Spool:
 
     def write(self) -> None:
         """Move what is in memory to the temporary file. Raises OSError."""
-        if self._lock is None:
-            self._lock = threading.Lock()
         with self._lock:
-            if self._file is None:
-                if self._name is not None:
-                    return  # it was discarded while this was on its way
-                self._name = os.path.join(self._folder, TEMPORARY, f"{os.getpid()}-{next(_number)}")
-                self._file = open(self._name, "xb", buffering=0)  # noqa: SIM115  # it outlives this call
+            if self._discarded:
+                return  # while this was on its way
             pieces, self._pieces, self._held = self._pieces, [], 0
-            view = memoryview(b"".join(pieces))
-            while view:
-                view = view[self._file.write(view) :]
+            mode: Literal["xb", "ab"] = "ab"
+            if self._name is None:
+                self._name = os.path.join(self._folder, TEMPORARY, f"{os.getpid()}-{next(_number)}")
+                mode = "xb"
+            with open(self._name, mode, buffering=0) as file:
+                view = memoryview(b"".join(pieces))
+                while view:
+                    view = view[file.write(view) :]
 
     def content(self) -> bytes | None:
         """The whole body, where it is in memory; None where it is in a file."""
         return b"".join(self._pieces) if self._name is None else None
 
     def path(self) -> str:
-        """The file with the whole body in it, closed, and the caller's unless it is discarded. Raises OSError."""
+        """The file with the whole body in it, which is the caller's unless it is discarded. Raises OSError."""
         if self._pieces or self._name is None:
             self.write()
-        assert self._file is not None
         assert self._name is not None
-        self._file.close()
         return self._name
 
     def discard(self) -> None:
         """Nobody wants it any more."""
-        self._pieces, self._held = [], 0
-        if self._lock is None:
-            return
         with self._lock:
-            if self._file is not None and self._name is not None:
-                self._file.close()
-                self._file = None
+            self._discarded = True
+            self._pieces, self._held = [], 0
+            if self._name is not None:
                 with suppress(OSError):  # what is left of it goes when the folder is swept
                     os.unlink(self._name)

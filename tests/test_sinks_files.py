@@ -155,8 +155,12 @@ def _broken(monkeypatch: pytest.MonkeyPatch, step: str, code: int, *, only: int)
             self._real = real
             self.write = failing(real.write)
 
-        def close(self) -> None:
-            self._real.close()
+        def __enter__(self) -> Any:
+            self._real.__enter__()
+            return self
+
+        def __exit__(self, *args: object) -> None:
+            self._real.__exit__(*args)
 
     from fetchq import spool
     from fetchq.sinks import files
