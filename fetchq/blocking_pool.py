@@ -98,7 +98,6 @@ class SerialPool(BlockingPool):
         unread = iter(source)
         problem: SourceError | None = None
         turns = cycle([(number, self.desk.timer()) for number in range(1, len(self._engines) + 1)])
-        handed_on = 0.0
         while True:
             now = perf_counter()
             for job in schedule.drain(now) if self.desk.stopping else schedule.release(now):
@@ -109,13 +108,7 @@ class SerialPool(BlockingPool):
                 if isinstance(settled, float):
                     schedule.hold(job, perf_counter(), settled)
                     continue
-                self._backlog.add(settled)
-                if perf_counter() - handed_on >= self._linger or self._backlog.ample():
-                    yield self._backlog.take_all()
-                    handed_on = perf_counter()
-            elif self._backlog:  # the next thing to do may take its time
-                yield self._backlog.take_all()
-                handed_on = perf_counter()
+                yield [settled]  # at once: nobody knows how long the next one takes
             elif not self._source_ended:
                 try:
                     self._read(unread)

@@ -15,61 +15,19 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from fetchq.model import PHASES, RECORD_FIELDS, Request, Result, phase_values
+from fetchq.model import Request, Result
 from fetchq.printable import one_line
 from fetchq.rowset import RowSet
+from fetchq.schema import APPLICATION, COLUMNS, FORMAT, INSERT, SCHEMA, row_of
 from fetchq.storage import StorageError
 
-__all__ = ["COLUMNS", "ConditionError", "Ledger", "LedgerError"]
+__all__ = ["ConditionError", "Ledger", "LedgerError"]
 
-APPLICATION = 0x46455451
-"""What SQLite's header calls the program that a file belongs to."""
-FORMAT = 1
 _BUSY = 30.0
 """Seconds to wait for somebody who reads the ledger with other tools, and holds a lock."""
-
-_TYPES = {
-    "index": "INTEGER PRIMARY KEY",
-    "url": "TEXT NOT NULL",
-    "method": "TEXT NOT NULL",
-    "ok": "INTEGER NOT NULL",
-    "status": "INTEGER",
-    "attempts": "INTEGER NOT NULL",
-    "redirects": "INTEGER NOT NULL",
-    "size": "INTEGER NOT NULL",
-    "wire_size": "INTEGER NOT NULL",
-    "worker": "INTEGER",
-    "mode": "TEXT NOT NULL",
-    "elapsed": "REAL NOT NULL",
-    "generation": "INTEGER NOT NULL",
-}
-"""The columns that are not just TEXT, those of the timing apart, which are all REAL."""
-_PLAIN = tuple(name for name in RECORD_FIELDS if name != "timing")
-COLUMNS = (*_PLAIN, *(f"timing_{phase}" for phase in PHASES), "etag", "last_modified", "generation")
-"""The columns of `records`, in order."""
-
-
-def _columns(index: str) -> str:
-    types = {f"timing_{phase}": "REAL" for phase in PHASES} | _TYPES | {"index": index}
-    return ", ".join(f'"{name}" {types.get(name, "TEXT")}' for name in COLUMNS)
-
-
-_SCHEMA = f"""
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE records ({_columns("INTEGER PRIMARY KEY")}) STRICT;
-CREATE INDEX failed ON records (cause) WHERE cause IS NOT NULL;
-CREATE TABLE history ({_columns("INTEGER NOT NULL")}, PRIMARY KEY ("index", generation)) STRICT, WITHOUT ROWID;
-CREATE TABLE again ("index" INTEGER PRIMARY KEY) STRICT;
-CREATE TABLE input ("index" INTEGER PRIMARY KEY, url TEXT NOT NULL, method TEXT, headers TEXT NOT NULL, body BLOB,
-    label TEXT, problem TEXT) STRICT;
-PRAGMA application_id = {APPLICATION};
-PRAGMA user_version = {FORMAT};
-"""
-_INSERT = f"INSERT OR REPLACE INTO records VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608  # only marks
 
 
 class LedgerError(StorageError):
@@ -100,7 +58,7 @@ class Ledger:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
             try:
-                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
+                connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA}")
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", _meta_rows(meta))
                 connection.execute("COMMIT")
             except BaseException:
@@ -159,14 +117,14 @@ class Ledger:
 
         Raises `StorageError`: a full disk, say.
         """
-        rows = [_row(result, self.generation) for result in results]
+        rows = [row_of(result, self.generation) for result in results]
         with self._lock, self._transaction() as connection:
             self._keep(connection)
             if self._retrying:
                 keys = [(row[0],) for row in rows]
                 connection.executemany('INSERT OR IGNORE INTO history SELECT * FROM records WHERE "index" = ?', keys)
                 connection.executemany('DELETE FROM again WHERE "index" = ?', keys)
-            _insert(connection, _INSERT, rows)
+            _insert(connection, INSERT, rows)
             if meta:
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _meta_rows(meta))
 
@@ -333,43 +291,6 @@ def _condition() -> Iterator[None]:
 
 def _meta_rows(values: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name, json.dumps(value)) for name, value in values.items()]
-
-
-def _row(result: Result, generation: int) -> tuple[Any, ...]:
-    started: datetime | None = result.started
-    headers = result.headers
-    return (
-        result.index,
-        result.url,
-        result.final_url,
-        result.method,
-        result.label,
-        1 if result.ok else 0,
-        result.status,
-        result.reason,
-        None if result.cause is None else result.cause.value,
-        result.error,
-        result.attempts,
-        result.redirects,
-        result.size,
-        result.wire_size,
-        result.sha256,
-        result.content_type,
-        result.charset,
-        result.content_encoding,
-        None if result.complete is None else result.complete.value,
-        result.path,
-        result.worker,
-        result.mode,
-        result.http_version,
-        result.remote,
-        None if started is None else started.isoformat().replace("+00:00", "Z"),
-        result.elapsed,
-        *phase_values(result.timing),
-        headers.get("ETag"),
-        headers.get("Last-Modified"),
-        generation,
-    )
 
 
 def _insert(connection: sqlite3.Connection, sql: str, rows: list[tuple[Any, ...]]) -> None:

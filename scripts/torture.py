@@ -18,6 +18,8 @@ from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+MOST_KILLS = 12
+"""Of one run; after that it may end."""
 FETCHQ = [sys.executable, "-m", "fetchq"]
 SIZES = (0, 1, 100, 1_000, 20_000, 70_000, 300_000)
 """Bytes of bodies: what stays in memory on its way, and what does not."""
@@ -119,21 +121,32 @@ def one_run(server: Server, folder: Path, rows: int, save: str, chance: random.R
         mode = chance.choice(["async", "async", "threads"])
         command = [*FETCHQ, "resume", str(folder), "-q", "--mode", mode] if before else [*begin, mode]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        # Late enough to have begun, and early enough to come several times.
-        patience = chance.uniform(0.2, 1.2) if kills < 12 else 120.0
-        try:
-            _, said = process.communicate(timeout=patience)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
+        if kills < MOST_KILLS and killed(process, server, rows, chance):
             process.communicate()
             kills += 1
             said = None
+        else:
+            _, said = process.communicate(timeout=300)
         again = [row for row in before if server.served[row] > served[row]]
         assert not again, f"rows that were done, and fetched again: {again[:5]}"
         if said is not None:
             assert process.returncode == 1, f"exit {process.returncode}: {said}"  # some are 404
             check(folder, rows, save)
             return kills
+
+
+def killed(process: subprocess.Popen[str], server: Server, rows: int, chance: random.Random) -> bool:
+    """Kill it at some instant: just begun, or when it has fetched some more. False when it has ended before."""
+    enough = server.served.total() + chance.randint(0, rows // 3)
+    begun = time.monotonic() + chance.uniform(0.0, 0.4)
+    early = chance.random() < 0.2
+    while time.monotonic() < begun if early else server.served.total() < enough:
+        if process.poll() is not None:
+            return False
+        time.sleep(0.002)
+    time.sleep(chance.uniform(0.0, 0.3))  # somewhere between two commits
+    process.send_signal(signal.SIGKILL)
+    return process.wait() == -signal.SIGKILL
 
 
 def kill(runs: int, rows: int = 2000, saves: tuple[str, ...] = ("files",)) -> int:

@@ -142,6 +142,8 @@ def test_a_signal_keeps_what_is_done_and_says_how_to_go_on(
         cli.write("urls.txt", "".join(f"{server.url}/{name}\n" for name in ["quick1", "quick2", "slow", "never"]))
         process = cli.start("urls.txt", "-o", "run", "--mode", mode, "-w", "3", "--progress", "none")
         assert server.wait_for_requests(3)
+        assert process.stdout is not None
+        process.stdout.readline(), process.stdout.readline()
         process.send_signal(number)
         process.send_signal(number)
         found = ended(process)

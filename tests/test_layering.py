@@ -21,8 +21,8 @@ LAYERS = [
     {"policy", "decode", "guard"},
     {"engines", "schedule", "backlog", "queue"},
     {"pool", "async_pool", "blocking_pool", "sinks", "rows", "csv_rows", "lists", "sources", "summary"}
-    | {"folder", "ledger"},
-    {"run", "writer", "kept", "session"},
+    | {"folder", "schema", "ledger", "stored"},
+    {"run", "writer", "kept", "session", "durable"},
     {"api", "compare", "views"},
     {"practice", "server"},
     {"cli", "__main__"},

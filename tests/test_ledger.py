@@ -16,8 +16,9 @@ from factories import HOSTILE, any_text, examples, failed_result, make_result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchq.ledger import COLUMNS, FORMAT, ConditionError, Ledger, LedgerError
+from fetchq.ledger import ConditionError, Ledger, LedgerError
 from fetchq.model import RECORD_FIELDS, Cause, Request, Timing
+from fetchq.schema import COLUMNS, FORMAT
 from fetchq.storage import StorageError
 
 

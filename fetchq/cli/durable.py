@@ -54,5 +54,7 @@ def ended(session: Session, status: int, say: Callable[[str], None]) -> int:
         return COULD_NOT_GO_ON
     if left != 0:
         folder = str(session.folder)
-        say(printable(f"{folder}: {session.ledger.count()} rows are done; go on with: fetchq resume {quote(folder)}"))
+        done = session.ledger.count()
+        are = "row is" if done == 1 else "rows are"
+        say(printable(f"{folder}: {done} {are} done; go on with: fetchq resume {quote(folder)}"))
     return 1 if status == 0 and failed else status

@@ -1,0 +1,97 @@
+"""The tables of a ledger, and a Result as a row of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from multidict import istr
+
+from fetchq.model import PHASES, RECORD_FIELDS, phase_values
+
+if TYPE_CHECKING:
+    from fetchq.model import Result
+
+__all__ = ["APPLICATION", "COLUMNS", "FORMAT", "INSERT", "SCHEMA", "row_of"]
+
+APPLICATION = 0x46455451
+"""What SQLite's header calls the program that a file belongs to."""
+FORMAT = 1
+
+_TYPES = {
+    "index": "INTEGER PRIMARY KEY",
+    "url": "TEXT NOT NULL",
+    "method": "TEXT NOT NULL",
+    "ok": "INTEGER NOT NULL",
+    "status": "INTEGER",
+    "attempts": "INTEGER NOT NULL",
+    "redirects": "INTEGER NOT NULL",
+    "size": "INTEGER NOT NULL",
+    "wire_size": "INTEGER NOT NULL",
+    "worker": "INTEGER",
+    "mode": "TEXT NOT NULL",
+    "elapsed": "REAL NOT NULL",
+    "generation": "INTEGER NOT NULL",
+}
+"""The columns that are not just TEXT, those of the timing apart, which are all REAL."""
+_PLAIN = tuple(name for name in RECORD_FIELDS if name != "timing")
+COLUMNS = (*_PLAIN, *(f"timing_{phase}" for phase in PHASES), "etag", "last_modified", "generation")
+"""The columns of `records`, in order."""
+
+
+def _columns(index: str) -> str:
+    types = {f"timing_{phase}": "REAL" for phase in PHASES} | _TYPES | {"index": index}
+    return ", ".join(f'"{name}" {types.get(name, "TEXT")}' for name in COLUMNS)
+
+
+SCHEMA = f"""
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE records ({_columns("INTEGER PRIMARY KEY")}) STRICT;
+CREATE INDEX failed ON records (cause) WHERE cause IS NOT NULL;
+CREATE TABLE history ({_columns("INTEGER NOT NULL")}, PRIMARY KEY ("index", generation)) STRICT, WITHOUT ROWID;
+CREATE TABLE again ("index" INTEGER PRIMARY KEY) STRICT;
+CREATE TABLE input ("index" INTEGER PRIMARY KEY, url TEXT NOT NULL, method TEXT, headers TEXT NOT NULL, body BLOB,
+    label TEXT, problem TEXT) STRICT;
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = {FORMAT};
+"""
+INSERT = f"INSERT OR REPLACE INTO records VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608  # only marks
+_ETAG = istr("ETag")
+_LAST_MODIFIED = istr("Last-Modified")
+
+
+def row_of(result: Result, generation: int) -> tuple[Any, ...]:
+    """The values of `COLUMNS`."""
+    started = result.started
+    headers = result.headers
+    return (
+        result.index,
+        result.url,
+        result.final_url,
+        result.method,
+        result.label,
+        1 if result.ok else 0,
+        result.status,
+        result.reason,
+        None if result.cause is None else result.cause.value,
+        result.error,
+        result.attempts,
+        result.redirects,
+        result.size,
+        result.wire_size,
+        result.sha256,
+        result.content_type,
+        result.charset,
+        result.content_encoding,
+        None if result.complete is None else result.complete.value,
+        result.path,
+        result.worker,
+        result.mode,
+        result.http_version,
+        result.remote,
+        None if started is None else started.isoformat().replace("+00:00", "Z"),
+        result.elapsed,
+        *phase_values(result.timing),
+        headers.get(_ETAG),
+        headers.get(_LAST_MODIFIED),
+        generation,
+    )
