@@ -14,8 +14,10 @@ from factories import ACTIVE, HOSTILE, URL, Clock, any_text, connect, examples, 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fetchq.decode import RATIO_FROM
 from fetchq.engines import attempt as rules
-from fetchq.engines.attempt import CONNECT, DECODE, DNS, DRAINED, RATIO_FROM, RECEIVE, TLS, WAIT, Attempt, AttemptFailed
+from fetchq.engines import intake
+from fetchq.engines.attempt import CONNECT, DECODE, DNS, DRAINED, RECEIVE, TLS, WAIT, Attempt, AttemptFailed
 from fetchq.model import Cause, Complete
 from fetchq.settings import Settings
 
@@ -350,9 +352,11 @@ def test_a_body_that_unfolds_beyond_the_ratio_is_a_bomb(ratio: int, refused: boo
     respond(attempt, 200, [*sized(wire), (ENCODING, "gzip")])
     if refused:
         assert failure(attempt.on_data, wire).cause is Cause.TOO_LARGE
-        assert attempt.size <= RATIO_FROM + 65536
+        assert attempt.intake is not None
+        assert attempt.intake.size <= RATIO_FROM + 65536
     else:
         receive(attempt, wire)
+        attempt.finish(None)
         assert attempt.size == 2 * RATIO_FROM
 
 
@@ -481,7 +485,7 @@ def test_each_phase_gets_the_time_since_the_last_lap(clock: Clock) -> None:
     for phase, seconds in ((CONNECT, 1.0), (DNS, 2.0), (CONNECT, 4.0), (TLS, 8.0), (WAIT, 16.0)):
         clock.now += seconds
         assert attempt.lap(phase) == clock.now
-    assert attempt.phases == [2.0, 5.0, 8.0, 16.0, 0.0, 0.0]
+    assert attempt.phases == [2.0, 5.0, 8.0, 16.0, 0.0, 0.0, 0.0]
 
 
 def test_a_lap_in_the_past_counts_until_then_and_one_before_the_last_counts_nothing(clock: Clock) -> None:
@@ -553,7 +557,7 @@ def test_the_time_of_a_failure_counts_to_the_phase_it_happened_in(clock: Clock, 
         respond(attempt, 200, [])
     clock.now += 7.0
     attempt.finish(AttemptFailed(Cause.CANCELLED, "the run ended first"))
-    assert attempt.phases == [7.0 if one == phase else 0.0 for one in range(6)]
+    assert attempt.phases == [7.0 if one == phase else 0.0 for one in range(7)]
 
 
 class SlowDecoder:
@@ -571,7 +575,7 @@ class SlowDecoder:
 
 
 def test_time_in_decoding_is_told_apart_from_time_in_receiving(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "decoder_for", lambda codings, **limits: SlowDecoder(clock))
+    monkeypatch.setattr(intake, "decoder_for", lambda codings, **limits: SlowDecoder(clock))
     attempt = make_attempt()
     respond(attempt, 200, [(ENCODING, "gzip")])
     clock.now += 1.0
@@ -685,7 +689,8 @@ def test_no_speed_is_too_slow_when_none_is_asked_for(clock: Clock) -> None:
     for _ in range(5):
         clock.now += 1000.0
         attempt.on_data(b"x")
-    assert attempt.size == 5
+    assert attempt.intake is not None
+    assert attempt.intake.size == 5
 
 
 # --- the outcome ---

@@ -29,6 +29,7 @@ from fetchq.engines.watchdog import Watchdog
 from fetchq.model import Cause
 
 if TYPE_CHECKING:
+    from fetchq.engines.intake import Intake
     from fetchq.guard import Target
     from fetchq.model import Request
     from fetchq.settings import Settings
@@ -138,8 +139,9 @@ class AiohttpEngine:
             content = response.content
             while not content.at_eof():
                 attempt.on_data(await content.readany())
-                if attempt.spool_due:
-                    await self._write_spool(attempt)
+                intake = attempt.intake
+                if intake is not None and intake.due:
+                    await self._write(attempt, intake)
             if not attempt.framed:
                 await _connection_of(attempt).ended_cleanly()
             attempt.on_end()
@@ -154,13 +156,13 @@ class AiohttpEngine:
                 _connection_of(attempt).abort()
                 response.close()
 
-    async def _write_spool(self, attempt: Attempt) -> None:
+    async def _write(self, attempt: Attempt, intake: Intake) -> None:
         """In a thread: the loop never waits for a disk. The watchdog does not count that time against the server."""
         if self._disk is None:
             self._disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="fetchq-disk")
         attempt.lap(RECEIVE)
         try:
-            await self._loop.run_in_executor(self._disk, attempt.write_spool)
+            await self._loop.run_in_executor(self._disk, intake.write)
         finally:
             attempt.progress_at = attempt.lap(STORE)
 

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from functools import lru_cache
-from hashlib import sha256
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
-from fetchq.decode import RATIO_FROM, BombError, DecodeError, Decoder, codings_in, decoder_for
 from fetchq.engines.failure import AttemptFailed
 from fetchq.engines.framing import framing
 from fetchq.engines.hops import REDIRECTS, Hop, HopPlan
+from fetchq.engines.intake import Intake
 from fetchq.guard import Refused, Target
 from fetchq.model import Cause, Complete, wire_text
 from fetchq.policy import IDEMPOTENT
 from fetchq.printable import one_line
-from fetchq.spool import Spool
-from fetchq.storage import unless_hopeless
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
 
     from fetchq.model import Request
     from fetchq.settings import Settings
+    from fetchq.spool import Spool
 
 __all__ = [
     "CONNECT",
@@ -69,9 +67,9 @@ class Attempt:
     # An instance dictionary would outgrow what Python shares between objects, and this is the hot path.
     # fmt: off
     __slots__ = (
-        "_decoder", "_hash", "_last", "_pieces", "_window_bytes", "_window_start", "answering", "began", "body",
+        "_drained", "_last", "_window_bytes", "_window_start", "answering", "began", "body",
         "cause", "complete", "connecting_since", "connection", "content_encoding", "digest", "engine", "error",
-        "expired", "framed", "headers", "hop", "http_version", "length", "method", "peer_closed", "permanent",
+        "expired", "framed", "headers", "hop", "http_version", "intake", "length", "method", "peer_closed", "permanent",
         "phases", "progress_at", "proxy", "reason", "redirecting", "redirects", "remote", "resent", "reused", "sent",
         "settings", "size", "spool", "starved", "status", "tls_known", "wire_size",
     )
@@ -104,11 +102,12 @@ class Attempt:
         self.size = self.wire_size = 0
         self.digest: str | None = None
         self.body = b""
-        self._decoder: Decoder | None = None
-        self._hash: Any = None
-        self._pieces: list[bytes] = []
+        self.intake: Intake | None = None
+        """What takes it; None for a redirect's, which nobody wants."""
+        self._drained = 0
+        """Bytes of a redirect's body."""
         self.spool: Spool | None = None
-        """The body, where it is to be stored."""
+        """The whole body, where it is to be stored."""
         self._window_start = 0.0
         self._window_bytes = 0
         # The connection.
@@ -205,25 +204,17 @@ class Attempt:
         self.redirecting = status in REDIRECTS and settings.max_redirects > 0
         self._window_start = self._last
         if self.redirecting:
+            self._drained = 0
             return
+        self.intake = Intake(settings)
         if self.length is not None and self.length > settings.max_filesize:
             coded = _CONTENT_ENCODING in headers
             if not coded or self.length > settings.max_filesize * settings.max_ratio:
                 raise AttemptFailed(Cause.TOO_LARGE, f"a body of {self.length} bytes; at most {settings.max_filesize}")
         if _CONTENT_ENCODING in headers:
-            self._begin_decoding(", ".join(headers.getall(_CONTENT_ENCODING)))
-
-    def _begin_decoding(self, content_encoding: str) -> None:
-        self.content_encoding = one_line(wire_text(content_encoding))
-        if not (codings := codings_in(content_encoding)):
-            return
-        try:
-            limits = self.settings
-            self._decoder = decoder_for(codings, most=limits.max_filesize, most_ratio=limits.max_ratio)
-        except DecodeError as problem:
-            raise AttemptFailed(Cause.DECODE, str(problem)) from None
-        if self._decoder is None and not self.settings.accept_encoded and self.length != 0:
-            raise AttemptFailed(Cause.DECODE, f"an unknown content coding: {self.content_encoding}")
+            coding = one_line(wire_text(", ".join(headers.getall(_CONTENT_ENCODING))))
+            self.content_encoding = coding
+            self.intake.expect(coding, self.length)
 
     @property
     def drains(self) -> bool:
@@ -236,59 +227,18 @@ class Attempt:
         phases = self.phases
         phases[RECEIVE] += now - self._last
         self._last = now
-        self.wire_size += len(data)
-        if self.redirecting:
-            if self.wire_size > DRAINED:
+        intake = self.intake
+        if intake is None:
+            self._drained += len(data)
+            if self._drained > DRAINED:
                 raise AttemptFailed(Cause.TOO_LARGE, f"a redirect with a body of more than {DRAINED} bytes")
             return
-        if self._decoder is None:
-            self._take(data)
-        else:
-            try:
-                for piece in self._decoder.feed(data):
-                    self._take(piece)
-            except BombError as problem:
-                raise AttemptFailed(Cause.TOO_LARGE, str(problem)) from None
-            except DecodeError as problem:
-                raise AttemptFailed(Cause.DECODE, str(problem)) from None
+        intake.take(data)
         self._last = perf_counter()
         phases[DECODE] += self._last - now
         self._window_bytes += len(data)
         if now - self._window_start >= self.settings.min_speed_time:
             self._check_speed(now)
-
-    def _take(self, piece: bytes) -> None:
-        self.size += len(piece)
-        settings = self.settings
-        if self.size > settings.max_filesize:
-            raise AttemptFailed(Cause.TOO_LARGE, f"a body of more than {settings.max_filesize} bytes")
-        if self.size > RATIO_FROM and self.size > self.wire_size * settings.max_ratio:
-            raise AttemptFailed(
-                Cause.TOO_LARGE, f"a body that decodes to more than {settings.max_ratio} times its size"
-            )
-        if self._hash is None:
-            self._hash = sha256(piece)
-        else:
-            self._hash.update(piece)
-        if settings.keep_body:
-            self._pieces.append(piece)
-        if settings.stores:
-            if self.spool is None:
-                self.spool = Spool(settings.output or "")
-            self.spool.add(piece)
-
-    @property
-    def spool_due(self) -> bool:
-        """So much of the body is in memory that `write_spool` is to be called, where blocking does no harm."""
-        return self.spool is not None and self.spool.due
-
-    def write_spool(self) -> None:
-        """Move what is in memory of the body to the disk. Raises `AttemptFailed`, `StorageError`."""
-        assert self.spool is not None
-        try:
-            self.spool.write()
-        except OSError as problem:
-            raise AttemptFailed(Cause.STORE, unless_hopeless(problem), permanent=True) from None
 
     def _check_speed(self, now: float) -> None:
         seconds = now - self._window_start
@@ -299,18 +249,14 @@ class Attempt:
 
     def on_end(self) -> None:
         """The body has ended as HTTP says. Raises `AttemptFailed`."""
-        if self.length is not None and self.wire_size != self.length:
-            raise AttemptFailed(Cause.INCOMPLETE, f"{self.wire_size} bytes of {self.length}")
+        intake = self.intake
+        received = self._drained if intake is None else intake.wire_size
+        if self.length is not None and received != self.length:
+            raise AttemptFailed(Cause.INCOMPLETE, f"{received} bytes of {self.length}")
         self.complete = Complete.YES if self.framed else Complete.UNVERIFIED
-        if self.redirecting:
+        if intake is None:
             return
-        if self._decoder is not None and self.wire_size:
-            try:
-                self._decoder.finish()
-            except DecodeError as problem:
-                raise AttemptFailed(Cause.DECODE, str(problem)) from None
-        self.digest = _EMPTY if self._hash is None else self._hash.hexdigest()
-        self.body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self.digest, self.body = intake.end()
         if self.status not in self.settings.accept:
             said = f"{self.status} {self.reason}" if self.reason else f"{self.status}"
             raise AttemptFailed(Cause.STATUS, said)
@@ -329,13 +275,18 @@ class Attempt:
         self.resent = False
         self.status = self.reason = self.complete = None
         self.headers = NO_HEADERS
-        self.wire_size = self._window_bytes = 0
+        self._window_bytes = 0
 
     # --- the end ---
 
     def finish(self, failed: AttemptFailed | None) -> None:
         """Close the books; afterwards this is the attempt's outcome, as the policy and the pool read it."""
         self.lap(RECEIVE if self.status is not None else WAIT if self.connecting_since is None else CONNECT)
+        intake = self.intake
+        if intake is not None:
+            self.size, self.wire_size, self.spool = intake.size, intake.wire_size, intake.spool
+            if self.digest is None:
+                self.drop_spool()  # only a whole body is stored
         if failed is not None:
             if failed.cause is Cause.PROTOCOL:
                 self._forget_response()
@@ -343,10 +294,7 @@ class Attempt:
             self.error = one_line(self._to_the_proxy(failed))
             self.permanent = failed.permanent
             self.starved = failed.starved
-        self._pieces = []
-        if self.spool is not None and self.digest is None:
-            self.drop_spool()  # only a whole body is stored
-        self._decoder = self._hash = self.connection = self.engine = None
+        self.intake = self.connection = self.engine = None
 
     def _to_the_proxy(self, failed: AttemptFailed) -> str:
         """The failure, and that it was the proxy's, where it was. The proxy's password is nobody's business."""
@@ -368,4 +316,3 @@ class Attempt:
 
 
 NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
-_EMPTY = sha256(b"").hexdigest()

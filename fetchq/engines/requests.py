@@ -101,8 +101,8 @@ class RequestsEngine:
                 return
             while data := self._read(attempt, wire):
                 attempt.on_data(data)
-                if attempt.spool_due:
-                    attempt.write_spool()
+                if attempt.intake is not None and attempt.intake.due:
+                    attempt.intake.write()
                     attempt.progress_at = attempt.lap(STORE)
             attempt.on_end()
         finally:
