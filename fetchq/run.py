@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ class BlockingRun:
         """No more attempts are begun."""
         return self._pool.desk.stopping
 
-    def batches(self) -> Iterator[list[Result]]:
+    def batches(self) -> Generator[list[Result]]:
         """The results, as they come; the run ends when the iterator is closed."""
         self.began = perf_counter()
         try:
@@ -214,7 +214,7 @@ class AsyncRun:
                     await asyncio.wait([waiting])
                     if not waiting.cancelled():
                         waiting.exception()
-                await loop.run_in_executor(thread, batches.close)  # type: ignore[attr-defined]  # a generator
+                await loop.run_in_executor(thread, batches.close)
             finally:
                 thread.shutdown(wait=waiting is None or waiting.done())
 

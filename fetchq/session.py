@@ -36,6 +36,7 @@ class Session:
         self.warning: str | None = None
         """One line that the user should see."""
         self._closing = closing
+        """Whoever calls this closes it where this raises, and else leaves that to the session."""
         self._copiers: list[Copier] = []
         self._page: dict[int, Request] = {}
         self._known = True
@@ -52,8 +53,10 @@ class Session:
         self.done = ledger.done()
         """The rows that were done when the session began."""
         self._store = store_for(ledger.meta("settings")["save"], self.folder, ledger.generation)
-        if self._store is not None and not self.finished:
-            self._store.restore(ledger.meta("store"), self.done)
+        if self._store is not None:
+            self._closing.callback(self._store.close)
+            if not self.finished:
+                self._store.restore(ledger.meta("store"), self.done)
 
     # --- how it begins ---
 
@@ -126,7 +129,9 @@ class Session:
                 folder.wipe()
                 ledger = Ledger.create(folder.ledger, _first_meta(settings, entries, reading))
                 closing.callback(ledger.close)
-            return cls(folder, ledger, closing.pop_all())
+            session = cls(folder, ledger, closing)
+            session._closing = closing.pop_all()
+            return session
 
     def _read_from(
         self, entries: list[dict[str, Any]], arguments: Sequence[str], stdin: BinaryIO | None, reading: dict[str, Any]

@@ -8,9 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["StorageError", "folder_on_disk", "on_disk", "unless_hopeless"]
+__all__ = ["StorageError", "folder_on_disk", "on_disk", "real_folder", "unless_hopeless"]
 
 _HOPELESS = frozenset(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS") if hasattr(errno, name))
 """What is wrong with the disk and not with one file: nothing can be stored any more."""
@@ -34,6 +35,13 @@ def unless_hopeless(problem: OSError) -> str:
     if problem.errno in _HOPELESS:
         raise StorageError.of(problem) from problem
     return f"the body cannot be stored: {problem.strerror}"
+
+
+def real_folder(path: Path) -> None:
+    """Make the folder, unless it is there. Raises OSError, also for a symbolic link in its place."""
+    path.mkdir(exist_ok=True)
+    if path.is_symlink():
+        raise NotADirectoryError(errno.ENOTDIR, "a symbolic link where a folder of bodies belongs", str(path))
 
 
 def on_disk(paths: Sequence[str]) -> dict[str, OSError]:

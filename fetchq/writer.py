@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ class Writer:
         self._store = store
         self._on_commit = on_commit
         self._broken = False
+        """Nothing can be kept any more."""
+        self._lock = threading.Lock()  # a commit may still be under way in a thread whose caller was interrupted
 
     def commit(self, results: Sequence[Result]) -> Sequence[Result]:
         """Write these results. Returns those that are done by now; the store may keep some back until later.
@@ -39,35 +42,36 @@ class Writer:
         Raises `StorageError`: nothing more can be kept, and what was kept before stays. OSError: the sink's reader has
         gone, or its disk is full.
         """
-        self._broken = True
-        if self._store is not None:
-            with _storing():
-                results = self._store.store(results)
-        self._commit(results)
-        self._broken = False
-        return results
+        with self._lock:
+            self._broken = True
+            if self._store is not None:
+                with _storing():
+                    results = self._store.store(results)
+            self._commit(results)
+            return results
 
     def finish(self) -> Sequence[Result]:
-        """Write what was kept back, at the end of the run. Returns it. Raises as `commit` does."""
-        if self._store is None or self._broken:
-            return []
-        with _storing():
-            results = self._store.finish()
-        self._commit(results)
-        return results
+        """Write what was kept back, however the run ended. Returns it. Raises as `commit` does."""
+        with self._lock:
+            if self._store is None or self._broken:
+                return []
+            self._broken = True
+            with _storing():
+                results = self._store.finish()
+            self._commit(results)
+            return results
 
     def _commit(self, results: Sequence[Result]) -> None:
-        if not results:
-            return
-        problem = self._write(results)
-        if self._ledger is not None:
+        problem = self._write(results) if results else None
+        if results and self._ledger is not None:
             # A row that was cancelled is not done: a resumed run takes it up again.
             done = [result for result in results if result.cause is not Cause.CANCELLED]
             state = None if self._store is None else self._store.state()
             self._ledger.commit(done, None if state is None else {"store": state})
+        self._broken = False
         if problem is not None:
             raise problem
-        if self._on_commit is not None:
+        if results and self._on_commit is not None:
             self._on_commit(results)
 
     def _write(self, results: Sequence[Result]) -> OSError | None:
@@ -77,6 +81,7 @@ class Writer:
                 self._sink.write(results)
                 self._sink.flush()
             except OSError as problem:
+                self._sink = None
                 return problem
         return None
 

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import gc
 import os
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -87,10 +87,12 @@ def _drive_async(
             loop.call_soon_threadsafe(run.abort)
 
         with interrupts.of_run(stop, abort), _counted(summary, run):
-            async with aclosing(batches):
-                async for batch in batches:
-                    await asyncio.to_thread(writer.commit, batch)
-            await asyncio.to_thread(writer.finish)
+            try:
+                async with aclosing(batches):
+                    async for batch in batches:
+                        await asyncio.to_thread(writer.commit, batch)
+            finally:
+                await asyncio.to_thread(writer.finish)
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(fetch())
@@ -106,9 +108,12 @@ def _drive_blocking(
 ) -> None:
     run = BlockingRun(settings, _feed(source), on_start, linger=_linger(settings))
     with interrupts.of_run(run.stop, run.abort), _counted(summary, run):
-        for batch in run.batches():
-            writer.commit(batch)
-        writer.finish()
+        try:
+            with closing(run.batches()) as batches:
+                for batch in batches:
+                    writer.commit(batch)
+        finally:
+            writer.finish()
 
 
 def _feed(source: Source) -> Feed:

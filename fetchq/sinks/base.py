@@ -49,3 +49,6 @@ class BodyStore(Protocol):
 
     def state(self) -> Any:
         """What `restore` needs to know, as JSON can hold it."""
+
+    def close(self) -> None:
+        """The session ends, however it does: what is still kept back is given up."""

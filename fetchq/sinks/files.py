@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from fetchq.model import Cause, Result
 from fetchq.sinks.naming import body_name, folder_of, row_of
-from fetchq.storage import folder_on_disk, on_disk, unless_hopeless
+from fetchq.sinks.outcome import not_stored, stored
+from fetchq.storage import folder_on_disk, on_disk, real_folder, unless_hopeless
 
 if TYPE_CHECKING:
     from fetchq.folder import RunFolder
+    from fetchq.model import Result
     from fetchq.rowset import RowSet
     from fetchq.spool import Spool
 
@@ -38,7 +36,7 @@ class FileStore:
 
     def restore(self, state: Any, done: RowSet) -> None:
         bodies = self._root / _BODIES
-        self._make(bodies)
+        real_folder(bodies)
         with os.scandir(bodies) as folders:
             for folder in folders:
                 if not folder.is_dir(follow_symlinks=False):
@@ -52,24 +50,24 @@ class FileStore:
 
     def store(self, results: Sequence[Result]) -> list[Result]:
         written: dict[int, tuple[str, str]] = {}
-        stored: list[Result] = []
+        done: list[Result] = []
         for at, result in enumerate(results):
             spool = result.spool
             if spool is None:
-                stored.append(result)
+                done.append(result)
                 continue
             began = perf_counter()
             try:
                 names = self._write(result, spool)
             except OSError as problem:
                 spool.discard()
-                stored.append(_failed(result, problem))
+                done.append(not_stored(result, unless_hopeless(problem)))
                 continue
             written[at] = names
-            stored.append(_stored(result, names[1], perf_counter() - began))
+            done.append(stored(result, names[1], perf_counter() - began))
         if written:
-            self._finish(written, stored)
-        return stored
+            self._finish(written, done)
+        return done
 
     def finish(self) -> list[Result]:
         return []
@@ -77,22 +75,20 @@ class FileStore:
     def state(self) -> None:
         return None
 
+    def close(self) -> None:
+        """Nothing is kept back."""
+
     def _write(self, result: Result, spool: Spool) -> tuple[str, str]:
         """The whole body in a temporary file, and the name that it is to have in the run's folder."""
         subfolder = folder_of(result.index)
         if subfolder not in self._made:
-            self._make(self._root / _BODIES / subfolder)
+            real_folder(self._root / _BODIES / subfolder)
             self._made.add(subfolder)
             self._fresh = True
         name = body_name(result.index, result.url, result.content_type, self._generation)
         return spool.path(), f"{_BODIES}/{subfolder}/{name}"
 
-    def _make(self, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        if folder.is_symlink():
-            raise NotADirectoryError(errno.ENOTDIR, "a symbolic link where a folder of bodies belongs", str(folder))
-
-    def _finish(self, written: dict[int, tuple[str, str]], stored: list[Result]) -> None:
+    def _finish(self, written: dict[int, tuple[str, str]], done: list[Result]) -> None:
         """To the disk with them, and then to their final names."""
         problems = on_disk([temporary for temporary, _ in written.values()])
         for at, (temporary, path) in written.items():
@@ -101,7 +97,7 @@ class FileStore:
                     raise problems[temporary]
                 os.replace(temporary, self._root / path)
             except OSError as problem:
-                stored[at] = _failed(stored[at], problem)
+                done[at] = not_stored(done[at], unless_hopeless(problem))
                 with suppress(OSError):
                     os.unlink(temporary)
         self._settle_names(path for _, path in written.values())
@@ -116,12 +112,3 @@ class FileStore:
             self._fresh = False
 
 
-def _stored(result: Result, path: str, seconds: float) -> Result:
-    timing = replace(result.timing, store=result.timing.store + seconds)
-    return replace(result, path=path, spool=None, timing=timing, elapsed=result.elapsed + seconds)
-
-
-def _failed(result: Result, problem: OSError) -> Result:
-    """The result of a body that could not be stored. Raises `StorageError` where none can be stored any more."""
-    error = unless_hopeless(problem)
-    return replace(result, ok=False, cause=Cause.STORE, error=error, path=None, spool=None)
