@@ -203,6 +203,11 @@ def codings_in(content_encoding: str) -> list[str]:
     return [name for name in names if name not in ("", "identity")]
 
 
+def known(codings: list[str]) -> bool:
+    """Whether fetchq can undo all of these codings; else it keeps what it gets as it came."""
+    return all(name in _DECODERS for name in codings)
+
+
 def decoder_for(codings: list[str], *, most: int = 10**9, most_ratio: int = 1000) -> Decoder | None:
     """What undoes these codings; None when one of them is unknown. Raises `DecodeError` when they are too many.
 
@@ -210,7 +215,7 @@ def decoder_for(codings: list[str], *, most: int = 10**9, most_ratio: int = 1000
     """
     if len(codings) > MOST_CODINGS:
         raise DecodeError(f"{len(codings)} content codings, one upon the other")
-    if not all(name in _DECODERS for name in codings):
+    if not known(codings):
         return None
     decoder = _DECODERS[codings[-1]]()
     for name in reversed(codings[:-1]):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetchq.frozen import maker
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fetchq.spool import Spool
 
-__all__ = ["Cause", "Complete", "FetchError", "OnStart", "Request", "Result", "Timing", "redact"]
+__all__ = ["Cause", "Complete", "FetchError", "OnStart", "Request", "Result", "Sent", "Timing", "redact"]
 
 _USERINFO = re.compile(r"(?<=//)[^/?#]*@")
 # Python knows these by name, but they are no charsets of texts.
@@ -132,6 +132,17 @@ class Timing:
     store: float = 0.0
 
 
+class Sent(NamedTuple):
+    """The request that the final response answers, as an archive may show it: without what may be secret."""
+
+    head: bytes
+    """Request line and headers, with the empty line that ends them."""
+    with_body: bool
+    """A body was sent after it."""
+    at: datetime
+    """When the attempt began, in UTC."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """The one final record of a request, after all its attempts."""
@@ -184,6 +195,8 @@ class Result:
     """The decoded body; empty when the run does not keep bodies."""
     spool: Spool | None = field(default=None, repr=False, compare=False)
     """The body on its way into a run's folder; None for everybody but the writer."""
+    sent: Sent | None = field(default=None, repr=False, compare=False)
+    """What was asked; None for everybody but the writer of an archive."""
 
     def text(self, errors: str = "replace") -> str:
         """The body as text, by the charset the server named, else UTF-8. A charset nobody knows counts as UTF-8."""
@@ -248,7 +261,7 @@ make_timing = maker(Timing)
 PHASES = tuple(f.name for f in fields(Timing))
 _RESULT_FIELDS = tuple(f.name for f in fields(Result))
 _HEADERS = _RESULT_FIELDS.index("headers")
-RECORD_FIELDS = tuple(name for name in _RESULT_FIELDS if name not in ("headers", "body", "spool"))
+RECORD_FIELDS = tuple(name for name in _RESULT_FIELDS if name not in ("headers", "body", "spool", "sent"))
 """The fields of a record, in order; `timing` is an object of the `PHASES`."""
 _record_values = attrgetter(*RECORD_FIELDS)
 phase_values = attrgetter(*PHASES)

@@ -16,9 +16,9 @@ from codetiming import Timer
 from multidict import istr
 
 from fetchq.engines.attempt import NO_HEADERS
-from fetchq.engines.hops import check_sendable, method_of
+from fetchq.engines.hops import check_sendable, head_shown, method_of
 from fetchq.guard import Refused, Target, parse_url
-from fetchq.model import Cause, Result, charset_of, make_result, redact, redact_all, wire_text
+from fetchq.model import Cause, Result, Sent, charset_of, make_result, redact, redact_all, wire_text
 from fetchq.policy import retry_delay
 from fetchq.printable import one_line
 
@@ -129,6 +129,7 @@ class Desk:
             headers,
             attempt.body,
             attempt.spool,
+            _sent(attempt) if self._settings.archives and attempt.digest is not None else None,
         )
 
     def refuse(self, job: Job, refused: Refused, worker: int | None) -> Result:
@@ -172,3 +173,8 @@ class Desk:
 
 def _moment(job: Job) -> datetime | None:
     return None if job.first_taken is None else datetime.fromtimestamp(job.first_taken, UTC)
+
+
+def _sent(attempt: Attempt) -> Sent:
+    began = datetime.fromtimestamp(time() - sum(attempt.phases), UTC)
+    return Sent(head_shown(attempt.hop), attempt.hop.body is not None, began)

@@ -52,7 +52,10 @@ class Session:
         """There is nothing left to do."""
         self.done = ledger.done()
         """The rows that were done when the session began."""
-        self._store = store_for(ledger.meta("settings")["save"], self.folder, ledger.generation)
+        try:
+            self._store = store_for(ledger.meta("settings")["save"], self.folder, ledger.generation)
+        except ValueError as problem:
+            raise FolderError(str(problem)) from None
         if self._store is not None:
             self._closing.callback(self._store.close)
             if not self.finished:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fetchq.knobs import Checked, Knob, SettingsError, knob, knob_of
 from fetchq.values import (
+    SAVES,
     choice_of,
     choices_of,
     read_data,
@@ -21,6 +22,7 @@ from fetchq.values import (
     read_path,
     read_proxy,
     read_resolve,
+    read_save,
     read_seconds,
     read_size,
     read_statuses,
@@ -31,7 +33,6 @@ from fetchq.values import (
 __all__ = ["Display", "Knob", "Settings", "SettingsError", "knob_of"]
 
 MOST_THREADS = 1000
-SAVES = ("files", "none")
 MODES = ("async", "threads", "sync")
 INCLUDES = ("headers", "text", "base64")
 FORMATS = ("text", "jsonl", "csv")
@@ -233,7 +234,7 @@ class Settings(Checked):
     save: str = knob(
         "files",
         "--save",
-        choice_of(*SAVES),
+        read_save,
         "How bodies are kept in the folder.",
         group="Durable run",
         metavar="|".join(SAVES),
@@ -262,6 +263,11 @@ class Settings(Checked):
     def stores(self) -> bool:
         """Bodies go into the run's folder."""
         return self.output is not None and self.save != "none"
+
+    @property
+    def archives(self) -> bool:
+        """What was sent is stored, too."""
+        return self.stores and self.save == "warc"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

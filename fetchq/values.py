@@ -20,6 +20,9 @@ _OWN_HEADERS = ("content-length", "transfer-encoding", "connection", "upgrade", 
 """What frames the message or belongs to the connection is not for the user to say."""
 _STATUS = r"(\d{3})(?:\.\.(=?)(\d{3}))?"
 _FORBIDDEN = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
+SAVES = ("files", "warc", "none")
+_PACKAGES = {"warc": "warcio"}
+"""What some of SAVES take, and an ordinary installation lacks; the extra is called as the word is."""
 
 
 A_YEAR = 366 * 86400.0
@@ -237,3 +240,14 @@ def choices_of(*words: str) -> Callable[[object], tuple[str, ...]]:
         return tuple(dict.fromkeys(read_one(one) for one in given))
 
     return read_choices
+
+
+def read_save(given: object) -> str:
+    """One of SAVES. Where its package is not installed, the error says how it is."""
+    save = choice_of(*SAVES)(given)
+    if (package := _PACKAGES.get(save)) is not None:
+        from importlib.util import find_spec
+
+        if find_spec(package) is None:
+            raise ValueError(f"{save} needs the package {package}; install it with: pip install 'fetchq[{save}]'")
+    return save

@@ -46,6 +46,7 @@ HOMES = {
     "codetiming": {"fetchq.pool"},
     "filelock": {"fetchq.folder"},
     "sqlite3": {"fetchq.ledger"},
+    "warcio": {"fetchq.sinks.warc"},
 }
 LONGEST = 350
 """Lines of a module beyond which a concept is probably missing."""

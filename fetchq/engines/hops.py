@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fetchq.model import Request
     from fetchq.settings import Settings
 
-__all__ = ["DEFAULT_HEADERS", "REDIRECTS", "Hop", "HopPlan", "check_sendable", "merged", "method_of"]
+__all__ = ["DEFAULT_HEADERS", "REDIRECTS", "Hop", "HopPlan", "check_sendable", "head_shown", "merged", "method_of"]
 
 DEFAULT_HEADERS = {
     "User-Agent": f"fetchq/{__version__}",
@@ -32,6 +32,14 @@ DEFAULT_HEADERS = {
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FORM = "application/x-www-form-urlencoded"
+# fmt: off
+_SHOWN = frozenset({
+    "host", "user-agent", "accept", "accept-charset", "accept-encoding", "accept-language", "cache-control",
+    "content-length", "content-type", "if-match", "if-modified-since", "if-none-match", "if-range",
+    "if-unmodified-since", "pragma", "range",
+})
+# fmt: on
+"""The headers that hold no secrets. Of any other, like X-Api-Key, nobody knows."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -187,3 +195,14 @@ def merged(base: dict[str, str], more: Iterable[tuple[str, str]]) -> dict[str, s
         fresh[name.lower()] = (name, value if known is None else f"{known[1]}{separator}{value}".strip(" \t"))
     kept = {name: value for name, value in base.items() if name.lower() not in fresh}
     return kept | dict(fresh.values())
+
+
+def head_shown(hop: Hop) -> bytes:
+    """The head of the request as HTTP/1.1 writes it, those of its headers left out that may hold secrets."""
+    url = hop.url
+    headers = merged({"Host": url.host_port_subcomponent or ""} | DEFAULT_HEADERS, hop.headers.items())
+    if hop.body is not None:
+        headers["Content-Length"] = str(len(hop.body))
+    lines = [f"{hop.method} {url.raw_path_qs} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() in _SHOWN]
+    return "\r\n".join([*lines, "\r\n"]).encode()

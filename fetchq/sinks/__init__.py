@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fetchq.values import read_save
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import BinaryIO
@@ -40,9 +42,15 @@ def _files(folder: RunFolder, generation: int) -> BodyStore:
     return FileStore(folder, generation)
 
 
-_STORES: dict[str, Callable[[RunFolder, int], BodyStore]] = {"files": _files}
+def _warc(folder: RunFolder, generation: int) -> BodyStore:
+    from fetchq.sinks.warc import WarcStore
+
+    return WarcStore(folder, generation)
+
+
+_STORES: dict[str, Callable[[RunFolder, int], BodyStore]] = {"files": _files, "warc": _warc}
 
 
 def store_for(save: str, folder: RunFolder, generation: int) -> BodyStore | None:
-    """The store of the bodies of a run; None for "none"."""
-    return None if save == "none" else _STORES[save](folder, generation)
+    """The store of the bodies of a run; None for "none". Raises ValueError where it lacks its package."""
+    return None if save == "none" else _STORES[read_save(save)](folder, generation)

@@ -1,0 +1,229 @@
+"""Bodies in web archives: WARC 1.1 (ISO 28500:2017), as warcio writes it.
+
+warc/00000.warc.gz, 00001 and so on, about 1 GB each. A file begins with a `warcinfo` record; each row that got a whole
+answer, whatever its status, adds a `response` and a `request` record. `path` is the file and, after #, the offset of
+the response in it: `warc/00000.warc.gz#1234`. Each record is a gzip member of its own, so reading may begin there.
+
+What a response record holds is the head as the server sent it and the *decoded* body. Where decoding has changed the
+body, headers that would not be true of it any more are renamed, as Common Crawl does (X-Crawler-Content-Encoding,
+X-Crawler-Transfer-Encoding, X-Crawler-Content-Length), and Content-Length is the real length. A request record is of
+the last hop, and leaves out what may be secret: the body (it then says WARC-Truncated), and every header but a few
+that are known to be harmless.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from warcio.warcwriter import WARCWriter
+
+from fetchq import __version__
+from fetchq.sinks.outcome import not_stored, stored
+from fetchq.sinks.warc_records import Body, Unreadable, write_pair
+from fetchq.storage import StorageError, folder_on_disk, real_folder, unless_hopeless
+
+if TYPE_CHECKING:
+    from fetchq.folder import RunFolder
+    from fetchq.model import Result
+    from fetchq.rowset import RowSet
+
+__all__ = ["WarcStore"]
+
+FILE_SIZE = 1_000_000_000
+"""Bytes from which on a file gets no more records."""
+_WARC = "warc"
+_PIECE = 262_144
+"""Bytes that are read, and written, at a time."""
+_LEVEL = 6
+"""warcio's own is 9, which takes four times as long for a body of 2 kB, and makes it no smaller."""
+_NAME = re.compile(r"(\d{5,})\.warc\.gz")
+_ABOUT = {
+    "software": f"fetchq/{__version__}",
+    "format": "WARC File Format 1.1",
+    "conformsTo": "http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/",
+    "description": "Responses hold the decoded body, with the headers that framed it as X-Crawler-...; requests leave "
+    "out their body, and headers that may be secret.",
+}
+
+
+class WarcStore:
+    """Keeps nothing back: what `store` returns is in the archive, and on the disk."""
+
+    def __init__(self, folder: RunFolder, generation: int) -> None:
+        self._root = folder.path
+        self._folder = folder.path / _WARC
+        self._number = 0
+        """Of the file that is written."""
+        self._size = 0
+        """Its bytes; 0 where it is not there yet."""
+
+    def restore(self, state: Any, done: RowSet) -> None:
+        if state is not None:
+            self._number, self._size = state["file"], state["size"]
+        real_folder(self._folder)
+        folder_on_disk(self._root)
+        self._cut_back()
+
+    def store(self, results: Sequence[Result]) -> list[Result]:
+        before = self._number, self._size
+        try:
+            return self._store(results)
+        except BaseException:
+            self._number, self._size = before
+            with suppress(OSError, StorageError):  # the next session will, if this one cannot
+                self._cut_back()
+            raise
+
+    def finish(self) -> list[Result]:
+        return []
+
+    def state(self) -> dict[str, int]:
+        return {"file": self._number, "size": self._size}
+
+    def close(self) -> None:
+        """Nothing is kept back."""
+
+    def _cut_back(self) -> None:
+        """Have the files end where the last one is known to."""
+        for path in self._folder.iterdir():
+            found = _NAME.fullmatch(path.name)
+            if found and (int(found[1]), 0) >= (self._number, min(self._size, 1)):
+                path.unlink()
+        if self._size:
+            path = self._path()
+            try:
+                file = _opened(path, os.O_RDWR)
+            except FileNotFoundError:
+                raise StorageError(f"the archive {str(path)!r} is gone") from None
+            with file:
+                if file.seek(0, os.SEEK_END) < self._size:
+                    raise StorageError(f"the archive {str(path)!r} is shorter than it was")
+                file.truncate(self._size)
+                os.fsync(file.fileno())
+
+    def _path(self) -> Path:
+        return self._folder / f"{self._number:05d}.warc.gz"
+
+    def _store(self, results: Sequence[Result]) -> list[Result]:
+        done: list[Result] = []
+        archive: _Archive | None = None
+        try:
+            for result in results:
+                if result.sha256 is None or result.status is None:  # nothing whole has come
+                    done.append(result)
+                    continue
+                if archive is None or archive.size >= FILE_SIZE:
+                    archive = self._next(archive)
+                done.append(_put(archive, result, f"{_WARC}/{self._path().name}"))
+            if archive is not None:
+                self._settle(archive)
+        finally:
+            if archive is not None:
+                archive.close()
+        return done
+
+    def _next(self, full: _Archive | None) -> _Archive:
+        """The file to write on, which is a new one where the last is full."""
+        if full is not None:
+            self._settle(full)
+            full.close()
+        if self._size >= FILE_SIZE:
+            self._number, self._size = self._number + 1, 0
+        return _Archive(self._path(), self._size)
+
+    def _settle(self, archive: _Archive) -> None:
+        """All that was written is on the disk."""
+        archive.sync()
+        if not self._size:
+            folder_on_disk(self._folder)
+        self._size = archive.size
+
+
+class _Archive:
+    """An archive file, to be written on at its end. warcio writes to it as to any file."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._file = _opened(path, os.O_RDWR if size else os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        self._written = self._file.seek(size)
+        self._waiting = bytearray()
+        self._gzip = _gzip()
+        self.writer = WARCWriter(self, gzip=False, warc_version="1.1")
+        self.writer.NO_PAYLOAD_DIGEST_TYPES += ("request",)  # its payload is left out
+        if not size:
+            self.writer.write_record(self.writer.create_warcinfo_record(path.name, _ABOUT))
+
+    @property
+    def size(self) -> int:
+        """Bytes, those that wait to be written included. Between two records it is the offset of the next."""
+        return self._written + len(self._waiting)
+
+    def write(self, data: bytes) -> None:
+        self._take(self._gzip.compress(data))
+
+    def flush(self) -> None:
+        """warcio calls it at the end of each record, and there alone."""
+        self._take(self._gzip.flush())
+        self._gzip = _gzip()
+
+    def cut(self, size: int) -> None:
+        """Forget all that came after it had this size."""
+        self._gzip = _gzip()
+        del self._waiting[max(0, size - self._written) :]
+        if size < self._written:
+            self._file.truncate(size)
+            self._written = self._file.seek(size)
+
+    def sync(self) -> None:
+        self._write()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _take(self, compressed: bytes) -> None:
+        self._waiting += compressed
+        if len(self._waiting) >= _PIECE:
+            self._write()
+
+    def _write(self) -> None:
+        with memoryview(self._waiting) as waiting:
+            at = 0
+            while at < len(waiting):
+                at += self._file.write(waiting[at:])
+        self._written += at
+        self._waiting.clear()
+
+
+def _gzip() -> Any:
+    return zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS + 16)
+
+
+def _opened(path: Path, flags: int) -> io.FileIO:
+    """Not through a symbolic link, where the system can tell. Raises OSError, with the path."""
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    return io.FileIO(str(path), "r+", opener=lambda name, _: os.open(name, flags, 0o666))
+
+
+def _put(archive: _Archive, result: Result, name: str) -> Result:
+    """Write the records of a result. Raises OSError where the archive cannot be written."""
+    began = perf_counter()
+    offset = archive.size
+    body: Body | None = None
+    try:
+        body = Body(result)
+        write_pair(archive.writer, result, body)
+    except Unreadable as unreadable:
+        archive.cut(offset)
+        return not_stored(result, unless_hopeless(unreadable.problem))
+    finally:
+        if body is not None:
+            body.discard()
+    return stored(result, f"{name}#{offset}", perf_counter() - began)

@@ -1,0 +1,156 @@
+"""The records of one result in a web archive, as warcio is told to write them."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from datetime import UTC
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote
+
+from fetchq.decode import codings_in, known
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from fetchq.model import Result
+
+__all__ = ["Body", "Unreadable", "write_pair"]
+
+_PIECE = 262_144
+"""Bytes of a body that are read at a time."""
+_BREAKS = re.compile(r"[\r\n\0]")
+_LEGAL = "!#$%&'()*+,/:;=?@[]~"
+_RENAMED = {
+    "content-encoding": "X-Crawler-Content-Encoding",
+    "transfer-encoding": "X-Crawler-Transfer-Encoding",
+    "content-length": "X-Crawler-Content-Length",
+}
+
+
+class Unreadable(Exception):
+    """The body cannot be read from its temporary file: it is not the archive that fails."""
+
+    def __init__(self, problem: OSError) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+class Body:
+    """The body of a result, to be read in pieces, any number of times."""
+
+    def __init__(self, result: Result) -> None:
+        self._spool = result.spool
+        self._stream: BinaryIO = io.BytesIO()
+        try:
+            content = result.body if self._spool is None else self._spool.content()
+            path = None if self._spool is None or content is not None else self._spool.path()
+            self._stream = open(path, "rb") if path is not None else io.BytesIO(content or b"")  # noqa: SIM115
+            self.size = self._stream.seek(0, os.SEEK_END)
+            self._stream.seek(0)
+        except OSError as problem:
+            self.discard()
+            raise Unreadable(problem) from problem
+
+    def read(self, most: int = -1) -> bytes:
+        try:
+            return self._stream.read(max(most, _PIECE))  # warcio asks for 16 kB, and takes what it gets
+        except OSError as problem:
+            raise Unreadable(problem) from problem
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seek(self, at: int) -> int:
+        return self._stream.seek(at)
+
+    def discard(self) -> None:
+        self._stream.close()
+        if self._spool is not None:
+            self._spool.discard()
+
+
+class _Head:
+    """The head of an HTTP message, to the byte; warcio's own class would percent-encode what is not ASCII."""
+
+    def __init__(self, content: bytes) -> None:
+        self.headers_buff = content
+
+    def compute_headers_buffer(self, _: object) -> None:
+        """It is there already."""
+
+
+def write_pair(writer: Any, result: Result, body: Body) -> None:
+    """Write the response and its request. `writer`: warcio's. Raises `Unreadable`, and OSError of the archive."""
+    sent = result.sent
+    at = sent.at if sent is not None else result.started
+    uri = quote(result.final_url or result.url, safe=_LEGAL, errors="backslashreplace")
+    shared = {} if at is None else {"WARC-Date": _date(at)}
+    head = _Head(_response_head(result, body.size))
+    of_response = shared | {
+        "WARC-Payload-Digest": f"sha256:{result.sha256}",
+        "WARC-Block-Digest": f"sha256:{_digest(head.headers_buff, body)}",
+    }
+    if (address := _address(result.remote)) is not None:
+        of_response["WARC-IP-Address"] = address
+    # The lengths and digests are given: warcio would read the body twice more to find them.
+    response = writer.create_warc_record(
+        uri, "response", payload=body, length=body.size, http_headers=head, warc_headers_dict=of_response
+    )
+    writer.write_record(response)
+    if sent is None:
+        return
+    of_request = shared | {"WARC-Concurrent-To": response.rec_headers.get_header("WARC-Record-ID")}
+    if sent.with_body:
+        of_request["WARC-Truncated"] = "unspecified"
+    of_request["WARC-Block-Digest"] = f"sha256:{sha256(sent.head).hexdigest()}"
+    writer.write_record(
+        writer.create_warc_record(uri, "request", http_headers=_Head(sent.head), warc_headers_dict=of_request)
+    )
+
+
+def _digest(head: bytes, body: Body) -> str:
+    digest = sha256(head)
+    while piece := body.read():
+        digest.update(piece)
+    body.seek(0)
+    return digest.hexdigest()
+
+
+def _response_head(result: Result, size: int) -> bytes:
+    """The head as the server sent it, but for what would not be true of the body that follows here."""
+    # What a response without a body says of one, it says of another response's (RFC 9110, 8.6).
+    framed = result.method == "HEAD" or result.status in (204, 304)
+    stale = set() if framed else {"transfer-encoding"}
+    if not framed and known(codings_in(result.content_encoding or "")):
+        stale.add("content-encoding")
+    lines = [f"HTTP/{result.http_version or '1.1'} {result.status} {result.reason or ''}"]
+    for name, value in result.headers.items():
+        key = name.lower()
+        if key == "content-length" and not framed:
+            framed = value.strip() == str(size)
+            stale |= set() if framed else {key}
+        lines.append(f"{_RENAMED[key] if key in stale else name}: {value}")
+    if not framed:
+        lines.append(f"Content-Length: {size}")
+    return b"".join([_line(line) for line in [*lines, ""]])
+
+
+def _line(text: str) -> bytes:
+    """As it came: bytes that are not UTF-8 have travelled as surrogates. It stays one line, whatever is in it."""
+    text = _BREAKS.sub(" ", text)
+    try:
+        return text.encode("utf-8", "surrogateescape") + b"\r\n"
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace") + b"\r\n"
+
+
+def _date(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _address(remote: str | None) -> str | None:
+    """Without the port."""
+    return None if remote is None else remote.rpartition(":")[0].strip("[]") or None
