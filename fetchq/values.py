@@ -20,8 +20,8 @@ _OWN_HEADERS = ("content-length", "transfer-encoding", "connection", "upgrade", 
 """What frames the message or belongs to the connection is not for the user to say."""
 _STATUS = r"(\d{3})(?:\.\.(=?)(\d{3}))?"
 _FORBIDDEN = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
-SAVES = ("files", "warc", "none")
-_PACKAGES = {"warc": "warcio"}
+SAVES = ("files", "warc", "parquet", "none")
+_PACKAGES = {"warc": "warcio", "parquet": "pyarrow"}
 """What some of SAVES take, and an ordinary installation lacks; the extra is called as the word is."""
 
 

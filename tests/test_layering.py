@@ -47,6 +47,7 @@ HOMES = {
     "filelock": {"fetchq.folder"},
     "sqlite3": {"fetchq.ledger"},
     "warcio": {"fetchq.sinks.warc"},
+    "pyarrow": {"fetchq.sinks.parquet"},
 }
 LONGEST = 350
 """Lines of a module beyond which a concept is probably missing."""

@@ -48,7 +48,13 @@ def _warc(folder: RunFolder, generation: int) -> BodyStore:
     return WarcStore(folder, generation)
 
 
-_STORES: dict[str, Callable[[RunFolder, int], BodyStore]] = {"files": _files, "warc": _warc}
+def _parquet(folder: RunFolder, generation: int) -> BodyStore:
+    from fetchq.sinks.parquet import ParquetStore
+
+    return ParquetStore(folder, generation)
+
+
+_STORES: dict[str, Callable[[RunFolder, int], BodyStore]] = {"files": _files, "warc": _warc, "parquet": _parquet}
 
 
 def store_for(save: str, folder: RunFolder, generation: int) -> BodyStore | None:

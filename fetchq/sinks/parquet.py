@@ -1,0 +1,258 @@
+"""Records, headers and bodies as Parquet: files that DuckDB, pandas, Spark and others read as one table.
+
+parquet/part-00000.parquet, 00001 and so on. The columns are the fields of the record, `timing` spread over
+timing_queued to timing_store; then `headers`, a list of name and value in the order of the response; `body`, null
+where none was kept; and `generation`, as the ledger has it: of a row that was fetched again, the greatest one counts.
+`path` is the file and, after #, the row in it, from 0: `parquet/part-00000.parquet#17`.
+
+A Parquet file can only be read when it is whole. A part is written in the temporary folder, and its rows count as done
+when it has been given its name: a kill costs the rows of the part that was being written, which are then fetched again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from operator import attrgetter
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fetchq.model import PHASES, RECORD_FIELDS, Cause, phase_values, wire_text
+from fetchq.sinks.outcome import not_stored
+from fetchq.storage import folder_on_disk, real_folder, unless_hopeless
+
+if TYPE_CHECKING:
+    from fetchq.folder import RunFolder
+    from fetchq.model import Result
+    from fetchq.rowset import RowSet
+
+__all__ = ["ParquetStore"]
+
+GROUP_ROWS = 1000
+GROUP_SIZE = 16_000_000
+"""Rows, and bytes of bodies, in one row group: what is in memory at a time. A larger body is alone in its group."""
+PART_ROWS = 10_000
+PART_SIZE = 256_000_000
+PART_HELD = 64_000_000
+"""Bytes of bodies that the results themselves hold, for records that include them."""
+PART_SECONDS = 10.0
+"""When a part is full."""
+LARGEST = 2**31 - 2**20
+"""Bytes of a body: Parquet counts those of a value with 31 bits."""
+_PARQUET = "parquet"
+_NAME = re.compile(r"part-(\d{5,})\.parquet")
+_PLAIN = tuple(name for name in RECORD_FIELDS if name != "timing")
+_plain_values = attrgetter(*_PLAIN)
+_TYPES = {
+    "index": pa.int64(),
+    "ok": pa.bool_(),
+    "status": pa.int32(),
+    "attempts": pa.int32(),
+    "redirects": pa.int32(),
+    "size": pa.int64(),
+    "wire_size": pa.int64(),
+    "worker": pa.int32(),
+    "started": pa.timestamp("us", "UTC"),
+    "elapsed": pa.float64(),
+}
+"""Of the fields that are no text."""
+_ALWAYS = ("index", "url", "method", "ok", "attempts", "redirects", "size", "wire_size", "mode", "elapsed")
+SCHEMA = pa.schema(
+    [
+        *(pa.field(name, _TYPES.get(name, pa.string()), nullable=name not in _ALWAYS) for name in _PLAIN),
+        *(pa.field(f"timing_{phase}", pa.float64(), nullable=phase == "tls") for phase in PHASES),
+        pa.field("headers", pa.list_(pa.struct([("name", pa.string()), ("value", pa.string())])), nullable=False),
+        pa.field("body", pa.binary()),
+        pa.field("generation", pa.int32(), nullable=False),
+    ]
+)
+_COUNTED = [name for name in SCHEMA.names if name not in ("headers", "body")]
+"""Columns whose least and greatest values are worth knowing."""
+_REPEATED = ["method", "label", "reason", "cause", "error", "content_type", "charset", "content_encoding", "complete"]
+_REPEATED += ["mode", "http_version", "remote", "headers.list.element.name", "headers.list.element.value"]
+"""Columns in which the same few values come again and again."""
+
+
+class ParquetStore:
+    """Keeps results back until the part they are in is whole."""
+
+    def __init__(self, folder: RunFolder, generation: int) -> None:
+        self._root = folder.path
+        self._folder = folder.path / _PARQUET
+        self._temporary = folder.temporary
+        self._generation = generation
+        self._number = 0
+        """Of the part that comes next: so many are whole."""
+        self._part: _Part | None = None
+
+    def restore(self, state: Any, done: RowSet) -> None:
+        self._number = 0 if state is None else state["parts"]
+        real_folder(self._folder)
+        folder_on_disk(self._root)
+        for path in self._folder.iterdir():
+            found = _NAME.fullmatch(path.name)
+            if found and int(found[1]) >= self._number:
+                path.unlink()
+
+    def store(self, results: Sequence[Result]) -> list[Result]:
+        safe: list[Result] = []
+        for result in results:
+            if result.cause is Cause.CANCELLED:  # it is not done, and a resumed run has another for its row
+                safe.append(result)
+                continue
+            if self._part is None:
+                name = f"part-{self._number:05d}.parquet"
+                self._part = _Part(self._temporary / name, f"{_PARQUET}/{name}", self._generation)
+            self._part.add(result)
+            if self._part.full():
+                safe += self.finish()
+        if self._part is not None and self._part.old():
+            safe += self.finish()
+        return safe
+
+    def finish(self) -> list[Result]:
+        part = self._part
+        if part is None:
+            return []
+        part.finish()
+        os.replace(part.path, self._folder / part.path.name)
+        folder_on_disk(self._folder)
+        self._part = None
+        self._number += 1
+        return part.results
+
+    def state(self) -> dict[str, int]:
+        return {"parts": self._number}
+
+    def close(self) -> None:
+        if self._part is not None:
+            self._part.give_up()
+            self._part = None
+
+
+class _Part:
+    """One file on its way: `results` are in it, but for the last ones, which wait for their row group to be full."""
+
+    def __init__(self, path: Path, shown: str, generation: int) -> None:
+        self.path = path
+        self.results: list[Result] = []
+        self._shown = shown
+        self._generation = generation
+        self._began = perf_counter()
+        self._waiting: list[Result] = []
+        self._waiting_size = self._size = self._held = 0
+        # Buffered: pyarrow does not look whether all was written that it handed over.
+        self._file = open(path, "xb")  # noqa: SIM115  # it outlives this call
+        self._writer = pq.ParquetWriter(
+            self._file,
+            SCHEMA,
+            compression="zstd",
+            use_dictionary=_REPEATED,
+            write_statistics=_COUNTED,
+        )
+
+    def add(self, result: Result) -> None:
+        """Take a result. Raises OSError where the file cannot be written."""
+        size = 0 if result.sha256 is None else result.size
+        if size > LARGEST and result.spool is not None:
+            result.spool.discard()
+            result = not_stored(result, f"a body of {size} bytes, which is more than Parquet can hold")
+            size = 0
+        if self._waiting_size + size > GROUP_SIZE:
+            self._write_group()
+        self._waiting.append(result)
+        self._waiting_size += size
+        self._size += size
+        self._held += len(result.body)
+        if len(self._waiting) >= GROUP_ROWS or self._waiting_size >= GROUP_SIZE:
+            self._write_group()
+
+    def full(self) -> bool:
+        rows = len(self.results) + len(self._waiting)
+        return rows >= PART_ROWS or self._size >= PART_SIZE or self._held >= PART_HELD
+
+    def old(self) -> bool:
+        return perf_counter() - self._began >= PART_SECONDS
+
+    def finish(self) -> None:
+        """All of it is in the file, and on the disk. Raises OSError."""
+        self._write_group()
+        self._writer.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def give_up(self) -> None:
+        for result in self._waiting:
+            if result.spool is not None:
+                result.spool.discard()
+        with suppress(OSError):
+            self._file.close()
+        # It would write its last lines when it is collected, and there is nothing to write them to any more.
+        self._writer.is_open = False
+        self.path.unlink(missing_ok=True)
+
+    def _write_group(self) -> None:
+        if not self._waiting:
+            return
+        bodies: list[bytes | None] = []
+        for result in self._waiting:
+            try:
+                body = _body_of(result)
+                path = None if body is None else f"{self._shown}#{len(self.results)}"
+                kept = replace(result, path=path, spool=None)
+            except OSError as problem:
+                body, kept = None, not_stored(result, unless_hopeless(problem))
+            bodies.append(body)
+            self.results.append(kept)
+        fresh = self.results[-len(self._waiting) :]
+        self._writer.write_table(_table(fresh, bodies, self._generation))
+        for result in self._waiting:
+            if result.spool is not None:
+                result.spool.discard()
+        self._waiting, self._waiting_size = [], 0
+
+
+def _body_of(result: Result) -> bytes | None:
+    """The body; None where none that is whole has come, or it cannot be kept. Raises OSError."""
+    if result.sha256 is None or result.cause is Cause.STORE:
+        return None
+    if result.spool is None:
+        return result.body
+    content = result.spool.content()
+    return Path(result.spool.path()).read_bytes() if content is None else content
+
+
+def _table(results: Sequence[Result], bodies: list[bytes | None], generation: int) -> pa.Table:
+    """A row for each result."""
+    columns = [list(column) for column in zip(*map(_plain_values, results), strict=True)]
+    columns += [list(column) for column in zip(*(phase_values(result.timing) for result in results), strict=True)]
+    columns.append([_headers_of(result) for result in results])
+    columns += [bodies, [generation] * len(results)]
+    try:
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+    except UnicodeEncodeError:  # a command line's bytes that are not UTF-8 come as lone surrogates
+        columns = [_without_surrogates(column) for column in columns]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def _headers_of(result: Result) -> list[dict[str, str]]:
+    return [{"name": wire_text(name), "value": wire_text(value)} for name, value in result.headers.items()]
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, list):
+        return [_without_surrogates(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _without_surrogates(one) for name, one in value.items()}
+    return value
