@@ -21,6 +21,9 @@ from pathlib import Path
 MOST_KILLS = 12
 """Of one run; after that it may end."""
 FETCHQ = [sys.executable, "-m", "fetchq"]
+SHORT_PARTS = "import fetchq.sinks.parquet as store; store.PART_SECONDS = 0.2; import fetchq.__main__ as it; it.main()"
+"""With parts of ten seconds, nothing would ever be done before a kill."""
+PROGRAMS = {"parquet": [sys.executable, "-c", SHORT_PARTS]}
 SIZES = (0, 1, 100, 1_000, 20_000, 70_000, 300_000)
 """Bytes of bodies: what stays in memory on its way, and what does not."""
 
@@ -107,19 +110,58 @@ def check_files(folder: Path, records: list[tuple[int, str, str | None, int, int
     assert found == paths, f"files without a record: {sorted(found - paths)[:3]}"
 
 
-CHECKS = {"files": check_files, "none": lambda *_: None}
+def check_warc(folder: Path, records: list[tuple[int, str, str | None, int, int]]) -> None:
+    from warcio.archiveiterator import ArchiveIterator
+
+    responses: dict[str, int] = {}
+    requests = set()
+    for path in sorted((folder / "warc").iterdir()):
+        with path.open("rb") as file:
+            archive = ArchiveIterator(file, check_digests="raise")
+            for record in archive:
+                headers = record.rec_headers
+                body = record.content_stream().read()
+                place = f"warc/{path.name}#{archive.get_record_offset()}"  # before the body, it would throw that away
+                if record.rec_type == "response":
+                    number = int(headers.get_header("WARC-Target-URI").rpartition("/")[2].partition(".")[0])
+                    assert body == body_of(number), f"row {number}"
+                    assert place not in responses
+                    responses[place] = number
+                    identity = headers.get_header("WARC-Record-ID")
+                elif record.rec_type == "request":
+                    assert headers.get_header("WARC-Concurrent-To") == identity
+                    requests.add(identity)
+    assert responses == {path: index for index, _, path, _, _ in records}, "responses and records differ"
+    assert len(requests) == len(records), f"{len(requests)} requests"
+
+
+def check_parquet(folder: Path, records: list[tuple[int, str, str | None, int, int]]) -> None:
+    from pyarrow import parquet
+
+    found: dict[str, int] = {}
+    for path in sorted((folder / "parquet").iterdir()):
+        table = parquet.read_table(path, columns=["index", "path", "body"])
+        for at, row in enumerate(table.to_pylist()):
+            assert row["path"] == f"parquet/{path.name}#{at}"
+            assert row["body"] == body_of(row["index"]), f"row {row['index']}"
+            found[row["path"]] = row["index"]
+    assert found == {path: index for index, _, path, _, _ in records}, "rows and records differ"
+
+
+CHECKS = {"files": check_files, "warc": check_warc, "parquet": check_parquet, "none": lambda *_: None}
 
 
 def one_run(server: Server, folder: Path, rows: int, save: str, chance: random.Random) -> int:
     """Run, kill, resume, until it ends by itself. Returns how often it was killed. Raises AssertionError."""
     urls = folder.with_suffix(".txt")
     urls.write_text("".join(f"{server.url}/{number}.txt\n" for number in range(rows)))
-    begin = [*FETCHQ, str(urls), "-o", str(folder), "--save", save, "--resume", "-q", "-w", "20", "--mode"]
+    program = PROGRAMS.get(save, FETCHQ)
+    begin = [*program, str(urls), "-o", str(folder), "--save", save, "--resume", "-q", "-w", "20", "--mode"]
     kills = 0
     while True:
         before, served = committed(folder), Counter(server.served)
         mode = chance.choice(["async", "async", "threads"])
-        command = [*FETCHQ, "resume", str(folder), "-q", "--mode", mode] if before else [*begin, mode]
+        command = [*program, "resume", str(folder), "-q", "--mode", mode] if before else [*begin, mode]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if kills < MOST_KILLS and killed(process, server, rows, chance):
             process.communicate()
@@ -149,7 +191,7 @@ def killed(process: subprocess.Popen[str], server: Server, rows: int, chance: ra
     return process.wait() == -signal.SIGKILL
 
 
-def kill(runs: int, rows: int = 2000, saves: tuple[str, ...] = ("files",)) -> int:
+def kill(runs: int, rows: int = 2000, saves: tuple[str, ...] = ("files", "warc", "parquet")) -> int:
     server = Server()
     root = Path(tempfile.mkdtemp(prefix="fetchq-torture-"))
     chance = random.Random(int(os.environ.get("SEED", time.time_ns())))
@@ -174,7 +216,8 @@ def kill(runs: int, rows: int = 2000, saves: tuple[str, ...] = ("files",)) -> in
 
 def main(arguments: list[str]) -> int:
     if arguments[:1] == ["kill"]:
-        return kill(int(arguments[1]) if len(arguments) > 1 else 100)
+        runs = int(arguments[1]) if len(arguments) > 1 else 100
+        return kill(runs, saves=tuple(arguments[2:]) or ("files", "warc", "parquet"))
     print(__doc__, file=sys.stderr)
     return 2
 
