@@ -59,6 +59,7 @@ class Desk:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._archives = settings.archives
         self.clocks = [WorkerClock(number) for number in range(1, settings.workers + 1)]
         self.stopping = False
         """No attempt is begun any more; what has not finished is answered with `cancelled`."""
@@ -129,7 +130,7 @@ class Desk:
             headers,
             attempt.body,
             attempt.spool,
-            _sent(attempt) if self._settings.archives and attempt.digest is not None else None,
+            _sent(attempt) if self._archives and attempt.digest is not None else None,
         )
 
     def refuse(self, job: Job, refused: Refused, worker: int | None) -> Result:

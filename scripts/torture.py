@@ -21,9 +21,15 @@ from pathlib import Path
 MOST_KILLS = 12
 """Of one run; after that it may end."""
 FETCHQ = [sys.executable, "-m", "fetchq"]
-SHORT_PARTS = "import fetchq.sinks.parquet as store; store.PART_SECONDS = 0.2; import fetchq.__main__ as it; it.main()"
-"""With parts of ten seconds, nothing would ever be done before a kill."""
-PROGRAMS = {"parquet": [sys.executable, "-c", SHORT_PARTS]}
+SMALLER = {
+    "warc": "import fetchq.sinks.warc as store; store.FILE_SIZE = 100_000",
+    "parquet": "import fetchq.sinks.parquet as store; store.PART_SECONDS = 0.2",
+}
+"""Else no kill would meet the change from one archive file to the next, or come after a part that is whole."""
+PROGRAMS = {
+    save: [sys.executable, "-c", f"{code}; import fetchq.__main__ as program; program.main()"]
+    for save, code in SMALLER.items()
+}
 SIZES = (0, 1, 100, 1_000, 20_000, 70_000, 300_000)
 """Bytes of bodies: what stays in memory on its way, and what does not."""
 

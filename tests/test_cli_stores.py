@@ -177,7 +177,7 @@ def test_a_reader_that_leaves_costs_no_row_that_was_done(cli: Cli, mode: str, sa
         assert process.wait(60) == 1, said
         assert b"Traceback" not in said
     rows = ledger(cli.folder)
-    assert 20 <= len(rows) < answered
+    assert 1 <= len(rows) < answered
     if save == "parquet":
         assert [row[:4] for row in in_parquet(cli.folder)] == rows
     assert not list((cli.folder / "run" / "tmp").iterdir())
@@ -194,6 +194,35 @@ def test_a_source_that_breaks_off_costs_no_row_that_was_done(cli: Cli, practice:
     assert len(rows) >= 5
     assert f"{len(rows)} URLs" in done.said
     assert [row[:4] for row in in_parquet(cli.folder)] == rows
+
+
+@pytest.mark.parametrize("save", STORES)
+def test_a_deadline_keeps_what_was_done(cli: Cli, mode: str, save: str) -> None:
+    with Scripted(lambda asked: server.hold(asked) if asked.target == "/5" else reply(b"ok")) as server:
+        cli.write("urls.txt", "".join(f"{server.url}/{number}\n" for number in range(6)))
+        done = cli("urls.txt", "-o", "run", "--save", save, "--mode", mode, "-w", "1", "--deadline", "0.5")
+        assert done.status == 1
+        kept = len(ledger(cli.folder))
+        assert kept <= 5
+        assert f"6 URLs: {kept} ok, {6 - kept} failed" in done.said
+        assert f"{kept} rows are done; go on with: fetchq resume run" in done.said
+        server.released.set()
+        assert cli("resume", "run", "--mode", mode, "--deadline", "1h").status == 0
+    check_kept(cli.folder, save, 6)
+
+
+def test_an_archive_that_lost_something_is_not_gone_on_with(cli: Cli, practice: PracticeServer) -> None:
+    cli(f"{practice.url}/json", "-o", "run", "--save", "warc")
+    with closing(sqlite3.connect(cli.folder / "run" / "run.db")) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE name = 'finished'")
+    (archive,) = (cli.folder / "run" / "warc").iterdir()
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[:100])
+    done = cli("resume", "run")
+    assert done.status == 3
+    assert "00000.warc.gz' is shorter than it was" in done.said
+    archive.write_bytes(whole)
+    assert cli("resume", "run").status == 0
 
 
 # --- packages ---

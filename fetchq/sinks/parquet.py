@@ -235,13 +235,22 @@ def _table(results: Sequence[Result], bodies: list[bytes | None], generation: in
     columns = [list(column) for column in zip(*map(_plain_values, results), strict=True)]
     columns += [list(column) for column in zip(*(phase_values(result.timing) for result in results), strict=True)]
     columns.append([_headers_of(result) for result in results])
-    columns += [bodies, [generation] * len(results)]
     try:
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=False)]
     except UnicodeEncodeError:  # a command line's bytes that are not UTF-8 come as lone surrogates
         columns = [_without_surrogates(column) for column in columns]
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=False)]
+    arrays += [_binary(bodies), pa.array([generation] * len(results), pa.int32())]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def _binary(bodies: list[bytes | None]) -> pa.Array:
+    body = bodies[0] if len(bodies) == 1 else None
+    if body is None:
+        return pa.array(bodies, pa.binary())
+    # A large body is alone, and is not copied.
+    offsets = pa.array([0, len(body)], pa.int32()).buffers()[1]
+    return pa.Array.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(body)])
 
 
 def _headers_of(result: Result) -> list[dict[str, str]]:
