@@ -93,9 +93,10 @@ class WarcStore:
 
     def _cut_back(self) -> None:
         """Have the files end where the last one is known to."""
+        files = self._number + (1 if self._size else 0)
         for path in self._folder.iterdir():
             found = _NAME.fullmatch(path.name)
-            if found and (int(found[1]), 0) >= (self._number, min(self._size, 1)):
+            if found and int(found[1]) >= files:
                 path.unlink()
         if self._size:
             path = self._path()
