@@ -110,5 +110,3 @@ class FileStore:
             folder_on_disk(self._root / _BODIES)
             folder_on_disk(self._root)
             self._fresh = False
-
-
