@@ -153,11 +153,22 @@ class Ledger:
 
         Raises `ConditionError`, `StorageError`.
         """
-        with _condition(), _translated(self.path):
-            cursor = self._connection.execute(f'SELECT * FROM records WHERE ({where}\n) ORDER BY "index"')  # noqa: S608
-        with _translated(self.path):
-            for values in cursor:
-                yield dict(zip(COLUMNS, values, strict=True))
+        for values in self.rows(COLUMNS, where):
+            yield dict(zip(COLUMNS, values, strict=True))
+
+    def rows(
+        self, columns: Sequence[str], where: str = "1", order: Sequence[str] = ("index",)
+    ) -> Iterator[tuple[Any, ...]]:
+        """These columns of `records`, where the SQL condition holds, in that order. Raises as `records` does.
+
+        Memory does not grow with the ledger: SQLite sorts in temporary files.
+        """
+        chosen, by = (", ".join(f'"{name}"' for name in names) for names in (columns, order))
+        with _condition(), _translated(self.path):  # a condition may also fail at a later row
+            cursor = self._connection.execute(f"SELECT {chosen} FROM records WHERE ({where}\n) ORDER BY {by}")  # noqa: S608
+            # No `yield from`: it would close the cursor with the generator, which the ledger may have done before.
+            for values in cursor:  # noqa: UP028
+                yield values
 
     def retry(self, where: str) -> int:
         """Have the rows that meet the SQL condition `where` fetched again. Returns how many they are.
@@ -281,6 +292,8 @@ def _condition() -> Iterator[None]:
     """What SQLite says against a condition, as `ConditionError`."""
     try:
         yield
+    except ValueError as problem:  # a NUL, or a lone surrogate
+        raise ConditionError(one_line(f"not a condition over the columns of the record: {problem}")) from None
     except LedgerError as problem:
         found = problem.__cause__
         if getattr(found, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR and not isinstance(found, _TWO):

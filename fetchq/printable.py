@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from fetchq.model import redact
 
-__all__ = ["one_line", "printable"]
+__all__ = ["one_line", "printable", "without_surrogates"]
 
 # C0 and C1 controls, line separators, what reorders or hides text (BiDi marks, zero widths), and lone surrogates.
 _ACTIVE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
@@ -20,3 +21,14 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """`text` for people: one line, printable, without secrets, of a bounded length."""
     return printable(" ".join(redact(text).split()))[:500]
+
+
+def without_surrogates(value: Any) -> Any:
+    """The same, of texts that UTF-8 can hold. A command line's bytes that are no UTF-8 come as lone surrogates."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {without_surrogates(key): without_surrogates(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [without_surrogates(one) for one in value]
+    return value

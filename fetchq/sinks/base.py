@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from fetchq.model import Result
     from fetchq.rowset import RowSet
 
-__all__ = ["BodyStore", "Sink"]
+__all__ = ["BodyStore", "RecordSink", "Sink"]
 
 
 class Sink(Protocol):
@@ -21,6 +21,22 @@ class Sink(Protocol):
 
     def flush(self) -> None:
         """Hand everything taken so far to the operating system."""
+
+
+class RecordSink(Protocol):
+    """Writes records as `Result.to_record` and `StoredRun.records` give them. Blocking code. Raises OSError."""
+
+    def write_records(self, records: Iterable[dict[str, Any]]) -> None:
+        """Take these records; they may wait in a buffer."""
+
+    def flush(self) -> None:
+        """Hand what can be written by now to the operating system."""
+
+    def close(self, *, whole: bool = True) -> None:
+        """Write all that is left, and what the format has at its end; where it is not whole, nothing.
+
+        The stream stays open.
+        """
 
 
 class BodyStore(Protocol):

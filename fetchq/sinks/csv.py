@@ -12,7 +12,7 @@ from fetchq.printable import printable
 from fetchq.sinks.jsonl import json_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from fetchq.model import Result
 
@@ -35,8 +35,10 @@ class CsvSink:
         self._columns = (*columns, *extra)
 
     def write(self, results: Sequence[Result]) -> None:
-        for result in results:
-            record = result.to_record(self._include)
+        self.write_records(result.to_record(self._include) for result in results)
+
+    def write_records(self, records: Iterable[dict[str, Any]]) -> None:
+        for record in records:
             cells = [_cell(record[name]) for name in self._columns]
             timing = [_cell(record["timing"][phase]) for phase in PHASES]
             at = len(RECORD_FIELDS) - 1
@@ -47,6 +49,10 @@ class CsvSink:
         self._text.seek(0)
         self._text.truncate()
         self._stream.flush()
+
+    def close(self, *, whole: bool = True) -> None:
+        if whole:
+            self.flush()
 
 
 def _cell(value: Any) -> Any:

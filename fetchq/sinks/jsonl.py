@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
-from fetchq.printable import printable
+from fetchq.printable import printable, without_surrogates
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from fetchq.model import Result
 
@@ -26,10 +26,17 @@ class JsonLinesSink:
         self._include = include
 
     def write(self, results: Sequence[Result]) -> None:
-        self._stream.write(b"".join([json_line(result.to_record(self._include)) for result in results]))
+        self.write_records([result.to_record(self._include) for result in results])
+
+    def write_records(self, records: Iterable[dict[str, Any]]) -> None:
+        self._stream.write(b"".join([json_line(record) for record in records]))
 
     def flush(self) -> None:
         self._stream.flush()
+
+    def close(self, *, whole: bool = True) -> None:
+        if whole:
+            self.flush()
 
 
 def json_line(record: dict[str, Any]) -> bytes:
@@ -37,18 +44,7 @@ def json_line(record: dict[str, Any]) -> bytes:
     try:
         line = orjson.dumps(record, option=_OPTIONS)
     except TypeError:
-        line = orjson.dumps(_without_surrogates(record), option=_OPTIONS)
+        line = orjson.dumps(without_surrogates(record), option=_OPTIONS)
     if line.isascii() and b"\x7f" not in line:
         return line
     return printable(line[:-1].decode()).encode() + b"\n"
-
-
-def _without_surrogates(value: Any) -> Any:
-    """A command line's bytes that are not UTF-8 come as lone surrogates, which JSON cannot hold."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_without_surrogates(one) for one in value]
-    return value
