@@ -34,7 +34,7 @@ class StoredRun:
     def __init__(self, path: Path) -> None:
         folder = RunFolder(path)
         self.path = folder.path
-        self._ledger = Ledger.read(folder.ledger)
+        self.ledger = Ledger.read(folder.ledger)
 
     def __iter__(self) -> Iterator[Result]:
         """The Results by index, read as they are asked for. They hold neither headers nor bodies; see `body`."""
@@ -42,19 +42,19 @@ class StoredRun:
 
     def __len__(self) -> int:
         """How many rows are done."""
-        return self._ledger.count()
+        return self.ledger.count()
 
     def results(self, where: str = "1") -> Iterator[Result]:
         """The Results of the rows that meet an SQL condition over the ledger's columns: `cause = 'timeout'`.
 
         Raises `ConditionError` when it is none.
         """
-        for row in self._ledger.records(where):
+        for row in self.ledger.records(where):
             yield _result(row)
 
     def records(self, where: str = "1") -> Iterator[dict[str, Any]]:
         """The same as records: what `--json` prints, as dictionaries."""
-        for row in self._ledger.records(where):
+        for row in self.ledger.records(where):
             record = {name: row[name] for name in _PLAIN}
             record["ok"] = bool(row["ok"])
             record["timing"] = {phase: row[f"timing_{phase}"] for phase in PHASES}
@@ -62,12 +62,12 @@ class StoredRun:
 
     def counts(self) -> Counter[str]:
         """How many rows are "ok", and how many failed of each cause."""
-        return Counter(self._ledger.causes())
+        return Counter(self.ledger.causes())
 
     @property
     def finished(self) -> bool:
         """Every row of the input is done."""
-        return self._ledger.meta("finished") is not None
+        return self.ledger.meta("finished") is not None
 
     def body(self, result: Result) -> bytes:
         """The body of one of the run's Results, decoded; empty where none was stored. Raises OSError."""
@@ -75,7 +75,7 @@ class StoredRun:
 
     def close(self) -> None:
         """Let go of the ledger."""
-        self._ledger.close()
+        self.ledger.close()
 
     def __enter__(self) -> Self:
         return self

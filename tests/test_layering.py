@@ -16,7 +16,7 @@ MODULES = {
 
 # From the bottom to the top: a module imports from its own layer and from those before it.
 LAYERS = [
-    {"frozen", "values", "model", "printable", "knobs", "rowset", "storage", "spool"},
+    {"frozen", "values", "model", "printable", "knobs", "rowset", "storage", "spool", "whole"},
     {"settings"},
     {"policy", "decode", "guard"},
     {"engines", "schedule", "backlog", "queue"},
@@ -47,7 +47,7 @@ HOMES = {
     "filelock": {"fetchq.folder"},
     "sqlite3": {"fetchq.ledger"},
     "warcio": {"fetchq.sinks.warc"},
-    "pyarrow": {"fetchq.sinks.parquet"},
+    "pyarrow": {"fetchq.sinks.parquet", "fetchq.sinks.parquet_records"},
 }
 LONGEST = 350
 """Lines of a module beyond which a concept is probably missing."""

@@ -22,6 +22,7 @@ _COMMANDS = {
     "demo": "See sync, threads and async on four slow URLs.",
     "resume": "Go on with a durable run (-o), however it ended.",
     "retry": "Fetch the failed rows of a durable run again.",
+    "export": "Write the records of a durable run as JSON Lines, CSV or Parquet.",
     "serve": "Run the practice server.",
 }
 

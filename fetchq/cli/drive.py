@@ -15,6 +15,7 @@ import click
 from fetchq.cli import forget_stdout
 from fetchq.cli.interrupts import Interrupts
 from fetchq.cli.loop import loop_factory
+from fetchq.cli.status import COULD_NOT_GO_ON
 from fetchq.run import AsyncRun, BlockingRun, Feed
 from fetchq.storage import StorageError
 
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
     from fetchq.summary import Summary
     from fetchq.writer import Writer
 
-__all__ = ["COULD_NOT_GO_ON", "drive"]
+__all__ = ["drive"]
 
-COULD_NOT_GO_ON = 3
 LINGER = 0.01
 """Seconds in which results gather before they are written: a hand-over to a thread for each would cost more."""
 DURABLE_LINGER = 0.25

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fetchq.cli.drive import COULD_NOT_GO_ON
+from fetchq.cli.status import COULD_NOT_GO_ON, CouldNotGoOn
 from fetchq.folder import FolderError
 from fetchq.ledger import ConditionError
 from fetchq.printable import printable
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["ended", "opened"]
 
 
-class _CouldNotGoOn(click.ClickException):
-    exit_code = COULD_NOT_GO_ON
-
-
 @contextmanager
 def opened(begin: Callable[[], Session]) -> Iterator[Session]:
     """The session that `begin` opens. What is wrong with the folder is told in one line, before anything is fetched."""
@@ -36,7 +32,7 @@ def opened(begin: Callable[[], Session]) -> Iterator[Session]:
     except OSError as problem:
         raise click.UsageError(f"{str(problem.filename)!r} cannot be used: {problem.strerror}") from None
     except StorageError as problem:
-        raise _CouldNotGoOn(str(problem)) from None
+        raise CouldNotGoOn(str(problem)) from None
     with session:
         if session.warning is not None:
             click.echo(f"fetchq: {printable(session.warning)}", err=True)

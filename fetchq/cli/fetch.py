@@ -58,8 +58,9 @@ def fetch_and_show(
     settings: Settings, display: Display, source: Source, sources: Sequence[str], session: Session | None = None
 ) -> int:
     """Fetch all of the source, in a session of a durable run where there is one. Returns the exit status."""
-    from fetchq.cli.drive import COULD_NOT_GO_ON, drive
+    from fetchq.cli.drive import drive
     from fetchq.cli.screen import Screen
+    from fetchq.cli.status import COULD_NOT_GO_ON
     from fetchq.sources import SourceError
     from fetchq.summary import Summary
     from fetchq.views.text import summary_lines

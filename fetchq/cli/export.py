@@ -1,0 +1,102 @@
+"""`fetchq export DIR`: the records of a run, in another form."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from fetchq.sinks import RECORD_FORMATS
+
+if TYPE_CHECKING:
+    from fetchq.stored import StoredRun
+
+__all__ = ["command"]
+
+_BATCH = 1000
+_ENDINGS = {".csv": "csv", ".parquet": "parquet"}
+
+
+@click.command("export", context_settings={"max_content_width": 110})
+@click.argument("folder", metavar="DIR")
+@click.option("--format", "form", type=click.Choice(RECORD_FORMATS), help="Else by the name of FILE, else jsonl.")
+@click.option("-o", "--output", metavar="FILE", help="Write FILE, which appears when it is whole; else stdout.")
+@click.option("--where", metavar="SQL", default="1", help="Which rows: a condition over the columns of the record.")
+def command(folder: str, form: str | None, output: str | None, where: str) -> int:
+    """Write the records of the durable run in DIR, by index, as --json or --format csv would have.
+
+    --where "cause = 'timeout'" chooses rows; the columns are those of the record, timing as timing_wait and so on, and
+    the column index needs quotes. Parquet needs pyarrow: pip install "fetchq[parquet]".
+    """
+    from fetchq.cli.stored import reading, stored_run
+    from fetchq.whole import whole_file
+
+    if output == "-":
+        output = None
+    form = form or _ENDINGS.get(os.path.splitext(output or "")[1].lower(), "jsonl")
+    if form == "parquet":
+        _check_parquet(output)
+    with stored_run(folder) as run:
+        if output is None:
+            with reading():
+                _write(run, form, sys.stdout.buffer, where)
+            return 0
+        _check_target(output, folder)
+        with _told(output), reading(), whole_file(output) as stream:
+            _write(run, form, stream, where)
+    return 0
+
+
+def _write(run: StoredRun, form: str, stream: BinaryIO, where: str) -> None:
+    """Raises `ConditionError`, `StorageError`, OSError."""
+    from fetchq.sinks import record_sink_for
+
+    records = run.records(where)
+    batch = list(islice(records, _BATCH))  # a wrong condition shows before anything is written
+    sink = record_sink_for(form, stream)
+    try:
+        while batch:
+            sink.write_records(batch)
+            sink.flush()
+            batch = list(islice(records, _BATCH))
+        sink.close()
+    except BaseException:
+        sink.close(whole=False)
+        raise
+
+
+def _check_parquet(output: str | None) -> None:
+    try:
+        import fetchq.sinks.parquet_records  # noqa: F401
+    except ImportError:
+        raise click.UsageError('Parquet needs pyarrow: pip install "fetchq[parquet]"') from None
+    if output is None and sys.stdout.isatty():
+        raise click.UsageError("Parquet is not for a terminal: name a FILE (-o), or send stdout elsewhere")
+
+
+def _check_target(output: str, folder: str) -> None:
+    if os.path.isdir(output):
+        raise click.UsageError(f"{output!r} is a folder")
+    if not os.path.isdir(os.path.dirname(output) or "."):
+        raise click.UsageError(f"there is no folder {os.path.dirname(output)!r}")
+    ledger = os.path.realpath(os.path.join(folder, "run.db"))
+    if os.path.realpath(output).startswith(ledger):
+        raise click.UsageError(f"{output!r} is the ledger of the run; name another FILE")
+
+
+@contextmanager
+def _told(output: str) -> Iterator[None]:
+    """A file that cannot be written ends the command with 3, and one line."""
+    from fetchq.cli.status import CouldNotGoOn
+
+    try:
+        yield
+    except BrokenPipeError:  # FILE is a pipe, and whoever read it has seen enough
+        raise
+    except OSError as problem:
+        raise CouldNotGoOn(f"{output!r} cannot be written: {problem.strerror or problem}") from None

@@ -1,0 +1,54 @@
+"""A file that appears under its name only when it is whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+
+from fetchq.storage import folder_on_disk
+
+__all__ = ["whole_file"]
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A stream to `path`.part, which becomes `path`, on the disk, when the block ends; an exception throws it away.
+
+    What is no plain file (a pipe, a device) is written as it is. Raises OSError.
+    """
+    target = os.path.realpath(path)  # a link stays one, and what it leads to is replaced
+    if os.path.exists(target) and not os.path.isfile(target):
+        with open(target, "wb") as stream:
+            yield stream
+        return
+    part = f"{target}.part"
+    with suppress(FileNotFoundError):
+        os.unlink(part)  # what a kill has left; never written through, it might be a link
+    with open(part, "xb") as stream:
+        ours = os.fstat(stream.fileno())
+        try:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        except BaseException:
+            _unlink(part, ours)
+            raise
+    if not _is(part, ours):
+        raise FileExistsError(17, "another program is writing the same file", str(path))
+    os.replace(part, target)
+    folder_on_disk(os.path.dirname(target))
+
+
+def _is(path: str, ours: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.lstat(path), ours)
+    except FileNotFoundError:
+        return False
+
+
+def _unlink(path: str, ours: os.stat_result) -> None:
+    if _is(path, ours):
+        with suppress(OSError):
+            os.unlink(path)
