@@ -704,7 +704,7 @@ def test_help_mentions_every_option_and_every_command(cli: Cli) -> None:
         assert missing == []
         assert "Exit status" in done.text or args[0] != "fetch"
     commands = re.findall(r"^  (\w+)  ", cli("--help").text.partition("Commands:")[2], re.MULTILINE)
-    assert set(commands) == {"fetch", "compare", "demo", "serve"}
+    assert set(commands) == {"fetch", "compare", "demo", "resume", "retry", "export", "diff", "serve"}
     for name in commands:
         assert cli(name, "--help").text.startswith(f"Usage: fetchq {name} ")
 

@@ -11,8 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from factories import make_result
+from runs import make_run
 
 from fetchq.cli import cli
+from fetchq.cli.diff import command as diff
+from fetchq.cli.export import command as export
 from fetchq.cli.fetch import command as fetch
 from fetchq.cli.serve import command as serve
 from fetchq.model import PHASES, RECORD_FIELDS, Cause
@@ -29,6 +33,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
+READS = re.compile(r"fetchq (export|diff) ")
+"""What fetches nothing, and says little."""
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 
 
@@ -39,6 +45,8 @@ def folder(tmp_path: Path, practice: PracticeServer) -> Path:
     for name, content in shown.items():
         assert f"`{name}`" in README
         (tmp_path / name).write_text(content.replace(EXAMPLE, practice.url))
+    for name in ("run", "old", "new"):
+        make_run(tmp_path / name, [make_result()])
     return tmp_path
 
 
@@ -50,7 +58,7 @@ def test_a_command_of_the_readme_runs(line: str, folder: Path, practice: Practic
     words = re.sub(r"\bfetchq(?= )", f"{shlex.quote(sys.executable)} -m fetchq", line, count=1)
     done = subprocess.run(["bash", "-c", words], cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "3 URLs: 3 ok" in done.stderr or "ok" in done.stderr + done.stdout or "--quiet" in line
+    assert "3 URLs: 3 ok" in done.stderr or "ok" in done.stderr + done.stdout or "--quiet" in line or READS.match(line)
 
 
 @pytest.mark.parametrize("code", blocks("python"))
@@ -78,7 +86,7 @@ def test_the_readme_has_commands_and_programs() -> None:
 
 
 def test_every_option_the_readme_names_exists() -> None:
-    options = [parameter for command in (fetch, serve) for parameter in command.params]
+    options = [parameter for command in (fetch, serve, export, diff) for parameter in command.params]
     known = {flag for option in options for flag in (*option.opts, *option.secondary_opts)} | {"--help"}
     for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README):
         assert option in known, option

@@ -23,7 +23,7 @@ LAYERS = [
     {"pool", "async_pool", "blocking_pool", "sinks", "rows", "csv_rows", "lists", "sources", "summary"}
     | {"folder", "schema", "ledger", "stored"},
     {"run", "writer", "kept", "session", "durable"},
-    {"api", "compare", "views"},
+    {"api", "compare", "diff", "views"},
     {"practice", "server"},
     {"cli", "__main__"},
 ]

@@ -23,6 +23,7 @@ _COMMANDS = {
     "resume": "Go on with a durable run (-o), however it ended.",
     "retry": "Fetch the failed rows of a durable run again.",
     "export": "Write the records of a durable run as JSON Lines, CSV or Parquet.",
+    "diff": "Compare two durable runs.",
     "serve": "Run the practice server.",
 }
 
