@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fetchq.stored import StoredRun
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["FACTOR", "LEAST", "Change", "Difference", "Row", "differences"]
 
 FACTOR = 2.0
+"""Times as long that counts as slower."""
 LEAST = 0.1
+"""Seconds by which it must be slower."""
 
 
 class Change(StrEnum):
@@ -30,16 +32,20 @@ class Change(StrEnum):
     FASTER = "faster"
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Row:
     """What is compared of a record; the names are those of the ledger's columns."""
 
     url: str
     method: str
-    index: int  # type: ignore[assignment]  # the column's name, and nobody looks for a value in a Row
+    index: int
     status: int | None
     cause: str | None
     sha256: str | None
     elapsed: float
+
+
+_COLUMNS = tuple(one.name for one in fields(Row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,7 @@ _Values = tuple[Any, ...]
 
 def _rows(run: StoredRun) -> Iterator[_Values]:
     # SQLite compares texts by their bytes in UTF-8, which is the order that Python's have, too.
-    return run.ledger.rows(Row._fields, order=("url", "method", "index"))
+    return run.ledger.rows(_COLUMNS, order=("url", "method", "index"))
 
 
 def _pairs(old: Iterator[_Values], new: Iterator[_Values]) -> Iterator[tuple[_Values | None, _Values | None]]:

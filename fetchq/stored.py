@@ -18,6 +18,7 @@ from fetchq.model import PHASES, RECORD_FIELDS, Cause, Complete, Result, Timing
 __all__ = ["StoredRun", "open_run"]
 
 _PLAIN = tuple(name for name in RECORD_FIELDS if name != "timing")
+_TIMING = tuple(f"timing_{phase}" for phase in PHASES)
 
 
 def open_run(path: str | os.PathLike[str]) -> StoredRun:
@@ -54,10 +55,10 @@ class StoredRun:
 
     def records(self, where: str = "1") -> Iterator[dict[str, Any]]:
         """The same as records: what `--json` prints, as dictionaries."""
-        for row in self.ledger.records(where):
-            record = {name: row[name] for name in _PLAIN}
-            record["ok"] = bool(row["ok"])
-            record["timing"] = {phase: row[f"timing_{phase}"] for phase in PHASES}
+        for values in self.ledger.rows((*_PLAIN, *_TIMING), where):
+            record = dict(zip(_PLAIN, values, strict=False))
+            record["ok"] = bool(record["ok"])
+            record["timing"] = dict(zip(PHASES, values[len(_PLAIN) :], strict=True))
             yield record
 
     def counts(self) -> Counter[str]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fetchq.diff import FACTOR, LEAST, differences
+
 if TYPE_CHECKING:
     from fetchq.diff import Difference
 
@@ -49,8 +51,10 @@ class _Seconds(click.ParamType[float]):
 @click.argument("old", metavar="OLD")
 @click.argument("new", metavar="NEW")
 @click.option("--json", is_flag=True, help="One JSON object for each difference.")
-@click.option("--factor", type=_Factor(), default=2.0, help="Times as long counts as slower, or faster.  [2]")
-@click.option("--least", type=_Seconds(), default=0.1, help="And by at least so many seconds.  [0.1]")
+@click.option(
+    "--factor", type=_Factor(), default=FACTOR, help=f"Times as long counts as slower, or faster.  [{FACTOR:g}]"
+)
+@click.option("--least", type=_Seconds(), default=LEAST, help=f"And by at least so many seconds.  [{LEAST:g}]")
 def command(old: str, new: str, json: bool, factor: float, least: float) -> int:
     """Compare two durable runs by URL and method: what is new, gone, or has another status, content or speed.
 
@@ -58,7 +62,6 @@ def command(old: str, new: str, json: bool, factor: float, least: float) -> int:
     2 wrong usage.
     """
     from fetchq.cli.stored import reading, stored_run
-    from fetchq.diff import differences
 
     with stored_run(old) as before, stored_run(new) as after, reading():
         found = differences(before, after, factor=factor, least=least)

@@ -85,7 +85,7 @@ def _check_target(output: str, folder: str) -> None:
     if not os.path.isdir(os.path.dirname(output) or "."):
         raise click.UsageError(f"there is no folder {os.path.dirname(output)!r}")
     ledger = os.path.realpath(os.path.join(folder, "run.db"))
-    if os.path.realpath(output).startswith(ledger):
+    if os.path.realpath(output) in (ledger, f"{ledger}-wal", f"{ledger}-shm"):
         raise click.UsageError(f"{output!r} is the ledger of the run; name another FILE")
 
 
