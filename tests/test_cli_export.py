@@ -125,7 +125,7 @@ def test_memory_does_not_grow_with_the_run(tmp_path: Path, form: str) -> None:
             export._write(run, form, stream, "1")
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
-    assert peaks[2] < peaks[1] * 1.2
+    assert peaks[2] < peaks[1] + 200_000  # 12000 rows would be millions
 
 
 def test_neither_the_network_nor_parquet_is_loaded_for_json(cli: Cli, many: str) -> None:

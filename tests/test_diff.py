@@ -230,7 +230,7 @@ def test_memory_does_not_grow_with_the_runs(tmp_path: Path) -> None:
             assert sum(1 for _ in differences(old, new)) == rows
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
-    assert peaks[2] < peaks[1] * 1.2
+    assert peaks[2] < peaks[1] + 200_000  # 12000 rows would be millions
 
 
 def test_a_damaged_ledger_is_said_to_be_damaged(tmp_path: Path) -> None:
