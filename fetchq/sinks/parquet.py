@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fetchq.model import PHASES, RECORD_FIELDS, Cause, phase_values, wire_text
+from fetchq.model import RECORD_FIELDS, Cause, phase_values, wire_text
+from fetchq.printable import without_surrogates
 from fetchq.sinks.outcome import not_stored
+from fetchq.sinks.parquet_records import RECORD_SCHEMA
 from fetchq.storage import folder_on_disk, real_folder, unless_hopeless
 
 if TYPE_CHECKING:
@@ -50,24 +52,9 @@ _PARQUET = "parquet"
 _NAME = re.compile(r"part-(\d{5,})\.parquet")
 _PLAIN = tuple(name for name in RECORD_FIELDS if name != "timing")
 _plain_values = attrgetter(*_PLAIN)
-_TYPES = {
-    "index": pa.int64(),
-    "ok": pa.bool_(),
-    "status": pa.int32(),
-    "attempts": pa.int32(),
-    "redirects": pa.int32(),
-    "size": pa.int64(),
-    "wire_size": pa.int64(),
-    "worker": pa.int32(),
-    "started": pa.timestamp("us", "UTC"),
-    "elapsed": pa.float64(),
-}
-"""Of the fields that are no text."""
-_ALWAYS = ("index", "url", "method", "ok", "attempts", "redirects", "size", "wire_size", "mode", "elapsed")
 SCHEMA = pa.schema(
     [
-        *(pa.field(name, _TYPES.get(name, pa.string()), nullable=name not in _ALWAYS) for name in _PLAIN),
-        *(pa.field(f"timing_{phase}", pa.float64(), nullable=phase == "tls") for phase in PHASES),
+        *RECORD_SCHEMA,
         pa.field("headers", pa.list_(pa.struct([("name", pa.string()), ("value", pa.string())])), nullable=False),
         pa.field("body", pa.binary()),
         pa.field("generation", pa.int32(), nullable=False),
@@ -238,7 +225,7 @@ def _table(results: Sequence[Result], bodies: list[bytes | None], generation: in
     try:
         arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=False)]
     except UnicodeEncodeError:  # a command line's bytes that are not UTF-8 come as lone surrogates
-        columns = [_without_surrogates(column) for column in columns]
+        columns = [without_surrogates(column) for column in columns]
         arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=False)]
     arrays += [_binary(bodies), pa.array([generation] * len(results), pa.int32())]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
@@ -255,13 +242,3 @@ def _binary(bodies: list[bytes | None]) -> pa.Array:
 
 def _headers_of(result: Result) -> list[dict[str, str]]:
     return [{"name": wire_text(name), "value": wire_text(value)} for name, value in result.headers.items()]
-
-
-def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, list):
-        return [_without_surrogates(one) for one in value]
-    if isinstance(value, dict):
-        return {name: _without_surrogates(one) for name, one in value.items()}
-    return value

@@ -36,7 +36,7 @@ _PLAIN = tuple(name for name in RECORD_FIELDS if name != "timing")
 RECORD_SCHEMA = pyarrow.schema(
     [
         *(pyarrow.field(name, _TYPES.get(name, pyarrow.string()), name not in _NEVER_NULL) for name in _PLAIN),
-        *(pyarrow.field(f"timing_{phase}", pyarrow.float64()) for phase in PHASES),
+        *(pyarrow.field(f"timing_{phase}", pyarrow.float64(), phase == "tls") for phase in PHASES),
     ]
 )
 """The columns of a record; `timing` becomes timing_queued to timing_store, as in CSV and in the ledger."""
