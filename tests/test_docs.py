@@ -18,6 +18,7 @@ from fetchq.cli import cli
 from fetchq.cli.diff import command as diff
 from fetchq.cli.export import command as export
 from fetchq.cli.fetch import command as fetch
+from fetchq.cli.retry import command as retry
 from fetchq.cli.serve import command as serve
 from fetchq.model import PHASES, RECORD_FIELDS, Cause
 from fetchq.server import PracticeServer
@@ -33,8 +34,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-READS = re.compile(r"fetchq (export|diff) ")
-"""What fetches nothing, and says little."""
+READS = re.compile(r"fetchq (export|diff|resume|retry) ")
+"""What fetches nothing here, and says little."""
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 
 
@@ -45,7 +46,7 @@ def folder(tmp_path: Path, practice: PracticeServer) -> Path:
     for name, content in shown.items():
         assert f"`{name}`" in README
         (tmp_path / name).write_text(content.replace(EXAMPLE, practice.url))
-    for name in ("run", "old", "new"):
+    for name in ("old", "new"):
         make_run(tmp_path / name, [make_result()])
     return tmp_path
 
@@ -55,6 +56,9 @@ def test_a_command_of_the_readme_runs(line: str, folder: Path, practice: Practic
     if "jq" in line and shutil.which("jq") is None:
         pytest.skip("this machine has no jq")
     line = line.replace(EXAMPLE, practice.url).replace(":8000", f":{practice.url.rpartition(':')[2]}")
+    if READS.match(line):
+        begin = [sys.executable, "-m", "fetchq", "urls.txt", "-o", "run/"]
+        subprocess.run(begin, cwd=folder, capture_output=True, check=True, timeout=60)
     words = re.sub(r"\bfetchq(?= )", f"{shlex.quote(sys.executable)} -m fetchq", line, count=1)
     done = subprocess.run(["bash", "-c", words], cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -62,9 +66,9 @@ def test_a_command_of_the_readme_runs(line: str, folder: Path, practice: Practic
 
 
 @pytest.mark.parametrize("code", blocks("python"))
-def test_a_program_of_the_readme_runs(code: str, practice: PracticeServer) -> None:
-    program = code.replace(EXAMPLE, practice.url)
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
+def test_a_program_of_the_readme_runs(code: str, tmp_path: Path, practice: PracticeServer) -> None:
+    program = [sys.executable, "-W", "error", "-c", code.replace(EXAMPLE, practice.url)]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout
     assert not done.stderr
@@ -86,7 +90,7 @@ def test_the_readme_has_commands_and_programs() -> None:
 
 
 def test_every_option_the_readme_names_exists() -> None:
-    options = [parameter for command in (fetch, serve, export, diff) for parameter in command.params]
+    options = [parameter for command in (fetch, serve, export, diff, retry) for parameter in command.params]
     known = {flag for option in options for flag in (*option.opts, *option.secondary_opts)} | {"--help"}
     for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README):
         assert option in known, option
