@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -292,7 +293,85 @@ def startup() -> bool:
     return report("fetchq --help / import click", ratio(helping, click), 1.6, "") and kept
 
 
-BENCHMARKS = {"overhead": overhead, "latency": latency, "memory": memory, "startup": startup}
+LEDGER_URLS = 100_000
+
+
+def ledger() -> bool:
+    """What durability costs: the ledger alone, bodies as files, and going on with a run that is finished."""
+    with server() as base, tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        urls = write_list(root / "urls.txt", base, LEDGER_URLS)
+
+        def fetchq(*options: str) -> tuple[float, float]:
+            shutil.rmtree(root / "run", ignore_errors=True)
+            with open(os.devnull, "wb") as out:
+                return cpu_of_children([*FETCHQ, str(urls), "-w", str(WORKERS), "-q", *options], stdout=out)
+
+        durable = ("-o", str(root / "run"), "--save")
+        kept, plain = in_turn(5, lambda: fetchq(*durable, "none")[0], lambda: fetchq()[0])
+        each = [statistics.median(one) / LEDGER_URLS * 1e6 for one in (kept, plain)]
+        good = report(
+            "-o --save none / without -o", ratio(kept, plain), 1.15, f"{each[0]:.0f} and {each[1]:.0f} us/URL"
+        )
+        for peer, command in _peers(root, base).items():
+            files, theirs = in_turn(
+                1, lambda: fetchq(*durable, "files")[1], lambda command=command: cpu_of_children(command)[1]
+            )
+            each = [statistics.median(one) for one in (files, theirs)]
+            detail = f"{each[0]:.1f} and {each[1]:.1f} s for {LEDGER_URLS:,} files"
+            good = report(f"-o with files / {peer}", ratio(files, theirs), 1.0, detail) and good
+            shutil.rmtree(root / peer)
+        return good
+
+
+def _peers(root: Path, base: str) -> dict[str, list[str]]:
+    """The commands of other tools that store the same list, each file under a name of its own."""
+    listed = root / "aria2.txt"
+    listed.write_text("".join(f"{url_of(base, n)}\n  out={n // 1000}/{n}.bin\n" for n in range(LEDGER_URLS)))
+    plain = root / "wget2.txt"
+    plain.write_text("".join(f"{url_of(base, n)}?{n}\n" for n in range(LEDGER_URLS)))
+    commands = {
+        "aria2c": ["aria2c", "-q", "-i", str(listed), "-d", str(root / "aria2c"), "-j", str(WORKERS), "-x", "1"],
+        "wget2": ["wget2", "-q", "-i", str(plain), "-P", str(root / "wget2"), f"--max-threads={WORKERS}"],
+    }
+    return {name: command for name, command in commands.items() if shutil.which(name)}
+
+
+def resume() -> bool:
+    """Going on with a finished run of 1,000,000 rows, which must see that there is nothing to do."""
+    from fetchq import fetch_all_sync
+    from fetchq.session import Session
+    from fetchq.settings import Settings
+
+    rows = 1_000_000
+    with tempfile.TemporaryDirectory() as folder:
+        urls = Path(folder) / "urls.txt"
+        with urls.open("w") as file:
+            file.writelines(f"http://127.0.0.1:9/{number}\n" for number in range(rows))
+        (one,) = fetch_all_sync(["http://127.0.0.1:9/0"], retries=0)
+        settings = Settings(output=f"{folder}/run", save="none")
+        with Session.for_sources(settings, [str(urls)]) as session:
+            writer = session.writer()
+            for batch in session.source:
+                writer.commit([replace(one, index=request.index, url=request.url) for request in batch])
+            session.end()
+        program = "import resource,subprocess,sys; subprocess.run(sys.argv[1:],stderr=subprocess.DEVNULL)"
+        program += ";print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        began = time.perf_counter()
+        peak = int(subprocess.check_output([sys.executable, "-c", program, *FETCHQ, "resume", f"{folder}/run"])) / 1000
+        seconds = time.perf_counter() - began
+    kept = report("resume of 1,000,000 finished rows", seconds, 3.0, "", "s")
+    return report("its peak memory", peak, 150, "", "MB") and kept
+
+
+BENCHMARKS = {
+    "overhead": overhead,
+    "latency": latency,
+    "memory": memory,
+    "startup": startup,
+    "ledger": ledger,
+    "resume": resume,
+}
 
 
 def main(arguments: list[str]) -> int:
