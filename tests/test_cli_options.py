@@ -59,6 +59,21 @@ def test_every_option_is_shown_at_work_by_a_test_here() -> None:
     assert set(OPTIONS) == SHOWN
 
 
+# --- durable runs --------------------------------------------------------------------------------------------------
+
+
+@shows("output", "save", "resume", "overwrite")
+def test_output_makes_a_run_durable_and_the_others_say_how(cli: Cli) -> None:
+    with Scripted() as server:
+        assert cli(server.url, "-o", "run", "--save", "none").status == 0
+        assert not (cli.folder / "run" / "bodies").exists()
+        assert cli(server.url, "-o", "run", "--save", "none", "--resume").status == 0
+        assert len(server.log) == 1
+        assert cli(server.url, "-o", "run", "--overwrite").status == 0
+        assert len(server.log) == 2
+        assert (cli.folder / "run" / "bodies").exists()
+
+
 # --- mode ----------------------------------------------------------------------------------------------------------
 
 
@@ -590,6 +605,8 @@ def test_a_flag_of_the_file_can_be_switched_off_in_the_environment(
     assert "1 URL" in cli(f"{practice.url}/json").said
 
 
+ALSO = {"key": ["--cert", "a.pem"], "resume": ["-o", "run"], "overwrite": ["-o", "run"]}
+"""What an option is no good without."""
 FLAGS = [option for option in OPTIONS.values() if option.is_flag]
 
 
@@ -598,12 +615,13 @@ def test_a_flag_of_the_file_or_the_environment_can_be_switched_off_by_an_option(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, flag: click.Option
 ) -> None:
     off = {"--no-color": "--color"}.get(flag.opts[-1], flag.opts[-1].replace("--", "--no-"))
+    also = ALSO.get(str(flag.name), [])
     cli.write("fetchq.toml", f"{flag.name} = true")
-    assert chosen() != chosen("--config", cli.write("empty.toml", ""))
-    assert chosen(off) == chosen("--config", "empty.toml")
+    assert chosen(*also) != chosen(*also, "--config", cli.write("empty.toml", ""))
+    assert chosen(*also, off) == chosen(*also, "--config", "empty.toml")
     monkeypatch.setenv(f"FETCHQ_{str(flag.name).upper()}", "1")
-    assert chosen(off) == chosen("--config", "empty.toml", off)
-    assert chosen(off, flag.opts[-1]) == chosen()
+    assert chosen(*also, off) == chosen(*also, "--config", "empty.toml", off)
+    assert chosen(*also, off, flag.opts[-1]) == chosen(*also)
 
 
 def test_one_address_family_goes_in_place_of_the_other_in_the_file(cli: Cli) -> None:
@@ -636,6 +654,10 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "input_format": (["csv"], "csv", ["csv"]),
     "url_column": (["link"], "link", ["link"]),
     "format": (["csv"], "csv", ["csv"]),
+    "output": (["run"], "run", ["run"]),
+    "save": (["none"], "none", ["none"]),
+    "resume": ([], "1", [True]),
+    "overwrite": ([], "1", [True]),
     "json": ([], "1", [True]),
     "include": (["headers", "text"], "headers\ntext", [["headers", "text"]]),
     "progress": (["dots"], "dots", ["dots"]),
@@ -701,7 +723,7 @@ def test_an_option_can_be_set_in_the_environment_and_in_the_file_by_either_name(
 ) -> None:
     cli.write("a.pem", "")
     typed, environment, written = EXAMPLES[name]
-    also = ["--cert", "a.pem"] if name == "key" else []
+    also = ALSO.get(name, [])
     for flag in OPTIONS[name].opts:
         wanted = chosen(*also, *([part for value in typed for part in (flag, value)] or [flag]))
         assert wanted != chosen(*also)

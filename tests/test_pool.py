@@ -50,14 +50,14 @@ def answered(
     except AttemptFailed as problem:
         failed = problem
     attempt.finish(failed)
-    attempt.phases = [0.0] * 6
+    attempt.phases = [0.0] * 7
     return attempt
 
 
 def failed(cause: Cause = Cause.TIMEOUT, *, starved: bool = False) -> Attempt:
     attempt = make_attempt()
     attempt.finish(AttemptFailed(cause, "it failed", starved=starved))
-    attempt.phases = [0.0] * 6
+    attempt.phases = [0.0] * 7
     return attempt
 
 

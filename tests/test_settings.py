@@ -18,6 +18,10 @@ FIELDS = {one.name: one for kind in (Settings, Display) for one in fields(kind)}
 
 WRONG: dict[str, list[Any]] = {
     "mode": ["fast", None],
+    "output": [3, "", "a\0b"],
+    "save": ["paper", None],
+    "resume": ["maybe", None],
+    "overwrite": ["maybe", None],
     "workers": [0, -1, "many", None],
     "timeout": [0, -1, "soon", float("inf"), None],
     "connect_timeout": [0, "-1"],
