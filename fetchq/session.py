@@ -39,8 +39,8 @@ class Session:
         """Whoever calls this closes it where this raises, and else leaves that to the session."""
         self._copiers: list[Copier] = []
         self._page: dict[int, Request] = {}
-        self._known = True
-        """There may be more kept rows behind the page."""
+        self._known = self._keeping = True
+        """There may be more kept rows behind the page; and rows that are handed over are to be kept."""
         self.source: Source
         folder.sweep()
         self._restore()
@@ -84,23 +84,17 @@ class Session:
 
     @classmethod
     def for_rows(cls, settings: Settings) -> Self:
-        """The same for rows that a Python program hands over; give them to `remaining`."""
+        """The same for rows that a Python program hands over: to `keep`, or one by one to `wants`."""
         session = cls._opened(settings, [{"kind": ROWS}], {})
         session._take_up(reopen_rows(session.ledger))
         return session
 
     @classmethod
-    def of_folder(cls, path: str, *, again: str | None = None) -> Self:
-        """Go on with the run in a folder, knowing nothing else. Raises as `for_sources` does.
-
-        `again`: an SQL condition over the columns of the ledger's records; the rows that meet it are fetched once more.
-        Raises `ConditionError` when it is none.
-        """
+    def of_folder(cls, path: str) -> Self:
+        """Go on with the run in a folder, knowing nothing else. Raises as `for_sources` does."""
         with ExitStack() as closing:
             folder, ledger = _open(path, closing)
             session = cls(folder, ledger, closing)
-            if again is not None and ledger.retry(again):
-                session._restore()
             session._closing = closing.pop_all()
         entries = ledger.meta("inputs")
         if entries[0]["kind"] == ROWS:
@@ -168,34 +162,47 @@ class Session:
             self.folder.sweep()
         self._closing.close()
 
-    # --- the run ---
+    def retry(self, where: str) -> None:
+        """Have the rows fetched once more that meet an SQL condition over the columns of the ledger's records.
+
+        Before anything is fetched. Raises `ConditionError` when it is none, `StorageError`.
+        """
+        if self.ledger.retry(where):
+            self._restore()
+            self.source.leave_out(self.done)
+
+    # --- the rows of a Python program, which come in order ---
 
     def keep(self, requests: Iterable[Request]) -> None:
-        """Have the ledger keep these rows of a Python program, before any of them is fetched. Raises `StorageError`."""
-        self.ledger.keep(request for request in requests if self._kept(request) is None)
+        """Have the ledger keep these rows, and no more, before any of them is fetched. Raises as `wants` does."""
+        self.ledger.keep([request for request in requests if self._is_new(request)])
         self.ledger.commit(())
+        self._keeping = False
 
     def wants(self, request: Request) -> bool:
-        """Whether a row of a Python program, which come in order, is still to do. The ledger keeps it in any case.
+        """Whether a row is still to do. The ledger keeps it in any case.
 
         Raises `FolderError` for a row that was another one in an earlier session, `StorageError`.
         """
-        kept = self._kept(request)
-        if kept is None:
+        if self._keeping and self._is_new(request):
             self.ledger.keep([request])
-        elif _essence(kept) != _essence(request):
-            raise FolderError(f"row {request.index} is not what it was when the run in {str(self.folder)!r} began")
         self.source.read = request.index + 1
         return request.index not in self.done
 
-    def _kept(self, request: Request) -> Request | None:
-        """The row of that number as an earlier session has kept it."""
+    def _is_new(self, request: Request) -> bool:
+        """No earlier session has kept a row of that number."""
         if self._known and request.index not in self._page:
             self._page = {one.index: one for one in self.ledger.input(request.index)}
             self._known = bool(self._page)
-        return self._page.get(request.index)
+        kept = self._page.get(request.index)
+        if kept is not None and _essence(kept) != _essence(request):
+            raise FolderError(f"row {request.index} is not what it was when the run in {str(self.folder)!r} began")
+        return kept is None
+
+    # --- the run ---
 
     def writer(self, sink: Sink | None = None, on_commit: Callable[[Sequence[Result]], None] | None = None) -> Writer:
+        """The writer of the run: the body store, then `sink`, then the ledger, then `on_commit`."""
         return Writer(sink=sink, ledger=self.ledger, store=self._store, on_commit=on_commit)
 
     def end(self) -> None:

@@ -127,9 +127,9 @@ class Source:
 
     def leave_out(self, done: RowSet) -> None:
         """Hand out no rows but the others; also `total` and `count` are then of these."""
-        self._done = done
         if self.total is not None:
-            self.total -= len(done)
+            self.total += len(self._done or ()) - len(done)
+        self._done = done
 
     def _handed_out(self) -> Batches:
         self.read = 0

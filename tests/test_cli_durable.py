@@ -237,6 +237,7 @@ def test_secrets_are_asked_for_again_and_kept_nowhere(cli: Cli) -> None:
         server.released.set()
         assert "begun with --header, which is not kept in the folder: give it again" in cli("resume", "run").problem
         assert cli("resume", "run", "-H", "Authorization: s3cr3t").status == 0
+        assert cli("resume", "run").said == "fetchq: all 1 rows are done, 0 of them failed\n"
         assert [dict(asked.headers).get("Authorization") for asked in server.log] == ["s3cr3t", "s3cr3t"]
     for path in Path("run").rglob("*"):
         assert not path.is_file() or b"s3cr3t" not in path.read_bytes()

@@ -333,16 +333,19 @@ def test_rows_are_fetched_again_by_a_condition() -> None:
         do(session, 0, 1, 2)
         session.writer().commit([failed_result(Cause.DNS, index=3), failed_result(Cause.TLS, index=4)])
         session.end()
-    with pytest.raises(ConditionError):
-        Session.of_folder("run", again="nonsense =")
-    with Session.of_folder("run", again="cause = 'dns'") as session:
+    with Session.of_folder("run") as session:
+        with pytest.raises(ConditionError):
+            session.retry("nonsense =")
+        assert session.finished
+        session.retry("cause = 'dns'")
         assert read(session) == [ALL[3]]
     with Session.of_folder("run") as session:  # a kill came first
         assert read(session) == [ALL[3]]
         do(session, 3)
         session.end()
         assert session.left == 0
-    with Session.of_folder("run", again="cause = 'dns'") as session:
+    with Session.of_folder("run") as session:
+        session.retry("cause = 'dns'")
         assert session.finished
 
 
@@ -384,7 +387,8 @@ class AnyHistory(RuleBasedStateMachine):
     @precondition(lambda self: self.session is None and os.path.exists(f"{self.folder}/run.db"))
     @rule(failed_only=st.booleans())
     def retry(self, failed_only: bool) -> None:
-        session = Session.of_folder(self.folder, again="NOT ok" if failed_only else "1")
+        session = Session.of_folder(self.folder)
+        session.retry("NOT ok" if failed_only else "1")
         self.again |= {row for row, ok in self.model.items() if not (ok and failed_only)}
         self._open(session)
 

@@ -11,7 +11,6 @@ import click
 
 from fetchq.cli.status import COULD_NOT_GO_ON, CouldNotGoOn
 from fetchq.folder import FolderError
-from fetchq.ledger import ConditionError
 from fetchq.printable import printable
 from fetchq.sources import SourceError
 from fetchq.storage import StorageError
@@ -27,7 +26,7 @@ def opened(begin: Callable[[], Session]) -> Iterator[Session]:
     """The session that `begin` opens. What is wrong with the folder is told in one line, before anything is fetched."""
     try:
         session = begin()
-    except (ConditionError, FolderError, SourceError) as problem:
+    except (FolderError, SourceError) as problem:
         raise click.UsageError(str(problem)) from None
     except OSError as problem:
         raise click.UsageError(f"{str(problem.filename)!r} cannot be used: {problem.strerror}") from None

@@ -12,7 +12,10 @@ from fetchq.cli.options import GroupedCommand, add_options, read_options
 from fetchq.settings import knob_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fetchq.session import Session
+    from fetchq.settings import Settings
 
 __all__ = ["NOT_AGAIN", "command", "go_on"]
 
@@ -31,22 +34,32 @@ def resume(folder: str, **given: Any) -> int:
     from fetchq.session import Session
 
     with opened(lambda: Session.of_folder(folder)) as session:
-        if session.finished:
-            failed = session.ledger.count("records", "NOT ok")
-            click.echo(f"fetchq: all {session.ledger.count()} rows are done, {failed} of them failed", err=True)
-            return 1 if failed else 0
         return go_on(session, given)
 
 
-def go_on(session: Session, given: dict[str, Any]) -> int:
-    """Fetch what is left. Returns the exit status."""
+def go_on(session: Session, given: dict[str, Any], retried: Callable[[Settings], str] | None = None) -> int:
+    """Fetch what is left, and what `retried` says with the run's settings. Returns the exit status."""
+    from fetchq.ledger import ConditionError
+
+    if session.finished and retried is None:
+        failed = session.ledger.count("records", "NOT ok")
+        click.echo(f"fetchq: all {session.ledger.count()} rows are done, {failed} of them failed", err=True)
+        return 1 if failed else 0
     folder = str(session.folder)
     settings, display = read_options(given, session.ledger.meta("settings"), output=folder)
-    missing = [one for one in fields(settings) if one.name in session.ledger.meta("withheld")]
-    for one in missing:
-        if getattr(settings, one.name) == one.default:
+    withheld = session.ledger.meta("withheld")
+    for one in fields(settings):
+        if one.name in withheld and getattr(settings, one.name) == one.default:
             flag = knob_of(one).flags[-1]
             raise click.UsageError(f"the run was begun with {flag}, which is not kept in the folder: give it again")
+    if retried is not None:
+        try:
+            session.retry(retried(settings))
+        except ConditionError as problem:
+            raise click.UsageError(str(problem)) from None
+    if session.finished:
+        click.echo("fetchq: no row is to be fetched again", err=True)
+        return 0
     return fetch_and_show(settings, display, session.source, [folder], session)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fetchq.cli.options import GroupedCommand, add_options, read_options
+from fetchq.cli.options import GroupedCommand, add_options
 from fetchq.cli.resume import NOT_AGAIN, go_on
 
 __all__ = ["command"]
@@ -18,19 +18,15 @@ def retry(folder: str, where: str | None, **given: Any) -> int:
     """Fetch again the rows of DIR that failed and may do better: those with a cause or a status that is retried.
 
     --where "cause = 'timeout'" chooses other ones; the columns are those of the record, timing as timing_wait and so
-    on, and the column index needs quotes. What the rows were before is kept in the ledger's table history.
+    on, and the column index needs quotes. What the rows were before is kept in the ledger's table history. Rows that
+    the run has not come to yet are fetched, too.
     """
     from fetchq.cli.durable import opened
     from fetchq.policy import retryable
     from fetchq.session import Session
 
-    settings, _ = read_options(dict(given))
-    again = where if where is not None else retryable(settings.retry_on)
-    with opened(lambda: Session.of_folder(folder, again=again)) as session:
-        if session.finished:
-            click.echo("fetchq: no row is to be fetched again", err=True)
-            return 0
-        return go_on(session, given)
+    with opened(lambda: Session.of_folder(folder)) as session:
+        return go_on(session, given, lambda settings: retryable(settings.retry_on) if where is None else where)
 
 
 command = click.command(cls=GroupedCommand, context_settings={"max_content_width": 110})(
