@@ -18,7 +18,7 @@ from fetchq.storage import StorageError
 if TYPE_CHECKING:
     from fetchq.session import Session
 
-__all__ = ["ended", "opened"]
+__all__ = ["all_done", "ended", "opened"]
 
 
 @contextmanager
@@ -47,9 +47,17 @@ def ended(session: Session, status: int, say: Callable[[str], None]) -> int:
     except StorageError as problem:
         say(f"fetchq: {problem}")
         return COULD_NOT_GO_ON
+    folder = str(session.folder)
     if left != 0:
-        folder = str(session.folder)
         done = session.ledger.count()
         are = "row is" if done == 1 else "rows are"
         say(printable(f"{folder}: {done} {are} done; go on with: fetchq resume {quote(folder)}"))
+    elif session.done:
+        say(printable(f"{folder}: {all_done(session)}"))
     return 1 if status == 0 and failed else status
+
+
+def all_done(session: Session) -> str:
+    """What is said of a run that has nothing left to do."""
+    failed = session.ledger.count("records", "NOT ok")
+    return f"all {session.ledger.count()} rows are done, {failed} of them failed"

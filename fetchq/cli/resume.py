@@ -39,12 +39,12 @@ def resume(folder: str, **given: Any) -> int:
 
 def go_on(session: Session, given: dict[str, Any], retried: Callable[[Settings], str] | None = None) -> int:
     """Fetch what is left, and what `retried` says with the run's settings. Returns the exit status."""
+    from fetchq.cli.durable import all_done
     from fetchq.ledger import ConditionError
 
     if session.finished and retried is None:
-        failed = session.ledger.count("records", "NOT ok")
-        click.echo(f"fetchq: all {session.ledger.count()} rows are done, {failed} of them failed", err=True)
-        return 1 if failed else 0
+        click.echo(f"fetchq: {all_done(session)}", err=True)
+        return 1 if session.ledger.count("records", "NOT ok") else 0
     folder = str(session.folder)
     settings, display = read_options(given, session.ledger.meta("settings"), output=folder)
     withheld = session.ledger.meta("withheld")
