@@ -203,7 +203,7 @@ class AsyncPool:
             job.attempts += 1
             timer.start()
             try:
-                attempt = await self._engine.attempt(job.request, target)
+                attempt = await self._engine.attempt(job.request, target, job.partial)
             finally:
                 clock.busy += timer.stop()
             settled = self.desk.settle(job, attempt, number)

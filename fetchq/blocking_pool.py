@@ -79,7 +79,7 @@ class BlockingPool(ABC):
         job.attempts += 1
         timer.start()
         try:
-            attempt = self._engines[number - 1].attempt(job.request, target)
+            attempt = self._engines[number - 1].attempt(job.request, target, job.partial)
         finally:
             self.desk.clocks[number - 1].busy += timer.stop()
         return self.desk.settle(job, attempt, number)

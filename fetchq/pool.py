@@ -61,6 +61,8 @@ class Desk:
         self._settings = settings
         self._archives = settings.archives
         self.clocks = [WorkerClock(number) for number in range(1, settings.workers + 1)]
+        self._carrying: set[Job] = set()
+        """Jobs that have the beginning of a body: no more of them than workers, since each may hold a whole body."""
         self.stopping = False
         """No attempt is begun any more; what has not finished is answered with `cancelled`."""
 
@@ -83,15 +85,30 @@ class Desk:
             if attempt.starved and job.starved < MOST_STARVED:
                 job.starved += 1
                 job.attempts -= 1
-                job.add(attempt)
-                attempt.drop_spool()
+                self._again(job, attempt)
                 return STARVED_WAIT
             delay = retry_delay(attempt, job.attempts, self._settings, jitter=random(), now=time())  # noqa: S311
             if delay is not None:
-                job.add(attempt)
-                attempt.drop_spool()
+                self._again(job, attempt)
                 return delay
+        if attempt.partial is not None:
+            attempt.partial.discard()
+        if job.partial is not None:
+            self._carrying.discard(job)
         return self._result(job, attempt, worker)
+
+    def _again(self, job: Job, attempt: Attempt) -> None:
+        """Keep what the job's next attempt needs of this one."""
+        job.add(attempt)
+        attempt.drop_spool()
+        job.partial = partial = attempt.partial
+        self._carrying.discard(job)
+        if partial is not None:
+            self._carrying.add(job)
+            if len(self._carrying) > self._settings.workers:
+                self._carrying.discard(job)
+                job.partial = None
+                partial.discard()
 
     def _result(self, job: Job, attempt: Attempt, worker: int) -> Result:
         request = job.request
@@ -135,6 +152,9 @@ class Desk:
 
     def refuse(self, job: Job, refused: Refused, worker: int | None) -> Result:
         """The Result of a request that is not, or no longer, tried."""
+        if job.partial is not None:
+            job.partial.discard()
+            self._carrying.discard(job)
         timing, elapsed = job.timing(None)
         request = job.request
         return Result(

@@ -11,6 +11,7 @@ from fetchq.model import Timing, make_timing
 
 if TYPE_CHECKING:
     from fetchq.engines.attempt import Attempt
+    from fetchq.engines.partial import Partial
     from fetchq.model import Request
 
 __all__ = ["Job", "Schedule"]
@@ -24,7 +25,11 @@ MOST_HELD = 20_000
 class Job:
     """A request on its way, and what its attempts have cost so far. Seconds of `time.perf_counter`."""
 
-    __slots__ = ("attempts", "due", "first_taken", "held", "phases", "queued", "request", "starved", "tls_known")
+    # fmt: off
+    __slots__ = (
+        "attempts", "due", "first_taken", "held", "partial", "phases", "queued", "request", "starved", "tls_known",
+    )
+    # fmt: on
 
     def __init__(self, request: Request, now: float) -> None:
         self.request = request
@@ -37,6 +42,8 @@ class Job:
         self.phases: list[float] | None = None
         """The sums over the attempts before the last one."""
         self.tls_known = False
+        self.partial: Partial | None = None
+        """What the next attempt goes on with. It is no longer the job's once that has begun."""
         self.first_taken: float | None = None
         """Wall-clock seconds at which a worker first took it."""
 

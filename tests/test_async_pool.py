@@ -39,7 +39,7 @@ class FakeEngine:
                 self._more.clear()
                 await self._more.wait()
 
-    async def attempt(self, request: Request, _: object) -> Attempt:
+    async def attempt(self, request: Request, *_: object) -> Attempt:
         attempt = make_attempt()
         respond(attempt, 200, [("Content-Length", "0")])
         task = asyncio.current_task()

@@ -55,7 +55,7 @@ class FakeEngine:
         self._number = number
         self.aborted = threading.Event()
 
-    def attempt(self, request: Request, _: object) -> Attempt:
+    def attempt(self, request: Request, *_: object) -> Attempt:
         stage = self._stage
         attempt = make_attempt()
         respond(attempt, 200, [("Content-Length", str(len(stage.body)))])

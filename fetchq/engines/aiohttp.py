@@ -30,6 +30,7 @@ from fetchq.model import Cause
 
 if TYPE_CHECKING:
     from fetchq.engines.intake import Intake
+    from fetchq.engines.partial import Partial
     from fetchq.guard import Target
     from fetchq.model import Request
     from fetchq.settings import Settings
@@ -79,8 +80,8 @@ class AiohttpEngine:
         # Repeating a request on a fresh connection is decided here, not unseen in the library.
         self._session._retry_connection = False
 
-    async def attempt(self, request: Request, target: Target) -> Attempt:
-        attempt = Attempt(self._settings, self._plan, request, target)
+    async def attempt(self, request: Request, target: Target, partial: Partial | None = None) -> Attempt:
+        attempt = Attempt(self._settings, self._plan, request, target, partial)
         current_attempt.set(attempt)
         task = asyncio.current_task(self._loop)  # without the loop, Python 3.11 asks the kernel for the process id
         assert task is not None
@@ -123,7 +124,7 @@ class AiohttpEngine:
         """One hop: from the request to the end of its body. Raises `AttemptFailed`."""
         response: aiohttp.ClientResponse | None = None
         try:
-            hop = attempt.hop
+            hop = attempt.asked
             while response is None:
                 try:
                     response = await self._session.request(hop.method, hop.url, **self._options(hop))
@@ -161,10 +162,12 @@ class AiohttpEngine:
         if self._disk is None:
             self._disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="fetchq-disk")
         attempt.lap(RECEIVE)
+        intake.writing = True
         try:
             await self._loop.run_in_executor(self._disk, intake.write)
         finally:
             attempt.progress_at = attempt.lap(STORE)
+        intake.writing = False
 
     def _options(self, hop: Hop) -> dict[str, Any]:
         """What `session.request` is told besides method and URL."""

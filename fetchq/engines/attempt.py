@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
+from fetchq.engines.dial import check_family
 from fetchq.engines.failure import AttemptFailed
 from fetchq.engines.framing import framing
 from fetchq.engines.hops import REDIRECTS, Hop, HopPlan
 from fetchq.engines.intake import Intake
+from fetchq.engines.partial import check_end, left_of
 from fetchq.guard import Refused, Target
 from fetchq.model import Cause, Complete, wire_text
 from fetchq.policy import IDEMPOTENT
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from multidict import MultiMapping
     from yarl import URL
 
+    from fetchq.engines.partial import Partial
     from fetchq.model import Request
     from fetchq.settings import Settings
     from fetchq.spool import Spool
@@ -69,13 +72,15 @@ class Attempt:
     __slots__ = (
         "_drained", "_last", "_window_bytes", "_window_start", "answering", "began", "body",
         "cause", "complete", "connecting_since", "connection", "content_encoding", "digest", "engine", "error",
-        "expired", "framed", "headers", "hop", "http_version", "intake", "length", "method", "peer_closed", "permanent",
-        "phases", "progress_at", "proxy", "reason", "redirecting", "redirects", "remote", "resent", "reused", "sent",
-        "settings", "size", "spool", "starved", "status", "tls_known", "wire_size",
+        "expired", "framed", "headers", "hop", "http_version", "intake", "length", "method", "partial", "peer_closed",
+        "permanent", "phases", "progress_at", "proxy", "reason", "redirecting", "redirects", "remote", "resent",
+        "reused", "sent", "settings", "size", "spool", "starved", "status", "tls_known", "total", "wire_size",
     )
     # fmt: on
 
-    def __init__(self, settings: Settings, plan: HopPlan, request: Request, target: Target) -> None:
+    def __init__(
+        self, settings: Settings, plan: HopPlan, request: Request, target: Target, partial: Partial | None = None
+    ) -> None:
         self.settings = settings
         self.hop: Hop = plan.first(request, target)
         self.method = self.hop.method
@@ -93,7 +98,9 @@ class Attempt:
         self.content_encoding: str | None = None
         self.complete: Complete | None = None
         self.length: int | None = None
-        """The Content-Length of the body; None when it has none."""
+        """The bytes of the body, as the head tells: its Content-Length, mostly; None where it does not."""
+        self.total: int | None = None
+        """The complete length of a body that this response goes on with."""
         self.framed = True
         """The end of the body shows in the message itself."""
         self.redirects = 0
@@ -104,6 +111,9 @@ class Attempt:
         self.body = b""
         self.intake: Intake | None = None
         """What takes it; None for a redirect's, which nobody wants."""
+        self.partial = partial
+        """The beginning of the body, from an earlier attempt or, at the end, for the next one. Whoever comes to have
+        the finished attempt hands it on, or discards it."""
         self._drained = 0
         """Bytes of a redirect's body."""
         self.spool: Spool | None = None
@@ -164,17 +174,10 @@ class Attempt:
         """
         self.proxy = proxy
         if self.settings.ipv4 or self.settings.ipv6:
-            self._check_family((proxy or self.hop.url).raw_host or "")
+            check_family((proxy or self.hop.url).raw_host or "", ipv4=self.settings.ipv4)
         self.connecting_since = self._last
         self.connection = None
         self.answering = self.peer_closed = self.reused = False
-
-    def _check_family(self, host: str) -> None:
-        """An address of the family that was left out has no address that could be dialled."""
-        left_out = ":" in host if self.settings.ipv4 else host.replace(".", "").isdigit()
-        if left_out:
-            wanted = "IPv4" if self.settings.ipv4 else "IPv6"
-            raise AttemptFailed(Cause.DNS, f"the host is not an {wanted} address", permanent=True)
 
     def connected(self, *, reused: bool) -> None:
         """There is a connection, and the request goes out on it."""
@@ -187,6 +190,11 @@ class Attempt:
         """A kept connection was closed just as it was used again: one more try is free (RFC 9112, 9.3.1)."""
         unanswered = failed.cause is Cause.CONNECT and self.reused and not self.answering
         return unanswered and not self.resent and self.hop.method in IDEMPOTENT
+
+    @property
+    def asked(self) -> Hop:
+        """The hop as it is to be sent."""
+        return self.hop if self.partial is None else self.partial.asked(self.hop)
 
     # --- the response ---
 
@@ -206,15 +214,29 @@ class Attempt:
         if self.redirecting:
             self._drained = 0
             return
+        if self.partial is not None and self._goes_on(self.partial):
+            return
         self.intake = Intake(settings)
         if self.length is not None and self.length > settings.max_filesize:
-            coded = _CONTENT_ENCODING in headers
-            if not coded or self.length > settings.max_filesize * settings.max_ratio:
-                raise AttemptFailed(Cause.TOO_LARGE, f"a body of {self.length} bytes; at most {settings.max_filesize}")
+            self.intake.check_length(self.length, coded=_CONTENT_ENCODING in headers)
         if _CONTENT_ENCODING in headers:
             coding = one_line(wire_text(", ".join(headers.getall(_CONTENT_ENCODING))))
             self.content_encoding = coding
             self.intake.expect(coding, self.length)
+
+    def _goes_on(self, partial: Partial) -> bool:
+        """With this response, `partial` makes one 200 (RFC 9110, 15.3.7.3). Raises `AttemptFailed`."""
+        status = self.status or 0
+        if status >= 400 and status in self.settings.retry_on and status != 416:
+            return False  # the server has not decided yet
+        self.partial = None
+        if (part := partial.taken_up(self.hop, status, self.headers, self.length)) is None:
+            return False
+        self.intake = partial.intake
+        self.length, self.total = part
+        self.status, self.reason, self.headers, self.content_encoding = partial.head
+        self.intake.check_length(self.total, coded=self.content_encoding is not None)
+        return True
 
     @property
     def drains(self) -> bool:
@@ -251,9 +273,9 @@ class Attempt:
         """The body has ended as HTTP says. Raises `AttemptFailed`."""
         intake = self.intake
         received = self._drained if intake is None else intake.wire_size
-        if self.length is not None and received != self.length:
-            raise AttemptFailed(Cause.INCOMPLETE, f"{received} bytes of {self.length}")
-        self.complete = Complete.YES if self.framed else Complete.UNVERIFIED
+        if self.length is not None and (received != self.length or self.total is not None):
+            check_end(received, self.length, self.total)
+        self.complete = Complete.YES if self.framed or self.total is not None else Complete.UNVERIFIED
         if intake is None:
             return
         self.digest, self.body = intake.end()
@@ -284,9 +306,13 @@ class Attempt:
         self.lap(RECEIVE if self.status is not None else WAIT if self.connecting_since is None else CONNECT)
         intake = self.intake
         if intake is not None:
-            self.size, self.wire_size, self.spool = intake.size, intake.wire_size, intake.spool
-            if self.digest is None:
-                self.drop_spool()  # only a whole body is stored
+            self.size, self.wire_size = intake.size, intake.wire_size
+            if self.digest is not None:
+                self.spool = intake.spool  # only a whole body is stored
+            elif failed is not None and (left := left_of(self, failed.cause)) is not None:
+                self.partial = left
+            else:
+                intake.discard()
         if failed is not None:
             if failed.cause is Cause.PROTOCOL:
                 self._forget_response()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from fetchq.engines.attempt import Attempt
+    from fetchq.engines.partial import Partial
     from fetchq.guard import Target
     from fetchq.model import Request
 
@@ -15,8 +16,11 @@ __all__ = ["AsyncEngine", "BlockingEngine"]
 class AsyncEngine(Protocol):
     """Serves all workers of a run from one event loop."""
 
-    async def attempt(self, request: Request, target: Target) -> Attempt:
-        """One attempt, finished: what went wrong on the network is in it, not raised. Cancellation is raised."""
+    async def attempt(self, request: Request, target: Target, partial: Partial | None = None) -> Attempt:
+        """One attempt, finished: what went wrong on the network is in it, not raised. Cancellation is raised.
+
+        `partial`: what the request's last attempt has left, to go on with. It belongs to this one now.
+        """
 
     def abort(self) -> None:
         """End all attempts under way; they fail with `cancelled`. No more are begun after this."""
@@ -27,8 +31,8 @@ class AsyncEngine(Protocol):
 class BlockingEngine(Protocol):
     """Serves one worker, in one thread."""
 
-    def attempt(self, request: Request, target: Target) -> Attempt:
-        """One attempt, finished: what went wrong on the network is in it, not raised."""
+    def attempt(self, request: Request, target: Target, partial: Partial | None = None) -> Attempt:
+        """One attempt, finished: what went wrong on the network is in it, not raised. `partial`: as above."""
 
     def abort(self) -> None:
         """From any thread: end the attempt under way; it fails with `cancelled`. No more are begun after this."""

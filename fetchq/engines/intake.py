@@ -22,7 +22,7 @@ _EMPTY = sha256(b"").hexdigest()
 class Intake:
     """One body. Its methods raise `AttemptFailed`."""
 
-    __slots__ = ("_decoder", "_hash", "_pieces", "_settings", "size", "spool", "wire_size")
+    __slots__ = ("_decoder", "_hash", "_pieces", "_settings", "size", "spool", "wire_size", "writing")
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -32,6 +32,14 @@ class Intake:
         self.size = self.wire_size = 0
         self.spool: Spool | None = None
         """The body, where it is to be stored and not empty."""
+        self.writing = False
+        """A thread is in `write`, or was when its attempt was interrupted, and may be still."""
+
+    def check_length(self, length: int, *, coded: bool) -> None:
+        """The length that a body is said to have, as it comes: one that cannot but be too large is not even read."""
+        most = self._settings.max_filesize
+        if length > (most * self._settings.max_ratio if coded else most):
+            raise AttemptFailed(Cause.TOO_LARGE, f"a body of {length} bytes; at most {most}")
 
     def expect(self, content_encoding: str, length: int | None) -> None:
         """The Content-Encoding of what comes, and its Content-Length."""
@@ -88,6 +96,13 @@ class Intake:
                 raise AttemptFailed(Cause.DECODE, str(problem)) from None
         digest = _EMPTY if self._hash is None else self._hash.hexdigest()
         return digest, self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+    def discard(self) -> None:
+        """Nobody wants what has come."""
+        self._pieces = []
+        if self.spool is not None:
+            self.spool.discard()
+            self.spool = None
 
     @property
     def due(self) -> bool:

@@ -29,6 +29,7 @@ from fetchq.model import Cause
 if TYPE_CHECKING:
     import ssl
 
+    from fetchq.engines.partial import Partial
     from fetchq.guard import Target
     from fetchq.model import Request
     from fetchq.settings import Settings
@@ -59,8 +60,8 @@ class RequestsEngine:
         self.early: bytes | None = None
         """What came before the whole body was sent, if that took longer; emptied as it is read."""
 
-    def attempt(self, request: Request, target: Target) -> Attempt:
-        attempt = Attempt(self._settings, self._plan, request, target)
+    def attempt(self, request: Request, target: Target, partial: Partial | None = None) -> Attempt:
+        attempt = Attempt(self._settings, self._plan, request, target, partial)
         attempt.engine = self
         current_attempt.set(attempt)
         failed: AttemptFailed | None = None
@@ -126,7 +127,7 @@ class RequestsEngine:
         self.early = None
         try:
             return self._session.send(
-                _prepared(attempt.hop),
+                _prepared(attempt.asked),
                 stream=True,
                 allow_redirects=False,
                 timeout=self._settings.timeout,  # of no effect: `dial` and `wire` keep the times
