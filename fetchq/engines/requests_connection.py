@@ -44,6 +44,7 @@ class _Timed:
         return came is None
 
     def _new_conn(self) -> socket.socket:
+        self.used = False  # urllib3 keeps the object, and connects it anew
         attempt = current_attempt.get()
         sock: socket.socket = attempt.engine.connect(self._dns_host, self.port, attempt)  # type: ignore[attr-defined]
         return sock
