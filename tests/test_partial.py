@@ -546,4 +546,4 @@ def test_header_maps_compare_names_without_case() -> None:
     partial = left([("content-length", str(len(BODY))), ("etag", ETAG)])
     hop = next_attempt(partial).hop
     answer = header_map([("content-range", a_range()[1]), ("etag", ETAG)])
-    assert partial.taken_up(hop, 206, answer, None) == (len(BODY), len(BODY))
+    assert partial.part_in(hop, 206, answer, None) == (len(BODY), len(BODY))

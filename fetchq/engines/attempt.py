@@ -18,7 +18,7 @@ from fetchq.engines.failure import AttemptFailed
 from fetchq.engines.framing import framing
 from fetchq.engines.hops import REDIRECTS, Hop, HopPlan
 from fetchq.engines.intake import Intake
-from fetchq.engines.partial import check_end, left_of
+from fetchq.engines.partial import check_end, goes_on, left_of
 from fetchq.guard import Refused, Target
 from fetchq.model import Cause, Complete, wire_text
 from fetchq.policy import IDEMPOTENT
@@ -214,7 +214,7 @@ class Attempt:
         if self.redirecting:
             self._drained = 0
             return
-        if self.partial is not None and self._goes_on(self.partial):
+        if self.partial is not None and goes_on(self):
             return
         self.intake = Intake(settings)
         if self.length is not None and self.length > settings.max_filesize:
@@ -223,20 +223,6 @@ class Attempt:
             coding = one_line(wire_text(", ".join(headers.getall(_CONTENT_ENCODING))))
             self.content_encoding = coding
             self.intake.expect(coding, self.length)
-
-    def _goes_on(self, partial: Partial) -> bool:
-        """With this response, `partial` makes one 200 (RFC 9110, 15.3.7.3). Raises `AttemptFailed`."""
-        status = self.status or 0
-        if status >= 400 and status in self.settings.retry_on and status != 416:
-            return False  # the server has not decided yet
-        self.partial = None
-        if (part := partial.taken_up(self.hop, status, self.headers, self.length)) is None:
-            return False
-        self.intake = partial.intake
-        self.length, self.total = part
-        self.status, self.reason, self.headers, self.content_encoding = partial.head
-        self.intake.check_length(self.total, coded=self.content_encoding is not None)
-        return True
 
     @property
     def drains(self) -> bool:

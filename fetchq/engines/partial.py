@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from fetchq.engines.hops import Hop
     from fetchq.engines.intake import Intake
+    from fetchq.settings import Settings
 
-__all__ = ["LEAST", "Broken", "Partial", "check_end", "left_of"]
+__all__ = ["LEAST", "Partial", "check_end", "goes_on", "left_of"]
 
 LEAST = 1_048_576
 """Bytes of a body, as received, that are not worth asking for less of it; beyond them the next attempt goes on."""
@@ -45,35 +46,26 @@ class Head(NamedTuple):
     content_encoding: str | None
 
 
-class Broken(Protocol):
-    """What `left_of` looks at in an attempt that has failed."""
+class Receiving(Protocol):
+    """An attempt, as far as it matters here."""
 
-    @property
-    def hop(self) -> Hop: ...
-    @property
-    def method(self) -> str:
-        """Of the first hop."""
-
-    @property
-    def status(self) -> int | None: ...
-    @property
-    def reason(self) -> str | None: ...
-    @property
-    def headers(self) -> MultiMapping[str]: ...
-    @property
-    def content_encoding(self) -> str | None: ...
-    @property
-    def intake(self) -> Intake | None: ...
-    @property
-    def length(self) -> int | None:
-        """How many bytes of the body there are when this response has ended well, where that is known."""
-
-    @property
-    def total(self) -> int | None:
-        """The complete length of the body, where a Content-Range has told it."""
+    settings: Settings
+    method: str
+    """Of the first hop."""
+    hop: Hop
+    status: int | None
+    reason: str | None
+    headers: MultiMapping[str]
+    content_encoding: str | None
+    length: int | None
+    """How many bytes of the body there are when this response has ended well, where that is known."""
+    total: int | None
+    """The complete length of a body that this response goes on with."""
+    intake: Intake | None
+    partial: Partial | None
 
 
-def left_of(attempt: Broken, cause: Cause) -> Partial | None:
+def left_of(attempt: Receiving, cause: Cause) -> Partial | None:
     """What the next attempt can go on with, after this one has failed; None: it begins anew."""
     intake, hop, headers = attempt.intake, attempt.hop, attempt.headers
     if intake is None or intake.wire_size <= LEAST or intake.writing or cause not in _BROKE_OFF:
@@ -120,26 +112,16 @@ class Partial:
     def _is_of(self, hop: Hop) -> bool:
         return hop.method == "GET" and hop.text == self._url
 
-    def taken_up(self, hop: Hop, status: int, headers: MultiMapping[str], length: int | None) -> tuple[int, int] | None:
+    def part_in(self, hop: Hop, status: int, headers: MultiMapping[str], length: int | None) -> tuple[int, int] | None:
         """The answer of `hop` is the rest: where its part ends, in bytes of the body, and the body's complete length.
 
         None: it is an answer of its own. Raises `AttemptFailed`: `protocol` for a 206 that is not valid, and
-        `incomplete`, so that the next attempt begins anew, for what does not fit. In both cases this is discarded.
+        `incomplete`, so that the next attempt begins anew, for what does not fit.
         """
-        try:
-            part = self._part_in(status, headers, length) if self._is_of(hop) else None
-        except AttemptFailed:
-            self.discard()
-            raise
-        if part is None:
-            self.discard()
-        return part
-
-    def _part_in(self, status: int, headers: MultiMapping[str], length: int | None) -> tuple[int, int] | None:
+        if status not in (206, 416) or not self._is_of(hop):
+            return None
         if status == 416:
             raise _anew("the server has no such part")
-        if status != 206:
-            return None
         first, last, total = _part(headers, length)
         if first != self.intake.wire_size:
             raise _anew(f"byte {first} came where byte {self.intake.wire_size} was to come")
@@ -157,6 +139,32 @@ class Partial:
     def discard(self) -> None:
         """Nobody goes on with it."""
         self.intake.discard()
+
+
+def goes_on(attempt: Receiving) -> bool:
+    """Whether the response is the rest of the attempt's partial body, which the attempt then goes on with.
+
+    Else it stands for itself. What nobody can go on with any more is discarded. Raises `AttemptFailed`.
+    """
+    partial, status = attempt.partial, attempt.status
+    assert partial is not None
+    assert status is not None
+    if status >= 400 and status in attempt.settings.retry_on and status != 416:
+        return False  # the server has not decided yet
+    attempt.partial = None
+    part: tuple[int, int] | None = None
+    try:
+        part = partial.part_in(attempt.hop, status, attempt.headers, attempt.length)
+    finally:
+        if part is None:
+            partial.discard()
+    if part is None:
+        return False
+    attempt.intake = partial.intake
+    attempt.length, attempt.total = part
+    attempt.status, attempt.reason, attempt.headers, attempt.content_encoding = partial.head
+    attempt.intake.check_length(attempt.total, coded=attempt.content_encoding is not None)
+    return True
 
 
 def check_end(received: int, end: int, total: int | None) -> None:
