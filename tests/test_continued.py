@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from hashlib import sha256
@@ -23,7 +24,7 @@ from fetchq import Cause, Request, Result, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.engines import partial
 from fetchq.engines.partial import LEAST
 from fetchq.model import Complete
-from fetchq.spool import SMALL
+from fetchq.spool import SMALL, Spool
 
 __all__ = ["few_issuers"]
 
@@ -412,6 +413,31 @@ def test_the_stored_file_is_of_one_version(mode: str, tmp_path: Path) -> None:
         result = fetch(server, mode, output=str(tmp_path / "run"), keep_body=False)
     assert result.path is not None
     assert (tmp_path / "run" / result.path).read_bytes() == NEW
+
+
+def test_a_body_whose_write_outlives_its_attempt_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread may still be at work on its file: what was added to it now could be lost."""
+    write = Spool.write
+    again = threading.Event()
+    hold: list[bool] = []
+
+    def late(spool: Spool) -> None:
+        if spool.size > LEAST and not hold:
+            hold.append(again.wait(PATIENCE))
+        write(spool)
+
+    def play(conn: Connection, _: Asked) -> None:
+        if len(server.log) > 1:
+            again.set()
+        conn.send(head(length(len(BODY)), ETAG) + BODY)
+
+    monkeypatch.setattr(Spool, "write", late)
+    with serving(play) as server:
+        result = fetch(server, "async", timeout=0.5, output=str(tmp_path / "run"), keep_body=False)
+    assert (result.ok, result.sha256, result.attempts) == (True, sha256(BODY).hexdigest(), 2)
+    assert (starts(server), hold) == ([None, None], [True])
+    assert result.path is not None
+    assert (tmp_path / "run" / result.path).read_bytes() == BODY
 
 
 def in_temporary(folder: Path) -> list[int]:

@@ -137,6 +137,18 @@ def test_only_a_get_is_gone_on_with(method: str) -> None:
     assert broken(method=method).partial is None
 
 
+def test_a_post_that_became_a_get_would_be_posted_again_and_is_not() -> None:
+    attempt = make_attempt(method="POST", body=b"x")
+    respond(attempt, 303, [("Location", OTHER), ("Content-Length", "0")])
+    attempt.on_end()
+    attempt.follow(make_plan(Settings()))
+    assert attempt.hop.method == "GET"
+    respond(attempt, 200, sized())
+    attempt.on_data(BODY[:SOME])
+    attempt.finish(AttemptFailed(Cause.INCOMPLETE, "it broke off"))
+    assert attempt.partial is None
+
+
 @pytest.mark.parametrize("name", ["Range", "range", "If-Range", "IF-RANGE"])
 def test_a_range_of_the_users_own_is_left_alone(name: str) -> None:
     assert broken(headers=None, settings=Settings(headers=[f"{name}: x"])).partial is None
@@ -163,8 +175,8 @@ def test_a_body_whose_write_was_interrupted_is_begun_anew() -> None:
 def test_only_the_url_that_the_beginning_came_from_is_asked_for_the_rest() -> None:
     partial = left()
     here = Hop(parse_url(URL).url, URL, "GET", {"A": "b"}, None)
-    for hop in (here._replace(text=OTHER), here._replace(method="POST")):
-        assert partial.asked(hop) is hop
+    elsewhere = here._replace(text=OTHER)
+    assert partial.asked(elsewhere) is elsewhere
     assert partial.asked(here).headers == {"A": "b", "Range": f"bytes={SOME}-", "If-Range": ETAG}
     assert here.headers == {"A": "b"}
 

@@ -70,7 +70,7 @@ def left_of(attempt: Receiving, cause: Cause) -> Partial | None:
     intake, hop, headers = attempt.intake, attempt.hop, attempt.headers
     if intake is None or intake.wire_size <= LEAST or intake.writing or cause not in _BROKE_OFF:
         return None
-    if attempt.status != 200 or attempt.method != "GET" or hop.method != "GET":
+    if attempt.status != 200 or attempt.method != "GET":
         return None
     total = attempt.length if attempt.total is None else attempt.total
     if attempt.length is not None and intake.wire_size > attempt.length:
@@ -104,13 +104,10 @@ class Partial:
 
     def asked(self, hop: Hop) -> Hop:
         """The hop as it is to be sent: for the rest, where the beginning came from there."""
-        if not self._is_of(hop):
+        if hop.text != self._url:
             return hop
         rest = {"Range": f"bytes={self.intake.wire_size}-", "If-Range": self._etag}
         return hop._replace(headers={**hop.headers, **rest})
-
-    def _is_of(self, hop: Hop) -> bool:
-        return hop.method == "GET" and hop.text == self._url
 
     def part_in(self, hop: Hop, status: int, headers: MultiMapping[str], length: int | None) -> tuple[int, int] | None:
         """The answer of `hop` is the rest: where its part ends, in bytes of the body, and the body's complete length.
@@ -118,7 +115,7 @@ class Partial:
         None: it is an answer of its own. Raises `AttemptFailed`: `protocol` for a 206 that is not valid, and
         `incomplete`, so that the next attempt begins anew, for what does not fit.
         """
-        if status not in (206, 416) or not self._is_of(hop):
+        if status not in (206, 416) or hop.text != self._url:
             return None
         if status == 416:
             raise _anew("the server has no such part")
