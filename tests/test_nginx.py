@@ -6,14 +6,21 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
-from bench import SIZE, server, url_of, write_list
+from bench import SIZE, _process, _wait_for, server, url_of, write_list
+from faults_wire import Asked, Connection
+from support import Script, ScriptServer
 
+from fetchq import fetch_all_sync
+from fetchq.engines.partial import LEAST
 from fetchq.server import blocks
 
 COUNT = 2_000
@@ -56,3 +63,66 @@ def test_the_three_modes_give_the_same_records(base: str, tmp_path: Path) -> Non
             for name in VARIES:
                 del record[name]
     assert by_mode[0] == by_mode[1] == by_mode[2]
+
+
+def relay(base: str, cut: int) -> Script:
+    """What stands before a server, and breaks the first answer off after so many bytes."""
+    host, _, port = base.removeprefix("http://").strip("/").partition(":")
+
+    def play(conn: Connection, asked: Asked) -> None:
+        most = cut if len(conn.server.log) == 1 else sys.maxsize
+        lines = [f"{asked.method} {asked.target} HTTP/1.1", *(f"{name}: {value}" for name, value in asked.headers)]
+        with socket.create_connection((host, int(port))) as far:
+            far.sendall("\r\n".join([*lines, "Connection: close", "", ""]).encode())
+            while most and (data := far.recv(min(65536, most))):
+                conn.send(data)
+                most -= len(data)
+        conn.close()
+
+    return play
+
+
+@pytest.fixture(scope="module")
+def folder_served() -> Iterator[tuple[Path, str]]:
+    """A folder that nginx serves, and the URL."""
+    if not shutil.which("nginx"):
+        assert not os.environ.get("FETCHQ_REQUIRE_ALL"), "nginx is missing"
+        pytest.skip("nginx is not installed")
+    with tempfile.TemporaryDirectory() as name, socket.create_server(("127.0.0.1", 0)) as free:
+        folder, port = Path(name), free.getsockname()[1]
+        folder.chmod(0o755)  # nginx gives up its rights before it reads
+        (folder / "up").touch()
+        (folder / "nginx.conf").write_text(
+            f"worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{ }}\n"
+            f"http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n"
+            f"fastcgi_temp_path {folder}/fcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;\n"
+            f"server {{ listen 127.0.0.1:{port}; root {folder}; }} }}\n"
+        )
+        free.close()
+        with _process(["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]) as process:
+            _wait_for(f"http://127.0.0.1:{port}/up", process)
+            yield folder, f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_a_download_that_breaks_off_is_gone_on_with_unless_the_file_has_changed(
+    mode: str, changes: bool, folder_served: tuple[Path, str]
+) -> None:
+    folder, base = folder_served
+    old, new = (Random(seed).randbytes(2 * LEAST) for seed in (1, 2))
+    file = folder / f"{mode}-{changes}"
+    file.write_bytes(old)
+
+    def on_start(*_: object) -> None:
+        if changes and len(front.log) == 1:
+            file.with_suffix(".new").write_bytes(new + b"!")
+            file.with_suffix(".new").replace(file)
+
+    with ScriptServer(relay(base, LEAST + 700_000)) as front:
+        (result,) = fetch_all_sync([f"{front.url}/{file.name}"], mode=mode, retry_wait=0, on_start=on_start)
+    assert (result.ok, result.status, result.attempts) == (True, 200, 2)
+    assert result.body == (new + b"!" if changes else old)
+    first, second = front.log
+    assert first.header("Range") is None
+    assert int((second.header("Range") or "").removeprefix("bytes=").removesuffix("-")) > LEAST
+    assert sum(front.sent.values()) < (4 if changes else 2.5) * LEAST
