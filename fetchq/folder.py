@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from fetchq.spool import TEMPORARY
+from fetchq.storage import folder_on_disk
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["FolderError", "RunFolder"]
 
 _LOCK = "lock"
-_CONTENT = (TEMPORARY, "input", "bodies", "warc", "parquet", "run.db-wal", "run.db-shm", "run.db")
+_LEDGER = ("run.db", "run.db-wal", "run.db-shm", "run.db-journal")
+_CONTENT = (TEMPORARY, "input", "bodies", "warc", "parquet")
 
 
 class FolderError(Exception):
@@ -76,6 +78,10 @@ class RunFolder:
 
     def wipe(self) -> None:
         """Throw away the run, or what a kill has left of its beginning. Raises OSError."""
+        for name in _LEDGER:  # first: as long as there is one, what it says is there must be there
+            with suppress(FileNotFoundError):
+                (self.path / name).unlink()
+        folder_on_disk(self.path)
         for name in _CONTENT:
             one = self.path / name
             if one.is_dir() and not one.is_symlink():

@@ -22,7 +22,7 @@ from fetchq.model import Request, Result
 from fetchq.printable import one_line
 from fetchq.rowset import RowSet
 from fetchq.schema import APPLICATION, COLUMNS, FORMAT, INSERT, SCHEMA, row_of
-from fetchq.storage import StorageError
+from fetchq.storage import StorageError, file_at
 
 __all__ = ["ConditionError", "Ledger", "LedgerError"]
 
@@ -45,6 +45,7 @@ class Ledger:
         self.path = path
         self._connection = connection
         self._lock = threading.RLock()
+        self._file = file_at(path)
         self._retrying = False
         self._unkept: list[tuple[Any, ...]] = []
         """Rows of the input that the next commit takes along."""
@@ -57,28 +58,27 @@ class Ledger:
             # Only for its owner: what is kept of the input may hold passwords. SQLite's other files take after it.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-            try:
+            with _closed_at_failure(connection):
                 connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA}")
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", _meta_rows(meta))
                 connection.execute("COMMIT")
-            except BaseException:
-                connection.close()
-                raise
-            return cls._ready(path, connection)
+                return cls._ready(path, connection)
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """The ledger at `path`, to go on with. Raises `StorageError`."""
         with _translated(path):
             connection = _opened(path, "rw")
-            return cls._ready(path, connection)
+            with _closed_at_failure(connection):
+                return cls._ready(path, connection)
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """The ledger at `path`, only to read it; a run may go on beside. Raises `StorageError`."""
         with _translated(path):
             connection = _opened(path, "ro")
-            connection.execute("PRAGMA query_only = ON")
+            with _closed_at_failure(connection):
+                connection.execute("PRAGMA query_only = ON")
             return cls(path, connection)
 
     @classmethod
@@ -127,6 +127,13 @@ class Ledger:
             _insert(connection, INSERT, rows)
             if meta:
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _meta_rows(meta))
+        if not self.there:  # SQLite would go on, with a file that has no name any more
+            raise LedgerError(f"the ledger {str(self.path)!r} was taken away, and with it what is done")
+
+    @property
+    def there(self) -> bool:
+        """The file still has its name."""
+        return file_at(self.path) == self._file
 
     def done(self) -> RowSet:
         """The rows that are done."""
@@ -245,23 +252,29 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
         raise LedgerError(f"there is no run in {str(path.parent)!r}: it holds no {path.name}")
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-    try:
+    with _closed_at_failure(connection):
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION:
             raise LedgerError(f"{str(path)!r} is not a ledger of fetchq")
         if version != FORMAT:
             raise LedgerError(f"{str(path)!r} has format {version}, and this fetchq knows format {FORMAT}")
+    return connection
+
+
+@contextmanager
+def _closed_at_failure(connection: sqlite3.Connection) -> Iterator[None]:
+    """A connection that nobody closes makes CPython 3.11 crash when it exits."""
+    try:
+        yield
     except BaseException:
         connection.close()
         raise
-    return connection
 
 
 _SYSTEM = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_READONLY: errno.EROFS,
-    sqlite3.SQLITE_CANTOPEN: errno.EACCES,
     sqlite3.SQLITE_IOERR: errno.EIO,
 }
 """What SQLite finds wrong with the system, in the system's words."""

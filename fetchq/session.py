@@ -110,12 +110,12 @@ class Session:
         folder.make()
         with ExitStack() as closing:
             closing.enter_context(folder)
-            begun = Ledger.begun(folder.ledger)
-            if begun and not (settings.resume or settings.overwrite):
+            begun = not settings.overwrite and Ledger.begun(folder.ledger)
+            if begun and not settings.resume:
                 raise FolderError(
                     f"{str(folder)!r} holds a run already: --resume goes on with it, --overwrite throws it away"
                 )
-            if begun and settings.resume:
+            if begun:
                 ledger = Ledger.open(folder.ledger)
                 closing.callback(ledger.close)
                 if not same(ledger.meta("inputs"), entries):

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["StorageError", "folder_on_disk", "on_disk", "real_folder", "unless_hopeless"]
+__all__ = ["StorageError", "file_at", "folder_on_disk", "on_disk", "real_folder", "unless_hopeless"]
 
 _HOPELESS = frozenset(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS") if hasattr(errno, name))
 """What is wrong with the disk and not with one file: nothing can be stored any more."""
@@ -42,6 +42,15 @@ def real_folder(path: Path) -> None:
     path.mkdir(exist_ok=True)
     if path.is_symlink():
         raise NotADirectoryError(errno.ENOTDIR, "a symbolic link where a folder of bodies belongs", str(path))
+
+
+def file_at(path: Path) -> tuple[int, int] | None:
+    """Which file has this name: device and inode; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def on_disk(paths: Sequence[str]) -> dict[str, OSError]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -114,6 +115,26 @@ def test_a_damaged_ledger_is_status_3(cli: Cli, practice: PracticeServer) -> Non
     ended = cli("resume", "run")
     assert (ended.status, ended.out) == (3, b"")
     assert ended.said.startswith("fetchq: the ledger 'run/run.db'")
+    assert cli(f"{practice.url}/json", "-o", "run", "--overwrite", "-q").status == 0
+    assert rows() == [(0, 200, None)]
+
+
+def test_a_folder_that_is_removed_under_a_run_is_status_3(cli: Cli, mode: str) -> None:
+    def answer(asked: Asked) -> bytes:
+        return reply() if asked.path == "/0" else server.hold(asked)
+
+    with Scripted(answer) as server:
+        cli.write("urls.txt", "".join(f"{server.url}/{number}\n" for number in range(2)))
+        process = cli.start("urls.txt", "-o", "run", "--mode", mode, "--save", "none", "--progress", "none")
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert server.wait_for_requests(2)
+        shutil.rmtree("run", ignore_errors=True)  # the first row may be on its way into the ledger
+        server.released.set()
+        found = ended(process)
+    assert found.status == 3
+    assert "run/run.db'" in found.said
+    assert "go on with" not in found.said
 
 
 def test_a_second_process_is_kept_out_at_once(cli: Cli) -> None:

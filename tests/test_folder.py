@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -92,10 +93,23 @@ def test_a_link_in_place_of_the_temporary_folder_is_not_followed(tmp_path: Path)
 def test_throwing_a_run_away_leaves_what_is_not_its_own(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.make()
-    for name in ("run.db", "run.db-wal", "notes.txt"):
+    for name in ("run.db", "run.db-wal", "run.db-journal", "notes.txt"):
         (folder.path / name).touch()
     (folder.path / "bodies" / "000000").mkdir(parents=True)
     (folder.path / "warc").symlink_to(tmp_path)
     folder.wipe()
     assert [one.name for one in folder.path.iterdir()] == ["notes.txt"]
     assert tmp_path.exists()
+
+
+def test_a_run_that_is_thrown_away_loses_its_ledger_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = RunFolder(tmp_path)
+    (folder.path / "bodies" / "000000").mkdir(parents=True)
+    folder.ledger.touch()
+    monkeypatch.setattr(shutil, "rmtree", kill)
+    with pytest.raises(KeyboardInterrupt):
+        folder.wipe()
+    assert not folder.ledger.exists()  # it would say that bodies are there which may not be

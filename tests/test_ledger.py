@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -305,3 +306,31 @@ def test_a_full_disk_is_a_storage_error_and_leaves_the_ledger_as_it_was(path: Pa
 def test_only_its_owner_may_read_a_ledger(ledger: Ledger) -> None:
     ledger.commit([make_result()])
     assert {one.stat().st_mode & 0o077 for one in ledger.path.parent.iterdir()} == {0}
+
+
+def test_a_ledger_that_cannot_be_opened_leaves_no_connection(path: Path) -> None:
+    Ledger.create(path, {}).close()
+    path.with_name("run.db-wal").mkdir()  # SQLite finds that out when it is asked for the journal
+    with pytest.raises(StorageError, match="unable to open database file") as failed:
+        Ledger.open(path)
+    assert failed.value.__traceback__ is not None  # which keeps what was not closed
+    assert [name for name in map(_target, os.listdir("/proc/self/fd")) if name.startswith(str(path))] == []
+
+
+def _target(descriptor: str) -> str:
+    with suppress(FileNotFoundError):
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    return ""
+
+
+@pytest.mark.parametrize("another", [False, True])
+def test_a_ledger_that_is_taken_away_keeps_nothing_any_more_and_says_so(
+    ledger: Ledger, path: Path, another: bool
+) -> None:
+    ledger.commit([make_result(index=0)])
+    path.rename(path.with_name("elsewhere.db"))
+    if another:
+        path.touch()
+    with pytest.raises(LedgerError, match="was taken away"):
+        ledger.commit([make_result(index=1)])
+    assert not ledger.there

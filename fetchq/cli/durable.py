@@ -48,11 +48,11 @@ def ended(session: Session, status: int, say: Callable[[str], None]) -> int:
         say(f"fetchq: {problem}")
         return COULD_NOT_GO_ON
     folder = str(session.folder)
-    if left != 0:
+    if left != 0 and session.ledger.there:
         done = session.ledger.count()
         are = "row is" if done == 1 else "rows are"
         say(printable(f"{folder}: {done} {are} done; go on with: fetchq resume {quote(folder)}"))
-    elif session.done:
+    elif left == 0 and session.done:
         say(printable(f"{folder}: {all_done(session)}"))
     return 1 if status == 0 and failed else status
 
