@@ -53,11 +53,11 @@ class Runner:
             text=True,
         )
 
-    def __call__(self, *arguments: str, below: Path, fault: Sequence[Any] = ()) -> Ended:
+    def __call__(self, *arguments: str, below: Path, fault: Sequence[Any] = (), stdin: str = os.devnull) -> Ended:
         """One run; `fault` is the kind, which call, the error's name, and whether it goes on."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        job = {"arguments": arguments, "below": str(below), "fault": fault, "said": f"{below}.said"}
+        job = {"arguments": arguments, "below": str(below), "fault": fault, "said": f"{below}.said", "stdin": stdin}
         print(json.dumps(job), file=self._process.stdin, flush=True)
         status, calls = json.loads(self._process.stdout.readline())
         return Ended(status, Path(job["said"]).read_text(), calls)
@@ -96,7 +96,7 @@ def _become(job: dict[str, Any], arm: Any, counter: ctypes.c_long) -> None:
 
     said = os.open(job["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     nothing = os.open(os.devnull, os.O_RDWR)
-    for ours, theirs in ((nothing, 0), (nothing, 1), (said, 2)):
+    for ours, theirs in ((os.open(job["stdin"], os.O_RDONLY), 0), (nothing, 1), (said, 2)):
         os.dup2(ours, theirs)
     signal.alarm(HANG)
     if job["fault"]:

@@ -19,6 +19,7 @@ import torture
 from cli_support import Cli, Scripted, ended, reply
 from faults_wire import Asked
 
+from fetchq.ledger import Ledger, LedgerError
 from fetchq.server import PracticeServer
 from fetchq.stored import open_run
 
@@ -117,6 +118,23 @@ def test_a_damaged_ledger_is_status_3(cli: Cli, practice: PracticeServer) -> Non
     assert ended.said.startswith("fetchq: the ledger 'run/run.db'")
     assert cli(f"{practice.url}/json", "-o", "run", "--overwrite", "-q").status == 0
     assert rows() == [(0, 200, None)]
+
+
+@pytest.mark.parametrize("command", ["resume", "retry"])
+def test_a_ledger_that_cannot_be_read_any_more_is_status_3(
+    cli: Cli, practice: PracticeServer, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def fail(ledger: Ledger, name: str, default: Any = None) -> Any:
+        if name == "withheld":
+            raise LedgerError("the disk is gone")
+        return meta(ledger, name, default)
+
+    cli.write("urls.txt", f"{practice.url}/status/503\n")
+    cli("urls.txt", "-o", "run", "--retries", "0", "--deadline", "0.001" if command == "resume" else "60")
+    meta = Ledger.meta
+    monkeypatch.setattr(Ledger, "meta", fail)
+    found = cli(command, "run")
+    assert (found.status, found.said) == (3, "fetchq: the disk is gone\n")
 
 
 def test_a_folder_that_is_removed_under_a_run_is_status_3(cli: Cli, mode: str) -> None:

@@ -35,7 +35,10 @@ def opened(begin: Callable[[], Session]) -> Iterator[Session]:
     with session:
         if session.warning is not None:
             click.echo(f"fetchq: {printable(session.warning)}", err=True)
-        yield session
+        try:
+            yield session
+        except StorageError as problem:  # its ledger, before or after the fetching
+            raise _CouldNotGoOn(str(problem)) from None
 
 
 def ended(session: Session, status: int, say: Callable[[str], None]) -> int:
