@@ -21,6 +21,7 @@ import orjson
 
 from fetchq.rows import SourceError
 from fetchq.sources import KeptList, Source, open_kept, open_kept_rows, standard_input
+from fetchq.storage import real_folder
 
 if TYPE_CHECKING:
     from fetchq.folder import RunFolder
@@ -105,7 +106,7 @@ def reopen(
     With `arguments` a pipe is read on, from its beginning: what was copied of it before must come again. Without them
     the copy is all there is. Raises SourceError: a file is missing or has changed.
     """
-    folder.input.mkdir(exist_ok=True)
+    real_folder(folder.input)
     lists: list[KeptList] = []
     copiers: list[Copier] = []
     warning: str | None = None
@@ -165,6 +166,7 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 def _private(path: Path, flags: int) -> BinaryIO:
     """A file to write, which only its owner may read: URLs and rows may hold passwords."""
+    flags |= getattr(os, "O_NOFOLLOW", 0)
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600), "r+b")
 
 

@@ -22,7 +22,7 @@ from fetchq.model import Request, Result
 from fetchq.printable import one_line
 from fetchq.rowset import RowSet
 from fetchq.schema import APPLICATION, COLUMNS, FORMAT, INSERT, SCHEMA, row_of
-from fetchq.storage import StorageError, file_at
+from fetchq.storage import StorageError, closed_at_failure, file_at
 
 __all__ = ["ConditionError", "Ledger", "LedgerError"]
 
@@ -58,7 +58,7 @@ class Ledger:
             # Only for its owner: what is kept of the input may hold passwords. SQLite's other files take after it.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-            with _closed_at_failure(connection):
+            with closed_at_failure(connection):
                 connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA}")
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", _meta_rows(meta))
                 connection.execute("COMMIT")
@@ -69,7 +69,7 @@ class Ledger:
         """The ledger at `path`, to go on with. Raises `StorageError`."""
         with _translated(path):
             connection = _opened(path, "rw")
-            with _closed_at_failure(connection):
+            with closed_at_failure(connection):
                 return cls._ready(path, connection)
 
     @classmethod
@@ -77,7 +77,7 @@ class Ledger:
         """The ledger at `path`, only to read it; a run may go on beside. Raises `StorageError`."""
         with _translated(path):
             connection = _opened(path, "ro")
-            with _closed_at_failure(connection):
+            with closed_at_failure(connection):
                 connection.execute("PRAGMA query_only = ON")
             return cls(path, connection)
 
@@ -252,7 +252,7 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
         raise LedgerError(f"there is no run in {str(path.parent)!r}: it holds no {path.name}")
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-    with _closed_at_failure(connection):
+    with closed_at_failure(connection):
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION:
@@ -262,22 +262,19 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
-@contextmanager
-def _closed_at_failure(connection: sqlite3.Connection) -> Iterator[None]:
-    """A connection that nobody closes makes CPython 3.11 crash when it exits."""
-    try:
-        yield
-    except BaseException:
-        connection.close()
-        raise
-
-
 _SYSTEM = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_READONLY: errno.EROFS,
     sqlite3.SQLITE_IOERR: errno.EIO,
 }
 """What SQLite finds wrong with the system, in the system's words."""
+_WRONG = {
+    sqlite3.SQLITE_CORRUPT: "is damaged",
+    sqlite3.SQLITE_NOTADB: "is damaged",
+    sqlite3.SQLITE_BUSY: "is locked by another program",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened to write it (is its folder read-only?)",
+}
+"""What is wrong with the ledger itself."""
 
 
 @contextmanager
@@ -289,11 +286,7 @@ def _translated(path: Path) -> Iterator[None]:
         code = getattr(problem, "sqlite_errorcode", 0) & 0xFF  # the rest of it tells the kind of the kind
         if code in _SYSTEM:
             raise StorageError.of(OSError(_SYSTEM[code], os.strerror(_SYSTEM[code]), str(path))) from problem
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise LedgerError(f"the ledger {str(path)!r} is damaged: {problem}") from problem
-        if code == sqlite3.SQLITE_BUSY:
-            raise LedgerError(f"the ledger {str(path)!r} is locked by another program") from problem
-        raise LedgerError(f"the ledger {str(path)!r} cannot do that: {problem}") from problem
+        raise LedgerError(f"the ledger {str(path)!r} {_WRONG.get(code, 'cannot do that')}: {problem}") from problem
 
 
 _TWO = (sqlite3.ProgrammingError, sqlite3.Warning)

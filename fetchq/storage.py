@@ -6,12 +6,21 @@ import ctypes
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-__all__ = ["StorageError", "file_at", "folder_on_disk", "on_disk", "real_folder", "unless_hopeless"]
+__all__ = [
+    "StorageError",
+    "closed_at_failure",
+    "file_at",
+    "folder_on_disk",
+    "on_disk",
+    "real_folder",
+    "unless_hopeless",
+]
 
 _HOPELESS = frozenset(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS") if hasattr(errno, name))
 """What is wrong with the disk and not with one file: nothing can be stored any more."""
@@ -30,6 +39,20 @@ class StorageError(Exception):
         return cls(f"{where}{problem.strerror or problem}")
 
 
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+@contextmanager
+def closed_at_failure(opened: _Closable) -> Iterator[None]:
+    """What was opened is not left to the garbage: with a connection of sqlite3, CPython 3.11 crashes there."""
+    try:
+        yield
+    except BaseException:
+        opened.close()
+        raise
+
+
 def unless_hopeless(problem: OSError) -> str:
     """What is wrong with one file. Raises `StorageError` when no other can be stored, either."""
     if problem.errno in _HOPELESS:
@@ -41,7 +64,7 @@ def real_folder(path: Path) -> None:
     """Make the folder, unless it is there. Raises OSError, also for a symbolic link in its place."""
     path.mkdir(exist_ok=True)
     if path.is_symlink():
-        raise NotADirectoryError(errno.ENOTDIR, "a symbolic link where a folder of bodies belongs", str(path))
+        raise NotADirectoryError(errno.ENOTDIR, "a symbolic link where a folder of the run belongs", str(path))
 
 
 def file_at(path: Path) -> tuple[int, int] | None:

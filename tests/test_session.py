@@ -450,3 +450,22 @@ AnyHistory.TestCase.settings = settings(
     max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestAnyHistory: Callable[..., Any] = AnyHistory.TestCase
+
+
+@pytest.mark.parametrize("planted", ["input", "input/0.part"])
+def test_a_link_planted_where_the_input_is_kept_is_not_followed(here: Path, planted: str) -> None:
+    elsewhere = here / "elsewhere"
+    begin().close()
+    link = here / "run" / planted
+    if planted == "input":
+        elsewhere.mkdir()
+        (here / "run" / "input").rmdir()
+    else:
+        elsewhere.write_text("precious")
+    link.symlink_to(elsewhere)
+    with begin("-", stdin=b"http://a.test/0\n", output="other") as session:
+        read(session)  # so runs with such an input look
+    (here / "run" / "run.db").write_bytes((here / "other" / "run.db").read_bytes())
+    with pytest.raises(OSError, match="symbolic link"):
+        Session.of_folder("run")
+    assert not list(elsewhere.iterdir()) if elsewhere.is_dir() else elsewhere.read_text() == "precious"
