@@ -14,11 +14,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 KINDS = ("write", "sync", "rename", "open", "read", "other", "short")
 """As faults.c numbers them, from 1."""
+PRELOADED = (
+    *("cli.durable", "cli.fetch", "cli.options", "cli.resume", "cli.retry", "cli.screen", "engines.aiohttp"),
+    *("engines.requests", "async_pool", "blocking_pool", "run", "session", "sinks.files", "summary", "views.text"),
+)
 HANG = 60
 """Seconds after which a run hangs."""
 
@@ -70,9 +75,10 @@ class Runner:
 
 def serve(faults: str) -> None:
     """A line of JSON for each run; forks, and answers with its status and how many calls there were."""
-    import fetchq.cli.drive as drive
-    import fetchq.sinks.parquet as parquet
-    import fetchq.sinks.warc as warc
+    for module in PRELOADED:
+        import_module(f"fetchq.{module}")
+    from fetchq.cli import drive
+    from fetchq.sinks import parquet, warc
 
     # Several commits, archives and parts, small as the run is.
     drive.DURABLE_LINGER = 0.03
