@@ -38,7 +38,7 @@ def opened(begin: Callable[[], Session]) -> Iterator[Session]:
         try:
             yield session
         except StorageError as problem:  # its ledger, before or after the fetching
-            raise _CouldNotGoOn(str(problem)) from None
+            raise CouldNotGoOn(str(problem)) from None
 
 
 def ended(session: Session, status: int, say: Callable[[str], None]) -> int:
