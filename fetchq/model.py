@@ -78,6 +78,23 @@ class Complete(StrEnum):
     NO = "no"
 
 
+class Known(NamedTuple):
+    """What an earlier run knows of a page, to be asked whether that still holds (RFC 9110, 13.1)."""
+
+    url: str
+    """The one that answered, after redirects."""
+    etag: str | None
+    last_modified: str | None
+    size: int
+    sha256: str
+    content_type: str | None
+    charset: str | None
+    content_encoding: str | None
+    complete: Complete | None
+    file: str | None
+    """The body; None where there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What one input row asks for.
@@ -96,6 +113,8 @@ class Request:
     """Any text of yours; it is copied into the Result."""
     problem: str | None = None
     """Why the row is unusable, where its source could tell. Such a row is answered with `invalid_url`."""
+    known: Known | None = field(default=None, repr=False, compare=False)
+    """What the run that is refreshed knows of it. fetchq looks that up itself."""
 
     def __repr__(self) -> str:
         return f"Request(index={self.index}, url={redact(self.url)!r}, method={self.method!r}, label={self.label!r})"
@@ -197,6 +216,8 @@ class Result:
     """The body on its way into a run's folder; None for everybody but the writer."""
     sent: Sent | None = field(default=None, repr=False, compare=False)
     """What was asked; None for everybody but the writer of an archive."""
+    copied: bool = field(default=False, repr=False, compare=False)
+    """Another row asked the same (`dedupe`): this is the copy of its Result."""
 
     def text(self, errors: str = "replace") -> str:
         """The body as text, by the charset the server named, else UTF-8. A charset nobody knows counts as UTF-8."""
@@ -261,7 +282,7 @@ make_timing = maker(Timing)
 PHASES = tuple(f.name for f in fields(Timing))
 _RESULT_FIELDS = tuple(f.name for f in fields(Result))
 _HEADERS = _RESULT_FIELDS.index("headers")
-RECORD_FIELDS = tuple(name for name in _RESULT_FIELDS if name not in ("headers", "body", "spool", "sent"))
+RECORD_FIELDS = tuple(name for name in _RESULT_FIELDS if name not in ("headers", "body", "spool", "sent", "copied"))
 """The fields of a record, in order; `timing` is an object of the `PHASES`."""
 _record_values = attrgetter(*RECORD_FIELDS)
 phase_values = attrgetter(*PHASES)

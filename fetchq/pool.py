@@ -114,8 +114,11 @@ class Desk:
         request = job.request
         timing, elapsed = job.timing(attempt)
         headers: Any = attempt.headers  # a CIMultiDictProxy: engines have no other
-        content_type = headers.get(_CONTENT_TYPE)
-        media, charset = _NEITHER if content_type is None else _media(content_type)
+        if attempt.unmodified and attempt.known is not None:
+            media, charset = attempt.known.content_type, attempt.known.charset
+        else:
+            content_type = headers.get(_CONTENT_TYPE)
+            media, charset = _NEITHER if content_type is None else _media(content_type)
         return make_result(
             request.index,
             redact(request.url) if "@" in request.url else request.url,

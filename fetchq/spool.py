@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import stat
 import threading
 from contextlib import suppress
 from itertools import count
 from typing import Literal
 
-__all__ = ["SMALL", "TEMPORARY", "Spool"]
+__all__ = ["SMALL", "TEMPORARY", "KeptBody", "Spool"]
 
 SMALL = 65_536
 """Bytes up to which a body stays in memory."""
@@ -89,3 +92,44 @@ class Spool:
             if self._name is not None:
                 with suppress(OSError):  # what is left of it goes when the folder is swept
                     os.unlink(self._name)
+
+
+class KeptBody(Spool):
+    """A body that has not come, because an earlier run has it in a file of its own, which stays as it is."""
+
+    __slots__ = ("_file", "stored", "wanted")
+
+    def __init__(self, folder: str, file: str, size: int, *, stored: bool, wanted: bool) -> None:
+        super().__init__(folder)
+        self._file = file
+        self.size = size
+        self.stored = stored
+        """It is to be stored."""
+        self.wanted = wanted
+        """The Result is to have it in memory."""
+
+    def content(self) -> None:
+        """It is in a file."""
+
+    def path(self) -> str:
+        """Another name for that file, or where there cannot be one, a copy of it. Raises OSError."""
+        if self._name is None:
+            self._check()
+            name = os.path.join(self._folder, TEMPORARY, f"{os.getpid()}-{next(_number)}")
+            try:
+                os.link(self._file, name)
+            except OSError:  # another file system, or one that has no second names
+                shutil.copyfile(self._file, name)
+            self._name = name
+        return self._name
+
+    def read(self) -> bytes:
+        """All of it. Raises OSError."""
+        self._check()
+        with open(self._file, "rb") as file:
+            return file.read()
+
+    def _check(self) -> None:
+        found = os.lstat(self._file)
+        if not stat.S_ISREG(found.st_mode) or found.st_size != self.size:
+            raise OSError(errno.EIO, "it has changed in the earlier run", self._file)

@@ -28,6 +28,9 @@ _HOPELESS = frozenset(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFB
 _MANY = 8
 """Files from which on it is cheaper to have the whole file system written."""
 
+_TO_SYNC = os.O_RDONLY if os.name == "posix" else os.O_RDWR
+"""A body of an earlier run may be there only to be read."""
+
 
 class StorageError(Exception):
     """A run's folder cannot be written, or not be read: the run cannot go on. One line for people."""
@@ -83,7 +86,7 @@ def on_disk(paths: Sequence[str]) -> dict[str, OSError]:
     problems: dict[str, OSError] = {}
     for path in paths:
         try:
-            _sync(path, os.O_RDWR)
+            _sync(path, _TO_SYNC)
         except OSError as problem:
             problems[path] = problem
     return problems

@@ -18,6 +18,7 @@ from fetchq.engines.failure import AttemptFailed
 from fetchq.engines.framing import framing
 from fetchq.engines.hops import REDIRECTS, Hop, HopPlan
 from fetchq.engines.intake import Intake
+from fetchq.engines.known import freshened, spool_of
 from fetchq.engines.partial import check_end, goes_on, left_of
 from fetchq.guard import Refused, Target
 from fetchq.model import Cause, Complete, wire_text
@@ -72,9 +73,10 @@ class Attempt:
     __slots__ = (
         "_drained", "_last", "_window_bytes", "_window_start", "answering", "began", "body",
         "cause", "complete", "connecting_since", "connection", "content_encoding", "digest", "engine", "error",
-        "expired", "framed", "headers", "hop", "http_version", "intake", "length", "method", "partial", "peer_closed",
-        "permanent", "phases", "progress_at", "proxy", "reason", "redirecting", "redirects", "remote", "resent",
-        "reused", "sent", "settings", "size", "spool", "starved", "status", "tls_known", "total", "wire_size",
+        "expired", "framed", "headers", "hop", "http_version", "intake", "known", "length", "method", "partial",
+        "peer_closed", "permanent", "phases", "progress_at", "proxy", "reason", "redirecting", "redirects", "remote",
+        "resent", "reused", "sent", "settings", "size", "spool", "starved", "status", "tls_known", "total",
+        "wire_size",
     )
     # fmt: on
 
@@ -84,6 +86,7 @@ class Attempt:
         self.settings = settings
         self.hop: Hop = plan.first(request, target)
         self.method = self.hop.method
+        self.known = request.known
         self.phases = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
         self.began = self._last = perf_counter()
         # How it ended, once it has.
@@ -265,7 +268,7 @@ class Attempt:
         if intake is None:
             return
         self.digest, self.body = intake.end()
-        if self.status not in self.settings.accept:
+        if self.status not in self.settings.accept and not self.unmodified:
             said = f"{self.status} {self.reason}" if self.reason else f"{self.status}"
             raise AttemptFailed(Cause.STATUS, said)
 
@@ -275,7 +278,7 @@ class Attempt:
             raise AttemptFailed(Cause.REDIRECT, f"more than {self.settings.max_redirects} redirects")
         assert self.status is not None
         try:
-            self.hop = plan.next(self.hop, self.status, self.headers.getall("Location", []))
+            self.hop = plan.next(self.hop, self.status, self.headers.getall("Location", []), self.known)
         except Refused as refused:
             raise AttemptFailed(refused.cause, refused.message) from None
         self.redirects += 1
@@ -284,6 +287,11 @@ class Attempt:
         self.status = self.reason = self.complete = None
         self.headers = NO_HEADERS
         self._window_bytes = 0
+
+    @property
+    def unmodified(self) -> bool:
+        """This hop has asked whether what is known of the page still holds, and it does (RFC 9110, 15.4.5)."""
+        return self.status == 304 and self.hop.asks
 
     # --- the end ---
 
@@ -299,6 +307,11 @@ class Attempt:
                 self.partial = left
             else:
                 intake.discard()
+        if failed is None and self.known is not None and self.unmodified:
+            known = self.known
+            self.size, self.digest, self.complete = known.size, known.sha256, known.complete
+            self.content_encoding = known.content_encoding
+            self.headers, self.spool = freshened(self.headers, known), spool_of(known, self.settings)
         if failed is not None:
             if failed.cause is Cause.PROTOCOL:
                 self._forget_response()

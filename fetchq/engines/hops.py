@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from fetchq.engines.routes import Routes
-    from fetchq.model import Request
+    from fetchq.model import Known, Request
     from fetchq.settings import Settings
 
 __all__ = ["DEFAULT_HEADERS", "REDIRECTS", "Hop", "HopPlan", "check_sendable", "head_shown", "merged", "method_of"]
@@ -43,6 +43,11 @@ _SHOWN = frozenset({
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
+_CONDITIONS = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range"})
+
+_ASKING = ("If-None-Match", "If-Modified-Since")
+
+
 class Hop(NamedTuple):
     """One request to one server. `headers` come on top of DEFAULT_HEADERS."""
 
@@ -52,6 +57,8 @@ class Hop(NamedTuple):
     method: str
     headers: dict[str, str]
     body: bytes | None
+    asks: bool = False
+    """It asks whether what an earlier run knows of the page still holds."""
 
 
 def method_of(request: Request, settings: Settings) -> str:
@@ -108,15 +115,18 @@ class HopPlan:
             if body is not None and "content-type" not in names:
                 headers["Content-Type"] = _FORM
         hop = Hop(target.url, target.text, method_of(request, self._settings), headers, body)
-        return self._with_netrc(hop) if self._netrc else hop
+        hop = self._with_netrc(hop) if self._netrc else hop
+        return hop if request.known is None else self._asking(hop, request.known)
 
-    def next(self, hop: Hop, status: int, locations: list[str]) -> Hop:
+    def next(self, hop: Hop, status: int, locations: list[str], known: Known | None = None) -> Hop:
         """Where a redirect leads. Raises `Refused`: `redirect` for a bad Location, `blocked` for another scheme."""
         target = _target(hop.text, locations)
         method, body = hop.method, hop.body
         if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
             method, body = "GET", None
         headers = hop.headers
+        if hop.asks:
+            headers = {name: value for name, value in headers.items() if name not in _ASKING}
         if body is None and hop.body is not None:
             headers = {name: value for name, value in headers.items() if not name.lower().startswith("content-")}
         if origin(target.url) != origin(hop.url):
@@ -126,7 +136,21 @@ class HopPlan:
         if target.authorization is not None:
             headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
             headers["Authorization"] = target.authorization
-        return self._with_netrc(Hop(target.url, target.text, method, headers, body))
+        hop = self._with_netrc(Hop(target.url, target.text, method, headers, body))
+        return hop if known is None else self._asking(hop, known)
+
+    def _asking(self, hop: Hop, known: Known) -> Hop:
+        """The hop, asking whether what is known still holds; but not where the user asks such things himself.
+
+        What is known is that of the URL that answered then: of another, the same ETag says nothing.
+        """
+        settings = self._settings
+        if known.file is None and known.size and (settings.stores or settings.keep_body):
+            return hop  # the body could not be had
+        if hop.text != known.url or not _CONDITIONS.isdisjoint(name.lower() for name in hop.headers):
+            return hop
+        asked = {name: value for name, value in zip(_ASKING, known[1:3], strict=True) if value is not None}
+        return hop._replace(headers=hop.headers | asked, asks=True)
 
     def _with_netrc(self, hop: Hop) -> Hop:
         if not self._netrc or any(name.lower() == "authorization" for name in hop.headers):
