@@ -14,7 +14,7 @@ from fetchq.guard import Refused
 from fetchq.model import Result
 from fetchq.pool import Desk, Timer
 from fetchq.rows import SourceError
-from fetchq.schedule import Job, Schedule
+from fetchq.schedule import LOOKAHEAD, Job, Schedule
 
 if TYPE_CHECKING:
     from fetchq.engines.base import BlockingEngine
@@ -97,6 +97,7 @@ class SerialPool(BlockingPool):
         schedule = self._schedule
         unread = iter(source)
         problem: SourceError | None = None
+        settled_now: list[Result] = []
         turns = cycle([(number, self.desk.timer()) for number in range(1, len(self._engines) + 1)])
         while True:
             now = perf_counter()
@@ -108,7 +109,11 @@ class SerialPool(BlockingPool):
                 if isinstance(settled, float):
                     schedule.hold(job, perf_counter(), settled)
                     continue
-                yield [settled]  # at once: nobody knows how long the next one takes
+                settled_now.append(settled)
+                if len(settled_now) < LOOKAHEAD and schedule.next_is_hopeless():
+                    continue
+                yield settled_now  # at once: nobody knows how long the next one takes
+                settled_now = []
             elif not self._source_ended:
                 try:
                     self._read(unread)

@@ -137,12 +137,21 @@ class Ledger:
 
     def done(self) -> RowSet:
         """The rows that are done."""
-        rows = RowSet()
+        rows = self._rows_of("records")
         with self._lock, _translated(self.path):
-            for (index,) in self._connection.execute('SELECT "index" FROM records'):
-                rows.add(index)
             for (index,) in self._connection.execute('SELECT "index" FROM again'):
                 rows.discard(index)
+        return rows
+
+    def again(self) -> RowSet:
+        """The rows that a retry has still to fetch."""
+        return self._rows_of("again")
+
+    def _rows_of(self, table: str) -> RowSet:
+        rows = RowSet()
+        with self._lock, _translated(self.path):
+            for (index,) in self._connection.execute(f'SELECT "index" FROM {table}'):  # noqa: S608  # its own words
+                rows.add(index)
         return rows
 
     def count(self, table: str = "records", where: str = "1") -> int:
@@ -205,6 +214,11 @@ class Ledger:
         ]
         with self._lock:
             self._unkept += rows
+
+    def commit_input(self) -> None:
+        """Do not wait for the next commit, if rows do. Raises `StorageError`."""
+        if self._unkept:
+            self.commit(())
 
     def _keep(self, connection: sqlite3.Connection) -> None:
         rows, self._unkept = self._unkept, []

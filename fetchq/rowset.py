@@ -21,6 +21,13 @@ class RowSet:
     def __len__(self) -> int:
         return self._count
 
+    def copy(self) -> RowSet:
+        """The same rows; what is added later, is added to one of the two."""
+        other = RowSet()
+        other._bits[:] = self._bits
+        other._count = self._count
+        return other
+
     def add(self, row: int) -> None:
         byte = row >> 3
         if byte >= len(self._bits):

@@ -103,6 +103,10 @@ class Schedule:
         job.due = now + delay
         heapq.heappush(self._held, (job.due, next(self._number), job))
 
+    def next_is_hopeless(self) -> bool:
+        """The next ready job is one that no attempt can be made at, and will take no time."""
+        return bool(self._ready) and self._ready[0].request.problem is not None
+
     def take(self) -> Job:
         """The next ready job. Raises IndexError when there is none."""
         return self._ready.popleft()

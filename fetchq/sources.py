@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, TypeAlias
 from weakref import WeakSet
 
 from fetchq.csv_rows import CsvRows
@@ -24,6 +24,7 @@ __all__ = ["KeptList", "Source", "SourceError", "open_kept", "open_kept_rows", "
 
 MOST_COUNTED = 100_000_000
 """Bytes of lists up to which `Source.count` reads them."""
+Choice: TypeAlias = Callable[[list[Request]], list[Request]]
 _HOST = re.compile(r"(?:[\w-]+(?:\.[\w-]+)+|localhost)(?::\d+)?(?:[/?#].*)?")
 _LIST = re.compile(r"[^/]+\.(?:txt|csv|tsv|jsonl?|ndjson|gz|zst|list|lst|log|urls)", re.IGNORECASE)
 
@@ -108,6 +109,7 @@ class Source:
         self.total = len(inputs) if all(isinstance(one, Url) for one in inputs) else None
         """The number of rows, where it is known without reading; `count` reads."""
         self._done: RowSet | None = None
+        self._choose: Choice | None = None
         self.read = 0
         """Rows that an iteration has come to, also those that are left out."""
         self.ended = False
@@ -125,8 +127,12 @@ class Source:
         self._running.add(batches)
         return batches
 
-    def leave_out(self, done: RowSet) -> None:
-        """Hand out no rows but the others; also `total` and `count` are then of these."""
+    def leave_out(self, done: RowSet, choose: Choice | None = None) -> None:
+        """Hand out no rows but the others; also `total` and `count` are then of these.
+
+        `choose` is told of all rows and says what is handed out, in place of `done`.
+        """
+        self._choose = choose
         if self.total is not None:
             self.total += len(self._done or ()) - len(done)
         self._done = done
@@ -134,11 +140,14 @@ class Source:
     def _handed_out(self) -> Batches:
         self.read = 0
         self.ended = False
-        done = self._done
+        done, choose = self._done, self._choose
         with closing(self._batches()) as batches:
             for batch in batches:
                 self.read += len(batch)
-                left = [request for request in batch if request.index not in done] if done else batch
+                if choose is not None:
+                    left = choose(batch)
+                else:
+                    left = [request for request in batch if request.index not in done] if done else batch
                 if left:
                     yield left
         self.ended = not self._closed

@@ -15,7 +15,7 @@ from fetchq.folder import RunFolder
 from fetchq.ledger import Ledger
 from fetchq.model import PHASES, RECORD_FIELDS, Cause, Complete, Result, Timing
 
-__all__ = ["StoredRun", "open_run"]
+__all__ = ["StoredRun", "kept_body", "kept_result", "open_run"]
 
 _PLAIN = tuple(name for name in RECORD_FIELDS if name != "timing")
 _TIMING = tuple(f"timing_{phase}" for phase in PHASES)
@@ -38,7 +38,8 @@ class StoredRun:
         self.ledger = Ledger.read(folder.ledger)
 
     def __iter__(self) -> Iterator[Result]:
-        """The Results by index, read as they are asked for. They hold neither headers nor bodies; see `body`."""
+        """The Results by index, read as they are asked for. They hold no bodies (see `body`), and of the
+        headers only ETag and Last-Modified."""
         return self.results()
 
     def __len__(self) -> int:
@@ -51,7 +52,7 @@ class StoredRun:
         Raises `ConditionError` when it is none.
         """
         for row in self.ledger.records(where):
-            yield _result(row)
+            yield kept_result(row)
 
     def records(self, where: str = "1") -> Iterator[dict[str, Any]]:
         """The same as records: what `--json` prints, as dictionaries."""
@@ -72,7 +73,7 @@ class StoredRun:
 
     def body(self, result: Result) -> bytes:
         """The body of one of the run's Results, decoded; empty where none was stored. Raises OSError."""
-        return b"" if result.path is None else (self.path / result.path).read_bytes()
+        return kept_body(self.path, result.path)
 
     def close(self) -> None:
         """Let go of the ledger."""
@@ -85,12 +86,30 @@ class StoredRun:
         self.close()
 
 
-def _result(row: dict[str, Any]) -> Result:
+def kept_body(root: Path, path: str | None) -> bytes:
+    """The body at the `path` of a record of the run in `root`; empty where there is none. Raises OSError."""
+    if path is None:
+        return b""
+    file, mark, place = path.partition("#")
+    if not mark:
+        return (root / path).read_bytes()
+    if file.endswith(".parquet"):
+        from fetchq.sinks.parquet import body_in_part
+
+        return body_in_part(root / file, int(place))
+    from fetchq.sinks.warc import body_in_archive
+
+    return body_in_archive(root / file, int(place))
+
+
+def kept_result(row: dict[str, Any]) -> Result:
+    """The Result that a line of the ledger is of, as far as the ledger knows it."""
     plain = {name: row[name] for name in _PLAIN}
     plain["ok"] = bool(row["ok"])
     plain["cause"] = None if row["cause"] is None else Cause(row["cause"])
     plain["complete"] = None if row["complete"] is None else Complete(row["complete"])
     plain["started"] = None if row["started"] is None else datetime.fromisoformat(row["started"])
     timing = Timing(**{phase: row[f"timing_{phase}"] for phase in PHASES})
-    headers: CIMultiDict[str] = CIMultiDict()
+    kept = {"ETag": row["etag"], "Last-Modified": row["last_modified"]}
+    headers: CIMultiDict[str] = CIMultiDict({name: value for name, value in kept.items() if value is not None})
     return Result(**plain, timing=timing, headers=CIMultiDictProxy(headers))

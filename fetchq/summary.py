@@ -69,6 +69,8 @@ class Summary:
     ok: int = 0
     causes: Counter[str] = field(default_factory=Counter)
     """How many failed of each cause."""
+    copied: int = 0
+    """Of `total`, those that took no time and no bytes, because another row had asked the same."""
     attempts: int = 0
     size: int = 0
     wire_size: int = 0
@@ -103,6 +105,9 @@ class Summary:
             self.ok += 1
         else:
             self.causes[result.cause.value] += 1
+        if result.copied:
+            self.copied += 1
+            return
         self.attempts += result.attempts
         self.size += result.size
         self.wire_size += result.wire_size
@@ -122,7 +127,7 @@ class Summary:
 
     def merge(self, other: Summary) -> None:
         """Count `other` in, a part of the same run that went on beside this one."""
-        for name in ("total", "ok", "attempts", "size", "wire_size", "fetch_time"):
+        for name in ("total", "ok", "copied", "attempts", "size", "wire_size", "fetch_time"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.causes.update(other.causes)
         self.phase_sums = [mine + theirs for mine, theirs in zip(self.phase_sums, other.phase_sums, strict=True)]

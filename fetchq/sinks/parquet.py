@@ -3,7 +3,8 @@
 parquet/part-00000.parquet, 00001 and so on. The columns are the fields of the record, `timing` spread over
 timing_queued to timing_store; then `headers`, a list of name and value in the order of the response; `body`, null
 where none was kept; and `generation`, as the ledger has it: of a row that was fetched again, the greatest one counts.
-`path` is the file and, after #, the row in it, from 0: `parquet/part-00000.parquet#17`.
+`path` is the file and, after #, the row in it, from 0: `parquet/part-00000.parquet#17`. A copy of another row's record
+(`--dedupe`) has the `path` of that one, and no body.
 
 A Parquet file can only be read when it is whole. A part is written in the temporary folder, and its rows count as done
 when it has been given its name: a kill costs the rows of the part that was being written, which are then fetched again.
@@ -11,6 +12,7 @@ when it has been given its name: a kill costs the rows of the part that was bein
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Sequence
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from fetchq.model import Result
     from fetchq.rowset import RowSet
 
-__all__ = ["ParquetStore"]
+__all__ = ["ParquetStore", "body_in_part"]
 
 GROUP_ROWS = 1000
 GROUP_SIZE = 16_000_000
@@ -147,7 +149,7 @@ class _Part:
 
     def add(self, result: Result) -> None:
         """Take a result. Raises OSError where the file cannot be written."""
-        size = 0 if result.sha256 is None else result.size
+        size = 0 if result.sha256 is None or result.copied else result.size
         if size > LARGEST and result.spool is not None:
             result.spool.discard()
             result = not_stored(result, f"a body of {size} bytes, which is more than Parquet can hold")
@@ -193,7 +195,7 @@ class _Part:
         for result in self._waiting:
             try:
                 body = _body_of(result)
-                path = None if body is None else f"{self._shown}#{len(self.results)}"
+                path = result.path if body is None else f"{self._shown}#{len(self.results)}"
                 kept = replace(result, path=path, spool=None)
             except OSError as problem:
                 body, kept = None, not_stored(result, unless_hopeless(problem))
@@ -207,9 +209,23 @@ class _Part:
         self._waiting, self._waiting_size = [], 0
 
 
+def body_in_part(path: Path, row: int) -> bytes:
+    """The body in that row of a part. Raises OSError."""
+    try:
+        with pq.ParquetFile(path) as part:
+            for group in range(part.num_row_groups):
+                rows = part.metadata.row_group(group).num_rows
+                if row < rows:
+                    return bytes(part.read_row_group(group, columns=["body"])["body"][row].as_py())
+                row -= rows
+    except (pa.ArrowInvalid, TypeError) as problem:
+        raise OSError(errno.EIO, "it is damaged", str(path)) from problem
+    raise OSError(errno.EIO, "there is no such row in it", str(path))
+
+
 def _body_of(result: Result) -> bytes | None:
     """The body; None where none that is whole has come, or it cannot be kept. Raises OSError."""
-    if result.sha256 is None or result.cause is Cause.STORE:
+    if result.sha256 is None or result.cause is Cause.STORE or result.copied:
         return None
     if result.spool is None:
         return result.body

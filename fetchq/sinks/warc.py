@@ -13,6 +13,7 @@ that are known to be harmless.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -23,6 +24,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from warcio.archiveiterator import ArchiveIterator
+from warcio.exceptions import ArchiveLoadFailed
 from warcio.warcwriter import WARCWriter
 
 from fetchq import __version__
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from fetchq.model import Result
     from fetchq.rowset import RowSet
 
-__all__ = ["WarcStore"]
+__all__ = ["WarcStore", "body_in_archive"]
 
 FILE_SIZE = 1_000_000_000
 """Bytes from which on a file gets no more records."""
@@ -118,7 +121,8 @@ class WarcStore:
         archive: _Archive | None = None
         try:
             for result in results:
-                if result.sha256 is None or result.status is None:  # nothing whole has come
+                # Nothing whole has come, or it is there already.
+                if result.sha256 is None or result.status is None or result.copied:
                     done.append(result)
                     continue
                 if archive is None or archive.size >= FILE_SIZE:
@@ -211,6 +215,16 @@ def _opened(path: Path, flags: int) -> io.FileIO:
     """Not through a symbolic link, where the system can tell. Raises OSError, with the path."""
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     return io.FileIO(str(path), "r+", opener=lambda name, _: os.open(name, flags, 0o666))
+
+
+def body_in_archive(path: Path, offset: int) -> bytes:
+    """The body of the response at `offset`. Raises OSError."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        try:
+            return bytes(next(iter(ArchiveIterator(file))).raw_stream.read())
+        except (StopIteration, ArchiveLoadFailed, zlib.error) as problem:
+            raise OSError(errno.EIO, "there is no such record in the archive", str(path)) from problem
 
 
 def _put(archive: _Archive, result: Result, name: str) -> Result:

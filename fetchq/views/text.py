@@ -116,7 +116,9 @@ def summary_lines(summary: Summary, *, paint: Paint = plain, insecure: bool = Fa
         lines.append(paint("TLS certificates were not verified (--insecure)", "yellow"))
     if summary.causes:
         lines.append("failed: " + ", ".join(f"{count} {cause}" for cause, count in summary.causes.most_common()))
-    if summary.attempts > summary.total:
+    if summary.copied:
+        lines.append(f"{count_text(summary.copied, 'row')} asked the same as others, and got a copy")
+    if summary.attempts > summary.total - summary.copied:
         lines.append(f"{summary.attempts} attempts were made")
     if summary.elapsed.count:
         lines += ["", *_percentile_lines(summary), "", *_phase_lines(summary)]
