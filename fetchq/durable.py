@@ -53,11 +53,14 @@ async def durable_async(
                 yield page
             feed = Feed(_remaining(session, requests), threaded=False, finite=finite)
             batches = AsyncRun(settings, feed, on_start, linger=LINGER).batches()
-            writer = session.writer()
+            writer = session.writer(keep_body=settings.keep_body)
             async with aclosing(batches):
                 async for batch in batches:
                     yield await in_thread(writer.commit, batch)
-            yield await in_thread(writer.finish)
+                    while (copies := await in_thread(writer.copies)) is not None:
+                        yield copies
+            while (rest := await in_thread(writer.rest)) is not None:
+                yield rest
             await in_thread(session.end)
         finally:
             await in_thread(session.close)
@@ -74,10 +77,13 @@ def durable_blocking(
             while page := _page(before):
                 yield page
         feed = Feed(_batches(session, requests), threaded=False, finite=True)
-        writer = session.writer()
+        writer = session.writer(keep_body=settings.keep_body)
         for batch in BlockingRun(settings, feed, on_start, linger=LINGER).batches():
             yield writer.commit(batch)
-        yield writer.finish()
+            while (copies := writer.copies()) is not None:
+                yield copies
+        while (rest := writer.rest()) is not None:
+            yield rest
         session.end()
     finally:
         session.close()
@@ -102,16 +108,15 @@ def _remaining(
 
 async def _each(session: Session, requests: AsyncIterable[Request]) -> AsyncGenerator[Request]:
     async for request in requests:
-        if session.wants(request):
-            yield request
+        for wanted in session.wanted(request):
+            yield wanted
     session.source.ended = True
 
 
 def _batches(session: Session, requests: Iterable[Request]) -> Iterator[list[Request]]:
-    """One request a batch: the next one may take its time to come."""
+    """One request a batch, or none: the next one may take its time to come."""
     for request in requests:
-        if session.wants(request):
-            yield [request]
+        yield session.wanted(request)
     session.source.ended = True
 
 

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from fetchq import __version__
+from fetchq.choice import Choice
+from fetchq.earlier import check_earlier
 from fetchq.folder import FolderError, RunFolder
 from fetchq.kept import ROWS, Copier, describe, reopen, reopen_rows, same
 from fetchq.ledger import Ledger
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
+_ONCE_AND_FOR_ALL = ("save", "dedupe", "refresh")
+"""Settings that do not change as a run goes on."""
 _NOT_KEPT = ("output", "resume", "overwrite", "keep_body")
 """Settings that belong to a session and not to the run."""
 
@@ -84,9 +88,9 @@ class Session:
 
     @classmethod
     def for_rows(cls, settings: Settings) -> Self:
-        """The same for rows that a Python program hands over: to `keep`, or one by one to `wants`."""
+        """The same for rows that a Python program hands over: to `keep`, or one by one to `wanted`."""
         session = cls._opened(settings, [{"kind": ROWS}], {})
-        session._take_up(reopen_rows(session.ledger))
+        session._take_up(reopen_rows(session.ledger), of_program=True)
         return session
 
     @classmethod
@@ -105,6 +109,8 @@ class Session:
     @classmethod
     def _opened(cls, settings: Settings, entries: list[dict[str, Any]], reading: dict[str, Any]) -> Self:
         assert settings.output is not None
+        if settings.refresh is not None:
+            check_earlier(settings.refresh, settings.output, settings.save)
         folder = RunFolder(settings.output)
         folder.check()
         folder.make()
@@ -120,8 +126,9 @@ class Session:
                 closing.callback(ledger.close)
                 if not same(ledger.meta("inputs"), entries):
                     raise FolderError(f"the run in {str(folder)!r} has other sources")
-                if ledger.meta("settings")["save"] != settings.save:
-                    raise FolderError(f"the run in {str(folder)!r} was begun with another --save")
+                for name in _ONCE_AND_FOR_ALL:
+                    if ledger.meta("settings").get(name) != (getattr(settings, name) or None):
+                        raise FolderError(f"the run in {str(folder)!r} was begun with another --{name}")
             else:
                 folder.wipe()
                 ledger = Ledger.create(folder.ledger, _first_meta(settings, entries, reading))
@@ -143,10 +150,25 @@ class Session:
         self._take_up(source)
         return self
 
-    def _take_up(self, source: Source) -> None:
+    def _take_up(self, source: Source, *, of_program: bool = False) -> None:
         self._closing.callback(source.close)
-        source.leave_out(self.done)
         self.source = source
+        self._of_program = of_program
+        try:
+            self._choice = Choice(self.folder, self.ledger, self.done, more=of_program)
+        except BaseException:
+            self._closing.close()
+            raise
+        self._closing.callback(self._end_choice)
+        self._leave_out()
+
+    def _end_choice(self) -> None:
+        self._choice.close()  # which may be another one by then
+
+    def _leave_out(self) -> None:
+        """Hand out what is left alone."""
+        self.warning = self._choice.warning or self.warning
+        self.source.leave_out(self.done, self._choice if self._choice.needed else None)
 
     def __enter__(self) -> Self:
         for copier in self._copiers:
@@ -169,25 +191,27 @@ class Session:
         """
         if self.ledger.retry(where):
             self._restore()
-            self.source.leave_out(self.done)
+            self._choice.close()
+            self._choice = Choice(self.folder, self.ledger, self.done, more=self._of_program)
+            self._leave_out()
 
     # --- the rows of a Python program, which come in order ---
 
     def keep(self, requests: Iterable[Request]) -> None:
-        """Have the ledger keep these rows, and no more, before any of them is fetched. Raises as `wants` does."""
+        """Have the ledger keep these rows, and no more, before any of them is fetched. Raises as `wanted` does."""
         self.ledger.keep([request for request in requests if self._is_new(request)])
         self.ledger.commit(())
         self._keeping = False
 
-    def wants(self, request: Request) -> bool:
-        """Whether a row is still to do. The ledger keeps it in any case.
+    def wanted(self, request: Request) -> list[Request]:
+        """What the pool is to get of a row. The ledger keeps it in any case.
 
         Raises `FolderError` for a row that was another one in an earlier session, `StorageError`.
         """
         if self._keeping and self._is_new(request):
             self.ledger.keep([request])
         self.source.read = request.index + 1
-        return request.index not in self.done
+        return self._choice([request])
 
     def _is_new(self, request: Request) -> bool:
         """No earlier session has kept a row of that number."""
@@ -201,9 +225,21 @@ class Session:
 
     # --- the run ---
 
-    def writer(self, sink: Sink | None = None, on_commit: Callable[[Sequence[Result]], None] | None = None) -> Writer:
-        """The writer of the run: the body store, then `sink`, then the ledger, then `on_commit`."""
-        return Writer(sink=sink, ledger=self.ledger, store=self._store, on_commit=on_commit)
+    def writer(
+        self,
+        sink: Sink | None = None,
+        on_commit: Callable[[Sequence[Result]], None] | None = None,
+        *,
+        keep_body: bool = False,
+    ) -> Writer:
+        """The writer of the run: the body store, then `sink`, then the ledger, then `on_commit`.
+
+        `keep_body`: Results hold their bodies.
+        """
+        twins = self._choice.twins
+        if twins is not None:
+            twins.keep_body = keep_body
+        return Writer(sink=sink, ledger=self.ledger, store=self._store, on_commit=on_commit, twins=twins)
 
     def end(self) -> None:
         """The run has come to its end by itself. Raises `StorageError`."""

@@ -22,6 +22,7 @@ from fetchq.values import (
     read_path,
     read_proxy,
     read_resolve,
+    read_run,
     read_save,
     read_seconds,
     read_size,
@@ -243,6 +244,12 @@ class Settings(Checked):
         False, "--resume", read_flag, "Go on with the run in the folder, if there is one.", group="Durable run"
     )
     overwrite: bool = knob(False, "--overwrite", read_flag, "Throw away the run in the folder.", group="Durable run")
+    dedupe: bool = knob(
+        False, "--dedupe", read_flag, "Fetch rows that ask the same once; each has its record.", group="Durable run"
+    )
+    refresh: str | None = knob(
+        None, "--refresh", read_run, "Keep what has not changed since this run.", group="Durable run", metavar="DIR"
+    )
 
     keep_body: bool = knob(True, "", read_flag, "Keep the decoded body in Result.body.", group="Library")
 
@@ -254,10 +261,15 @@ class Settings(Checked):
             raise SettingsError("workers", f"at most {MOST_THREADS} in mode {self.mode}")
         if self.key is not None and self.cert is None:
             raise SettingsError("key", "a key needs its cert")
-        if self.output is None and (self.resume or self.overwrite):
-            raise SettingsError("resume" if self.resume else "overwrite", "it needs an output folder")
+        for name in ("resume", "overwrite", "dedupe", "refresh"):
+            if self.output is None and getattr(self, name):
+                raise SettingsError(name, "it needs an output folder")
         if self.resume and self.overwrite:
             raise SettingsError("overwrite", "not together with resume")
+        if self.refresh is not None and self.save not in ("files", "none"):
+            raise SettingsError(
+                "refresh", f"not together with save = {self.save}: bodies are kept as files, or not at all"
+            )
 
     @property
     def stores(self) -> bool:

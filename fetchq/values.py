@@ -93,6 +93,13 @@ def read_folder(given: object) -> str:
     return path
 
 
+def read_run(given: object) -> str:
+    """The folder of a run, to be found again from anywhere."""
+    import os
+
+    return os.path.abspath(read_folder(given))
+
+
 def read_flag(given: object) -> bool:
     if isinstance(given, bool):
         return given

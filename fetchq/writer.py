@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from fetchq.model import Cause, Result
+from fetchq.sinks.outcome import with_kept_body
 from fetchq.storage import StorageError
 
 if TYPE_CHECKING:
     from fetchq.ledger import Ledger
     from fetchq.sinks.base import BodyStore, Sink
+    from fetchq.twins import Twins
 
 __all__ = ["Writer"]
 
@@ -27,11 +29,13 @@ class Writer:
         ledger: Ledger | None = None,
         store: BodyStore | None = None,
         on_commit: Callable[[Sequence[Result]], None] | None = None,
+        twins: Twins | None = None,
     ) -> None:
         self._sink = sink
         self._ledger = ledger
         self._store = store
         self._on_commit = on_commit
+        self._twins = twins
         self._broken = False
         """Nothing can be kept any more."""
         self._lock = threading.Lock()  # a commit may still be under way in a thread whose caller was interrupted
@@ -39,16 +43,40 @@ class Writer:
     def commit(self, results: Sequence[Result]) -> Sequence[Result]:
         """Write these results. Returns those that are done by now; the store may keep some back until later.
 
-        Raises `StorageError`: nothing more can be kept, and what was kept before stays. OSError: the sink's reader has
-        gone, or its disk is full.
+        There may be `copies` to be made of them. Raises `StorageError`: nothing more can be kept, and what was kept
+        before stays. OSError: the sink's reader has gone, or its disk is full.
         """
         with self._lock:
             self._broken = True
-            if self._store is not None:
-                with _storing():
-                    results = self._store.store(results)
-            self._commit(results)
-            return results
+            if self._twins is not None:
+                results = self._twins.without_passing(results)
+            return self._stored([with_kept_body(result) for result in results])
+
+    def copies(self) -> Sequence[Result] | None:
+        """Write some of the copies of what is done, for rows that asked the same. None when there are no more.
+
+        Returns those that are done by now. To be called after each `commit`. Raises as it does.
+        """
+        with self._lock:
+            if self._twins is None or self._broken:
+                return None
+            self._broken = True
+            copies = self._twins.copies()
+            done = self._stored(copies) if copies else None
+            self._broken = False
+            return done
+
+    def rest(self) -> Sequence[Result] | None:
+        """Write some of what is still to be written at the end of a run. None when that is all. Raises as `commit`."""
+        copies = self.copies()
+        return copies if copies is not None else self.finish() or None
+
+    def _stored(self, results: Sequence[Result]) -> Sequence[Result]:
+        if self._store is not None:
+            with _storing():
+                results = self._store.store(results)
+        self._commit(results)
+        return results
 
     def finish(self) -> Sequence[Result]:
         """Write what was kept back, however the run ended. Returns it. Raises as `commit` does."""
@@ -68,6 +96,8 @@ class Writer:
             done = [result for result in results if result.cause is not Cause.CANCELLED]
             state = None if self._store is None else self._store.state()
             self._ledger.commit(done, None if state is None else {"store": state})
+            if self._twins is not None:
+                self._twins.settle(results)
         self._broken = False
         if problem is not None:
             raise problem

@@ -74,6 +74,26 @@ def test_output_makes_a_run_durable_and_the_others_say_how(cli: Cli) -> None:
         assert (cli.folder / "run" / "bodies").exists()
 
 
+@shows("dedupe")
+def test_dedupe_fetches_the_same_once(cli: Cli) -> None:
+    with Scripted() as server:
+        found = cli(server.url, server.url, "-o", "run", "--dedupe", "--json")
+        assert [record["index"] for record in found.records] == [0, 1]
+        assert len(server.log) == 1
+
+
+@shows("refresh")
+def test_refresh_asks_whether_anything_has_changed(cli: Cli) -> None:
+    def answer(asked: Asked) -> bytes:
+        if asked.header("If-None-Match") == '"1"':
+            return reply(b"", status=b"HTTP/1.1 304 Not Modified")
+        return reply(b"ok", b'ETag: "1"')
+
+    with Scripted(answer) as server:
+        assert cli(server.url, "-o", "old").status == 0
+        assert cli(server.url, "-o", "new", "--refresh", "old", "--json").record["status"] == 304
+
+
 # --- mode ----------------------------------------------------------------------------------------------------------
 
 
@@ -605,7 +625,13 @@ def test_a_flag_of_the_file_can_be_switched_off_in_the_environment(
     assert "1 URL" in cli(f"{practice.url}/json").said
 
 
-ALSO = {"key": ["--cert", "a.pem"], "resume": ["-o", "run"], "overwrite": ["-o", "run"]}
+ALSO = {
+    "key": ["--cert", "a.pem"],
+    "resume": ["-o", "run"],
+    "overwrite": ["-o", "run"],
+    "dedupe": ["-o", "run"],
+    "refresh": ["-o", "run"],
+}
 """What an option is no good without."""
 FLAGS = [option for option in OPTIONS.values() if option.is_flag]
 
@@ -658,6 +684,8 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "save": (["none"], "none", ["none"]),
     "resume": ([], "1", [True]),
     "overwrite": ([], "1", [True]),
+    "dedupe": ([], "1", [True]),
+    "refresh": (["old"], "old", ["old"]),
     "json": ([], "1", [True]),
     "include": (["headers", "text"], "headers\ntext", [["headers", "text"]]),
     "progress": (["dots"], "dots", ["dots"]),

@@ -21,7 +21,7 @@ LAYERS = [
     {"policy", "decode", "guard"},
     {"engines", "schedule", "backlog", "queue"},
     {"pool", "async_pool", "blocking_pool", "sinks", "rows", "csv_rows", "lists", "sources", "summary"}
-    | {"folder", "schema", "ledger", "stored"},
+    | {"folder", "schema", "ledger", "stored", "scratch", "twins", "earlier", "choice"},
     {"run", "writer", "kept", "session", "durable"},
     {"api", "compare", "diff", "views"},
     {"practice", "server"},
@@ -45,7 +45,7 @@ HOMES = {
     "platformdirs": {"fetchq.cli.options"},
     "codetiming": {"fetchq.pool"},
     "filelock": {"fetchq.folder"},
-    "sqlite3": {"fetchq.ledger"},
+    "sqlite3": {"fetchq.ledger", "fetchq.scratch"},
     "warcio": {"fetchq.sinks.warc"},
     "pyarrow": {"fetchq.sinks.parquet", "fetchq.sinks.parquet_records"},
 }

@@ -298,7 +298,7 @@ def test_rows_of_a_program_are_known_to_the_folder_alone() -> None:
     requests = [Request(url, index, "POST", (("A", "b"),), b"\xff", "x") for index, url in ALL]
     with Session.for_rows(Settings(output="run", save="none")) as session:
         session.keep(requests)
-        assert all(session.wants(request) for request in requests)
+        assert all(session.wanted(request) for request in requests)
         do(session, 2)
     with Session.of_folder("run") as session:
         assert [one for batch in session.source for one in batch] == [*requests[:2], *requests[3:]]
@@ -308,17 +308,18 @@ def test_a_row_that_is_another_one_now_is_refused() -> None:
     with Session.for_rows(Settings(output="run", save="none")) as session:
         session.keep([Request(url, index) for index, url in ALL])
     with Session.for_rows(Settings(output="run", save="none", resume=True)) as session:
-        assert session.wants(Request(URLS[0], 0))
+        assert session.wanted(Request(URLS[0], 0))
         with pytest.raises(FolderError, match="row 1 is not what it was"):
-            session.wants(Request("http://other.test/", 1))
+            session.wanted(Request("http://other.test/", 1))
 
 
 def test_a_longer_list_goes_on_where_the_shorter_ended() -> None:
     with Session.for_rows(Settings(output="run", save="none")) as session:
-        assert session.wants(Request(URLS[0], 0))
+        assert session.wanted(Request(URLS[0], 0))
         do(session, 0)
     with Session.for_rows(Settings(output="run", save="none", resume=True)) as session:
-        assert [session.wants(Request(url, index)) for index, url in ALL] == [False, True, True, True, True]
+        rows = [Request(url, index) for index, url in ALL]
+        assert [session.wanted(row) for row in rows] == [[], *([row] for row in rows[1:])]
         do(session, 1)
     with Session.of_folder("run") as session:
         assert read(session) == ALL[2:]
@@ -373,7 +374,7 @@ class AnyHistory(RuleBasedStateMachine):
     def _open(self, session: Session) -> None:
         self.session = session
         self.taken = []
-        self.waiting = iter([request for request in self._requests() if session.wants(request)])
+        self.waiting = iter([request for request in self._requests() if session.wanted(request)])
         session.source.ended = True
 
     @precondition(lambda self: self.session is None)

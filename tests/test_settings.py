@@ -22,6 +22,8 @@ WRONG: dict[str, list[Any]] = {
     "save": ["paper", None],
     "resume": ["maybe", None],
     "overwrite": ["maybe", None],
+    "dedupe": ["maybe", None],
+    "refresh": [3, "", "a\0b"],
     "workers": [0, -1, "many", None],
     "timeout": [0, -1, "soon", float("inf"), None],
     "connect_timeout": [0, "-1"],

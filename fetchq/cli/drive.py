@@ -20,10 +20,10 @@ from fetchq.run import AsyncRun, BlockingRun, Feed
 from fetchq.storage import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fetchq.cli.screen import Screen
-    from fetchq.model import OnStart
+    from fetchq.model import OnStart, Result
     from fetchq.settings import Settings
     from fetchq.sources import Source
     from fetchq.summary import Summary
@@ -90,7 +90,8 @@ def _drive_async(
             try:
                 async with aclosing(batches):
                     async for batch in batches:
-                        await asyncio.to_thread(writer.commit, batch)
+                        await asyncio.to_thread(_write, writer, batch, interrupts)
+                await asyncio.to_thread(_write_rest, writer, interrupts)
             finally:
                 await asyncio.to_thread(writer.finish)
 
@@ -111,9 +112,21 @@ def _drive_blocking(
         try:
             with closing(run.batches()) as batches:
                 for batch in batches:
-                    writer.commit(batch)
+                    _write(writer, batch, interrupts)
+            _write_rest(writer, interrupts)
         finally:
             writer.finish()
+
+
+def _write(writer: Writer, batch: Sequence[Result], interrupts: Interrupts) -> None:
+    writer.commit(batch)
+    while interrupts.number is None and writer.copies() is not None:
+        pass  # what is not copied before an interrupt remains to do
+
+
+def _write_rest(writer: Writer, interrupts: Interrupts) -> None:
+    while interrupts.number is None and writer.rest() is not None:
+        pass
 
 
 def _feed(source: Source) -> Feed:

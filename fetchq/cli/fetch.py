@@ -69,9 +69,11 @@ def fetch_and_show(
     settings = replace(settings, keep_body=_needs_bodies(display))
     summary = Summary()
     screen = Screen(display, source=source, summary=summary)
-    make_writer = Writer if session is None else session.writer
     try:
-        writer = make_writer(sink=screen, on_commit=screen.count)
+        if session is None:
+            writer = Writer(sink=screen, on_commit=screen.count)
+        else:
+            writer = session.writer(screen, screen.count, keep_body=settings.keep_body)
         status = drive(settings, source, screen, summary, writer, verbose=display.verbose)
     except SettingsError as problem:
         raise click.UsageError(usage_message(problem)) from None

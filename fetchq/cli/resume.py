@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NOT_AGAIN", "command", "go_on"]
 
-NOT_AGAIN = ("output", "save", "resume", "overwrite", "input_format", "url_column")
+NOT_AGAIN = ("output", "save", "resume", "overwrite", "dedupe", "refresh", "input_format", "url_column")
 """Options that a run has once and for all."""
 
 
@@ -41,6 +41,7 @@ def go_on(session: Session, given: dict[str, Any], retried: Callable[[Settings],
     """Fetch what is left, and what `retried` says with the run's settings. Returns the exit status."""
     from fetchq.cli.durable import all_done
     from fetchq.ledger import ConditionError
+    from fetchq.printable import printable
 
     if session.finished and retried is None:
         click.echo(f"fetchq: {all_done(session)}", err=True)
@@ -53,10 +54,13 @@ def go_on(session: Session, given: dict[str, Any], retried: Callable[[Settings],
             flag = knob_of(one).flags[-1]
             raise click.UsageError(f"the run was begun with {flag}, which is not kept in the folder: give it again")
     if retried is not None:
+        before = session.warning
         try:
             session.retry(retried(settings))
         except ConditionError as problem:
             raise click.UsageError(str(problem)) from None
+        if session.warning not in (None, before):
+            click.echo(f"fetchq: {printable(session.warning)}", err=True)
     if session.finished:
         click.echo("fetchq: no row is to be fetched again", err=True)
         return 0
