@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import sqlite3
 import tempfile
 import threading
@@ -14,15 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_support import PATIENCE, Cli, Scripted, left_threads, reply
+from cli_support import PATIENCE, Cli, Scripted, ended, left_threads, reply
 from factories import examples, failed_result, make_result
 from faults_wire import Asked
 from hypothesis import given
 from hypothesis import strategies as st
+from store_support import files_of_at_most
 
 from fetchq import Cause, Request, Result, Settings, SettingsError, fetch_all, fetch_all_sync, fetch_iter, open_run
 from fetchq.folder import FolderError
+from fetchq.scratch import Scratch
 from fetchq.session import Session
+from fetchq.storage import StorageError
 from fetchq.twins import PAGE
 
 
@@ -206,13 +210,14 @@ def test_it_needs_a_folder_and_is_decided_once(tmp_path: Path) -> None:
 # --- kills ---
 
 
-def test_a_run_that_is_killed_fetches_each_request_once_for_each_kill_at_most(cli: Cli) -> None:
+@pytest.mark.parametrize("save", ["files", "warc", "parquet"])
+def test_a_run_that_is_killed_fetches_each_request_once_for_each_kill_at_most(cli: Cli, save: str) -> None:
     chance = random.Random(1)
     with Scripted(echo) as server:
         pages = [f"{server.url}/{number}" for number in range(300)]
         urls = [chance.choice(pages) for _ in range(3000)]
         cli.write("urls.txt", "\n".join(urls))
-        process = cli.start("urls.txt", "-o", "run", "--dedupe", "-q")
+        process = cli.start("urls.txt", "-o", "run", "--dedupe", "-q", "--save", save)
         assert server.wait_for_requests(100)
         process.kill()
         process.communicate()
@@ -226,7 +231,70 @@ def test_a_run_that_is_killed_fetches_each_request_once_for_each_kill_at_most(cl
         for result in run:
             assert result.path == paths[result.url]
             assert run.body(result).startswith(f"GET {result.url.removeprefix(server.url)} ".encode())
-    assert {str(path.relative_to("run")) for path in Path("run/bodies").rglob("*.*")} == set(paths.values())
+    if save == "files":
+        assert {str(path.relative_to("run")) for path in Path("run/bodies").rglob("*.*")} == set(paths.values())
+
+
+def test_a_signal_leaves_the_waiting_rows_to_do(cli: Cli, mode: str) -> None:
+    with Scripted() as server:
+        server._answer = server.hold
+        cli.write("urls.txt", f"{server.url}/a\n" * 1500)
+        process = cli.start("urls.txt", "-o", "run", "--dedupe", "--mode", mode, "--progress", "none")
+        assert server.wait_for_requests(1)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        found = ended(process)
+        assert found.status == 130
+        assert found.said.splitlines()[-1] == "run: 0 rows are done; go on with: fetchq resume run"
+        server.released.set()
+        assert cli("resume", "run", "-q").status == 0
+        assert len(server.log) == 2
+    assert [index for index, _ in rows()] == list(range(1500))
+
+
+# --- the writer ---
+
+
+def test_a_copy_counts_only_when_everybody_else_is_done_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[tuple[str, list[int]]] = []
+
+    def told(step: str, results: Sequence[Result]) -> None:
+        steps.append((step, [result.index for result in results]))
+
+    class Sink:
+        def write(self, results: Sequence[Result]) -> None:
+            told("write", results)
+
+        def flush(self) -> None:
+            told("flush", [])
+
+    played = Played(str(tmp_path / "run"), [0, 0, 0])
+    played.open()
+    commit = played.session.ledger.commit
+
+    def committed(results: Sequence[Result], meta: Any = None) -> None:
+        told("commit", results)
+        commit(results, meta)
+
+    monkeypatch.setattr(played.session.ledger, "commit", committed)
+    played.writer = played.session.writer(Sink(), lambda results: told("count", results))
+    while played.read():
+        pass
+    for _ in range(3):
+        played.land(0, None)
+    played.close()
+    each = [[("write", [row]), ("flush", []), ("commit", [row]), ("count", [row])] for row in range(3)]
+    assert [step for step in steps if step != ("commit", [])] == [step for steps in each for step in steps]
+
+
+def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path / "twins.db", "CREATE TABLE rows (text TEXT)")
+    with files_of_at_most(20_000), pytest.raises(StorageError, match=r"twins\.db"):
+        scratch.change("INSERT INTO rows VALUES (?)", [("x" * 1000,)] * 100)
+    scratch.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- retries ---
