@@ -97,8 +97,8 @@ def differences(
         if before is None or after is None:
             yield _difference(Change.NEW if before is None else Change.GONE, before, after)
             continue
-        _, _, _, status, cause, sha256, elapsed = before
-        if after[3] != status or after[4] != cause:
+        _, _, _, _, _, sha256, elapsed = before
+        if _outcome(after) != _outcome(before):
             yield _difference(Change.STATUS, before, after)
         if after[5] != sha256 and sha256 is not None and after[5] is not None:
             yield _difference(Change.CONTENT, before, after)
@@ -110,6 +110,12 @@ def differences(
 
 
 _Values = tuple[Any, ...]
+
+
+def _outcome(row: _Values) -> tuple[int | None, str | None]:
+    """Status and cause. What a refresh has kept, because of a 304, is the 200 that it was."""
+    _, _, _, status, cause, _, _ = row
+    return 200 if status == 304 and cause is None else status, cause
 
 
 def _rows(run: StoredRun) -> Iterator[_Values]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -303,6 +304,16 @@ def test_a_refresh_that_is_killed_goes_on_asking(cli: Cli) -> None:
         assert new.finished
         assert statuses(list(new)) == [304] * 60
         assert [new.body(result) for result in new] == [old.body(result) for result in old]
+
+
+def test_a_page_that_has_not_changed_is_no_difference(cli: Cli, site: Site) -> None:
+    cli.write("urls.txt", "\n".join(site.urls()))
+    cli("urls.txt", "-o", "old")
+    site.pages["dated"] = (b"newer", None, "Thu, 02 Jan 2025 00:00:00 GMT")
+    cli("urls.txt", "-o", "new", "--refresh", "old")
+    found = cli("diff", "old", "new", "--json")
+    changes = [(record["url"], record["change"]) for record in map(json.loads, found.lines)]
+    assert changes == [(f"{site.url}/dated", "content")]
 
 
 def test_an_earlier_run_that_is_gone_when_the_run_goes_on_is_told(cli: Cli, site: Site) -> None:
