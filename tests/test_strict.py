@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetchq.engines.failure import AttemptFailed
-from fetchq.engines.strict import MAX_HEAD, MAX_HEADERS, MAX_LINE, ChunkCheck, check_head
+from fetchq.engines.strict import MAX_HEAD, MAX_HEADERS, MAX_LINE, ChunkCheck, _past_empty_line, check_head
 from fetchq.model import Cause
 
 EXTENSIONS = st.sampled_from([b"", b" ", b"\t ", b";a", b";a=b", b';a="b;c\\"\xff"', b";a;b=c;d"])
@@ -147,3 +148,9 @@ def test_a_head_of_the_greatest_length_passes() -> None:
     assert check_head(head(*lines), 0) == (0, MAX_HEAD)
     with pytest.raises(AttemptFailed):
         check_head(head(*lines, b"X:"), 0)
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"\n", b"a"]), max_size=14).map(b"".join), st.integers(0, 5))
+def test_the_first_empty_line_is_found_however_its_lines_end(raw: bytes, start: int) -> None:
+    found = re.compile(rb"\n\r?\n").search(raw, start)
+    assert _past_empty_line(raw, start) == (found.end() if found else 0)

@@ -196,11 +196,11 @@ class Connector(aiohttp.TCPConnector):
         return await _start_tls(self, transport, req=req, timeout=timeout)
 
     def _reusable(self, protocol: Connection, attempt: Attempt) -> bool:
-        place = attempt.hop.url.raw_authority
         if protocol.stray or protocol.should_close:
             # What this server sends unasked could come late as well, as the answer to the next request.
-            self._unreliable.add(place)
-        return not attempt.resent and place not in self._unreliable
+            self._unreliable.add(attempt.hop.url.raw_authority)
+            return False
+        return not attempt.resent and not (self._unreliable and attempt.hop.url.raw_authority in self._unreliable)
 
     def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
         """The connection has done its work. Of those that wait for more, the oldest one too many is closed."""

@@ -24,7 +24,6 @@ MAX_SILENT = 1_000_000
 """Bytes a server may send without one of them being of a body: headers, chunk extensions, trailers."""
 
 _LONGEST_CHUNK = 2**63
-_EMPTY_LINE = re.compile(rb"\n\r?\n")
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
 _SIZE = re.compile(
@@ -47,14 +46,12 @@ def check_head(raw: bytes, interim: int) -> tuple[int, int]:
     start = 0
     if raw[:1] in (b"\r", b"\n"):  # empty lines before a response are to be ignored (RFC 9112, 2.2)
         start = len(raw) - len(raw.lstrip(b"\r\n"))
-    found = _EMPTY_LINE.search(raw, start)
-    while found is not None and interim:
+    end = _past_empty_line(raw, start)
+    while end and interim:
         interim -= 1
-        start = found.end()
-        found = _EMPTY_LINE.search(raw, start)
-    if found is None:
+        start, end = end, _past_empty_line(raw, end)
+    if not end:
         raise not_http("a head without an end")
-    end = found.end()
     if end - start > MAX_HEAD:
         raise not_http(f"a head of more than {MAX_HEAD} bytes")
     head = raw[start:end]
@@ -63,6 +60,13 @@ def check_head(raw: bytes, interim: int) -> tuple[int, int]:
     if head[head.find(b"\n") + 1] in b" \t":
         raise not_http("the first header is the continuation of none")
     return start, end
+
+
+def _past_empty_line(raw: bytes, start: int) -> int:
+    """Where the first empty line after `start` ends; 0 where there is none."""
+    proper = raw.find(b"\n\r\n", start)
+    bare = raw.find(b"\n\n", start, None if proper < 0 else proper + 1)
+    return bare + 2 if bare >= 0 else proper + 3 if proper >= 0 else 0
 
 
 class ChunkCheck:
