@@ -9,7 +9,6 @@ import stat
 import threading
 from contextlib import suppress
 from itertools import count
-from typing import Literal
 
 __all__ = ["SMALL", "TEMPORARY", "KeptBody", "Spool"]
 
@@ -19,6 +18,8 @@ _PIECE = 262_144
 """Bytes that are gathered before they are written, once a body is no longer small."""
 TEMPORARY = "tmp"
 """The subfolder for what is not whole. Whoever holds the run's lock may empty it."""
+_BINARY = getattr(os, "O_BINARY", 0)
+"""Windows has another kind of file as well."""
 _number = count()
 
 
@@ -64,14 +65,18 @@ class Spool:
             if self._discarded:
                 return  # while this was on its way
             pieces, self._pieces, self._held = self._pieces, [], 0
-            mode: Literal["xb", "ab"] = "ab"
+            flags = os.O_APPEND
             if self._name is None:
                 self._name = os.path.join(self._folder, TEMPORARY, f"{os.getpid()}-{next(_number)}")
-                mode = "xb"
-            with open(self._name, mode, buffering=0) as file:
+                flags = os.O_CREAT | os.O_EXCL
+            # Without a file object: there is one file for each body, and most of them are small.
+            descriptor = os.open(self._name, os.O_WRONLY | _BINARY | flags, 0o666)
+            try:
                 view = memoryview(b"".join(pieces))
                 while view:
-                    view = view[file.write(view) :]
+                    view = view[os.write(descriptor, view) :]
+            finally:
+                os.close(descriptor)
 
     def content(self) -> bytes | None:
         """The whole body, where it is in memory; None where it is in a file."""

@@ -150,29 +150,8 @@ def _broken(monkeypatch: pytest.MonkeyPatch, step: str, code: int, *, only: int)
 
         return call
 
-    class File:
-        def __init__(self, real: Any) -> None:
-            self._real = real
-            self.write = failing(real.write)
-
-        def __enter__(self) -> Any:
-            self._real.__enter__()
-            return self
-
-        def __exit__(self, *args: object) -> None:
-            self._real.__exit__(*args)
-
-    from fetchq import spool
-    from fetchq.sinks import files
-
-    if step == "open":
-        monkeypatch.setattr(spool, "open", failing(open), raising=False)
-    elif step == "write":
-        monkeypatch.setattr(spool, "open", lambda *args, **options: File(open(*args, **options)), raising=False)  # noqa: SIM115
-    elif step == "fsync":
-        monkeypatch.setattr(storage.os, "fsync", failing(os.fsync))
-    else:
-        monkeypatch.setattr(files.os, "replace", failing(os.replace))
+    name = {"rename": "replace"}.get(step, step)
+    monkeypatch.setattr(os, name, failing(getattr(os, name)))
     return failed
 
 

@@ -95,7 +95,7 @@ class FileStore:
             try:
                 if temporary in problems:
                     raise problems[temporary]
-                os.replace(temporary, self._root / path)
+                os.replace(temporary, os.path.join(self._root, path))
             except OSError as problem:
                 done[at] = not_stored(done[at], unless_hopeless(problem))
                 with suppress(OSError):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fetchq.model import Cause, Result
+from fetchq.frozen import changer
+from fetchq.model import Cause, Result, Timing
 from fetchq.spool import KeptBody
 
 __all__ = ["not_stored", "stored", "with_kept_body"]
 
 
+_with_path = changer(Result, "path", "spool", "sent", "timing", "elapsed")
+_with_store = changer(Timing, "store")
+
+
 def stored(result: Result, path: str, seconds: float) -> Result:
     """Its body is at `path`; writing it took so many seconds."""
-    timing = replace(result.timing, store=result.timing.store + seconds)
-    return replace(result, path=path, spool=None, sent=None, timing=timing, elapsed=result.elapsed + seconds)
+    timing = _with_store(result.timing, result.timing.store + seconds)
+    return _with_path(result, path, None, None, timing, result.elapsed + seconds)
 
 
 def not_stored(result: Result, error: str) -> Result:
