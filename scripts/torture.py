@@ -224,15 +224,8 @@ def kill(runs: int, rows: int = 2000, saves: tuple[str, ...] = ("files", "warc",
 
 
 def main(arguments: list[str]) -> int:
-    if arguments[:1] == ["faults"]:
-        import torture_faults
-
-        return torture_faults.main(arguments[1:])
-    if arguments[:1] == ["kill"]:
-        runs = int(arguments[1]) if len(arguments) > 1 else 100
-        return kill(runs, saves=tuple(arguments[2:]) or ("files", "warc", "parquet"))
-    print(__doc__, file=sys.stderr)
-    return 2
+    runs = int(arguments[0]) if arguments else 100
+    return kill(runs, saves=tuple(arguments[1:]) or ("files", "warc", "parquet"))
 
 
 if __name__ == "__main__":

@@ -242,3 +242,7 @@ def main(arguments: list[str]) -> int:
     if all(well):
         shutil.rmtree(root)
     return 0 if all(well) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
