@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["command"]
 
@@ -16,19 +21,40 @@ def command(host: str, port: int) -> int:
     """Run the practice server until interrupted. Its address is the first line on stdout; its / lists the routes."""
     import asyncio
 
+    from fetchq.cli.interrupts import SIGNALS
     from fetchq.cli.loop import loop_factory
     from fetchq.server import serve
 
     def ready(url: str) -> None:
         click.echo(url)
 
+    async def until_a_signal() -> int:
+        loop = asyncio.get_running_loop()
+        signalled: asyncio.Future[int] = loop.create_future()
+        serving = asyncio.ensure_future(serve(host, port, ready=ready))
+        with suppress(NotImplementedError):  # Windows; there the handlers raise
+            for number in SIGNALS:
+                # By the loop: an exception of a handler could be lost in whatever code it comes upon.
+                loop.add_signal_handler(number, _set, signalled, 128 + number)
+        either: list[asyncio.Future[Any]] = [serving, signalled]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not signalled.done():
+            await serving
+        serving.cancel()
+        await asyncio.wait([serving])
+        return signalled.result()
+
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(serve(host, port, ready=ready))
+            return runner.run(until_a_signal())
     except KeyboardInterrupt:
         return 130
     except OSError as problem:
         if problem.errno in (errno.ENOSPC, errno.EPIPE, errno.EIO):
             raise  # it listens, and cannot say where
         raise click.UsageError(f"cannot listen on {host}:{port}: {problem.strerror or problem}") from None
-    return 0
+
+
+def _set(signalled: asyncio.Future[int], status: int) -> None:
+    if not signalled.done():
+        signalled.set_result(status)
