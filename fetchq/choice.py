@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fetchq.folder import RunFolder
+from fetchq.storage import closed_at_failure
 
 if TYPE_CHECKING:
     from fetchq.earlier import Earlier
@@ -31,7 +32,7 @@ class Choice:
         if ledger.meta("finished") is not None and not more:
             return
         method, has_data = settings.get("method"), "data" in ledger.meta("withheld")
-        try:
+        with closed_at_failure(self):
             if settings.get("dedupe"):
                 from fetchq.twins import Twins
 
@@ -46,9 +47,6 @@ class Choice:
             self._earlier = Earlier(path, folder.temporary, method=method, has_data=has_data)
             if more:  # they come in an event loop, which had better not wait for that later
                 self._earlier.look_through()
-        except BaseException:
-            self.close()
-            raise
 
     def close(self) -> None:
         """Let go of all files."""

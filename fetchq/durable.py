@@ -8,23 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from fetchq.run import AsyncRun, BlockingRun, Feed
+from fetchq.run import DURABLE_LINGER, AsyncRun, BlockingRun, Feed
 from fetchq.session import Session
+from fetchq.storage import closed_at_failure
 from fetchq.stored import open_run
 
 if TYPE_CHECKING:
     from fetchq.model import OnStart, Request, Result
     from fetchq.settings import Settings
 
-__all__ = ["LINGER", "durable_async", "durable_blocking"]
+__all__ = ["durable_async", "durable_blocking"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
-LINGER = 0.25
-"""Seconds in which results gather before they are written: each time means to wait for the disk."""
 _PAGE = 500
 
 
@@ -36,7 +34,7 @@ async def durable_async(
     # One thread: whatever is told to it happens in this order, also the end.
     with ThreadPoolExecutor(1, "fetchq-writer") as disk:
 
-        def in_thread(work: Callable[P, T], *given: P.args, **_: P.kwargs) -> asyncio.Future[T]:
+        def in_thread(work: Callable[..., T], *given: object) -> asyncio.Future[T]:
             return loop.run_in_executor(disk, work, *given)
 
         beginning = in_thread(_begun, settings, requests)
@@ -52,7 +50,7 @@ async def durable_async(
             while page := await in_thread(_page, before):
                 yield page
             feed = Feed(_remaining(session, requests), threaded=False, finite=finite)
-            batches = AsyncRun(settings, feed, on_start, linger=LINGER).batches()
+            batches = AsyncRun(settings, feed, on_start, linger=DURABLE_LINGER).batches()
             writer = session.writer(keep_body=settings.keep_body)
             async with aclosing(batches):
                 async for batch in batches:
@@ -78,7 +76,7 @@ def durable_blocking(
                 yield page
         feed = Feed(_batches(session, requests), threaded=False, finite=True)
         writer = session.writer(keep_body=settings.keep_body)
-        for batch in BlockingRun(settings, feed, on_start, linger=LINGER).batches():
+        for batch in BlockingRun(settings, feed, on_start, linger=DURABLE_LINGER).batches():
             yield writer.commit(batch)
             while (copies := writer.copies()) is not None:
                 yield copies
@@ -92,11 +90,8 @@ def durable_blocking(
 def _begun(settings: Settings, requests: object) -> Session:
     session = Session.for_rows(settings)
     if isinstance(requests, Sequence):
-        try:
+        with closed_at_failure(session):
             session.keep(requests)  # all of them: the folder alone is then enough to go on
-        except BaseException:
-            session.close()
-            raise
     return session
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from fetchq.model import Request, Result
-from fetchq.printable import one_line
+from fetchq.printable import one_line, without_surrogates
 from fetchq.rowset import RowSet
 from fetchq.schema import APPLICATION, COLUMNS, FORMAT, INSERT, SCHEMA, row_of
 from fetchq.storage import StorageError, closed_at_failure, file_at
@@ -45,6 +45,7 @@ class Ledger:
         self.path = path
         self._connection = connection
         self._lock = threading.RLock()
+        self._input_lock = threading.Lock()
         self._file = file_at(path)
         self._retrying = False
         self._unkept: list[tuple[Any, ...]] = []
@@ -137,20 +138,16 @@ class Ledger:
 
     def done(self) -> RowSet:
         """The rows that are done."""
-        rows = self._rows_of("records")
-        with self._lock, _translated(self.path):
-            for (index,) in self._connection.execute('SELECT "index" FROM again'):
-                rows.discard(index)
-        return rows
+        return self._rows_of('records WHERE "index" NOT IN again')
 
     def again(self) -> RowSet:
         """The rows that a retry has still to fetch."""
         return self._rows_of("again")
 
-    def _rows_of(self, table: str) -> RowSet:
+    def _rows_of(self, lines: str) -> RowSet:
         rows = RowSet()
         with self._lock, _translated(self.path):
-            for (index,) in self._connection.execute(f'SELECT "index" FROM {table}'):  # noqa: S608  # its own words
+            for (index,) in self._connection.execute(f'SELECT "index" FROM {lines}'):  # noqa: S608  # its own words
                 rows.add(index)
         return rows
 
@@ -181,9 +178,8 @@ class Ledger:
         """
         chosen, by = (", ".join(f'"{name}"' for name in names) for names in (columns, order))
         with _condition(), _translated(self.path):  # a condition may also fail at a later row
-            cursor = self._connection.execute(f"SELECT {chosen} FROM records WHERE ({where}\n) ORDER BY {by}")  # noqa: S608
-            # No `yield from`: it would close the cursor with the generator, which the ledger may have done before.
-            for values in cursor:  # noqa: UP028
+            cursor = self._connection.execute(f"SELECT {chosen} FROM records WHERE ({where}\n) ORDER BY {by}")  # noqa: S608  # read-only
+            for values in cursor:  # noqa: UP028  # `yield from` would close the cursor, after the ledger perhaps
                 yield values
 
     def retry(self, where: str) -> int:
@@ -193,7 +189,7 @@ class Ledger:
         """
         # On a connection of its own, which can only read: the condition is anybody's text.
         with closing(Ledger.read(self.path)) as reader:
-            rows = [(record["index"],) for record in reader.records(where)]
+            rows = list(reader.rows(("index",), where))
         count = len(rows)
         with self._lock, self._transaction() as connection:
             connection.executemany("INSERT OR IGNORE INTO again VALUES (?)", rows)
@@ -212,7 +208,7 @@ class Ledger:
             (one.index, one.url, one.method, json.dumps(one.headers), one.body, one.label, one.problem)
             for one in requests
         ]
-        with self._lock:
+        with self._input_lock:  # not the one that a commit holds while it waits for the disk: this may be a loop
             self._unkept += rows
 
     def commit_input(self) -> None:
@@ -221,7 +217,8 @@ class Ledger:
             self.commit(())
 
     def _keep(self, connection: sqlite3.Connection) -> None:
-        rows, self._unkept = self._unkept, []
+        with self._input_lock:
+            rows, self._unkept = self._unkept, []
         _insert(connection, "INSERT OR REPLACE INTO input VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def input(self, first: int = 0, most: int = 1000) -> list[Request]:
@@ -254,7 +251,7 @@ class Ledger:
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # whatever it is, raised again: all of it or nothing
                 if self._connection.in_transaction:  # a full disk has rolled it back already
                     self._connection.execute("ROLLBACK")
                 raise
@@ -330,8 +327,4 @@ def _insert(connection: sqlite3.Connection, sql: str, rows: list[tuple[Any, ...]
     try:
         connection.executemany(sql, rows)
     except UnicodeEncodeError:
-        connection.executemany(sql, [tuple(map(_without_surrogates, row)) for row in rows])
-
-
-def _without_surrogates(value: Any) -> Any:
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        connection.executemany(sql, [tuple(map(without_surrogates, row)) for row in rows])

@@ -55,7 +55,7 @@ class WorkerClock:
 
 
 class Desk:
-    """Decides what becomes of each attempt. One per run; the threads of a pool share it under the pool's lock."""
+    """Decides what becomes of each attempt. One per run, for all its threads, each of which has a clock of its own."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from fetchq.pool import WorkerClock
     from fetchq.settings import Settings
 
-__all__ = ["AsyncRun", "BlockingRun", "Feed"]
+__all__ = ["DURABLE_LINGER", "AsyncRun", "BlockingRun", "Feed"]
+
+DURABLE_LINGER = 0.25
+"""Seconds in which results gather where writing them means to wait for the disk."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from fetchq.kept import ROWS, Copier, describe, reopen, reopen_rows, same
 from fetchq.ledger import Ledger
 from fetchq.settings import Settings
 from fetchq.sinks import store_for
+from fetchq.storage import closed_at_failure
 from fetchq.writer import Writer
 
 if TYPE_CHECKING:
@@ -140,13 +141,10 @@ class Session:
     def _read_from(
         self, entries: list[dict[str, Any]], arguments: Sequence[str], stdin: BinaryIO | None, reading: dict[str, Any]
     ) -> Self:
-        try:
+        with closed_at_failure(self._closing):
             source, self._copiers, self.warning = reopen(
                 entries, self.folder, arguments=arguments, stdin=stdin, **reading
             )
-        except BaseException:
-            self._closing.close()
-            raise
         self._take_up(source)
         return self
 
@@ -154,11 +152,8 @@ class Session:
         self._closing.callback(source.close)
         self.source = source
         self._of_program = of_program
-        try:
+        with closed_at_failure(self._closing):
             self._choice = Choice(self.folder, self.ledger, self.done, more=of_program)
-        except BaseException:
-            self._closing.close()
-            raise
         self._closing.callback(self._end_choice)
         self._leave_out()
 
@@ -245,6 +240,11 @@ class Session:
         """The run has come to its end by itself. Raises `StorageError`."""
         if self.source.ended:
             self.ledger.set_meta(rows=self.source.read, finished=_now() if self.left == 0 else None)
+
+    @property
+    def failed(self) -> int:
+        """How many of the rows that are done are not ok."""
+        return self.ledger.count("records", "NOT ok")
 
     @property
     def left(self) -> int | None:

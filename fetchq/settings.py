@@ -12,7 +12,6 @@ from fetchq.knobs import Checked, Knob, SettingsError, knob, knob_of
 from fetchq.values import (
     SAVES,
     choice_of,
-    choices_of,
     read_data,
     read_flag,
     read_folder,
@@ -31,14 +30,10 @@ from fetchq.values import (
     read_user,
 )
 
-__all__ = ["Display", "Knob", "Settings", "SettingsError", "knob_of"]
+__all__ = ["Knob", "Settings", "SettingsError", "knob_of"]
 
 MOST_THREADS = 1000
 MODES = ("async", "threads", "sync")
-INCLUDES = ("headers", "text", "base64")
-FORMATS = ("text", "jsonl", "csv")
-INPUT_FORMATS = ("text", "csv", "jsonl")
-PROGRESS = ("auto", "bar", "dots", "none")
 
 
 _SUCCESS = frozenset(range(200, 300))
@@ -280,68 +275,3 @@ class Settings(Checked):
     def archives(self) -> bool:
         """What was sent is stored, too."""
         return self.stores and self.save == "warc"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Display(Checked):
-    """What the command line reads and shows; the library has no use for it."""
-
-    input_format: str | None = knob(
-        None,
-        "--input-format",
-        choice_of(*INPUT_FORMATS),
-        "Guessed from the name where not given.",
-        group="Input and output",
-        metavar="|".join(INPUT_FORMATS),
-    )
-    url_column: str = knob(
-        "url",
-        "--url-column",
-        read_text,
-        "The CSV column (JSON Lines key) of the URL.",
-        group="Input and output",
-        metavar="NAME",
-    )
-    format: str = knob(
-        "text",
-        "--format",
-        choice_of(*FORMATS),
-        "Of the records on stdout.",
-        group="Input and output",
-        metavar="|".join(FORMATS),
-    )
-    json: bool = knob(False, "--json", read_flag, "The same as --format jsonl.", group="Input and output")
-    include: tuple[str, ...] = knob(
-        (),
-        "--include",
-        choices_of(*INCLUDES),
-        "Put headers or body into the records; repeatable.",
-        group="Input and output",
-        metavar="|".join(INCLUDES),
-        many=True,
-    )
-    progress: str = knob(
-        "auto",
-        "--progress",
-        choice_of(*PROGRESS),
-        "A bar on a terminal, else dots on a long run.",
-        group="Input and output",
-        metavar="|".join(PROGRESS),
-    )
-    quiet: bool = knob(False, "-q --quiet", read_flag, "No progress, no summary.", group="Input and output")
-    verbose: bool = knob(
-        False, "-v --verbose", read_flag, "Also a line as each worker starts a URL.", group="Input and output"
-    )
-    no_color: bool = knob(
-        False, "--no-color", read_flag, "No colours; NO_COLOR does the same.", group="Input and output"
-    )
-
-    def __post_init__(self) -> None:
-        super(Display, self).__post_init__()
-        if "text" in self.include and "base64" in self.include:
-            raise SettingsError("include", "text and base64 both fill the body; choose one")
-
-    @property
-    def records(self) -> str:
-        """The format of the records: what `json` says goes before `format`."""
-        return "jsonl" if self.json else self.format

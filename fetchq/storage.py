@@ -51,7 +51,7 @@ def closed_at_failure(opened: _Closable) -> Iterator[None]:
     """What was opened is not left to the garbage: with a connection of sqlite3, CPython 3.11 crashes there."""
     try:
         yield
-    except BaseException:
+    except BaseException:  # whatever it is, raised again
         opened.close()
         raise
 

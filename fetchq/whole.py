@@ -32,7 +32,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        except BaseException:
+        except BaseException:  # whatever it is, raised again
             _unlink(part, ours)
             raise
     if not _is(part, ours):

@@ -17,7 +17,7 @@ MODULES = {
 # From the bottom to the top: a module imports from its own layer and from those before it.
 LAYERS = [
     {"frozen", "values", "model", "printable", "knobs", "rowset", "storage", "spool", "whole"},
-    {"settings"},
+    {"settings", "display"},
     {"policy", "decode", "guard"},
     {"engines", "schedule", "backlog", "queue"},
     {"pool", "async_pool", "blocking_pool", "sinks", "rows", "csv_rows", "lists", "sources", "summary"}

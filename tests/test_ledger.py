@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -75,9 +74,6 @@ def test_a_record_comes_back_as_it_was(ledger: Ledger) -> None:
 def test_started_is_in_utc(ledger: Ledger) -> None:
     ledger.commit([make_result(started=datetime(2026, 1, 2, tzinfo=UTC)), make_result(index=1, started=None)])
     assert [row["started"] for row in ledger.records()] == ["2026-01-02T00:00:00Z", None]
-    assert datetime.fromisoformat("2026-01-02T00:00:00Z") == datetime(
-        2026, 1, 2, 2, tzinfo=timezone(timedelta(hours=2))
-    )
 
 
 @examples(30)
@@ -300,7 +296,6 @@ def test_a_full_disk_is_a_storage_error_and_leaves_the_ledger_as_it_was(path: Pa
         assert not isinstance(caught.value, LedgerError)
         assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
         assert ledger.count() == 1
-    assert errno.ENOSPC
 
 
 def test_only_its_owner_may_read_a_ledger(ledger: Ledger) -> None:

@@ -23,7 +23,6 @@ class Told:
         self._fails = fails or {}
         self._keeps_back = keeps_back
         self._kept: list[Result] = []
-        self._last: list[int] = []
 
     def _step(self, name: str, results: Sequence[Result]) -> None:
         if name in self._fails:

@@ -35,7 +35,7 @@ class _Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             # Where DefaultGroup looks for what was no command, but the first argument of the default one.
-            ctx.arg0 = cmd_name  # type: ignore[attr-defined]
+            ctx.arg0 = cmd_name  # type: ignore[attr-defined]  # DefaultGroup adds it
             cmd_name = self.default_cmd_name
         command: click.Command = import_module(f"fetchq.cli.{cmd_name}").command
         return command
@@ -111,7 +111,7 @@ def _run(args: list[str] | None) -> int:
         return problem.exit_code
     except click.Abort:
         return 130
-    except Exception:
+    except Exception:  # raised again, unless an interrupt became it
         if interrupts.early is None:
             raise
         return 128 + interrupts.early  # what was being imported has made another exception of it

@@ -7,6 +7,7 @@ import errno
 import gc
 import os
 from contextlib import aclosing, closing, contextmanager
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from fetchq.cli import forget_stdout
 from fetchq.cli.interrupts import Interrupts
 from fetchq.cli.loop import loop_factory
 from fetchq.cli.status import COULD_NOT_GO_ON
-from fetchq.run import AsyncRun, BlockingRun, Feed
+from fetchq.run import DURABLE_LINGER, AsyncRun, BlockingRun, Feed
 from fetchq.storage import StorageError
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ __all__ = ["drive"]
 
 LINGER = 0.01
 """Seconds in which results gather before they are written: a hand-over to a thread for each would cost more."""
-DURABLE_LINGER = 0.25
-"""The same where writing them means to wait for the disk."""
 
 
 def drive(
@@ -44,10 +43,11 @@ def drive(
     raise_file_limit()
     collect_less_often()
     interrupts = click.get_current_context().find_object(Interrupts) or Interrupts(screen.say)
-    run_it = _drive_async if settings.mode == "async" else _drive_blocking
+    work = _Work(settings, source, screen.started if verbose else None, summary, writer, interrupts)
+    run_it = work.in_loop if settings.mode == "async" else work.blocking
     status: int | None = None
     try:
-        run_it(settings, source, screen.started if verbose else None, summary, writer, interrupts)
+        run_it()
     except BrokenPipeError:  # whoever read the records has seen enough
         status = 1
         forget_stdout()
@@ -67,17 +67,25 @@ def drive(
     return 1 if summary.failed else 0
 
 
-def _drive_async(
-    settings: Settings,
-    source: Source,
-    on_start: OnStart | None,
-    summary: Summary,
-    writer: Writer,
-    interrupts: Interrupts,
-) -> None:
-    async def fetch() -> None:
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One run, from the source to the writer."""
+
+    settings: Settings
+    source: Source
+    on_start: OnStart | None
+    summary: Summary
+    writer: Writer
+    interrupts: Interrupts
+
+    def in_loop(self) -> None:
+        """Fetch in an event loop, which never waits for the writer."""
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(self._in_loop())
+
+    async def _in_loop(self) -> None:
         loop = asyncio.get_running_loop()
-        run = AsyncRun(settings, _feed(source), on_start, linger=_linger(settings))
+        run = AsyncRun(self.settings, self._feed, self.on_start, linger=self._linger)
         batches = run.batches()
 
         def stop() -> None:
@@ -86,57 +94,45 @@ def _drive_async(
         def abort() -> None:
             loop.call_soon_threadsafe(run.abort)
 
-        with interrupts.of_run(stop, abort), _counted(summary, run):
+        with self.interrupts.of_run(stop, abort), _counted(self.summary, run):
             try:
                 async with aclosing(batches):
                     async for batch in batches:
-                        await asyncio.to_thread(_write, writer, batch, interrupts)
-                await asyncio.to_thread(_write_rest, writer, interrupts)
+                        await asyncio.to_thread(self._write, batch)
+                await asyncio.to_thread(self._write_rest)
             finally:
-                await asyncio.to_thread(writer.finish)
+                await asyncio.to_thread(self.writer.finish)
 
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(fetch())
+    def blocking(self) -> None:
+        """Fetch without an event loop."""
+        run = BlockingRun(self.settings, self._feed, self.on_start, linger=self._linger)
+        with self.interrupts.of_run(run.stop, run.abort), _counted(self.summary, run):
+            try:
+                with closing(run.batches()) as batches:
+                    for batch in batches:
+                        self._write(batch)
+                self._write_rest()
+            finally:
+                self.writer.finish()
 
+    def _write(self, batch: Sequence[Result]) -> None:
+        self.writer.commit(batch)
+        while self.interrupts.number is None and self.writer.copies() is not None:
+            pass  # what is not copied before an interrupt remains to do
 
-def _drive_blocking(
-    settings: Settings,
-    source: Source,
-    on_start: OnStart | None,
-    summary: Summary,
-    writer: Writer,
-    interrupts: Interrupts,
-) -> None:
-    run = BlockingRun(settings, _feed(source), on_start, linger=_linger(settings))
-    with interrupts.of_run(run.stop, run.abort), _counted(summary, run):
-        try:
-            with closing(run.batches()) as batches:
-                for batch in batches:
-                    _write(writer, batch, interrupts)
-            _write_rest(writer, interrupts)
-        finally:
-            writer.finish()
+    def _write_rest(self) -> None:
+        while self.interrupts.number is None and self.writer.rest() is not None:
+            pass
 
+    @property
+    def _feed(self) -> Feed:
+        return Feed(self.source, threaded=True, finite=self.source.finite)
 
-def _write(writer: Writer, batch: Sequence[Result], interrupts: Interrupts) -> None:
-    writer.commit(batch)
-    while interrupts.number is None and writer.copies() is not None:
-        pass  # what is not copied before an interrupt remains to do
-
-
-def _write_rest(writer: Writer, interrupts: Interrupts) -> None:
-    while interrupts.number is None and writer.rest() is not None:
-        pass
-
-
-def _feed(source: Source) -> Feed:
-    return Feed(source, threaded=True, finite=source.finite)
-
-
-def _linger(settings: Settings) -> float:
-    if settings.output is not None:
-        return DURABLE_LINGER
-    return LINGER if settings.mode == "async" else 0.0
+    @property
+    def _linger(self) -> float:
+        if self.settings.output is not None:
+            return DURABLE_LINGER
+        return LINGER if self.settings.mode == "async" else 0.0
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def ended(session: Session, status: int, say: Callable[[str], None]) -> int:
     try:
         if status <= 1:
             session.end()
-        left, failed = session.left, session.ledger.count("records", "NOT ok")
+        left, failed = session.left, session.failed
     except StorageError as problem:
         say(f"fetchq: {problem}")
         return COULD_NOT_GO_ON
@@ -62,5 +62,4 @@ def ended(session: Session, status: int, say: Callable[[str], None]) -> int:
 
 def all_done(session: Session) -> str:
     """What is said of a run that has nothing left to do."""
-    failed = session.ledger.count("records", "NOT ok")
-    return f"all {session.ledger.count()} rows are done, {failed} of them failed"
+    return f"all {session.ledger.count()} rows are done, {session.failed} of them failed"

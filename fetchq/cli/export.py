@@ -65,14 +65,14 @@ def _write(run: StoredRun, form: str, stream: BinaryIO, where: str) -> None:
             sink.flush()
             batch = list(islice(records, _BATCH))
         sink.close()
-    except BaseException:
+    except BaseException:  # whatever it is, raised again
         sink.close(whole=False)
         raise
 
 
 def _check_parquet(output: str | None) -> None:
     try:
-        import fetchq.sinks.parquet_records  # noqa: F401
+        import fetchq.sinks.parquet_records  # noqa: F401  # only to see whether it can be
     except ImportError:
         raise click.UsageError('Parquet needs pyarrow: pip install "fetchq[parquet]"') from None
     if output is None and sys.stdout.isatty():

@@ -12,8 +12,9 @@ from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_
 from fetchq.settings import SettingsError
 
 if TYPE_CHECKING:
+    from fetchq.display import Display
     from fetchq.session import Session
-    from fetchq.settings import Display, Settings
+    from fetchq.settings import Settings
     from fetchq.sources import Source
 
 __all__ = ["command", "fetch_and_show"]

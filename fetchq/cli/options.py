@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fetchq.settings import Display, Knob, Settings, SettingsError, knob_of
+from fetchq.display import Display
+from fetchq.settings import Knob, Settings, SettingsError, knob_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +79,7 @@ def _attach(command: Callable[..., Any], option: click.Option) -> None:
     # What click.option does, for an Option that is already made.
     parameters: list[click.Parameter] = getattr(command, "__click_params__", [])
     parameters.append(option)
-    command.__click_params__ = parameters  # type: ignore[attr-defined]
+    command.__click_params__ = parameters  # type: ignore[attr-defined]  # click adds it
 
 
 def _option(a_field: Field[Any]) -> click.Option:

@@ -45,7 +45,7 @@ def go_on(session: Session, given: dict[str, Any], retried: Callable[[Settings],
 
     if session.finished and retried is None:
         click.echo(f"fetchq: {all_done(session)}", err=True)
-        return 1 if session.ledger.count("records", "NOT ok") else 0
+        return 1 if session.failed else 0
     folder = str(session.folder)
     settings, display = read_options(given, session.ledger.meta("settings"), output=folder)
     withheld = session.ledger.meta("withheld")

@@ -174,7 +174,7 @@ class Connector(aiohttp.TCPConnector):
         self._resting: OrderedDict[Connection, None] = OrderedDict()
         self._unreliable: set[str] = set()
         assert hasattr(self, "_factory"), "this aiohttp makes its connections in another way"
-        self._factory = functools.partial(Connection, loop=self._loop)  # type: ignore[assignment]
+        self._factory = functools.partial(Connection, loop=self._loop)  # type: ignore[assignment]  # a subclass
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109  # aiohttp's signature
         attempt = current_attempt.get()

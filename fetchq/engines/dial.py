@@ -13,6 +13,7 @@ from typing import Any
 
 from fetchq.engines.failure import AttemptFailed
 from fetchq.model import Cause
+from fetchq.storage import closed_at_failure
 
 __all__ = ["GLANCE", "Address", "check_family", "dial", "look_up"]
 
@@ -80,16 +81,13 @@ def dial(addresses: list[Address], until: float, check: Callable[[], None]) -> s
 
 def _start(address: Address, pending: selectors.BaseSelector) -> None:
     connecting = socket.socket(address[0], socket.SOCK_STREAM)
-    try:
+    with closed_at_failure(connecting):
         connecting.setblocking(False)
         connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         code = connecting.connect_ex(address[1])
         if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
             raise OSError(code, os.strerror(code))
         pending.register(connecting, selectors.EVENT_WRITE)
-    except BaseException:
-        connecting.close()
-        raise
 
 
 def _socket_of(key: selectors.SelectorKey) -> socket.socket:

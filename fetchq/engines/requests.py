@@ -25,6 +25,7 @@ from fetchq.engines.requests_connection import POOLS
 from fetchq.engines.routes import Routes, fixed_addresses
 from fetchq.engines.wire import WireResponse
 from fetchq.model import Cause
+from fetchq.storage import closed_at_failure
 
 if TYPE_CHECKING:
     import ssl
@@ -159,15 +160,12 @@ class RequestsEngine:
             raise AttemptFailed(Cause.TIMEOUT, what) from None
         finally:
             attempt.lap(CONNECT)
-        try:
+        with closed_at_failure(sock):
             sock.settimeout(max(0.001, attempt.time_left(perf_counter())[0]))  # for the TLS handshake
             self.use(sock)
             if "https" in (attempt.hop.url.scheme, attempt.proxy and attempt.proxy.scheme):
                 self._handshake = sock.dup()
             self.check()
-        except BaseException:
-            sock.close()
-            raise
         return sock
 
     def _addresses(self, host: str, port: int) -> list[Address]:

@@ -46,7 +46,8 @@ class _Timed:
     def _new_conn(self) -> socket.socket:
         self.used = False  # urllib3 keeps the object, and connects it anew
         attempt = current_attempt.get()
-        sock: socket.socket = attempt.engine.connect(self._dns_host, self.port, attempt)  # type: ignore[attr-defined]
+        host, port = self._dns_host, self.port  # type: ignore[attr-defined]  # a mix-in
+        sock: socket.socket = attempt.engine.connect(host, port, attempt)
         return sock
 
     def _tunnel(self) -> None:
@@ -56,7 +57,7 @@ class _Timed:
         timer = threading.Timer(left, socket.socket.shutdown, (self.sock, socket.SHUT_RDWR))
         timer.start()
         try:
-            super()._tunnel()  # type: ignore[misc]
+            super()._tunnel()  # type: ignore[misc]  # a mix-in
         except http.client.RemoteDisconnected:  # which passes for a reset
             left, what = attempt.time_left(perf_counter())
             raise closed_early(answering=False) if left > 0 else AttemptFailed(Cause.TIMEOUT, what) from None
@@ -69,7 +70,7 @@ class _Timed:
     def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
         attempt = current_attempt.get()
         if self.sock is None:
-            self.connect()  # type: ignore[attr-defined]
+            self.connect()  # type: ignore[attr-defined]  # a mix-in
         sock = getattr(self.sock, "socket", self.sock)  # in a tunnel through TLS, urllib3's own socket is around it
         attempt.engine.use(sock)
         attempt.engine.check()
@@ -80,11 +81,11 @@ class _Timed:
         hop = attempt.hop
         # urllib3 would rewrite the percent-encoding; signed URLs do not survive that.
         exact = hop.url.raw_path_qs if url.startswith("/") else hop.text
-        super().request(method, exact, *args, **options)  # type: ignore[misc]
+        super().request(method, exact, *args, **options)  # type: ignore[misc]  # a mix-in
 
     def send(self, data: Any) -> None:
         if len(data) <= PIECE or not isinstance(self.sock, socket.socket):
-            super().send(data)  # type: ignore[misc]
+            super().send(data)  # type: ignore[misc]  # a mix-in
         else:
             attempt = current_attempt.get()
             attempt.engine.early = upload(data, self.sock, attempt)

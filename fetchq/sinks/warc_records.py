@@ -47,7 +47,7 @@ class Body:
         try:
             content = result.body if self._spool is None else self._spool.content()
             path = None if self._spool is None or content is not None else self._spool.path()
-            self._stream = open(path, "rb") if path is not None else io.BytesIO(content or b"")  # noqa: SIM115
+            self._stream = open(path, "rb") if path is not None else io.BytesIO(content or b"")  # noqa: SIM115  # see discard
             self.size = self._stream.seek(0, os.SEEK_END)
             self._stream.seek(0)
         except OSError as problem:

@@ -1,0 +1,80 @@
+"""The knobs of the command line alone: what it reads, and what it shows. See `settings` for how they are used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fetchq.knobs import Checked, SettingsError, knob
+from fetchq.values import choice_of, choices_of, read_flag, read_text
+
+__all__ = ["Display"]
+
+INCLUDES = ("headers", "text", "base64")
+FORMATS = ("text", "jsonl", "csv")
+INPUT_FORMATS = ("text", "csv", "jsonl")
+PROGRESS = ("auto", "bar", "dots", "none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Display(Checked):
+    """What the command line reads and shows; the library has no use for it."""
+
+    input_format: str | None = knob(
+        None,
+        "--input-format",
+        choice_of(*INPUT_FORMATS),
+        "Guessed from the name where not given.",
+        group="Input and output",
+        metavar="|".join(INPUT_FORMATS),
+    )
+    url_column: str = knob(
+        "url",
+        "--url-column",
+        read_text,
+        "The CSV column (JSON Lines key) of the URL.",
+        group="Input and output",
+        metavar="NAME",
+    )
+    format: str = knob(
+        "text",
+        "--format",
+        choice_of(*FORMATS),
+        "Of the records on stdout.",
+        group="Input and output",
+        metavar="|".join(FORMATS),
+    )
+    json: bool = knob(False, "--json", read_flag, "The same as --format jsonl.", group="Input and output")
+    include: tuple[str, ...] = knob(
+        (),
+        "--include",
+        choices_of(*INCLUDES),
+        "Put headers or body into the records; repeatable.",
+        group="Input and output",
+        metavar="|".join(INCLUDES),
+        many=True,
+    )
+    progress: str = knob(
+        "auto",
+        "--progress",
+        choice_of(*PROGRESS),
+        "A bar on a terminal, else dots on a long run.",
+        group="Input and output",
+        metavar="|".join(PROGRESS),
+    )
+    quiet: bool = knob(False, "-q --quiet", read_flag, "No progress, no summary.", group="Input and output")
+    verbose: bool = knob(
+        False, "-v --verbose", read_flag, "Also a line as each worker starts a URL.", group="Input and output"
+    )
+    no_color: bool = knob(
+        False, "--no-color", read_flag, "No colours; NO_COLOR does the same.", group="Input and output"
+    )
+
+    def __post_init__(self) -> None:
+        super(Display, self).__post_init__()
+        if "text" in self.include and "base64" in self.include:
+            raise SettingsError("include", "text and base64 both fill the body; choose one")
+
+    @property
+    def records(self) -> str:
+        """The format of the records: what `json` says goes before `format`."""
+        return "jsonl" if self.json else self.format
