@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from fetchq.model import Request, Result
-from fetchq.printable import one_line, without_surrogates
+from fetchq.printable import one_line
 from fetchq.rowset import RowSet
-from fetchq.schema import APPLICATION, COLUMNS, FORMAT, INSERT, SCHEMA, row_of
+from fetchq.schema import APPLICATION, COLUMNS, FORMAT, SCHEMA, insert, row_of
 from fetchq.storage import StorageError, closed_at_failure, file_at
 
 __all__ = ["ConditionError", "Ledger", "LedgerError"]
@@ -118,14 +118,14 @@ class Ledger:
 
         Raises `StorageError`: a full disk, say.
         """
-        rows = [row_of(result, self.generation) for result in results]
+        rows = sorted(row_of(result, self.generation) for result in results)  # in order: a tree likes that
         with self._lock, self._transaction() as connection:
             self._keep(connection)
             if self._retrying:
                 keys = [(row[0],) for row in rows]
                 connection.executemany('INSERT OR IGNORE INTO history SELECT * FROM records WHERE "index" = ?', keys)
                 connection.executemany('DELETE FROM again WHERE "index" = ?', keys)
-            _insert(connection, INSERT, rows)
+            insert(connection, "records", rows)
             if meta:
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _meta_rows(meta))
         if not self.there:  # SQLite would go on, with a file that has no name any more
@@ -219,7 +219,7 @@ class Ledger:
     def _keep(self, connection: sqlite3.Connection) -> None:
         with self._input_lock:
             rows, self._unkept = self._unkept, []
-        _insert(connection, "INSERT OR REPLACE INTO input VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        insert(connection, "input", rows)
 
     def input(self, first: int = 0, most: int = 1000) -> list[Request]:
         """The kept rows from number `first` on, at most so many."""
@@ -321,10 +321,3 @@ def _condition() -> Iterator[None]:
 
 def _meta_rows(values: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name, json.dumps(value)) for name, value in values.items()]
-
-
-def _insert(connection: sqlite3.Connection, sql: str, rows: list[tuple[Any, ...]]) -> None:
-    try:
-        connection.executemany(sql, rows)
-    except UnicodeEncodeError:
-        connection.executemany(sql, [tuple(map(without_surrogates, row)) for row in rows])

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from multidict import istr
 
 from fetchq.model import PHASES, RECORD_FIELDS, phase_values
+from fetchq.printable import without_surrogates
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from sqlite3 import Connection
+
     from fetchq.model import Result
 
-__all__ = ["APPLICATION", "COLUMNS", "FORMAT", "INSERT", "SCHEMA", "row_of"]
+__all__ = ["APPLICATION", "COLUMNS", "FORMAT", "SCHEMA", "insert", "row_of"]
 
 APPLICATION = 0x46455451
 """What SQLite's header calls the program that a file belongs to."""
 FORMAT = 1
 
+_BLOCK = 64
+"""Rows of one statement: with each the interpreter's lock changes hands, and a busy event loop wants it."""
 _TYPES = {
     "index": "INTEGER PRIMARY KEY",
     "url": "TEXT NOT NULL",
@@ -54,7 +61,6 @@ CREATE TABLE input ("index" INTEGER PRIMARY KEY, url TEXT NOT NULL, method TEXT,
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {FORMAT};
 """
-INSERT = f"INSERT OR REPLACE INTO records VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608  # only marks
 _ETAG = istr("ETag")
 _LAST_MODIFIED = istr("Last-Modified")
 
@@ -95,3 +101,23 @@ def row_of(result: Result, generation: int) -> tuple[Any, ...]:
         headers.get(_LAST_MODIFIED),
         generation,
     )
+
+
+def insert(connection: Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Put these rows into a table, in place of those that have the same number."""
+    try:
+        _insert_blocks(connection, table, rows)
+    except UnicodeEncodeError:
+        _insert_blocks(connection, table, [tuple(map(without_surrogates, row)) for row in rows])
+
+
+def _insert_blocks(connection: Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    if not rows:
+        return
+    row = f"({', '.join('?' * len(rows[0]))})"
+    into = f"INSERT OR REPLACE INTO {table} VALUES {row}"  # noqa: S608  # only marks
+    whole = len(rows) - len(rows) % _BLOCK
+    for first in range(0, whole, _BLOCK):
+        block = rows[first : first + _BLOCK]
+        connection.execute(into + f", {row}" * (_BLOCK - 1), [*chain.from_iterable(block)])
+    connection.executemany(into, rows[whole:])

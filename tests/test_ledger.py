@@ -89,7 +89,7 @@ def test_any_text_can_be_kept(text: str) -> None:
 def test_a_commit_is_all_or_nothing(ledger: Ledger) -> None:
     ledger.commit([make_result(index=0)], {"store": 1})
     with pytest.raises(LedgerError):
-        ledger.commit([make_result(index=1), make_result(index="x")], {"store": 2})
+        ledger.commit([make_result(index=1), make_result(index=2, status="x")], {"store": 2})
     assert [row["index"] for row in ledger.records()] == [0]
     assert ledger.meta("store") == 1
 
