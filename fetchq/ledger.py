@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from fetchq.model import Request, Result
-from fetchq.printable import one_line
+from fetchq.printable import one_line, without_surrogates
 from fetchq.rowset import RowSet
-from fetchq.schema import APPLICATION, COLUMNS, FORMAT, SCHEMA, insert, row_of
+from fetchq.schema import APPLICATION, COLUMNS, FORMAT, SCHEMA, inserts, row_of
 from fetchq.storage import StorageError, closed_at_failure, file_at
 
 __all__ = ["ConditionError", "Ledger", "LedgerError"]
@@ -125,7 +125,7 @@ class Ledger:
                 keys = [(row[0],) for row in rows]
                 connection.executemany('INSERT OR IGNORE INTO history SELECT * FROM records WHERE "index" = ?', keys)
                 connection.executemany('DELETE FROM again WHERE "index" = ?', keys)
-            insert(connection, "records", rows)
+            _insert(connection, "records", rows)
             if meta:
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _meta_rows(meta))
         if not self.there:  # SQLite would go on, with a file that has no name any more
@@ -219,7 +219,7 @@ class Ledger:
     def _keep(self, connection: sqlite3.Connection) -> None:
         with self._input_lock:
             rows, self._unkept = self._unkept, []
-        insert(connection, "input", rows)
+        _insert(connection, "input", rows)
 
     def input(self, first: int = 0, most: int = 1000) -> list[Request]:
         """The kept rows from number `first` on, at most so many."""
@@ -321,3 +321,12 @@ def _condition() -> Iterator[None]:
 
 def _meta_rows(values: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name, json.dumps(value)) for name, value in values.items()]
+
+
+def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    try:
+        for statement in inserts(table, rows):
+            connection.execute(*statement)
+    except UnicodeEncodeError:
+        for statement in inserts(table, [tuple(map(without_surrogates, row)) for row in rows]):
+            connection.execute(*statement)

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 from multidict import istr
 
 from fetchq.model import PHASES, RECORD_FIELDS, phase_values
-from fetchq.printable import without_surrogates
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from sqlite3 import Connection
+    from collections.abc import Iterator, Sequence
 
     from fetchq.model import Result
 
-__all__ = ["APPLICATION", "COLUMNS", "FORMAT", "SCHEMA", "insert", "row_of"]
+__all__ = ["APPLICATION", "COLUMNS", "FORMAT", "SCHEMA", "inserts", "row_of"]
 
 APPLICATION = 0x46455451
 """What SQLite's header calls the program that a file belongs to."""
@@ -103,21 +101,9 @@ def row_of(result: Result, generation: int) -> tuple[Any, ...]:
     )
 
 
-def insert(connection: Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Put these rows into a table, in place of those that have the same number."""
-    try:
-        _insert_blocks(connection, table, rows)
-    except UnicodeEncodeError:
-        _insert_blocks(connection, table, [tuple(map(without_surrogates, row)) for row in rows])
-
-
-def _insert_blocks(connection: Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    if not rows:
-        return
-    row = f"({', '.join('?' * len(rows[0]))})"
-    into = f"INSERT OR REPLACE INTO {table} VALUES {row}"  # noqa: S608  # only marks
-    whole = len(rows) - len(rows) % _BLOCK
-    for first in range(0, whole, _BLOCK):
+def inserts(table: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, list[Any]]]:
+    """The statements, and their values, that put rows into a table, in place of those with the same number."""
+    row = f"({', '.join('?' * len(rows[0]))})" if rows else ""
+    for first in range(0, len(rows), _BLOCK):
         block = rows[first : first + _BLOCK]
-        connection.execute(into + f", {row}" * (_BLOCK - 1), [*chain.from_iterable(block)])
-    connection.executemany(into, rows[whole:])
+        yield f"INSERT OR REPLACE INTO {table} VALUES {', '.join([row] * len(block))}", [*chain.from_iterable(block)]  # noqa: S608  # only marks
