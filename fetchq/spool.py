@@ -7,10 +7,12 @@ import os
 import shutil
 import stat
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
+from typing import NamedTuple
 
-__all__ = ["SMALL", "TEMPORARY", "KeptBody", "Spool"]
+__all__ = ["SMALL", "TEMPORARY", "KeptBody", "Opened", "Origin", "Spool"]
 
 SMALL = 65_536
 """Bytes up to which a body stays in memory."""
@@ -21,6 +23,24 @@ TEMPORARY = "tmp"
 _BINARY = getattr(os, "O_BINARY", 0)
 """Windows has another kind of file as well."""
 _number = count()
+
+
+class Origin(NamedTuple):
+    """Where and when a body came from that is not from the response at hand: what an archive says with it."""
+
+    at: str | None
+    """As WARC and the ledger write it."""
+    address: str | None = None
+    head: bytes | None = None
+    """Of the response that it came with, to the empty line, where that is known to the byte."""
+
+
+class Opened(NamedTuple):
+    """A body that a run has kept, to be read."""
+
+    pieces: Iterator[bytes]
+    origin: Origin | None = None
+    """None where the run has not kept that with it."""
 
 
 class Spool:

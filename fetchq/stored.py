@@ -5,18 +5,26 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from fetchq.folder import RunFolder
 from fetchq.ledger import Ledger
 from fetchq.model import PHASES, RECORD_FIELDS, Cause, Complete, Result, Timing
+from fetchq.spool import Opened
 
-__all__ = ["StoredRun", "kept_body", "kept_result", "open_run"]
+if TYPE_CHECKING:
+    from fetchq.sinks.parquet import PartReader
 
+__all__ = ["Bodies", "StoredRun", "kept_result", "open_run"]
+
+_PIECE = 65_536
+"""Bytes of a body that are read at a time."""
 _PLAIN = tuple(name for name in RECORD_FIELDS if name != "timing")
 _TIMING = tuple(f"timing_{phase}" for phase in PHASES)
 
@@ -36,6 +44,7 @@ class StoredRun:
         folder = RunFolder(path)
         self.path = folder.path
         self.ledger = Ledger.read(folder.ledger)
+        self._bodies = Bodies(folder.path)
 
     def __iter__(self) -> Iterator[Result]:
         """The Results by index, read as they are asked for. They hold no bodies (see `body`), and of the
@@ -73,7 +82,7 @@ class StoredRun:
 
     def body(self, result: Result) -> bytes:
         """The body of one of the run's Results, decoded; empty where none was stored. Raises OSError."""
-        return kept_body(self.path, result.path)
+        return self._bodies.read(result.path)
 
     def close(self) -> None:
         """Let go of the ledger."""
@@ -86,20 +95,40 @@ class StoredRun:
         self.close()
 
 
-def kept_body(root: Path, path: str | None) -> bytes:
-    """The body at the `path` of a record of the run in `root`; empty where there is none. Raises OSError."""
-    if path is None:
-        return b""
-    file, mark, place = path.partition("#")
-    if not mark:
-        return (root / path).read_bytes()
-    if file.endswith(".parquet"):
-        from fetchq.sinks.parquet import body_in_part
+class Bodies:
+    """The bodies of the run in `root`, by the `path` of its records. Any thread may ask for them."""
 
-        return body_in_part(root / file, int(place))
-    from fetchq.sinks.warc import body_in_archive
+    def __init__(self, root: Path) -> None:
+        self._root = root
 
-    return body_in_archive(root / file, int(place))
+    @contextmanager
+    def opened(self, path: str) -> Iterator[Opened]:
+        """The body at `path`. Raises OSError, also as it is read."""
+        name, mark, place = path.partition("#")
+        file = self._root / name
+        if not mark:
+            with open(file, "rb", buffering=0) as stream:
+                yield Opened(iter(partial(stream.read, _PIECE), b""))
+        elif name.endswith(".parquet"):
+            yield Opened(iter([self._parts.body(file, int(place))]))
+        else:
+            from fetchq.sinks.warc import opened_in_archive
+
+            with opened_in_archive(file, int(place)) as opened:
+                yield opened
+
+    def read(self, path: str | None) -> bytes:
+        """All of the body at `path`; empty where that is None. Raises OSError."""
+        if path is None:
+            return b""
+        with self.opened(path) as opened:
+            return b"".join(opened.pieces)
+
+    @cached_property
+    def _parts(self) -> PartReader:
+        from fetchq.sinks.parquet import PartReader
+
+        return PartReader()
 
 
 def kept_result(row: dict[str, Any]) -> Result:

@@ -23,7 +23,7 @@ from fetchq.model import Cause, Result, redact
 from fetchq.rowset import RowSet
 from fetchq.scratch import Scratch, key_of
 from fetchq.sinks.outcome import not_stored
-from fetchq.stored import kept_body, kept_result
+from fetchq.stored import Bodies, kept_result
 
 if TYPE_CHECKING:
     from fetchq.folder import RunFolder
@@ -59,7 +59,7 @@ class Twins:
         """`done`: the rows that are, now. `method`, `has_data`: what holds for requests that say nothing else."""
         self._method = method
         self._has_data = has_data
-        self._root = folder.path
+        self._bodies = Bodies(folder.path)
         self._ledger = ledger
         self._before = done
         self._again = ledger.again()
@@ -190,7 +190,7 @@ class Twins:
 
     def _with_body(self, result: Result) -> Result:
         try:
-            return replace(result, body=kept_body(self._root, result.path))
+            return replace(result, body=self._bodies.read(result.path))
         except OSError as problem:
             return not_stored(result, f"the body cannot be read: {problem.strerror or problem}")
 

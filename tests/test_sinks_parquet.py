@@ -35,6 +35,7 @@ from fetchq.rowset import RowSet
 from fetchq.sinks import parquet
 from fetchq.sinks.parquet import ParquetStore
 from fetchq.storage import StorageError
+from fetchq.stored import Bodies
 from fetchq.writer import Writer
 
 
@@ -129,6 +130,37 @@ def test_a_path_names_the_row(tmp_path: Path) -> None:
     ]
     assert [row["path"] for row in rows(folder)] == [result.path for result in kept]
     assert temporary(folder) == []
+
+
+def test_bodies_that_are_read_one_after_the_other_cost_one_look_at_their_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "GROUP_ROWS", 10)
+    folder = run_folder(tmp_path)
+    bodies = [os.urandom(100) for _ in range(40)]
+    kept = stored(folder, *numbered(fetched(folder, body) for body in bodies))
+    opened: list[Any] = []
+    whole = pq.ParquetFile
+    monkeypatch.setattr(pq, "ParquetFile", lambda path: opened.append(path) or whole(path))
+    run = Bodies(folder.path)
+    # As the workers of a refresh ask: in order, but for a few.
+    order = [at + 2 - 2 * (at % 3) for at in range(39)]
+    assert [run.read(kept[at].path) for at in order] == [bodies[at] for at in order]
+    assert len(opened) == 4
+    for row in (40, 4000):
+        with pytest.raises(OSError, match="no such row"):
+            run.read(f"parquet/part-00000.parquet#{row}")
+
+
+def test_a_large_row_group_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "GROUP_SIZE", 1000)
+    folder = run_folder(tmp_path)
+    large, small = stored(folder, *numbered([fetched(folder, body_of(5000)), fetched(folder, body_of(10))]))
+    reader = parquet.PartReader()
+    path = folder.path / "parquet" / "part-00000.parquet"
+    assert [reader.body(path, row) for row in (0, 1, 0)] == [body_of(5000), body_of(10), body_of(5000)]
+    assert [len(group.rows) for group in reader._groups] == [1]
+    assert (large.path, small.path) == ("parquet/part-00000.parquet#0", "parquet/part-00000.parquet#1")
 
 
 def test_a_row_that_is_fetched_again_has_a_greater_generation(tmp_path: Path) -> None:

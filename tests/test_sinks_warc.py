@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import gzip
+import hashlib
 import os
 import tracemalloc
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ from fetchq.rowset import RowSet
 from fetchq.sinks import warc
 from fetchq.sinks.warc import WarcStore
 from fetchq.storage import StorageError
+from fetchq.stored import Bodies
 from fetchq.writer import Writer
 
 
@@ -175,6 +178,36 @@ def test_what_brought_no_whole_answer_is_passed_on_as_it_is(tmp_path: Path) -> N
     assert store.store([*failed, cut_short]) == [*failed, cut_short]
     assert files(folder) == []
     assert store.state() == {"file": 0, "size": 0}
+
+
+@pytest.mark.parametrize("size", [100, 300_000])
+def test_a_record_that_is_damaged_anywhere_is_told_and_not_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], size: int
+) -> None:
+    folder = run_folder(tmp_path)
+    results = archived(folder, *(fetched(folder, os.urandom(size)) for _ in range(2)))
+    (path,) = files(folder)
+    offset = int(str(results[-1].path).partition("#")[2])
+    good = path.read_bytes()
+    member = zlib.decompressobj(zlib.MAX_WBITS + 16)
+    member.decompress(good[offset:])
+    end = len(good) - len(member.unused_data)
+    told = 0
+    for at in range(offset, end, 1 + (end - offset) // 200):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 16]) + good[at + 1 :])
+        try:
+            body = Bodies(folder.path).read(results[-1].path)
+        except OSError:
+            told += 1
+        else:  # a few bits are of no account, as those of the time at which it was packed
+            assert hashlib.sha256(body).hexdigest() == results[-1].sha256
+    assert told > 150
+    path.write_bytes(good[: end - 1])
+    with pytest.raises(OSError, match="no such record"):
+        Bodies(folder.path).read(results[-1].path)
+    path.write_bytes(good[:end] + b"another record, half of it written")
+    assert len(Bodies(folder.path).read(results[-1].path)) == size
+    assert capfd.readouterr() == ("", "")
 
 
 # --- the head of a response ---

@@ -15,13 +15,15 @@ from __future__ import annotations
 import errno
 import os
 import re
+import threading
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,14 +32,14 @@ from fetchq.model import RECORD_FIELDS, Cause, phase_values, wire_text
 from fetchq.printable import without_surrogates
 from fetchq.sinks.outcome import not_stored
 from fetchq.sinks.parquet_records import RECORD_SCHEMA
-from fetchq.storage import folder_on_disk, real_folder, unless_hopeless
+from fetchq.storage import file_at, folder_on_disk, real_folder, unless_hopeless
 
 if TYPE_CHECKING:
     from fetchq.folder import RunFolder
     from fetchq.model import Result
     from fetchq.rowset import RowSet
 
-__all__ = ["ParquetStore", "body_in_part"]
+__all__ = ["ParquetStore", "PartReader"]
 
 GROUP_ROWS = 1000
 GROUP_SIZE = 16_000_000
@@ -209,18 +211,48 @@ class _Part:
         self._waiting, self._waiting_size = [], 0
 
 
-def body_in_part(path: Path, row: int) -> bytes:
-    """The body in that row of a part. Raises OSError."""
-    try:
+class _Group(NamedTuple):
+    """The bodies of a row group."""
+
+    file: tuple[int, int] | None
+    rows: range
+    bodies: pa.ChunkedArray
+
+
+class PartReader:
+    """Reads bodies out of parts. Any thread.
+
+    A row group can only be read as a whole, and whoever wants one of its bodies mostly wants the next ones, too: so
+    it keeps the last groups, as far as they are not large.
+    """
+
+    def __init__(self) -> None:
+        self._groups: deque[_Group] = deque(maxlen=2)
+        self._lock = threading.Lock()
+
+    def body(self, path: Path, row: int) -> bytes:
+        """The body in that row of a part. Raises OSError."""
+        file = file_at(path)
+        with self._lock:
+            found = next((one for one in self._groups if one.file == file and row in one.rows), None)
+            try:
+                found = found or self._read(file, path, row)
+                return bytes(found.bodies[row - found.rows.start].as_py())
+            except (pa.ArrowException, KeyError, TypeError, ValueError) as problem:
+                raise OSError(errno.EIO, "it is damaged", str(path)) from problem
+
+    def _read(self, file: tuple[int, int] | None, path: Path, row: int) -> _Group:
+        first = 0
         with pq.ParquetFile(path) as part:
-            for group in range(part.num_row_groups):
-                rows = part.metadata.row_group(group).num_rows
-                if row < rows:
-                    return bytes(part.read_row_group(group, columns=["body"])["body"][row].as_py())
-                row -= rows
-    except (pa.ArrowInvalid, TypeError) as problem:
-        raise OSError(errno.EIO, "it is damaged", str(path)) from problem
-    raise OSError(errno.EIO, "there is no such row in it", str(path))
+            for number in range(part.num_row_groups):
+                rows = range(first, first + part.metadata.row_group(number).num_rows)
+                if row in rows:
+                    group = _Group(file, rows, part.read_row_group(number, columns=["body"])["body"])
+                    if group.bodies.nbytes <= GROUP_SIZE:
+                        self._groups.append(group)
+                    return group
+                first = rows.stop
+        raise OSError(errno.EIO, "there is no such row in it", str(path))
 
 
 def _body_of(result: Result) -> bytes | None:

@@ -18,19 +18,22 @@ import io
 import os
 import re
 import zlib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
+from warcio.recordloader import ArcWarcRecord
 from warcio.warcwriter import WARCWriter
 
 from fetchq import __version__
 from fetchq.sinks.outcome import not_stored, stored
 from fetchq.sinks.warc_records import Body, Unreadable, write_pair
+from fetchq.spool import Opened, Origin
 from fetchq.storage import StorageError, folder_on_disk, real_folder, unless_hopeless
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
     from fetchq.model import Result
     from fetchq.rowset import RowSet
 
-__all__ = ["WarcStore", "body_in_archive"]
+__all__ = ["WarcStore", "opened_in_archive"]
 
 FILE_SIZE = 1_000_000_000
 """Bytes from which on a file gets no more records."""
@@ -217,14 +220,57 @@ def _opened(path: Path, flags: int) -> io.FileIO:
     return io.FileIO(str(path), "r+", opener=lambda name, _: os.open(name, flags, 0o666))
 
 
-def body_in_archive(path: Path, offset: int) -> bytes:
-    """The body of the response at `offset`. Raises OSError."""
+@contextmanager
+def opened_in_archive(path: Path, offset: int) -> Iterator[Opened]:
+    """The body of the record at `offset`. Raises OSError, also as it is read."""
     with path.open("rb") as file:
         file.seek(offset)
+        member = io.BufferedReader(_Member(file))
         try:
-            return bytes(next(iter(ArchiveIterator(file))).raw_stream.read())
-        except (StopIteration, ArchiveLoadFailed, zlib.error) as problem:
+            record = next(iter(ArchiveIterator(member, no_record_parse=True)))
+            head = None if record.rec_type == "resource" else b"".join(_head_of(record))
+            said = record.rec_headers.get_header
+            # A revisit has no body, nor the head that one came with.
+            kept = head if record.rec_type == "response" else None
+            yield Opened(_body_of(record, member), Origin(said("WARC-Date"), said("WARC-IP-Address"), kept))
+        except (StopIteration, EOFError, ArchiveLoadFailed, zlib.error) as problem:
             raise OSError(errno.EIO, "there is no such record in the archive", str(path)) from problem
+
+
+class _Member(io.RawIOBase):
+    """One gzip member, decompressed. warcio would not tell of one that is damaged, or only on stderr."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file = file
+        self._gzip = zlib.decompressobj(zlib.MAX_WBITS + 16)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Raises EOFError and zlib.error, also at its end, where its checksum is."""
+        piece = b""
+        while not piece and not self._gzip.eof:
+            data = self._gzip.unconsumed_tail or self._file.read1()
+            if not data:
+                raise EOFError
+            piece = self._gzip.decompress(data, len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def _head_of(record: ArcWarcRecord) -> Iterator[bytes]:
+    """The lines of the HTTP head, to the byte, with the empty one that ends it. warcio would not keep them so."""
+    while line := record.raw_stream.readline():
+        yield line
+        if line == b"\r\n":
+            return
+
+
+def _body_of(record: ArcWarcRecord, member: BinaryIO) -> Iterator[bytes]:
+    yield from iter(partial(record.raw_stream.read, _PIECE), b"")
+    while member.read(_PIECE):
+        pass  # up to the checksum
 
 
 def _put(archive: _Archive, result: Result, name: str) -> Result:
