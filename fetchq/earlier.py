@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from fetchq.folder import FolderError, RunFolder
 from fetchq.ledger import Ledger
 from fetchq.model import Complete, Known
 from fetchq.scratch import Scratch, key_of
+from fetchq.stored import Bodies
+from fetchq.values import read_save
 
 if TYPE_CHECKING:
     from fetchq.model import Request
@@ -28,7 +31,7 @@ _USABLE = """ok AND status IN (200, 304) AND method IN ('GET', 'HEAD') AND sha25
     AND coalesce(etag, last_modified) IS NOT NULL AND instr(url, '@') = 0"""
 """Of a URL with a password in it, the record does not tell whose it was."""
 _DESCRIBED = ("size", "sha256", "content_type", "charset", "content_encoding")
-_COLUMNS = ("index", "url", "method", "final_url", "etag", "last_modified", *_DESCRIBED, "complete", "path")
+_COLUMNS = ("index", "url", "method", "final_url", "etag", "last_modified", *_DESCRIBED, "complete", "path", "started")
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
 """RFC 9110, 8.8.3, but for what is not ASCII."""
 _DATE = re.compile(r"[ -~]{1,64}")
@@ -46,10 +49,14 @@ def check_earlier(path: str, output: str, save: str) -> None:
         kept = ledger.meta("settings", {}).get("save")
     finally:
         ledger.close()
-    if save == "files" and kept != "files":
-        raise FolderError(
-            f"the run in {path!r} has no bodies as files (it has --save {kept}): refresh it as --save none"
-        )
+    if save == "none":
+        return
+    if kept == "none":
+        raise FolderError(f"the run in {path!r} has no bodies (it has --save none): refresh it as --save none")
+    try:
+        read_save(kept)  # its package is needed to read them
+    except ValueError as problem:
+        raise FolderError(f"the run in {path!r} cannot be read: {problem}") from None
 
 
 class Earlier:
@@ -58,6 +65,7 @@ class Earlier:
     def __init__(self, path: str, temporary: Path, *, method: str | None, has_data: bool) -> None:
         """`method`, and whether there is data to send: what holds for requests that say nothing else."""
         self._root = Path(path)
+        self._bodies = Bodies(self._root)
         self._method = method
         self._has_data = has_data
         self._ledger = Ledger.read(RunFolder(path).ledger)
@@ -118,21 +126,31 @@ class Earlier:
         etag, date, path = row["etag"], row["last_modified"], row["path"]
         etag = etag if etag is not None and _TAG.fullmatch(etag) else None
         date = date if date is not None and _DATE.fullmatch(date) else None
-        file: str | None = None
-        if path is not None and "#" not in path:
-            file = os.path.join(self._root, path)
-            if ".." in Path(path).parts or not _is_there(file, row["size"]):
+        alone = path is not None and "#" not in path
+        if path is not None:
+            file = os.path.join(self._root, path.partition("#")[0])
+            if ".." in Path(path).parts or not _is_there(file, row["size"] if alone else None):
                 return None
         if etag is None and date is None:
             return None
         complete = None if row["complete"] is None else Complete(row["complete"])
         described = {name: row[name] for name in _DESCRIBED}
-        return Known(url=row["final_url"], etag=etag, last_modified=date, complete=complete, file=file, **described)
+        return Known(
+            url=row["final_url"],
+            etag=etag,
+            last_modified=date,
+            complete=complete,
+            at=row["started"],
+            file=file if alone else None,
+            open=None if path is None else partial(self._bodies.opened, path),
+            **described,
+        )
 
 
-def _is_there(file: str, size: int) -> bool:
+def _is_there(file: str, size: int | None) -> bool:
+    """A plain file, of that size where one is given."""
     try:
         found = os.lstat(file)
     except (OSError, ValueError):
         return False
-    return stat.S_ISREG(found.st_mode) and found.st_size == size
+    return stat.S_ISREG(found.st_mode) and size in (None, found.st_size)

@@ -17,11 +17,12 @@ from fetchq.frozen import maker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from multidict import CIMultiDict, CIMultiDictProxy
+    from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
-    from fetchq.spool import Spool
+    from fetchq.spool import Opened, Origin, Spool
 
 __all__ = ["Cause", "Complete", "FetchError", "OnStart", "Request", "Result", "Sent", "Timing", "redact"]
 
@@ -91,8 +92,12 @@ class Known(NamedTuple):
     charset: str | None
     content_encoding: str | None
     complete: Complete | None
+    at: str | None
+    """When a worker took the request that brought it."""
     file: str | None
-    """The body; None where there is none."""
+    """The body, where it has a file of its own."""
+    open: Callable[[], AbstractContextManager[Opened]] | None
+    """Opens the body; None where there is none. It blocks, and raises OSError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +165,10 @@ class Sent(NamedTuple):
     """A body was sent after it."""
     at: datetime
     """When the attempt began, in UTC."""
+    headers: MultiMapping[str] | None = None
+    """Of the response, as they came; the Result's may say more. None: they are the same."""
+    kept: Origin | None = None
+    """Of the body, where the response was a 304 and the body is an earlier run's."""
 
 
 @dataclass(frozen=True, slots=True)

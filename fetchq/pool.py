@@ -5,7 +5,7 @@ The pools themselves (`async_pool`, `blocking_pool`) only differ in how they wai
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from random import random
@@ -17,6 +17,7 @@ from multidict import istr
 
 from fetchq.engines.attempt import NO_HEADERS
 from fetchq.engines.hops import check_sendable, head_shown, method_of
+from fetchq.engines.known import freshened
 from fetchq.guard import Refused, Target, parse_url
 from fetchq.model import Cause, Result, Sent, charset_of, make_result, redact, redact_all, wire_text
 from fetchq.policy import retry_delay
@@ -87,6 +88,11 @@ class Desk:
                 job.attempts -= 1
                 self._again(job, attempt)
                 return STARVED_WAIT
+            if attempt.unmodified and attempt.cause is Cause.STORE:
+                # What the server says still holds is not there any more, or damaged: it is fetched whole.
+                job.request = replace(job.request, known=None)
+                self._again(job, attempt)
+                return 0.0
             delay = retry_delay(attempt, job.attempts, self._settings, jitter=random(), now=time())  # noqa: S311
             if delay is not None:
                 self._again(job, attempt)
@@ -116,6 +122,7 @@ class Desk:
         headers: Any = attempt.headers  # a CIMultiDictProxy: engines have no other
         if attempt.unmodified and attempt.known is not None:
             media, charset = attempt.known.content_type, attempt.known.charset
+            headers = freshened(headers, attempt.known)
         else:
             content_type = headers.get(_CONTENT_TYPE)
             media, charset = _NEITHER if content_type is None else _media(content_type)
@@ -201,4 +208,4 @@ def _moment(job: Job) -> datetime | None:
 
 def _sent(attempt: Attempt) -> Sent:
     began = datetime.fromtimestamp(time() - sum(attempt.phases), UTC)
-    return Sent(head_shown(attempt.hop), attempt.hop.body is not None, began)
+    return Sent(head_shown(attempt.hop), attempt.hop.body is not None, began, attempt.headers, attempt.kept)

@@ -261,10 +261,6 @@ class Settings(Checked):
                 raise SettingsError(name, "it needs an output folder")
         if self.resume and self.overwrite:
             raise SettingsError("overwrite", "not together with resume")
-        if self.refresh is not None and self.save not in ("files", "none"):
-            raise SettingsError(
-                "refresh", f"not together with save = {self.save}: bodies are kept as files, or not at all"
-            )
 
     @property
     def stores(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 import threading
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from contextlib import suppress
 from itertools import count
 from typing import NamedTuple
 
-__all__ = ["SMALL", "TEMPORARY", "KeptBody", "Opened", "Origin", "Spool"]
+__all__ = ["SMALL", "TEMPORARY", "LinkedSpool", "Opened", "Origin", "Spool"]
 
 SMALL = 65_536
 """Bytes up to which a body stays in memory."""
@@ -87,7 +86,7 @@ class Spool:
             pieces, self._pieces, self._held = self._pieces, [], 0
             flags = os.O_APPEND
             if self._name is None:
-                self._name = os.path.join(self._folder, TEMPORARY, f"{os.getpid()}-{next(_number)}")
+                self._name = _name_in(self._folder)
                 flags = os.O_CREAT | os.O_EXCL
             # Without a file object: there is one file for each body, and most of them are small.
             descriptor = os.open(self._name, os.O_WRONLY | _BINARY | flags, 0o666)
@@ -119,42 +118,24 @@ class Spool:
                     os.unlink(self._name)
 
 
-class KeptBody(Spool):
-    """A body that has not come, because an earlier run has it in a file of its own, which stays as it is."""
+class LinkedSpool(Spool):
+    """Another name for a file in which an earlier run has the body; it is there already, and stays as it is."""
 
-    __slots__ = ("_file", "stored", "wanted")
+    __slots__ = ()
 
-    def __init__(self, folder: str, file: str, size: int, *, stored: bool, wanted: bool) -> None:
+    def __init__(self, folder: str, file: str) -> None:
+        """Raises OSError, also where the file can have no other name."""
         super().__init__(folder)
-        self._file = file
-        self.size = size
-        self.stored = stored
-        """It is to be stored."""
-        self.wanted = wanted
-        """The Result is to have it in memory."""
+        name = _name_in(folder)
+        os.link(file, name)
+        self._name = name
+        if not stat.S_ISREG(os.lstat(name).st_mode):
+            self.discard()
+            raise OSError(errno.EINVAL, "not a plain file", file)
 
-    def content(self) -> None:
-        """It is in a file."""
+    def add(self, piece: bytes) -> None:
+        self.size += len(piece)
 
-    def path(self) -> str:
-        """Another name for that file, or where there cannot be one, a copy of it. Raises OSError."""
-        if self._name is None:
-            self._check()
-            name = os.path.join(self._folder, TEMPORARY, f"{os.getpid()}-{next(_number)}")
-            try:
-                os.link(self._file, name)
-            except OSError:  # another file system, or one that has no second names
-                shutil.copyfile(self._file, name)
-            self._name = name
-        return self._name
 
-    def read(self) -> bytes:
-        """All of it. Raises OSError."""
-        self._check()
-        with open(self._file, "rb") as file:
-            return file.read()
-
-    def _check(self) -> None:
-        found = os.lstat(self._file)
-        if not stat.S_ISREG(found.st_mode) or found.st_size != self.size:
-            raise OSError(errno.EIO, "it has changed in the earlier run", self._file)
+def _name_in(folder: str) -> str:
+    return os.path.join(folder, TEMPORARY, f"{os.getpid()}-{next(_number)}")

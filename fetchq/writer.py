@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from fetchq.model import Cause, Result
-from fetchq.sinks.outcome import with_kept_body
 from fetchq.storage import StorageError
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Writer:
             self._broken = True
             if self._twins is not None:
                 results = self._twins.without_passing(results)
-            return self._stored([with_kept_body(result) for result in results])
+            return self._stored(results)
 
     def copies(self) -> Sequence[Result] | None:
         """Write some of the copies of what is done, for rows that asked the same. None when there are no more.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fetchq.spool import SMALL, Spool
+from fetchq.spool import SMALL, LinkedSpool, Spool
 
 
 @pytest.fixture
@@ -77,3 +77,22 @@ def test_a_folder_that_is_gone_is_an_oserror(tmp_path: Path) -> None:
     spool.add(b"x")
     with pytest.raises(FileNotFoundError):
         spool.write()
+
+
+def test_a_file_with_another_name_stays_as_it_is(folder: str) -> None:
+    file = Path(folder) / "body"
+    file.write_bytes(b"x" * SMALL * 5)
+    spool = LinkedSpool(folder, str(file))
+    spool.add(b"x" * SMALL * 5)
+    assert (spool.held, spool.due, spool.size, spool.content()) == (0, False, SMALL * 5, None)
+    assert Path(spool.path()).samefile(file)
+    spool.discard()
+    assert (files(folder), file.stat().st_size, file.stat().st_nlink) == ([], SMALL * 5, 1)
+
+
+def test_a_symbolic_link_gets_no_other_name(folder: str) -> None:
+    (Path(folder) / "body").write_bytes(b"x")
+    (Path(folder) / "link").symlink_to("body")
+    with pytest.raises(OSError, match="not a plain file"):
+        LinkedSpool(folder, f"{folder}/link")
+    assert files(folder) == []

@@ -6,8 +6,10 @@ import asyncio
 import os
 import re
 import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.cookies import SimpleCookie
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
@@ -20,6 +22,7 @@ from fetchq.engines.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, Attemp
 from fetchq.engines.errors import closed_early, is_ours, network_failure
 from fetchq.engines.hops import DEFAULT_HEADERS as OWN_HEADERS
 from fetchq.engines.hops import Hop, HopPlan, merged
+from fetchq.engines.known import keep, keeps
 from fetchq.engines.resolver import Resolver
 from fetchq.engines.routes import Routes
 from fetchq.engines.strict import MAX_HEADERS, MAX_LINE
@@ -103,6 +106,11 @@ class AiohttpEngine:
             # As asyncio.timeout does: take our own cancellation back; what is left came from outside.
             if attempt.expired is not None and task.uncancel() > 0:
                 raise asyncio.CancelledError
+        if failed is None and keeps(attempt):
+            try:
+                await self._in_thread(attempt, keep, attempt)
+            except AttemptFailed as problem:
+                failed = problem
         if failed is not None and failed.starved:
             self._connector.close_resting()
         attempt.finish(failed)
@@ -158,16 +166,23 @@ class AiohttpEngine:
                 response.close()
 
     async def _write(self, attempt: Attempt, intake: Intake) -> None:
-        """In a thread: the loop never waits for a disk. The watchdog does not count that time against the server."""
+        """The watchdog does not count that time against the server."""
+        intake.writing = True
+        try:
+            await self._in_thread(attempt, intake.write)
+        finally:
+            attempt.progress_at = perf_counter()
+        intake.writing = False
+
+    async def _in_thread(self, attempt: Attempt, work: Callable[..., None], *given: object) -> None:
+        """The loop never waits for a disk."""
         if self._disk is None:
             self._disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="fetchq-disk")
         attempt.lap(RECEIVE)
-        intake.writing = True
         try:
-            await self._loop.run_in_executor(self._disk, intake.write)
+            await self._loop.run_in_executor(self._disk, work, *given)
         finally:
-            attempt.progress_at = attempt.lap(STORE)
-        intake.writing = False
+            attempt.lap(STORE)
 
     def _options(self, hop: Hop) -> dict[str, Any]:
         """What `session.request` is told besides method and URL."""

@@ -18,7 +18,7 @@ from fetchq.engines.failure import AttemptFailed
 from fetchq.engines.framing import framing
 from fetchq.engines.hops import REDIRECTS, Hop, HopPlan
 from fetchq.engines.intake import Intake
-from fetchq.engines.known import freshened, spool_of
+from fetchq.engines.known import confirm
 from fetchq.engines.partial import check_end, goes_on, left_of
 from fetchq.guard import Refused, Target
 from fetchq.model import Cause, Complete, wire_text
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fetchq.engines.partial import Partial
     from fetchq.model import Request
     from fetchq.settings import Settings
-    from fetchq.spool import Spool
+    from fetchq.spool import Origin, Spool
 
 __all__ = [
     "CONNECT",
@@ -73,7 +73,7 @@ class Attempt:
     __slots__ = (
         "_drained", "_last", "_window_bytes", "_window_start", "answering", "began", "body",
         "cause", "complete", "connecting_since", "connection", "content_encoding", "digest", "engine", "error",
-        "expired", "framed", "headers", "hop", "http_version", "intake", "known", "length", "method", "partial",
+        "expired", "framed", "headers", "hop", "http_version", "intake", "kept", "known", "length", "method", "partial",
         "peer_closed", "permanent", "phases", "progress_at", "proxy", "reason", "redirecting", "redirects", "remote",
         "resent", "reused", "sent", "settings", "size", "spool", "starved", "status", "tls_known", "total",
         "wire_size",
@@ -87,6 +87,7 @@ class Attempt:
         self.hop: Hop = plan.first(request, target)
         self.method = self.hop.method
         self.known = request.known
+        self.kept: Origin | None = None
         self.phases = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
         self.began = self._last = perf_counter()
         # How it ended, once it has.
@@ -307,11 +308,8 @@ class Attempt:
                 self.partial = left
             else:
                 intake.discard()
-        if failed is None and self.known is not None and self.unmodified:
-            known = self.known
-            self.size, self.digest, self.complete = known.size, known.sha256, known.complete
-            self.content_encoding = known.content_encoding
-            self.headers, self.spool = freshened(self.headers, known), spool_of(known, self.settings)
+        if failed is None and self.unmodified:
+            confirm(self)
         if failed is not None:
             if failed.cause is Cause.PROTOCOL:
                 self._forget_response()

@@ -145,8 +145,10 @@ class HopPlan:
         What is known is that of the URL that answered then: of another, the same ETag says nothing.
         """
         settings = self._settings
-        if known.file is None and known.size and (settings.stores or settings.keep_body):
+        if known.open is None and known.size and (settings.stores or settings.keep_body):
             return hop  # the body could not be had
+        if known.size > settings.max_filesize:
+            return hop  # it is too large now, whether it has changed or not
         if hop.text != known.url or not _CONDITIONS.isdisjoint(name.lower() for name in hop.headers):
             return hop
         asked = {name: value for name, value in zip(_ASKING, known[1:3], strict=True) if value is not None}

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from fetchq.spool import KeptBody
+from fetchq.engines.failure import AttemptFailed
+from fetchq.engines.intake import Intake
+from fetchq.model import Cause
+from fetchq.spool import LinkedSpool, Origin
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
 
-    from fetchq.model import Known
+    from fetchq.model import Complete, Known
     from fetchq.settings import Settings
 
-__all__ = ["freshened", "spool_of"]
+__all__ = ["confirm", "freshened", "keep", "keeps"]
+
+
+class Asking(Protocol):
+    """An attempt, as far as it matters here."""
+
+    settings: Settings
+    known: Known | None
+    intake: Intake | None
+    body: bytes
+    digest: str | None
+    size: int
+    wire_size: int
+    complete: Complete | None
+    content_encoding: str | None
+    kept: Origin | None
+
+    @property
+    def unmodified(self) -> bool: ...
 
 
 def freshened(headers: MultiMapping[str], known: Known) -> CIMultiDictProxy[str]:
@@ -26,8 +48,51 @@ def freshened(headers: MultiMapping[str], known: Known) -> CIMultiDictProxy[str]
     return CIMultiDictProxy(more)
 
 
-def spool_of(known: Known, settings: Settings) -> KeptBody | None:
-    """The body that is known, where anybody wants it."""
-    if known.file is None or not (settings.stores or settings.keep_body):
-        return None
-    return KeptBody(settings.output or "", known.file, known.size, stored=settings.stores, wanted=settings.keep_body)
+def keeps(attempt: Asking) -> bool:
+    """The exchange is over, and `keep` is to be called, where blocking does no harm."""
+    known, settings = attempt.known, attempt.settings
+    if not attempt.unmodified or known is None or known.open is None:
+        return False
+    return settings.stores or settings.keep_body
+
+
+def keep(attempt: Asking) -> None:
+    """Take the body that is known as if it had come. Raises `AttemptFailed`: it is not what it was, or not there."""
+    known, settings = attempt.known, attempt.settings
+    assert known is not None
+    assert known.open is not None
+    intake = Intake(settings)
+    attempt.intake = attempt.digest = None
+    try:
+        if settings.stores and known.file is not None:
+            with suppress(OSError):  # another file system, or one that has no second names: it is copied
+                intake.spool = LinkedSpool(settings.output or "", known.file)
+        with known.open() as opened:
+            for piece in opened.pieces:
+                if intake.size + len(piece) > known.size:
+                    raise _lost("it is damaged")
+                intake.take(piece)
+                if intake.due:
+                    intake.write()
+        digest, body = intake.end()
+        if digest != known.sha256:
+            raise _lost("it is damaged")
+        attempt.intake, attempt.digest, attempt.body, attempt.kept = intake, digest, body, opened.origin
+    except (OSError, ImportError) as problem:
+        raise _lost(getattr(problem, "strerror", None) or str(problem)) from None
+    finally:
+        if attempt.digest is None:
+            intake.discard()
+
+
+def confirm(attempt: Asking) -> None:
+    """The record of a 304 is that of what it has confirmed."""
+    known = attempt.known
+    assert known is not None
+    attempt.size, attempt.wire_size, attempt.digest = known.size, 0, known.sha256
+    attempt.complete, attempt.content_encoding = known.complete, known.content_encoding
+    attempt.kept = attempt.kept or Origin(known.at)
+
+
+def _lost(why: str) -> AttemptFailed:
+    return AttemptFailed(Cause.STORE, f"the body of the earlier run cannot be read: {why}", permanent=True)

@@ -17,10 +17,11 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from yarl import URL
 
-from fetchq.engines.attempt import CONNECT, DNS, STORE, Attempt, AttemptFailed, current_attempt
+from fetchq.engines.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.dial import Address, dial, look_up
 from fetchq.engines.errors import is_ours, network_failure, no_such_name, out_of_descriptors
 from fetchq.engines.hops import DEFAULT_HEADERS, Hop, HopPlan, merged
+from fetchq.engines.known import keep, keeps
 from fetchq.engines.requests_connection import POOLS
 from fetchq.engines.routes import Routes, fixed_addresses
 from fetchq.engines.wire import WireResponse
@@ -68,6 +69,10 @@ class RequestsEngine:
         failed: AttemptFailed | None = None
         try:
             self._follow_hops(attempt)
+            if keeps(attempt):
+                attempt.lap(RECEIVE)
+                keep(attempt)
+                attempt.lap(STORE)
         except AttemptFailed as problem:
             failed = _cancelled() if self._aborted.is_set() else problem
         self.use(None)

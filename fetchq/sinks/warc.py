@@ -9,6 +9,12 @@ body, headers that would not be true of it any more are renamed, as Common Crawl
 X-Crawler-Transfer-Encoding, X-Crawler-Content-Length), and Content-Length is the real length. A request record is of
 the last hop, and leaves out what may be secret: the body (it then says WARC-Truncated), and every header but a few
 that are known to be harmless.
+
+A 304 that has kept the body of an earlier run (`--refresh`) is a `revisit` record of the profile server-not-modified,
+with its request. The record that it refers to, and `path` names, is written before it: the earlier run's response with
+its own date, where that run has it in an archive; else, since its head is not known any more, a `resource` record of
+the body, dated as the earlier run's record. Of a HEAD request there is no body, and so no such record: `path` then
+names the `revisit`.
 """
 
 from __future__ import annotations
@@ -32,7 +38,7 @@ from warcio.warcwriter import WARCWriter
 
 from fetchq import __version__
 from fetchq.sinks.outcome import not_stored, stored
-from fetchq.sinks.warc_records import Body, Unreadable, write_pair
+from fetchq.sinks.warc_records import Body, Unreadable, write_records
 from fetchq.spool import Opened, Origin
 from fetchq.storage import StorageError, folder_on_disk, real_folder, unless_hopeless
 
@@ -280,7 +286,7 @@ def _put(archive: _Archive, result: Result, name: str) -> Result:
     body: Body | None = None
     try:
         body = Body(result)
-        write_pair(archive.writer, result, body)
+        write_records(archive.writer, result, body)
     except Unreadable as unreadable:
         archive.cut(offset)
         return not_stored(result, unless_hopeless(unreadable.problem))

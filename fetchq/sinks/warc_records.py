@@ -15,13 +15,17 @@ from fetchq.decode import codings_in, known
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from fetchq.model import Result
+    from multidict import MultiMapping
 
-__all__ = ["Body", "Unreadable", "write_pair"]
+    from fetchq.model import Result
+    from fetchq.spool import Origin
+
+__all__ = ["Body", "Unreadable", "write_records"]
 
 _PIECE = 262_144
 """Bytes of a body that are read at a time."""
 _BREAKS = re.compile(r"[\r\n\0]")
+_NOT_MODIFIED = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"
 _LEGAL = "!#$%&'()*+,/:;=?@[]~"
 _RENAMED = {
     "content-encoding": "X-Crawler-Content-Encoding",
@@ -82,44 +86,78 @@ class _Head:
         """It is there already."""
 
 
-def write_pair(writer: Any, result: Result, body: Body) -> None:
-    """Write the response and its request. `writer`: warcio's. Raises `Unreadable`, and OSError of the archive."""
+def write_records(writer: Any, result: Result, body: Body) -> None:
+    """Write the response and its request, and before a 304 that has kept a body, what it has kept.
+
+    `writer`: warcio's. Raises `Unreadable`, and OSError of the archive.
+    """
     sent = result.sent
     at = sent.at if sent is not None else result.started
     uri = quote(result.final_url or result.url, safe=_LEGAL, errors="backslashreplace")
     shared = {} if at is None else {"WARC-Date": _date(at)}
-    head = _Head(_response_head(result, body.size))
-    of_response = shared | {
-        "WARC-Payload-Digest": f"sha256:{result.sha256}",
-        "WARC-Block-Digest": f"sha256:{_digest(head.headers_buff, body)}",
-    }
-    if (address := _address(result.remote)) is not None:
-        of_response["WARC-IP-Address"] = address
-    # The lengths and digests are given: warcio would read the body twice more to find them.
-    response = writer.create_warc_record(
-        uri, "response", payload=body, length=body.size, http_headers=head, warc_headers_dict=of_response
-    )
-    writer.write_record(response)
+    of_response = shared | _from(_address(result.remote))
+    if sent is None or sent.kept is None:
+        head = _response_head(result, result.headers, body.size)
+        response = _write(writer, uri, "response", of_response | _payload(result), head, body)
+    else:
+        of_response |= _write_kept(writer, uri, result, sent.kept, body)
+        response = _write(writer, uri, "revisit", of_response, _response_head(result, sent.headers or result.headers))
     if sent is None:
         return
-    of_request = shared | {"WARC-Concurrent-To": response.rec_headers.get_header("WARC-Record-ID")}
+    of_request = shared | {"WARC-Concurrent-To": response}
     if sent.with_body:
         of_request["WARC-Truncated"] = "unspecified"
-    of_request["WARC-Block-Digest"] = f"sha256:{sha256(sent.head).hexdigest()}"
-    writer.write_record(
-        writer.create_warc_record(uri, "request", http_headers=_Head(sent.head), warc_headers_dict=of_request)
+    _write(writer, uri, "request", of_request, sent.head)
+
+
+def _write_kept(writer: Any, uri: str, result: Result, kept: Origin, body: Body) -> dict[str, str]:
+    """Write what brought the body, as far as that is known. Returns what the record of the 304 is to say of it."""
+    said = _payload(result) | ({} if kept.at is None else {"WARC-Date": kept.at})
+    refers = {"WARC-Profile": _NOT_MODIFIED, "WARC-Refers-To-Target-URI": uri}
+    if kept.at is not None:
+        refers["WARC-Refers-To-Date"] = kept.at
+    if kept.head is not None:
+        refers["WARC-Refers-To"] = _write(writer, uri, "response", said | _from(kept.address), kept.head, body)
+    elif result.method != "HEAD":
+        said["Content-Type"] = _BREAKS.sub(" ", result.content_type or "application/octet-stream")
+        refers["WARC-Refers-To"] = _write(writer, uri, "resource", said, b"", body)
+    return refers
+
+
+def _payload(result: Result) -> dict[str, str]:
+    return {"WARC-Payload-Digest": f"sha256:{result.sha256}"}
+
+
+def _from(address: str | None) -> dict[str, str]:
+    return {} if address is None else {"WARC-IP-Address": address}
+
+
+def _write(writer: Any, uri: str, kind: str, said: dict[str, str], head: bytes, body: Body | None = None) -> str:
+    """Write a record whose block is the HTTP `head`, if any, and the body. Returns its id."""
+    # The length and the digests are given: warcio would read the body twice more to find them.
+    said = said | {"WARC-Block-Digest": f"sha256:{_digest(head, body)}"}
+    record = writer.create_warc_record(
+        uri,
+        kind,
+        payload=body,
+        length=None if body is None else body.size,
+        http_headers=_Head(head) if head else None,
+        warc_headers_dict=said,
     )
+    writer.write_record(record)
+    return str(record.rec_headers.get_header("WARC-Record-ID"))
 
 
-def _digest(head: bytes, body: Body) -> str:
+def _digest(head: bytes, body: Body | None) -> str:
     digest = sha256(head)
-    while piece := body.read():
-        digest.update(piece)
-    body.seek(0)
+    if body is not None:
+        while piece := body.read():
+            digest.update(piece)
+        body.seek(0)
     return digest.hexdigest()
 
 
-def _response_head(result: Result, size: int) -> bytes:
+def _response_head(result: Result, headers: MultiMapping[str], size: int = 0) -> bytes:
     """The head as the server sent it, but for what would not be true of the body that follows here."""
     # What a response without a body says of one, it says of another response's (RFC 9110, 8.6).
     framed = result.method == "HEAD" or result.status in (204, 304)
@@ -127,7 +165,7 @@ def _response_head(result: Result, size: int) -> bytes:
     if not framed and known(codings_in(result.content_encoding or "")):
         stale.add("content-encoding")
     lines = [f"HTTP/{result.http_version or '1.1'} {result.status} {result.reason or ''}"]
-    for name, value in result.headers.items():
+    for name, value in headers.items():
         key = name.lower()
         if key == "content-length" and not framed:
             framed = value.strip() == str(size)
