@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterable, Awaitable, Coroutine, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from inspect import isawaitable
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from fetchq.guard import Refused
-from fetchq.pool import Desk
+from fetchq.job import Job
+from fetchq.pool import HEAD_START, Desk
 from fetchq.queue import Outbox, RequestQueue
 from fetchq.rows import SourceError
-from fetchq.schedule import Job
 
 if TYPE_CHECKING:
     from fetchq.engines.base import AsyncEngine
+    from fetchq.manners import HostNote
     from fetchq.model import OnStart, Request, Result
     from fetchq.settings import Settings
 
@@ -36,7 +37,7 @@ class AsyncPool:
         self._settings = settings
         self._engine = engine
         self._on_start = on_start
-        self._queue = RequestQueue()
+        self._queue = RequestQueue(settings)
         self._open = 0
         """Jobs that were taken in and have no Result yet."""
         self._source_ended = False
@@ -55,13 +56,14 @@ class AsyncPool:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                feed = self._feed_from_thread(source) if threaded else self._feed(source)
-                self._feeder = group.create_task(_loud(feed), name="fetchq-source")
+                feed = self._feed_from_thread if threaded else self._feed
+                self._feeder = group.create_task(_loud(feed, source), name="fetchq-source")
                 self._feeder.add_done_callback(self._feeder_ended)
                 if self._source_unwanted:
                     self._feeder.cancel()
+                await asyncio.wait([self._feeder], timeout=HEAD_START)
                 numbers = range(1, self._settings.workers + 1)
-                workers = [group.create_task(_loud(self._work(n)), name=f"fetchq-worker-{n}") for n in numbers]
+                workers = [group.create_task(_loud(self._work, n), name=f"fetchq-worker-{n}") for n in numbers]
                 await self._finished.wait()
                 for worker in workers:
                     worker.cancel()
@@ -73,6 +75,10 @@ class AsyncPool:
             self._queue.close()
             self.outbox.close()
 
+    def notes(self) -> list[HostNote]:
+        """What was done about which hosts."""
+        return self._queue.notes()
+
     def stop(self, *, end_source: bool = True) -> None:
         """Begin no more attempts: what waits is cancelled, what is under way may finish."""
         self.desk.stopping = True
@@ -80,8 +86,7 @@ class AsyncPool:
             self._source_unwanted = True
             if self._feeder is not None:
                 self._feeder.cancel()
-        for job in self._queue.empty_out():
-            self._queue.put_nowait(job)  # the workers answer it
+        self._queue.end()  # the workers answer what waits
 
     def abort(self, *, end_source: bool = True) -> None:
         """`stop`, and interrupt what is under way."""
@@ -189,10 +194,12 @@ class AsyncPool:
             if self.desk.stopping:
                 await self._deliver(self.desk.cancel(job))
                 continue
-            job.taken(perf_counter(), time())
+            if job.first_taken is None:
+                job.first_taken = time()
             try:
-                target = self.desk.target_of(job.request)
+                target = self.desk.target_of(job)
             except Refused as refused:
+                queue.done(job, None)
                 await self._deliver(self.desk.refuse(job, refused, number))
                 continue
             if self._on_start is not None and isawaitable(waiting := self._on_start(job.request, number)):
@@ -206,6 +213,7 @@ class AsyncPool:
                 attempt = await self._engine.attempt(job.request, target, job.partial)
             finally:
                 clock.busy += timer.stop()
+            queue.done(job, attempt)
             settled = self.desk.settle(job, attempt, number)
             if isinstance(settled, float):
                 queue.hold(job, settled)
@@ -233,10 +241,10 @@ class AsyncPool:
             self._close_when_done()
 
 
-async def _loud(work: Coroutine[Any, Any, None]) -> None:
+async def _loud(work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
     """A CancelledError that the user's code raises by itself would end a task without a word, its row undone."""
     try:
-        await work
+        await work(*args)
     except asyncio.CancelledError as problem:
         task = asyncio.current_task()
         if task is not None and not task.cancelling():

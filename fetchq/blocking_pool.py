@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from fetchq.backlog import Backlog
 from fetchq.guard import Refused
+from fetchq.job import Job
 from fetchq.model import Result
-from fetchq.pool import Desk, Timer
+from fetchq.pool import HEAD_START, Desk, Timer
 from fetchq.rows import SourceError
-from fetchq.schedule import LOOKAHEAD, Job, Schedule
+from fetchq.schedule import READ_AHEAD, Schedule
 
 if TYPE_CHECKING:
+    from fetchq.engines.attempt import Attempt
     from fetchq.engines.base import BlockingEngine
+    from fetchq.manners import HostNote
     from fetchq.model import OnStart, Request
     from fetchq.settings import Settings
 
@@ -44,7 +47,7 @@ class BlockingPool(ABC):
         self._engines = engines
         self._on_start = on_start
         self._on_abort = on_abort
-        self._schedule = Schedule()
+        self._schedule = Schedule(settings)
         self.desk = Desk(settings)
 
     @abstractmethod
@@ -55,6 +58,10 @@ class BlockingPool(ABC):
     def stop(self, *, end_source: bool = True) -> None:
         """From any thread: begin no more attempts; what waits is cancelled, what is under way may finish."""
 
+    def notes(self) -> list[HostNote]:
+        """What was done about which hosts."""
+        return self._schedule.notes()
+
     def abort(self, *, end_source: bool = True) -> None:
         """From any thread: `stop`, and interrupt what is under way."""
         self.stop(end_source=end_source)
@@ -63,26 +70,27 @@ class BlockingPool(ABC):
         for engine in self._engines:
             engine.abort()
 
-    def _answer(self, job: Job, number: int, timer: Timer) -> Result | float:
-        """Make an attempt: the Result, or the seconds after which the job goes again."""
+    def _answer(self, job: Job, number: int, timer: Timer) -> tuple[Result | float, Attempt | None]:
+        """Make an attempt, if one is to be made: the Result, or the seconds after which the job goes again."""
         if self.desk.stopping:
-            return self.desk.cancel(job)
-        job.taken(perf_counter(), time())
+            return self.desk.cancel(job), None
+        if job.first_taken is None:
+            job.first_taken = time()
         try:
-            target = self.desk.target_of(job.request)
+            target = self.desk.target_of(job)
         except Refused as refused:
-            return self.desk.refuse(job, refused, number)
+            return self.desk.refuse(job, refused, number), None
         if self._on_start is not None:
             self._on_start(job.request, number)
             if self.desk.stopping:
-                return self.desk.cancel(job)
+                return self.desk.cancel(job), None
         job.attempts += 1
         timer.start()
         try:
             attempt = self._engines[number - 1].attempt(job.request, target, job.partial)
         finally:
             self.desk.clocks[number - 1].busy += timer.stop()
-        return self.desk.settle(job, attempt, number)
+        return self.desk.settle(job, attempt, number), attempt
 
 
 class SerialPool(BlockingPool):
@@ -101,20 +109,22 @@ class SerialPool(BlockingPool):
         turns = cycle([(number, self.desk.timer()) for number in range(1, len(self._engines) + 1)])
         while True:
             now = perf_counter()
-            for job in schedule.drain(now) if self.desk.stopping else schedule.release(now):
-                schedule.add(job)
+            if self.desk.stopping:
+                schedule.end(now)
+            schedule.release(now)
             if schedule:
-                job = schedule.take()
-                settled = self._answer(job, *next(turns))
+                job = schedule.take(now)
+                settled, attempt = self._answer(job, *next(turns))
+                schedule.done(job, attempt, perf_counter(), time())
                 if isinstance(settled, float):
                     schedule.hold(job, perf_counter(), settled)
                     continue
                 settled_now.append(settled)
-                if len(settled_now) < LOOKAHEAD and schedule.next_is_hopeless():
+                if len(settled_now) < READ_AHEAD and schedule.next_is_hopeless():
                     continue
                 yield settled_now  # at once: nobody knows how long the next one takes
                 settled_now = []
-            elif not self._source_ended:
+            elif not self._source_ended and schedule.hungry():
                 try:
                     self._read(unread)
                 except SourceError as found:  # raised when what was read before is done
@@ -133,7 +143,7 @@ class SerialPool(BlockingPool):
             return
         now = perf_counter()
         for request in batch:
-            self._schedule.add(Job(request, now))
+            self._schedule.add(Job(request, now), now)
 
     def stop(self, *, end_source: bool = True) -> None:
         self.desk.stopping = True
@@ -166,11 +176,12 @@ class ThreadPool(BlockingPool):
             )
             for number in range(1, len(self._engines) + 1)
         ]
-        threads.append(
-            threading.Thread(target=self._guarded, args=(self._feed, source), name="fetchq-source", daemon=True)
-        )
+        feeder = threading.Thread(target=self._guarded, args=(self._feed, source), name="fetchq-source", daemon=True)
+        threads.append(feeder)
         try:
-            for thread in threads:
+            feeder.start()
+            feeder.join(HEAD_START)
+            for thread in threads[:-1]:
                 thread.start()
             while results := self._take():
                 yield results
@@ -190,8 +201,7 @@ class ThreadPool(BlockingPool):
             self.desk.stopping = True
             if end_source:
                 self._source_ended = True
-            for job in self._schedule.drain(perf_counter()):
-                self._schedule.add(job)
+            self._schedule.end(perf_counter())
             self._wake_all()
 
     def _abandon(self) -> None:
@@ -239,7 +249,8 @@ class ThreadPool(BlockingPool):
                     if self._ending:
                         return
                     self._open += 1
-                    self._schedule.add(Job(request, perf_counter()))
+                    now = perf_counter()
+                    self._schedule.add(Job(request, now), now)
                     self._ready.notify()
 
     @property
@@ -249,8 +260,9 @@ class ThreadPool(BlockingPool):
     def _work(self, number: int) -> None:
         timer = self.desk.timer()
         while (job := self._next()) is not None:
-            settled = self._answer(job, number, timer)
+            settled, attempt = self._answer(job, number, timer)
             with self._lock:
+                self._schedule.done(job, attempt, perf_counter(), time())
                 if isinstance(settled, float):
                     self._schedule.hold(job, perf_counter(), settled)
                     self._ready.notify()  # somebody must wait for this one now
@@ -261,15 +273,17 @@ class ThreadPool(BlockingPool):
         """The next job, waiting for one; None when there will be none."""
         with self._lock:
             while not (self._finished or self._abandoned or self._problem is not None):
-                for job in self._schedule.release(perf_counter()):
-                    self._schedule.add(job)
+                now = perf_counter()
+                self._schedule.release(now)
                 if self._schedule:
-                    job = self._schedule.take()
+                    job = self._schedule.take(now)
                     if self._schedule.hungry():
                         self._wanted.notify()
                     if self._schedule or self._schedule.next_due() is not None:
                         self._ready.notify()
                     return job
+                if self._schedule.hungry():
+                    self._wanted.notify()
                 due = self._schedule.next_due()
                 self._ready.wait(None if due is None else max(0.0, due - perf_counter()))
             return None

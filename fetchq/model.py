@@ -120,6 +120,8 @@ class Request:
     """Why the row is unusable, where its source could tell. Such a row is answered with `invalid_url`."""
     known: Known | None = field(default=None, repr=False, compare=False)
     """What the run that is refreshed knows of it. fetchq looks that up itself."""
+    priority: int = 0
+    """Requests with a higher one go before others to the same host."""
 
     def __repr__(self) -> str:
         return f"Request(index={self.index}, url={redact(self.url)!r}, method={self.method!r}, label={self.label!r})"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 from fetchq.model import Cause
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from fetchq.settings import Settings
 
-__all__ = ["IDEMPOTENT", "Outcome", "retry_after", "retry_delay", "retryable"]
+__all__ = ["IDEMPOTENT", "Outcome", "Signal", "retry_after", "retry_delay", "retryable", "signal_of"]
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110, 9.2.2: sending one of these twice does what sending it once does."""
@@ -73,6 +74,44 @@ def _may_repeat(outcome: Outcome, settings: Settings) -> bool:
     if outcome.cause not in _TRANSIENT or outcome.permanent:
         return False
     return outcome.method in IDEMPOTENT or not outcome.sent
+
+
+class Signal(Enum):
+    """What an attempt says of its host."""
+
+    GOOD = auto()
+    ANSWERED = auto()
+    """It is there; more cannot be told."""
+    FAILED = auto()
+    """As an overloaded host would have it."""
+    REFUSED = auto()
+    """It wants to be asked less."""
+    DOWN = auto()
+    """There was no connection."""
+
+
+_BROKEN = frozenset({Cause.CONNECT, Cause.INCOMPLETE, Cause.TIMEOUT})
+_CONNECTING = frozenset({Cause.CONNECT, Cause.DNS, Cause.TIMEOUT})
+
+
+def signal_of(outcome: Outcome, settings: Settings, now: float) -> tuple[Signal, float | None]:
+    """What an attempt says of its host, and for how many seconds that wants to be left alone, where it says so.
+
+    `now`: wall-clock seconds.
+    """
+    cause = outcome.cause
+    if cause is None:
+        return Signal.GOOD, None
+    if cause is Cause.STATUS:
+        status = outcome.status
+        if status in (429, 503) or status in settings.retry_on:
+            asked = retry_after(outcome.headers, now)
+            if status == 429 or asked is not None:
+                return Signal.REFUSED, None if asked is None else min(asked, settings.max_retry_after)
+        return (Signal.FAILED if status == 503 else Signal.GOOD), None
+    if cause in _CONNECTING and not outcome.sent:
+        return Signal.DOWN, None
+    return (Signal.FAILED if cause in _BROKEN else Signal.ANSWERED), None
 
 
 def retryable(retry_on: Iterable[int]) -> str:

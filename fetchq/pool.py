@@ -25,12 +25,14 @@ from fetchq.printable import one_line
 
 if TYPE_CHECKING:
     from fetchq.engines.attempt import Attempt
-    from fetchq.model import Request
-    from fetchq.schedule import Job
+    from fetchq.job import Job
     from fetchq.settings import Settings
 
-__all__ = ["Desk", "Timer", "WorkerClock"]
+__all__ = ["HEAD_START", "Desk", "Timer", "WorkerClock"]
 
+HEAD_START = 0.02
+"""Seconds for which the source is read before the first worker begins, unless it ends: the first thousands of rows may
+be of one slow host, which would else have all the workers before another one is known."""
 STARVED_WAIT = 0.25
 """Seconds before another try when this machine is at a limit: that costs the server, and the request, nothing."""
 MOST_STARVED = 240
@@ -71,8 +73,11 @@ class Desk:
         """A worker's timer. Without a name: codetiming keeps every measurement of a named one."""
         return Timer(logger=None)
 
-    def target_of(self, request: Request) -> Target:
+    def target_of(self, job: Job) -> Target:
         """Where the request goes. Raises `Refused`."""
+        if job.refused is not None:
+            raise job.refused
+        request = job.request
         if request.problem is not None:
             raise Refused(Cause.INVALID_URL, request.problem)
         if request.headers or request.method is not None:

@@ -3,35 +3,93 @@
 from __future__ import annotations
 
 import asyncio
-from time import perf_counter
+from collections import deque
+from math import inf
+from time import perf_counter, time
 from typing import TYPE_CHECKING
 
 from fetchq.backlog import Backlog
-from fetchq.schedule import Job, Schedule
+from fetchq.job import Job
+from fetchq.schedule import Schedule
 
 if TYPE_CHECKING:
+    from fetchq.engines.attempt import Attempt
+    from fetchq.manners import HostNote
     from fetchq.model import Result
+    from fetchq.settings import Settings
 
 __all__ = ["Outbox", "RequestQueue"]
 
+_TICK = 0.001
+"""Seconds: what the loop's timers can tell apart."""
+
 
 class RequestQueue(asyncio.Queue[Job]):
-    """Ready jobs come out in order; held ones wait inside until they are due, and cost no worker."""
+    """What may go now comes out, in the order of the schedule; the rest waits inside, and costs no worker."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._schedule = Schedule(settings)
+        super().__init__()
 
     def _init(self, maxsize: int) -> None:
-        self._queue = self._schedule = Schedule()
+        self._queue = self._schedule  # asyncio.Queue asks it whether there is something to get
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._armed_for = inf
         self._room: asyncio.Future[None] | None = None
+        self._waiters: deque[asyncio.Future[None]] = deque()
 
     def _put(self, item: Job) -> None:
-        self._schedule.add(item)
+        self._schedule.add(item, perf_counter())
+        self._changed()
+
+    async def get(self) -> Job:
+        """What may go next, waiting for it: also for the time to come, which asyncio's own would not notice."""
+        while self.empty():
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if not waiter.cancelled():
+                    self._wake()  # another one, to take what this one was woken for
+                raise
+        return self.get_nowait()
 
     def _get(self) -> Job:
-        job = self._schedule.take()
-        if self._room is not None and self._schedule.hungry():
-            self._open_room()
+        job = self._schedule.take(perf_counter())
+        self._changed()
         return job
+
+    def done(self, job: Job, attempt: Attempt | None) -> None:
+        """A job that was got goes no further, or will be held: what became of the attempt, where one was made."""
+        self._schedule.done(job, attempt, perf_counter(), time())
+        self._changed()
+
+    def hold(self, job: Job, delay: float) -> None:
+        """Give `job` out again, but not within the next `delay` seconds."""
+        self._schedule.hold(job, perf_counter(), delay)
+        self._arm()
+
+    def end(self) -> None:
+        """Hold nothing back any more."""
+        self._schedule.end(perf_counter())
+        self._changed()
+        self.close()
+
+    def notes(self) -> list[HostNote]:
+        """What was done about which hosts."""
+        return self._schedule.notes()
+
+    def close(self) -> None:
+        """Stop the timer, and let the source go on."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._armed_for = inf
+        self._open_room()
+
+    # --- the source ---
 
     def sated(self) -> bool:
         """Enough was read from the source."""
@@ -47,34 +105,37 @@ class RequestQueue(asyncio.Queue[Job]):
         if room is not None and not room.done():
             room.set_result(None)
 
-    def hold(self, job: Job, delay: float) -> None:
-        """Give `job` out again, but not within the next `delay` seconds."""
-        self._schedule.hold(job, perf_counter(), delay)
+    # --- the workers ---
+
+    def _changed(self) -> None:
+        """Whoever waits for what has changed is woken: a worker, the source, the timer."""
+        if self._waiters and self._schedule:
+            self._wake()  # who wakes the next one, when it has got a job
+        if self._room is not None and self._schedule.hungry():
+            self._open_room()
         self._arm()
+
+    def _wake(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
 
     def _arm(self) -> None:
+        due = self._schedule.next_due()
+        if due is None or due >= self._armed_for:
+            return  # a timer that comes too early arms the next one
         if self._timer is not None:
             self._timer.cancel()
-        due = self._schedule.next_due()
-        self._timer = None if due is None else self._loop.call_later(max(0.0, due - perf_counter()), self._release)
+        self._armed_for = due
+        self._timer = self._loop.call_later(max(_TICK, due - perf_counter()), self._release)
 
     def _release(self) -> None:
-        for job in self._schedule.release(perf_counter()):
-            self.put_nowait(job)
-        self._arm()
-
-    def empty_out(self) -> list[Job]:
-        """All jobs that wait, ready or held."""
-        jobs = self._schedule.drain(perf_counter())
-        self.close()
-        return jobs
-
-    def close(self) -> None:
-        """Stop the timer, and let the source go on."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._open_room()
+        self._timer = None
+        self._armed_for = inf
+        self._schedule.release(perf_counter())
+        self._changed()
 
 
 class Outbox:

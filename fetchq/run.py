@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fetchq.engines import async_engine, blocking_engines
 
 if TYPE_CHECKING:
+    from fetchq.manners import HostNote
     from fetchq.model import OnStart, Request, Result
     from fetchq.pool import WorkerClock
     from fetchq.settings import Settings
@@ -67,6 +68,10 @@ class BlockingRun:
     @property
     def clocks(self) -> list[WorkerClock]:
         return self._pool.desk.clocks
+
+    def notes(self) -> list[HostNote]:
+        """What was done about which hosts: those that refused, failed or grew slow."""
+        return self._pool.notes()
 
     @property
     def stopping(self) -> bool:
@@ -144,6 +149,8 @@ class AsyncRun:
         self._stops: Callable[[], None] = self._remember
         self._aborts: Callable[[], None] = self._remember
         self.clocks: list[WorkerClock] = []
+        self.notes: Callable[[], list[HostNote]] = list
+        """What was done about which hosts."""
         self.began = 0.0
 
     def batches(self) -> AsyncGenerator[list[Result]]:
@@ -168,6 +175,7 @@ class AsyncRun:
         engine = async_engine(self._settings)
         pool = AsyncPool(self._settings, engine, self._on_start)
         self.clocks, self._stops, self._aborts = pool.desk.clocks, pool.stop, pool.abort
+        self.notes = pool.notes
         if self._stopped:
             pool.stop()
         deadline: asyncio.TimerHandle | None = None
@@ -197,6 +205,7 @@ class AsyncRun:
         end = None if callback is None else callback.end
         run = BlockingRun(self._settings, self._feed, callback, end, self._linger)
         self.clocks, self._stops, self._aborts = run.clocks, run.stop, run.abort
+        self.notes = run.notes
         if self._stopped:
             run.stop()
         self.began = perf_counter()

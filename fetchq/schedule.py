@@ -1,134 +1,320 @@
-"""Which request may go now: pure, with the clock handed in, so that all pools share it and a test can own the time."""
+"""Which request may go now: pure, with the clock handed in, so that all pools share it and a test can own the time.
+
+Each host has a lane. A lane of which a request may go takes part in a rotation; one that must wait, because its host
+is at a limit or wants to be left alone, does not, and is looked at again when it is due or when an attempt comes back.
+Hosts that have less than their share of the workers go before those that have more.
+"""
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import OrderedDict, deque
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING
 
-from fetchq.model import Timing, make_timing
+from fetchq.descriptors import room_for
+from fetchq.lane import Lane, host_of
+from fetchq.manners import GIVEN_UP_FOR, HostNote, Manners
+from fetchq.model import Cause
+from fetchq.policy import Signal, signal_of
+from fetchq.rate import StartRate
 
 if TYPE_CHECKING:
     from fetchq.engines.attempt import Attempt
-    from fetchq.engines.partial import Partial
-    from fetchq.model import Request
+    from fetchq.job import Job
+    from fetchq.settings import Settings
 
-__all__ = ["Job", "Schedule"]
+__all__ = ["READ_AHEAD", "Schedule"]
 
-LOOKAHEAD = 1000
+READ_AHEAD = 1000
 """Ready requests that are read from the source ahead of the workers."""
-MOST_HELD = 20_000
-"""Requests waiting for a retry beyond which no more are read."""
-
-
-class Job:
-    """A request on its way, and what its attempts have cost so far. Seconds of `time.perf_counter`."""
-
-    # fmt: off
-    __slots__ = (
-        "attempts", "due", "first_taken", "held", "partial", "phases", "queued", "request", "starved", "tls_known",
-    )
-    # fmt: on
-
-    def __init__(self, request: Request, now: float) -> None:
-        self.request = request
-        self.due = now
-        """Since when it is ready, or when it will be."""
-        self.attempts = 0
-        self.starved = 0
-        self.queued = 0.0
-        self.held = 0.0
-        self.phases: list[float] | None = None
-        """The sums over the attempts before the last one."""
-        self.tls_known = False
-        self.partial: Partial | None = None
-        """What the next attempt goes on with. It is no longer the job's once that has begun."""
-        self.first_taken: float | None = None
-        """Wall-clock seconds at which a worker first took it."""
-
-    def taken(self, now: float, wall: float) -> None:
-        self.queued += max(0.0, now - self.due)
-        if self.first_taken is None:
-            self.first_taken = wall
-
-    def add(self, attempt: Attempt) -> None:
-        """Count an attempt's phases in."""
-        self.phases = self.total(attempt)
-        self.tls_known = self.tls_known or attempt.tls_known
-
-    def total(self, attempt: Attempt) -> list[float]:
-        if self.phases is None:
-            return attempt.phases
-        return [before + now for before, now in zip(self.phases, attempt.phases, strict=True)]
-
-    def timing(self, attempt: Attempt | None) -> tuple[Timing, float]:
-        """The Timing, `attempt` counted in, and the elapsed seconds."""
-        phases = self.phases if attempt is None else self.total(attempt)
-        if phases is None:
-            return Timing(self.queued, self.held), 0.0
-        dns, connect, tls, wait, receive, decode, store = phases
-        known = self.tls_known or (attempt is not None and attempt.tls_known)
-        tls_or_none = tls if known else None
-        timing = make_timing(self.queued, self.held, dns, connect, tls_or_none, wait, receive, decode, store)
-        return timing, sum(phases)
+_UNKNOWN = READ_AHEAD // 2
+"""Jobs that count of a host that has not answered yet: the rest of the list may be of others."""
+_SLOW = 0.5
+"""Seconds for an answer beyond which a host counts as slow."""
+_MOST_IDLE = 10_000
+"""Hosts that are remembered when nothing is asked of them."""
+_MOST_NOTES = 1000
+_BELOW, _ABOVE = 1, 2
+"""The rotations: of lanes with less than their share of the workers, and of the others."""
 
 
 class Schedule:
-    """The jobs that wait: ready ones in order of arrival, held ones until they are due."""
+    """The jobs that wait, and which of them goes next. After each `take`, a `done`."""
 
-    def __init__(self) -> None:
-        self._ready: deque[Job] = deque()
-        self._held: list[tuple[float, int, Job]] = []
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        room = room_for(settings)
+        self._most = room.attempts if room.attempts < settings.workers else inf
+        """Attempts that this machine bears at a time, where those are fewer than the workers."""
+        self._active = 0
+        """Attempts under way."""
+        self._rate = None if settings.rate is None else StartRate(settings.rate)
+        self._shut_since: float | None = None
+        """Since when the rate lets nothing go."""
+        self._shut_clock = 0.0
+        self._lanes: dict[str, Lane] = {}
+        self._idle: OrderedDict[Lane, None] = OrderedDict()
+        """Those of them for which nothing waits or is under way, the longest idle first."""
+        self._below: OrderedDict[Lane, None] = OrderedDict()
+        self._above: OrderedDict[Lane, None] = OrderedDict()
+        self._hopeless: deque[Job] = deque()
+        """Jobs that no attempt is made at; they need not wait for anything."""
+        self._ended = False
+        self._held: list[tuple[float, int, Job | Lane]] = []
+        """What is looked at again later, as a heap."""
         self._number = count()
+        self._waiting = 0
+        """All jobs that wait."""
+        self._ready = 0
+        """Those of them that are in a rotation, slow hosts apart."""
+        self._notes: dict[str, HostNote] = {}
+
+    def __bool__(self) -> bool:
+        """A job may go."""
+        if self._hopeless:
+            return True
+        return self._shut_since is None and self._active < self._most and bool(self._below or self._above)
 
     def __len__(self) -> int:
-        """How many are ready."""
-        return len(self._ready)
+        """How many wait, whether they may go or not."""
+        return self._waiting
 
     def full(self) -> bool:
         """Enough was read from the source."""
-        return len(self._ready) >= LOOKAHEAD or len(self._held) >= MOST_HELD
+        return self._ready >= READ_AHEAD or self._waiting >= self._settings.lookahead
 
     def hungry(self) -> bool:
         """It is time to read more: late enough to read many at a time, early enough to keep every worker busy."""
-        return len(self._ready) <= LOOKAHEAD // 2 and len(self._held) < MOST_HELD
+        lookahead = self._settings.lookahead
+        return self._ready <= READ_AHEAD // 2 and self._waiting <= lookahead - min(lookahead, READ_AHEAD) // 2
 
-    def add(self, job: Job) -> None:
-        self._ready.append(job)
+    def next_is_hopeless(self) -> bool:
+        """The next job is one that no attempt can be made at, and will take no time."""
+        return bool(self._hopeless)
+
+    # --- jobs come and go ---
+
+    def add(self, job: Job, now: float, *, first: bool = False) -> None:
+        """A job waits from now on; `first`: before the others of its host."""
+        self._waiting += 1
+        job.since = now
+        if job.request.problem is not None or self._ended:
+            self._hopeless.append(job)
+            return
+        lane: Lane | None = job.lane
+        if lane is None:
+            lane = job.lane = self._lane(job, now)
+        lane.put(job, first=first)
+        if lane.turn and lane.counted and lane.known:
+            lane.counted += 1
+            self._ready += 1
+        else:
+            self._place(lane, now)
+        job.mark = lane.clock(now, self._shut(now))
 
     def hold(self, job: Job, now: float, delay: float) -> None:
         """`job` may go again `delay` seconds from now."""
-        job.held += delay
-        job.due = now + delay
-        heapq.heappush(self._held, (job.due, next(self._number), job))
+        self._waiting += 1
+        job.since = now
+        heapq.heappush(self._held, (now + delay, next(self._number), job))
 
-    def next_is_hopeless(self) -> bool:
-        """The next ready job is one that no attempt can be made at, and will take no time."""
-        return bool(self._ready) and self._ready[0].request.problem is not None
+    def take(self, now: float) -> Job:
+        """The next job that may go. Raises IndexError when there is none. To be followed by `done`."""
+        if self._hopeless:
+            self._waiting -= 1
+            job = self._hopeless.popleft()
+            job.queued += max(0.0, now - job.since)
+            return job
+        if not self:
+            raise IndexError("nothing may go")
+        lane = next(iter(self._below or self._above))
+        job = lane.pop()
+        self._waiting -= 1
+        self._count_wait(job, lane, now)
+        job.taken_at = now
+        job.refused = lane.refused
+        if lane.refused is None:
+            if self._rate is not None:
+                self._rate.start(now)
+                self._open_or_shut(now)
+            lane.start(now)
+            self._active += 1
+        if lane.counted > 1 and lane.free and lane.manners.at_ease and self._alone and now - lane.heard < _SLOW:
+            lane.counted -= 1
+            self._ready -= 1
+        else:
+            self._place(lane, now, rotate=True)
+        return job
 
-    def take(self) -> Job:
-        """The next ready job. Raises IndexError when there is none."""
-        return self._ready.popleft()
+    @property
+    def _alone(self) -> bool:
+        """There is one host only: nobody to take turns with."""
+        return len(self._lanes) - len(self._idle) == 1
 
-    def release(self, now: float) -> list[Job]:
-        """The held jobs that are due; they are no longer held, and not ready until added."""
-        due = []
-        while self._held and self._held[0][0] <= now:
-            due.append(heapq.heappop(self._held)[2])
-        return due
+    def done(self, job: Job, attempt: Attempt | None, now: float, wall: float) -> None:
+        """What became of a job that was taken; None: no attempt was made. `wall`: as the clock on the wall has it."""
+        lane: Lane | None = job.lane
+        if lane is None or job.refused is not None:
+            return
+        lane.active -= 1
+        self._active -= 1
+        if attempt is not None and not attempt.redirects and not attempt.starved:
+            self._heed(lane, job, attempt, now, wall)
+        lane.slow = now - job.taken_at > _SLOW
+        lane.heard = now
+        as_before = lane.known and lane.counted and not lane.slow
+        lane.known = True
+        if not (as_before and lane.free and lane.manners.at_ease and self._alone):
+            self._place(lane, now)
+
+    def release(self, now: float) -> None:
+        """Let go what is due by now."""
+        held = self._held
+        while held and held[0][0] <= now:
+            due, _, one = heapq.heappop(held)
+            if isinstance(one, Lane):
+                if one.due_at == due:
+                    one.due_at = inf
+                    self._place(one, now)
+                continue
+            self._waiting -= 1
+            one.held += max(0.0, due - one.since)
+            self.add(one, due, first=True)
+        self._open_or_shut(now)
 
     def next_due(self) -> float | None:
-        """When the next held job is due."""
-        return self._held[0][0] if self._held else None
+        """When there is something to release; None: not before another call."""
+        due = self._held[0][0] if self._held else inf
+        if self._rate is not None and self._shut_since is not None and (self._below or self._above):
+            due = min(due, self._rate.next_at())
+        return None if due == inf else due
 
-    def drain(self, now: float) -> list[Job]:
-        """All that wait, ready or held; none is left."""
-        held = [job for _, _, job in sorted(self._held)]
-        for job in held:
-            job.held -= max(0.0, job.due - now)
-            job.due = min(job.due, now)
-        jobs = [*self._ready, *held]
-        self._ready.clear()
+    def end(self, now: float) -> None:
+        """Hold nothing back any more: no attempts are made at what waits, or comes yet."""
+        self._ended = True
+        for lane in list(self._lanes.values()):
+            while lane:
+                job = lane.pop()
+                self._count_wait(job, lane, now)
+                self._hopeless.append(job)
+            self._place(lane, now)
+        for _, _, one in sorted(self._held):
+            if not isinstance(one, Lane):
+                one.held += max(0.0, now - one.since)
+                one.since = now
+                self._hopeless.append(one)
         self._held.clear()
-        return jobs
+
+    def notes(self) -> list[HostNote]:
+        """What was done about which hosts, those that refused most first."""
+        for lane in self._lanes.values():
+            self._note(lane)
+        return sorted(self._notes.values(), key=lambda note: (-note.refusals, -note.pauses, note.host))
+
+    def _count_wait(self, job: Job, lane: Lane, now: float) -> None:
+        """Tell the time in which no worker was free from that in which the job was not to go."""
+        waited = max(0.0, now - job.since)
+        held = min(waited, max(0.0, lane.clock(now, self._shut(now)) - job.mark))
+        job.held += held
+        job.queued += waited - held
+        job.since = now
+
+    # --- lanes ---
+
+    def _lane(self, job: Job, now: float) -> Lane:
+        host = host_of(job.request.url)
+        lane = self._lanes.get(host)
+        if lane is None:
+            settings = self._settings
+            manners = Manners(now, enough=settings.workers, wait=settings.retry_wait, adapts=settings.adapt)
+            most = inf if settings.per_host is None else settings.per_host
+            lane = self._lanes[host] = Lane(host, manners, most=most, interval=settings.host_interval)
+        self._idle.pop(lane, None)
+        return lane
+
+    def _place(self, lane: Lane, now: float, *, rotate: bool = False) -> None:
+        """Put a lane where it belongs now: into a rotation, among what is held, or nowhere."""
+        waiting = len(lane)
+        due = lane.due(now) if waiting else inf
+        if due > now:
+            if lane.turn:
+                del (self._below if lane.turn == _BELOW else self._above)[lane]
+                lane.turn = 0
+            self._ready -= lane.counted
+            lane.counted = 0
+            lane.mark_held(now, self._shut(now), held=waiting > 0)
+            if due != inf and due < lane.due_at:
+                lane.due_at = due
+                heapq.heappush(self._held, (due, next(self._number), lane))
+            elif not waiting and not lane.active:
+                self._rest(lane)
+            return
+        if lane.active and now - lane.heard > _SLOW:
+            lane.slow = True
+        busy = len(self._lanes) - len(self._idle)
+        turn = _BELOW if lane.active * busy < self._settings.workers else _ABOVE
+        if turn != lane.turn:
+            if lane.turn:
+                del (self._below if lane.turn == _BELOW else self._above)[lane]
+            else:
+                lane.mark_held(now, self._shut(now), held=False)
+            (self._below if turn == _BELOW else self._above)[lane] = None
+            lane.turn = turn
+        elif rotate:
+            (self._below if turn == _BELOW else self._above).move_to_end(lane)
+        counted = 0 if lane.slow else waiting if lane.known else min(waiting, _UNKNOWN)
+        self._ready += counted - lane.counted
+        lane.counted = counted
+
+    def _rest(self, lane: Lane) -> None:
+        """Nothing is asked of this host for now."""
+        if self._lanes.get(lane.host) is lane:
+            self._idle[lane] = None
+            if len(self._idle) > _MOST_IDLE:
+                oldest, _ = self._idle.popitem(last=False)
+                self._note(oldest)
+                del self._lanes[oldest.host]
+
+    def _heed(self, lane: Lane, job: Job, attempt: Attempt, now: float, wall: float) -> None:
+        """See what an attempt says of its host."""
+        manners, began = lane.manners, job.taken_at
+        signal, asked = signal_of(attempt, self._settings, wall)
+        if signal is Signal.DOWN:
+            lane.hold(now + manners.down(now, began, permanent=attempt.permanent))
+            if manners.given_up:
+                lane.refuse(attempt.cause or Cause.CONNECT, attempt.error or "", now + GIVEN_UP_FOR)
+            return
+        lane.refused = None
+        if signal is Signal.GOOD:
+            manners.good(now, began, lane.active)
+        elif signal is Signal.REFUSED:
+            lane.hold(now + manners.refused(now, began, asked, lane.active))
+        elif signal is Signal.FAILED:
+            manners.failed(now, began, lane.active)
+        else:
+            manners.answered()
+
+    def _note(self, lane: Lane) -> None:
+        note = lane.manners.note(lane.host)
+        if note is not None and (lane.host in self._notes or len(self._notes) < _MOST_NOTES):
+            self._notes[lane.host] = note
+
+    # --- the rate of the run ---
+
+    def _shut(self, now: float) -> float:
+        """Seconds for which the rate has let nothing go."""
+        if self._shut_since is None:
+            return self._shut_clock
+        return self._shut_clock + max(0.0, now - self._shut_since)
+
+    def _open_or_shut(self, now: float) -> None:
+        if self._rate is None:
+            return
+        shut = self._rate.next_at() > now
+        if shut and self._shut_since is None:
+            self._shut_since = now
+        elif not shut and self._shut_since is not None:
+            self._shut_clock = self._shut(now)
+            self._shut_since = None

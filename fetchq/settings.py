@@ -12,6 +12,7 @@ from fetchq.knobs import Checked, Knob, SettingsError, knob, knob_of
 from fetchq.values import (
     SAVES,
     choice_of,
+    read_byte_rate,
     read_data,
     read_flag,
     read_folder,
@@ -20,6 +21,7 @@ from fetchq.values import (
     read_method,
     read_path,
     read_proxy,
+    read_rate,
     read_resolve,
     read_run,
     read_save,
@@ -91,6 +93,44 @@ class Settings(Checked):
         group="Time",
         metavar="S",
         above=0,
+    )
+
+    per_host: int | None = knob(
+        None, "--per-host", read_int, "How many fetch from one host at a time.", group="Politeness", metavar="N", low=1
+    )
+    host_interval: float = knob(
+        0.0,
+        "--host-interval",
+        read_seconds,
+        "Between two starts at one host.",
+        group="Politeness",
+        metavar="S",
+        low=0,
+    )
+    rate: float | None = knob(
+        None, "--rate", read_rate, "How many start, such as 50/s or 10/m.", group="Politeness", metavar="N/s", above=0
+    )
+    limit_rate: int | None = knob(
+        None,
+        "--limit-rate",
+        read_byte_rate,
+        "Bytes of bodies per second, all together.",
+        group="Politeness",
+        metavar="BYTES/s",
+        low=1,
+    )
+    adapt: bool = knob(
+        True, "--adapt", read_flag, "Slow down where a host refuses, fails or slows down.", group="Politeness"
+    )
+    lookahead: int = knob(
+        100_000,
+        "--lookahead",
+        read_int,
+        "Rows read ahead, while those before them must wait.",
+        group="Politeness",
+        metavar="N",
+        low=1,
+        high=10_000_000,
     )
 
     retries: int = knob(

@@ -12,6 +12,7 @@ from fetchq.model import PHASES, phase_values
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fetchq.manners import HostNote
     from fetchq.model import Result
     from fetchq.pool import WorkerClock
 
@@ -84,6 +85,8 @@ class Summary:
     """Of the whole run, by the clock on the wall."""
     workers: dict[int, tuple[int, float]] = field(default_factory=dict)
     """Of each worker: attempts made, and seconds in them."""
+    hosts: list[HostNote] = field(default_factory=list)
+    """Those that refused, failed or grew slow, and what was done about it."""
 
     @property
     def phases(self) -> dict[str, float]:
@@ -120,9 +123,10 @@ class Summary:
             self.elapsed.add(result.elapsed)
             self.wait.add(timing.wait)
 
-    def finish(self, duration: float, clocks: Iterable[WorkerClock]) -> None:
-        """The run took so many seconds, and its workers did this."""
+    def finish(self, duration: float, clocks: Iterable[WorkerClock], hosts: Iterable[HostNote] = ()) -> None:
+        """The run took so many seconds, its workers did this, and this was done about hosts."""
         self.duration = duration
+        self.hosts = list(hosts)
         self.workers = {clock.number: (clock.fetched, clock.busy) for clock in clocks}
 
     def merge(self, other: Summary) -> None:
@@ -134,6 +138,7 @@ class Summary:
         self.elapsed.merge(other.elapsed)
         self.wait.merge(other.wait)
         self.duration = max(self.duration, other.duration)
+        self.hosts += other.hosts
         for number, (fetched, busy) in other.workers.items():
             before = self.workers.get(number, (0, 0.0))
             self.workers[number] = (before[0] + fetched, before[1] + busy)

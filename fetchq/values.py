@@ -15,6 +15,7 @@ from typing import Any
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2
 _SECONDS = r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)?"
 _SIZE = r"(\d+(?:\.\d*)?|\.\d+)\s*([kKmMgG]?)(?:i?B)?"
+_RATE = r"(\d+(?:\.\d*)?|\.\d+)\s*(?:/\s*([smh]))?"
 _PROXY = r"https?://(?:[^\s/?#@]*@)?(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?"
 _OWN_HEADERS = ("content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect")
 """What frames the message or belongs to the connection is not for the user to say."""
@@ -25,6 +26,8 @@ _PACKAGES = {"warc": "warcio", "parquet": "pyarrow"}
 """What some of SAVES take, and an ordinary installation lacks; the extra is called as the word is."""
 
 
+MOST_RATE = 1e6
+"""Per second. No machine gets there."""
 A_YEAR = 366 * 86400.0
 """Seconds. Longer times overflow in places, and mean nothing."""
 
@@ -40,14 +43,17 @@ def read_int(given: object) -> int:
 
 def read_seconds(given: object) -> float:
     if isinstance(given, int | float) and not isinstance(given, bool):
-        try:
-            seconds = float(given)
-        except OverflowError:
-            seconds = math.inf
-        return _bounded(seconds)
+        return _bounded(_as_float(given))
     if isinstance(given, str) and len(given) < 30 and (match := re.fullmatch(_SECONDS, given.strip())):
         return _bounded(float(match[1]) * {"ms": 0.001, "m": 60.0, "h": 3600.0}.get(match[2], 1.0))
     raise ValueError(f"{given!r} is not a time, such as 30, 500ms or 2m")
+
+
+def _as_float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
 
 
 def _bounded(seconds: float) -> float:
@@ -62,6 +68,23 @@ def read_size(given: object) -> int:
     if isinstance(given, str) and len(given) < 30 and (match := re.fullmatch(_SIZE, given.strip())):
         return int(float(match[1]) * {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}.get(match[2].lower(), 1))
     raise ValueError(f"{given!r} is not a size, such as 4096, 64k or 100M")
+
+
+def read_rate(given: object) -> float:
+    """Per second."""
+    rate = math.nan
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        rate = _as_float(given)
+    elif isinstance(given, str) and len(given) < 30 and (match := re.fullmatch(_RATE, given.strip())):
+        rate = float(match[1]) / {"m": 60.0, "h": 3600.0}.get(match[2], 1.0)
+    if not abs(rate) <= MOST_RATE:
+        raise ValueError(f"{given!r} is not a rate, such as 50/s or 10/m")
+    return rate
+
+
+def read_byte_rate(given: object) -> int:
+    """Bytes per second."""
+    return read_size(given.strip().removesuffix("/s") if isinstance(given, str) else given)
 
 
 def read_text(given: object) -> str:

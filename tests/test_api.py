@@ -38,7 +38,7 @@ from yarl import URL
 
 from fetchq import Cause, Request, Result, Settings, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.backlog import MOST_BYTES, MOST_RESULTS
-from fetchq.schedule import LOOKAHEAD
+from fetchq.schedule import READ_AHEAD
 from fetchq.server import PracticeServer
 from fetchq.settings import MODES
 
@@ -367,20 +367,21 @@ async def test_an_exception_of_an_async_iterable_is_raised_though_requests_are_u
 async def test_an_endless_iterable_is_not_read_far_ahead_of_a_consumer_that_pauses(mode: str) -> None:
     workers = 4
     # A batch that the consumer has begun, one that waits for it, and what the workers have in hand.
-    bound = LOOKAHEAD + 2 * MOST_RESULTS + 2 * workers
+    lookahead = 2 * READ_AHEAD
+    bound = lookahead + 2 * MOST_RESULTS + 2 * workers
     pulled, many, too_many = 0, threading.Event(), threading.Event()
 
     def rows() -> Iterator[str]:
         nonlocal pulled
         while not too_many.is_set():
             pulled += 1
-            if pulled > LOOKAHEAD:
+            if pulled > READ_AHEAD:
                 many.set()
             if pulled > bound:
                 too_many.set()
             yield BAD_ROW
 
-    async with aclosing(fetch_iter(rows(), mode=mode, workers=workers)) as results:
+    async with aclosing(fetch_iter(rows(), mode=mode, workers=workers, lookahead=lookahead)) as results:
         await anext(results)
         assert await asyncio.to_thread(many.wait, PATIENCE)
         assert not await asyncio.to_thread(too_many.wait, A_MOMENT), "it is read without end"

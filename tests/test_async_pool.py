@@ -166,7 +166,7 @@ async def test_an_unusable_row_makes_no_attempt_and_calls_no_on_start() -> None:
     pool = AsyncPool(Settings(workers=1), engine, lambda request, _: started.append(request.index))
     source = [[Request("no URL", 0)], [Request("http://h/", 1)], [Request("http://h/", 2, problem="a bad line")]]
     results = await results_of(pool, source)
-    assert [(result.cause, result.attempts) for result in results] == [
+    assert [(result.cause, result.attempts) for result in sorted(results, key=lambda one: one.index)] == [
         (Cause.INVALID_URL, 0),
         (None, 1),
         (Cause.INVALID_URL, 0),

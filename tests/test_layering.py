@@ -18,8 +18,8 @@ MODULES = {
 LAYERS = [
     {"frozen", "values", "model", "printable", "knobs", "rowset", "storage", "spool", "whole"},
     {"settings", "display"},
-    {"policy", "decode", "guard"},
-    {"engines", "schedule", "backlog", "queue"},
+    {"policy", "decode", "guard", "descriptors"},
+    {"engines", "job", "rate", "manners", "lane", "schedule", "backlog", "queue"},
     {"pool", "async_pool", "blocking_pool", "sinks", "rows", "csv_rows", "lists", "sources", "summary"}
     | {"folder", "schema", "ledger", "stored", "scratch", "twins", "earlier", "choice"},
     {"run", "writer", "kept", "session", "durable"},

@@ -21,9 +21,9 @@ from fetchq.engines.attempt import Attempt, AttemptFailed
 from fetchq.engines.hops import Hop
 from fetchq.engines.partial import LEAST, Partial, check_end
 from fetchq.guard import parse_url
+from fetchq.job import Job
 from fetchq.model import Cause, Complete, Request, Result
 from fetchq.pool import Desk
-from fetchq.schedule import Job
 from fetchq.settings import Settings
 
 Headers = list[tuple[str, str]]

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from fetchq import pool
 from fetchq.engines.attempt import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT, Attempt, AttemptFailed
 from fetchq.guard import Refused
+from fetchq.job import Job
 from fetchq.model import Cause, Complete, Request, Result, Timing
 from fetchq.pool import MOST_STARVED, STARVED_WAIT, Desk, WorkerClock
-from fetchq.schedule import Job
 from fetchq.settings import Settings
 
 WALL = 1_700_000_000.25
@@ -33,7 +33,7 @@ def chance(monkeypatch: pytest.MonkeyPatch) -> None:
 def taken(request: Request | None = None) -> Job:
     """A job that a worker has just taken, for the first time."""
     job = Job(request or Request("http://example.org/"), 10.0)
-    job.taken(11.0, WALL)
+    job.queued, job.first_taken = 1.0, WALL
     job.attempts += 1
     return job
 
@@ -247,7 +247,7 @@ def test_the_error_of_any_refusal_is_one_safe_line(message: str) -> None:
 def test_the_record_of_an_unusable_row_shows_no_password(url: str) -> None:
     request = Request(url)
     with pytest.raises(Refused) as caught:
-        Desk(Settings()).target_of(request)
+        Desk(Settings()).target_of(Job(request, 0.0))
     result = Desk(Settings()).refuse(Job(request, 0.0), caught.value, 1)
     assert "SECRET" not in str(result.to_record())
 
@@ -257,14 +257,14 @@ def test_the_record_of_an_unusable_row_shows_no_password(url: str) -> None:
 
 def test_a_row_that_its_source_found_unusable_is_not_even_read() -> None:
     with pytest.raises(Refused) as caught:
-        Desk(Settings()).target_of(Request("http://example.org/", problem="row 3: not UTF-8"))
+        Desk(Settings()).target_of(Job(Request("http://example.org/", problem="row 3: not UTF-8"), 0.0))
     assert (caught.value.cause, caught.value.message) == (Cause.INVALID_URL, "row 3: not UTF-8")
 
 
 def test_any_other_row_goes_where_its_url_says() -> None:
-    assert Desk(Settings()).target_of(Request("http://example.org/x")).text == "http://example.org/x"
+    assert Desk(Settings()).target_of(Job(Request("http://example.org/x"), 0.0)).text == "http://example.org/x"
     with pytest.raises(Refused):
-        Desk(Settings()).target_of(Request(HOSTILE))
+        Desk(Settings()).target_of(Job(Request(HOSTILE), 0.0))
 
 
 # --- the clocks ---

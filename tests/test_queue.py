@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 
 import pytest
 from factories import Clock, make_result
 
 from fetchq.backlog import MOST_BYTES, MOST_RESULTS
+from fetchq.job import Job
 from fetchq.model import Request
 from fetchq.queue import Outbox, RequestQueue
-from fetchq.schedule import LOOKAHEAD, Job
+from fetchq.schedule import READ_AHEAD
+from fetchq.settings import Settings
 
 
 @pytest.fixture
@@ -35,16 +38,17 @@ async def turns(n: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-async def until_due() -> None:
-    """Let the loop see to the timers that are due now: it looks at them in turns of their own."""
-    await asyncio.sleep(0.001)
+def look_now(queue: RequestQueue) -> None:
+    """Have the queue see what is due: the loop's timers do not know how late it is by the queue's clock."""
+    queue.close()
+    queue.hold(make_job(999), 1e6)
 
 
 # --- the queue -------------------------------------------------------------------------------------------------------
 
 
-async def test_ready_jobs_come_out_in_the_order_in_which_they_were_put() -> None:
-    queue = RequestQueue()
+async def test_what_may_go_comes_out_in_the_order_in_which_it_was_put() -> None:
+    queue = RequestQueue(Settings())
     for index in range(5):
         queue.put_nowait(make_job(index))
     assert indexes([await queue.get() for _ in range(5)]) == [0, 1, 2, 3, 4]
@@ -52,7 +56,7 @@ async def test_ready_jobs_come_out_in_the_order_in_which_they_were_put() -> None
 
 
 async def test_workers_that_wait_get_a_job_each_and_none_gets_one_twice() -> None:
-    queue = RequestQueue()
+    queue = RequestQueue(Settings())
     workers = [asyncio.create_task(queue.get()) for _ in range(3)]
     await turns()
     for index in range(3):
@@ -60,44 +64,71 @@ async def test_workers_that_wait_get_a_job_each_and_none_gets_one_twice() -> Non
     assert sorted(indexes(list(await asyncio.gather(*workers)))) == [0, 1, 2]
 
 
-async def test_a_held_job_waits_inside_and_counts_as_none_that_is_ready(clock: Clock) -> None:
-    queue = RequestQueue()
+async def test_a_job_that_must_wait_counts_as_none_to_get() -> None:
+    queue = RequestQueue(Settings(per_host=1))
     queue.hold(make_job(0), 1000)
+    queue.put_nowait(make_job(1))
+    queue.put_nowait(make_job(2))
+    assert (await queue.get()).request.index == 1
     assert queue.empty()
     with pytest.raises(asyncio.QueueEmpty):
         queue.get_nowait()
     queue.close()
 
 
+async def test_a_worker_that_is_done_lets_the_next_job_of_its_host_go() -> None:
+    queue = RequestQueue(Settings(per_host=1))
+    queue.put_nowait(make_job(0))
+    queue.put_nowait(make_job(1))
+    first = await queue.get()
+    worker = asyncio.create_task(queue.get())
+    await turns()
+    assert not worker.done()
+    queue.done(first, None)
+    assert (await asyncio.wait_for(worker, 10)).request.index == 1
+
+
+async def test_all_that_becomes_due_at_once_wakes_all_the_workers_it_needs(clock: Clock) -> None:
+    queue = RequestQueue(Settings())
+    for index in range(3):
+        queue.hold(make_job(index), 10)
+    workers = [asyncio.create_task(queue.get()) for _ in range(4)]
+    await turns()
+    clock.now += 10
+    queue.put_nowait(make_job(3))
+    look_now(queue)
+    done, _ = await asyncio.wait(workers, timeout=10)
+    queue.close()
+    assert sorted(task.result().request.index for task in done) == [0, 1, 2, 3]
+
+
 async def test_held_jobs_come_out_when_they_are_due_and_the_one_that_is_due_first_comes_first(clock: Clock) -> None:
-    queue = RequestQueue()
+    queue = RequestQueue(Settings())
     for index, delay in ((0, 30), (1, 10), (2, 20)):
         queue.hold(make_job(index), delay)
     clock.now += 19
-    queue.hold(make_job(3), 0)  # arms the timer anew: the loop does not know how late it is
-    await until_due()
-    assert indexes([await queue.get(), await queue.get()]) == [1, 3]
+    look_now(queue)
+    await asyncio.sleep(0.01)
+    assert indexes([queue.get_nowait()]) == [1]
     assert queue.empty()
     clock.now += 100
-    queue.hold(make_job(4), 1000)
-    await until_due()
-    assert indexes([await queue.get(), await queue.get()]) == [2, 0]
+    look_now(queue)
+    await asyncio.sleep(0.01)
+    assert sorted(indexes([queue.get_nowait(), queue.get_nowait()])) == [0, 2]
     assert queue.empty()
-    assert indexes(queue.empty_out()) == [4]
 
 
 async def test_a_timer_that_fires_too_early_is_armed_again(clock: Clock) -> None:
-    queue = RequestQueue()
+    queue = RequestQueue(Settings())
     queue.hold(make_job(0), 0.0005)  # the loop will find that it is due; the clock of the queue does not move
-    await until_due()
-    await until_due()
+    await asyncio.sleep(0.01)
     assert queue.empty()
     clock.now += 1
     assert indexes([await asyncio.wait_for(queue.get(), 10)]) == [0]
 
 
 async def test_held_jobs_come_by_the_real_clock_in_the_order_in_which_they_are_due() -> None:
-    queue = RequestQueue()
+    queue = RequestQueue(Settings())
     queue.hold(make_job(0), 0.02)
     queue.hold(make_job(1), 0.01)
     queue.hold(make_job(2), 0)
@@ -105,38 +136,52 @@ async def test_held_jobs_come_by_the_real_clock_in_the_order_in_which_they_are_d
         assert indexes([await queue.get() for _ in range(3)]) == [2, 1, 0]
 
 
-async def test_a_held_job_wakes_the_worker_that_waits() -> None:
-    queue = RequestQueue()
-    worker = asyncio.create_task(queue.get())
+async def test_a_worker_that_was_woken_and_cancelled_at_once_passes_the_job_on() -> None:
+    queue = RequestQueue(Settings())
+    first, second = (asyncio.create_task(queue.get()) for _ in range(2))
     await turns()
-    queue.hold(make_job(7), 0.01)
-    assert (await asyncio.wait_for(worker, 10)).request.index == 7
+    queue.put_nowait(make_job(7))
+    first.cancel()
+    assert (await asyncio.wait_for(second, 10)).request.index == 7
+    with pytest.raises(asyncio.CancelledError):
+        await first
 
 
-async def test_the_time_held_is_counted_apart_from_the_time_queued(clock: Clock) -> None:
-    queue = RequestQueue()
-    job = make_job(0, clock.now)
-    job.taken(clock.now + 2, wall=0.0)
-    clock.now += 5
-    queue.hold(job, 10)
-    clock.now += 13
-    queue.hold(make_job(1), 1000)
-    await until_due()
-    (await queue.get()).taken(clock.now, wall=0.0)
-    assert (job.held, job.queued) == (10, 2 + 3)
+async def test_a_worker_that_is_cancelled_while_it_waits_is_not_woken() -> None:
+    queue = RequestQueue(Settings())
+    first, second = (asyncio.create_task(queue.get()) for _ in range(2))
+    await turns()
+    first.cancel()
+    await turns()
+    queue.put_nowait(make_job(7))
+    assert (await asyncio.wait_for(second, 10)).request.index == 7
+
+
+async def test_the_rate_holds_the_workers_by_the_real_clock() -> None:
+    queue = RequestQueue(Settings(rate=100))
+    for index in range(20):
+        queue.put_nowait(make_job(index))
+    began = perf_counter()
+    async with asyncio.timeout(30):
+        jobs = [await queue.get() for _ in range(20)]
+    assert indexes(jobs) == list(range(20))
+    assert perf_counter() - began >= 0.17
+    assert sum(job.held for job in jobs) > 1.0
     queue.close()
 
 
 async def test_room_is_made_when_half_of_a_full_queue_was_taken() -> None:
-    queue = RequestQueue()
+    queue = RequestQueue(Settings())
+    queue.put_nowait(make_job(0))
+    queue.done(queue.get_nowait(), None)  # the host is there
     index = 0
     while not queue.sated():
         queue.put_nowait(make_job(index))
         index += 1
-    assert index == LOOKAHEAD
+    assert index == READ_AHEAD
     source = asyncio.create_task(queue.room())
     await turns()
-    while queue.qsize() > LOOKAHEAD // 2 + 1:
+    while queue.qsize() > READ_AHEAD // 2 + 1:
         queue.get_nowait()
     await turns()
     assert not source.done()
@@ -145,28 +190,21 @@ async def test_room_is_made_when_half_of_a_full_queue_was_taken() -> None:
     assert not queue.sated()
 
 
-async def test_empty_out_hands_over_ready_and_held_jobs_and_leaves_none() -> None:
-    queue = RequestQueue()
+async def test_at_the_end_all_comes_out_that_waits_and_all_that_comes() -> None:
+    queue = RequestQueue(Settings(per_host=1))
     queue.put_nowait(make_job(0))
     queue.hold(make_job(1), 1000)
-    queue.hold(make_job(2), 500)
+    queue.put_nowait(make_job(2))
+    worker = asyncio.create_task(queue.get())
+    await turns()
+    queue.end()
     queue.put_nowait(make_job(3))
-    assert indexes(queue.empty_out()) == [0, 3, 2, 1]
-    assert queue.empty()
-    assert queue.empty_out() == []
-
-
-async def test_a_job_that_was_emptied_out_is_not_given_out_again_when_it_would_have_been_due() -> None:
-    queue = RequestQueue()
-    queue.hold(make_job(1), 0.001)
-    assert indexes(queue.empty_out()) == [1]
-    queue.hold(make_job(2), 0.005)
-    assert (await asyncio.wait_for(queue.get(), 10)).request.index == 2
-    assert queue.empty()
+    async with asyncio.timeout(10):
+        assert indexes([await worker, *[await queue.get() for _ in range(3)]]) == [0, 2, 1, 3]
 
 
 async def test_closing_lets_the_source_go_on_and_stops_the_timer() -> None:
-    queue = RequestQueue()
+    queue = RequestQueue(Settings())
     source = asyncio.create_task(queue.room())
     await turns()
     queue.hold(make_job(0), 0.001)
@@ -178,14 +216,14 @@ async def test_closing_lets_the_source_go_on_and_stops_the_timer() -> None:
 
 
 async def test_a_source_that_was_cancelled_while_it_waited_for_room_does_not_disturb_the_queue() -> None:
-    queue = RequestQueue()
-    for index in range(LOOKAHEAD):
+    queue = RequestQueue(Settings())
+    for index in range(READ_AHEAD):
         queue.put_nowait(make_job(index))
     source = asyncio.create_task(queue.room())
     await turns()
     source.cancel()
     await asyncio.wait([source])
-    assert indexes([queue.get_nowait() for _ in range(LOOKAHEAD)]) == list(range(LOOKAHEAD))
+    assert indexes([queue.get_nowait() for _ in range(READ_AHEAD)]) == list(range(READ_AHEAD))
 
 
 # --- the outbox ------------------------------------------------------------------------------------------------------

@@ -102,6 +102,18 @@ def test_what_is_not_a_time_is_refused(wrong: object) -> None:
         values.read_seconds(wrong)
 
 
+@pytest.mark.parametrize(
+    ("text", "rate"), [("50/s", 50), ("50", 50), (" 10 / m ", 1 / 6), ("36/h", 0.01), (".5/s", 0.5), (3, 3), (0.1, 0.1)]
+)
+def test_a_rate_is_read_with_and_without_its_unit(text: object, rate: float) -> None:
+    assert values.read_rate(text) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(("text", "rate"), [("1M/s", 1_000_000), ("64k", 64_000), (5, 5)])
+def test_a_rate_of_bytes_is_a_size_per_second(text: object, rate: int) -> None:
+    assert values.read_byte_rate(text) == rate
+
+
 @pytest.mark.parametrize("endless", ["9" * 400, "9" * 400 + "h", 10**400], ids=["text", "hours", "number"])
 def test_a_time_beyond_all_numbers_is_refused_not_taken_for_infinite(endless: object) -> None:
     with pytest.raises(ValueError, match="is not a time"):

@@ -190,7 +190,7 @@ def test_the_summary_names_the_causes_the_retries_and_what_was_held_back() -> No
     lines = summary_lines(summary)
     assert "failed: 2 timeout, 1 dns" in lines
     assert "6 attempts were made" in lines
-    assert "held back before retries: 1.50 s" in lines
+    assert "held back, all together: 1.50 s" in lines
     assert lines[0].startswith("4 URLs: 1 ok, 3 failed")
 
 

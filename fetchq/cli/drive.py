@@ -40,7 +40,6 @@ def drive(
     settings: Settings, source: Source, screen: Screen, summary: Summary, writer: Writer, *, verbose: bool
 ) -> int:
     """Fetch all of `source`. Returns the exit status."""
-    raise_file_limit()
     collect_less_often()
     interrupts = click.get_current_context().find_object(Interrupts) or Interrupts(screen.say)
     work = _Work(settings, source, screen.started if verbose else None, summary, writer, interrupts)
@@ -141,21 +140,7 @@ def _counted(summary: Summary, run: AsyncRun | BlockingRun) -> Iterator[None]:
     try:
         yield
     finally:
-        summary.finish(perf_counter() - (run.began or perf_counter()), run.clocks)
-
-
-def raise_file_limit() -> None:
-    """Let this process open as many files as it may: each connection is one."""
-    try:
-        import resource
-    except ImportError:
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (OSError, ValueError):
-            return  # macOS names a hard limit that it does not grant
+        summary.finish(perf_counter() - (run.began or perf_counter()), run.clocks, run.notes())
 
 
 def collect_less_often() -> None:

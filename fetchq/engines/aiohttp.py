@@ -17,6 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import istr
 
+from fetchq.descriptors import room_for
 from fetchq.engines.aiohttp_connection import Connection, Connector, Upload
 from fetchq.engines.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.errors import closed_early, is_ours, network_failure
@@ -60,7 +61,7 @@ class AiohttpEngine:
         self._resolver = Resolver(settings)
         family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
         self._connector = Connector(
-            most_resting=2 * settings.workers + 16,
+            most_resting=room_for(settings).resting,
             limit=0,  # the workers are the limit
             ssl=tls_context(settings),
             family=family,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from fetchq.model import redact
 from fetchq.printable import printable
 
 if TYPE_CHECKING:
+    from fetchq.manners import HostNote
     from fetchq.model import Request, Result
     from fetchq.summary import Summary
 
@@ -32,6 +34,7 @@ Paint = Callable[[str, str], str]
 """Text and the name of a colour to the text to write."""
 
 MOST_WORKER_ROWS = 16
+MOST_HOST_LINES = 10
 
 HEADING = f"{'status':>6} {'time':>9} {'size':>9} {'worker':>6}  URL"
 """What the columns of `result_line` and `start_line` are."""
@@ -120,6 +123,7 @@ def summary_lines(summary: Summary, *, paint: Paint = plain, insecure: bool = Fa
         lines.append(f"{count_text(summary.copied, 'row')} asked the same as others, and got a copy")
     if summary.attempts > summary.total - summary.copied:
         lines.append(f"{summary.attempts} attempts were made")
+    lines += _host_lines(summary.hosts)
     if summary.elapsed.count:
         lines += ["", *_percentile_lines(summary), "", *_phase_lines(summary)]
     if summary.workers:
@@ -148,7 +152,26 @@ def _phase_lines(summary: Summary) -> list[str]:
     shares = [f"{name} {100 * seconds / whole:.0f} %" for name, seconds in spent if seconds / whole >= 0.005]
     lines = ["where it went: " + ", ".join(shares)]
     if summary.phases["held"]:
-        lines.append(f"held back before retries: {seconds_text(summary.phases['held'])}")
+        lines.append(f"held back, all together: {seconds_text(summary.phases['held'])}")
+    return lines
+
+
+def _host_lines(hosts: Sequence[HostNote]) -> list[str]:
+    """What was done about hosts that refused, failed or grew slow."""
+    lines = []
+    for note in hosts[:MOST_HOST_LINES]:
+        done = [count_text(note.refusals, "refusal")] if note.refusals else []
+        if note.pace != inf:
+            done.append(f"asked {rate_text(note.pace)} times a second")
+        elif note.least_window != inf:
+            done.append(f"down to {note.least_window:.0f} at a time")
+        if note.pauses:
+            done.append(f"set aside {count_text(note.pauses, 'time')}")
+        if note.given_up:
+            done.append("given up")
+        lines.append(f"{printable(note.host)}: {', '.join(done)}")
+    if len(hosts) > len(lines):
+        lines.append(f"and {count_text(len(hosts) - len(lines), 'other host')}")
     return lines
 
 

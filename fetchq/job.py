@@ -1,0 +1,70 @@
+"""A request on its way through the queue, and what its attempts have cost so far."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fetchq.model import Timing, make_timing
+
+if TYPE_CHECKING:
+    from fetchq.engines.attempt import Attempt
+    from fetchq.engines.partial import Partial
+    from fetchq.guard import Refused
+    from fetchq.model import Request
+
+__all__ = ["Job"]
+
+
+class Job:
+    """All seconds are of `time.perf_counter`, unless they are the wall's."""
+
+    # fmt: off
+    __slots__ = (
+        "attempts", "first_taken", "held", "lane", "mark", "partial", "phases", "queued", "refused", "request",
+        "since", "starved", "taken_at", "tls_known",
+    )
+    # fmt: on
+
+    def __init__(self, request: Request, now: float) -> None:
+        self.request = request
+        self.since = now
+        """Since when it has been waiting."""
+        self.mark = 0.0
+        """What the clock of its lane, which runs while the lane is held, said then."""
+        self.lane: Any = None
+        """Its host's, for the schedule; none where it has no host."""
+        self.attempts = 0
+        self.starved = 0
+        self.queued = 0.0
+        self.held = 0.0
+        self.phases: list[float] | None = None
+        """The sums over the attempts before the last one."""
+        self.tls_known = False
+        self.partial: Partial | None = None
+        """What the next attempt goes on with. It is no longer the job's once that has begun."""
+        self.refused: Refused | None = None
+        """Why no attempt is made, where the queue has decided that."""
+        self.taken_at = 0.0
+        self.first_taken: float | None = None
+        """Wall-clock seconds at which a worker first took it."""
+
+    def add(self, attempt: Attempt) -> None:
+        """Count an attempt's phases in."""
+        self.phases = self.total(attempt)
+        self.tls_known = self.tls_known or attempt.tls_known
+
+    def total(self, attempt: Attempt) -> list[float]:
+        if self.phases is None:
+            return attempt.phases
+        return [before + now for before, now in zip(self.phases, attempt.phases, strict=True)]
+
+    def timing(self, attempt: Attempt | None) -> tuple[Timing, float]:
+        """The Timing, `attempt` counted in, and the elapsed seconds."""
+        phases = self.phases if attempt is None else self.total(attempt)
+        if phases is None:
+            return Timing(self.queued, self.held), 0.0
+        dns, connect, tls, wait, receive, decode, store = phases
+        known = self.tls_known or (attempt is not None and attempt.tls_known)
+        tls_or_none = tls if known else None
+        timing = make_timing(self.queued, self.held, dns, connect, tls_or_none, wait, receive, decode, store)
+        return timing, sum(phases)

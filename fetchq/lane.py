@@ -1,0 +1,163 @@
+"""The requests that wait for one host, and whether one of them may go: pure, the clock is handed in."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from functools import lru_cache
+from itertools import count
+from math import inf
+from typing import TYPE_CHECKING
+
+from fetchq.guard import Refused
+from fetchq.manners import Manners
+
+if TYPE_CHECKING:
+    from fetchq.job import Job
+    from fetchq.model import Cause
+
+__all__ = ["Lane", "host_of"]
+
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_CATCH_UP = 0.02
+"""Seconds by which a late start may hurry the next ones at a host with a pace."""
+
+
+@lru_cache(20_000)
+def _host(prefix: str) -> str:
+    scheme, _, rest = prefix.lower().partition("://")
+    for end in "?#":
+        rest = rest.partition(end)[0]
+    host = rest.rpartition("@")[2].rstrip(".")
+    return f"{scheme}://{host.removesuffix(_DEFAULT_PORTS.get(scheme, ' '))}"
+
+
+def host_of(url: str) -> str:
+    """Scheme, host and port of a URL as one text; of what is no URL, any text."""
+    end = url.find("/", 8)
+    return _host(url if end < 0 else url[:end])
+
+
+class Lane:
+    """One host. Its requests go by priority, and then in order of arrival."""
+
+    # fmt: off
+    __slots__ = (
+        "_clock", "_due", "_held_since", "_jobs", "_number", "_ranked", "active", "counted", "due_at", "free",
+        "heard", "host", "interval", "known", "manners", "most", "refused", "refused_until", "slow", "turn",
+    )
+    # fmt: on
+
+    def __init__(self, host: str, manners: Manners, *, most: float = inf, interval: float = 0.0) -> None:
+        """At most `most` attempts at a time, and `interval` seconds from start to start."""
+        self.host = host
+        self.manners = manners
+        self.free = most == inf and not interval
+        """As long as its manners are at ease, all of its jobs may go."""
+        self.most = most
+        self.interval = interval
+        self.active = 0
+        """Attempts under way."""
+        self.heard = 0.0
+        """When an attempt last came back."""
+        self.known = False
+        """An attempt has come back, be it with a failure."""
+        self.slow = False
+        """Its answers take long: what waits for it keeps nobody busy."""
+        self.refused: Refused | None = None
+        """Why nothing more is asked of it."""
+        self.refused_until = 0.0
+        self._jobs: deque[Job] = deque()
+        self._ranked: list[tuple[int, int, Job]] = []
+        """Those with a priority, as a heap."""
+        self._number = count()
+        self._due = -inf
+        """Nothing starts before this."""
+        self._clock = 0.0
+        """Seconds for which jobs have been waiting and none could go."""
+        self._held_since: float | None = None
+        # What follows is the schedule's own.
+        self.turn = 0
+        """In which of the two rotations it is; 0: in none."""
+        self.counted = 0
+        """Of its jobs, those that count as ready."""
+        self.due_at = inf
+        """When the schedule is to look at it again."""
+
+    def __len__(self) -> int:
+        return len(self._jobs) + len(self._ranked)
+
+    # --- the jobs ---
+
+    def put(self, job: Job, *, first: bool) -> None:
+        """Take a job in; `first`: before others of the same priority."""
+        if rank := -job.request.priority:
+            number = next(self._number)
+            heapq.heappush(self._ranked, (rank, -number if first else number, job))
+        elif first:
+            self._jobs.appendleft(job)
+        else:
+            self._jobs.append(job)
+
+    def pop(self) -> Job:
+        """The next job. Raises IndexError where there is none."""
+        ranked = self._ranked
+        if ranked and (ranked[0][0] < 0 or not self._jobs):
+            return heapq.heappop(ranked)[2]
+        return self._jobs.popleft()
+
+    def drain(self) -> list[Job]:
+        """All jobs, in order; none is left."""
+        jobs = []
+        while self:
+            jobs.append(self.pop())
+        return jobs
+
+    # --- may one go ---
+
+    def due(self, now: float) -> float:
+        """When the next may start, as far as time goes; `inf` while too many are under way."""
+        if self.refused is not None:
+            if now < self.refused_until:
+                return -inf
+            self.refused = None  # another chance
+        if self.active >= self.most or self.active >= self.manners.window:
+            return inf
+        return self._due
+
+    def start(self, now: float) -> None:
+        """One goes."""
+        if not self.active:
+            self.heard = now
+        self.active += 1
+        pace = self.manners.pace
+        if pace != inf:
+            self._due = max(self._due, now - _CATCH_UP) + 1.0 / pace
+        if self.interval:
+            self._due = max(self._due, now + self.interval)
+
+    def hold(self, until: float) -> None:
+        """Nothing starts before this."""
+        self._due = max(self._due, until)
+
+    def refuse(self, cause: Cause, why: str, until: float) -> None:
+        """The host is given up until then: no attempts are made, and all that comes is answered with `cause`."""
+        self.refused = Refused(cause, f"{self.host} was given up after failing again and again: {why}")
+        self.refused_until = until
+
+    # --- the clock of what is held ---
+
+    def clock(self, now: float, shut: float) -> float:
+        """Seconds for which the lane was held so far; `shut`: those for which all lanes were, counted in."""
+        if self._held_since is None:
+            return self._clock + shut
+        return self._clock + shut + max(0.0, now - shut - self._held_since)
+
+    def mark_held(self, now: float, shut: float, *, held: bool) -> None:
+        """From now on its jobs wait for the host, or do not."""
+        if held:
+            if self._held_since is None:
+                self._held_since = now - shut
+        elif self._held_since is not None:
+            self._clock += max(0.0, now - shut - self._held_since)
+            self._held_since = None
