@@ -28,6 +28,8 @@ GIVEN_UP_FOR = 300.0
 _PROBE_AFTER = 10.0
 """Seconds of good answers after which the pace is raised, at first."""
 _LONGEST_PROBE = 160.0
+_LONG = 3.0
+"""Seconds at a pace after which a refusal says that it was only just too quick."""
 _STEP = 0.05
 """By how much it is raised, at first; doubled each time."""
 _NO_PACE = 5000.0
@@ -199,14 +201,13 @@ class Manners:
             self.window = self._threshold = inf
 
     def _slow_down(self, now: float, hold: float) -> None:
-        borne = max(self._accepted, 1) / max(now - self._epoch + hold, 0.001)
         if self._before_probe:
             self.pace = self._before_probe * 0.98
             self._period = min(self._period * 2, _LONGEST_PROBE)
         elif self.pace == inf:
-            self.pace = borne
+            self.pace = 0.96 * max(self._accepted, 1) / max(now - self._epoch + hold, 0.001)
         else:
-            self.pace = max(self.pace * 0.5, min(self.pace * 0.9, borne))
+            self.pace *= 0.95 if now - self._epoch > _LONG else 0.7
         self._before_probe, self._step = 0.0, _STEP
         self._probe_at = now + hold + self._period
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import resource
@@ -19,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import politeness
 
 from fetchq import fetch_iter
 from fetchq.server import blocks
@@ -364,6 +366,38 @@ def resume() -> bool:
     return report("its peak memory", peak, 150, "", "MB") and kept
 
 
+def queue() -> bool:
+    """What the queue itself costs, put and get and done, however many hosts there are."""
+    kept = [asyncio.run(_queue(hosts)) for hosts in (1, 100, 10_000)]
+    return all(kept)
+
+
+async def _queue(hosts: int) -> bool:
+    from fetchq.job import Job
+    from fetchq.model import Request
+    from fetchq.queue import RequestQueue
+    from fetchq.settings import Settings
+
+    most, ahead = 200_000, max(1000, hosts)
+    jobs = [Job(Request(f"http://h{number % hosts}.example/{number}", number), 0.0) for number in range(most)]
+    queue = RequestQueue(Settings(workers=WORKERS, lookahead=most))
+    coming, working = iter(jobs), []
+    began = time.process_time()
+    for job in itertools.islice(coming, ahead):
+        queue.put_nowait(job)
+    for _ in range(most):
+        working.append(queue.get_nowait())
+        if len(working) == WORKERS:
+            for job in working:
+                queue.done(job, None)
+            working.clear()
+        if (job := next(coming, None)) is not None:
+            queue.put_nowait(job)
+    each = (time.process_time() - began) / most * 1e6
+    queue.close()
+    return report(f"put, get, done with {hosts:,} hosts", each, 10.0, "", "us")
+
+
 BENCHMARKS = {
     "overhead": overhead,
     "latency": latency,
@@ -371,6 +405,11 @@ BENCHMARKS = {
     "startup": startup,
     "ledger": ledger,
     "resume": resume,
+    "queue": queue,
+    "limits": politeness.limits,
+    "fair": politeness.fair,
+    "refusals": politeness.refusals,
+    "dead": politeness.dead,
 }
 
 
