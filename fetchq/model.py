@@ -47,7 +47,7 @@ class Cause(StrEnum):
     INVALID_URL = "invalid_url"
     """The input row is unusable."""
     BLOCKED = "blocked"
-    """The scheme or the address is not allowed."""
+    """The scheme or the address is not allowed, or the host's robots.txt disallows it."""
     DNS = "dns"
     CONNECT = "connect"
     TLS = "tls"

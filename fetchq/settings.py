@@ -23,6 +23,7 @@ from fetchq.values import (
     read_proxy,
     read_rate,
     read_resolve,
+    read_robots,
     read_run,
     read_save,
     read_seconds,
@@ -121,6 +122,9 @@ class Settings(Checked):
     )
     adapt: bool = knob(
         True, "--adapt", read_flag, "Slow down where a host refuses, fails or slows down.", group="Politeness"
+    )
+    robots: bool = knob(
+        False, "--robots", read_robots, "Fetch only what robots.txt allows; Crawl-delay is kept.", group="Politeness"
     )
     lookahead: int = knob(
         100_000,

@@ -22,8 +22,8 @@ _OWN_HEADERS = ("content-length", "transfer-encoding", "connection", "upgrade", 
 _STATUS = r"(\d{3})(?:\.\.(=?)(\d{3}))?"
 _FORBIDDEN = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
 SAVES = ("files", "warc", "parquet", "none")
-_PACKAGES = {"warc": "warcio", "parquet": "pyarrow"}
-"""What some of SAVES take, and an ordinary installation lacks; the extra is called as the word is."""
+_PACKAGES = {"warc": "warcio", "parquet": "pyarrow", "robots": "protego"}
+"""What some of SAVES, and robots.txt, take, and an ordinary installation lacks, by the name of the extra."""
 
 
 MOST_RATE = 1e6
@@ -275,9 +275,20 @@ def choices_of(*words: str) -> Callable[[object], tuple[str, ...]]:
 def read_save(given: object) -> str:
     """One of SAVES. Where its package is not installed, the error says how it is."""
     save = choice_of(*SAVES)(given)
-    if (package := _PACKAGES.get(save)) is not None:
-        from importlib.util import find_spec
-
-        if find_spec(package) is None:
-            raise ValueError(f"{save} needs the package {package}; install it with: pip install 'fetchq[{save}]'")
+    if save in _PACKAGES:
+        _need(save)
     return save
+
+
+def read_robots(given: object) -> bool:
+    """A flag. Where it is set and its package is not installed, the error says how it is."""
+    if flag := read_flag(given):
+        _need("robots")
+    return flag
+
+
+def _need(extra: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(package := _PACKAGES[extra]) is None:
+        raise ValueError(f"{extra} needs the package {package}; install it with: pip install 'fetchq[{extra}]'")

@@ -24,6 +24,7 @@ WRONG: dict[str, list[Any]] = {
     "resume": ["maybe", None],
     "overwrite": ["maybe", None],
     "dedupe": ["maybe", None],
+    "robots": ["maybe", None],
     "refresh": [3, "", "a\0b"],
     "workers": [0, -1, "many", None],
     "timeout": [0, -1, "soon", float("inf"), None],
