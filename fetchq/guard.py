@@ -18,7 +18,7 @@ from yarl import URL
 
 from fetchq.model import Cause
 
-__all__ = ["SCHEME", "Refused", "Target", "basic_auth", "dns_name", "origin", "parse_url"]
+__all__ = ["SCHEME", "Refused", "Target", "basic_auth", "dns_name", "host_of", "origin", "parse_url"]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 """What a URL begins with, and a relative reference does not (RFC 3986, 3.1)."""
@@ -31,6 +31,7 @@ _NAME = re.compile(r"(?:[a-z0-9_~-]{1,63}\.)*[a-z0-9_~-]{1,63}\.?")
 _LONGEST_NAME = 254
 """With the dot at its end. Longer ones are not kept, either: thousands of them would take all memory."""
 _NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\.?")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _DOTS = re.compile(r"(?:^|/)\.\.?(?:/|$)")
 
 
@@ -77,6 +78,21 @@ def origin(url: URL) -> tuple[str, str | None, int | None]:
 def dns_name(host: str) -> str:
     """The name as DNS is asked for it: IDNA, lower case, without the dot at its end. Raises `Refused`."""
     return _in_ascii(host).rstrip(".")
+
+
+@lru_cache(20_000)
+def _host(prefix: str) -> str:
+    scheme, _, rest = prefix.lower().partition("://")
+    for end in "?#":
+        rest = rest.partition(end)[0]
+    host = rest.rpartition("@")[2].rstrip(".")
+    return f"{scheme}://{host.removesuffix(_DEFAULT_PORTS.get(scheme, ' '))}"
+
+
+def host_of(url: str) -> str:
+    """Scheme, host and port of a URL as one text; of what is no URL, any text."""
+    end = url.find("/", 8)
+    return _host(url if end < 0 else url[:end])
 
 
 def _parse_other(text: str) -> Target:

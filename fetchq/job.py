@@ -20,8 +20,8 @@ class Job:
 
     # fmt: off
     __slots__ = (
-        "attempts", "first_taken", "held", "lane", "mark", "partial", "phases", "queued", "refused", "request",
-        "since", "starved", "taken_at", "tls_known",
+        "attempts", "disallowed", "first_taken", "held", "judged", "lane", "mark", "partial", "phases", "queued",
+        "refused", "request", "since", "starved", "taken_at", "tls_known",
     )
     # fmt: on
 
@@ -44,6 +44,10 @@ class Job:
         """What the next attempt goes on with. It is no longer the job's once that has begun."""
         self.refused: Refused | None = None
         """Why no attempt is made, where the queue has decided that."""
+        self.judged = False
+        """It is known whether the host's robots.txt allows it."""
+        self.disallowed: Refused | None = None
+        """Why not, where it does not."""
         self.taken_at = 0.0
         self.first_taken: float | None = None
         """Wall-clock seconds at which a worker first took it."""

@@ -4,38 +4,22 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from functools import lru_cache
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING
 
 from fetchq.guard import Refused
 from fetchq.manners import Manners
+from fetchq.robots import RobotsRequest
 
 if TYPE_CHECKING:
     from fetchq.job import Job
     from fetchq.model import Cause
 
-__all__ = ["Lane", "host_of"]
+__all__ = ["Lane"]
 
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _CATCH_UP = 0.02
 """Seconds by which a late start may hurry the next ones at a host with a pace."""
-
-
-@lru_cache(20_000)
-def _host(prefix: str) -> str:
-    scheme, _, rest = prefix.lower().partition("://")
-    for end in "?#":
-        rest = rest.partition(end)[0]
-    host = rest.rpartition("@")[2].rstrip(".")
-    return f"{scheme}://{host.removesuffix(_DEFAULT_PORTS.get(scheme, ' '))}"
-
-
-def host_of(url: str) -> str:
-    """Scheme, host and port of a URL as one text; of what is no URL, any text."""
-    end = url.find("/", 8)
-    return _host(url if end < 0 else url[:end])
 
 
 class Lane:
@@ -43,8 +27,9 @@ class Lane:
 
     # fmt: off
     __slots__ = (
-        "_clock", "_due", "_held_since", "_jobs", "_number", "_ranked", "active", "counted", "due_at", "free",
-        "heard", "host", "interval", "known", "manners", "most", "refused", "refused_until", "slow", "turn",
+        "_clock", "_due", "_errand", "_held_since", "_jobs", "_number", "_ranked", "active", "asking", "counted",
+        "due_at", "free", "heard", "host", "interval", "known", "manners", "most", "refused", "refused_until", "slow",
+        "turn",
     )
     # fmt: on
 
@@ -67,6 +52,10 @@ class Lane:
         self.refused: Refused | None = None
         """Why nothing more is asked of it."""
         self.refused_until = 0.0
+        self.asking = False
+        """Its robots.txt is on its way, and nothing else goes."""
+        self._errand: Job | None = None
+        """The job for that, while it waits for another attempt."""
         self._jobs: deque[Job] = deque()
         self._ranked: list[tuple[int, int, Job]] = []
         """Those with a priority, as a heap."""
@@ -85,13 +74,15 @@ class Lane:
         """When the schedule is to look at it again."""
 
     def __len__(self) -> int:
-        return len(self._jobs) + len(self._ranked)
+        return len(self._jobs) + len(self._ranked) + (self._errand is not None)
 
     # --- the jobs ---
 
     def put(self, job: Job, *, first: bool) -> None:
         """Take a job in; `first`: before others of the same priority."""
-        if rank := -job.request.priority:
+        if isinstance(job.request, RobotsRequest):
+            self._errand = job
+        elif rank := -job.request.priority:
             number = next(self._number)
             heapq.heappush(self._ranked, (rank, -number if first else number, job))
         elif first:
@@ -101,10 +92,21 @@ class Lane:
 
     def pop(self) -> Job:
         """The next job. Raises IndexError where there is none."""
+        if self._errand is not None:
+            errand, self._errand = self._errand, None
+            return errand
+        return heapq.heappop(self._ranked)[2] if self._ranked_first else self._jobs.popleft()
+
+    def head(self) -> Job:
+        """The job that `pop` would give. Raises IndexError where there is none."""
+        if self._errand is not None:
+            return self._errand
+        return self._ranked[0][2] if self._ranked_first else self._jobs[0]
+
+    @property
+    def _ranked_first(self) -> bool:
         ranked = self._ranked
-        if ranked and (ranked[0][0] < 0 or not self._jobs):
-            return heapq.heappop(ranked)[2]
-        return self._jobs.popleft()
+        return bool(ranked) and (ranked[0][0] < 0 or not self._jobs)
 
     def drain(self) -> list[Job]:
         """All jobs, in order; none is left."""
@@ -112,6 +114,17 @@ class Lane:
         while self:
             jobs.append(self.pop())
         return jobs
+
+    # --- its robots.txt ---
+
+    def ask(self) -> None:
+        """Nothing goes until it is there, but for the job that fetches it."""
+        self.asking, self.free = True, False
+
+    def obey(self, interval: float) -> None:
+        """It is there, and allows a start every so many seconds."""
+        self.asking, self.interval = False, interval
+        self.free = self.most == inf and not interval
 
     # --- may one go ---
 
@@ -121,6 +134,8 @@ class Lane:
             if now < self.refused_until:
                 return -inf
             self.refused = None  # another chance
+        if self.asking and self._errand is None:
+            return inf
         if self.active >= self.most or self.active >= self.manners.window:
             return inf
         return self._due

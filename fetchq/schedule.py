@@ -14,7 +14,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from fetchq.descriptors import room_for
-from fetchq.lane import Lane, host_of
+from fetchq.guard import host_of
+from fetchq.lane import Lane
 from fetchq.manners import GIVEN_UP_FOR, HostNote, Manners
 from fetchq.model import Cause
 from fetchq.policy import Signal, signal_of
@@ -23,6 +24,7 @@ from fetchq.rate import StartRate
 if TYPE_CHECKING:
     from fetchq.engines.attempt import Attempt
     from fetchq.job import Job
+    from fetchq.robots import Rules
     from fetchq.settings import Settings
 
 __all__ = ["READ_AHEAD", "Schedule"]
@@ -70,6 +72,8 @@ class Schedule:
         self._ready = 0
         """Those of them that are in a rotation, slow hosts apart."""
         self._notes: dict[str, HostNote] = {}
+        self.asking = 0
+        """Hosts whose robots.txt is on its way."""
 
     def __bool__(self) -> bool:
         """A job may go."""
@@ -130,12 +134,12 @@ class Schedule:
         if not self:
             raise IndexError("nothing may go")
         lane = next(iter(self._below or self._above))
-        job = lane.pop()
+        job = self._pop(lane, now)
         self._waiting -= 1
         self._count_wait(job, lane, now)
         job.taken_at = now
-        job.refused = lane.refused
-        if lane.refused is None:
+        job.refused = lane.refused or job.disallowed
+        if job.refused is None:
             if self._rate is not None:
                 self._rate.start(now)
                 self._open_or_shut(now)
@@ -168,6 +172,10 @@ class Schedule:
         lane.known = True
         if not (as_before and lane.free and lane.manners.at_ease and self._alone):
             self._place(lane, now)
+
+    def learn(self, job: Job, rules: Rules, now: float) -> None:
+        """What a job for a robots.txt has brought. Only an obedient schedule gives out such jobs."""
+        raise NotImplementedError
 
     def release(self, now: float) -> None:
         """Let go what is due by now."""
@@ -222,6 +230,10 @@ class Schedule:
         job.since = now
 
     # --- lanes ---
+
+    def _pop(self, lane: Lane, now: float) -> Job:
+        """The job of a lane whose turn it is."""
+        return lane.pop()
 
     def _lane(self, job: Job, now: float) -> Lane:
         host = host_of(job.request.url)

@@ -1,0 +1,79 @@
+"""The schedule of a run that obeys robots.txt: pure, as the one that it is made of.
+
+A host whose rules are not known is asked for them before its first row goes, by a job of fetchq's own. Until it is
+back, the lane is held; the rows in it keep no worker waiting, and no other host.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from fetchq.guard import Refused, parse_url
+from fetchq.job import Job
+from fetchq.robots import RobotsRequest, Rules, request_for
+from fetchq.schedule import Schedule
+
+if TYPE_CHECKING:
+    from fetchq.lane import Lane
+    from fetchq.robots import RuleBook
+    from fetchq.settings import Settings
+
+__all__ = ["ObedientSchedule", "schedule_for"]
+
+_A_DAY = 86400.0
+"""Seconds after which a robots.txt is asked for again (RFC 9309, 2.4)."""
+
+
+def schedule_for(settings: Settings, book: RuleBook | None) -> Schedule:
+    """The one that a run needs; `book`: where the rules of its hosts are kept, if they are to be obeyed."""
+    return Schedule(settings) if book is None else ObedientSchedule(settings, book)
+
+
+class ObedientSchedule(Schedule):
+    """Each job for a robots.txt that `take` gives, whatever becomes of it, ends with a `learn`, after its `done`."""
+
+    def __init__(self, settings: Settings, book: RuleBook) -> None:
+        super().__init__(settings)
+        self._book = book
+
+    def learn(self, job: Job, rules: Rules, now: float) -> None:
+        lane: Lane = job.lane
+        self.asking -= 1
+        rules.until = now + _A_DAY
+        self._book.learn(lane.host, rules)
+        lane.obey(rules.interval)
+        if lane:
+            # Whatever becomes of the rules until it can go: asking for them has brought this row further.
+            self._judge(lane.head(), lane)
+        self._place(lane, now)
+        if lane.turn:  # it is the next one's: the connection is still warm
+            (self._below if lane in self._below else self._above).move_to_end(lane, last=False)
+
+    def _pop(self, lane: Lane, now: float) -> Job:
+        head = lane.head()
+        if lane.refused is None and not head.judged and not isinstance(head.request, RobotsRequest):
+            rules = self._book.rules_for(lane.host)
+            if rules is None or now >= rules.until:
+                if (request := request_for(lane.host)) is not None:
+                    return self._errand(request, lane, now)
+                rules = Rules()
+                self._book.learn(lane.host, rules)
+            if lane.interval != rules.interval:
+                lane.obey(rules.interval)  # it was remembered longer than the lane
+            self._judge(head, lane)
+        return lane.pop()
+
+    def _errand(self, request: RobotsRequest, lane: Lane, now: float) -> Job:
+        job = Job(request, now)
+        job.lane, job.judged = lane, True
+        job.mark = lane.clock(now, self._shut(now))
+        lane.ask()
+        self.asking += 1
+        self._waiting += 1  # for as long as it takes to be taken
+        return job
+
+    def _judge(self, job: Job, lane: Lane) -> None:
+        job.judged = True
+        with suppress(Refused):  # there is more wrong with it, as its worker will find
+            job.disallowed = self._book.refusal(lane.host, parse_url(job.request.url).text)
