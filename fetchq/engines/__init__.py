@@ -6,22 +6,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fetchq.engines.base import AsyncEngine, BlockingEngine
+    from fetchq.robots import RuleBook
     from fetchq.settings import Settings
 
 __all__ = ["async_engine", "blocking_engines"]
 
 
-def async_engine(settings: Settings) -> AsyncEngine:
-    """The engine of the running event loop."""
+def async_engine(settings: Settings, book: RuleBook | None = None) -> AsyncEngine:
+    """The engine of the running event loop. `book`: the rules of hosts, where robots.txt is obeyed."""
     from fetchq.engines.aiohttp import AiohttpEngine
 
-    return AiohttpEngine(settings)
+    return AiohttpEngine(settings, book)
 
 
-def blocking_engines(settings: Settings) -> list[BlockingEngine]:
+def blocking_engines(settings: Settings, book: RuleBook | None = None) -> list[BlockingEngine]:
     """An engine for each worker. They share the TLS context: reading the issuers takes a while."""
     from fetchq.engines.requests import RequestsEngine
     from fetchq.engines.tls import tls_context
 
     context = tls_context(settings)
-    return [RequestsEngine(settings, context) for _ in range(settings.workers)]
+    return [RequestsEngine(settings, context, book) for _ in range(settings.workers)]

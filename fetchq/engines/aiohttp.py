@@ -22,9 +22,10 @@ from fetchq.engines.aiohttp_connection import Connection, Connector, Upload
 from fetchq.engines.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.errors import closed_early, is_ours, network_failure
 from fetchq.engines.hops import DEFAULT_HEADERS as OWN_HEADERS
-from fetchq.engines.hops import Hop, HopPlan, merged
+from fetchq.engines.hops import Hop, merged
 from fetchq.engines.known import keep, keeps
 from fetchq.engines.resolver import Resolver
+from fetchq.engines.robots import Plans
 from fetchq.engines.routes import Routes
 from fetchq.engines.strict import MAX_HEADERS, MAX_LINE
 from fetchq.engines.tls import tls_context
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from fetchq.engines.partial import Partial
     from fetchq.guard import Target
     from fetchq.model import Request
+    from fetchq.robots import RuleBook
     from fetchq.settings import Settings
 
 __all__ = ["AiohttpEngine"]
@@ -52,11 +54,11 @@ _PLAIN: dict[str, Any] = {"allow_redirects": False}
 class AiohttpEngine:
     """One session for the run. Create it in the event loop that it serves."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, book: RuleBook | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._routes = Routes(settings)
-        self._plan = HopPlan(settings, self._routes)
+        self._plans = Plans(settings, self._routes, book)
         self._watchdog = Watchdog(settings)
         self._resolver = Resolver(settings)
         family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
@@ -85,7 +87,7 @@ class AiohttpEngine:
         self._session._retry_connection = False
 
     async def attempt(self, request: Request, target: Target, partial: Partial | None = None) -> Attempt:
-        attempt = Attempt(self._settings, self._plan, request, target, partial)
+        attempt, plan = self._plans.begin(request, target, partial)
         current_attempt.set(attempt)
         task = asyncio.current_task(self._loop)  # without the loop, Python 3.11 asks the kernel for the process id
         assert task is not None
@@ -94,7 +96,7 @@ class AiohttpEngine:
         try:
             await self._exchange(attempt)
             while attempt.redirecting:
-                attempt.follow(self._plan)
+                attempt.follow(plan)
                 await self._exchange(attempt)
         except AttemptFailed as problem:
             failed = problem

@@ -79,6 +79,7 @@ class Attempt:
         "wire_size",
     )
     # fmt: on
+    takes = Intake
 
     def __init__(
         self, settings: Settings, plan: HopPlan, request: Request, target: Target, partial: Partial | None = None
@@ -220,7 +221,7 @@ class Attempt:
             return
         if self.partial is not None and goes_on(self):
             return
-        self.intake = Intake(settings)
+        self.intake = self.takes(settings)
         if self.length is not None and self.length > settings.max_filesize:
             self.intake.check_length(self.length, coded=_CONTENT_ENCODING in headers)
         if _CONTENT_ENCODING in headers:

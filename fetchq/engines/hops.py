@@ -8,7 +8,7 @@ from urllib.parse import quote_from_bytes
 
 from fetchq import __version__
 from fetchq.decode import ACCEPT_ENCODING
-from fetchq.guard import SCHEME, Refused, Target, basic_auth, origin, parse_url
+from fetchq.guard import SCHEME, Refused, Target, basic_auth, host_of, origin, parse_url
 from fetchq.model import Cause
 from fetchq.values import read_headers, read_method
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from fetchq.engines.routes import Routes
     from fetchq.model import Known, Request
+    from fetchq.robots import RuleBook
     from fetchq.settings import Settings
 
 __all__ = ["DEFAULT_HEADERS", "REDIRECTS", "Hop", "HopPlan", "check_sendable", "head_shown", "merged", "method_of"]
@@ -91,7 +92,9 @@ def check_sendable(request: Request, settings: Settings) -> None:
 class HopPlan:
     """The hops of every request of a run; what all of them share is worked out once."""
 
-    def __init__(self, settings: Settings, routes: Routes) -> None:
+    def __init__(self, settings: Settings, routes: Routes, book: RuleBook | None = None) -> None:
+        """`book`: the rules that redirects have to obey, as far as they are known."""
+        self._book = book
         self._routes = routes
         self._netrc = settings.trust_env
         self._settings = settings
@@ -121,6 +124,8 @@ class HopPlan:
     def next(self, hop: Hop, status: int, locations: list[str], known: Known | None = None) -> Hop:
         """Where a redirect leads. Raises `Refused`: `redirect` for a bad Location, `blocked` for another scheme."""
         target = _target(hop.text, locations)
+        if self._book is not None and (refused := self._book.refusal(host_of(target.text), target.text)) is not None:
+            raise Refused(refused.cause, f"a redirect to {target.text}: {refused.message}")
         method, body = hop.method, hop.body
         if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
             method, body = "GET", None

@@ -20,9 +20,10 @@ from yarl import URL
 from fetchq.engines.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.dial import Address, dial, look_up
 from fetchq.engines.errors import is_ours, network_failure, no_such_name, out_of_descriptors
-from fetchq.engines.hops import DEFAULT_HEADERS, Hop, HopPlan, merged
+from fetchq.engines.hops import DEFAULT_HEADERS, Hop, merged
 from fetchq.engines.known import keep, keeps
 from fetchq.engines.requests_connection import POOLS
+from fetchq.engines.robots import Plans
 from fetchq.engines.routes import Routes, fixed_addresses
 from fetchq.engines.wire import WireResponse
 from fetchq.model import Cause
@@ -31,9 +32,11 @@ from fetchq.storage import closed_at_failure
 if TYPE_CHECKING:
     import ssl
 
+    from fetchq.engines.hops import HopPlan
     from fetchq.engines.partial import Partial
     from fetchq.guard import Target
     from fetchq.model import Request
+    from fetchq.robots import RuleBook
     from fetchq.settings import Settings
 
 __all__ = ["RequestsEngine"]
@@ -42,10 +45,10 @@ __all__ = ["RequestsEngine"]
 class RequestsEngine:
     """One session, for one worker."""
 
-    def __init__(self, settings: Settings, context: ssl.SSLContext) -> None:
+    def __init__(self, settings: Settings, context: ssl.SSLContext, book: RuleBook | None = None) -> None:
         self._settings = settings
         self._routes = Routes(settings)
-        self._plan = HopPlan(settings, self._routes)
+        self._plans = Plans(settings, self._routes, book)
         self._family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
         self._fixed = fixed_addresses(settings)
         self._session = _Session()
@@ -63,12 +66,12 @@ class RequestsEngine:
         """What came before the whole body was sent, if that took longer; emptied as it is read."""
 
     def attempt(self, request: Request, target: Target, partial: Partial | None = None) -> Attempt:
-        attempt = Attempt(self._settings, self._plan, request, target, partial)
+        attempt, plan = self._plans.begin(request, target, partial)
         attempt.engine = self
         current_attempt.set(attempt)
         failed: AttemptFailed | None = None
         try:
-            self._follow_hops(attempt)
+            self._follow_hops(attempt, plan)
             if keeps(attempt):
                 attempt.lap(RECEIVE)
                 keep(attempt)
@@ -92,10 +95,10 @@ class RequestsEngine:
     def close(self) -> None:
         self._session.close()
 
-    def _follow_hops(self, attempt: Attempt) -> None:
+    def _follow_hops(self, attempt: Attempt, plan: HopPlan) -> None:
         self._exchange(attempt)
         while attempt.redirecting:
-            attempt.follow(self._plan)
+            attempt.follow(plan)
             self._exchange(attempt)
 
     def _exchange(self, attempt: Attempt) -> None:
