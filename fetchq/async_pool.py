@@ -14,18 +14,22 @@ from fetchq.guard import Refused
 from fetchq.job import Job
 from fetchq.pool import HEAD_START, Desk
 from fetchq.queue import Outbox, RequestQueue
+from fetchq.robots import RobotsRequest, Rules
 from fetchq.rows import SourceError
 
 if TYPE_CHECKING:
     from fetchq.engines.base import AsyncEngine
     from fetchq.manners import HostNote
     from fetchq.model import OnStart, Request, Result
+    from fetchq.robots import RuleBook
     from fetchq.settings import Settings
 
 __all__ = ["AsyncPool"]
 
 _SLICE = 0.001
 """Seconds for which the source may hold the event loop."""
+_PARSED_HERE = 32_768
+"""Bytes of a robots.txt up to which the event loop reads its rules itself, in a few milliseconds."""
 _GRACE = 1.0
 """Seconds granted to the thread that reads the source, which may be waiting for a pipe."""
 
@@ -33,11 +37,18 @@ _GRACE = 1.0
 class AsyncPool:
     """The workers of one run. `run` does it all; `outbox` is where its results come out."""
 
-    def __init__(self, settings: Settings, engine: AsyncEngine, on_start: OnStart | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engine: AsyncEngine,
+        on_start: OnStart | None = None,
+        book: RuleBook | None = None,
+    ) -> None:
+        """`book`: the rules of hosts, where robots.txt is obeyed; the engine has the same one."""
         self._settings = settings
         self._engine = engine
         self._on_start = on_start
-        self._queue = RequestQueue(settings)
+        self._queue = RequestQueue(settings, book)
         self._open = 0
         """Jobs that were taken in and have no Result yet."""
         self._source_ended = False
@@ -180,7 +191,7 @@ class AsyncPool:
         self._close_when_done()
 
     def _close_when_done(self) -> None:
-        if self._source_ended and self._open == 0:
+        if self._source_ended and self._open == 0 and not self._queue.asking:
             self._finished.set()
 
     # --- the workers ---
@@ -192,20 +203,22 @@ class AsyncPool:
         while True:
             job = await queue.get() if queue.empty() else queue.get_nowait()
             if self.desk.stopping:
-                await self._deliver(self.desk.cancel(job))
+                await self._deliver(job, self.desk.cancel(job))
                 continue
+            errand = isinstance(job.request, RobotsRequest)
             if job.first_taken is None:
                 job.first_taken = time()
             try:
                 target = self.desk.target_of(job)
             except Refused as refused:
                 queue.done(job, None)
-                await self._deliver(self.desk.refuse(job, refused, number))
+                await self._deliver(job, self.desk.refuse(job, refused, number))
                 continue
-            if self._on_start is not None and isawaitable(waiting := self._on_start(job.request, number)):
-                await self._unless_aborted(waiting)
+            if self._on_start is not None and not errand:
+                if isawaitable(waiting := self._on_start(job.request, number)):
+                    await self._unless_aborted(waiting)
                 if self.desk.stopping:
-                    await self._deliver(self.desk.cancel(job))
+                    await self._deliver(job, self.desk.cancel(job))
                     continue
             job.attempts += 1
             timer.start()
@@ -214,11 +227,14 @@ class AsyncPool:
             finally:
                 clock.busy += timer.stop()
             queue.done(job, attempt)
-            settled = self.desk.settle(job, attempt, number)
+            if errand and attempt.size > _PARSED_HERE:
+                settled = await asyncio.to_thread(self.desk.settle, job, attempt, number)
+            else:
+                settled = self.desk.settle(job, attempt, number)
             if isinstance(settled, float):
                 queue.hold(job, settled)
             else:
-                await self._deliver(settled)
+                await self._deliver(job, settled)
 
     async def _unless_aborted(self, waiting: Awaitable[object]) -> None:
         """Wait for a callback, but not beyond the end of the run."""
@@ -233,10 +249,13 @@ class AsyncPool:
             aborted.cancel()
             await asyncio.wait([callback, aborted])
 
-    async def _deliver(self, result: Result) -> None:
-        if not self.outbox.offer(result):
-            await self.outbox.put(result)
-        self._open -= 1
+    async def _deliver(self, job: Job, settled: Result | Rules) -> None:
+        if isinstance(settled, Rules):
+            self._queue.learn(job, settled)
+        else:
+            if not self.outbox.offer(settled):
+                await self.outbox.put(settled)
+            self._open -= 1
         if self._source_ended:
             self._close_when_done()
 

@@ -13,15 +13,18 @@ from fetchq.backlog import Backlog
 from fetchq.guard import Refused
 from fetchq.job import Job
 from fetchq.model import Result
+from fetchq.obedient import schedule_for
 from fetchq.pool import HEAD_START, Desk, Timer
+from fetchq.robots import RobotsRequest, Rules
 from fetchq.rows import SourceError
-from fetchq.schedule import READ_AHEAD, Schedule
+from fetchq.schedule import READ_AHEAD
 
 if TYPE_CHECKING:
     from fetchq.engines.attempt import Attempt
     from fetchq.engines.base import BlockingEngine
     from fetchq.manners import HostNote
     from fetchq.model import OnStart, Request
+    from fetchq.robots import RuleBook
     from fetchq.settings import Settings
 
 __all__ = ["BlockingPool", "SerialPool", "ThreadPool"]
@@ -40,14 +43,18 @@ class BlockingPool(ABC):
         on_start: OnStart | None = None,
         on_abort: Callable[[], None] | None = None,
         linger: float = 0.0,
+        book: RuleBook | None = None,
     ) -> None:
-        """`linger`: seconds in which results may gather before they are handed on."""
+        """`linger`: seconds in which results may gather before they are handed on.
+
+        `book`: the rules of hosts, where robots.txt is obeyed; the engines have the same one.
+        """
         self._linger = linger
         self._backlog = Backlog()
         self._engines = engines
         self._on_start = on_start
         self._on_abort = on_abort
-        self._schedule = Schedule(settings)
+        self._schedule = schedule_for(settings, book)
         self.desk = Desk(settings)
 
     @abstractmethod
@@ -70,8 +77,8 @@ class BlockingPool(ABC):
         for engine in self._engines:
             engine.abort()
 
-    def _answer(self, job: Job, number: int, timer: Timer) -> tuple[Result | float, Attempt | None]:
-        """Make an attempt, if one is to be made: the Result, or the seconds after which the job goes again."""
+    def _answer(self, job: Job, number: int, timer: Timer) -> tuple[Result | Rules | float, Attempt | None]:
+        """Make an attempt, if one is to be made: what it comes to, or the seconds after which the job goes again."""
         if self.desk.stopping:
             return self.desk.cancel(job), None
         if job.first_taken is None:
@@ -80,7 +87,7 @@ class BlockingPool(ABC):
             target = self.desk.target_of(job)
         except Refused as refused:
             return self.desk.refuse(job, refused, number), None
-        if self._on_start is not None:
+        if self._on_start is not None and not isinstance(job.request, RobotsRequest):
             self._on_start(job.request, number)
             if self.desk.stopping:
                 return self.desk.cancel(job), None
@@ -118,9 +125,11 @@ class SerialPool(BlockingPool):
                 schedule.done(job, attempt, perf_counter(), time())
                 if isinstance(settled, float):
                     schedule.hold(job, perf_counter(), settled)
-                    continue
-                settled_now.append(settled)
-                if len(settled_now) < READ_AHEAD and schedule.next_is_hopeless():
+                elif isinstance(settled, Rules):
+                    schedule.learn(job, settled, perf_counter())
+                else:
+                    settled_now.append(settled)
+                if not settled_now or (len(settled_now) < READ_AHEAD and schedule.next_is_hopeless()):
                     continue
                 yield settled_now  # at once: nobody knows how long the next one takes
                 settled_now = []
@@ -216,7 +225,7 @@ class ThreadPool(BlockingPool):
 
     @property
     def _finished(self) -> bool:
-        return self._source_ended and self._open == 0
+        return self._source_ended and self._open == 0 and not self._schedule.asking
 
     def _wake_all(self) -> None:
         for condition in (self._ready, self._wanted, self._written, self._space):
@@ -266,6 +275,10 @@ class ThreadPool(BlockingPool):
                 if isinstance(settled, float):
                     self._schedule.hold(job, perf_counter(), settled)
                     self._ready.notify()  # somebody must wait for this one now
+                elif isinstance(settled, Rules):
+                    self._schedule.learn(job, settled, perf_counter())
+                    if self._finished:
+                        self._wake_all()
                 else:
                     self._deliver(settled)
 

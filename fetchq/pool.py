@@ -22,6 +22,7 @@ from fetchq.guard import Refused, Target, parse_url
 from fetchq.model import Cause, Result, Sent, charset_of, make_result, redact, redact_all, wire_text
 from fetchq.policy import retry_delay
 from fetchq.printable import one_line
+from fetchq.robots import RobotsRequest, Rules, agent_of, rules_of
 
 if TYPE_CHECKING:
     from fetchq.engines.attempt import Attempt
@@ -63,6 +64,7 @@ class Desk:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._archives = settings.archives
+        self._agent = agent_of(settings)
         self.clocks = [WorkerClock(number) for number in range(1, settings.workers + 1)]
         self._carrying: set[Job] = set()
         """Jobs that have the beginning of a body: no more of them than workers, since each may hold a whole body."""
@@ -84,9 +86,10 @@ class Desk:
             check_sendable(request, self._settings)
         return parse_url(request.url)
 
-    def settle(self, job: Job, attempt: Attempt, worker: int) -> Result | float:
-        """The Result, or the seconds after which the job is to go again."""
-        self.clocks[worker - 1].fetched += 1
+    def settle(self, job: Job, attempt: Attempt, worker: int) -> Result | Rules | float:
+        """The Result, the Rules that a robots.txt has, or the seconds after which the job is to go again."""
+        errand = isinstance(job.request, RobotsRequest)
+        self.clocks[worker - 1].fetched += not errand
         if attempt.cause is not None and not self.stopping:
             if attempt.starved and job.starved < MOST_STARVED:
                 job.starved += 1
@@ -106,7 +109,7 @@ class Desk:
             attempt.partial.discard()
         if job.partial is not None:
             self._carrying.discard(job)
-        return self._result(job, attempt, worker)
+        return rules_of(attempt, self._agent) if errand else self._result(job, attempt, worker)
 
     def _again(self, job: Job, attempt: Attempt) -> None:
         """Keep what the job's next attempt needs of this one."""
@@ -165,8 +168,10 @@ class Desk:
             _sent(attempt) if self._archives and attempt.digest is not None else None,
         )
 
-    def refuse(self, job: Job, refused: Refused, worker: int | None) -> Result:
-        """The Result of a request that is not, or no longer, tried."""
+    def refuse(self, job: Job, refused: Refused, worker: int | None) -> Result | Rules:
+        """What becomes of a request that is not, or no longer, tried."""
+        if isinstance(job.request, RobotsRequest):
+            return Rules(why_not=refused.message)
         if job.partial is not None:
             job.partial.discard()
             self._carrying.discard(job)
@@ -174,7 +179,7 @@ class Desk:
         request = job.request
         return Result(
             index=request.index,
-            url=redact_all(request.url) if refused.cause in _NOT_READ else redact(request.url),
+            url=redact_all(request.url) if _unread(job, refused) else redact(request.url),
             final_url=None,
             method=method_of(request, self._settings),
             label=request.label,
@@ -203,8 +208,13 @@ class Desk:
             headers=NO_HEADERS,
         )
 
-    def cancel(self, job: Job) -> Result:
+    def cancel(self, job: Job) -> Result | Rules:
         return self.refuse(job, Refused(Cause.CANCELLED, "the run ended first"), None)
+
+
+def _unread(job: Job, refused: Refused) -> bool:
+    """Nobody could make a URL of what it asks for; the queue only refuses what it could read."""
+    return refused.cause in _NOT_READ and refused is not job.refused
 
 
 def _moment(job: Job) -> datetime | None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from fetchq.backlog import Backlog
 from fetchq.job import Job
-from fetchq.schedule import Schedule
+from fetchq.obedient import schedule_for
 
 if TYPE_CHECKING:
     from fetchq.engines.attempt import Attempt
     from fetchq.manners import HostNote
     from fetchq.model import Result
+    from fetchq.robots import RuleBook, Rules
     from fetchq.settings import Settings
 
 __all__ = ["Outbox", "RequestQueue"]
@@ -27,8 +28,9 @@ _TICK = 0.001
 class RequestQueue(asyncio.Queue[Job]):
     """What may go now comes out, in the order of the schedule; the rest waits inside, and costs no worker."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._schedule = Schedule(settings)
+    def __init__(self, settings: Settings, book: RuleBook | None = None) -> None:
+        """`book`: the rules of hosts, where robots.txt is obeyed."""
+        self._schedule = schedule_for(settings, book)
         super().__init__()
 
     def _init(self, maxsize: int) -> None:
@@ -64,6 +66,16 @@ class RequestQueue(asyncio.Queue[Job]):
     def done(self, job: Job, attempt: Attempt | None) -> None:
         """A job that was got goes no further, or will be held: what became of the attempt, where one was made."""
         self._schedule.done(job, attempt, perf_counter(), time())
+        self._changed()
+
+    @property
+    def asking(self) -> int:
+        """Hosts whose robots.txt is on its way."""
+        return self._schedule.asking
+
+    def learn(self, job: Job, rules: Rules) -> None:
+        """What a job for a robots.txt, which is done, has brought."""
+        self._schedule.learn(job, rules, perf_counter())
         self._changed()
 
     def hold(self, job: Job, delay: float) -> None:

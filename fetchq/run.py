@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fetchq.manners import HostNote
     from fetchq.model import OnStart, Request, Result
     from fetchq.pool import WorkerClock
+    from fetchq.robots import RuleBook
     from fetchq.settings import Settings
 
 __all__ = ["DURABLE_LINGER", "AsyncRun", "BlockingRun", "Feed"]
@@ -40,6 +41,15 @@ class Feed:
     """At the deadline the rest is read, so that every row gets its (cancelled) Result."""
 
 
+def _book(settings: Settings) -> RuleBook | None:
+    """Where the run keeps what robots.txt says; None where it does not matter."""
+    if not settings.robots:
+        return None
+    from fetchq.robots import RuleBook
+
+    return RuleBook(settings)
+
+
 class BlockingRun:
     """A run in mode `threads` or `sync`. `batches` may be iterated once; `stop` and `abort` come from any thread."""
 
@@ -59,9 +69,10 @@ class BlockingRun:
         self._finite = feed.finite
         unending = feed.threaded and not feed.finite
         self._requests = _interruptible(feed.requests, lambda: self.stopping) if unending else feed.requests
-        self._engines = blocking_engines(settings)
+        book = _book(settings)
+        self._engines = blocking_engines(settings, book)
         make_pool = ThreadPool if settings.mode == "threads" else SerialPool
-        self._pool = make_pool(settings, self._engines, on_start, on_abort, linger)
+        self._pool = make_pool(settings, self._engines, on_start, on_abort, linger, book)
         self.began = 0.0
         """When the first request could go (`time.perf_counter`); 0 before that."""
 
@@ -172,8 +183,9 @@ class AsyncRun:
         from fetchq.async_pool import AsyncPool
 
         loop = asyncio.get_running_loop()
-        engine = async_engine(self._settings)
-        pool = AsyncPool(self._settings, engine, self._on_start)
+        book = _book(self._settings)
+        engine = async_engine(self._settings, book)
+        pool = AsyncPool(self._settings, engine, self._on_start, book)
         self.clocks, self._stops, self._aborts = pool.desk.clocks, pool.stop, pool.abort
         self.notes = pool.notes
         if self._stopped:

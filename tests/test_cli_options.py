@@ -9,6 +9,7 @@ import io
 import json
 import re
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,6 +94,29 @@ def test_refresh_asks_whether_anything_has_changed(cli: Cli) -> None:
     with Scripted(answer) as server:
         assert cli(server.url, "-o", "old").status == 0
         assert cli(server.url, "-o", "new", "--refresh", "old", "--json").record["status"] == 304
+
+
+@shows("robots")
+def test_robots_fetches_only_what_robots_txt_allows(cli: Cli, engine: list[str]) -> None:
+    def answer(asked: Asked) -> bytes:
+        return reply(b"User-agent: *\nDisallow: /private" if asked.path == "/robots.txt" else b"ok")
+
+    with Scripted(answer) as server:
+        found = cli(f"{server.url}/private/1", f"{server.url}/public", "--robots", "--json", "-v", *engine)
+        assert [record["cause"] for record in found.records] == ["blocked", None]
+        assert [asked.path for asked in server.log] == ["/robots.txt", "/public"]
+        assert "2 URLs: 1 ok, 1 failed" in found.said
+        assert "robots.txt" not in found.said.replace(found.records[0]["error"], "")
+
+
+def test_without_the_package_for_robots_txt_nothing_is_fetched(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "protego", None)
+    with Scripted() as server:
+        problem = cli(server.url, "--robots").problem
+        assert server.log == []
+        assert "--robots" in problem
+        assert "robots needs the package protego; install it with: pip install 'fetchq[robots]'" in problem
+        assert cli(server.url, "--no-robots").status == 0
 
 
 # --- mode ----------------------------------------------------------------------------------------------------------
@@ -686,6 +710,7 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "resume": ([], "1", [True]),
     "overwrite": ([], "1", [True]),
     "dedupe": ([], "1", [True]),
+    "robots": ([], "1", [True]),
     "refresh": (["old"], "old", ["old"]),
     "json": ([], "1", [True]),
     "include": (["headers", "text"], "headers\ntext", [["headers", "text"]]),
