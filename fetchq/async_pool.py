@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from inspect import isawaitable
 from time import perf_counter, time
@@ -109,17 +109,13 @@ class AsyncPool:
 
     async def _feed(self, source: Iterable[list[Request]] | AsyncIterable[Request]) -> None:
         try:
-            if isinstance(source, AsyncIterable):
-                async for request in source:
+            until = perf_counter() + _SLICE
+            async for batch in _batches(source):
+                for request in batch:
                     await self._accept(request)
-            else:
-                until = perf_counter() + _SLICE
-                for batch in source:
-                    for request in batch:
-                        await self._accept(request)
-                    if perf_counter() > until:
-                        await asyncio.sleep(0)
-                        until = perf_counter() + _SLICE
+                if perf_counter() > until:
+                    await asyncio.sleep(0)
+                    until = perf_counter() + _SLICE
         except asyncio.CancelledError:
             if not self.desk.stopping:
                 raise
@@ -258,6 +254,15 @@ class AsyncPool:
             self._open -= 1
         if self._source_ended:
             self._close_when_done()
+
+
+async def _batches(source: Iterable[list[Request]] | AsyncIterable[Request]) -> AsyncGenerator[list[Request]]:
+    if isinstance(source, AsyncIterable):
+        async for request in source:
+            yield [request]
+    else:
+        for batch in source:
+            yield batch
 
 
 async def _loud(work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:

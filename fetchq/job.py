@@ -21,7 +21,7 @@ class Job:
     # fmt: off
     __slots__ = (
         "attempts", "disallowed", "first_taken", "held", "judged", "lane", "mark", "partial", "phases", "queued",
-        "refused", "request", "since", "starved", "taken_at", "tls_known",
+        "refused", "request", "since", "starved", "taken_at", "tls_known", "under_way",
     )
     # fmt: on
 
@@ -48,6 +48,8 @@ class Job:
         """It is known whether the host's robots.txt allows it."""
         self.disallowed: Refused | None = None
         """Why not, where it does not."""
+        self.under_way = False
+        """It counts as an attempt at its host."""
         self.taken_at = 0.0
         self.first_taken: float | None = None
         """Wall-clock seconds at which a worker first took it."""

@@ -87,12 +87,14 @@ class Schedule:
 
     def full(self) -> bool:
         """Enough was read from the source."""
-        return self._ready >= READ_AHEAD or self._waiting >= self._settings.lookahead
+        return self._ready + len(self._hopeless) >= READ_AHEAD or self._waiting >= self._settings.lookahead
 
     def hungry(self) -> bool:
         """It is time to read more: late enough to read many at a time, early enough to keep every worker busy."""
         lookahead = self._settings.lookahead
-        return self._ready <= READ_AHEAD // 2 and self._waiting <= lookahead - min(lookahead, READ_AHEAD) // 2
+        if self._waiting > lookahead - min(lookahead, READ_AHEAD) // 2:
+            return False
+        return self._ready + len(self._hopeless) <= READ_AHEAD // 2
 
     def next_is_hopeless(self) -> bool:
         """The next job is one that no attempt can be made at, and will take no time."""
@@ -145,6 +147,7 @@ class Schedule:
                 self._open_or_shut(now)
             lane.start(now)
             self._active += 1
+            job.under_way = True
         if lane.counted > 1 and lane.free and lane.manners.at_ease and self._alone and now - lane.heard < _SLOW:
             lane.counted -= 1
             self._ready -= 1
@@ -159,9 +162,10 @@ class Schedule:
 
     def done(self, job: Job, attempt: Attempt | None, now: float, wall: float) -> None:
         """What became of a job that was taken; None: no attempt was made. `wall`: as the clock on the wall has it."""
-        lane: Lane | None = job.lane
-        if lane is None or job.refused is not None:
+        if not job.under_way:
             return
+        job.under_way = False
+        lane: Lane = job.lane
         lane.active -= 1
         self._active -= 1
         if attempt is not None and not attempt.redirects and not attempt.starved:

@@ -12,6 +12,8 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -203,6 +205,42 @@ def test_a_body_slower_than_min_speed_over_min_speed_time_is_too_slow(
 # --- retries -------------------------------------------------------------------------------------------------------
 
 
+@shows("per_host", "rate", "host_interval", "lookahead")
+def test_limits_hold_requests_back_and_say_so(cli: Cli, practice: PracticeServer, mode: str) -> None:
+    name = cli.write("urls.txt", "".join(f"{practice.url}/delay/0.01?{n}\n" for n in range(6)))
+    args = (name, "--json", "--mode", mode, "-w", "3")
+    assert sum(record["timing"]["held"] for record in cli(*args).records) == 0
+    one_at_a_time = cli(*args, "--per-host", "1").records
+    assert all(_apart(before, after) for before, after in pairwise(_by_start(one_at_a_time)))
+    for limit in (("--rate", "20/s"), ("--host-interval", "50ms"), ("--rate", "20/s", "--lookahead", "1")):
+        records = _by_start(cli(*args, *limit).records)
+        assert sum(record["timing"]["held"] for record in records) > 0
+        assert _moment(records[-1]) - _moment(records[0]) >= 0.2
+
+
+def _moment(record: dict[str, Any]) -> float:
+    return datetime.fromisoformat(record["started"]).timestamp()
+
+
+def _by_start(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(records, key=_moment)
+
+
+def _apart(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    return _moment(before) + before["elapsed"] <= _moment(after) + 0.002  # the two clocks differ a little
+
+
+@shows("adapt")
+def test_a_host_that_is_down_is_given_up_unless_it_is_told_not_to(cli: Cli, mode: str) -> None:
+    with closed_port() as port:
+        name = cli.write("urls.txt", "".join(f"http://127.0.0.1:{port}/{n}\n" for n in range(50)))
+        args = (name, "--json", "--mode", mode, "--retries", "0", "--retry-wait", "1ms")
+        given_up = [record for record in cli(*args).records if not record["attempts"]]
+        assert len(given_up) > 20
+        assert "was given up" in given_up[0]["error"]
+        assert {record["attempts"] for record in cli(*args, "--no-adapt").records} == {1}
+
+
 @shows("retries")
 @pytest.mark.parametrize("retries", [0, 1, 3])
 def test_retries_is_how_often_more_a_failed_url_is_asked_for(
@@ -243,7 +281,8 @@ def test_max_retry_after_bounds_what_a_server_may_ask_for(cli: Cli, mode: str) -
     with Scripted(lambda _: reply() if len(server.log) > 1 else busy) as server:
         args = ("--max-retry-after", "20ms", "--retry-wait", "0", "--mode", mode, "--json")
         record = cli(server.url, *args).record
-    assert (record["ok"], record["attempts"], record["timing"]["held"]) == (True, 2, 0.02)
+    assert (record["ok"], record["attempts"]) == (True, 2)
+    assert record["timing"]["held"] == pytest.approx(0.02, rel=0.5)
 
 
 # --- request -------------------------------------------------------------------------------------------------------
@@ -665,14 +704,17 @@ FLAGS = [option for option in OPTIONS.values() if option.is_flag]
 def test_a_flag_of_the_file_or_the_environment_can_be_switched_off_by_an_option(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, flag: click.Option
 ) -> None:
-    off = {"--no-color": "--color"}.get(flag.opts[-1], flag.opts[-1].replace("--", "--no-"))
+    on, value = flag.opts[-1], "true"
+    off = {"--no-color": "--color"}.get(on, on.replace("--", "--no-"))
+    if flag.name == "adapt":  # it is what all do anyway
+        on, off, value = off, on, "false"
     also = ALSO.get(str(flag.name), [])
-    cli.write("fetchq.toml", f"{flag.name} = true")
+    cli.write("fetchq.toml", f"{flag.name} = {value}")
     assert chosen(*also) != chosen(*also, "--config", cli.write("empty.toml", ""))
     assert chosen(*also, off) == chosen(*also, "--config", "empty.toml")
-    monkeypatch.setenv(f"FETCHQ_{str(flag.name).upper()}", "1")
+    monkeypatch.setenv(f"FETCHQ_{str(flag.name).upper()}", value)
     assert chosen(*also, off) == chosen(*also, "--config", "empty.toml", off)
-    assert chosen(*also, off, flag.opts[-1]) == chosen(*also)
+    assert chosen(*also, off, on) == chosen(*also)
 
 
 def test_one_address_family_goes_in_place_of_the_other_in_the_file(cli: Cli) -> None:
@@ -711,6 +753,12 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "overwrite": ([], "1", [True]),
     "dedupe": ([], "1", [True]),
     "robots": ([], "1", [True]),
+    "per_host": (["4"], "4", [4, "4"]),
+    "host_interval": (["500ms"], "500ms", [0.5, "0.5s"]),
+    "rate": (["30/m"], "0.5/s", [0.5, "0.5"]),
+    "limit_rate": (["1M/s"], "1M", [1_000_000, "1000k/s"]),
+    "adapt": ([], "0", [False]),
+    "lookahead": (["5"], "5", [5]),
     "refresh": (["old"], "old", ["old"]),
     "json": ([], "1", [True]),
     "include": (["headers", "text"], "headers\ntext", [["headers", "text"]]),
@@ -778,7 +826,7 @@ def test_an_option_can_be_set_in_the_environment_and_in_the_file_by_either_name(
     cli.write("a.pem", "")
     typed, environment, written = EXAMPLES[name]
     also = ALSO.get(name, [])
-    for flag in OPTIONS[name].opts:
+    for flag in ["--no-adapt"] if name == "adapt" else OPTIONS[name].opts:
         wanted = chosen(*also, *([part for value in typed for part in (flag, value)] or [flag]))
         assert wanted != chosen(*also)
         for variable in (name, OPTIONS[name].opts[-1].removeprefix("--").replace("-", "_")):

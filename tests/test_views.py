@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchq.compare import MOST_SPANS, ModeRun, Span, compare
+from fetchq.manners import HostNote
 from fetchq.model import Cause, Request, Result, Timing, redact
 from fetchq.pool import WorkerClock
 from fetchq.settings import Settings
@@ -178,6 +179,25 @@ def test_the_summary_of_one_result() -> None:
         "worker  URLs    busy  share",
         "1          1  1.00 s   50 %",
     ]
+
+
+def test_the_summary_says_what_was_done_about_which_hosts() -> None:
+    summary = Summary()
+    summary.add(make_result())
+    notes = [
+        HostNote("http://a", refusals=12, least_window=1, pace=19.2),
+        HostNote("http://b", least_window=4.5),
+        HostNote("http://c", pauses=4, least_window=1, given_up=True),
+        *[HostNote(f"http://d{number}", refusals=1) for number in range(9)],
+    ]
+    summary.finish(1.0, [], notes)
+    lines = summary_lines(summary)
+    assert "http://a: 12 refusals, asked 19.2 times a second" in lines
+    assert "http://b: down to 4 at a time" in lines
+    assert "http://c: down to 1 at a time, set aside 4 times, given up" in lines
+    assert "http://d6: 1 refusal" in lines
+    assert "http://d7: 1 refusal" not in lines
+    assert "and 2 other hosts" in lines
 
 
 def test_the_summary_names_the_causes_the_retries_and_what_was_held_back() -> None:
