@@ -57,6 +57,7 @@ class Job:
     def add(self, attempt: Attempt) -> None:
         """Count an attempt's phases in."""
         self.phases = self.total(attempt)
+        self.held += attempt.held
         self.tls_known = self.tls_known or attempt.tls_known
 
     def total(self, attempt: Attempt) -> list[float]:
@@ -67,10 +68,11 @@ class Job:
     def timing(self, attempt: Attempt | None) -> tuple[Timing, float]:
         """The Timing, `attempt` counted in, and the elapsed seconds."""
         phases = self.phases if attempt is None else self.total(attempt)
+        held = self.held if attempt is None else self.held + attempt.held
         if phases is None:
-            return Timing(self.queued, self.held), 0.0
+            return Timing(self.queued, held), 0.0
         dns, connect, tls, wait, receive, decode, store = phases
         known = self.tls_known or (attempt is not None and attempt.tls_known)
         tls_or_none = tls if known else None
-        timing = make_timing(self.queued, self.held, dns, connect, tls_or_none, wait, receive, decode, store)
+        timing = make_timing(self.queued, held, dns, connect, tls_or_none, wait, receive, decode, store)
         return timing, sum(phases)

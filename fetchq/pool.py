@@ -89,7 +89,9 @@ class Desk:
     def settle(self, job: Job, attempt: Attempt, worker: int) -> Result | Rules | float:
         """The Result, the Rules that a robots.txt has, or the seconds after which the job is to go again."""
         errand = isinstance(job.request, RobotsRequest)
-        self.clocks[worker - 1].fetched += not errand
+        clock = self.clocks[worker - 1]
+        clock.fetched += not errand
+        clock.busy -= attempt.held
         if attempt.cause is not None and not self.stopping:
             if attempt.starved and job.starved < MOST_STARVED:
                 job.starved += 1
@@ -222,5 +224,5 @@ def _moment(job: Job) -> datetime | None:
 
 
 def _sent(attempt: Attempt) -> Sent:
-    began = datetime.fromtimestamp(time() - sum(attempt.phases), UTC)
+    began = datetime.fromtimestamp(time() - attempt.held - sum(attempt.phases), UTC)
     return Sent(head_shown(attempt.hop), attempt.hop.body is not None, began, attempt.headers, attempt.kept)

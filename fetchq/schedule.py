@@ -168,9 +168,12 @@ class Schedule:
         lane: Lane = job.lane
         lane.active -= 1
         self._active -= 1
-        if attempt is not None and not attempt.redirects and not attempt.starved:
-            self._heed(lane, job, attempt, now, wall)
-        lane.slow = now - job.taken_at > _SLOW
+        held = 0.0
+        if attempt is not None:
+            held = attempt.held
+            if not attempt.redirects and not attempt.starved:
+                self._heed(lane, job, attempt, now, wall)
+        lane.slow = now - job.taken_at - held > _SLOW
         lane.heard = now
         as_before = lane.known and lane.counted and not lane.slow
         lane.known = True
@@ -304,7 +307,7 @@ class Schedule:
             return
         lane.refused = None
         if signal is Signal.GOOD:
-            manners.good(now, began, lane.active)
+            manners.good(now, began + attempt.held, lane.active)  # that wait is no fault of the host
         elif signal is Signal.REFUSED:
             lane.hold(now + manners.refused(now, began, asked, lane.active))
         elif signal is Signal.FAILED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from itertools import accumulate
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from fetchq.decode import RATIO_FROM
 from fetchq.engines import attempt as rules
+from fetchq.engines import clock as phases
 from fetchq.engines import intake
 from fetchq.engines.attempt import CONNECT, DECODE, DNS, DRAINED, RECEIVE, TLS, WAIT, Attempt, AttemptFailed
 from fetchq.model import Cause, Complete
@@ -27,7 +29,8 @@ LENGTH, CODING, ENCODING, LOCATION = "Content-Length", "Transfer-Encoding", "Con
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     own = Clock()
-    monkeypatch.setattr(rules, "perf_counter", own)
+    for module in (rules, phases):
+        monkeypatch.setattr(module, "perf_counter", own)
     return own
 
 
@@ -523,7 +526,8 @@ def test_the_phases_add_up_to_the_whole_time(end: str, steps: list[float], size:
     wire = gzip.compress(bytes(size))
     failed: AttemptFailed | None = None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rules, "perf_counter", look)
+        for module in (rules, phases):
+            patch.setattr(module, "perf_counter", look)
         attempt = make_attempt(settings)
         for _ in range(hops):
             redirected(attempt)
@@ -625,6 +629,33 @@ def test_every_byte_gives_the_server_new_time_but_not_beyond_the_whole(clock: Cl
         clock.now += 10.0
         attempt.on_data(b"x")
     assert attempt.time_left(clock.now) == (10.0, "no complete answer in 60 s (timeout)")
+
+
+def test_what_is_held_by_a_limit_of_ours_costs_the_server_no_time(clock: Clock) -> None:
+    attempt = make_attempt(Settings(**LIMITS, min_speed=100, min_speed_time=10))
+    respond(attempt, 200, [])
+    for _ in range(5):
+        clock.now += 8.0
+        with attempt.on_hold():
+            attempt.progress_at = clock.now  # more comes in meanwhile
+            clock.now += 1000.0
+            assert attempt.time_left(clock.now)[0] > 1000, "nothing times out"
+        assert attempt.time_left(clock.now)[0] == min(30, 60 - (clock.now - attempt.began))
+        attempt.on_data(b"x" * 1000)
+    assert attempt.time_left(clock.now) == (20.0, "no complete answer in 60 s (timeout)")
+    attempt.finish(None)
+    assert (attempt.held, attempt.phases[RECEIVE], sum(attempt.phases)) == (5000.0, 40.0, 40.0)
+
+
+def test_a_wait_that_is_cancelled_is_held_all_the_same(clock: Clock) -> None:
+    attempt = make_attempt()
+    respond(attempt, 200, [])
+    with suppress(KeyboardInterrupt), attempt.on_hold():
+        clock.now += 2.0
+        raise KeyboardInterrupt
+    clock.now += 1.0
+    attempt.finish(AttemptFailed(Cause.CANCELLED, "the run ended first"))
+    assert (attempt.held, attempt.phases[RECEIVE]) == (2.0, 1.0)
 
 
 def test_each_hop_has_its_own_time_to_connect_within_that_of_the_attempt(clock: Clock) -> None:

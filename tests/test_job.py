@@ -51,6 +51,16 @@ def test_tls_is_told_apart_where_one_attempt_could(known_at: int) -> None:
     assert job.timing(attempts[1])[0].tls == 1.0
 
 
+def test_what_the_attempts_were_held_for_is_no_part_of_what_has_elapsed() -> None:
+    job = make_job()
+    job.held = 1.0
+    first, last = attempt_of(wait=0.5), attempt_of(wait=0.5)
+    first.held, last.held = 2.0, 4.0
+    job.add(first)
+    timing, elapsed = job.timing(last)
+    assert (timing.held, timing.wait, elapsed) == (7.0, 1.0, 1.0)
+
+
 def test_a_job_that_was_never_tried_has_only_waited() -> None:
     job = make_job()
     job.queued, job.held = 1.0, 2.0

@@ -279,6 +279,15 @@ def test_each_worker_has_a_clock_that_counts_its_attempts() -> None:
     assert [clock.fetched for clock in desk.clocks] == [0, 2, 1]
 
 
+def test_a_worker_that_waits_because_of_a_limit_of_ours_is_not_busy() -> None:
+    desk = Desk(Settings())
+    attempt = answered()
+    attempt.held = 2.0
+    desk.clocks[0].busy = 5.0
+    desk.settle(taken(), attempt, 1)
+    assert desk.clocks[0].busy == 3.0
+
+
 def test_a_workers_timer_keeps_no_measurements_and_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     before = dict(Timer.timers)
     timer = Desk(Settings()).timer()

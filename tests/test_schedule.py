@@ -39,6 +39,7 @@ class Outcome:
         self.permanent = permanent
         self.redirects = redirects
         self.starved = False
+        self.held = 0.0
         self.method = "GET"
         self.error = "it failed"
         self.headers = header_map([] if after is None else [("Retry-After", after)])
@@ -514,6 +515,19 @@ def test_a_host_that_gets_slow_is_asked_less_and_one_that_always_was_is_not() ->
         bench.now += 0.1 if number < 100 else 3.0
         bench.done(job)
     assert [note.host for note in bench.schedule.notes()] == ["http://grows"]
+
+
+def test_a_host_is_not_slow_because_of_a_limit_of_ours() -> None:
+    bench = Bench(workers=64)
+    bench.add("limited", count=500)
+    held = Outcome()
+    held.held = 2.9
+    for number in range(300):
+        job = bench.take()
+        bench.now += 0.1 if number < 100 else 3.0
+        bench.done(job, OK if number < 100 else held)
+    assert bench.schedule.notes() == []
+    assert not job.lane.slow  # type: ignore[union-attr]  # it has been taken
 
 
 def test_without_adapting_only_refusals_have_consequences() -> None:

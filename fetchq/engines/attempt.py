@@ -1,4 +1,4 @@
-"""One attempt at a request, without I/O: every rule that makes a response good or bad, and the clock of its phases.
+"""One attempt at a request, without I/O: every rule that makes a response good or bad.
 
 An engine drives an `Attempt` with what its HTTP library hands it; the rules live here once, so that all engines give
 the same answer to the same server.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
+from fetchq.engines.clock import CONNECT, DECODE, DNS, RECEIVE, STORE, TLS, WAIT, AttemptClock
 from fetchq.engines.dial import check_family
 from fetchq.engines.failure import AttemptFailed
 from fetchq.engines.framing import framing
@@ -47,9 +48,6 @@ __all__ = [
     "current_attempt",
 ]
 
-DNS, CONNECT, TLS, WAIT, RECEIVE, DECODE, STORE = range(7)
-"""The phases of an attempt: indexes into `Attempt.phases`."""
-
 DRAINED = 65536
 """Bytes of a redirect's body that are read to keep the connection; a longer one is cut off with its connection."""
 
@@ -65,18 +63,16 @@ def _reason(reason: str) -> str:
     return one_line(wire_text(reason))
 
 
-class Attempt:
+class Attempt(AttemptClock):
     """The state of one attempt. Seconds come from `time.perf_counter`."""
 
     # An instance dictionary would outgrow what Python shares between objects, and this is the hot path.
     # fmt: off
     __slots__ = (
-        "_drained", "_last", "_window_bytes", "_window_start", "answering", "began", "body",
-        "cause", "complete", "connecting_since", "connection", "content_encoding", "digest", "engine", "error",
-        "expired", "framed", "headers", "hop", "http_version", "intake", "kept", "known", "length", "method", "partial",
-        "peer_closed", "permanent", "phases", "progress_at", "proxy", "reason", "redirecting", "redirects", "remote",
-        "resent", "reused", "sent", "settings", "size", "spool", "starved", "status", "tls_known", "total",
-        "wire_size",
+        "_drained", "_window_bytes", "answering", "body", "cause", "complete", "connection", "content_encoding",
+        "digest", "engine", "error", "expired", "framed", "headers", "hop", "http_version", "intake", "kept", "known",
+        "length", "method", "partial", "peer_closed", "permanent", "proxy", "reason", "redirecting", "redirects",
+        "remote", "resent", "reused", "sent", "size", "spool", "starved", "status", "tls_known", "total", "wire_size",
     )
     # fmt: on
     takes = Intake
@@ -84,13 +80,11 @@ class Attempt:
     def __init__(
         self, settings: Settings, plan: HopPlan, request: Request, target: Target, partial: Partial | None = None
     ) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.hop: Hop = plan.first(request, target)
         self.method = self.hop.method
         self.known = request.known
         self.kept: Origin | None = None
-        self.phases = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
-        self.began = self._last = perf_counter()
         # How it ended, once it has.
         self.cause: Cause | None = None
         self.error: str | None = None
@@ -123,7 +117,6 @@ class Attempt:
         """Bytes of a redirect's body."""
         self.spool: Spool | None = None
         """The whole body, where it is to be stored."""
-        self._window_start = 0.0
         self._window_bytes = 0
         # The connection.
         self.remote: str | None = None
@@ -136,41 +129,15 @@ class Attempt:
         """Some of this hop's response is there."""
         self.peer_closed = False
         self.tls_known = False
-        self.connecting_since: float | None = None
         self.proxy: URL | None = None
         """The proxy, until it is connected to, and through it, where that takes a tunnel."""
-        self.progress_at = 0.0
         self.expired: AttemptFailed | None = None
         """Set before the attempt is interrupted from outside: why."""
         self.engine: Any = None
         self.connection: Any = None
         """These two are the engine's own, for its hooks."""
 
-    # --- the clock ---
-
-    def lap(self, phase: int) -> float:
-        """Count the time since the last lap to `phase`. Returns now."""
-        now = perf_counter()
-        self.phases[phase] += now - self._last
-        self._last = now
-        return now
-
-    def lap_at(self, phase: int, when: float) -> None:
-        """Count the time from the last lap until `when` to `phase`; nothing where `when` lies before it."""
-        if when > self._last:
-            self.phases[phase] += when - self._last
-            self._last = when
-
-    def time_left(self, now: float) -> tuple[float, str]:
-        """Seconds until something times out, and what it then was. Negative when that is past."""
-        settings = self.settings
-        limit, what = self.began + settings.timeout, f"no complete answer in {settings.timeout:g} s (timeout)"
-        if self.connecting_since is not None:
-            if (until := self.connecting_since + settings.connect_timeout) < limit:
-                limit, what = until, f"no connection in {settings.connect_timeout:g} s (connect timeout)"
-        elif (until := self.progress_at + settings.read_timeout) < limit:
-            limit, what = until, f"no byte in {settings.read_timeout:g} s (read timeout)"
-        return limit - now, what
+    # --- the connection ---
 
     def begin_exchange(self, proxy: URL | None = None) -> None:
         """A hop begins, or the same one again on a fresh connection: first, a connection is needed.
