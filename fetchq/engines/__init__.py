@@ -20,9 +20,11 @@ def async_engine(settings: Settings, book: RuleBook | None = None) -> AsyncEngin
 
 
 def blocking_engines(settings: Settings, book: RuleBook | None = None) -> list[BlockingEngine]:
-    """An engine for each worker. They share the TLS context: reading the issuers takes a while."""
+    """An engine for each worker. They share the TLS context, since reading the issuers takes a while, and the limit."""
     from fetchq.engines.requests import RequestsEngine
+    from fetchq.engines.throttle import ByteRate
     from fetchq.engines.tls import tls_context
 
     context = tls_context(settings)
-    return [RequestsEngine(settings, context, book) for _ in range(settings.workers)]
+    rate = None if settings.limit_rate is None else ByteRate(settings.limit_rate)
+    return [RequestsEngine(settings, context, book, rate) for _ in range(settings.workers)]

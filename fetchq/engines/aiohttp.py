@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import re
 import socket
@@ -28,12 +29,15 @@ from fetchq.engines.resolver import Resolver
 from fetchq.engines.robots import Plans
 from fetchq.engines.routes import Routes
 from fetchq.engines.strict import MAX_HEADERS, MAX_LINE
+from fetchq.engines.throttle import ByteRate, buffer_for
 from fetchq.engines.tls import tls_context
 from fetchq.engines.upload import PIECE
 from fetchq.engines.watchdog import Watchdog
 from fetchq.model import Cause
 
 if TYPE_CHECKING:
+    from aiohttp.connector import AddrInfoType
+
     from fetchq.engines.intake import Intake
     from fetchq.engines.partial import Partial
     from fetchq.guard import Target
@@ -62,6 +66,8 @@ class AiohttpEngine:
         self._watchdog = Watchdog(settings)
         self._resolver = Resolver(settings)
         family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
+        self._rate = None if settings.limit_rate is None else ByteRate(settings.limit_rate)
+        buffer = buffer_for(settings.limit_rate)
         self._connector = Connector(
             most_resting=room_for(settings).resting,
             limit=0,  # the workers are the limit
@@ -70,6 +76,7 @@ class AiohttpEngine:
             resolver=_ResolverAdapter(self._resolver),
             use_dns_cache=False,  # the Resolver has one, and the time spent waiting for it is counted
             keepalive_timeout=30,
+            socket_factory=None if buffer is None else functools.partial(_socket, buffer),
         )
         self._session = aiohttp.ClientSession(
             connector=self._connector,
@@ -77,7 +84,7 @@ class AiohttpEngine:
             cookie_jar=_NoCookies(),
             timeout=_NO_TIMEOUT,  # the Watchdog keeps the times
             auto_decompress=False,
-            read_bufsize=65536,
+            read_bufsize=65536 if self._rate is None else 16384,
             max_line_size=MAX_LINE,
             max_field_size=MAX_LINE,
             max_headers=MAX_HEADERS,
@@ -150,7 +157,10 @@ class AiohttpEngine:
                 return
             content = response.content
             while not content.at_eof():
-                attempt.on_data(await content.readany())
+                data = await content.readany()
+                if self._rate is not None:
+                    await self._hold(attempt, self._rate, len(data))
+                attempt.on_data(data)
                 intake = attempt.intake
                 if intake is not None and intake.due:
                     await self._write(attempt, intake)
@@ -167,6 +177,13 @@ class AiohttpEngine:
                 # TLS would first say good-bye to a server that may not listen any more.
                 _connection_of(attempt).abort()
                 response.close()
+
+    async def _hold(self, attempt: Attempt, rate: ByteRate, size: int) -> None:
+        """Wait until the limit allows what has come. Meanwhile aiohttp stops reading from the socket."""
+        now = perf_counter()
+        if (seconds := rate.reserve(size, now) - now) > 0:
+            with attempt.on_hold():
+                await asyncio.sleep(seconds)
 
     async def _write(self, attempt: Attempt, intake: Intake) -> None:
         """The watchdog does not count that time against the server."""
@@ -232,6 +249,13 @@ def _of_the_last_address(problem: OSError) -> OSError:
 def _connection_of(attempt: Attempt) -> Connection:
     connection: Connection = attempt.connection
     return connection
+
+
+def _socket(buffer: int, address: AddrInfoType) -> socket.socket:
+    """A socket that receives no more than so many bytes ahead."""
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    return made
 
 
 class _Request(aiohttp.ClientRequest):

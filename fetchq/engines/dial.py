@@ -41,10 +41,10 @@ def look_up(host: str, port: int, family: int) -> list[Address]:
     return [one for one in chain.from_iterable(zip_longest(six, four)) if one is not None]
 
 
-def dial(addresses: list[Address], until: float, check: Callable[[], None]) -> socket.socket:
+def dial(addresses: list[Address], until: float, check: Callable[[], None], buffer: int | None = None) -> socket.socket:
     """A connected, blocking socket. Raises OSError: the last address's own, or TimeoutError at `until` (perf_counter).
 
-    `check` is called all the while; what it raises ends the dialling.
+    `check` is called all the while; what it raises ends the dialling. `buffer`: bytes that it receives ahead.
     """
     waiting = list(addresses)
     problem: OSError = OSError(errno.EADDRNOTAVAIL, "no address to connect to")
@@ -58,7 +58,7 @@ def dial(addresses: list[Address], until: float, check: Callable[[], None]) -> s
                     raise TimeoutError
                 if waiting and (now >= next_at or not pending.get_map()):
                     try:
-                        _start(waiting.pop(0), pending)
+                        _start(waiting.pop(0), pending, buffer)
                     except OSError as failed:
                         problem = failed
                     next_at = now + STAGGER
@@ -79,11 +79,13 @@ def dial(addresses: list[Address], until: float, check: Callable[[], None]) -> s
                 _socket_of(key).close()
 
 
-def _start(address: Address, pending: selectors.BaseSelector) -> None:
+def _start(address: Address, pending: selectors.BaseSelector, buffer: int | None) -> None:
     connecting = socket.socket(address[0], socket.SOCK_STREAM)
     with closed_at_failure(connecting):
         connecting.setblocking(False)
         connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if buffer is not None:
+            connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         code = connecting.connect_ex(address[1])
         if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
             raise OSError(code, os.strerror(code))

@@ -25,6 +25,7 @@ from fetchq.engines.known import keep, keeps
 from fetchq.engines.requests_connection import POOLS
 from fetchq.engines.robots import Plans
 from fetchq.engines.routes import Routes, fixed_addresses
+from fetchq.engines.throttle import ByteRate, buffer_for
 from fetchq.engines.wire import WireResponse
 from fetchq.model import Cause
 from fetchq.storage import closed_at_failure
@@ -45,8 +46,13 @@ __all__ = ["RequestsEngine"]
 class RequestsEngine:
     """One session, for one worker."""
 
-    def __init__(self, settings: Settings, context: ssl.SSLContext, book: RuleBook | None = None) -> None:
+    def __init__(
+        self, settings: Settings, context: ssl.SSLContext, book: RuleBook | None = None, rate: ByteRate | None = None
+    ) -> None:
+        """`rate`: the limit of all workers together."""
         self._settings = settings
+        self._rate = rate
+        self._buffer = buffer_for(settings.limit_rate)
         self._routes = Routes(settings)
         self._plans = Plans(settings, self._routes, book)
         self._family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
@@ -110,6 +116,8 @@ class RequestsEngine:
             if attempt.redirecting and not attempt.drains:
                 return
             while data := self._read(attempt, wire):
+                if self._rate is not None:
+                    self._hold(attempt, self._rate, len(data))
                 attempt.on_data(data)
                 if attempt.intake is not None and attempt.intake.due:
                     attempt.intake.write()
@@ -153,6 +161,14 @@ class RequestsEngine:
         except OSError as problem:
             raise _failure(attempt, problem) from problem
 
+    def _hold(self, attempt: Attempt, rate: ByteRate, size: int) -> None:
+        """Wait until the limit allows what has come."""
+        now = perf_counter()
+        if (seconds := rate.reserve(size, now) - now) > 0:
+            with attempt.on_hold():
+                self._aborted.wait(seconds)
+            self.check()
+
     def connect(self, host: str, port: int, attempt: Attempt) -> socket.socket:
         """A connected socket, within the attempt's time. Raises `AttemptFailed`, and OSError."""
         attempt.lap(CONNECT)
@@ -163,7 +179,7 @@ class RequestsEngine:
         now = perf_counter()
         left, what = attempt.time_left(now)
         try:
-            sock = dial(addresses, now + left, self.check)
+            sock = dial(addresses, now + left, self.check, self._buffer)
         except TimeoutError:
             raise AttemptFailed(Cause.TIMEOUT, what) from None
         finally:
