@@ -241,6 +241,13 @@ def test_a_host_that_is_down_is_given_up_unless_it_is_told_not_to(cli: Cli, mode
         assert {record["attempts"] for record in cli(*args, "--no-adapt").records} == {1}
 
 
+@shows("limit_rate")
+def test_limit_rate_bounds_the_bytes_a_second(cli: Cli, practice: PracticeServer) -> None:
+    record = cli(f"{practice.url}/bytes/30000", "--limit-rate", "100k/s", "--json").record
+    assert record["ok"]
+    assert 0.2 <= record["timing"]["held"] <= 3
+
+
 @shows("retries")
 @pytest.mark.parametrize("retries", [0, 1, 3])
 def test_retries_is_how_often_more_a_failed_url_is_asked_for(
