@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
+from functools import partial
 from inspect import isawaitable
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
@@ -196,6 +197,7 @@ class AsyncPool:
         timer = self.desk.timer()
         clock = self.desk.clocks[number - 1]
         queue = self._queue
+        counts = queue.counts_starts
         while True:
             job = await queue.get() if queue.empty() else queue.get_nowait()
             if self.desk.stopping:
@@ -219,7 +221,8 @@ class AsyncPool:
             job.attempts += 1
             timer.start()
             try:
-                attempt = await self._engine.attempt(job.request, target, job.partial)
+                on_sent = partial(queue.went_out, job) if counts else None
+                attempt = await self._engine.attempt(job.request, target, job.partial, on_sent)
             finally:
                 clock.busy += timer.stop()
             queue.done(job, attempt)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import cycle
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,10 @@ class BlockingPool(ABC):
         for engine in self._engines:
             engine.abort()
 
+    def _went_out(self, job: Job) -> None:
+        """The attempt at a job is on its way to the server."""
+        self._schedule.went_out(job, perf_counter())
+
     def _answer(self, job: Job, number: int, timer: Timer) -> tuple[Result | Rules | float, Attempt | None]:
         """Make an attempt, if one is to be made: what it comes to, or the seconds after which the job goes again."""
         if self.desk.stopping:
@@ -94,7 +99,8 @@ class BlockingPool(ABC):
         job.attempts += 1
         timer.start()
         try:
-            attempt = self._engines[number - 1].attempt(job.request, target, job.partial)
+            on_sent = partial(self._went_out, job) if self._schedule.counts_starts else None
+            attempt = self._engines[number - 1].attempt(job.request, target, job.partial, on_sent)
         finally:
             self.desk.clocks[number - 1].busy += timer.stop()
         return self.desk.settle(job, attempt, number), attempt
@@ -281,6 +287,11 @@ class ThreadPool(BlockingPool):
                         self._wake_all()
                 else:
                     self._deliver(settled)
+
+    def _went_out(self, job: Job) -> None:
+        with self._lock:
+            super()._went_out(job)
+            self._ready.notify()
 
     def _next(self) -> Job | None:
         """The next job, waiting for one; None when there will be none."""

@@ -20,8 +20,8 @@ class Job:
 
     # fmt: off
     __slots__ = (
-        "attempts", "disallowed", "first_taken", "held", "judged", "lane", "mark", "partial", "phases", "queued",
-        "refused", "request", "since", "starved", "taken_at", "tls_known", "under_way",
+        "attempts", "coming", "disallowed", "first_taken", "held", "judged", "lane", "mark", "partial", "phases",
+        "queued", "refused", "request", "since", "starved", "taken_at", "tls_known", "under_way",
     )
     # fmt: on
 
@@ -50,6 +50,8 @@ class Job:
         """Why not, where it does not."""
         self.under_way = False
         """It counts as an attempt at its host."""
+        self.coming = False
+        """Its attempt has not gone out yet."""
         self.taken_at = 0.0
         self.first_taken: float | None = None
         """Wall-clock seconds at which a worker first took it."""

@@ -27,9 +27,9 @@ class Lane:
 
     # fmt: off
     __slots__ = (
-        "_clock", "_due", "_errand", "_held_since", "_jobs", "_number", "_ranked", "active", "asking", "counted",
-        "due_at", "free", "heard", "host", "interval", "known", "manners", "most", "refused", "refused_until", "slow",
-        "turn",
+        "_clock", "_coming", "_due", "_errand", "_held_since", "_jobs", "_number", "_ranked", "active", "asking",
+        "counted", "due_at", "free", "heard", "host", "interval", "known", "manners", "most", "refused",
+        "refused_until", "slow", "turn",
     )
     # fmt: on
 
@@ -60,6 +60,8 @@ class Lane:
         self._ranked: list[tuple[int, int, Job]] = []
         """Those with a priority, as a heap."""
         self._number = count()
+        self._coming = False
+        """One has started and is still to go out; the next one has to know when that was."""
         self._due = -inf
         """Nothing starts before this."""
         self._clock = 0.0
@@ -136,7 +138,7 @@ class Lane:
             self.refused = None  # another chance
         if self.asking and self._errand is None:
             return inf
-        if self.active >= self.most or self.active >= self.manners.window:
+        if self._coming or self.active >= self.most or self.active >= self.manners.window:
             return inf
         return self._due
 
@@ -148,6 +150,12 @@ class Lane:
         pace = self.manners.pace
         if pace != inf:
             self._due = max(self._due, now - _CATCH_UP) + 1.0 / pace
+        if self.interval:
+            self._coming = True
+
+    def went_out(self, now: float) -> None:
+        """One that has started goes out now, or never: it is from here that the interval counts."""
+        self._coming = False
         if self.interval:
             self._due = max(self._due, now + self.interval)
 

@@ -67,7 +67,7 @@ class ObedientSchedule(Schedule):
     def _errand(self, request: RobotsRequest, lane: Lane, now: float) -> Job:
         job = Job(request, now)
         job.lane, job.judged = lane, True
-        job.mark = lane.clock(now, self._shut(now))
+        job.mark = lane.clock(now, self._gate.clock(now))
         lane.ask()
         self.asking += 1
         self._waiting += 1  # for as long as it takes to be taken

@@ -78,6 +78,16 @@ class RequestQueue(asyncio.Queue[Job]):
         self._schedule.learn(job, rules, perf_counter())
         self._changed()
 
+    @property
+    def counts_starts(self) -> bool:
+        """It wants to be told when attempts go out."""
+        return self._schedule.counts_starts
+
+    def went_out(self, job: Job) -> None:
+        """The attempt at a job that was got is on its way to the server."""
+        self._schedule.went_out(job, perf_counter())
+        self._changed()
+
     def hold(self, job: Job, delay: float) -> None:
         """Give `job` out again, but not within the next `delay` seconds."""
         self._schedule.hold(job, perf_counter(), delay)

@@ -19,7 +19,7 @@ from fetchq.lane import Lane
 from fetchq.manners import GIVEN_UP_FOR, HostNote, Manners
 from fetchq.model import Cause
 from fetchq.policy import Signal, signal_of
-from fetchq.rate import StartRate
+from fetchq.rate import StartGate
 
 if TYPE_CHECKING:
     from fetchq.engines.attempt import Attempt
@@ -52,10 +52,9 @@ class Schedule:
         """Attempts that this machine bears at a time, where those are fewer than the workers."""
         self._active = 0
         """Attempts under way."""
-        self._rate = None if settings.rate is None else StartRate(settings.rate)
-        self._shut_since: float | None = None
-        """Since when the rate lets nothing go."""
-        self._shut_clock = 0.0
+        self._gate = StartGate(settings.rate)
+        self.counts_starts = settings.rate is not None or settings.host_interval > 0 or settings.robots
+        """It wants to be told when attempts go out."""
         self._lanes: dict[str, Lane] = {}
         self._idle: OrderedDict[Lane, None] = OrderedDict()
         """Those of them for which nothing waits or is under way, the longest idle first."""
@@ -79,7 +78,7 @@ class Schedule:
         """A job may go."""
         if self._hopeless:
             return True
-        return self._shut_since is None and self._active < self._most and bool(self._below or self._above)
+        return not self._gate.shut and self._active < self._most and bool(self._below or self._above)
 
     def __len__(self) -> int:
         """How many wait, whether they may go or not."""
@@ -118,7 +117,7 @@ class Schedule:
             self._ready += 1
         else:
             self._place(lane, now)
-        job.mark = lane.clock(now, self._shut(now))
+        job.mark = lane.clock(now, self._gate.clock(now))
 
     def hold(self, job: Job, now: float, delay: float) -> None:
         """`job` may go again `delay` seconds from now."""
@@ -142,12 +141,10 @@ class Schedule:
         job.taken_at = now
         job.refused = lane.refused or job.disallowed
         if job.refused is None:
-            if self._rate is not None:
-                self._rate.start(now)
-                self._open_or_shut(now)
+            self._gate.start(now)
             lane.start(now)
             self._active += 1
-            job.under_way = True
+            job.under_way = job.coming = True
         if lane.counted > 1 and lane.free and lane.manners.at_ease and self._alone and now - lane.heard < _SLOW:
             lane.counted -= 1
             self._ready -= 1
@@ -160,12 +157,27 @@ class Schedule:
         """There is one host only: nobody to take turns with."""
         return len(self._lanes) - len(self._idle) == 1
 
+    def went_out(self, job: Job, now: float) -> None:
+        """The attempt at a job that was taken is on its way to the server: starts are counted from here.
+
+        Where that is not told before the job is `done`, it is counted then.
+        """
+        if not job.coming:
+            return
+        job.coming = False
+        lane: Lane = job.lane
+        lane.went_out(now)
+        self._gate.went_out(now)
+        self._place(lane, now)
+
     def done(self, job: Job, attempt: Attempt | None, now: float, wall: float) -> None:
         """What became of a job that was taken; None: no attempt was made. `wall`: as the clock on the wall has it."""
         if not job.under_way:
             return
         job.under_way = False
         lane: Lane = job.lane
+        if self.counts_starts:
+            self.went_out(job, now)
         lane.active -= 1
         self._active -= 1
         held = 0.0
@@ -197,13 +209,13 @@ class Schedule:
             self._waiting -= 1
             one.held += max(0.0, due - one.since)
             self.add(one, due, first=True)
-        self._open_or_shut(now)
+        self._gate.look(now)
 
     def next_due(self) -> float | None:
         """When there is something to release; None: not before another call."""
         due = self._held[0][0] if self._held else inf
-        if self._rate is not None and self._shut_since is not None and (self._below or self._above):
-            due = min(due, self._rate.next_at())
+        if self._below or self._above:
+            due = min(due, self._gate.next_at())
         return None if due == inf else due
 
     def end(self, now: float) -> None:
@@ -231,7 +243,7 @@ class Schedule:
     def _count_wait(self, job: Job, lane: Lane, now: float) -> None:
         """Tell the time in which no worker was free from that in which the job was not to go."""
         waited = max(0.0, now - job.since)
-        held = min(waited, max(0.0, lane.clock(now, self._shut(now)) - job.mark))
+        held = min(waited, max(0.0, lane.clock(now, self._gate.clock(now)) - job.mark))
         job.held += held
         job.queued += waited - held
         job.since = now
@@ -263,7 +275,7 @@ class Schedule:
                 lane.turn = 0
             self._ready -= lane.counted
             lane.counted = 0
-            lane.mark_held(now, self._shut(now), held=waiting > 0)
+            lane.mark_held(now, self._gate.clock(now), held=waiting > 0)
             if due != inf and due < lane.due_at:
                 lane.due_at = due
                 heapq.heappush(self._held, (due, next(self._number), lane))
@@ -278,7 +290,7 @@ class Schedule:
             if lane.turn:
                 del (self._below if lane.turn == _BELOW else self._above)[lane]
             else:
-                lane.mark_held(now, self._shut(now), held=False)
+                lane.mark_held(now, self._gate.clock(now), held=False)
             (self._below if turn == _BELOW else self._above)[lane] = None
             lane.turn = turn
         elif rotate:
@@ -319,21 +331,3 @@ class Schedule:
         note = lane.manners.note(lane.host)
         if note is not None and (lane.host in self._notes or len(self._notes) < _MOST_NOTES):
             self._notes[lane.host] = note
-
-    # --- the rate of the run ---
-
-    def _shut(self, now: float) -> float:
-        """Seconds for which the rate has let nothing go."""
-        if self._shut_since is None:
-            return self._shut_clock
-        return self._shut_clock + max(0.0, now - self._shut_since)
-
-    def _open_or_shut(self, now: float) -> None:
-        if self._rate is None:
-            return
-        shut = self._rate.next_at() > now
-        if shut and self._shut_since is None:
-            self._shut_since = now
-        elif not shut and self._shut_since is not None:
-            self._shut_clock = self._shut(now)
-            self._shut_since = None

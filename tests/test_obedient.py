@@ -26,6 +26,7 @@ class Outcome:
     def __init__(self, cause: Cause | None = None, status: int | None = 200, *, sent: bool = True) -> None:
         self.cause, self.status, self.sent = cause, status, sent
         self.permanent = self.starved = False
+        self.held = 0.0
         self.redirects = 0
         self.method = "GET"
         self.error = "it failed"
@@ -57,13 +58,18 @@ class Bench:
 
     def take(self) -> Job:
         self.schedule.release(self.now)
-        return self.schedule.take(self.now)
+        return self._taken()
+
+    def _taken(self) -> Job:
+        job = self.schedule.take(self.now)
+        self.schedule.went_out(job, self.now)
+        return job
 
     def take_all(self) -> list[Job]:
         self.schedule.release(self.now)
         jobs: list[Job] = []
         while self.schedule:
-            jobs.append(self.schedule.take(self.now))
+            jobs.append(self._taken())
         return jobs
 
     def done(self, job: Job, outcome: Outcome | None = OK) -> None:

@@ -78,7 +78,9 @@ class Bench:
 
     def take(self) -> Job:
         self.schedule.release(self.now)
-        return self.schedule.take(self.now)
+        job = self.schedule.take(self.now)
+        self.schedule.went_out(job, self.now)
+        return job
 
     def take_all(self, most: int = 10_000) -> list[Job]:
         """All that may go now."""
@@ -86,6 +88,7 @@ class Bench:
         jobs: list[Job] = []
         while self.schedule and len(jobs) < most:
             jobs.append(self.schedule.take(self.now))
+            self.schedule.went_out(jobs[-1], self.now)
         return jobs
 
     def done(self, job: Job, outcome: Outcome | None = OK) -> None:
@@ -104,6 +107,7 @@ class Bench:
                 continue
             job = self.schedule.take(self.now)
             starts.append(self.now)
+            self.schedule.went_out(job, self.now)
             self.now += seconds
             self.done(job, outcome)
         return starts
@@ -136,6 +140,8 @@ class Run(RuleBasedStateMachine):
         self.waiting: dict[int, float] = {}
         """Index to when it may go, as far as the job itself is concerned."""
         self.working: list[Job] = []
+        self.coming: list[Job] = []
+        """Those of them that have not gone out yet."""
         self.finished: list[int] = []
         self.starts: dict[str, list[float]] = {host: [] for host in HOSTS}
         self.all_starts: list[float] = []
@@ -154,8 +160,8 @@ class Run(RuleBasedStateMachine):
         self.made += 1
 
     @precondition(lambda self: len(self.working) < 8)
-    @rule()
-    def a_worker_looks_for_work(self) -> None:
+    @rule(at_once=st.booleans())
+    def a_worker_looks_for_work(self, at_once: bool) -> None:
         self.schedule.release(self.now)
         if not self.schedule:
             with pytest.raises(IndexError):
@@ -174,16 +180,29 @@ class Run(RuleBasedStateMachine):
         self.working.append(job)
         host = job.request.url[7]
         assert self.now >= self.quiet_until[host]
-        self.starts[host].append(self.now)
+        self.coming.append(job)
+        self.last_taken = self.now
+        if at_once:
+            self._goes_out(job)
+
+    @precondition(lambda self: self.coming)
+    @rule(at=st.integers(0, 7))
+    def an_attempt_goes_out(self, at: int) -> None:
+        self._goes_out(self.coming[at % len(self.coming)])
+
+    def _goes_out(self, job: Job) -> None:
+        self.coming.remove(job)
+        self.schedule.went_out(job, self.now)
+        self.starts[job.request.url[7]].append(self.now)
         self.all_starts.append(self.now)
 
     def _all_are_held(self) -> None:
         """Nothing may go: each that waits has a reason."""
         rate = self.settings.rate
-        if rate is not None and self.all_starts:
+        if rate is not None and (self.all_starts or self.coming):
             window = max(1.0, max(1, int(rate)) / rate)
-            recent = [at for at in self.all_starts if at > self.now - window]
-            if len(recent) >= max(1, int(rate)) or self.now < self.all_starts[-1] + 1 / rate:
+            recent = len([at for at in self.all_starts if at > self.now - window]) + len(self.coming)
+            if recent >= max(1, int(rate)) or self.now < self.last_taken + 1 / rate:
                 return
         for index, due in self.waiting.items():
             lane = self.jobs[index].lane
@@ -191,7 +210,7 @@ class Run(RuleBasedStateMachine):
                 continue
             assert lane is not None
             assert not self.ended
-            assert lane.active >= min(lane.most, lane.manners.window) or lane.due(self.now) > self.now
+            assert lane.due(self.now) > self.now
 
     @precondition(lambda self: self.working)
     @rule(
@@ -204,6 +223,8 @@ class Run(RuleBasedStateMachine):
         job = self.working.pop(at % len(self.working))
         index = job.request.index
         self.worked[index] += self.now - job.taken_at
+        if job in self.coming:
+            self._goes_out(job)
         self.schedule.done(job, outcome, self.now, WALL)  # type: ignore[arg-type]
         asked = outcome.headers.get("Retry-After")
         if asked is not None and asked.isdigit():

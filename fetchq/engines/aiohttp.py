@@ -93,8 +93,15 @@ class AiohttpEngine:
         # Repeating a request on a fresh connection is decided here, not unseen in the library.
         self._session._retry_connection = False
 
-    async def attempt(self, request: Request, target: Target, partial: Partial | None = None) -> Attempt:
+    async def attempt(
+        self,
+        request: Request,
+        target: Target,
+        partial: Partial | None = None,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Attempt:
         attempt, plan = self._plans.begin(request, target, partial)
+        attempt.on_sent = on_sent
         current_attempt.set(attempt)
         task = asyncio.current_task(self._loop)  # without the loop, Python 3.11 asks the kernel for the process id
         assert task is not None

@@ -52,6 +52,8 @@ class Connection(ResponseHandler):
             if self._ending is not None:
                 self._ending.add_done_callback(_seen)
         attempt.connected(reused=self.used)
+        if attempt.on_sent is not None:
+            attempt.going_out()
         self.used = True
         attempt.remote = self.remote
         attempt.connection = self

@@ -27,6 +27,8 @@ from fetchq.policy import IDEMPOTENT
 from fetchq.printable import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from multidict import MultiMapping
     from yarl import URL
 
@@ -71,8 +73,9 @@ class Attempt(AttemptClock):
     __slots__ = (
         "_drained", "_window_bytes", "answering", "body", "cause", "complete", "connection", "content_encoding",
         "digest", "engine", "error", "expired", "framed", "headers", "hop", "http_version", "intake", "kept", "known",
-        "length", "method", "partial", "peer_closed", "permanent", "proxy", "reason", "redirecting", "redirects",
-        "remote", "resent", "reused", "sent", "size", "spool", "starved", "status", "tls_known", "total", "wire_size",
+        "length", "method", "on_sent", "partial", "peer_closed", "permanent", "proxy", "reason", "redirecting",
+        "redirects", "remote", "resent", "reused", "sent", "size", "spool", "starved", "status", "tls_known", "total",
+        "wire_size",
     )
     # fmt: on
     takes = Intake
@@ -124,6 +127,7 @@ class Attempt(AttemptClock):
         """Some of the request may have reached a server."""
         self.reused = False
         """The connection had served a request before."""
+        self.on_sent: Callable[[], None] | None = None
         self.resent = False
         self.answering = False
         """Some of this hop's response is there."""
@@ -157,6 +161,12 @@ class Attempt(AttemptClock):
         self.connecting_since = self.proxy = None
         self.reused = reused
         self.sent = True
+
+    def going_out(self) -> None:
+        """The request is on its way: tell who wants to know, the first time."""
+        if self.on_sent is not None:
+            on_sent, self.on_sent = self.on_sent, None
+            on_sent()
 
     def may_resend(self, failed: AttemptFailed) -> bool:
         """A kept connection was closed just as it was used again: one more try is free (RFC 9112, 9.3.1)."""

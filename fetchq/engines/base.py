@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fetchq.engines.attempt import Attempt
     from fetchq.engines.partial import Partial
     from fetchq.guard import Target
@@ -16,10 +18,17 @@ __all__ = ["AsyncEngine", "BlockingEngine"]
 class AsyncEngine(Protocol):
     """Serves all workers of a run from one event loop."""
 
-    async def attempt(self, request: Request, target: Target, partial: Partial | None = None) -> Attempt:
+    async def attempt(
+        self,
+        request: Request,
+        target: Target,
+        partial: Partial | None = None,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Attempt:
         """One attempt, finished: what went wrong on the network is in it, not raised. Cancellation is raised.
 
-        `partial`: what the request's last attempt has left, to go on with. It belongs to this one now.
+        `partial`: what the request's last attempt has left, to go on with. It belongs to this one now. `on_sent` is
+        called when the request, its head at least, goes out for the first time.
         """
 
     def abort(self) -> None:
@@ -31,8 +40,14 @@ class AsyncEngine(Protocol):
 class BlockingEngine(Protocol):
     """Serves one worker, in one thread."""
 
-    def attempt(self, request: Request, target: Target, partial: Partial | None = None) -> Attempt:
-        """One attempt, finished: what went wrong on the network is in it, not raised. `partial`: as above."""
+    def attempt(
+        self,
+        request: Request,
+        target: Target,
+        partial: Partial | None = None,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Attempt:
+        """One attempt, finished: what went wrong on the network is in it, not raised. The rest is as above."""
 
     def abort(self) -> None:
         """From any thread: end the attempt under way; it fails with `cancelled`. No more are begun after this."""

@@ -32,6 +32,7 @@ from fetchq.storage import closed_at_failure
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from fetchq.engines.hops import HopPlan
     from fetchq.engines.partial import Partial
@@ -71,8 +72,15 @@ class RequestsEngine:
         self.early: bytes | None = None
         """What came before the whole body was sent, if that took longer; emptied as it is read."""
 
-    def attempt(self, request: Request, target: Target, partial: Partial | None = None) -> Attempt:
+    def attempt(
+        self,
+        request: Request,
+        target: Target,
+        partial: Partial | None = None,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Attempt:
         attempt, plan = self._plans.begin(request, target, partial)
+        attempt.on_sent = on_sent
         attempt.engine = self
         current_attempt.set(attempt)
         failed: AttemptFailed | None = None

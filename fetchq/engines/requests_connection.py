@@ -82,6 +82,7 @@ class _Timed:
         # urllib3 would rewrite the percent-encoding; signed URLs do not survive that.
         exact = hop.url.raw_path_qs if url.startswith("/") else hop.text
         super().request(method, exact, *args, **options)  # type: ignore[misc]  # a mix-in
+        attempt.going_out()  # only now: between a clock and the sending, another thread may have its turn
 
     def send(self, data: Any) -> None:
         if len(data) <= PIECE or not isinstance(self.sock, socket.socket):
