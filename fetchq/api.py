@@ -15,6 +15,7 @@ from yarl import URL
 from fetchq.model import OnStart, Request, Result, make_request
 from fetchq.run import AsyncRun, BlockingRun, Feed
 from fetchq.settings import Settings
+from fetchq.values import read_priority
 
 __all__ = ["fetch_all", "fetch_all_sync", "fetch_iter"]
 
@@ -205,8 +206,16 @@ def _request(row: Row, index: int) -> Request:
     if isinstance(row, URL):
         return Request(str(row), index)
     if isinstance(row, Request):
-        return replace(row, index=index)
+        return replace(row, index=index) if row.priority == 0 else _ranked(row, index)
     raise TypeError(f"row {index} is {type(row).__name__}, not str, yarl.URL or Request")
+
+
+def _ranked(row: Request, index: int) -> Request:
+    """The row with its priority checked: the queue and the ledger compute with it, and nobody is there to complain."""
+    try:
+        return replace(row, index=index, priority=read_priority(row.priority))
+    except ValueError as problem:
+        return replace(row, index=index, priority=0, problem=row.problem or str(problem))
 
 
 def _index(result: Result) -> int:

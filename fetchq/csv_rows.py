@@ -8,9 +8,12 @@ from typing import Any, NamedTuple
 
 from fetchq.model import Request
 from fetchq.rows import BLANKS, CUT, LIMIT, TOO_LONG, UTF8, Rows, SourceError, shown, sound, unusable, url_in
-from fetchq.values import read_method
+from fetchq.values import read_method, read_priority
 
 __all__ = ["CsvRows"]
+
+_COLUMNS = ("method", "body", "label", "priority")
+"""What a row may say besides its URL."""
 
 
 class _Row(NamedTuple):
@@ -99,7 +102,7 @@ class CsvRows(Rows):
             has = ", ".join(repr(shown(name, 40)) for name in names[:20]) + (", ..." if len(names) > 20 else "")
             raise SourceError(f"{self._name} has no column {self._column!r}; it has {has}")
         self._width = len(names)
-        self._at = {name: names.index(name) for name in (self._column, "method", "body", "label") if name in names}
+        self._at = {name: names.index(name) for name in (self._column, *_COLUMNS) if name in names}
         self.ready = True
 
     def _request(self, row: _Row, index: int) -> Request:
@@ -111,13 +114,14 @@ class CsvRows(Rows):
             # More is as bad as fewer: a comma in a URL without quotes would make another URL of it.
             if len(cells) < self._width or any(cells[self._width :]):
                 raise ValueError(f"{len(cells)} columns, and the header has {self._width}")
-            method, body, label = (self._cell(cells, name) for name in ("method", "body", "label"))
+            method, body, label, priority = (self._cell(cells, name) for name in _COLUMNS)
             return Request(
                 url_in(cells[at]),
                 index,
                 read_method(method.strip(BLANKS)) if method else None,
                 body=body.encode() if body else None,
                 label=label,
+                priority=read_priority(priority) if priority and priority.strip(BLANKS) else 0,
             )
         except ValueError as problem:
             return unusable(row_text, index, self._where(row.number), str(problem))

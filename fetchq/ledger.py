@@ -205,7 +205,7 @@ class Ledger:
     def keep(self, requests: Iterable[Request]) -> None:
         """Keep these rows, which no file holds, with the next commit."""
         rows = [
-            (one.index, one.url, one.method, json.dumps(one.headers), one.body, one.label, one.problem)
+            (one.index, one.url, one.method, json.dumps(one.headers), one.body, one.label, one.problem, one.priority)
             for one in requests
         ]
         with self._input_lock:  # not the one that a commit holds while it waits for the disk: this may be a loop
@@ -225,8 +225,8 @@ class Ledger:
         """The kept rows from number `first` on, at most so many."""
         found = self._select('SELECT * FROM input WHERE "index" >= ? ORDER BY "index" LIMIT ?', (first, most))
         return [
-            Request(url, index, method, tuple((name, value) for name, value in json.loads(headers)), body, label, why)
-            for index, url, method, headers, body, label, why in found
+            Request(url, index, method, _pairs(headers), body, label, why, priority=priority)
+            for index, url, method, headers, body, label, why, priority in found
         ]
 
     # --- everything else ---
@@ -317,6 +317,10 @@ def _condition() -> Iterator[None]:
             raise
         hint = ' (the column index needs quotes: "index")' if 'near "index"' in str(found) else ""
         raise ConditionError(one_line(f"not a condition over the columns of the record: {found}{hint}")) from None
+
+
+def _pairs(headers: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in json.loads(headers))
 
 
 def _meta_rows(values: dict[str, Any]) -> list[tuple[str, str]]:

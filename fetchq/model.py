@@ -121,7 +121,7 @@ class Request:
     known: Known | None = field(default=None, repr=False, compare=False)
     """What the run that is refreshed knows of it. fetchq looks that up itself."""
     priority: int = 0
-    """Requests with a higher one go before others to the same host."""
+    """Requests with a higher one go before others to the same host; from -1,000,000 to 1,000,000."""
 
     def __repr__(self) -> str:
         return f"Request(index={self.index}, url={redact(self.url)!r}, method={self.method!r}, label={self.label!r})"

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from fetchq.model import Request, make_request, redact
-from fetchq.values import read_headers, read_method
+from fetchq.values import read_headers, read_method, read_priority
 
 __all__ = [
     "BLANKS",
@@ -175,7 +175,10 @@ class JsonRows(Rows):
             if not isinstance(url, str):
                 raise ValueError(f"{self._column!r} is not a text")
             row_text = url
-            return Request(url_in(url), index, *_asked(row, line))
+            priority = row.get("priority")
+            return Request(
+                url_in(url), index, *_asked(row, line), priority=0 if priority is None else read_priority(priority)
+            )
         except ValueError as problem:
             if row_text is None:
                 # Headers and bodies hold secrets, and the record of a broken row is for everybody.

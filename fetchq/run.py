@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from fetchq.engines import async_engine, blocking_engines
+from fetchq.schedule import READ_AHEAD
 
 if TYPE_CHECKING:
     from fetchq.manners import HostNote
@@ -67,8 +68,11 @@ class BlockingRun:
         assert not isinstance(feed.requests, AsyncIterable)
         self._settings = settings
         self._finite = feed.finite
-        unending = feed.threaded and not feed.finite
-        self._requests = _interruptible(feed.requests, lambda: self.stopping) if unending else feed.requests
+        self._requests = feed.requests
+        if feed.threaded and not feed.finite:
+            self._requests = _interruptible(feed.requests, lambda: self.stopping)
+        elif feed.finite and settings.mode == "sync":
+            self._requests = _ahead(feed.requests)
         book = _book(settings)
         self._engines = blocking_engines(settings, book)
         make_pool = ThreadPool if settings.mode == "threads" else SerialPool
@@ -144,6 +148,22 @@ def _interruptible(source: Iterable[list[Request]], stopping: Callable[[], bool]
             if isinstance(batch, BaseException):
                 raise batch
             yield batch
+
+
+def _ahead(source: Iterable[list[Request]]) -> Iterator[list[Request]]:
+    """Rows that are at hand anyway, many at a time: one by one there would never be two to choose from."""
+    rows: list[Request] = []
+    try:
+        for batch in source:
+            rows += batch
+            if len(rows) >= READ_AHEAD:
+                yield rows
+                rows = []
+    except Exception:  # whatever it is, raised again: what came before it stays
+        yield rows
+        raise
+    if rows:
+        yield rows
 
 
 class AsyncRun:

@@ -55,7 +55,7 @@ CREATE INDEX failed ON records (cause) WHERE cause IS NOT NULL;
 CREATE TABLE history ({_columns("INTEGER NOT NULL")}, PRIMARY KEY ("index", generation)) STRICT, WITHOUT ROWID;
 CREATE TABLE again ("index" INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE input ("index" INTEGER PRIMARY KEY, url TEXT NOT NULL, method TEXT, headers TEXT NOT NULL, body BLOB,
-    label TEXT, problem TEXT) STRICT;
+    label TEXT, problem TEXT, priority INTEGER NOT NULL) STRICT;
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {FORMAT};
 """

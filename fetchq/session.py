@@ -287,6 +287,7 @@ def _first_meta(settings: Settings, entries: list[dict[str, Any]], reading: dict
 
 
 def _essence(request: Request) -> tuple[object, ...]:
+    """What makes it the same row. The priority is not part of that: it only says when the row goes."""
     return request.url, request.method, tuple(request.headers), request.body, request.label
 
 

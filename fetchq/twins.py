@@ -1,7 +1,8 @@
 """Rows that ask the same (`--dedupe`): the first of them is fetched, and the others get a copy of its record.
 
 The same is: method, URL without its fragment, headers and body, to the letter. Which row is the first follows from the
-input alone, so a resumed run finds it again. A row whose first one
+input alone, so a resumed run finds it again; it goes by its own priority, whatever that of the others. A row whose
+first one
 
 - is still under way, waits here, and is copied when that one is done; or is cancelled with it, and so still to do;
 - is done, is copied from the ledger, which of the headers has kept only ETag and Last-Modified;

@@ -21,6 +21,7 @@ _OWN_HEADERS = ("content-length", "transfer-encoding", "connection", "upgrade", 
 """What frames the message or belongs to the connection is not for the user to say."""
 _STATUS = r"(\d{3})(?:\.\.(=?)(\d{3}))?"
 _FORBIDDEN = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
+_WHOLE = r"[+-]?[0-9]+(?:\.0*)?"
 SAVES = ("files", "warc", "parquet", "none")
 _PACKAGES = {"warc": "warcio", "parquet": "pyarrow", "robots": "protego"}
 """What some of SAVES, and robots.txt, take, and an ordinary installation lacks, by the name of the extra."""
@@ -28,6 +29,8 @@ _PACKAGES = {"warc": "warcio", "parquet": "pyarrow", "robots": "protego"}
 
 MOST_RATE = 1e6
 """Per second. No machine gets there."""
+MOST_PRIORITY = 1_000_000
+"""What a priority is at most, and its opposite at least: SQLite and every other program can hold it."""
 A_YEAR = 366 * 86400.0
 """Seconds. Longer times overflow in places, and mean nothing."""
 
@@ -39,6 +42,17 @@ def read_int(given: object) -> int:
         return int(given)
     except ValueError:
         raise ValueError(f"{given!r} is not a whole number") from None
+
+
+def read_priority(given: object) -> int:
+    """5.0 is a whole number, too: JSON has only one kind (RFC 8259, 6), and tables with gaps are written so."""
+    if isinstance(given, str) and len(given) < 30 and re.fullmatch(_WHOLE, given.strip()):
+        given = float(given)
+    if isinstance(given, int | float) and not isinstance(given, bool) and abs(given) <= MOST_PRIORITY:
+        whole = int(given)
+        if whole == given:
+            return whole
+    raise ValueError(f"the priority is not a whole number from -{MOST_PRIORITY:,} to {MOST_PRIORITY:,}")
 
 
 def read_seconds(given: object) -> float:

@@ -220,7 +220,7 @@ def test_kept_rows_come_back_in_pages(ledger: Ledger) -> None:
     requests = [
         Request("http://a/", 0),
         Request("http://b/\ud800", 1, "POST", (("A", "1"), ("a", "2")), b"\x00\xff", "label"),
-        Request("nonsense", 2, problem="line 3: no URL"),
+        Request("nonsense", 2, problem="line 3: no URL", priority=-5),
     ]
     ledger.keep(requests)
     assert ledger.input() == []

@@ -295,7 +295,7 @@ def test_sources_are_the_same_when_they_hold_the_same() -> None:
 
 
 def test_rows_of_a_program_are_known_to_the_folder_alone() -> None:
-    requests = [Request(url, index, "POST", (("A", "b"),), b"\xff", "x") for index, url in ALL]
+    requests = [Request(url, index, "POST", (("A", "b"),), b"\xff", "x", priority=-index) for index, url in ALL]
     with Session.for_rows(Settings(output="run", save="none")) as session:
         session.keep(requests)
         assert all(session.wanted(request) for request in requests)
@@ -311,6 +311,14 @@ def test_a_row_that_is_another_one_now_is_refused() -> None:
         assert session.wanted(Request(URLS[0], 0))
         with pytest.raises(FolderError, match="row 1 is not what it was"):
             session.wanted(Request("http://other.test/", 1))
+
+
+def test_a_row_may_have_another_priority_in_a_later_session() -> None:
+    with Session.for_rows(Settings(output="run", save="none")) as session:
+        session.keep([Request(url, index) for index, url in ALL])
+    with Session.for_rows(Settings(output="run", save="none", resume=True)) as session:
+        urgent = Request(URLS[0], 0, priority=5)
+        assert session.wanted(urgent) == [urgent]
 
 
 def test_a_longer_list_goes_on_where_the_shorter_ended() -> None:

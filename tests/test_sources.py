@@ -302,6 +302,27 @@ def test_csv_takes_url_method_label_and_body_by_their_names_and_ignores_other_co
     assert read(data, "csv") == [Request(A, 0, method="POST", body=b"x=1", label="first"), Request(B, 1)]
 
 
+@pytest.mark.parametrize(
+    ("cell", "priority"),
+    [("5", 5), (" -7\t", -7), ("+3", 3), ("2.0", 2), ("", 0), (" ", 0), ("1000000", 10**6), ("-1000000", -(10**6))],
+)
+def test_csv_takes_the_priority_too(cell: str, priority: int) -> None:
+    data = f"url,priority\n{A},{cell}\n{B},0\n".encode()
+    assert read(data, "csv") == [Request(A, 0, priority=priority), Request(B, 1)]
+
+
+NO_PRIORITY = "the priority is not a whole number from -1,000,000 to 1,000,000"
+
+
+@pytest.mark.parametrize(
+    "cell", ["high", "1.5", "1e3", "1_000", "\u0665", "1000001", "-1000001", "9" * 5000, "- 1", "nan"]
+)
+def test_a_csv_row_with_a_priority_that_is_none_says_so(cell: str) -> None:
+    bad, good = read(f"url,priority\n{A},{cell}\n{B},1\n".encode(), "csv")
+    assert bad == Request(A, 0, problem=f"line 2: {NO_PRIORITY}")
+    assert good == Request(B, 1, priority=1)
+
+
 def test_csv_quotes_protect_commas_quotes_and_newlines() -> None:
     data = f'url,label,body\n"{A}?x=1,2","say ""hi""","one\r\ntwo"\n{B},b,\n'.encode()
     assert read(data, "csv") == [
@@ -471,6 +492,20 @@ def test_csv_in_any_pieces_gives_the_same_rows_and_never_raises(data: bytes, one
 def test_a_json_row_may_carry_method_headers_body_and_label() -> None:
     row = jsonl(method="put", headers={"X-A": "1", "x-b": "2"}, body="hé", label="first", other=[1])
     assert row == Request(A, 0, "PUT", (("X-A", "1"), ("x-b", "2")), "hé".encode(), "first")
+
+
+@pytest.mark.parametrize(
+    ("given", "priority"), [(5, 5), (-7, -7), (2.0, 2), ("3", 3), (None, 0), (10**6, 10**6), (-(10**6), -(10**6))]
+)
+def test_a_json_row_may_carry_a_priority(given: Any, priority: int) -> None:
+    row = jsonl(priority=given)
+    assert row == Request(A, 0, priority=priority)
+    assert type(row.priority) is int
+
+
+@pytest.mark.parametrize("given", ["high", "", 1.5, True, [1], {"a": 1}, 10**6 + 1, -(10**6) - 1, 10**30, 1e300])
+def test_a_json_row_with_a_priority_that_is_none_says_so(given: Any) -> None:
+    assert jsonl(priority=given) == Request(A, 0, problem=f"line 1: {NO_PRIORITY}")
 
 
 def test_the_headers_of_a_json_row_may_be_a_list_of_pairs() -> None:
