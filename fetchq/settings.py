@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fetchq.knobs import Checked, Knob, SettingsError, knob, knob_of
+from fetchq.name_servers import read_dns_servers
 from fetchq.values import (
     SAVES,
     choice_of,
@@ -261,6 +262,14 @@ class Settings(Checked):
         metavar="H:P:A",
         many=True,
     )
+    dns_servers: tuple[str, ...] = knob(
+        (),
+        "--dns-servers",
+        read_dns_servers,
+        "Ask these for names, in mode async.",
+        group="Network",
+        metavar="ADDRESS[:PORT],..",
+    )
     trust_env: bool = knob(False, "--trust-env", read_flag, "Use the proxy variables and ~/.netrc.", group="Network")
 
     output: str | None = knob(
@@ -298,6 +307,10 @@ class Settings(Checked):
             raise SettingsError("ipv6", "not together with ipv4")
         if self.mode != "async" and self.workers > MOST_THREADS:
             raise SettingsError("workers", f"at most {MOST_THREADS} in mode {self.mode}")
+        if self.dns_servers and self.mode != "async":
+            raise SettingsError(
+                "dns_servers", f"in mode {self.mode} the system looks names up, and asks its own servers"
+            )
         if self.key is not None and self.cert is None:
             raise SettingsError("key", "a key needs its cert")
         for name in ("resume", "overwrite", "dedupe", "refresh"):

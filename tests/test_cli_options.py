@@ -21,6 +21,7 @@ import click
 import pytest
 import trustme
 from cli_support import PATIENCE, Cli, Scripted, Terminal, closed_port, reply
+from dnsserver import A, DnsServer
 from faults_wire import Asked, head, length
 from faultserver import FaultServer
 
@@ -519,6 +520,16 @@ def test_resolve_dials_the_given_address(cli: Cli, server: Scripted, engine: lis
     assert {record["remote"] for record in done.records} == {f"127.0.0.1:{server.port}"}
 
 
+@shows("dns_servers")
+def test_dns_servers_are_asked_for_the_names(cli: Cli, server: Scripted) -> None:
+    with DnsServer() as dns:
+        done = cli(
+            f"http://some.names.test:{server.port}/", "--dns-servers", f"{dns.address}, {dns.address}", *NO_RETRY
+        )
+    assert (done.status, done.record["remote"]) == (0, f"127.0.0.1:{server.port}")
+    assert dns.asked["some.names.test", A] == 1
+
+
 @shows("trust_env")
 def test_trust_env_uses_the_proxy_of_the_environment_and_nothing_else_does(
     cli: Cli, faults: FaultServer, server: Scripted, monkeypatch: pytest.MonkeyPatch, engine: list[str]
@@ -804,6 +815,7 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "ipv4": ([], "1", [True]),
     "ipv6": ([], "1", [True]),
     "resolve": (["a:1:::1", "b:2:127.0.0.1"], "a:1:::1\nb:2:127.0.0.1", [["a:1:::1", "b:2:127.0.0.1"]]),
+    "dns_servers": (["192.0.2.1,[::1]:53"], "192.0.2.1,[::1]:53", ["192.0.2.1:53,::1", ["192.0.2.1", "::1"]]),
     "trust_env": ([], "1", [True]),
 }
 

@@ -16,7 +16,7 @@ MODULES = {
 
 # From the bottom to the top: a module imports from its own layer and from those before it.
 LAYERS = [
-    {"frozen", "values", "model", "printable", "knobs", "rowset", "storage", "spool", "whole"},
+    {"frozen", "values", "model", "printable", "knobs", "name_servers", "rowset", "storage", "spool", "whole"},
     {"settings", "display"},
     {"policy", "decode", "guard", "robots", "descriptors"},
     {"engines", "job", "rate", "manners", "lane", "schedule", "obedient", "backlog", "queue"},

@@ -62,6 +62,7 @@ WRONG: dict[str, list[Any]] = {
     "ipv4": ["x"],
     "ipv6": ["x"],
     "resolve": [["h:80"]],
+    "dns_servers": ["dns.example.org", "", ["192.0.2.1:0"]],
     "trust_env": [None],
     "keep_body": ["x"],
     "input_format": ["xml"],

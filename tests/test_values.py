@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fetchq import values
+from fetchq.name_servers import read_dns_servers
 
 READERS = {
     "int": values.read_int,
@@ -28,6 +29,8 @@ READERS = {
     "proxy": values.read_proxy,
     "user": values.read_user,
     "resolve": values.read_resolve,
+    "dns_servers": read_dns_servers,
+    "priority": values.read_priority,
     "choice": values.choice_of("a", "b"),
     "choices": values.choices_of("a", "b"),
 }
@@ -416,6 +419,48 @@ def test_resolve_is_read_from_texts_and_triples(given_value: object, triple: tup
 def test_what_is_no_host_port_and_address_is_refused(wrong: object) -> None:
     with pytest.raises(ValueError, match=r"HOST:PORT:ADDRESS|a port that is none"):
         values.read_resolve(wrong)
+
+
+@pytest.mark.parametrize(
+    ("given_value", "servers"),
+    [
+        ("192.0.2.1", ("192.0.2.1:53",)),
+        ("192.0.2.1:5353, 192.0.2.2 ,192.0.2.2:53", ("192.0.2.1:5353", "192.0.2.2:53")),
+        ("2001:db8::1,[2001:db8::2],[2001:DB8::3]:54", ("[2001:db8::1]:53", "[2001:db8::2]:53", "[2001:db8::3]:54")),
+        (["::1", "127.0.0.1"], ("[::1]:53", "127.0.0.1:53")),
+        ([], ()),
+    ],
+)
+def test_name_servers_are_read_from_a_list_or_a_text_of_them(given_value: object, servers: tuple[str, ...]) -> None:
+    assert read_dns_servers(given_value) == servers
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        ",",
+        "dns.example.org",
+        "192.0.2",
+        "192.0.2.1:",
+        "192.0.2.1:0",
+        "192.0.2.1:65536",
+        "192.0.2.1:x",
+        "[::1]:",
+        "[::1",
+        "::1]:53",
+        "fe80::1%eth0",
+        "192.0.2.1;192.0.2.2",
+        "https://192.0.2.1/",
+        5,
+        [5],
+        None,
+        [["192.0.2.1"]],
+    ],
+)
+def test_what_is_no_address_of_a_name_server_is_refused(wrong: object) -> None:
+    with pytest.raises(ValueError, match=r"address"):
+        read_dns_servers(wrong)
 
 
 # --- choices ---

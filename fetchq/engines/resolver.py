@@ -24,6 +24,10 @@ KEPT = 10_000
 KEPT_FOR = 60.0
 """Seconds."""
 FAILURE_KEPT_FOR = 5.0
+AT_ONCE = 100
+"""Questions at a time: more of them would overflow a buffer on the way, and a lost one costs two seconds."""
+FRESH = 0.05
+"""Seconds after which a question does not count any more: one that is not answered must not hold up the others."""
 
 
 class Address(NamedTuple):
@@ -41,8 +45,10 @@ class Resolver:
 
     def __init__(self, settings: Settings) -> None:
         self._fixed = fixed_addresses(settings)
+        self._servers = settings.dns_servers
         self._kept: OrderedDict[str, tuple[float, list[Address] | AttemptFailed]] = OrderedDict()
         self._asking: dict[str, asyncio.Task[list[Address]]] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._lookup: Lookup | None = None
         self._close_lookup: Callable[[], Awaitable[None]] = _nothing
 
@@ -66,8 +72,13 @@ class Resolver:
         answer: list[Address] | AttemptFailed
         try:
             if self._lookup is None:  # a list of addresses needs no c-ares, and the thread that it keeps
-                self._lookup, self._close_lookup = _lookups()
-            answer = await self._lookup(host)
+                self._lookup, self._close_lookup = _lookups(*self._servers)
+            await self._slots.acquire()
+            slot = _Slot(self._slots)
+            try:
+                answer = await self._lookup(host)
+            finally:
+                slot.give_back()
         except AttemptFailed as problem:
             if (starved := out_of_descriptors()) is not None:
                 raise starved from problem  # and not kept: the name may be there
@@ -91,18 +102,35 @@ class Resolver:
         await self._close_lookup()
 
 
+class _Slot:
+    """One of the questions at a time, until it is answered or no longer fresh."""
+
+    def __init__(self, slots: asyncio.Semaphore) -> None:
+        self._slots = slots
+        self._timer = asyncio.get_running_loop().call_later(FRESH, self.give_back)
+        self._held = True
+
+    def give_back(self) -> None:
+        if self._held:
+            self._held = False
+            self._timer.cancel()
+            self._slots.release()
+
+
 def _retrieve(task: asyncio.Task[list[Address]]) -> None:
     """Nobody may be left to wait for the answer; then its failure is nobody's business."""
     if not task.cancelled():
         task.exception()
 
 
-def _lookups() -> tuple[Lookup, Callable[[], Awaitable[None]]]:
+def _lookups(*servers: str) -> tuple[Lookup, Callable[[], Awaitable[None]]]:
     try:
         import aiodns
     except ImportError:
+        if servers:
+            raise
         return _lookup_in_threads, _nothing
-    resolver = aiodns.DNSResolver()
+    resolver = aiodns.DNSResolver(servers)
 
     async def lookup(host: str) -> list[Address]:
         try:
