@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from fetchq.guard import Refused, parse_url
+from fetchq.guard import Refused, host_of, parse_url
 from fetchq.job import Job
 from fetchq.robots import RobotsRequest, Rules, request_for
 from fetchq.schedule import Schedule
@@ -39,13 +39,14 @@ class ObedientSchedule(Schedule):
 
     def learn(self, job: Job, rules: Rules, now: float) -> None:
         lane: Lane = job.lane
+        host = host_of(job.request.url)
         self.asking -= 1
         rules.until = now + _A_DAY
-        self._book.learn(lane.host, rules)
+        self._book.learn(host, rules)
         lane.obey(rules.interval)
-        if lane:
+        if lane and host_of(lane.head().request.url) == host:
             # Whatever becomes of the rules until it can go: asking for them has brought this row further.
-            self._judge(lane.head(), lane)
+            self._judge(lane.head(), host)
         self._place(lane, now)
         if lane.turn:  # it is the next one's: the connection is still warm
             (self._below if lane in self._below else self._above).move_to_end(lane, last=False)
@@ -53,15 +54,16 @@ class ObedientSchedule(Schedule):
     def _pop(self, lane: Lane, now: float) -> Job:
         head = lane.head()
         if lane.refused is None and not head.judged and not isinstance(head.request, RobotsRequest):
-            rules = self._book.rules_for(lane.host)
+            host = host_of(head.request.url)  # a lane may have several, each with rules of its own (RFC 9309, 2.3)
+            rules = self._book.rules_for(host)
             if rules is None or now >= rules.until:
-                if (request := request_for(lane.host)) is not None:
+                if (request := request_for(host)) is not None:
                     return self._errand(request, lane, now)
                 rules = Rules()
-                self._book.learn(lane.host, rules)
+                self._book.learn(host, rules)
             if lane.interval != rules.interval:
-                lane.obey(rules.interval)  # it was remembered longer than the lane
-            self._judge(head, lane)
+                lane.obey(rules.interval)  # it was remembered longer than the lane, or is another host's
+            self._judge(head, host)
         return lane.pop()
 
     def _errand(self, request: RobotsRequest, lane: Lane, now: float) -> Job:
@@ -73,7 +75,7 @@ class ObedientSchedule(Schedule):
         self._waiting += 1  # for as long as it takes to be taken
         return job
 
-    def _judge(self, job: Job, lane: Lane) -> None:
+    def _judge(self, job: Job, host: str) -> None:
         job.judged = True
         with suppress(Refused):  # there is more wrong with it, as its worker will find
-            job.disallowed = self._book.refusal(lane.host, parse_url(job.request.url).text)
+            job.disallowed = self._book.refusal(host, parse_url(job.request.url).text)

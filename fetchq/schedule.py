@@ -14,7 +14,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from fetchq.descriptors import room_for
-from fetchq.guard import host_of
+from fetchq.host_key import key_for
 from fetchq.lane import Lane
 from fetchq.manners import GIVEN_UP_FOR, HostNote, Manners
 from fetchq.model import Cause
@@ -47,6 +47,7 @@ class Schedule:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._key = key_for(settings)
         room = room_for(settings)
         self._most = room.attempts if room.attempts < settings.workers else inf
         """Attempts that this machine bears at a time, where those are fewer than the workers."""
@@ -255,7 +256,9 @@ class Schedule:
         return lane.pop()
 
     def _lane(self, job: Job, now: float) -> Lane:
-        host = host_of(job.request.url)
+        return self._lane_of(self._key(job.request.url), now)
+
+    def _lane_of(self, host: str, now: float) -> Lane:
         lane = self._lanes.get(host)
         if lane is None:
             settings = self._settings

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fetchq.knobs import Checked, Knob, SettingsError, knob, knob_of
 from fetchq.name_servers import read_dns_servers
 from fetchq.values import (
+    HOST_KEYS,
     SAVES,
     choice_of,
     read_byte_rate,
@@ -21,6 +22,7 @@ from fetchq.values import (
     read_int,
     read_method,
     read_path,
+    read_per_host_by,
     read_proxy,
     read_rate,
     read_resolve,
@@ -99,6 +101,14 @@ class Settings(Checked):
 
     per_host: int | None = knob(
         None, "--per-host", read_int, "How many fetch from one host at a time.", group="Politeness", metavar="N", low=1
+    )
+    per_host_by: str = knob(
+        "host",
+        "--per-host-by",
+        read_per_host_by,
+        "What one host is: with its port, or all of a domain.",
+        group="Politeness",
+        metavar="|".join(HOST_KEYS),
     )
     host_interval: float = knob(
         0.0,

@@ -23,8 +23,9 @@ _STATUS = r"(\d{3})(?:\.\.(=?)(\d{3}))?"
 _FORBIDDEN = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
 _WHOLE = r"[+-]?[0-9]+(?:\.0*)?"
 SAVES = ("files", "warc", "parquet", "none")
-_PACKAGES = {"warc": "warcio", "parquet": "pyarrow", "robots": "protego"}
-"""What some of SAVES, and robots.txt, take, and an ordinary installation lacks, by the name of the extra."""
+HOST_KEYS = ("host", "domain")
+_PACKAGES = {"warc": "warcio", "parquet": "pyarrow", "robots": "protego", "domain": "publicsuffixlist"}
+"""What some of SAVES, robots.txt and domains take, and an ordinary installation lacks, by the name of the extra."""
 
 
 MOST_RATE = 1e6
@@ -292,6 +293,13 @@ def read_save(given: object) -> str:
     if save in _PACKAGES:
         _need(save)
     return save
+
+
+def read_per_host_by(given: object) -> str:
+    """One of HOST_KEYS. Where its package is not installed, the error says how it is."""
+    if (key := choice_of(*HOST_KEYS)(given)) in _PACKAGES:
+        _need(key)
+    return key
 
 
 def read_robots(given: object) -> bool:

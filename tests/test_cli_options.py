@@ -99,6 +99,16 @@ def test_refresh_asks_whether_anything_has_changed(cli: Cli) -> None:
         assert cli(server.url, "-o", "new", "--refresh", "old", "--json").record["status"] == 304
 
 
+@shows("per_host_by")
+def test_per_host_by_domain_has_the_names_of_a_domain_share_what_one_host_may(cli: Cli, engine: list[str]) -> None:
+    with Scripted(lambda _: reply(b"ok")) as server:
+        names = [f"{name}.example.test:{server.port}" for name in "abc"]
+        pinned = [part for name in names for part in ("--resolve", f"{name}:127.0.0.1")]
+        given = [*(f"http://{name}/" for name in names), *pinned, "--host-interval", "0.15", "--json", *engine]
+        assert max(one["timing"]["held"] for one in cli(*given).records) < 0.1
+        assert max(one["timing"]["held"] for one in cli(*given, "--per-host-by", "domain").records) > 0.2
+
+
 @shows("robots")
 def test_robots_fetches_only_what_robots_txt_allows(cli: Cli, engine: list[str]) -> None:
     def answer(asked: Asked) -> bytes:
@@ -771,6 +781,7 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "overwrite": ([], "1", [True]),
     "dedupe": ([], "1", [True]),
     "robots": ([], "1", [True]),
+    "per_host_by": (["domain"], "domain", ["domain"]),
     "per_host": (["4"], "4", [4, "4"]),
     "host_interval": (["500ms"], "500ms", [0.5, "0.5s"]),
     "rate": (["30/m"], "0.5/s", [0.5, "0.5"]),

@@ -25,6 +25,7 @@ WRONG: dict[str, list[Any]] = {
     "overwrite": ["maybe", None],
     "dedupe": ["maybe", None],
     "robots": ["maybe", None],
+    "per_host_by": ["network", 1, None],
     "refresh": [3, "", "a\0b"],
     "workers": [0, -1, "many", None],
     "timeout": [0, -1, "soon", float("inf"), None],
