@@ -267,20 +267,29 @@ def latency() -> bool:
 
 def memory() -> bool:
     """Peak memory of the command line: it must not grow with the list."""
-    peaks = []
     with server() as base, tempfile.TemporaryDirectory() as folder:
-        for count in (100_000, 1_000_000):
-            urls = write_list(Path(folder) / "urls.txt", base, count)
-            program = (
-                "import resource,subprocess,sys; subprocess.run(sys.argv[1:],stdout=open('/dev/null','wb'),check=True)"
-            )
-            program += ";print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-            command = [sys.executable, "-c", program, *FETCHQ, str(urls), "-w", str(WORKERS), "--json", "-q"]
-            peaks.append(int(subprocess.check_output(command)) / 1000)
+        peaks = [_peak(write_list(Path(folder) / "urls.txt", base, count)) for count in (100_000, 1_000_000)]
     kept = report(
         "1,000,000 URLs beyond 100,000", peaks[1] - peaks[0], 20, f"{peaks[0]:.1f} and {peaks[1]:.1f} MB", "MB"
     )
     return report("peak with 1,000,000 URLs", peaks[1], 120, "", "MB") and kept
+
+
+def many() -> bool:
+    """Peak memory with 10,000,000 rows that end at once: no attempt can be made at them."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Path(folder) / "rows.txt"
+        with rows.open("w") as file:
+            file.writelines(f"https://h{number % 5000}:99999/{number}\n" for number in range(10_000_000))
+        return report("peak with 10,000,000 rows", _peak(rows), 200, "", "MB")
+
+
+def _peak(urls: Path) -> float:
+    """The peak memory of the command line with these rows, in MB."""
+    program = "import resource,subprocess,sys; subprocess.run(sys.argv[1:],stdout=open('/dev/null','wb'))"
+    program += ";print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    command = [sys.executable, "-c", program, *FETCHQ, str(urls), "-w", str(WORKERS), "--json", "-q"]
+    return int(subprocess.check_output(command)) / 1000
 
 
 def startup() -> bool:
@@ -402,6 +411,7 @@ BENCHMARKS = {
     "overhead": overhead,
     "latency": latency,
     "memory": memory,
+    "many": many,
     "startup": startup,
     "ledger": ledger,
     "resume": resume,
