@@ -11,6 +11,7 @@ from inspect import isawaitable
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
+from fetchq.by_address import AddressRequest, Place
 from fetchq.guard import Refused
 from fetchq.job import Job
 from fetchq.pool import HEAD_START, Desk
@@ -203,6 +204,9 @@ class AsyncPool:
             if self.desk.stopping:
                 await self._deliver(job, self.desk.cancel(job))
                 continue
+            if isinstance(job.request, AddressRequest):
+                await self._deliver(job, await self._located(job.request.url))
+                continue
             errand = isinstance(job.request, RobotsRequest)
             if job.first_taken is None:
                 job.first_taken = time()
@@ -235,8 +239,17 @@ class AsyncPool:
             else:
                 await self._deliver(job, settled)
 
+    async def _located(self, host: str) -> Place:
+        place = Place()
+
+        async def look_up() -> None:
+            place.address = await self._engine.address_of(host)
+
+        await self._unless_aborted(look_up())
+        return place
+
     async def _unless_aborted(self, waiting: Awaitable[object]) -> None:
-        """Wait for a callback, but not beyond the end of the run."""
+        """Wait for a callback or a lookup, but not beyond the end of the run."""
         callback = asyncio.ensure_future(waiting)
         aborted = asyncio.ensure_future(self._aborted.wait())
         try:
@@ -248,8 +261,8 @@ class AsyncPool:
             aborted.cancel()
             await asyncio.wait([callback, aborted])
 
-    async def _deliver(self, job: Job, settled: Result | Rules) -> None:
-        if isinstance(settled, Rules):
+    async def _deliver(self, job: Job, settled: Result | Rules | Place) -> None:
+        if isinstance(settled, Rules | Place):
             self._queue.learn(job, settled)
         else:
             if not self.outbox.offer(settled):

@@ -11,6 +11,7 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from fetchq.backlog import Backlog
+from fetchq.by_address import AddressRequest, Place
 from fetchq.guard import Refused
 from fetchq.job import Job
 from fetchq.model import Result
@@ -82,10 +83,12 @@ class BlockingPool(ABC):
         """The attempt at a job is on its way to the server."""
         self._schedule.went_out(job, perf_counter())
 
-    def _answer(self, job: Job, number: int, timer: Timer) -> tuple[Result | Rules | float, Attempt | None]:
+    def _answer(self, job: Job, number: int, timer: Timer) -> tuple[Result | Rules | Place | float, Attempt | None]:
         """Make an attempt, if one is to be made: what it comes to, or the seconds after which the job goes again."""
         if self.desk.stopping:
             return self.desk.cancel(job), None
+        if isinstance(job.request, AddressRequest):
+            return Place(self._engines[number - 1].address_of(job.request.url)), None
         if job.first_taken is None:
             job.first_taken = time()
         try:
@@ -131,7 +134,7 @@ class SerialPool(BlockingPool):
                 schedule.done(job, attempt, perf_counter(), time())
                 if isinstance(settled, float):
                     schedule.hold(job, perf_counter(), settled)
-                elif isinstance(settled, Rules):
+                elif isinstance(settled, Rules | Place):
                     schedule.learn(job, settled, perf_counter())
                 else:
                     settled_now.append(settled)
@@ -281,7 +284,7 @@ class ThreadPool(BlockingPool):
                 if isinstance(settled, float):
                     self._schedule.hold(job, perf_counter(), settled)
                     self._ready.notify()  # somebody must wait for this one now
-                elif isinstance(settled, Rules):
+                elif isinstance(settled, Rules | Place):
                     self._schedule.learn(job, settled, perf_counter())
                     if self._finished:
                         self._wake_all()

@@ -7,8 +7,9 @@ back, the lane is held; the rows in it keep no worker waiting, and no other host
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from fetchq.by_address import ScheduleByAddress
 from fetchq.guard import Refused, host_of, parse_url
 from fetchq.job import Job
 from fetchq.robots import RobotsRequest, Rules, request_for
@@ -27,6 +28,8 @@ _A_DAY = 86400.0
 
 def schedule_for(settings: Settings, book: RuleBook | None) -> Schedule:
     """The one that a run needs; `book`: where the rules of its hosts are kept, if they are to be obeyed."""
+    if settings.per_host_by == "ip":
+        return ScheduleByAddress(settings) if book is None else _ObedientByAddress(settings, book)
     return Schedule(settings) if book is None else ObedientSchedule(settings, book)
 
 
@@ -37,8 +40,9 @@ class ObedientSchedule(Schedule):
         super().__init__(settings)
         self._book = book
 
-    def learn(self, job: Job, rules: Rules, now: float) -> None:
+    def learn(self, job: Job, lesson: Any, now: float) -> None:
         lane: Lane = job.lane
+        rules: Rules = lesson
         host = host_of(job.request.url)
         self.asking -= 1
         rules.until = now + _A_DAY
@@ -79,3 +83,7 @@ class ObedientSchedule(Schedule):
         job.judged = True
         with suppress(Refused):  # there is more wrong with it, as its worker will find
             job.disallowed = self._book.refusal(host, parse_url(job.request.url).text)
+
+
+class _ObedientByAddress(ScheduleByAddress, ObedientSchedule):
+    """Both: the rows of a host go to the lane of its address, and are held there until its rules are known."""

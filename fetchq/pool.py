@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from codetiming import Timer
 from multidict import istr
 
+from fetchq.by_address import AddressRequest, Place
 from fetchq.engines.attempt import NO_HEADERS
 from fetchq.engines.hops import check_sendable, head_shown, method_of
 from fetchq.engines.known import freshened
@@ -170,8 +171,10 @@ class Desk:
             _sent(attempt) if self._archives and attempt.digest is not None else None,
         )
 
-    def refuse(self, job: Job, refused: Refused, worker: int | None) -> Result | Rules:
+    def refuse(self, job: Job, refused: Refused, worker: int | None) -> Result | Rules | Place:
         """What becomes of a request that is not, or no longer, tried."""
+        if isinstance(job.request, AddressRequest):
+            return Place()
         if isinstance(job.request, RobotsRequest):
             return Rules(why_not=refused.message)
         if job.partial is not None:
@@ -210,7 +213,7 @@ class Desk:
             headers=NO_HEADERS,
         )
 
-    def cancel(self, job: Job) -> Result | Rules:
+    def cancel(self, job: Job) -> Result | Rules | Place:
         return self.refuse(job, Refused(Cause.CANCELLED, "the run ended first"), None)
 
 

@@ -13,6 +13,7 @@ from fetchq.job import Job
 from fetchq.obedient import schedule_for
 
 if TYPE_CHECKING:
+    from fetchq.by_address import Place
     from fetchq.engines.attempt import Attempt
     from fetchq.manners import HostNote
     from fetchq.model import Result
@@ -73,9 +74,9 @@ class RequestQueue(asyncio.Queue[Job]):
         """Hosts whose robots.txt is on its way."""
         return self._schedule.asking
 
-    def learn(self, job: Job, rules: Rules) -> None:
-        """What a job for a robots.txt, which is done, has brought."""
-        self._schedule.learn(job, rules, perf_counter())
+    def learn(self, job: Job, lesson: Rules | Place) -> None:
+        """What an errand, which is done, has brought."""
+        self._schedule.learn(job, lesson, perf_counter())
         self._changed()
 
     @property

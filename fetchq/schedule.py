@@ -11,7 +11,7 @@ import heapq
 from collections import OrderedDict, deque
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fetchq.descriptors import room_for
 from fetchq.host_key import key_for
@@ -24,7 +24,6 @@ from fetchq.rate import StartGate
 if TYPE_CHECKING:
     from fetchq.engines.attempt import Attempt
     from fetchq.job import Job
-    from fetchq.robots import Rules
     from fetchq.settings import Settings
 
 __all__ = ["READ_AHEAD", "Schedule"]
@@ -193,8 +192,8 @@ class Schedule:
         if not (as_before and lane.free and lane.manners.at_ease and self._alone):
             self._place(lane, now)
 
-    def learn(self, job: Job, rules: Rules, now: float) -> None:
-        """What a job for a robots.txt has brought. Only an obedient schedule gives out such jobs."""
+    def learn(self, job: Job, lesson: Any, now: float) -> None:
+        """What an errand of our own, for a robots.txt or an address, has brought. Other schedules give those out."""
         raise NotImplementedError
 
     def release(self, now: float) -> None:

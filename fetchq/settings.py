@@ -106,7 +106,7 @@ class Settings(Checked):
         "host",
         "--per-host-by",
         read_per_host_by,
-        "What one host is: with its port, or all of a domain.",
+        "What one host is: with its port, all of a domain, or all at an address.",
         group="Politeness",
         metavar="|".join(HOST_KEYS),
     )
@@ -321,6 +321,8 @@ class Settings(Checked):
             raise SettingsError(
                 "dns_servers", f"in mode {self.mode} the system looks names up, and asks its own servers"
             )
+        if self.per_host_by == "ip" and self.proxy is not None:
+            raise SettingsError("per_host_by", "ip does not go with a proxy, which looks the names up by itself")
         if self.key is not None and self.cert is None:
             raise SettingsError("key", "a key needs its cert")
         for name in ("resume", "overwrite", "dedupe", "refresh"):

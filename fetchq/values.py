@@ -23,7 +23,7 @@ _STATUS = r"(\d{3})(?:\.\.(=?)(\d{3}))?"
 _FORBIDDEN = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
 _WHOLE = r"[+-]?[0-9]+(?:\.0*)?"
 SAVES = ("files", "warc", "parquet", "none")
-HOST_KEYS = ("host", "domain")
+HOST_KEYS = ("host", "domain", "ip")
 _PACKAGES = {"warc": "warcio", "parquet": "pyarrow", "robots": "protego", "domain": "publicsuffixlist"}
 """What some of SAVES, robots.txt and domains take, and an ordinary installation lacks, by the name of the extra."""
 

@@ -76,7 +76,7 @@ def test_a_missing_package_is_told_before_anything_is_fetched(cli: Cli, monkeypa
         assert "domain needs the package publicsuffixlist; install it with: pip install 'fetchq[domain]'" in said
         assert server.seen == []
         assert cli(server.url, "--per-host-by", "host").status == 0
-    with pytest.raises(SettingsError, match="is not one of host, domain; did you mean domain"):
+    with pytest.raises(SettingsError, match="is not one of host, domain, ip; did you mean domain"):
         Settings(per_host_by="domains")
 
 

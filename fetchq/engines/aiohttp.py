@@ -27,12 +27,13 @@ from fetchq.engines.hops import Hop, merged
 from fetchq.engines.known import keep, keeps
 from fetchq.engines.resolver import Resolver
 from fetchq.engines.robots import Plans
-from fetchq.engines.routes import Routes
+from fetchq.engines.routes import Routes, first_address
 from fetchq.engines.strict import MAX_HEADERS, MAX_LINE
 from fetchq.engines.throttle import ByteRate, buffer_for
 from fetchq.engines.tls import tls_context
 from fetchq.engines.upload import PIECE
 from fetchq.engines.watchdog import Watchdog
+from fetchq.guard import parse_url
 from fetchq.model import Cause
 
 if TYPE_CHECKING:
@@ -132,6 +133,18 @@ class AiohttpEngine:
             self._connector.close_resting()
         attempt.finish(failed)
         return attempt
+
+    async def address_of(self, host: str) -> str | None:
+        url = parse_url(host).url
+        if self._routes.proxy_for(url) is not None:
+            return None
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout):
+                found = await self._resolver.resolve(url.raw_host or "", url.port or 0)
+        except (AttemptFailed, TimeoutError):
+            return None
+        family = self._connector.family
+        return first_address(one.host for one in found if family in (socket.AF_UNSPEC, one.family))
 
     def abort(self) -> None:
         self._watchdog.interrupt_all("the run ended first")

@@ -31,6 +31,9 @@ class AsyncEngine(Protocol):
         called when the request, its head at least, goes out for the first time.
         """
 
+    async def address_of(self, host: str) -> str | None:
+        """The address that `host`, such as `http://example.org`, is dialled at; None where nobody here knows it."""
+
     def abort(self) -> None:
         """End all attempts under way; they fail with `cancelled`. No more are begun after this."""
 
@@ -48,6 +51,9 @@ class BlockingEngine(Protocol):
         on_sent: Callable[[], None] | None = None,
     ) -> Attempt:
         """One attempt, finished: what went wrong on the network is in it, not raised. The rest is as above."""
+
+    def address_of(self, host: str) -> str | None:
+        """As above."""
 
     def abort(self) -> None:
         """From any thread: end the attempt under way; it fails with `cancelled`. No more are begun after this."""

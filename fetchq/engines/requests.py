@@ -24,9 +24,10 @@ from fetchq.engines.hops import DEFAULT_HEADERS, Hop, merged
 from fetchq.engines.known import keep, keeps
 from fetchq.engines.requests_connection import POOLS
 from fetchq.engines.robots import Plans
-from fetchq.engines.routes import Routes, fixed_addresses
+from fetchq.engines.routes import Routes, first_address, fixed_addresses
 from fetchq.engines.throttle import ByteRate, buffer_for
 from fetchq.engines.wire import WireResponse
+from fetchq.guard import parse_url
 from fetchq.model import Cause
 from fetchq.storage import closed_at_failure
 
@@ -97,6 +98,16 @@ class RequestsEngine:
             self._session.close()  # gives back the descriptors of the connections that are not at work
         attempt.finish(failed)
         return attempt
+
+    def address_of(self, host: str) -> str | None:
+        url = parse_url(host).url
+        if self._routes.proxy_for(url) is not None:
+            return None
+        try:
+            found = self._addresses(url.raw_host or "", url.port or 0)
+        except (AttemptFailed, OSError):
+            return None
+        return first_address(str(address[0]) for _, address in found)
 
     def abort(self) -> None:
         self._aborted.set()

@@ -15,11 +15,13 @@ from fetchq.settings import SettingsError
 from fetchq.values import read_proxy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from yarl import URL
 
     from fetchq.settings import Settings
 
-__all__ = ["Routes", "address_text", "fixed_addresses"]
+__all__ = ["Routes", "address_text", "first_address", "fixed_addresses"]
 
 
 class Routes:
@@ -81,6 +83,11 @@ def address_text(peer: tuple[Any, ...]) -> str:
     """A socket's address as it stands in a URL: 192.0.2.1:443, [2001:db8::1]:443."""
     host, port = peer[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def first_address(found: Iterable[str]) -> str | None:
+    """The one by which a host is known that has several. IPv4 first: nearly every host has one."""
+    return min(found, key=lambda address: (":" in address, address), default=None)
 
 
 def _read_netrc() -> netrc.netrc | None:

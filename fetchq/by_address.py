@@ -1,0 +1,96 @@
+"""The schedule of a run for which all names at one address are one host: pure, as the one that it is made of.
+
+The rows of a name whose address is not known wait in a lane of their own, which is held, while one worker looks the
+name up; then they go to the lane of the address. A name that has none keeps its lane, and its rows fail as they would
+anywhere.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fetchq.guard import host_of
+from fetchq.host_key import is_address, name_of
+from fetchq.job import Job
+from fetchq.model import Request
+from fetchq.schedule import Schedule
+
+if TYPE_CHECKING:
+    from fetchq.lane import Lane
+
+__all__ = ["AddressRequest", "Place", "ScheduleByAddress"]
+
+_MOST = 20_000
+"""Hosts whose address is remembered; any other is looked up again."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRequest(Request):
+    """Asks for the address of a host, which `host_of` gives. It is fetchq's own errand: nobody sees a Result of it."""
+
+
+@dataclass(slots=True)
+class Place:
+    """What such an errand brings."""
+
+    address: str | None = None
+    """None: nobody knows."""
+
+
+class ScheduleByAddress(Schedule):
+    """Each job for an address that `take` gives, whatever becomes of it, ends with a `learn`."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._places: OrderedDict[str, str] = OrderedDict()
+        self._unplaced: set[Lane] = set()
+        """The lanes of which nobody knows yet where they belong."""
+
+    def take(self, now: float) -> Job:
+        if not self._hopeless and self:
+            lane = next(iter(self._below or self._above))
+            if lane in self._unplaced:
+                # Neither the rate nor an interval counts it: it is nothing that a server of the list would notice.
+                job = Job(AddressRequest(lane.host, -1), now)
+                job.lane = lane
+                lane.ask()
+                self._place(lane, now)
+                return job
+        return super().take(now)
+
+    def learn(self, job: Job, lesson: Any, now: float) -> None:
+        if not isinstance(lesson, Place):
+            super().learn(job, lesson, now)
+            return
+        lane: Lane = job.lane
+        self._unplaced.discard(lane)
+        lane.obey(self._settings.host_interval)
+        if lesson.address is not None:
+            self._remember(lane.host, lesson.address)
+            for one in lane.drain():
+                self._count_wait(one, lane, now)
+                one.lane = None
+                self._waiting -= 1
+                self.add(one, now)
+        self._place(lane, now)
+
+    def _lane(self, job: Job, now: float) -> Lane:
+        host = host_of(job.request.url)
+        if (place := self._places.get(host)) is not None:
+            self._places.move_to_end(host)
+            return self._lane_of(place, now)
+        new = host not in self._lanes
+        if new and (name := name_of(host)) is not None and is_address(name):
+            self._remember(host, name)
+            return self._lane_of(name, now)
+        lane = self._lane_of(host, now)
+        if new and name is not None:
+            self._unplaced.add(lane)
+        return lane
+
+    def _remember(self, host: str, address: str) -> None:
+        self._places[host] = address
+        if len(self._places) > _MOST:
+            self._places.popitem(last=False)
