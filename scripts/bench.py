@@ -420,6 +420,7 @@ BENCHMARKS = {
     "fair": politeness.fair,
     "refusals": politeness.refusals,
     "dead": politeness.dead,
+    "names": politeness.names,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from dnsserver import DnsServer
 
 FETCHQ = [sys.executable, "-m", "fetchq"]
 MODES = ("async", "threads", "sync")
@@ -206,3 +209,30 @@ def dead(rows: int = 100_000) -> bool:
     fine = fine and causes.count(None) == rows and mixed.seconds < 1.3 * alone.seconds + 30
     detail = f"{mixed.seconds:.1f} s, the good ones alone {alone.seconds:.1f} s"
     return report(f"{rows} rows of a dead host among {rows} good ones", fine, detail)
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def names(count: int = 10_000) -> bool:
+    """As many names as rows, asked of a name server, against the addresses behind them."""
+    hosts = {
+        f"h{number}.example": f"127.{number // 62500 + 1}.{number // 250 % 250}.{number % 250 + 1}"
+        for number in range(count)
+    }
+    with counting() as counted, DnsServer(lambda name: [hosts[name]]) as server:
+        found: dict[str, list[float]] = {"names": [], "addresses": []}
+        good = True
+        for _ in range(3):
+            for kind, given in (("names", hosts.keys()), ("addresses", hosts.values())):
+                urls = [f"http://{host}:{counted.port}/ok" for host in given]
+                run = fetch(urls, "-w", "500", "--dns-servers", server.address)
+                good &= run.status == 0
+                found[kind].append(run.seconds)
+        most = max(server.asked.values())
+    seconds = {kind: statistics.median(each) for kind, each in found.items()}
+    ratio = seconds["names"] / seconds["addresses"]
+    detail = (
+        f"{ratio:.2f} x ({seconds['names']:.2f} s, addresses {seconds['addresses']:.2f} s), asked {most} times at most"
+    )
+    return report(f"{count} names with 500 workers", good and ratio <= 1.5, detail)

@@ -1,4 +1,4 @@
-"""A name server on the loopback (RFC 1035): as much of one as the tests of the resolver need."""
+"""A name server on the loopback (RFC 1035): as much of one as the benchmarks and the tests of the resolver need."""
 
 from __future__ import annotations
 
