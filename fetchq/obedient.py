@@ -39,6 +39,7 @@ class ObedientSchedule(Schedule):
     def __init__(self, settings: Settings, book: RuleBook) -> None:
         super().__init__(settings)
         self._book = book
+        self.counts_starts = True  # for the Crawl-delay that a host may ask for
 
     def learn(self, job: Job, lesson: Any, now: float) -> None:
         lane: Lane = job.lane

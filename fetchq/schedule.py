@@ -53,7 +53,7 @@ class Schedule:
         self._active = 0
         """Attempts under way."""
         self._gate = StartGate(settings.rate)
-        self.counts_starts = settings.rate is not None or settings.host_interval > 0 or settings.robots
+        self.counts_starts = settings.rate is not None or settings.host_interval > 0
         """It wants to be told when attempts go out."""
         self._lanes: dict[str, Lane] = {}
         self._idle: OrderedDict[Lane, None] = OrderedDict()
