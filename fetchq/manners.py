@@ -101,10 +101,9 @@ class Manners:
 
     # --- what comes back ---
 
-    def good(self, now: float, started: float, active: int) -> None:
-        """An answer that is no sign of trouble; `active` more attempts are under way."""
+    def good(self, now: float, started: float, wait: float, active: int) -> None:
+        """An answer that is no sign of trouble, which began after `wait` seconds; `active` more are under way."""
         self._accepted += 1
-        wait = now - started
         if not self.at_ease:
             self._recover(now)
         before = self._smoothed

@@ -14,6 +14,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from fetchq.descriptors import room_for
+from fetchq.engines.attempt import WAIT
 from fetchq.host_key import key_for
 from fetchq.lane import Lane
 from fetchq.manners import GIVEN_UP_FOR, HostNote, Manners
@@ -321,7 +322,7 @@ class Schedule:
             return
         lane.refused = None
         if signal is Signal.GOOD:
-            manners.good(now, began + attempt.held, lane.active)  # that wait is no fault of the host
+            manners.good(now, began, attempt.phases[WAIT], lane.active)
         elif signal is Signal.REFUSED:
             lane.hold(now + manners.refused(now, began, asked, lane.active))
         elif signal is Signal.FAILED:

@@ -116,6 +116,33 @@ class Clock:
         return self.now
 
 
+class Outcome:
+    """A finished attempt, as far as the queue looks at it."""
+
+    def __init__(
+        self,
+        cause: Cause | None = None,
+        status: int | None = 200,
+        *,
+        after: str | None = None,
+        sent: bool = True,
+        permanent: bool = False,
+        redirects: int = 0,
+    ) -> None:
+        """`after`: its Retry-After."""
+        self.cause = cause
+        self.status = status
+        self.sent = sent
+        self.permanent = permanent
+        self.redirects = redirects
+        self.starved = False
+        self.held = 0.0
+        self.phases = [0.0] * 7
+        self.method = "GET"
+        self.error = "it failed"
+        self.headers = header_map([] if after is None else [("Retry-After", after)])
+
+
 def make_plan(settings: Settings) -> HopPlan:
     return HopPlan(settings, Routes(settings))
 

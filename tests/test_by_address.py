@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from dnsserver import DnsServer
-from factories import examples, header_map
+from factories import Outcome, examples
 from faults_wire import Asked, Connection
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,20 +40,6 @@ from fetchq.robots import RobotsRequest, RuleBook, Rules
 from fetchq.schedule import Schedule
 
 # --- the schedule ---
-
-
-class Outcome:
-    """A finished attempt that was ok, as far as the schedule looks at it."""
-
-    cause = None
-    status = 200
-    sent = True
-    permanent = starved = False
-    redirects = 0
-    held = 0.0
-    method = "GET"
-    error = None
-    headers = header_map()
 
 
 class Bench:

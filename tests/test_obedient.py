@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from factories import header_map
+from factories import Outcome
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -18,19 +18,6 @@ from fetchq.settings import Settings
 WALL = 1_700_000_000.0
 ALL = "User-agent: *\nDisallow:"
 NO_ODD = "User-agent: *\nDisallow: /odd"
-
-
-class Outcome:
-    """A finished attempt, as far as the schedule looks at it."""
-
-    def __init__(self, cause: Cause | None = None, status: int | None = 200, *, sent: bool = True) -> None:
-        self.cause, self.status, self.sent = cause, status, sent
-        self.permanent = self.starved = False
-        self.held = 0.0
-        self.redirects = 0
-        self.method = "GET"
-        self.error = "it failed"
-        self.headers = header_map()
 
 
 OK = Outcome()

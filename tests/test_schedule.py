@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import inf
 
 import pytest
-from factories import header_map
+from factories import Outcome
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fetchq.engines.attempt import Attempt
+from fetchq.engines.attempt import WAIT, Attempt
 from fetchq.guard import Refused
 from fetchq.job import Job
 from fetchq.model import Cause, Request
@@ -18,31 +18,6 @@ from fetchq.schedule import READ_AHEAD, Schedule
 from fetchq.settings import Settings
 
 WALL = 1_700_000_000.0
-
-
-class Outcome:
-    """A finished attempt, as far as the schedule looks at it."""
-
-    def __init__(
-        self,
-        cause: Cause | None = None,
-        status: int | None = 200,
-        *,
-        after: str | None = None,
-        sent: bool = True,
-        permanent: bool = False,
-        redirects: int = 0,
-    ) -> None:
-        self.cause = cause
-        self.status = status
-        self.sent = sent
-        self.permanent = permanent
-        self.redirects = redirects
-        self.starved = False
-        self.held = 0.0
-        self.method = "GET"
-        self.error = "it failed"
-        self.headers = header_map([] if after is None else [("Retry-After", after)])
 
 
 OK = Outcome()
@@ -92,6 +67,8 @@ class Bench:
         return jobs
 
     def done(self, job: Job, outcome: Outcome | None = OK) -> None:
+        if outcome is not None:
+            outcome.phases[WAIT] = self.now - job.taken_at - outcome.held
         self.schedule.done(job, outcome, self.now, WALL)  # type: ignore[arg-type]  # it is like one
 
     def fetch_until_done(self, outcome: Outcome = OK, seconds: float = 0.001, most: int = 1_000_000) -> list[float]:
