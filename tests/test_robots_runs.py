@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -439,6 +438,5 @@ def test_a_bug_of_ours_on_the_way_ends_the_run_loudly(monkeypatch: pytest.Monkey
         raise ZeroDivisionError
 
     monkeypatch.setattr(RequestsEngine, "attempt", broken)
-    with pytest.raises(ZeroDivisionError):
+    with nothing_left(), pytest.raises(ZeroDivisionError):
         in_time(lambda: fetch_all_sync(["http://h/"], mode="threads", robots=True))
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fetchq")]
