@@ -200,16 +200,18 @@ class Schedule:
     def release(self, now: float) -> None:
         """Let go what is due by now."""
         held = self._held
+        jobs = []
         while held and held[0][0] <= now:
             due, _, one = heapq.heappop(held)
-            if isinstance(one, Lane):
-                if one.due_at == due:
-                    one.due_at = inf
-                    self._place(one, now)
-                continue
+            if not isinstance(one, Lane):
+                jobs.append((due, one))
+            elif one.due_at == due:
+                one.due_at = inf
+                self._place(one, now)
+        for due, job in reversed(jobs):  # each before the others of its host: in the end the first due is the first
             self._waiting -= 1
-            one.held += max(0.0, due - one.since)
-            self.add(one, due, first=True)
+            job.held += max(0.0, due - job.since)
+            self.add(job, due, first=True)
         self._gate.look(now)
 
     def next_due(self) -> float | None:

@@ -320,6 +320,15 @@ def test_what_is_tried_again_goes_before_what_has_not_been_tried() -> None:
     assert indexes(bench.take_all()) == [0, 1]
 
 
+def test_of_those_that_are_tried_again_the_one_that_was_due_first_goes_first() -> None:
+    bench = Bench()
+    for index, delay in ((0, 3.0), (1, 1.0), (2, 2.0)):
+        bench.schedule.hold(make_job(index), bench.now, delay)
+        bench.schedule.hold(make_job(index + 10, priority=1), bench.now, delay)
+    bench.now += 5.0
+    assert indexes(bench.take_all()) == [11, 12, 10, 1, 2, 0]
+
+
 @pytest.mark.parametrize("workers", [10, 50])
 def test_a_host_that_never_answers_gets_its_share_of_the_workers_and_no_more(workers: int) -> None:
     bench = Bench(workers=workers)
