@@ -53,7 +53,7 @@ class Connection(ResponseHandler):
                 self._ending.add_done_callback(_seen)
         attempt.connected(reused=self.used)
         if attempt.on_sent is not None:
-            attempt.going_out()
+            self._loop.call_soon(attempt.going_out)  # uvloop sends what is written at the end of a turn
         self.used = True
         attempt.remote = self.remote
         attempt.connection = self
