@@ -27,8 +27,8 @@ class Lane:
 
     # fmt: off
     __slots__ = (
-        "_clock", "_coming", "_due", "_errand", "_held_since", "_jobs", "_number", "_ranked", "active", "asking",
-        "counted", "due_at", "free", "heard", "host", "interval", "known", "manners", "most", "refused",
+        "_coming", "_due", "_errand", "_held_since", "_jobs", "_number", "_ranked", "active", "asking", "counted",
+        "due_at", "free", "heard", "held_for", "host", "interval", "known", "manners", "most", "refused",
         "refused_until", "slow", "turn",
     )
     # fmt: on
@@ -64,8 +64,8 @@ class Lane:
         """One has started and is still to go out; the next one has to know when that was."""
         self._due = -inf
         """Nothing starts before this."""
-        self._clock = 0.0
-        """Seconds for which jobs have been waiting and none could go."""
+        self.held_for = 0.0
+        """Seconds for which jobs have been waiting and none could go, until it was last held."""
         self._held_since: float | None = None
         # What follows is the schedule's own.
         self.turn = 0
@@ -97,7 +97,9 @@ class Lane:
         if self._errand is not None:
             errand, self._errand = self._errand, None
             return errand
-        return heapq.heappop(self._ranked)[2] if self._ranked_first else self._jobs.popleft()
+        if self._ranked and self._ranked_first:
+            return heapq.heappop(self._ranked)[2]
+        return self._jobs.popleft()
 
     def head(self) -> Job:
         """The job that `pop` would give. Raises IndexError where there is none."""
@@ -173,8 +175,8 @@ class Lane:
     def clock(self, now: float, shut: float) -> float:
         """Seconds for which the lane was held so far; `shut`: those for which all lanes were, counted in."""
         if self._held_since is None:
-            return self._clock + shut
-        return self._clock + shut + max(0.0, now - shut - self._held_since)
+            return self.held_for + shut
+        return self.held_for + shut + max(0.0, now - shut - self._held_since)
 
     def mark_held(self, now: float, shut: float, *, held: bool) -> None:
         """From now on its jobs wait for the host, or do not."""
@@ -182,5 +184,5 @@ class Lane:
             if self._held_since is None:
                 self._held_since = now - shut
         elif self._held_since is not None:
-            self._clock += max(0.0, now - shut - self._held_since)
+            self.held_for += max(0.0, now - shut - self._held_since)
             self._held_since = None

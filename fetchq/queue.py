@@ -136,7 +136,8 @@ class RequestQueue(asyncio.Queue[Job]):
             self._wake()  # who wakes the next one, when it has got a job
         if self._room is not None and self._schedule.hungry():
             self._open_room()
-        self._arm()
+        if self._schedule.timed:
+            self._arm()
 
     def _wake(self) -> None:
         while self._waiters:

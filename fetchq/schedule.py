@@ -54,6 +54,7 @@ class Schedule:
         self._active = 0
         """Attempts under way."""
         self._gate = StartGate(settings.rate)
+        self._paced = settings.rate is not None
         self.counts_starts = settings.rate is not None or settings.host_interval > 0
         """It wants to be told when attempts go out."""
         self._lanes: dict[str, Lane] = {}
@@ -92,9 +93,8 @@ class Schedule:
     def hungry(self) -> bool:
         """It is time to read more: late enough to read many at a time, early enough to keep every worker busy."""
         lookahead = self._settings.lookahead
-        if self._waiting > lookahead - min(lookahead, READ_AHEAD) // 2:
-            return False
-        return self._ready + len(self._hopeless) <= READ_AHEAD // 2
+        wanted = self._waiting <= lookahead - min(lookahead, READ_AHEAD) // 2
+        return wanted and self._ready + len(self._hopeless) <= READ_AHEAD // 2
 
     def next_is_hopeless(self) -> bool:
         """The next job is one that no attempt can be made at, and will take no time."""
@@ -118,7 +118,10 @@ class Schedule:
             self._ready += 1
         else:
             self._place(lane, now)
-        job.mark = lane.clock(now, self._gate.clock(now))
+        if lane.turn and not self._paced:
+            job.mark = lane.held_for
+        else:
+            job.mark = lane.clock(now, self._gate.clock(now))
 
     def hold(self, job: Job, now: float, delay: float) -> None:
         """`job` may go again `delay` seconds from now."""
@@ -133,36 +136,34 @@ class Schedule:
             job = self._hopeless.popleft()
             job.queued += max(0.0, now - job.since)
             return job
-        if not self:
+        rotation = self._below or self._above
+        if not rotation or self._gate.shut or self._active >= self._most:
             raise IndexError("nothing may go")
-        lane = next(iter(self._below or self._above))
+        lane = next(iter(rotation))
         job = self._pop(lane, now)
         self._waiting -= 1
-        self._count_wait(job, lane, now)
+        if job.mark == lane.held_for and now >= job.since and not self._paced:
+            job.queued += now - job.since
+        else:
+            self._count_wait(job, lane, now)
         job.taken_at = now
         job.refused = lane.refused or job.disallowed
         if job.refused is None:
-            self._gate.start(now)
+            if self._paced:
+                self._gate.start(now)
             lane.start(now)
             self._active += 1
             job.under_way = job.coming = True
-        if lane.counted > 1 and lane.free and lane.manners.at_ease and self._alone and now - lane.heard < _SLOW:
+        alone = len(self._lanes) - len(self._idle) == 1
+        if alone and lane.counted > 1 and lane.free and lane.manners.at_ease and now - lane.heard < _SLOW:
             lane.counted -= 1
             self._ready -= 1
         else:
             self._place(lane, now, rotate=True)
         return job
 
-    @property
-    def _alone(self) -> bool:
-        """There is one host only: nobody to take turns with."""
-        return len(self._lanes) - len(self._idle) == 1
-
     def went_out(self, job: Job, now: float) -> None:
-        """The attempt at a job that was taken is on its way to the server: starts are counted from here.
-
-        Where that is not told before the job is `done`, it is counted then.
-        """
+        """The attempt at a job that was taken is on its way: starts count from here, or else from when it is `done`."""
         if not job.coming:
             return
         job.coming = False
@@ -184,13 +185,17 @@ class Schedule:
         held = 0.0
         if attempt is not None:
             held = attempt.held
-            if not attempt.redirects and not attempt.starved:
+            if attempt.cause is None and not attempt.redirects:
+                lane.refused = None
+                lane.manners.good(now, job.taken_at, attempt.phases[WAIT], lane.active)
+            elif not attempt.redirects and not attempt.starved:
                 self._heed(lane, job, attempt, now, wall)
         lane.slow = now - job.taken_at - held > _SLOW
         lane.heard = now
         as_before = lane.known and lane.counted and not lane.slow
         lane.known = True
-        if not (as_before and lane.free and lane.manners.at_ease and self._alone):
+        alone = len(self._lanes) - len(self._idle) == 1
+        if not (alone and as_before and lane.free and lane.manners.at_ease):
             self._place(lane, now)
 
     def learn(self, job: Job, lesson: Any, now: float) -> None:
@@ -211,8 +216,14 @@ class Schedule:
         for due, job in reversed(jobs):  # each before the others of its host: in the end the first due is the first
             self._waiting -= 1
             job.held += max(0.0, due - job.since)
-            self.add(job, due, first=True)
+            self.add(job, now, first=True)
+            job.since = due
         self._gate.look(now)
+
+    @property
+    def timed(self) -> bool:
+        """There may be something to release in time."""
+        return bool(self._held) or self._gate.shut
 
     def next_due(self) -> float | None:
         """When there is something to release; None: not before another call."""
@@ -267,7 +278,8 @@ class Schedule:
             manners = Manners(now, enough=settings.workers, wait=settings.retry_wait, adapts=settings.adapt)
             most = inf if settings.per_host is None else settings.per_host
             lane = self._lanes[host] = Lane(host, manners, most=most, interval=settings.host_interval)
-        self._idle.pop(lane, None)
+        if self._idle:
+            self._idle.pop(lane, None)
         return lane
 
     def _place(self, lane: Lane, now: float, *, rotate: bool = False) -> None:
@@ -314,7 +326,7 @@ class Schedule:
                 del self._lanes[oldest.host]
 
     def _heed(self, lane: Lane, job: Job, attempt: Attempt, now: float, wall: float) -> None:
-        """See what an attempt says of its host."""
+        """See what an attempt that failed says of its host."""
         manners, began = lane.manners, job.taken_at
         signal, asked = signal_of(attempt, self._settings, wall)
         if signal is Signal.DOWN:
