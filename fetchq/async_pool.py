@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import partial
 from inspect import isawaitable
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from fetchq.by_address import AddressRequest, Place
+from fetchq.descriptors import room_for
 from fetchq.guard import Refused
 from fetchq.job import Job
 from fetchq.pool import HEAD_START, Desk
@@ -50,7 +51,7 @@ class AsyncPool:
         self._settings = settings
         self._engine = engine
         self._on_start = on_start
-        self._queue = RequestQueue(settings, book)
+        self._queue = RequestQueue(settings, book, room_for(settings).attempts)
         self._open = 0
         """Jobs that were taken in and have no Result yet."""
         self._source_ended = False
@@ -112,12 +113,13 @@ class AsyncPool:
     async def _feed(self, source: Iterable[list[Request]] | AsyncIterable[Request]) -> None:
         try:
             until = perf_counter() + _SLICE
-            async for batch in _batches(source):
-                for request in batch:
-                    await self._accept(request)
-                if perf_counter() > until:
-                    await asyncio.sleep(0)
-                    until = perf_counter() + _SLICE
+            async with aclosing(_batches(source)) as batches:
+                async for batch in batches:
+                    for request in batch:
+                        await self._accept(request)
+                    if perf_counter() > until:
+                        await asyncio.sleep(0)
+                        until = perf_counter() + _SLICE
         except asyncio.CancelledError:
             if not self.desk.stopping:
                 raise

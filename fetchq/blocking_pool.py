@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetchq.backlog import Backlog
 from fetchq.by_address import AddressRequest, Place
+from fetchq.descriptors import room_for
 from fetchq.guard import Refused
 from fetchq.job import Job
 from fetchq.model import Result
@@ -56,7 +57,7 @@ class BlockingPool(ABC):
         self._engines = engines
         self._on_start = on_start
         self._on_abort = on_abort
-        self._schedule = schedule_for(settings, book)
+        self._schedule = schedule_for(settings, book, room_for(settings).attempts)
         self.desk = Desk(settings)
 
     @abstractmethod

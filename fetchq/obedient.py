@@ -7,6 +7,7 @@ back, the lane is held; the rows in it keep no worker waiting, and no other host
 from __future__ import annotations
 
 from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from fetchq.by_address import ScheduleByAddress
@@ -26,18 +27,21 @@ _A_DAY = 86400.0
 """Seconds after which a robots.txt is asked for again (RFC 9309, 2.4)."""
 
 
-def schedule_for(settings: Settings, book: RuleBook | None) -> Schedule:
-    """The one that a run needs; `book`: where the rules of its hosts are kept, if they are to be obeyed."""
+def schedule_for(settings: Settings, book: RuleBook | None, most: float = inf) -> Schedule:
+    """The one that a run needs; `book`: where the rules of its hosts are kept, if they are to be obeyed.
+
+    `most`: attempts that this machine bears at a time, where those are fewer than the workers.
+    """
     if settings.per_host_by == "ip":
-        return ScheduleByAddress(settings) if book is None else _ObedientByAddress(settings, book)
-    return Schedule(settings) if book is None else ObedientSchedule(settings, book)
+        return ScheduleByAddress(settings, most) if book is None else _ObedientByAddress(settings, book, most)
+    return Schedule(settings, most) if book is None else ObedientSchedule(settings, book, most)
 
 
 class ObedientSchedule(Schedule):
     """Each job for a robots.txt that `take` gives, whatever becomes of it, ends with a `learn`, after its `done`."""
 
-    def __init__(self, settings: Settings, book: RuleBook) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, book: RuleBook, most: float = inf) -> None:
+        super().__init__(settings, most)
         self._book = book
         self.counts_starts = True  # for the Crawl-delay that a host may ask for
 

@@ -29,9 +29,9 @@ _TICK = 0.001
 class RequestQueue(asyncio.Queue[Job]):
     """What may go now comes out, in the order of the schedule; the rest waits inside, and costs no worker."""
 
-    def __init__(self, settings: Settings, book: RuleBook | None = None) -> None:
-        """`book`: the rules of hosts, where robots.txt is obeyed."""
-        self._schedule = schedule_for(settings, book)
+    def __init__(self, settings: Settings, book: RuleBook | None = None, most: float = inf) -> None:
+        """`book`: the rules of hosts, where robots.txt is obeyed. `most`: attempts that this machine bears at once."""
+        self._schedule = schedule_for(settings, book, most)
         super().__init__()
 
     def _init(self, maxsize: int) -> None:

@@ -193,7 +193,6 @@ class RuleBook:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.agent = agent_of(settings)
         self._least_interval = settings.host_interval
         self._longest_interval = max(settings.max_retry_after, settings.host_interval)
         self._lock = threading.Lock()

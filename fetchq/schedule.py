@@ -13,7 +13,6 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from fetchq.descriptors import room_for
 from fetchq.engines.attempt import WAIT
 from fetchq.host_key import key_for
 from fetchq.lane import Lane
@@ -31,8 +30,8 @@ __all__ = ["READ_AHEAD", "Schedule"]
 
 READ_AHEAD = 1000
 """Ready requests that are read from the source ahead of the workers."""
-_UNKNOWN = READ_AHEAD // 2
-"""Jobs that count of a host that has not answered yet: the rest of the list may be of others."""
+_UNKNOWN = 50
+"""Jobs that count of a host that has not answered yet: they may keep nobody busy, and the next may be another's."""
 _SLOW = 0.5
 """Seconds for an answer beyond which a host counts as slow."""
 _MOST_IDLE = 10_000
@@ -45,12 +44,11 @@ _BELOW, _ABOVE = 1, 2
 class Schedule:
     """The jobs that wait, and which of them goes next. After each `take`, a `done`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, most: float = inf) -> None:
+        """`most`: attempts that this machine bears at a time, where those are fewer than the workers."""
         self._settings = settings
         self._key = key_for(settings)
-        room = room_for(settings)
-        self._most = room.attempts if room.attempts < settings.workers else inf
-        """Attempts that this machine bears at a time, where those are fewer than the workers."""
+        self._most = most
         self._active = 0
         """Attempts under way."""
         self._gate = StartGate(settings.rate)

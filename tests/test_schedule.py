@@ -689,9 +689,22 @@ def test_the_first_host_of_a_list_does_not_stop_the_reading_before_it_has_answer
         bench.add("a")
     assert len(bench.schedule) == 5000
     bench = Bench()
-    bench.add("a", count=READ_AHEAD)
-    bench.add("b", count=READ_AHEAD)
-    assert bench.schedule.full()
+    for number in range(READ_AHEAD):
+        assert not bench.schedule.full()
+        bench.add(f"h{number}")
+    assert bench.schedule.full(), "many hosts are enough, though none of them is known"
+
+
+def test_quick_hosts_are_read_for_in_time_beside_one_that_never_answers() -> None:
+    bench = Bench(workers=50)
+    bench.add("stuck", count=READ_AHEAD)
+    bench.add("quick", count=READ_AHEAD)
+    while not bench.schedule.hungry():
+        job = bench.take()
+        if "quick" in job.request.url:
+            bench.done(job)
+    left = sum("quick" in job.request.url for job in bench.take_all())
+    assert left > 100, "there is time to read more, before the rest of the workers go to the other one"
 
 
 def test_jobs_that_must_wait_do_not_stop_the_reading_until_the_lookahead_is_used_up() -> None:

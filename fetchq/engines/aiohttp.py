@@ -121,6 +121,7 @@ class AiohttpEngine:
             failed = attempt.expired
         finally:
             self._watchdog.forget(attempt)
+            attempt.on_sent = None  # which may still be due in the next turn of the loop
             # As asyncio.timeout does: take our own cancellation back; what is left came from outside.
             if attempt.expired is not None and task.uncancel() > 0:
                 raise asyncio.CancelledError
