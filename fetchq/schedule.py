@@ -76,9 +76,8 @@ class Schedule:
 
     def __bool__(self) -> bool:
         """A job may go."""
-        if self._hopeless:
-            return True
-        return not self._gate.shut and self._active < self._most and bool(self._below or self._above)
+        may = not self._gate.shut and self._active < self._most
+        return bool(self._hopeless or (may and (self._below or self._above)))
 
     def __len__(self) -> int:
         """How many wait, whether they may go or not."""
@@ -116,13 +115,13 @@ class Schedule:
             self._ready += 1
         else:
             self._place(lane, now)
-        if lane.turn and not self._paced:
-            job.mark = lane.held_for
-        else:
-            job.mark = lane.clock(now, self._gate.clock(now))
+        job.mark = lane.held_for if lane.turn and not self._paced else lane.clock(now, self._gate.clock(now))
 
     def hold(self, job: Job, now: float, delay: float) -> None:
         """`job` may go again `delay` seconds from now."""
+        if self._ended:
+            self.add(job, now)
+            return
         self._waiting += 1
         job.since = now
         heapq.heappush(self._held, (now + delay, next(self._number), job))
@@ -232,6 +231,8 @@ class Schedule:
 
     def end(self, now: float) -> None:
         """Hold nothing back any more: no attempts are made at what waits, or comes yet."""
+        if self._ended:
+            return
         self._ended = True
         for lane in list(self._lanes.values()):
             while lane:

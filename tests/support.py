@@ -61,6 +61,23 @@ def answer(body: bytes = b"ok", *lines: bytes, status: bytes = b"200 OK") -> Scr
 ok = answer()
 
 
+class Counted:
+    """A script that counts how many requests are under way at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._now = self.most = 0
+
+    def __call__(self, conn: Connection, asked: Asked) -> None:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        conn.pause(A_MOMENT / 4)
+        with self._lock:
+            self._now -= 1
+        ok(conn, asked)
+
+
 def hang(conn: Connection, _: Asked) -> None:
     """Never answers; ends when the client hangs up."""
     conn.hang()

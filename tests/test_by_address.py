@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from dnsserver import DnsServer
 from factories import Outcome, examples
-from faults_wire import Asked, Connection
 from hypothesis import given
 from hypothesis import strategies as st
 from support import (
     A_MOMENT,
     FOUR,
     HUNG,
+    Counted,
     ScriptServer,
     answer,
     by_path,
@@ -27,7 +27,6 @@ from support import (
     few_issuers,  # noqa: F401  # it applies to all tests here
     know_names,
     nothing_left,
-    ok,
 )
 
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all, fetch_all_sync, fetch_iter
@@ -248,23 +247,6 @@ def test_a_proxy_which_looks_names_up_itself_is_refused() -> None:
 
 
 # --- in a run ---
-
-
-class Counted:
-    """A script that counts how many requests are under way at a time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._now = self.most = 0
-
-    def __call__(self, conn: Connection, asked: Asked) -> None:
-        with self._lock:
-            self._now += 1
-            self.most = max(self.most, self._now)
-        conn.pause(A_MOMENT / 4)
-        with self._lock:
-            self._now -= 1
-        ok(conn, asked)
 
 
 NAMES = [f"n{n}.test" for n in range(4)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,16 +11,14 @@ from typing import Any
 import pytest
 from cli_support import Cli
 from factories import any_text, examples
-from faults_wire import Asked, Connection
 from hypothesis import given
 from support import (
-    A_MOMENT,
+    Counted,
     ScriptServer,
     answer,
     by_path,
     concurrent,
     few_issuers,  # noqa: F401  # it applies to all tests here
-    ok,
 )
 
 from fetchq import Cause, Settings, SettingsError, fetch_all_sync
@@ -81,23 +78,6 @@ def test_a_missing_package_is_told_before_anything_is_fetched(cli: Cli, monkeypa
 
 
 # --- in a run ---
-
-
-class Counted:
-    """A script that counts how many requests are under way at a time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._now = self.most = 0
-
-    def __call__(self, conn: Connection, asked: Asked) -> None:
-        with self._lock:
-            self._now += 1
-            self.most = max(self.most, self._now)
-        conn.pause(A_MOMENT / 4)
-        with self._lock:
-            self._now -= 1
-        ok(conn, asked)
 
 
 @contextmanager

@@ -755,6 +755,18 @@ def test_at_the_end_nothing_is_held_back_any_more() -> None:
     assert bench.schedule.next_due() is None
 
 
+def test_what_would_be_held_after_the_end_is_not_and_ending_twice_changes_nothing() -> None:
+    bench = Bench()
+    bench.add()
+    job = bench.take()
+    bench.schedule.end(bench.now)
+    bench.done(job, DOWN)
+    bench.schedule.hold(job, bench.now, 1000.0)
+    bench.schedule.end(bench.now)
+    assert bench.schedule.take(bench.now) is job
+    assert len(bench.schedule) == 0
+
+
 def test_hosts_that_nobody_asks_any_more_are_forgotten_but_not_what_was_done_about_them() -> None:
     bench = Bench(workers=2)
     bench.add("refuses")
