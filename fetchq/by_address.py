@@ -50,7 +50,7 @@ class ScheduleByAddress(Schedule):
 
     def take(self, now: float) -> Job:
         if not self._hopeless and self:
-            lane = next(iter(self._below or self._above))
+            lane = self._rotation.first()
             if lane in self._unplaced:
                 # Neither the rate nor an interval counts it: it is nothing that a server of the list would notice.
                 job = Job(AddressRequest(lane.host, -1), now)

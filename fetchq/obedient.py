@@ -58,7 +58,7 @@ class ObedientSchedule(Schedule):
             self._judge(lane.head(), host)
         self._place(lane, now)
         if lane.turn:  # it is the next one's: the connection is still warm
-            (self._below if lane in self._below else self._above).move_to_end(lane, last=False)
+            self._rotation.prefer(lane)
 
     def _pop(self, lane: Lane, now: float) -> Job:
         head = lane.head()

@@ -2,7 +2,8 @@
 
 Each host has a lane. A lane of which a request may go takes part in a rotation; one that must wait, because its host
 is at a limit or wants to be left alone, does not, and is looked at again when it is due or when an attempt comes back.
-Hosts that have less than their share of the workers go before those that have more.
+Hosts that have less than their share of the workers go before those that have more, and before all those that may keep
+many of them for long.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from fetchq.manners import GIVEN_UP_FOR, HostNote, Manners
 from fetchq.model import Cause
 from fetchq.policy import Signal, signal_of
 from fetchq.rate import StartGate
+from fetchq.rotation import LAST, LATER, SOON, Rotation
 
 if TYPE_CHECKING:
     from fetchq.engines.attempt import Attempt
@@ -34,11 +36,13 @@ _UNKNOWN = 50
 """Jobs that count of a host that has not answered yet: they may keep nobody busy, and the next may be another's."""
 _SLOW = 0.5
 """Seconds for an answer beyond which a host counts as slow."""
+_FEW = 8
+"""One worker in so many goes to a host that is slow, or has not answered yet, while others have something to do."""
+_TRIAL = 0.05
+"""Seconds that these few have for the first answer of a host before others follow them, where there are other hosts."""
 _MOST_IDLE = 10_000
 """Hosts that are remembered when nothing is asked of them."""
 _MOST_NOTES = 1000
-_BELOW, _ABOVE = 1, 2
-"""The rotations: of lanes with less than their share of the workers, and of the others."""
 
 
 class Schedule:
@@ -58,8 +62,9 @@ class Schedule:
         self._lanes: dict[str, Lane] = {}
         self._idle: OrderedDict[Lane, None] = OrderedDict()
         """Those of them for which nothing waits or is under way, the longest idle first."""
-        self._below: OrderedDict[Lane, None] = OrderedDict()
-        self._above: OrderedDict[Lane, None] = OrderedDict()
+        self._rotation = Rotation()
+        self._workers = settings.workers
+        self._few = max(1, settings.workers // _FEW)
         self._hopeless: deque[Job] = deque()
         """Jobs that no attempt is made at; they need not wait for anything."""
         self._ended = False
@@ -69,7 +74,7 @@ class Schedule:
         self._waiting = 0
         """All jobs that wait."""
         self._ready = 0
-        """Those of them that are in a rotation, slow hosts apart."""
+        """Those of them that may go now, slow hosts apart."""
         self._notes: dict[str, HostNote] = {}
         self.asking = 0
         """Hosts whose robots.txt is on its way."""
@@ -77,7 +82,7 @@ class Schedule:
     def __bool__(self) -> bool:
         """A job may go."""
         may = not self._gate.shut and self._active < self._most
-        return bool(self._hopeless or (may and (self._below or self._above)))
+        return bool(self._hopeless or (may and self._rotation))
 
     def __len__(self) -> int:
         """How many wait, whether they may go or not."""
@@ -133,10 +138,9 @@ class Schedule:
             job = self._hopeless.popleft()
             job.queued += max(0.0, now - job.since)
             return job
-        rotation = self._below or self._above
-        if not rotation or self._gate.shut or self._active >= self._most:
+        if self._gate.shut or self._active >= self._most or not self._rotation:
             raise IndexError("nothing may go")
-        lane = next(iter(rotation))
+        lane = self._rotation.first()
         job = self._pop(lane, now)
         self._waiting -= 1
         if job.mark == lane.held_for and now >= job.since and not self._paced:
@@ -151,12 +155,14 @@ class Schedule:
             lane.start(now)
             self._active += 1
             job.under_way = job.coming = True
-        alone = len(self._lanes) - len(self._idle) == 1
-        if alone and lane.counted > 1 and lane.free and lane.manners.at_ease and now - lane.heard < _SLOW:
+        if lane.counted > 1 and lane.known and lane.free and lane.manners.at_ease and now - lane.heard < _SLOW:
             lane.counted -= 1
             self._ready -= 1
+            self._rotation.place(lane, self._rank(lane))
         else:
-            self._place(lane, now, rotate=True)
+            self._place(lane, now)
+        if lane.turn:
+            self._rotation.rotate(lane)
         return job
 
     def went_out(self, job: Job, now: float) -> None:
@@ -189,10 +195,10 @@ class Schedule:
                 self._heed(lane, job, attempt, now, wall)
         lane.slow = now - job.taken_at - held > _SLOW
         lane.heard = now
-        as_before = lane.known and lane.counted and not lane.slow
-        lane.known = True
-        alone = len(self._lanes) - len(self._idle) == 1
-        if not (alone and as_before and lane.free and lane.manners.at_ease):
+        if lane.known and lane.counted and lane.free and lane.manners.at_ease and not lane.slow:
+            self._rotation.place(lane, self._rank(lane))
+        else:
+            lane.known = True
             self._place(lane, now)
 
     def learn(self, job: Job, lesson: Any, now: float) -> None:
@@ -225,7 +231,7 @@ class Schedule:
     def next_due(self) -> float | None:
         """When there is something to release; None: not before another call."""
         due = self._held[0][0] if self._held else inf
-        if self._below or self._above:
+        if self._rotation:
             due = min(due, self._gate.next_at())
         return None if due == inf else due
 
@@ -281,14 +287,12 @@ class Schedule:
             self._idle.pop(lane, None)
         return lane
 
-    def _place(self, lane: Lane, now: float, *, rotate: bool = False) -> None:
-        """Put a lane where it belongs now: into a rotation, among what is held, or nowhere."""
+    def _place(self, lane: Lane, now: float) -> None:
+        """Put a lane where it belongs now: into the rotation, among what is held, or nowhere."""
         waiting = len(lane)
-        due = lane.due(now) if waiting else inf
+        due = self._due(lane, now) if waiting else inf
         if due > now:
-            if lane.turn:
-                del (self._below if lane.turn == _BELOW else self._above)[lane]
-                lane.turn = 0
+            self._rotation.remove(lane)
             self._ready -= lane.counted
             lane.counted = 0
             lane.mark_held(now, self._gate.clock(now), held=waiting > 0)
@@ -300,20 +304,31 @@ class Schedule:
             return
         if lane.active and now - lane.heard > _SLOW:
             lane.slow = True
-        busy = len(self._lanes) - len(self._idle)
-        turn = _BELOW if lane.active * busy < self._settings.workers else _ABOVE
-        if turn != lane.turn:
-            if lane.turn:
-                del (self._below if lane.turn == _BELOW else self._above)[lane]
-            else:
-                lane.mark_held(now, self._gate.clock(now), held=False)
-            (self._below if turn == _BELOW else self._above)[lane] = None
-            lane.turn = turn
-        elif rotate:
-            (self._below if turn == _BELOW else self._above).move_to_end(lane)
+        if not lane.turn:
+            lane.mark_held(now, self._gate.clock(now), held=False)
+        self._rotation.place(lane, self._rank(lane))
         counted = 0 if lane.slow else waiting if lane.known else min(waiting, _UNKNOWN)
         self._ready += counted - lane.counted
         lane.counted = counted
+
+    def _due(self, lane: Lane, now: float) -> float:
+        """When a job of a lane may go; not after `now`, if it may go now."""
+        due = lane.due(now)
+        if not lane.known and lane.active >= self._few and self._busy > 1:
+            due = max(due, lane.heard + _TRIAL)
+        return due
+
+    def _rank(self, lane: Lane) -> int:
+        """Whether a lane of which a job may go comes before others."""
+        keeps = lane.slow or not lane.known
+        if lane.active * self._busy < self._workers and not (keeps and lane.active >= self._few):
+            return SOON
+        return LAST if keeps else LATER
+
+    @property
+    def _busy(self) -> int:
+        """Hosts of which something is asked, or to be asked."""
+        return len(self._lanes) - len(self._idle)
 
     def _rest(self, lane: Lane) -> None:
         """Nothing is asked of this host for now."""

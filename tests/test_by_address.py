@@ -79,7 +79,7 @@ def test_each_run_has_the_schedule_it_needs() -> None:
 
 
 def test_a_name_is_looked_up_once_and_its_rows_wait_for_that_and_nobody_else() -> None:
-    bench = Bench()
+    bench = Bench(workers=100)
     bench.add("a.test", "a.test", "192.0.2.9", "a.test")
     asked = bench.take()
     assert (asked.request.url, isinstance(asked.request, AddressRequest)) == ("http://a.test", True)

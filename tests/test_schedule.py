@@ -187,7 +187,7 @@ class Run(RuleBasedStateMachine):
                 continue
             assert lane is not None
             assert not self.ended
-            assert lane.due(self.now) > self.now
+            assert self.schedule._due(lane, self.now) > self.now
 
     @precondition(lambda self: self.working)
     @rule(
@@ -329,12 +329,13 @@ def test_of_those_that_are_tried_again_the_one_that_was_due_first_goes_first() -
     assert indexes(bench.take_all()) == [11, 12, 10, 1, 2, 0]
 
 
-@pytest.mark.parametrize("workers", [10, 50])
-def test_a_host_that_never_answers_gets_its_share_of_the_workers_and_no_more(workers: int) -> None:
+@pytest.mark.parametrize(("workers", "few"), [(1, 1), (10, 1), (50, 6)])
+@pytest.mark.parametrize("quick", [1, 4])
+def test_a_host_that_never_answers_keeps_few_of_the_workers(workers: int, few: int, quick: int) -> None:
     bench = Bench(workers=workers)
     bench.add("slow", count=1000)
-    for number in range(4):
-        bench.add(f"quick{number}", count=1000)
+    for number in range(quick):
+        bench.add(f"quick{number}", count=5000)
     stuck = 0
     working: list[Job] = []
     for _ in range(2000):
@@ -347,7 +348,46 @@ def test_a_host_that_never_answers_gets_its_share_of_the_workers_and_no_more(wor
         bench.now += 0.01
         if working:
             bench.done(working.pop(0))
-    assert stuck == workers // 5
+    assert stuck == few
+
+
+def test_a_host_that_grows_slow_keeps_few_of_the_workers_while_others_have_something_to_do() -> None:
+    bench = Bench(workers=16)
+    bench.add("slow", count=100)
+    bench.add("quick", count=100)
+    for _ in range(20):
+        bench.done(bench.take())
+    for job in sorted(bench.take_all(16), key=lambda job: job.request.url):  # the quick ones first
+        bench.now += 0.6 if "slow" in job.request.url else 0.0
+        bench.done(job)
+    assert sum("slow" in job.request.url for job in bench.take_all(16)) == 2
+    bench = Bench(workers=16)
+    bench.add("slow", count=100)
+    for _ in range(20):
+        job = bench.take()
+        bench.now += 0.6
+        bench.done(job)
+    assert len(bench.take_all(16)) == 16, "there is nobody else"
+
+
+def test_hosts_that_nobody_knows_are_tried_by_a_few_before_the_others_follow() -> None:
+    bench = Bench(workers=64)
+    bench.add("a", count=100)
+    bench.add("b", count=100)
+    first = bench.take_all(64)
+    assert len(first) == 2 * 8
+    bench.now += 0.01
+    (known,) = (job for job in first if job.request.index == 0)
+    bench.done(known)
+    assert all("a/" in job.request.url for job in bench.take_all(64 - 15))
+    bench = Bench(workers=64)
+    bench.add("a", count=100)
+    bench.add("b", count=100)
+    bench.take_all(64)
+    bench.now += 0.05
+    jobs = bench.take_all(64 - 16)
+    assert len(jobs) == 64 - 16, "none of them has answered in time: nobody waits any longer"
+    assert jobs[0].held == pytest.approx(0.05)
 
 
 def test_all_workers_go_to_the_only_host_there_is() -> None:
@@ -699,6 +739,9 @@ def test_quick_hosts_are_read_for_in_time_beside_one_that_never_answers() -> Non
     bench = Bench(workers=50)
     bench.add("stuck", count=READ_AHEAD)
     bench.add("quick", count=READ_AHEAD)
+    for job in bench.take_all(50):
+        if "quick" in job.request.url:
+            bench.done(job)
     while not bench.schedule.hungry():
         job = bench.take()
         if "quick" in job.request.url:
