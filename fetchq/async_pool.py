@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
 from functools import partial
 from inspect import isawaitable
 from time import perf_counter, time
@@ -15,16 +15,16 @@ from fetchq.by_address import AddressRequest, Place
 from fetchq.descriptors import room_for
 from fetchq.guard import Refused
 from fetchq.job import Job
+from fetchq.model import Result
 from fetchq.pool import HEAD_START, Desk
 from fetchq.queue import Outbox, RequestQueue
-from fetchq.robots import RobotsRequest, Rules
 from fetchq.rows import SourceError
 
 if TYPE_CHECKING:
     from fetchq.engines.base import AsyncEngine
     from fetchq.manners import HostNote
-    from fetchq.model import OnStart, Request, Result
-    from fetchq.robots import RuleBook
+    from fetchq.model import OnStart, Request
+    from fetchq.robots import RuleBook, Rules
     from fetchq.settings import Settings
 
 __all__ = ["AsyncPool"]
@@ -112,11 +112,15 @@ class AsyncPool:
 
     async def _feed(self, source: Iterable[list[Request]] | AsyncIterable[Request]) -> None:
         try:
-            until = perf_counter() + _SLICE
-            async with aclosing(_batches(source)) as batches:
-                async for batch in batches:
+            if isinstance(source, AsyncIterable):
+                await self._feed_one_by_one(source)
+            else:
+                until = perf_counter() + _SLICE
+                for batch in source:
                     for request in batch:
-                        await self._accept(request)
+                        if self._queue.sated():
+                            await self._queue.room()
+                        self._accept(request)
                     if perf_counter() > until:
                         await asyncio.sleep(0)
                         until = perf_counter() + _SLICE
@@ -124,6 +128,16 @@ class AsyncPool:
             if not self.desk.stopping:
                 raise
         self._end_source()
+
+    async def _feed_one_by_one(self, source: AsyncIterable[Request]) -> None:
+        until = perf_counter() + _SLICE
+        async for request in source:
+            if self._queue.sated():
+                await self._queue.room()
+            self._accept(request)
+            if perf_counter() > until:  # it may never have to wait for anything
+                await asyncio.sleep(0)
+                until = perf_counter() + _SLICE
 
     async def _feed_from_thread(self, source: Iterable[list[Request]] | AsyncIterable[Request]) -> None:
         assert isinstance(source, Iterable)
@@ -169,17 +183,17 @@ class AsyncPool:
                     ended.exception()
         self._end_source()
 
-    async def _accept(self, request: Request) -> None:
-        if self._queue.sated():
-            await self._queue.room()
+    def _accept(self, request: Request) -> None:
         self._open += 1
         self._queue.put_nowait(Job(request, perf_counter()))
 
     async def _accept_all(self, batch: list[Request], given_up: threading.Event) -> None:
         for request in batch:
+            if self._queue.sated():
+                await self._queue.room()
             if given_up.is_set():
                 return
-            await self._accept(request)
+            self._accept(request)
 
     def _feeder_ended(self, feeder: asyncio.Task[None]) -> None:
         """A task that is cancelled before its first step has not even begun to handle that."""
@@ -202,14 +216,16 @@ class AsyncPool:
         queue = self._queue
         counts = queue.counts_starts
         while True:
-            job = await queue.get() if queue.empty() else queue.get_nowait()
+            try:
+                job = queue.get_nowait()
+            except asyncio.QueueEmpty:
+                job = await queue.get()
             if self.desk.stopping:
                 await self._deliver(job, self.desk.cancel(job))
                 continue
-            if isinstance(job.request, AddressRequest):
+            if job.errand and isinstance(job.request, AddressRequest):
                 await self._deliver(job, await self._located(job.request.url))
                 continue
-            errand = isinstance(job.request, RobotsRequest)
             if job.first_taken is None:
                 job.first_taken = time()
             try:
@@ -218,7 +234,7 @@ class AsyncPool:
                 queue.done(job, None)
                 await self._deliver(job, self.desk.refuse(job, refused, number))
                 continue
-            if self._on_start is not None and not errand:
+            if self._on_start is not None and not job.errand:
                 if isawaitable(waiting := self._on_start(job.request, number)):
                     await self._unless_aborted(waiting)
                 if self.desk.stopping:
@@ -232,12 +248,14 @@ class AsyncPool:
             finally:
                 clock.busy += timer.stop()
             queue.done(job, attempt)
-            if errand and attempt.size > _PARSED_HERE:
+            if job.errand and attempt.size > _PARSED_HERE:
                 settled = await asyncio.to_thread(self.desk.settle, job, attempt, number)
             else:
                 settled = self.desk.settle(job, attempt, number)
             if isinstance(settled, float):
                 queue.hold(job, settled)
+            elif isinstance(settled, Result) and self.outbox.offer(settled):
+                self._is_done()
             else:
                 await self._deliver(job, settled)
 
@@ -264,23 +282,19 @@ class AsyncPool:
             await asyncio.wait([callback, aborted])
 
     async def _deliver(self, job: Job, settled: Result | Rules | Place) -> None:
-        if isinstance(settled, Rules | Place):
-            self._queue.learn(job, settled)
+        if isinstance(settled, Result):
+            await self.outbox.put(settled)
+            self._is_done()
         else:
-            if not self.outbox.offer(settled):
-                await self.outbox.put(settled)
-            self._open -= 1
+            self._queue.learn(job, settled)
+            if self._source_ended:
+                self._close_when_done()
+
+    def _is_done(self) -> None:
+        """A row has its Result."""
+        self._open -= 1
         if self._source_ended:
             self._close_when_done()
-
-
-async def _batches(source: Iterable[list[Request]] | AsyncIterable[Request]) -> AsyncGenerator[list[Request]]:
-    if isinstance(source, AsyncIterable):
-        async for request in source:
-            yield [request]
-    else:
-        for batch in source:
-            yield batch
 
 
 async def _loud(work: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:

@@ -18,7 +18,7 @@ from fetchq.job import Job
 from fetchq.model import Result
 from fetchq.obedient import schedule_for
 from fetchq.pool import HEAD_START, Desk, Timer
-from fetchq.robots import RobotsRequest, Rules
+from fetchq.robots import Rules
 from fetchq.rows import SourceError
 from fetchq.schedule import READ_AHEAD
 
@@ -88,7 +88,7 @@ class BlockingPool(ABC):
         """Make an attempt, if one is to be made: what it comes to, or the seconds after which the job goes again."""
         if self.desk.stopping:
             return self.desk.cancel(job), None
-        if isinstance(job.request, AddressRequest):
+        if job.errand and isinstance(job.request, AddressRequest):
             return Place(self._engines[number - 1].address_of(job.request.url)), None
         if job.first_taken is None:
             job.first_taken = time()
@@ -96,7 +96,7 @@ class BlockingPool(ABC):
             target = self.desk.target_of(job)
         except Refused as refused:
             return self.desk.refuse(job, refused, number), None
-        if self._on_start is not None and not isinstance(job.request, RobotsRequest):
+        if self._on_start is not None and not job.errand:
             self._on_start(job.request, number)
             if self.desk.stopping:
                 return self.desk.cancel(job), None

@@ -51,9 +51,9 @@ class ScheduleByAddress(Schedule):
     def take(self, now: float) -> Job:
         if not self._hopeless and self:
             lane = self._rotation.first()
-            if lane in self._unplaced:
+            if lane is not None and lane in self._unplaced:
                 # Neither the rate nor an interval counts it: it is nothing that a server of the list would notice.
-                job = Job(AddressRequest(lane.host, -1), now)
+                job = Job(AddressRequest(lane.host, -1), now, errand=True)
                 job.lane = lane
                 lane.ask()
                 self._place(lane, now)

@@ -20,13 +20,15 @@ class Job:
 
     # fmt: off
     __slots__ = (
-        "attempts", "coming", "disallowed", "first_taken", "held", "judged", "lane", "mark", "partial", "phases",
-        "queued", "refused", "request", "since", "starved", "taken_at", "tls_known", "under_way",
+        "attempts", "coming", "disallowed", "errand", "first_taken", "held", "judged", "lane", "mark", "partial",
+        "phases", "queued", "refused", "request", "since", "starved", "taken_at", "tls_known", "under_way",
     )
     # fmt: on
 
-    def __init__(self, request: Request, now: float) -> None:
+    def __init__(self, request: Request, now: float, *, errand: bool = False) -> None:
         self.request = request
+        self.errand = errand
+        """It is fetchq's own: for a robots.txt, or an address. No row of the source waits for its Result."""
         self.since = now
         """Since when it has been waiting."""
         self.mark = 0.0
@@ -69,12 +71,14 @@ class Job:
 
     def timing(self, attempt: Attempt | None) -> tuple[Timing, float]:
         """The Timing, `attempt` counted in, and the elapsed seconds."""
-        phases = self.phases if attempt is None else self.total(attempt)
-        held = self.held if attempt is None else self.held + attempt.held
+        phases, held, tls_known = self.phases, self.held, self.tls_known
+        if attempt is not None:
+            phases = attempt.phases if phases is None else self.total(attempt)
+            held += attempt.held
+            tls_known = tls_known or attempt.tls_known
         if phases is None:
             return Timing(self.queued, held), 0.0
         dns, connect, tls, wait, receive, decode, store = phases
-        known = self.tls_known or (attempt is not None and attempt.tls_known)
-        tls_or_none = tls if known else None
+        tls_or_none = tls if tls_known else None
         timing = make_timing(self.queued, held, dns, connect, tls_or_none, wait, receive, decode, store)
         return timing, sum(phases)

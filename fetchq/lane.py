@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from fetchq.guard import Refused
 from fetchq.manners import Manners
-from fetchq.robots import RobotsRequest
 
 if TYPE_CHECKING:
     from fetchq.job import Job
@@ -82,7 +81,7 @@ class Lane:
 
     def put(self, job: Job, *, first: bool) -> None:
         """Take a job in; `first`: before others of the same priority."""
-        if isinstance(job.request, RobotsRequest):
+        if job.errand:
             self._errand = job
         elif rank := -job.request.priority:
             number = next(self._number)

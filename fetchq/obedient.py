@@ -62,7 +62,7 @@ class ObedientSchedule(Schedule):
 
     def _pop(self, lane: Lane, now: float) -> Job:
         head = lane.head()
-        if lane.refused is None and not head.judged and not isinstance(head.request, RobotsRequest):
+        if lane.refused is None and not head.judged and not head.errand:
             host = host_of(head.request.url)  # a lane may have several, each with rules of its own (RFC 9309, 2.3)
             rules = self._book.rules_for(host)
             if rules is None or now >= rules.until:
@@ -76,7 +76,7 @@ class ObedientSchedule(Schedule):
         return lane.pop()
 
     def _errand(self, request: RobotsRequest, lane: Lane, now: float) -> Job:
-        job = Job(request, now)
+        job = Job(request, now, errand=True)
         job.lane, job.judged = lane, True
         job.mark = lane.clock(now, self._gate.clock(now))
         lane.ask()

@@ -23,7 +23,7 @@ from fetchq.guard import Refused, Target, parse_url
 from fetchq.model import Cause, Result, Sent, charset_of, make_result, redact, redact_all, wire_text
 from fetchq.policy import retry_delay
 from fetchq.printable import one_line
-from fetchq.robots import RobotsRequest, Rules, agent_of, rules_of
+from fetchq.robots import Rules, agent_of, rules_of
 
 if TYPE_CHECKING:
     from fetchq.engines.attempt import Attempt
@@ -89,7 +89,7 @@ class Desk:
 
     def settle(self, job: Job, attempt: Attempt, worker: int) -> Result | Rules | float:
         """The Result, the Rules that a robots.txt has, or the seconds after which the job is to go again."""
-        errand = isinstance(job.request, RobotsRequest)
+        errand = job.errand
         clock = self.clocks[worker - 1]
         clock.fetched += not errand
         clock.busy -= attempt.held
@@ -173,10 +173,8 @@ class Desk:
 
     def refuse(self, job: Job, refused: Refused, worker: int | None) -> Result | Rules | Place:
         """What becomes of a request that is not, or no longer, tried."""
-        if isinstance(job.request, AddressRequest):
-            return Place()
-        if isinstance(job.request, RobotsRequest):
-            return Rules(why_not=refused.message)
+        if job.errand:
+            return Place() if isinstance(job.request, AddressRequest) else Rules(why_not=refused.message)
         if job.partial is not None:
             job.partial.discard()
             self._carrying.discard(job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from math import inf
 from time import perf_counter, time
 from typing import TYPE_CHECKING
@@ -42,13 +43,16 @@ class RequestQueue(asyncio.Queue[Job]):
         self._room: asyncio.Future[None] | None = None
         self._waiters: deque[asyncio.Future[None]] = deque()
 
-    def _put(self, item: Job) -> None:
+    def put_nowait(self, item: Job) -> None:
+        """A job waits from now on. There is always room: `sated` and `room` are what the source has to heed."""
         self._schedule.add(item, perf_counter())
         self._changed()
 
     async def get(self) -> Job:
         """What may go next, waiting for it: also for the time to come, which asyncio's own would not notice."""
-        while self.empty():
+        while True:
+            with suppress(asyncio.QueueEmpty):
+                return self.get_nowait()
             waiter = self._loop.create_future()
             self._waiters.append(waiter)
             try:
@@ -57,10 +61,13 @@ class RequestQueue(asyncio.Queue[Job]):
                 if not waiter.cancelled():
                     self._wake()  # another one, to take what this one was woken for
                 raise
-        return self.get_nowait()
 
-    def _get(self) -> Job:
-        job = self._schedule.take(perf_counter())
+    def get_nowait(self) -> Job:
+        """What may go next. Raises `asyncio.QueueEmpty` when there is nothing."""
+        try:
+            job = self._schedule.take(perf_counter())
+        except IndexError:
+            raise asyncio.QueueEmpty from None
         self._changed()
         return job
 
@@ -184,7 +191,7 @@ class Outbox:
         if self._backlog.full():
             return False
         self._backlog.add(result)
-        if not self._gathering or self._backlog.ample():
+        if self._taker is not None and (not self._gathering or self._backlog.ample()):
             self._wake_taker()
         return True
 

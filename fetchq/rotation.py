@@ -27,9 +27,9 @@ class Rotation:
     def __bool__(self) -> bool:
         return bool(self._soon or self._later or self._last)
 
-    def first(self) -> Lane:
-        """Whose turn it is. Raises StopIteration where there is none."""
-        return next(iter(self._soon or self._later or self._last))
+    def first(self) -> Lane | None:
+        """Whose turn it is."""
+        return next(iter(self._soon or self._later or self._last), None)
 
     def place(self, lane: Lane, rank: int) -> None:
         """A lane is of this rank from now on; where it is new there, all others come before it."""

@@ -51,6 +51,8 @@ class Schedule:
     def __init__(self, settings: Settings, most: float = inf) -> None:
         """`most`: attempts that this machine bears at a time, where those are fewer than the workers."""
         self._settings = settings
+        lookahead = settings.lookahead
+        self._lookahead = lookahead
         self._key = key_for(settings)
         self._most = most
         self._active = 0
@@ -62,6 +64,8 @@ class Schedule:
         self._lanes: dict[str, Lane] = {}
         self._idle: OrderedDict[Lane, None] = OrderedDict()
         """Those of them for which nothing waits or is under way, the longest idle first."""
+        self._busy = 0
+        """How many the others are."""
         self._rotation = Rotation()
         self._workers = settings.workers
         self._few = max(1, settings.workers // _FEW)
@@ -90,13 +94,14 @@ class Schedule:
 
     def full(self) -> bool:
         """Enough was read from the source."""
-        return self._ready + len(self._hopeless) >= READ_AHEAD or self._waiting >= self._settings.lookahead
+        return self._ready + len(self._hopeless) >= READ_AHEAD or self._waiting >= self._lookahead
 
     def hungry(self) -> bool:
         """It is time to read more: late enough to read many at a time, early enough to keep every worker busy."""
-        lookahead = self._settings.lookahead
-        wanted = self._waiting <= lookahead - min(lookahead, READ_AHEAD) // 2
-        return wanted and self._ready + len(self._hopeless) <= READ_AHEAD // 2
+        if self._ready > READ_AHEAD // 2:
+            return False
+        room = min(self._lookahead, READ_AHEAD) // 2
+        return self._waiting <= self._lookahead - room and self._ready + len(self._hopeless) <= READ_AHEAD // 2
 
     def next_is_hopeless(self) -> bool:
         """The next job is one that no attempt can be made at, and will take no time."""
@@ -138,9 +143,9 @@ class Schedule:
             job = self._hopeless.popleft()
             job.queued += max(0.0, now - job.since)
             return job
-        if self._gate.shut or self._active >= self._most or not self._rotation:
-            raise IndexError("nothing may go")
         lane = self._rotation.first()
+        if lane is None or self._gate.shut or self._active >= self._most:
+            raise IndexError("nothing may go")
         job = self._pop(lane, now)
         self._waiting -= 1
         if job.mark == lane.held_for and now >= job.since and not self._paced:
@@ -158,11 +163,13 @@ class Schedule:
         if lane.counted > 1 and lane.known and lane.free and lane.manners.at_ease and now - lane.heard < _SLOW:
             lane.counted -= 1
             self._ready -= 1
-            self._rotation.place(lane, self._rank(lane))
+            if self._busy > 1:
+                self._rotation.place(lane, self._rank(lane))
+                self._rotation.rotate(lane)
         else:
             self._place(lane, now)
-        if lane.turn:
-            self._rotation.rotate(lane)
+            if lane.turn:
+                self._rotation.rotate(lane)
         return job
 
     def went_out(self, job: Job, now: float) -> None:
@@ -196,7 +203,8 @@ class Schedule:
         lane.slow = now - job.taken_at - held > _SLOW
         lane.heard = now
         if lane.known and lane.counted and lane.free and lane.manners.at_ease and not lane.slow:
-            self._rotation.place(lane, self._rank(lane))
+            if self._busy > 1:
+                self._rotation.place(lane, self._rank(lane))
         else:
             lane.known = True
             self._place(lane, now)
@@ -274,7 +282,9 @@ class Schedule:
         return lane.pop()
 
     def _lane(self, job: Job, now: float) -> Lane:
-        return self._lane_of(self._key(job.request.url), now)
+        host = self._key(job.request.url)
+        lane = self._lanes.get(host)
+        return self._lane_of(host, now) if lane is None or self._idle else lane
 
     def _lane_of(self, host: str, now: float) -> Lane:
         lane = self._lanes.get(host)
@@ -283,8 +293,10 @@ class Schedule:
             manners = Manners(now, enough=settings.workers, wait=settings.retry_wait, adapts=settings.adapt)
             most = inf if settings.per_host is None else settings.per_host
             lane = self._lanes[host] = Lane(host, manners, most=most, interval=settings.host_interval)
-        if self._idle:
-            self._idle.pop(lane, None)
+            self._busy += 1
+        elif lane in self._idle:
+            del self._idle[lane]
+            self._busy += 1
         return lane
 
     def _place(self, lane: Lane, now: float) -> None:
@@ -325,15 +337,11 @@ class Schedule:
             return SOON
         return LAST if keeps else LATER
 
-    @property
-    def _busy(self) -> int:
-        """Hosts of which something is asked, or to be asked."""
-        return len(self._lanes) - len(self._idle)
-
     def _rest(self, lane: Lane) -> None:
         """Nothing is asked of this host for now."""
-        if self._lanes.get(lane.host) is lane:
+        if self._lanes.get(lane.host) is lane and lane not in self._idle:
             self._idle[lane] = None
+            self._busy -= 1
             if len(self._idle) > _MOST_IDLE:
                 oldest, _ = self._idle.popitem(last=False)
                 self._note(oldest)

@@ -229,6 +229,7 @@ class Run(RuleBasedStateMachine):
         working = [job.request.index for job in self.working]
         assert sorted([*self.waiting, *working, *self.finished]) == list(range(self.made))
         assert len(self.schedule) == len(self.waiting)
+        assert self.schedule._busy == len(self.schedule._lanes) - len(self.schedule._idle)
 
     @invariant()
     def no_limit_is_exceeded(self) -> None:
