@@ -80,12 +80,12 @@ class ScheduleByAddress(Schedule):
         host = host_of(job.request.url)
         if (place := self._places.get(host)) is not None:
             self._places.move_to_end(host)
-            return self._lane_of(place, now)
-        new = host not in self._lanes
+            return self._hosts.lane(place, now)
+        new = host not in self._hosts
         if new and (name := name_of(host)) is not None and is_address(name):
             self._remember(host, name)
-            return self._lane_of(name, now)
-        lane = self._lane_of(host, now)
+            return self._hosts.lane(name, now)
+        lane = self._hosts.lane(host, now)
         if new and name is not None:
             self._unplaced.add(lane)
         return lane

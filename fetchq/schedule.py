@@ -9,15 +9,16 @@ many of them for long.
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict, deque
+from collections import deque
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from fetchq.engines.attempt import WAIT
 from fetchq.host_key import key_for
+from fetchq.hosts import Hosts
 from fetchq.lane import Lane
-from fetchq.manners import GIVEN_UP_FOR, HostNote, Manners
+from fetchq.manners import GIVEN_UP_FOR, HostNote
 from fetchq.model import Cause
 from fetchq.policy import Signal, signal_of
 from fetchq.rate import StartGate
@@ -40,9 +41,6 @@ _FEW = 8
 """One worker in so many goes to a host that is slow, or has not answered yet, while others have something to do."""
 _TRIAL = 0.05
 """Seconds that these few have for the first answer of a host before others follow them, where there are other hosts."""
-_MOST_IDLE = 10_000
-"""Hosts that are remembered when nothing is asked of them."""
-_MOST_NOTES = 1000
 
 
 class Schedule:
@@ -61,11 +59,7 @@ class Schedule:
         self._paced = settings.rate is not None
         self.counts_starts = settings.rate is not None or settings.host_interval > 0
         """It wants to be told when attempts go out."""
-        self._lanes: dict[str, Lane] = {}
-        self._idle: OrderedDict[Lane, None] = OrderedDict()
-        """Those of them for which nothing waits or is under way, the longest idle first."""
-        self._busy = 0
-        """How many the others are."""
+        self._hosts = Hosts(settings)
         self._rotation = Rotation()
         self._workers = settings.workers
         self._few = max(1, settings.workers // _FEW)
@@ -79,7 +73,6 @@ class Schedule:
         """All jobs that wait."""
         self._ready = 0
         """Those of them that may go now, slow hosts apart."""
-        self._notes: dict[str, HostNote] = {}
         self.asking = 0
         """Hosts whose robots.txt is on its way."""
 
@@ -163,7 +156,7 @@ class Schedule:
         if lane.counted > 1 and lane.known and lane.free and lane.manners.at_ease and now - lane.heard < _SLOW:
             lane.counted -= 1
             self._ready -= 1
-            if self._busy > 1:
+            if self._hosts.busy > 1:
                 self._rotation.place(lane, self._rank(lane))
                 self._rotation.rotate(lane)
         else:
@@ -203,7 +196,7 @@ class Schedule:
         lane.slow = now - job.taken_at - held > _SLOW
         lane.heard = now
         if lane.known and lane.counted and lane.free and lane.manners.at_ease and not lane.slow:
-            if self._busy > 1:
+            if self._hosts.busy > 1:
                 self._rotation.place(lane, self._rank(lane))
         else:
             lane.known = True
@@ -248,7 +241,7 @@ class Schedule:
         if self._ended:
             return
         self._ended = True
-        for lane in list(self._lanes.values()):
+        for lane in self._hosts:
             while lane:
                 job = lane.pop()
                 self._count_wait(job, lane, now)
@@ -263,9 +256,7 @@ class Schedule:
 
     def notes(self) -> list[HostNote]:
         """What was done about which hosts, those that refused most first."""
-        for lane in self._lanes.values():
-            self._note(lane)
-        return sorted(self._notes.values(), key=lambda note: (-note.refusals, -note.pauses, note.host))
+        return self._hosts.notes()
 
     def _count_wait(self, job: Job, lane: Lane, now: float) -> None:
         """Tell the time in which no worker was free from that in which the job was not to go."""
@@ -282,22 +273,7 @@ class Schedule:
         return lane.pop()
 
     def _lane(self, job: Job, now: float) -> Lane:
-        host = self._key(job.request.url)
-        lane = self._lanes.get(host)
-        return self._lane_of(host, now) if lane is None or self._idle else lane
-
-    def _lane_of(self, host: str, now: float) -> Lane:
-        lane = self._lanes.get(host)
-        if lane is None:
-            settings = self._settings
-            manners = Manners(now, enough=settings.workers, wait=settings.retry_wait, adapts=settings.adapt)
-            most = inf if settings.per_host is None else settings.per_host
-            lane = self._lanes[host] = Lane(host, manners, most=most, interval=settings.host_interval)
-            self._busy += 1
-        elif lane in self._idle:
-            del self._idle[lane]
-            self._busy += 1
-        return lane
+        return self._hosts.lane(self._key(job.request.url), now)
 
     def _place(self, lane: Lane, now: float) -> None:
         """Put a lane where it belongs now: into the rotation, among what is held, or nowhere."""
@@ -312,7 +288,7 @@ class Schedule:
                 lane.due_at = due
                 heapq.heappush(self._held, (due, next(self._number), lane))
             elif not waiting and not lane.active:
-                self._rest(lane)
+                self._hosts.rest(lane)
             return
         if lane.active and now - lane.heard > _SLOW:
             lane.slow = True
@@ -326,26 +302,16 @@ class Schedule:
     def _due(self, lane: Lane, now: float) -> float:
         """When a job of a lane may go; not after `now`, if it may go now."""
         due = lane.due(now)
-        if not lane.known and lane.active >= self._few and self._busy > 1:
+        if not lane.known and lane.active >= self._few and self._hosts.busy > 1:
             due = max(due, lane.heard + _TRIAL)
         return due
 
     def _rank(self, lane: Lane) -> int:
         """Whether a lane of which a job may go comes before others."""
         keeps = lane.slow or not lane.known
-        if lane.active * self._busy < self._workers and not (keeps and lane.active >= self._few):
+        if lane.active * self._hosts.busy < self._workers and not (keeps and lane.active >= self._few):
             return SOON
         return LAST if keeps else LATER
-
-    def _rest(self, lane: Lane) -> None:
-        """Nothing is asked of this host for now."""
-        if self._lanes.get(lane.host) is lane and lane not in self._idle:
-            self._idle[lane] = None
-            self._busy -= 1
-            if len(self._idle) > _MOST_IDLE:
-                oldest, _ = self._idle.popitem(last=False)
-                self._note(oldest)
-                del self._lanes[oldest.host]
 
     def _heed(self, lane: Lane, job: Job, attempt: Attempt, now: float, wall: float) -> None:
         """See what an attempt that failed says of its host."""
@@ -365,8 +331,3 @@ class Schedule:
             manners.failed(now, began, lane.active)
         else:
             manners.answered()
-
-    def _note(self, lane: Lane) -> None:
-        note = lane.manners.note(lane.host)
-        if note is not None and (lane.host in self._notes or len(self._notes) < _MOST_NOTES):
-            self._notes[lane.host] = note

@@ -19,7 +19,7 @@ LAYERS = [
     {"frozen", "values", "model", "printable", "knobs", "name_servers", "rowset", "storage", "spool", "whole"},
     {"settings", "display"},
     {"policy", "decode", "guard", "robots", "descriptors"},
-    {"engines", "job", "host_key", "by_address", "rate", "manners", "lane", "rotation", "schedule", "obedient"}
+    {"engines", "job", "host_key", "by_address", "rate", "manners", "lane", "hosts", "rotation", "schedule", "obedient"}
     | {"backlog", "queue"},
     {"pool", "async_pool", "blocking_pool", "sinks", "rows", "csv_rows", "lists", "sources", "summary"}
     | {"folder", "schema", "ledger", "stored", "scratch", "twins", "earlier", "choice"},

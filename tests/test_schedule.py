@@ -229,7 +229,7 @@ class Run(RuleBasedStateMachine):
         working = [job.request.index for job in self.working]
         assert sorted([*self.waiting, *working, *self.finished]) == list(range(self.made))
         assert len(self.schedule) == len(self.waiting)
-        assert self.schedule._busy == len(self.schedule._lanes) - len(self.schedule._idle)
+        assert self.schedule._hosts.busy == len(self.schedule._hosts._lanes) - len(self.schedule._hosts._idle)
 
     @invariant()
     def no_limit_is_exceeded(self) -> None:
@@ -818,7 +818,7 @@ def test_hosts_that_nobody_asks_any_more_are_forgotten_but_not_what_was_done_abo
     for number in range(10_050):
         bench.add(f"h{number}")
         bench.done(bench.take())
-    assert len(bench.schedule._lanes) <= 10_000
+    assert len(bench.schedule._hosts._lanes) <= 10_000
     assert [(note.host, note.refusals) for note in bench.schedule.notes()] == [("http://refuses", 1)]
     assert bench.schedule.notes()[0].pace < inf
 

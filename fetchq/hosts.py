@@ -1,0 +1,78 @@
+"""The hosts of a run, each with its lane: pure. Those that nothing is asked of any more are forgotten in time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from math import inf
+from typing import TYPE_CHECKING
+
+from fetchq.lane import Lane
+from fetchq.manners import HostNote, Manners
+
+if TYPE_CHECKING:
+    from fetchq.settings import Settings
+
+__all__ = ["Hosts"]
+
+_MOST_IDLE = 10_000
+"""Hosts that are remembered when nothing is asked of them."""
+_MOST_NOTES = 1000
+
+
+class Hosts:
+    """One lane for each host that anything was asked of, but for those that were forgotten."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lanes: dict[str, Lane] = {}
+        self._idle: OrderedDict[Lane, None] = OrderedDict()
+        """Those of them for which nothing waits or is under way, the longest idle first."""
+        self.busy = 0
+        """How many the others are."""
+        self._notes: dict[str, HostNote] = {}
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(list(self._lanes.values()))
+
+    def __contains__(self, host: str) -> bool:
+        return host in self._lanes
+
+    def lane(self, host: str, now: float) -> Lane:
+        """The lane of a host, of which something is to be asked."""
+        lane = self._lanes.get(host)
+        return self._awake(host, now) if lane is None or self._idle else lane
+
+    def _awake(self, host: str, now: float) -> Lane:
+        lane = self._lanes.get(host)
+        if lane is None:
+            settings = self._settings
+            manners = Manners(now, enough=settings.workers, wait=settings.retry_wait, adapts=settings.adapt)
+            most = inf if settings.per_host is None else settings.per_host
+            lane = self._lanes[host] = Lane(host, manners, most=most, interval=settings.host_interval)
+            self.busy += 1
+        elif lane in self._idle:
+            del self._idle[lane]
+            self.busy += 1
+        return lane
+
+    def rest(self, lane: Lane) -> None:
+        """Nothing is asked of this host for now."""
+        if self._lanes.get(lane.host) is lane and lane not in self._idle:
+            self._idle[lane] = None
+            self.busy -= 1
+            if len(self._idle) > _MOST_IDLE:
+                oldest, _ = self._idle.popitem(last=False)
+                self._note(oldest)
+                del self._lanes[oldest.host]
+
+    def notes(self) -> list[HostNote]:
+        """What was done about which hosts, also forgotten ones; those that refused most first."""
+        for lane in self._lanes.values():
+            self._note(lane)
+        return sorted(self._notes.values(), key=lambda note: (-note.refusals, -note.pauses, note.host))
+
+    def _note(self, lane: Lane) -> None:
+        note = lane.manners.note(lane.host)
+        if note is not None and (lane.host in self._notes or len(self._notes) < _MOST_NOTES):
+            self._notes[lane.host] = note
