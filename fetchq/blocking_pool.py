@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import cycle
+from math import inf
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
@@ -182,6 +183,8 @@ class ThreadPool(BlockingPool):
         self._wanted = threading.Condition(self._lock)
         self._written = threading.Condition(self._lock)
         self._space = threading.Condition(self._lock)
+        self._watched = inf
+        """When a worker that waits will look for what is due by then; who goes on to something else wakes another."""
         self._open = 0
         self._source_ended = False
         self._abandoned = False
@@ -312,12 +315,25 @@ class ThreadPool(BlockingPool):
                     return job
                 if self._schedule.hungry():
                     self._wanted.notify()
-                due = self._schedule.next_due()
-                self._ready.wait(None if due is None else max(0.0, due - perf_counter()))
+                self._wait_for(self._schedule.next_due())
             return None
+
+    def _wait_for(self, due: float | None) -> None:
+        """Wait until something changes, or it is that late; but only one worker looks at the clock.
+
+        If all did, hundreds would wake up for one request, and keep each other from sending it.
+        """
+        if due is None or due >= self._watched:
+            self._ready.wait()
+        else:
+            self._watched = due
+            self._ready.wait(max(0.0, due - perf_counter()))
+            if self._watched == due:
+                self._watched = inf
 
     def _deliver(self, result: Result) -> None:
         while self._backlog.full() and not self._abandoned:
+            self._ready.notify()  # somebody else may have to look at the clock meanwhile
             self._space.wait()
         self._backlog.add(result)
         self._open -= 1

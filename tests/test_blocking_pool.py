@@ -17,6 +17,7 @@ from fetchq.backlog import MOST_BYTES
 from fetchq.blocking_pool import BlockingPool, SerialPool, ThreadPool
 from fetchq.engines.attempt import Attempt, AttemptFailed
 from fetchq.model import Cause, Request, Result
+from fetchq.schedule import Schedule
 from fetchq.settings import Settings
 
 Play = Callable[["FakeEngine", Request], AttemptFailed | None]
@@ -263,6 +264,24 @@ def test_fifty_threads_lose_nothing_of_many_requests_that_fail_and_are_tried_aga
         results = in_time(lambda: results_of(pool, batches(3000, 100)))
     assert [result.index for result in in_order(results)] == list(range(3000))
     assert all(result.attempts == (2 if result.index % 3 == 0 else 1) for result in results)
+
+
+def test_threads_that_have_nothing_to_do_do_not_all_look_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+    release = Schedule.release
+
+    def counted(schedule: Schedule, now: float) -> None:
+        nonlocal looks
+        looks += 1
+        release(schedule, now)
+
+    monkeypatch.setattr(Schedule, "release", counted)
+    rows, workers = 20, 50
+    with nothing_left():
+        pool = ThreadPool(Settings(workers=workers, host_interval=0.01), Stage(at_once).engines(workers))
+        results = in_time(lambda: results_of(pool, batches(rows)))
+    assert len(results) == rows
+    assert looks < workers + 10 * rows, "and not all of them for each row"
 
 
 # --- the source ------------------------------------------------------------------------------------------------------
