@@ -11,10 +11,14 @@ import contextlib
 import gc
 import json
 import os
+import socket
+import struct
 import sys
 from collections import defaultdict, deque
-from time import perf_counter
+from time import time
 
+_TIMESTAMPS = 35
+"""SO_TIMESTAMPNS of Linux, and the kind of the note that it has the kernel add."""
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 REFUSED = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
@@ -40,22 +44,40 @@ class Count:
 counts: dict[str, Count] = defaultdict(Count)
 
 
-class Connection(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self.count = counts[transport.get_extra_info("sockname")[0]]
+class Connection:
+    """One client. When its requests came is asked of the kernel: this process may be late, the network is not."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.count = counts[sock.getsockname()[0]]
         self.waiting = 0
         self.text = b""
+        self.loop = asyncio.get_running_loop()
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, _TIMESTAMPS, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.loop.add_reader(sock, self.read)
 
-    def data_received(self, data: bytes) -> None:
+    def read(self) -> None:
+        try:
+            data, notes, *_ = self.sock.recvmsg(65536, 64)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, notes = b"", []
+        if not data:
+            self.end()
+            return
+        stamps = [struct.unpack("@ll", note) for level, kind, note in notes if kind == _TIMESTAMPS]
+        came = stamps[0][0] + stamps[0][1] / 1e9 if stamps else time()
         self.text += data
         while b"\r\n\r\n" in self.text:
             head, self.text = self.text.split(b"\r\n\r\n", 1)
-            self.answer(head.split(b" ", 2)[1].decode())
+            self.answer(head.split(b" ", 2)[1].decode(), came)
 
-    def answer(self, path: str) -> None:
-        count, now = self.count, perf_counter()
-        count.starts.append(now)
+    def answer(self, path: str, came: float) -> None:
+        count = self.count
+        count.starts.append(came)
         count.active += 1
         count.peak = max(count.peak, count.active)
         self.waiting += 1
@@ -64,9 +86,9 @@ class Connection(asyncio.Protocol):
             return
         number = int(rest[0]) if rest else 0
         if kind == "most":
-            self.respond(OK if count.accept(now, number) else REFUSED)
+            self.respond(OK if count.accept(came, number) else REFUSED)
         elif number:
-            asyncio.get_running_loop().call_later(number / 1000, self.respond, OK)
+            self.loop.call_later(number / 1000, self.respond, OK)
         else:
             self.respond(OK)
 
@@ -74,11 +96,20 @@ class Connection(asyncio.Protocol):
         if self.waiting:
             self.waiting -= 1
             self.count.active -= 1
-            self.transport.write(answer)
+            with contextlib.suppress(OSError):  # it has gone
+                self.sock.send(answer)
 
-    def connection_lost(self, _: Exception | None) -> None:
+    def end(self) -> None:
         self.count.active -= self.waiting
         self.waiting = 0
+        self.loop.remove_reader(self.sock)
+        self.sock.close()
+
+
+def accept(listening: socket.socket) -> None:
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            Connection(listening.accept()[0])
 
 
 async def main() -> None:
@@ -86,9 +117,12 @@ async def main() -> None:
     with contextlib.suppress(PermissionError):
         os.nice(-10)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Connection, "0.0.0.0", 0, backlog=4096)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)
+    with socket.create_server(("0.0.0.0", 0), backlog=4096) as listening:
+        listening.setblocking(False)
+        loop.add_reader(listening, accept, listening)
+        print(listening.getsockname()[1], flush=True)
+        await loop.run_in_executor(None, sys.stdin.read)
+        loop.remove_reader(listening)
     found = {host: {"peak": one.peak, "refused": one.refused, "starts": one.starts} for host, one in counts.items()}
     print(json.dumps(found))
 
