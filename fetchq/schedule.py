@@ -37,7 +37,7 @@ _UNKNOWN = 50
 """Jobs that count of a host that has not answered yet: they may keep nobody busy, and the next may be another's."""
 _SLOW = 0.5
 """Seconds for an answer beyond which a host counts as slow."""
-_FEW = 8
+_FEW = 16
 """One worker in so many goes to a host that is slow, or has not answered yet, while others have something to do."""
 _TRIAL = 0.05
 """Seconds that these few have for the first answer of a host before others follow them, where there are other hosts."""
