@@ -144,7 +144,7 @@ class Timing:
     queued: float = 0.0
     """Ready to go, but no worker was free."""
     held: float = 0.0
-    """Waiting for a retry to be due."""
+    """Not to go yet: a limit, a host that is to be left alone or tried by a few first, a retry that is not due."""
     dns: float = 0.0
     connect: float = 0.0
     """TCP; and TLS, where the engine cannot tell it apart."""

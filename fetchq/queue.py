@@ -1,4 +1,8 @@
-"""The queue of the async pool: an asyncio.Queue over the Schedule, made in the way that asyncio documents."""
+"""The queue of the async pool: an asyncio.Queue over the Schedule.
+
+It brings its own put_nowait and get_nowait, and not only what they call: those of asyncio ask three times whether there
+is anything, and count for `join`, which nobody calls here.
+"""
 
 from __future__ import annotations
 
