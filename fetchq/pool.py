@@ -1,6 +1,6 @@
 """What the pools share: from a finished attempt to a Result or another try, and the clocks of the workers.
 
-The pools themselves (`async_pool`, `blocking_pool`) only differ in how they wait.
+The pools themselves (`async_pool`, `thread_pool`, `serial_pool`) only differ in how they wait.
 """
 
 from __future__ import annotations

@@ -63,7 +63,8 @@ class BlockingRun:
         linger: float = 0.0,
     ) -> None:
         """`linger`: seconds in which results may gather before they are handed on."""
-        from fetchq.blocking_pool import SerialPool, ThreadPool
+        from fetchq.serial_pool import SerialPool
+        from fetchq.thread_pool import ThreadPool
 
         assert not isinstance(feed.requests, AsyncIterable)
         self._settings = settings

@@ -22,7 +22,7 @@ KINDS = ("write", "sync", "rename", "open", "read", "other", "short")
 """As faults.c numbers them, from 1."""
 PRELOADED = (
     *("cli.durable", "cli.fetch", "cli.options", "cli.resume", "cli.retry", "cli.screen", "engines.aiohttp"),
-    *("engines.requests", "async_pool", "blocking_pool", "run", "session", "sinks.files", "summary", "views.text"),
+    *("engines.requests", "async_pool", "thread_pool", "run", "session", "sinks.files", "summary", "views.text"),
 )
 HANG = 60
 """Seconds after which a run hangs."""

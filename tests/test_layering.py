@@ -21,7 +21,19 @@ LAYERS = [
     {"policy", "decode", "guard", "robots", "descriptors"},
     {"engines", "job", "host_key", "by_address", "rate", "manners", "lane", "hosts", "rotation", "schedule", "obedient"}
     | {"backlog", "queue"},
-    {"pool", "async_pool", "blocking_pool", "sinks", "rows", "csv_rows", "lists", "sources", "summary"}
+    {
+        "pool",
+        "async_pool",
+        "blocking_pool",
+        "serial_pool",
+        "thread_pool",
+        "sinks",
+        "rows",
+        "csv_rows",
+        "lists",
+        "sources",
+        "summary",
+    }
     | {"folder", "schema", "ledger", "stored", "scratch", "twins", "earlier", "choice"},
     {"run", "writer", "kept", "session", "durable"},
     {"api", "compare", "diff", "views"},
