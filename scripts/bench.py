@@ -308,44 +308,52 @@ LEDGER_URLS = 100_000
 
 
 def ledger() -> bool:
-    """What durability costs: the ledger alone, bodies as files, and going on with a run that is finished."""
+    """What durability costs: the ledger alone, and bodies as files.
+
+    Every run has a folder of its own, and nothing is deleted in between: ext4 takes its time to use an inode again
+    that was free a minute ago, and whoever comes next would pay for that.
+    """
     with server() as base, tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         urls = write_list(root / "urls.txt", base, LEDGER_URLS)
+        numbers = itertools.count()
 
-        def fetchq(*options: str) -> tuple[float, float]:
-            shutil.rmtree(root / "run", ignore_errors=True)
+        def fetchq(save: str | None) -> tuple[float, float]:
+            durable = () if save is None else ("-o", str(root / f"run{next(numbers)}"), "--save", save)
             with open(os.devnull, "wb") as out:
-                return cpu_of_children([*FETCHQ, str(urls), "-w", str(WORKERS), "-q", *options], stdout=out)
+                return cpu_of_children([*FETCHQ, str(urls), "-w", str(WORKERS), "-q", *durable], stdout=out)
 
-        durable = ("-o", str(root / "run"), "--save")
-        kept, plain = in_turn(5, lambda: fetchq(*durable, "none")[0], lambda: fetchq()[0])
+        kept, plain = in_turn(5, lambda: fetchq("none")[0], lambda: fetchq(None)[0])
         each = [statistics.median(one) / LEDGER_URLS * 1e6 for one in (kept, plain)]
         good = report(
             "-o --save none / without -o", ratio(kept, plain), 1.15, f"{each[0]:.0f} and {each[1]:.0f} us/URL"
         )
-        for peer, command in _peers(root, base).items():
+        for peer, (runs, command) in _peers(root, base).items():
             files, theirs = in_turn(
-                1, lambda: fetchq(*durable, "files")[1], lambda command=command: cpu_of_children(command)[1]
+                runs,
+                lambda: fetchq("files")[1],
+                lambda command=command: cpu_of_children([*command, str(root / f"peer{next(numbers)}")])[1],
             )
             each = [statistics.median(one) for one in (files, theirs)]
             detail = f"{each[0]:.1f} and {each[1]:.1f} s for {LEDGER_URLS:,} files"
             good = report(f"-o with files / {peer}", ratio(files, theirs), 1.0, detail) and good
-            shutil.rmtree(root / peer)
         return good
 
 
-def _peers(root: Path, base: str) -> dict[str, list[str]]:
-    """The commands of other tools that store the same list, each file under a name of its own."""
+def _peers(root: Path, base: str) -> dict[str, tuple[int, list[str]]]:
+    """Other tools that store the same list: how often to run them, and their commands, to be followed by a folder.
+
+    Each file has a name of its own.
+    """
     listed = root / "aria2.txt"
     listed.write_text("".join(f"{url_of(base, n)}\n  out={n // 1000}/{n}.bin\n" for n in range(LEDGER_URLS)))
     plain = root / "wget2.txt"
     plain.write_text("".join(f"{url_of(base, n)}?{n}\n" for n in range(LEDGER_URLS)))
     commands = {
-        "aria2c": ["aria2c", "-q", "-i", str(listed), "-d", str(root / "aria2c"), "-j", str(WORKERS), "-x", "1"],
-        "wget2": ["wget2", "-q", "-i", str(plain), "-P", str(root / "wget2"), f"--max-threads={WORKERS}"],
+        "wget2": (3, ["wget2", "-q", "-i", str(plain), f"--max-threads={WORKERS}", "-P"]),
+        "aria2c": (1, ["aria2c", "-q", "-i", str(listed), "-j", str(WORKERS), "-x", "1", "-d"]),
     }
-    return {name: command for name, command in commands.items() if shutil.which(name)}
+    return {name: peer for name, peer in commands.items() if shutil.which(name)}
 
 
 def resume() -> bool:
