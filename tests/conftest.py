@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from cli_support import Cli, left_threads
 from faultserver import FaultServer
 
 from fetchq.server import PracticeServer
@@ -28,3 +31,18 @@ def practice() -> Iterator[PracticeServer]:
 def faults() -> Iterator[FaultServer]:
     with FaultServer() as server:
         yield server
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
+    """The command line, in an empty folder of its own."""
+    with Cli(tmp_path, monkeypatch, capsysbinary) as one:
+        yield one
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The working folder, which is empty; no thread may be left in the end."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    assert left_threads() == []

@@ -6,9 +6,6 @@ import gzip
 import os
 import re
 import signal
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from cli_support import PATIENCE, Cli, Ended, Handled, Terminal, closed_port
@@ -21,12 +18,6 @@ from fetchq.views.text import HEADING
 
 ALL = ["sync", "threads", "async"]
 ROWS = ["elapsed", "sum of fetch times", "URLs at a time", "URL/s", "p50", "p99", "ok", "failed", "times as fast"]
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
-    with Cli(tmp_path, monkeypatch, capsysbinary) as one:
-        yield one
 
 
 def table(done: Ended) -> dict[str, list[str]]:

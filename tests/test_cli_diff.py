@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cli_support import ACTIVE, Cli
@@ -19,12 +17,6 @@ from fetchq.printable import without_surrogates
 from fetchq.server import PracticeServer
 
 ONE, TWO = "1" * 64, "2" * 64
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
-    with Cli(tmp_path, monkeypatch, capsysbinary) as one:
-        yield one
 
 
 @pytest.fixture

@@ -23,12 +23,6 @@ from fetchq.server import PracticeServer
 from fetchq.stored import open_run
 
 
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
-    with Cli(tmp_path, monkeypatch, capsysbinary) as one:
-        yield one
-
-
 def rows(sql: str = 'SELECT "index", status, cause FROM records ORDER BY "index"') -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect("run/run.db")) as connection:
         return connection.execute(sql).fetchall()

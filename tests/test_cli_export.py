@@ -9,10 +9,8 @@ import os
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cli_support import ACTIVE, Cli
@@ -30,12 +28,6 @@ from fetchq.whole import whole_file
 MANY = 2500
 LATE = """json_extract(CASE WHEN "index" > 2000 THEN '{' ELSE '{}' END, '$.a') IS NULL"""
 """A condition that goes wrong only at a later row."""
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
-    with Cli(tmp_path, monkeypatch, capsysbinary) as one:
-        yield one
 
 
 @pytest.fixture

@@ -11,9 +11,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,12 +33,6 @@ RECORD = [
 # fmt: on
 PHASES = ["queued", "held", "dns", "connect", "tls", "wait", "receive", "decode", "store"]
 FORMATS = ("text", "jsonl", "csv")
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
-    with Cli(tmp_path, monkeypatch, capsysbinary) as one:
-        yield one
 
 
 def urls(ended: Ended) -> list[str]:

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -43,12 +42,6 @@ def shows(*options: str) -> Callable[[Test], Test]:
         return test
 
     return note
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
-    with Cli(tmp_path, monkeypatch, capsysbinary) as one:
-        yield one
 
 
 @pytest.fixture(params=["async", "sync"])

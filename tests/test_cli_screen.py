@@ -8,9 +8,6 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from cli_support import Cli, Scripted, Terminal, reply
@@ -25,12 +22,6 @@ BAR = "\u2501"
 """What rich draws a bar of."""
 RECORD = re.compile(r"   (?:\d{3}|---) +[\d.]+ m?s +(?:[\d.]+ k?B|-) +\d+  http\S+(?:  \w+: .*)?")
 EVIL = "\x1b]0;owned\x07\x1b[2J\u202e"
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
-    with Cli(tmp_path, monkeypatch, capsysbinary) as one:
-        yield one
 
 
 # --- the bar -------------------------------------------------------------------------------------------------------

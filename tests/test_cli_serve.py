@@ -6,9 +6,6 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
@@ -17,12 +14,6 @@ from cli_support import Cli, clean
 from fetchq.server import ROUTES, PracticeServer
 
 read = build_opener(ProxyHandler({})).open  # no proxy of the environment
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
-    with Cli(tmp_path, monkeypatch, capsysbinary) as one:
-        yield one
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)

@@ -8,9 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cli_support import PATIENCE, Cli, Handled, Scripted, clean, ended, press, reply
@@ -29,12 +27,6 @@ FULL = Path("/dev/full")
 
 signals = pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="this machine has no /dev/full")
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
-    with Cli(tmp_path, monkeypatch, capsysbinary) as one:
-        yield one
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,6 @@ from fetchq.settings import Settings, SettingsError
 
 PACKAGES = {"warc": "warcio", "parquet": "pyarrow"}
 STORES = ("warc", "parquet")
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
-    with Cli(tmp_path, monkeypatch, capsysbinary) as cli:
-        yield cli
 
 
 def ledger(folder: Path) -> list[tuple[Any, ...]]:

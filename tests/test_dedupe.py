@@ -9,7 +9,7 @@ import sqlite3
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,6 @@ from fetchq.scratch import Scratch
 from fetchq.session import Session
 from fetchq.storage import StorageError
 from fetchq.twins import PAGE
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
-    with Cli(tmp_path, monkeypatch, capsysbinary) as one:
-        yield one
 
 
 def echo(asked: Asked) -> bytes:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import aclosing
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -27,12 +26,6 @@ from fetchq.engines import resolver as module
 from fetchq.engines.failure import AttemptFailed
 from fetchq.engines.resolver import Address, Resolver
 from fetchq.server import PracticeServer
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
-    with Cli(tmp_path, monkeypatch, capsysbinary) as one:
-        yield one
 
 
 def urls_of(server: PracticeServer, count: int) -> list[str]:

@@ -27,12 +27,6 @@ IN_ORDER = [0, 3, 5, 4, 1, 6, 2]
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
-    with Cli(tmp_path, monkeypatch, capsysbinary) as one:
-        yield one
-
-
-@pytest.fixture
 def server() -> Iterator[ScriptServer]:
     """Its first page takes so long that all others wait by then."""
     with ScriptServer(by_path({"/0": late(A_MOMENT)})) as one:

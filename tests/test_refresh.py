@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_support import Cli, Scripted, left_threads, reply
+from cli_support import Cli, Scripted, reply
 from factories import examples
 from faults_wire import Asked
 from hypothesis import given
@@ -21,19 +21,6 @@ from refresh_support import DATE, NOT_MODIFIED, Pages, Site, run, statuses
 
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all_sync, open_run
 from fetchq.folder import FolderError
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    assert left_threads() == []
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
-    with Cli(tmp_path, monkeypatch, capsysbinary) as one:
-        yield one
 
 
 @pytest.fixture

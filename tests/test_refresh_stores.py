@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from cli_support import Cli, left_threads
+from cli_support import Cli
 from fastwarc.warc import ArchiveIterator as FastIterator
 from refresh_support import Pages, Site, run, statuses
 from warcio.archiveiterator import ArchiveIterator
@@ -34,18 +34,7 @@ PAGES: Pages = {
     "coded": (b"x" * SMALL, 'W/"5"', "Wed, 01 Jan 2025 00:00:00 GMT"),
 }
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    assert left_threads() == []
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Iterator[Cli]:
-    with Cli(tmp_path, monkeypatch, capsysbinary) as one:
-        yield one
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture
