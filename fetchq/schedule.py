@@ -63,6 +63,8 @@ class Schedule:
         self._rotation = Rotation()
         self._workers = settings.workers
         self._few = max(1, settings.workers // _FEW)
+        self._on_trial: set[Lane] = set()
+        """Lanes that are held and of which nobody knows yet whether they answer."""
         self._hopeless: deque[Job] = deque()
         """Jobs that no attempt is made at; they need not wait for anything."""
         self._ended = False
@@ -200,6 +202,7 @@ class Schedule:
                 self._rotation.place(lane, self._rank(lane))
         else:
             lane.known = True
+            self._on_trial.discard(lane)
             self._place(lane, now)
 
     def learn(self, job: Job, lesson: Any, now: float) -> None:
@@ -284,11 +287,13 @@ class Schedule:
             self._ready -= lane.counted
             lane.counted = 0
             lane.mark_held(now, self._gate.clock(now), held=waiting > 0)
+            if due != inf and not lane.known:
+                self._on_trial.add(lane)
             if due != inf and due < lane.due_at:
                 lane.due_at = due
                 heapq.heappush(self._held, (due, next(self._number), lane))
             elif not waiting and not lane.active:
-                self._hosts.rest(lane)
+                self._rest(lane, now)
             return
         if lane.active and now - lane.heard > _SLOW:
             lane.slow = True
@@ -298,6 +303,14 @@ class Schedule:
         counted = 0 if lane.slow else waiting if lane.known else min(waiting, _UNKNOWN)
         self._ready += counted - lane.counted
         lane.counted = counted
+
+    def _rest(self, lane: Lane, now: float) -> None:
+        """Nothing is asked of this host for now."""
+        self._hosts.rest(lane)
+        if self._hosts.busy == 1 and self._on_trial:  # there is no other host any more that the workers could go to
+            lanes, self._on_trial = self._on_trial, set()
+            for one in lanes:
+                self._place(one, now)
 
     def _due(self, lane: Lane, now: float) -> float:
         """When a job of a lane may go; not after `now`, if it may go now."""

@@ -417,6 +417,16 @@ def test_a_host_is_a_scheme_a_name_and_a_port(first: str, second: str, same: boo
     assert len(bench.take_all()) == (1 if same else 2)
 
 
+def test_the_trial_is_over_when_there_is_no_other_host_any_more() -> None:
+    bench = Bench(workers=16)
+    bench.add("a")
+    bench.add("b", count=5)
+    a, b = bench.take_all(16)
+    assert bench.take_all(16) == []
+    bench.done(a)
+    assert indexes([b, *bench.take_all(16)]) == [1, 2, 3, 4, 5]
+
+
 # --- limits ---
 
 
