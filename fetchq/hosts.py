@@ -56,6 +56,17 @@ class Hosts:
             self.busy += 1
         return lane
 
+    def wake(self, lane: Lane) -> Lane:
+        """Something is asked of a host again, whose lane this is, or was before it was forgotten."""
+        known = self._lanes.get(lane.host)
+        if known is None:
+            known = self._lanes[lane.host] = lane
+            self.busy += 1
+        elif known in self._idle:
+            del self._idle[known]
+            self.busy += 1
+        return known
+
     def rest(self, lane: Lane) -> None:
         """Nothing is asked of this host for now."""
         if self._lanes.get(lane.host) is lane and lane not in self._idle:

@@ -61,8 +61,8 @@ class Schedule:
         """It wants to be told when attempts go out."""
         self._hosts = Hosts(settings)
         self._rotation = Rotation()
-        self._workers = settings.workers
-        self._few = max(1, settings.workers // _FEW)
+        self._workers = min(settings.workers, most)
+        self._few = max(1, self._workers // _FEW)
         self._on_trial: set[Lane] = set()
         """Lanes that are held and of which nobody knows yet whether they answer."""
         self._hopeless: deque[Job] = deque()
@@ -114,6 +114,8 @@ class Schedule:
         lane: Lane | None = job.lane
         if lane is None:
             lane = job.lane = self._lane(job, now)
+        elif not job.errand:
+            lane = job.lane = self._hosts.wake(lane)
         lane.put(job, first=first)
         if lane.turn and lane.counted and lane.known:
             lane.counted += 1
@@ -158,7 +160,7 @@ class Schedule:
         if lane.counted > 1 and lane.known and lane.free and lane.manners.at_ease and now - lane.heard < _SLOW:
             lane.counted -= 1
             self._ready -= 1
-            if self._hosts.busy > 1:
+            if self._hosts.busy > 1 or lane.turn != SOON:
                 self._rotation.place(lane, self._rank(lane))
                 self._rotation.rotate(lane)
         else:
@@ -197,8 +199,9 @@ class Schedule:
                 self._heed(lane, job, attempt, now, wall)
         lane.slow = now - job.taken_at - held > _SLOW
         lane.heard = now
-        if lane.known and lane.counted and lane.free and lane.manners.at_ease and not lane.slow:
-            if self._hosts.busy > 1:
+        easy = lane.known and lane.counted and lane.free and lane.manners.at_ease and not lane.slow
+        if easy and lane.due(now) <= now:
+            if self._hosts.busy > 1 or lane.turn != SOON:
                 self._rotation.place(lane, self._rank(lane))
         else:
             lane.known = True

@@ -427,6 +427,35 @@ def test_the_trial_is_over_when_there_is_no_other_host_any_more() -> None:
     assert indexes([b, *bench.take_all(16)]) == [1, 2, 3, 4, 5]
 
 
+def test_what_is_tried_again_gets_its_turn_beside_a_host_with_many_rows() -> None:
+    bench = Bench(workers=4)
+    bench.add("a")
+    bench.add("b", count=100)
+    a = next(job for job in bench.take_all(4) if job.request.index == 0)
+    bench.done(a, DOWN)
+    bench.schedule.hold(a, bench.now, 0.1)
+    bench.now += 0.2
+    for _ in range(3):
+        if (job := bench.take()) is a:
+            return
+        bench.done(job)
+    raise AssertionError("it waits for all of the other host's rows")
+
+
+def test_the_lane_of_what_is_tried_again_is_its_hosts_also_when_that_was_forgotten() -> None:
+    bench = Bench(workers=4, per_host=1)
+    bench.add("a")
+    job = bench.take()
+    bench.done(job, NOT_FOUND)
+    bench.schedule.hold(job, bench.now, 5.0)
+    for number in range(10_050):
+        bench.add(f"h{number}")
+        bench.done(bench.take())
+    bench.add("a")
+    bench.now += 5.0
+    assert len(bench.take_all(4)) == 1
+
+
 # --- limits ---
 
 
