@@ -19,17 +19,21 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import pytest
 import trustme
-from aiohttp import ClientResponse, HttpVersion11
+from aiohttp import ClientResponse, HttpVersion11, StreamReader
+from aiohttp.http import RawResponseMessage
 from aioresponses import aioresponses
 from faults_wire import Asked, Connection, head, length
 from faultserver import FaultServer
 
 from fetchq.engines import dial, resolver
+from fetchq.engines.aiohttp import AiohttpEngine
+from fetchq.engines.attempt import Attempt
 from fetchq.engines.errors import no_such_name
+from fetchq.engines.hops import Hop
 
 PATIENCE = 10.0
 """Seconds after which a server, or a test, gives up on the other. No test that passes waits for them to go by."""
@@ -312,7 +316,6 @@ class _Answer(ClientResponse):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, stream_writer=Mock(), **options)
-        self.version = HttpVersion11
 
 
 class Answers(aioresponses):
@@ -320,6 +323,20 @@ class Answers(aioresponses):
 
     An answer needs a Content-Length: without one, the connection would have to tell where it ends.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # fetchq asks aiohttp's connections, where aioresponses expects a ClientSession.
+        self.patcher = patch.object(AiohttpEngine, "_ask", self._ask)
+
+    async def _ask(self, attempt: Attempt, hop: Hop) -> tuple[RawResponseMessage, StreamReader]:
+        attempt.begin_exchange()
+        found = await self.match(hop.method, hop.url, allow_redirects=False)
+        assert found is not None, f"no answer was given for {hop.url}"
+        head = RawResponseMessage(
+            HttpVersion11, found.status, found.reason or "", found.headers, found.raw_headers, False, None, False, False
+        )
+        return head, found.content
 
     def give(self, url: str, *, status: int = 200, body: bytes = b"", **headers: str) -> None:
         self.add(

@@ -719,16 +719,23 @@ async def test_the_hooks_that_the_engine_has_in_aiohttp_are_there() -> None:
     engine = AiohttpEngine(Settings())
     async with calm_loop():
         try:
-            session = engine._session
-            assert session._retry_connection is False
-            connector: Any = session.connector
+            connector: Any = engine._connector
             protocol = connector._factory()
             assert type(protocol).__module__ == "fetchq.engines.aiohttp_connection"
             # aiohttp calls these by these names; were they renamed, ours would never be called.
             from aiohttp.client_proto import ResponseHandler
 
-            for name in ("data_received", "feed_data", "closed", "set_exception"):
+            for name in (
+                "data_received",
+                "feed_data",
+                "closed",
+                "set_exception",
+                "set_response_params",
+                "should_close",
+            ):
                 assert hasattr(ResponseHandler, name), name
+            for name in ("_create_connection", "_start_tls_connection"):
+                assert hasattr(aiohttp.TCPConnector, name), name
         finally:
             await engine.close()
 

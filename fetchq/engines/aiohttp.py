@@ -9,35 +9,33 @@ import re
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from http.cookies import SimpleCookie
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.http_exceptions import HttpProcessingError
-from multidict import istr
+from yarl import URL
 
 from fetchq.descriptors import room_for
-from fetchq.engines.aiohttp_connection import Connection, Connector, Upload
+from fetchq.engines.aiohttp_connection import Connection, Connector
 from fetchq.engines.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.errors import closed_early, is_ours, network_failure
-from fetchq.engines.hops import DEFAULT_HEADERS as OWN_HEADERS
-from fetchq.engines.hops import Hop, merged
+from fetchq.engines.hops import Hop, request_head
 from fetchq.engines.known import keep, keeps
 from fetchq.engines.resolver import Resolver
+from fetchq.engines.resting import Resting
 from fetchq.engines.robots import Plans
 from fetchq.engines.routes import Routes, first_address
-from fetchq.engines.strict import MAX_HEADERS, MAX_LINE
 from fetchq.engines.throttle import ByteRate, buffer_for
 from fetchq.engines.tls import tls_context
-from fetchq.engines.upload import PIECE
 from fetchq.engines.watchdog import Watchdog
-from fetchq.guard import parse_url
+from fetchq.guard import basic_auth, parse_url
 from fetchq.model import Cause
 
 if TYPE_CHECKING:
     from aiohttp.connector import AddrInfoType
+    from aiohttp.http import RawResponseMessage
 
     from fetchq.engines.intake import Intake
     from fetchq.engines.partial import Partial
@@ -49,11 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["AiohttpEngine"]
 
 T = TypeVar("T")
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
-_NO_AUTO_HEADERS = ("Content-Type", *OWN_HEADERS)
 _ERRNO = re.compile(r"\[Errno ([0-9]+)\]")
 _DISK_THREADS = 4
-_PLAIN: dict[str, Any] = {"allow_redirects": False}
 
 
 class AiohttpEngine:
@@ -68,31 +63,20 @@ class AiohttpEngine:
         self._resolver = Resolver(settings)
         family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
         self._rate = None if settings.limit_rate is None else ByteRate(settings.limit_rate)
+        self._buffer = 65536 if self._rate is None else 16384
         buffer = buffer_for(settings.limit_rate)
         self._connector = Connector(
-            most_resting=room_for(settings).resting,
             limit=0,  # the workers are the limit
             ssl=tls_context(settings),
             family=family,
             resolver=_ResolverAdapter(self._resolver),
             use_dns_cache=False,  # the Resolver has one, and the time spent waiting for it is counted
-            keepalive_timeout=30,
             socket_factory=None if buffer is None else functools.partial(_socket, buffer),
         )
-        self._session = aiohttp.ClientSession(
-            connector=self._connector,
-            request_class=_Request,
-            cookie_jar=_NoCookies(),
-            timeout=_NO_TIMEOUT,  # the Watchdog keeps the times
-            auto_decompress=False,
-            read_bufsize=65536 if self._rate is None else 16384,
-            max_line_size=MAX_LINE,
-            max_field_size=MAX_LINE,
-            max_headers=MAX_HEADERS,
-        )
+        self._resting: Resting[Connection] = Resting(room_for(settings).resting)
+        self._unreliable: set[str] = set()
+        """Servers that sent what nobody had asked for."""
         self._disk: ThreadPoolExecutor | None = None
-        # Repeating a request on a fresh connection is decided here, not unseen in the library.
-        self._session._retry_connection = False
 
     async def attempt(
         self,
@@ -131,7 +115,7 @@ class AiohttpEngine:
             except AttemptFailed as problem:
                 failed = problem
         if failed is not None and failed.starved:
-            self._connector.close_resting()
+            self._resting.close()
         attempt.finish(failed)
         return attempt
 
@@ -152,7 +136,8 @@ class AiohttpEngine:
 
     async def close(self) -> None:
         self._watchdog.close()
-        await self._session.close()
+        self._resting.close()
+        await self._connector.close()
         await self._resolver.close()
         if self._disk is not None:
             self._disk.shutdown()
@@ -161,22 +146,12 @@ class AiohttpEngine:
 
     async def _exchange(self, attempt: Attempt) -> None:
         """One hop: from the request to the end of its body. Raises `AttemptFailed`."""
-        response: aiohttp.ClientResponse | None = None
+        content: aiohttp.StreamReader | None = None
         try:
-            hop = attempt.asked
-            while response is None:
-                try:
-                    response = await self._session.request(hop.method, hop.url, **self._options(hop))
-                except Exception as problem:  # `_failure` tells a bug of ours from one of the network
-                    if not attempt.may_resend(_failure(attempt, problem)):
-                        raise
-                    attempt.resent = True
-            version = response.version
-            assert version is not None
-            attempt.on_response(response.status, response.reason, response.headers, version)
+            message, content = await self._answer(attempt)
+            attempt.on_response(message.code, message.reason, message.headers, message.version)
             if attempt.redirecting and not attempt.drains:
                 return
-            content = response.content
             while not content.at_eof():
                 data = await content.readany()
                 if self._rate is not None:
@@ -193,11 +168,57 @@ class AiohttpEngine:
         except Exception as problem:  # a hostile server must not find an exception that gets out
             raise _failure(attempt, problem) from problem
         finally:
-            # A body that was read to its end has given its connection back; any other takes it along.
-            if response is not None and not response.closed:
-                # TLS would first say good-bye to a server that may not listen any more.
-                _connection_of(attempt).abort()
-                response.close()
+            self._let_go(attempt, whole=content is not None and content.is_eof())
+
+    async def _answer(self, attempt: Attempt) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+        """The head of the response to a hop, and its body as it comes."""
+        hop = attempt.asked
+        while True:
+            try:
+                return await self._ask(attempt, hop)
+            except Exception as problem:  # `_failure` tells a bug of ours from one of the network
+                if not attempt.may_resend(_failure(attempt, problem)):
+                    raise
+                self._let_go(attempt, whole=False)
+                attempt.resent = True
+
+    async def _ask(self, attempt: Attempt, hop: Hop) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+        """The same, on a connection that may turn out to have been closed."""
+        url = hop.url
+        proxy, authorization = (None, None) if not self._routes.proxied else _proxy(self._routes.proxy_for(url))
+        attempt.begin_exchange(proxy)
+        place = (url.scheme, url.raw_authority, proxy)
+        connection = self._rested(attempt, place)
+        if connection is None:
+            connection = await self._connector.open(url, proxy, authorization)
+            connection.place = place
+        connection.take(attempt)
+        absolute = proxy is not None and url.scheme == "http"
+        head = request_head(hop, absolute=absolute, more=authorization if absolute else None)
+        connection.send(head, hop.body, answered_with_body=hop.method != "HEAD", buffer=self._buffer)
+        return await connection.answer()
+
+    def _rested(self, attempt: Attempt, place: tuple[object, ...]) -> Connection | None:
+        """A connection to there that is still good; those that are not, are closed."""
+        while (connection := self._resting.take(place)) is not None:
+            authority = attempt.hop.url.raw_authority
+            if connection.stray or connection.should_close:
+                # What this server sends unasked could come late as well, as the answer to the next request.
+                self._unreliable.add(authority)
+            elif not attempt.resent and authority not in self._unreliable:
+                return connection
+            connection.close()
+        return None
+
+    def _let_go(self, attempt: Attempt, *, whole: bool) -> None:
+        """The hop needs its connection no longer; `whole`: it has read the response to its end."""
+        connection: Connection | None = attempt.connection
+        if connection is None:
+            return
+        if not whole:
+            connection.force_close()
+        if connection.settle():
+            self._resting.add(connection.place, connection)
 
     async def _hold(self, attempt: Attempt, rate: ByteRate, size: int) -> None:
         """Wait until the limit allows what has come. Meanwhile aiohttp stops reading from the socket."""
@@ -224,18 +245,6 @@ class AiohttpEngine:
             await self._loop.run_in_executor(self._disk, work, *given)
         finally:
             attempt.lap(STORE)
-
-    def _options(self, hop: Hop) -> dict[str, Any]:
-        """What `session.request` is told besides method and URL."""
-        if not hop.headers and hop.method == "GET" and not self._routes.proxied:
-            return _PLAIN
-        return {
-            "allow_redirects": False,
-            "headers": merged(OWN_HEADERS, hop.headers.items()),
-            "data": hop.body if hop.body is None or len(hop.body) <= PIECE else Upload(hop.body),
-            "skip_auto_headers": _NO_AUTO_HEADERS,
-            "proxy": self._routes.proxy_for(hop.url),
-        }
 
 
 def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
@@ -279,19 +288,15 @@ def _socket(buffer: int, address: AddrInfoType) -> socket.socket:
     return made
 
 
-class _Request(aiohttp.ClientRequest):
-    """Brings our own headers, where the user gave none of that name."""
-
-    DEFAULT_HEADERS = {istr(name): value for name, value in OWN_HEADERS.items()}  # noqa: RUF012  # as aiohttp has it
-
-
-class _NoCookies(aiohttp.DummyCookieJar):
-    """Without a new, empty SimpleCookie for each request."""
-
-    _NONE: SimpleCookie = SimpleCookie()
-
-    def filter_cookies(self, request_url: Any) -> SimpleCookie:
-        return self._NONE
+@functools.lru_cache(1024)
+def _proxy(text: str | None) -> tuple[URL | None, dict[str, str] | None]:
+    """The proxy without its password, and the header that has it."""
+    if text is None:
+        return None, None
+    url = URL(text)
+    if url.user is None and url.password is None:
+        return url, None
+    return url.with_user(None), {"Proxy-Authorization": basic_auth(url.user or "", url.password or "")}
 
 
 class _ResolverAdapter(AbstractResolver):

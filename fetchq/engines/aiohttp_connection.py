@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections import OrderedDict
+from contextlib import suppress
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -19,10 +19,17 @@ from aiohttp.http_exceptions import HttpProcessingError
 from fetchq.engines.attempt import WAIT, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.errors import closed_early
 from fetchq.engines.routes import address_text
-from fetchq.engines.strict import MAX_INTERIM, MAX_SILENT, ChunkCheck, check_head
+from fetchq.engines.strict import MAX_HEADERS, MAX_INTERIM, MAX_LINE, MAX_SILENT, ChunkCheck, check_head
 from fetchq.engines.upload import PIECE
 
-__all__ = ["Connection", "Connector", "Upload"]
+if TYPE_CHECKING:
+    from aiohttp.http import RawResponseMessage
+    from yarl import URL
+
+__all__ = ["Connection", "Connector"]
+
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
+"""The Watchdog keeps the times."""
 
 
 class Connection(ResponseHandler):
@@ -34,6 +41,8 @@ class Connection(ResponseHandler):
         self.stray = False
         """Bytes came while nothing was asked for: what follows them cannot be trusted."""
         self.remote: str | None = None
+        self.place: object = None
+        """Where it leads."""
         self._attempt: Attempt | None = None
         self._payload_reader: aiohttp.StreamReader | None = None
         self._interim = 0
@@ -42,6 +51,7 @@ class Connection(ResponseHandler):
         """The answer so far, until its head is there."""
         self._chunks: ChunkCheck | None = None
         self._ending: asyncio.Future[None] | None = None
+        self._upload: asyncio.Task[None] | None = None
 
     def take(self, attempt: Attempt) -> None:
         """`attempt` sends its request on this connection now."""
@@ -59,6 +69,60 @@ class Connection(ResponseHandler):
         attempt.connection = self
         self._attempt, self._payload_reader, self._interim, self._silent = attempt, None, 0, 0
         self._raw, self._chunks = b"", None
+
+    def send(self, head: bytes, body: bytes | None, *, answered_with_body: bool, buffer: int) -> None:
+        """Send a request, and be ready for its answer, of which no more than `buffer` bytes are read ahead.
+
+        Raises `AttemptFailed`.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise closed_early(answering=False)
+        self.set_response_params(
+            skip_payload=not answered_with_body,
+            read_until_eof=True,
+            auto_decompress=False,
+            read_bufsize=buffer,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_LINE,
+            max_headers=MAX_HEADERS,
+        )
+        if not body:
+            transport.write(head)
+        elif len(body) <= PIECE:
+            transport.write(head + body)
+        else:
+            transport.write(head)
+            self._upload = self._loop.create_task(self._send_body(body), name="fetchq-upload")
+
+    async def _send_body(self, body: bytes) -> None:
+        """Each piece that the network takes is progress: a long upload is no read timeout."""
+        attempt, left = self._attempt, memoryview(body)
+        with suppress(OSError):  # whoever waits for the answer is told of that as well
+            while left and self.transport is not None:
+                self.transport.write(left[:PIECE])
+                left = left[PIECE:]
+                await self._drain_helper()
+                if attempt is not None:
+                    attempt.progress_at = perf_counter()
+
+    async def answer(self) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+        """The head of the final response, and its body as it comes. Raises what aiohttp and the network do."""
+        while True:
+            message, content = await self.read()
+            if not 100 <= message.code < 200 or message.code == 101:
+                return message, content
+
+    def settle(self) -> bool:
+        """The exchange is over. Whether the connection may serve another one; else it is closed."""
+        if self._upload is not None:
+            self._upload.cancel()  # an answer may come before all of the request was sent
+            self._should_close = self._should_close or not self._upload.done()
+            self._upload = None
+        if self.should_close or not self.is_connected():
+            self.abort()
+            return False
+        return True
 
     def data_received(self, data: bytes) -> None:
         attempt = self._attempt
@@ -135,87 +199,30 @@ class Connection(ResponseHandler):
             raise closed_early(answering=True, how="reset")
 
 
-class Upload(aiohttp.Payload):
-    """A long body. Each piece that the network takes is progress: a long upload is no read timeout."""
-
-    def __init__(self, body: bytes) -> None:
-        super().__init__(body)
-        self._size = len(body)
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        body: bytes = self._value
-        return body.decode(encoding, errors)
-
-    async def write(self, writer: Any) -> None:
-        attempt = current_attempt.get()
-        transport: asyncio.Transport = attempt.connection.transport
-        body = memoryview(self._value)
-        try:
-            for start in range(0, len(body), PIECE):
-                await writer.write(body[start : start + PIECE])
-                attempt.progress_at = perf_counter()
-        except asyncio.CancelledError:
-            transport.abort()  # nobody wants the rest; to close it would first send what still waits
-            raise
-
-    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
-        await self.write(writer)
-
-
-_connect = aiohttp.TCPConnector.connect
 _start_tls = aiohttp.TCPConnector._start_tls_connection
-_release = aiohttp.TCPConnector._release
 
 
 class Connector(aiohttp.TCPConnector):
-    """Times the connecting, and hands out no connection that has bytes on it which nobody asked for."""
+    """Opens connections. It keeps none: what becomes of one when its exchange is over is for the engine to say."""
 
-    def __init__(self, *, most_resting: int, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._most_resting = most_resting
-        self._resting: OrderedDict[Connection, None] = OrderedDict()
-        self._unreliable: set[str] = set()
         assert hasattr(self, "_factory"), "this aiohttp makes its connections in another way"
         self._factory = functools.partial(Connection, loop=self._loop)  # type: ignore[assignment]  # a subclass
 
-    async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109  # aiohttp's signature
-        attempt = current_attempt.get()
-        attempt.begin_exchange(req.proxy)
-        connection = await _connect(self, req, traces, timeout)
-        protocol: Any = connection.protocol
-        self._resting.pop(protocol, None)
-        while protocol.used and not self._reusable(protocol, attempt):
-            connection.close()
-            connection = await _connect(self, req, traces, timeout)
-            protocol = connection.protocol
-            self._resting.pop(protocol, None)
-        protocol.take(attempt)
+    async def open(self, url: URL, proxy: URL | None, proxy_headers: dict[str, str] | None) -> Connection:
+        """A new connection to where `url` leads; through the proxy, for https, and else to it."""
+        request = aiohttp.ClientRequest(
+            "GET", url, loop=self._loop, proxy=proxy, proxy_headers=None if proxy is None else proxy_headers
+        )
+        opened: Any = await self._create_connection(request, [], _NO_TIMEOUT)
+        connection: Connection = opened
         return connection
 
     async def _start_tls_connection(self, transport: Any, *, req: Any, timeout: Any) -> Any:  # type: ignore[override]  # noqa: ASYNC109
         """The tunnel stands: from here on, it is the origin that is spoken to."""
         current_attempt.get().proxy = None
         return await _start_tls(self, transport, req=req, timeout=timeout)
-
-    def _reusable(self, protocol: Connection, attempt: Attempt) -> bool:
-        if protocol.stray or protocol.should_close:
-            # What this server sends unasked could come late as well, as the answer to the next request.
-            self._unreliable.add(attempt.hop.url.raw_authority)
-            return False
-        return not attempt.resent and not (self._unreliable and attempt.hop.url.raw_authority in self._unreliable)
-
-    def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
-        """The connection has done its work. Of those that wait for more, the oldest one too many is closed."""
-        _release(self, key, protocol, should_close=should_close)
-        if protocol.is_connected():
-            self._resting[protocol] = None
-            if len(self._resting) > self._most_resting:
-                self._resting.popitem(last=False)[0].close()
-
-    def close_resting(self) -> None:
-        """This machine is short of descriptors: give back those that are not at work."""
-        while self._resting:
-            self._resting.popitem()[0].close()
 
 
 def _remote(transport: asyncio.BaseTransport | None) -> str | None:

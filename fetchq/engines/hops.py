@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_from_bytes
+
+from yarl import URL
 
 from fetchq import __version__
 from fetchq.decode import ACCEPT_ENCODING
@@ -15,14 +18,22 @@ from fetchq.values import read_headers, read_method
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from yarl import URL
-
     from fetchq.engines.routes import Routes
     from fetchq.model import Known, Request
     from fetchq.robots import RuleBook
     from fetchq.settings import Settings
 
-__all__ = ["DEFAULT_HEADERS", "REDIRECTS", "Hop", "HopPlan", "check_sendable", "head_shown", "merged", "method_of"]
+__all__ = [
+    "DEFAULT_HEADERS",
+    "REDIRECTS",
+    "Hop",
+    "HopPlan",
+    "check_sendable",
+    "head_shown",
+    "merged",
+    "method_of",
+    "request_head",
+]
 
 DEFAULT_HEADERS = {
     "User-Agent": f"fetchq/{__version__}",
@@ -32,6 +43,8 @@ DEFAULT_HEADERS = {
 """Sent on every hop, unless the user's own headers of the same name replace them."""
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods of requests that say nothing of a body where there is none (RFC 9110, 8.6)."""
 _FORM = "application/x-www-form-urlencoded"
 # fmt: off
 _SHOWN = frozenset({
@@ -229,11 +242,38 @@ def merged(base: dict[str, str], more: Iterable[tuple[str, str]]) -> dict[str, s
 
 
 def head_shown(hop: Hop) -> bytes:
-    """The head of the request as HTTP/1.1 writes it, those of its headers left out that may hold secrets."""
+    """The head of the request, those of its headers left out that may hold secrets."""
+    fields = _fields(hop.method, hop.url.scheme, hop.url.raw_authority, tuple(hop.headers.items()), _length(hop.body))
+    shown = [f"{name}: {value}\r\n" for name, value in fields if name.lower() in _SHOWN]
+    return f"{hop.method} {hop.url.raw_path_qs} HTTP/1.1\r\n{''.join(shown)}\r\n".encode()
+
+
+def request_head(hop: Hop, *, absolute: bool = False, more: dict[str, str] | None = None) -> bytes:
+    """The head of the request as HTTP/1.1 writes it (RFC 9112, 2.1); `absolute`: its target is the whole URL.
+
+    `more`: headers on top.
+    """
     url = hop.url
-    headers = merged({"Host": url.host_port_subcomponent or ""} | DEFAULT_HEADERS, hop.headers.items())
-    if hop.body is not None:
-        headers["Content-Length"] = str(len(hop.body))
-    lines = [f"{hop.method} {url.raw_path_qs} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() in _SHOWN]
-    return "\r\n".join([*lines, "\r\n"]).encode()
+    headers = hop.headers if more is None else {**hop.headers, **more}
+    lines = _lines(hop.method, url.scheme, url.raw_authority, tuple(headers.items()), _length(hop.body))
+    return f"{hop.method} {url if absolute else url.raw_path_qs} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+@lru_cache(1024)
+def _lines(*given: Any) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in _fields(*given))
+
+
+def _fields(
+    method: str, scheme: str, authority: str, own: tuple[tuple[str, str], ...], length: int | None
+) -> list[tuple[str, str]]:
+    """All headers of a request to a server, with `own` on top of those that every request has."""
+    host = URL.build(scheme=scheme, authority=authority, encoded=True).host_port_subcomponent
+    headers = merged({"Host": host or ""} | DEFAULT_HEADERS, own)
+    if length is not None or method not in _WITHOUT_BODY:
+        headers = merged(headers, [("Content-Length", str(length or 0))])
+    return list(headers.items())
+
+
+def _length(body: bytes | None) -> int | None:
+    return None if body is None else len(body)
