@@ -189,15 +189,15 @@ class Schedule:
             self.went_out(job, now)
         lane.active -= 1
         self._active -= 1
-        held = 0.0
-        if attempt is not None:
-            held = attempt.held
-            if attempt.cause is None and not attempt.redirects:
-                lane.refused = None
-                lane.manners.good(now, job.taken_at, attempt.phases[WAIT], lane.active)
-            elif not attempt.redirects and not attempt.starved:
-                self._heed(lane, job, attempt, now, wall)
-        lane.slow = now - job.taken_at - held > _SLOW
+        if attempt is None:  # which says nothing of the host
+            self._place(lane, now)
+            return
+        if attempt.cause is None and not attempt.redirects:
+            lane.refused = None
+            lane.manners.good(now, job.taken_at, attempt.phases[WAIT], lane.active)
+        elif not attempt.redirects and not attempt.starved:
+            self._heed(lane, job, attempt, now, wall)
+        lane.slow = now - job.taken_at - attempt.held > _SLOW
         lane.heard = now
         easy = lane.known and lane.counted and lane.free and lane.manners.at_ease and not lane.slow
         if easy and lane.due(now) <= now:

@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import politeness
@@ -417,6 +419,7 @@ async def _queue(hosts: int) -> bool:
     from fetchq.settings import Settings
 
     most, ahead = 200_000, max(1000, hosts)
+    good: Any = SimpleNamespace(cause=None, redirects=0, starved=False, held=0.0, phases=[0.0] * 7)
     jobs = [Job(Request(f"http://h{number % hosts}.example/{number}", number), 0.0) for number in range(most)]
     queue = RequestQueue(Settings(workers=WORKERS, lookahead=most))
     coming, working = iter(jobs), []
@@ -427,7 +430,7 @@ async def _queue(hosts: int) -> bool:
         working.append(queue.get_nowait())
         if len(working) == WORKERS:
             for job in working:
-                queue.done(job, None)
+                queue.done(job, good)
             working.clear()
         if (job := next(coming, None)) is not None:
             queue.put_nowait(job)

@@ -417,6 +417,17 @@ def test_a_host_is_a_scheme_a_name_and_a_port(first: str, second: str, same: boo
     assert len(bench.take_all()) == (1 if same else 2)
 
 
+def test_rows_that_no_attempt_was_made_at_do_not_make_a_host_known() -> None:
+    bench = Bench(workers=32)
+    bench.add("hangs", 100)
+    bench.add("other")
+    few = [job for job in bench.take_all() if "hangs" in job.request.url]
+    assert 0 < len(few) < 32
+    for job in few:
+        bench.done(job, None)
+    assert len(bench.take_all()) == len(few), "nobody knows yet whether it answers"
+
+
 def test_the_trial_is_over_when_there_is_no_other_host_any_more() -> None:
     bench = Bench(workers=16)
     bench.add("a")
