@@ -447,21 +447,22 @@ def test_a_library_that_raises_what_nobody_expected_costs_its_own_url_only(
 ) -> None:
     """A hostile server may find an exception that nobody thought of; it must not stop the run."""
     import requests
-    from aiohttp.client_proto import ResponseHandler
+    from aiohttp import StreamReader
 
-    of_loop, of_thread = ResponseHandler.data_received, requests.Session.send
+    of_loop, of_thread = StreamReader.readany, requests.Session.send
 
-    def in_loop(self: Any, data: bytes) -> None:
-        if b"odd" in data:
-            self.set_exception(KeyError("nobody expected this"))
-        of_loop(self, data)
+    async def in_loop(self: Any) -> bytes:
+        data = await of_loop(self)
+        if data == b"odd":
+            raise KeyError("nobody expected this")
+        return data
 
     def in_thread(self: Any, prepared: Any, **options: Any) -> Any:
         if prepared.url.endswith("/odd"):
             raise KeyError("nobody expected this")
         return of_thread(self, prepared, **options)
 
-    monkeypatch.setattr(ResponseHandler, "data_received", in_loop)
+    monkeypatch.setattr(StreamReader, "readany", in_loop)
     monkeypatch.setattr(requests.Session, "send", in_thread)
     with ScriptServer(by_path({"/odd": answer(b"odd")})) as server:
         before, odd, after = fetch_all_sync(

@@ -145,7 +145,7 @@ class Connection(ResponseHandler):
                 reader.set_exception(problem)
                 self.force_close()
                 return
-        super().data_received(data)
+        self._parse(data)
         reader = self._payload_reader
         if reader is not None and reader.is_eof():
             self._attempt = None
@@ -156,6 +156,31 @@ class Connection(ResponseHandler):
         if reader is not None and self.exception() is not None and reader.exception() is None:
             # aiohttp tells whoever waits for the next message, but not who reads this body.
             reader.set_exception(aiohttp.ClientPayloadError("the body is not valid HTTP"))
+
+    def _parse(self, data: bytes) -> None:
+        """What aiohttp's `data_received` does with an answer; its read timeout and WebSockets are nothing for us."""
+        parser: Any = self._parser
+        if parser is None or self._upgraded:
+            return
+        try:
+            messages, self._upgraded, _ = parser.feed_data(data)
+        except Exception as problem:  # noqa: BLE001  # whatever the parser finds wrong, the server has sent
+            what = problem.message if isinstance(problem, HttpProcessingError) else ""
+            self.set_exception(HttpProcessingError(message=what), problem)
+            if self.transport is not None:
+                self.transport.close()
+            return
+        for message, payload in messages:
+            if message.should_close:
+                self.force_close()
+            self._payload = payload
+            bodyless = self._skip_payload or message.code < 200 or message.code in (204, 304)
+            self.feed_data((message, aiohttp.EMPTY_PAYLOAD if bodyless else payload))
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """aiohttp asks for it with each piece that is read, and would go through all of its parser for nothing."""
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         message, payload = data
