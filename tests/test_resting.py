@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable
 
 import pytest
 
@@ -13,7 +14,8 @@ from fetchq.engines.resting import Resting
 class Line:
     """As much of a connection as matters here."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: Hashable = "a") -> None:
+        self.place = place
         self.open = True
 
     def close(self) -> None:
@@ -26,7 +28,7 @@ class Line:
 async def test_a_connection_is_given_out_once_and_only_to_where_it_leads() -> None:
     pool: Resting[Line] = Resting(10)
     line = Line()
-    pool.add("a", line)
+    pool.add(line)
     assert pool.take("b") is None
     assert pool.take("a") is line
     assert pool.take("a") is None
@@ -38,16 +40,16 @@ async def test_of_several_the_one_that_has_rested_shortest_goes_first() -> None:
     pool: Resting[Line] = Resting(10)
     lines = [Line() for _ in range(3)]
     for line in lines:
-        pool.add("a", line)
+        pool.add(line)
     assert [pool.take("a") for _ in range(4)] == [*reversed(lines), None]
     pool.close()
 
 
 async def test_of_one_too_many_the_one_that_has_rested_longest_is_closed() -> None:
     pool: Resting[Line] = Resting(2)
-    lines = [Line() for _ in range(3)]
-    for number, line in enumerate(lines):
-        pool.add(number, line)
+    lines = [Line(number) for number in range(3)]
+    for line in lines:
+        pool.add(line)
     assert [line.open for line in lines] == [False, True, True]
     assert len(pool) == 2
     assert pool.take(0) is None
@@ -56,7 +58,7 @@ async def test_of_one_too_many_the_one_that_has_rested_longest_is_closed() -> No
 
 async def test_where_there_is_no_room_none_rests() -> None:
     pool: Resting[Line] = Resting(0)
-    pool.add("a", line := Line())
+    pool.add(line := Line())
     assert (line.open, len(pool)) == (False, 0)
     pool.close()
 
@@ -64,8 +66,8 @@ async def test_where_there_is_no_room_none_rests() -> None:
 async def test_one_that_the_server_has_closed_is_not_given_out() -> None:
     pool: Resting[Line] = Resting(10)
     good, gone = Line(), Line()
-    pool.add("a", good)
-    pool.add("a", gone)
+    pool.add(good)
+    pool.add(gone)
     gone.open = False
     assert pool.take("a") is good
     pool.close()
@@ -75,7 +77,7 @@ async def test_closing_closes_all_and_leaves_no_timer(monkeypatch: pytest.Monkey
     pool: Resting[Line] = Resting(10)
     lines = [Line() for _ in range(3)]
     for line in lines:
-        pool.add("a", line)
+        pool.add(line)
     pool.close()
     assert not any(line.open for line in lines)
     assert pool._timer is None
@@ -85,10 +87,10 @@ async def test_one_that_nobody_asks_for_is_closed_in_time(monkeypatch: pytest.Mo
     now = 100.0
     monkeypatch.setattr(resting, "monotonic", lambda: now)
     pool: Resting[Line] = Resting(10)
-    first, second = Line(), Line()
-    pool.add("a", first)
+    first, second = Line("a"), Line("b")
+    pool.add(first)
     now += 20.0
-    pool.add("b", second)
+    pool.add(second)
     now += 10.0
     pool._sweep()
     assert (first.open, second.open) == (False, True)

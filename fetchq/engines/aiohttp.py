@@ -7,7 +7,7 @@ import functools
 import os
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
@@ -148,7 +148,14 @@ class AiohttpEngine:
         """One hop: from the request to the end of its body. Raises `AttemptFailed`."""
         content: aiohttp.StreamReader | None = None
         try:
-            message, content = await self._answer(attempt)
+            while content is None:
+                try:
+                    message, content = await self._ask(attempt, attempt.asked)
+                except Exception as problem:  # `_failure` tells a bug of ours from one of the network
+                    if not attempt.may_resend(_failure(attempt, problem)):
+                        raise
+                    self._let_go(attempt, whole=False)
+                    attempt.resent = True
             attempt.on_response(message.code, message.reason, message.headers, message.version)
             if attempt.redirecting and not attempt.drains:
                 return
@@ -170,20 +177,11 @@ class AiohttpEngine:
         finally:
             self._let_go(attempt, whole=content is not None and content.is_eof())
 
-    async def _answer(self, attempt: Attempt) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
-        """The head of the response to a hop, and its body as it comes."""
-        hop = attempt.asked
-        while True:
-            try:
-                return await self._ask(attempt, hop)
-            except Exception as problem:  # `_failure` tells a bug of ours from one of the network
-                if not attempt.may_resend(_failure(attempt, problem)):
-                    raise
-                self._let_go(attempt, whole=False)
-                attempt.resent = True
-
     async def _ask(self, attempt: Attempt, hop: Hop) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
-        """The same, on a connection that may turn out to have been closed."""
+        """Send what a hop asks. Returns the head of the final response, and its body as it comes.
+
+        The connection may turn out to have been closed just before.
+        """
         url = hop.url
         proxy, authorization = (None, None) if not self._routes.proxied else _proxy(self._routes.proxy_for(url))
         attempt.begin_exchange(proxy)
@@ -198,7 +196,7 @@ class AiohttpEngine:
         connection.send(head, hop.body, answered_with_body=hop.method != "HEAD", buffer=self._buffer)
         return await connection.answer()
 
-    def _rested(self, attempt: Attempt, place: tuple[object, ...]) -> Connection | None:
+    def _rested(self, attempt: Attempt, place: Hashable) -> Connection | None:
         """A connection to there that is still good; those that are not, are closed."""
         while (connection := self._resting.take(place)) is not None:
             authority = attempt.hop.url.raw_authority
@@ -218,7 +216,7 @@ class AiohttpEngine:
         if not whole:
             connection.force_close()
         if connection.settle():
-            self._resting.add(connection.place, connection)
+            self._resting.add(connection)
 
     async def _hold(self, attempt: Attempt, rate: ByteRate, size: int) -> None:
         """Wait until the limit allows what has come. Meanwhile aiohttp stops reading from the socket."""

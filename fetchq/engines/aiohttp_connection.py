@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Hashable
 from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,7 @@ class Connection(ResponseHandler):
         self.stray = False
         """Bytes came while nothing was asked for: what follows them cannot be trusted."""
         self.remote: str | None = None
-        self.place: object = None
+        self.place: Hashable = None
         """Where it leads."""
         self._attempt: Attempt | None = None
         self._payload_reader: aiohttp.StreamReader | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Hashable
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
@@ -13,13 +14,16 @@ KEPT_FOR = 30.0
 """Seconds after which a connection that nobody has asked for is closed."""
 
 
-class _Closable(Protocol):
+class _Connection(Protocol):
+    place: Hashable
+    """Where it leads."""
+
     def close(self) -> None: ...
 
     def is_connected(self) -> bool: ...
 
 
-C = TypeVar("C", bound=_Closable)
+C = TypeVar("C", bound=_Connection)
 
 
 class Resting(Generic[C]):
@@ -29,25 +33,26 @@ class Resting(Generic[C]):
         self._most = most
         self._since: OrderedDict[C, float] = OrderedDict()
         """Since when each has rested, by `time.monotonic`: the longest first."""
-        self._places: dict[object, dict[C, None]] = {}
-        """Where they lead; in each place, the longest first."""
-        self._of: dict[C, object] = {}
+        self._places: dict[Hashable, dict[C, None]] = {}
+        """The same by where they lead."""
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._since)
 
-    def add(self, place: object, connection: C) -> None:
-        """A connection has nothing to do. `place`: where it leads."""
+    def add(self, connection: C) -> None:
+        """A connection has nothing to do."""
         self._since[connection] = monotonic()
-        self._of[connection] = place
-        self._places.setdefault(place, {})[connection] = None
+        there = self._places.get(connection.place)
+        if there is None:
+            there = self._places[connection.place] = {}
+        there[connection] = None
         if len(self._since) > self._most:
             self._drop(next(iter(self._since))).close()
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(KEPT_FOR, self._sweep)
 
-    def take(self, place: object) -> C | None:
+    def take(self, place: Hashable) -> C | None:
         """A connection to there; None where none is left. Of several, the one that has rested shortest."""
         while (there := self._places.get(place)) is not None:
             connection = self._drop(next(reversed(there)))
@@ -65,11 +70,10 @@ class Resting(Generic[C]):
 
     def _drop(self, connection: C) -> C:
         del self._since[connection]
-        place = self._of.pop(connection)
-        there = self._places[place]
+        there = self._places[connection.place]
         del there[connection]
         if not there:
-            del self._places[place]
+            del self._places[connection.place]
         return connection
 
     def _sweep(self) -> None:
