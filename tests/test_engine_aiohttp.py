@@ -467,6 +467,14 @@ def test_redirects_and_statuses_that_are_not_accepted_keep_the_connection(mode: 
         assert server.connections == [1] * 3
 
 
+def test_a_redirect_that_cannot_be_followed_does_not_cost_the_connection_it_came_on(mode: str) -> None:
+    scripts = {"/hop": answer(b"", b"Location: http://[::1]:9/", status=b"302 Found")}
+    with ScriptServer(by_path(scripts)) as server:
+        hop, after = fetch_all_sync([f"{server.url}/hop", server.url], mode=mode, workers=1, ipv4=True, retries=0)
+        assert server.connections == [1, 1]
+    assert (hop.cause, after.ok) == (Cause.DNS, True)
+
+
 def test_there_are_no_more_connections_than_workers(mode: str) -> None:
     with ScriptServer(late(0.002)) as server:
         results = fetch_all_sync([server.url] * 40, mode=mode, workers=4)

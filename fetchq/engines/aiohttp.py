@@ -52,7 +52,7 @@ _DISK_THREADS = 4
 
 
 class AiohttpEngine:
-    """One session for the run. Create it in the event loop that it serves."""
+    """One for the run. Create it in the event loop that it serves."""
 
     def __init__(self, settings: Settings, book: RuleBook | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -213,6 +213,7 @@ class AiohttpEngine:
         connection: Connection | None = attempt.connection
         if connection is None:
             return
+        attempt.connection = None  # it may be another attempt's in a moment
         if not whole:
             connection.force_close()
         if connection.settle():
