@@ -43,7 +43,11 @@ LAYERS = [
 
 # Each of these libraries is known to one module alone, which can so be replaced, or do without it.
 HOMES = {
-    "aiohttp": {"fetchq.engines.aiohttp", "fetchq.engines.aiohttp_connection"},
+    "aiohttp": {
+        "fetchq.engines.aiohttp",
+        "fetchq.engines.aiohttp_connection",
+        "fetchq.engines.aiohttp_failure",
+    },
     "aiohttp.web": {"fetchq.practice", "fetchq.server"},
     "requests": {"fetchq.engines.requests"},
     "urllib3": {"fetchq.engines.requests_connection"},

@@ -1,11 +1,9 @@
-"""The async engine. It and `aiohttp_connection` are the only modules that import aiohttp, the practice server apart."""
+"""The async engine. It and the `aiohttp_` modules are the only ones that import aiohttp, the practice server apart."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import os
-import re
 import socket
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from fetchq.descriptors import room_for
 from fetchq.engines.aiohttp_connection import Connection, Connector
+from fetchq.engines.aiohttp_failure import failure_of
 from fetchq.engines.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt
-from fetchq.engines.errors import closed_early, is_ours, network_failure
 from fetchq.engines.hops import Hop, request_head
 from fetchq.engines.known import keep, keeps
 from fetchq.engines.resolver import Resolver
@@ -47,7 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["AiohttpEngine"]
 
 T = TypeVar("T")
-_ERRNO = re.compile(r"\[Errno ([0-9]+)\]")
 _DISK_THREADS = 4
 
 
@@ -151,8 +147,8 @@ class AiohttpEngine:
             while content is None:
                 try:
                     message, content = await self._ask(attempt, attempt.asked)
-                except Exception as problem:  # `_failure` tells a bug of ours from one of the network
-                    if not attempt.may_resend(_failure(attempt, problem)):
+                except Exception as problem:  # `failure_of` tells a bug of ours from one of the network
+                    if not attempt.may_resend(failure_of(attempt, problem)):
                         raise
                     self._let_go(attempt, whole=False)
                     attempt.resent = True
@@ -173,7 +169,7 @@ class AiohttpEngine:
         except AttemptFailed:
             raise
         except Exception as problem:  # a hostile server must not find an exception that gets out
-            raise _failure(attempt, problem) from problem
+            raise failure_of(attempt, problem) from problem
         finally:
             self._let_go(attempt, whole=content is not None and content.is_eof())
 
@@ -244,35 +240,6 @@ class AiohttpEngine:
             await self._loop.run_in_executor(self._disk, work, *given)
         finally:
             attempt.lap(STORE)
-
-
-def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
-    """What an exception means. One that was raised by code of ours is a bug, and is raised again."""
-    if isinstance(problem, AttemptFailed):
-        return problem
-    if is_ours(problem):
-        raise problem
-    connection: Connection | None = attempt.connection
-    if isinstance(problem, aiohttp.ClientHttpProxyError):
-        return AttemptFailed(Cause.CONNECT, f"it answered {problem.status} {problem.message}".rstrip())
-    if isinstance(problem, aiohttp.ClientResponseError | HttpProcessingError):
-        return AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: {problem.message}")
-    if isinstance(problem, aiohttp.ClientPayloadError):
-        if connection is not None and isinstance(connection.exception(), HttpProcessingError):
-            return AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: {connection.exception()}")
-        return closed_early(answering=True)
-    if isinstance(problem, aiohttp.ServerDisconnectedError):
-        return closed_early(answering=attempt.answering)
-    if isinstance(problem, aiohttp.ClientConnectorError) and problem.os_error.errno is None:
-        problem = _of_the_last_address(problem.os_error)
-    failed = network_failure(problem, answering=attempt.answering)
-    return failed or AttemptFailed(Cause.PROTOCOL, f"{type(problem).__name__}: {problem}")
-
-
-def _of_the_last_address(problem: OSError) -> OSError:
-    """Where several addresses failed, each in another way, only the text says how."""
-    codes = _ERRNO.findall(str(problem))
-    return OSError(int(codes[-1]), os.strerror(int(codes[-1]))) if codes else problem
 
 
 def _connection_of(attempt: Attempt) -> Connection:
