@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import aiohttp
 import pytest
@@ -29,6 +30,7 @@ from support import (
 from fetchq import Cause, Request, Result, __version__, fetch_all, fetch_all_sync
 from fetchq.decode import ACCEPT_ENCODING
 from fetchq.engines.aiohttp import AiohttpEngine
+from fetchq.engines.attempt import current_attempt
 from fetchq.settings import MODES, Settings
 
 ENGINES = ("async", "sync")
@@ -727,6 +729,7 @@ async def test_the_hooks_that_the_engine_has_in_aiohttp_are_there() -> None:
     engine = AiohttpEngine(Settings())
     async with calm_loop():
         try:
+            current_attempt.set(Mock(engine=[]))
             connector: Any = engine._connector
             protocol = connector._factory()
             assert type(protocol).__module__ == "fetchq.engines.aiohttp_connection"
@@ -740,9 +743,12 @@ async def test_the_hooks_that_the_engine_has_in_aiohttp_are_there() -> None:
                 "set_exception",
                 "set_response_params",
                 "should_close",
+                "resume_reading",
+                "_pause_transport_reading",
+                "_resume_transport_reading",
             ):
                 assert hasattr(ResponseHandler, name), name
-            for name in ("_create_connection", "_start_tls_connection"):
+            for name in ("_create_connection", "_start_tls_connection", "_wrap_create_connection"):
                 assert hasattr(aiohttp.TCPConnector, name), name
         finally:
             await engine.close()

@@ -46,6 +46,7 @@ HOMES = {
     "aiohttp": {
         "fetchq.engines.aiohttp",
         "fetchq.engines.aiohttp_connection",
+        "fetchq.engines.aiohttp_connector",
         "fetchq.engines.aiohttp_failure",
     },
     "aiohttp.web": {"fetchq.practice", "fetchq.server"},

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from yarl import URL
 
 from fetchq.descriptors import room_for
-from fetchq.engines.aiohttp_connection import Connection, Connector
+from fetchq.engines.aiohttp_connection import Connection
+from fetchq.engines.aiohttp_connector import Connector
 from fetchq.engines.aiohttp_failure import failure_of
 from fetchq.engines.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt
-from fetchq.engines.hops import Hop, request_head
+from fetchq.engines.hops import Hop, host_field, request_head
 from fetchq.engines.known import keep, keeps
 from fetchq.engines.resolver import Resolver
 from fetchq.engines.resting import Resting
 from fetchq.engines.robots import Plans
-from fetchq.engines.routes import Routes, first_address
+from fetchq.engines.routes import Routes, first_address, proxy_parts
 from fetchq.engines.throttle import ByteRate, buffer_for
 from fetchq.engines.tls import tls_context
 from fetchq.engines.watchdog import Watchdog
-from fetchq.guard import basic_auth, parse_url
+from fetchq.guard import parse_url
 from fetchq.model import Cause
 
 if TYPE_CHECKING:
@@ -166,7 +166,9 @@ class AiohttpEngine:
             if not attempt.framed:
                 await _connection_of(attempt).ended_cleanly()
             attempt.on_end()
-        except AttemptFailed:
+        except AttemptFailed as problem:
+            if problem.cause is Cause.PROTOCOL:
+                content = None  # wherever that ends
             raise
         except Exception as problem:  # a hostile server must not find an exception that gets out
             raise failure_of(attempt, problem) from problem
@@ -179,23 +181,23 @@ class AiohttpEngine:
         The connection may turn out to have been closed just before.
         """
         url = hop.url
-        proxy, authorization = (None, None) if not self._routes.proxied else _proxy(self._routes.proxy_for(url))
+        proxy, authorization = proxy_parts(self._routes.proxy_for(url)) if self._routes.proxied else (None, {})
         attempt.begin_exchange(proxy)
-        place = (url.scheme, url.raw_authority, proxy)
+        place = (url.scheme, host_field(url), proxy)
         connection = self._rested(attempt, place)
         if connection is None:
-            connection = await self._connector.open(url, proxy, authorization)
+            connection = await self._connector.open(attempt, url, proxy, authorization)
             connection.place = place
         connection.take(attempt)
         absolute = proxy is not None and url.scheme == "http"
-        head = request_head(hop, absolute=absolute, more=authorization if absolute else None)
+        head = request_head(hop, absolute=absolute, more=authorization if absolute else {})
         connection.send(head, hop.body, answered_with_body=hop.method != "HEAD", buffer=self._buffer)
         return await connection.answer()
 
     def _rested(self, attempt: Attempt, place: Hashable) -> Connection | None:
         """A connection to there that is still good; those that are not, are closed."""
         while (connection := self._resting.take(place)) is not None:
-            authority = attempt.hop.url.raw_authority
+            authority = host_field(attempt.hop.url)
             if connection.stray or connection.should_close:
                 # What this server sends unasked could come late as well, as the answer to the next request.
                 self._unreliable.add(authority)
@@ -252,17 +254,6 @@ def _socket(buffer: int, address: AddrInfoType) -> socket.socket:
     made = socket.socket(*address[:3])
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     return made
-
-
-@functools.lru_cache(1024)
-def _proxy(text: str | None) -> tuple[URL | None, dict[str, str] | None]:
-    """The proxy without its password, and the header that has it."""
-    if text is None:
-        return None, None
-    url = URL(text)
-    if url.user is None and url.password is None:
-        return url, None
-    return url.with_user(None), {"Proxy-Authorization": basic_auth(url.user or "", url.password or "")}
 
 
 class _ResolverAdapter(AbstractResolver):

@@ -1,4 +1,4 @@
-"""aiohttp's connections, and what fetchq has to know of them. A part of the async engine.
+"""A connection of aiohttp's, and what fetchq has to know of them. A part of the async engine.
 
 Here it reaches under aiohttp's surface: only a connection's protocol sees when the first byte came, and whether bytes
 came that nobody had asked for. The tests of the engine hold it to that.
@@ -7,7 +7,6 @@ came that nobody had asked for. The tests of the engine hold it to that.
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Hashable
 from contextlib import suppress
 from time import perf_counter
@@ -17,7 +16,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from fetchq.engines.attempt import WAIT, Attempt, AttemptFailed, current_attempt
+from fetchq.engines.attempt import WAIT, Attempt, AttemptFailed
 from fetchq.engines.errors import closed_early
 from fetchq.engines.routes import address_text
 from fetchq.engines.strict import MAX_HEADERS, MAX_INTERIM, MAX_LINE, MAX_SILENT, ChunkCheck, check_head
@@ -25,12 +24,8 @@ from fetchq.engines.upload import PIECE
 
 if TYPE_CHECKING:
     from aiohttp.http import RawResponseMessage
-    from yarl import URL
 
-__all__ = ["Connection", "Connector"]
-
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
-"""The Watchdog keeps the times."""
+__all__ = ["Connection"]
 
 
 class Connection(ResponseHandler):
@@ -42,6 +37,9 @@ class Connection(ResponseHandler):
         self.stray = False
         """Bytes came while nothing was asked for: what follows them cannot be trusted."""
         self.remote: str | None = None
+        self.below: asyncio.Transport | None = None
+        """The TCP that TLS goes over. What is told to wait is this: with uvloop, TLS that waits loses the end of what
+        has come when the server hangs up."""
         self.place: Hashable = None
         """Where it leads."""
         self._attempt: Attempt | None = None
@@ -100,10 +98,11 @@ class Connection(ResponseHandler):
         """Each piece that the network takes is progress: a long upload is no read timeout."""
         attempt, left = self._attempt, memoryview(body)
         with suppress(OSError):  # whoever waits for the answer is told of that as well
-            while left and self.transport is not None:
+            while left and self.transport is not None and not self.transport.is_closing():
                 self.transport.write(left[:PIECE])
                 left = left[PIECE:]
                 await self._drain_helper()
+                await asyncio.sleep(0)  # else the end of the connection shows only when all was written to it
                 if attempt is not None:
                     attempt.progress_at = perf_counter()
 
@@ -128,8 +127,11 @@ class Connection(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         attempt = self._attempt
         if attempt is None:
-            self.stray = self.stray or bool(data)
-            super().data_received(data)
+            if self._parser is not None and not self.used:
+                super().data_received(data)  # what a proxy says of a tunnel
+            elif data:
+                self.stray = True
+                self._pause_transport_reading()  # there may be no end of it
             return
         now = attempt.progress_at = perf_counter()
         if not attempt.answering:
@@ -178,12 +180,28 @@ class Connection(ResponseHandler):
             bodyless = self._skip_payload or message.code < 200 or message.code in (204, 304)
             self.feed_data((message, aiohttp.EMPTY_PAYLOAD if bodyless else payload))
 
+    def _pause_transport_reading(self) -> None:
+        if self.below is None:
+            super()._pause_transport_reading()
+        else:
+            with suppress(RuntimeError):  # it is closing
+                self.below.pause_reading()
+
+    def _resume_transport_reading(self) -> None:
+        if self.below is None:
+            super()._resume_transport_reading()
+        else:
+            with suppress(RuntimeError):
+                self.below.resume_reading()
+
     def resume_reading(self, resume_parser: bool = True) -> None:
         """aiohttp asks for it with each piece that is read, and would go through all of its parser for nothing."""
         if self._reading_paused or self._buffer_paused:
             super().resume_reading(resume_parser)
 
     def feed_data(self, data: Any, size: int = 0) -> None:
+        if self.exception() is not None:
+            return  # what comes after what was wrong is no answer
         message, payload = data
         if 100 <= message.code < 200 and message.code != 101:
             self._interim += 1
@@ -223,32 +241,6 @@ class Connection(ResponseHandler):
         await asyncio.wait([self._ending])
         if not self._ending.cancelled() and self._ending.exception() is not None:
             raise closed_early(answering=True, how="reset")
-
-
-_start_tls = aiohttp.TCPConnector._start_tls_connection
-
-
-class Connector(aiohttp.TCPConnector):
-    """Opens connections. It keeps none: what becomes of one when its exchange is over is for the engine to say."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        assert hasattr(self, "_factory"), "this aiohttp makes its connections in another way"
-        self._factory = functools.partial(Connection, loop=self._loop)  # type: ignore[assignment]  # a subclass
-
-    async def open(self, url: URL, proxy: URL | None, proxy_headers: dict[str, str] | None) -> Connection:
-        """A new connection to where `url` leads; through the proxy, for https, and else to it."""
-        request = aiohttp.ClientRequest(
-            "GET", url, loop=self._loop, proxy=proxy, proxy_headers=None if proxy is None else proxy_headers
-        )
-        opened: Any = await self._create_connection(request, [], _NO_TIMEOUT)
-        connection: Connection = opened
-        return connection
-
-    async def _start_tls_connection(self, transport: Any, *, req: Any, timeout: Any) -> Any:  # type: ignore[override]  # noqa: ASYNC109
-        """The tunnel stands: from here on, it is the origin that is spoken to."""
-        current_attempt.get().proxy = None
-        return await _start_tls(self, transport, req=req, timeout=timeout)
 
 
 def _remote(transport: asyncio.BaseTransport | None) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote_from_bytes
 
 from yarl import URL
@@ -30,6 +30,7 @@ __all__ = [
     "HopPlan",
     "check_sendable",
     "head_shown",
+    "host_field",
     "merged",
     "method_of",
     "request_head",
@@ -243,37 +244,47 @@ def merged(base: dict[str, str], more: Iterable[tuple[str, str]]) -> dict[str, s
 
 def head_shown(hop: Hop) -> bytes:
     """The head of the request, those of its headers left out that may hold secrets."""
-    fields = _fields(hop.method, hop.url.scheme, hop.url.raw_authority, tuple(hop.headers.items()), _length(hop.body))
-    shown = [f"{name}: {value}\r\n" for name, value in fields if name.lower() in _SHOWN]
-    return f"{hop.method} {hop.url.raw_path_qs} HTTP/1.1\r\n{''.join(shown)}\r\n".encode()
+    fields = _fields(hop.method, host_field(hop.url), hop.headers, hop.body)
+    shown = _lines({name: value for name, value in fields.items() if name.lower() in _SHOWN})
+    return f"{hop.method} {hop.url.raw_path_qs} HTTP/1.1\r\n{shown}\r\n".encode()
 
 
-def request_head(hop: Hop, *, absolute: bool = False, more: dict[str, str] | None = None) -> bytes:
+def request_head(hop: Hop, *, absolute: bool, more: dict[str, str]) -> bytes:
     """The head of the request as HTTP/1.1 writes it (RFC 9112, 2.1); `absolute`: its target is the whole URL.
 
-    `more`: headers on top.
+    `more`: headers in place of those of that name.
     """
     url = hop.url
-    headers = hop.headers if more is None else {**hop.headers, **more}
-    lines = _lines(hop.method, url.scheme, url.raw_authority, tuple(headers.items()), _length(hop.body))
+    if not hop.headers and not more and hop.body is None:
+        lines = _plain_lines(hop.method, host_field(url))
+    else:  # not to be kept: they may be long, and have secrets in them
+        fields = _fields(hop.method, host_field(url), merged(hop.headers, more.items()), hop.body)
+        lines = _lines(fields)
     return f"{hop.method} {url if absolute else url.raw_path_qs} HTTP/1.1\r\n{lines}\r\n".encode()
 
 
-@lru_cache(1024)
-def _lines(*given: Any) -> str:
-    return "".join(f"{name}: {value}\r\n" for name, value in _fields(*given))
+def host_field(url: URL) -> str:
+    """The Host that the URL asks for (RFC 9110, 7.2): one text for each server of a scheme."""
+    return _host_field(url.scheme, url.raw_authority)
 
 
-def _fields(
-    method: str, scheme: str, authority: str, own: tuple[tuple[str, str], ...], length: int | None
-) -> list[tuple[str, str]]:
-    """All headers of a request to a server, with `own` on top of those that every request has."""
-    host = URL.build(scheme=scheme, authority=authority, encoded=True).host_port_subcomponent
-    headers = merged({"Host": host or ""} | DEFAULT_HEADERS, own)
-    if length is not None or method not in _WITHOUT_BODY:
-        headers = merged(headers, [("Content-Length", str(length or 0))])
-    return list(headers.items())
+@lru_cache(4096)
+def _host_field(scheme: str, authority: str) -> str:
+    return URL.build(scheme=scheme, authority=authority, encoded=True).host_port_subcomponent or ""
 
 
-def _length(body: bytes | None) -> int | None:
-    return None if body is None else len(body)
+@lru_cache(4096)
+def _plain_lines(method: str, host: str) -> str:
+    return _lines(_fields(method, host, {}, None))
+
+
+def _lines(fields: dict[str, str]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
+
+
+def _fields(method: str, host: str, own: dict[str, str], body: bytes | None) -> dict[str, str]:
+    """All headers of a request, with `own` on top of those that every request has."""
+    fields = merged({"Host": host} | DEFAULT_HEADERS, own.items())
+    if body is not None or method not in _WITHOUT_BODY:
+        fields = merged(fields, [("Content-Length", str(len(body or b"")))])
+    return fields

@@ -24,7 +24,7 @@ from fetchq.engines.hops import DEFAULT_HEADERS, Hop, merged
 from fetchq.engines.known import keep, keeps
 from fetchq.engines.requests_connection import POOLS
 from fetchq.engines.robots import Plans
-from fetchq.engines.routes import Routes, first_address, fixed_addresses
+from fetchq.engines.routes import Routes, first_address, fixed_addresses, proxy_parts
 from fetchq.engines.throttle import ByteRate, buffer_for
 from fetchq.engines.wire import WireResponse
 from fetchq.guard import parse_url
@@ -299,6 +299,9 @@ class _Adapter(HTTPAdapter):
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
         return host, {"ssl_context": self._context} if host["scheme"] == "https" else {}
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        return proxy_parts(proxy)[1]
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """The context says it all."""

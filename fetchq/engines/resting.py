@@ -58,6 +58,7 @@ class Resting(Generic[C]):
             connection = self._drop(next(reversed(there)))
             if connection.is_connected():
                 return connection
+            connection.close()  # at once: it may be saying good-bye in TLS, to a server that does not listen
         return None
 
     def close(self) -> None:
@@ -77,7 +78,7 @@ class Resting(Generic[C]):
         return connection
 
     def _sweep(self) -> None:
-        """Close those that have rested long enough; and forget those that the server has closed."""
+        """Close those that have rested long enough; and those that the server has closed."""
         self._timer = None
         now = monotonic()
         for connection in [one for one, since in self._since.items() if now - since >= KEPT_FOR]:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import netrc
 import os
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies, proxy_bypass
+
+from yarl import URL
 
 from fetchq.guard import Refused, basic_auth, dns_name
 from fetchq.settings import SettingsError
@@ -17,11 +20,9 @@ from fetchq.values import read_proxy
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from yarl import URL
-
     from fetchq.settings import Settings
 
-__all__ = ["Routes", "address_text", "first_address", "fixed_addresses"]
+__all__ = ["Routes", "address_text", "first_address", "fixed_addresses", "proxy_parts"]
 
 
 class Routes:
@@ -64,6 +65,17 @@ class Routes:
             return None
         login, _, password = entry
         return basic_auth(login or "", password or "")
+
+
+@lru_cache(1024)
+def proxy_parts(text: str | None) -> tuple[URL | None, dict[str, str]]:
+    """The URL of a proxy without its userinfo, and the header that this asks for."""
+    if text is None:
+        return None, {}
+    url = URL(text)
+    if url.user is None and url.password is None:
+        return url, {}
+    return url.with_user(None), {"Proxy-Authorization": basic_auth(url.user or "", url.password or "")}
 
 
 def fixed_addresses(settings: Settings) -> dict[tuple[str, int], str]:
