@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AiohttpEngine"]
 
-T = TypeVar("T")
 _DISK_THREADS = 4
 
 

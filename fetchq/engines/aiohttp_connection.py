@@ -1,4 +1,4 @@
-"""A connection of aiohttp's, and what fetchq has to know of them. A part of the async engine.
+"""A connection of aiohttp's, and what fetchq has to know of it. A part of the async engine.
 
 Here it reaches under aiohttp's surface: only a connection's protocol sees when the first byte came, and whether bytes
 came that nobody had asked for. The tests of the engine hold it to that.

@@ -31,6 +31,7 @@ __all__ = [
     "check_sendable",
     "head_shown",
     "host_field",
+    "length_field",
     "merged",
     "method_of",
     "request_head",
@@ -45,7 +46,7 @@ DEFAULT_HEADERS = {
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods of requests that say nothing of a body where there is none (RFC 9110, 8.6)."""
+"""Methods of requests that say nothing of a body where there is none."""
 _FORM = "application/x-www-form-urlencoded"
 # fmt: off
 _SHOWN = frozenset({
@@ -285,6 +286,10 @@ def _lines(fields: dict[str, str]) -> str:
 def _fields(method: str, host: str, own: dict[str, str], body: bytes | None) -> dict[str, str]:
     """All headers of a request, with `own` on top of those that every request has."""
     fields = merged({"Host": host} | DEFAULT_HEADERS, own.items())
-    if body is not None or method not in _WITHOUT_BODY:
-        fields = merged(fields, [("Content-Length", str(len(body or b"")))])
-    return fields
+    length = length_field(method, body)
+    return fields if length is None else merged(fields, [("Content-Length", length)])
+
+
+def length_field(method: str, body: bytes | None) -> str | None:
+    """The Content-Length of a request; None where it has none (RFC 9110, 8.6)."""
+    return None if body is None and method in _WITHOUT_BODY else str(len(body or b""))

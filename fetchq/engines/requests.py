@@ -20,7 +20,7 @@ from yarl import URL
 from fetchq.engines.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.dial import Address, dial, look_up
 from fetchq.engines.errors import is_ours, network_failure, no_such_name, out_of_descriptors
-from fetchq.engines.hops import DEFAULT_HEADERS, Hop, merged
+from fetchq.engines.hops import DEFAULT_HEADERS, Hop, length_field, merged
 from fetchq.engines.known import keep, keeps
 from fetchq.engines.requests_connection import POOLS
 from fetchq.engines.robots import Plans
@@ -267,8 +267,8 @@ def _prepared(hop: Hop) -> requests.PreparedRequest:
     headers.update((name, value.encode()) for name, value in hop.headers.items() if not value.isascii())
     prepared.headers = CaseInsensitiveDict(headers)
     prepared.body = hop.body
-    if hop.body is not None or hop.method not in ("GET", "HEAD", "OPTIONS"):
-        prepared.headers["Content-Length"] = str(len(hop.body or b""))
+    if (length := length_field(hop.method, hop.body)) is not None:
+        prepared.headers["Content-Length"] = length
     return prepared
 
 
