@@ -15,6 +15,8 @@ _ACTIVE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060
 
 def printable(text: str) -> str:
     """`text` with every character that acts on a terminal as a \\u escape."""
+    if text.isascii() and text.isprintable():  # as nearly all of them are
+        return text
     return _ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
