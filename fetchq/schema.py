@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from multidict import istr
 
 from fetchq.model import PHASES, RECORD_FIELDS, phase_values
+from fetchq.moment import utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,7 +94,7 @@ def row_of(result: Result, generation: int) -> tuple[Any, ...]:
         result.mode,
         result.http_version,
         result.remote,
-        None if started is None else started.isoformat().replace("+00:00", "Z"),
+        None if started is None else utc_text(started),
         result.elapsed,
         *phase_values(result.timing),
         headers.get(_ETAG),

@@ -16,7 +16,19 @@ MODULES = {
 
 # From the bottom to the top: a module imports from its own layer and from those before it.
 LAYERS = [
-    {"frozen", "values", "model", "printable", "knobs", "name_servers", "rowset", "storage", "spool", "whole"},
+    {
+        "frozen",
+        "values",
+        "model",
+        "moment",
+        "printable",
+        "knobs",
+        "name_servers",
+        "rowset",
+        "storage",
+        "spool",
+        "whole",
+    },
     {"settings", "display"},
     {"policy", "decode", "guard", "robots", "descriptors"},
     {"engines", "job", "host_key", "by_address", "rate", "manners", "lane", "hosts", "rotation", "schedule", "obedient"}

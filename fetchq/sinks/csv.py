@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fetchq.model import PHASES, RECORD_FIELDS
+from fetchq.moment import utc_text
 from fetchq.printable import printable
 from fetchq.sinks.jsonl import json_line
 
@@ -59,7 +60,7 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
+        return utc_text(value)
     if isinstance(value, dict):
         return json_line(value).decode().rstrip("\n")
     if not isinstance(value, str):
