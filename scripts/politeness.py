@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from dnsserver import DnsServer
+from measuring import FETCHQ
 
-FETCHQ = [sys.executable, "-m", "fetchq"]
 MODES = ("async", "threads", "sync")
 
 

@@ -1,0 +1,130 @@
+"""What a durable run costs; `scripts/bench` says what the parts are."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from measuring import (
+    FETCHQ,
+    WORKERS,
+    bare_loop,
+    cpu_of_children,
+    in_loop,
+    in_turn,
+    ratio,
+    report,
+    server,
+    url_of,
+    write_list,
+)
+
+LEDGER_URLS = 100_000
+
+
+def ledger() -> bool:
+    """What durability costs: the ledger alone, and bodies as files.
+
+    Every run has a folder of its own, and nothing is deleted in between: ext4 takes its time to use an inode again
+    that was free a minute ago, and whoever comes next would pay for that.
+    """
+    with server() as base, tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        urls = write_list(root / "urls.txt", base, LEDGER_URLS)
+        numbers = itertools.count()
+
+        def fetchq(save: str | None) -> tuple[float, float]:
+            durable = () if save is None else ("-o", str(root / f"run{next(numbers)}"), "--save", save)
+            with open(os.devnull, "wb") as out:
+                return cpu_of_children([*FETCHQ, str(urls), "-w", str(WORKERS), "-q", *durable], stdout=out)
+
+        kept, plain = in_turn(5, lambda: fetchq("none")[0], lambda: fetchq(None)[0])
+        each = [statistics.median(one) / LEDGER_URLS * 1e6 for one in (kept, plain)]
+        good = report(
+            "-o --save none / without -o", ratio(kept, plain), 1.15, f"{each[0]:.0f} and {each[1]:.0f} us/URL"
+        )
+
+        def peer(command: list[str]) -> float:
+            return cpu_of_children([*command, str(root / f"peer{next(numbers)}")])[1]
+
+        least = [sys.executable, __file__, base]
+        for name, (runs, command) in _peers(root, base).items():
+            ours, bare, theirs = in_turn(
+                runs, lambda: fetchq("files")[1], lambda: peer(least), lambda command=command: peer(command)
+            )
+            each = [statistics.median(one) for one in (ours, bare, theirs)]
+            detail = f"{each[0]:.1f} and {each[2]:.1f} s for {LEDGER_URLS:,} files"
+            good = report(f"-o with files / {name}", ratio(ours, theirs), 1.0, detail) and good
+            detail = f"{each[1]:.1f} s, nothing recorded"
+            report(f"bare aiohttp loop with files / {name}", ratio(bare, theirs), None, detail)
+        return good
+
+
+def _peers(root: Path, base: str) -> dict[str, tuple[int, list[str]]]:
+    """Other tools that store the same list: how often to run them, and their commands, to be followed by a folder.
+
+    Each file has a name of its own.
+    """
+    listed = root / "aria2.txt"
+    listed.write_text("".join(f"{url_of(base, n)}\n  out={n // 1000}/{n}.bin\n" for n in range(LEDGER_URLS)))
+    plain = root / "wget2.txt"
+    plain.write_text("".join(f"{url_of(base, n)}?{n}\n" for n in range(LEDGER_URLS)))
+    commands = {
+        "wget2": (3, ["wget2", "-q", "-i", str(plain), f"--max-threads={WORKERS}", "-P"]),
+        "aria2c": (1, ["aria2c", "-q", "-i", str(listed), "-j", str(WORKERS), "-x", "1", "-d"]),
+    }
+    return {name: peer for name, peer in commands.items() if shutil.which(name)}
+
+
+def resume() -> bool:
+    """Going on with a finished run of 1,000,000 rows, which must see that there is nothing to do."""
+    from fetchq import fetch_all_sync
+    from fetchq.session import Session
+    from fetchq.settings import Settings
+
+    rows = 1_000_000
+    with tempfile.TemporaryDirectory() as folder:
+        urls = Path(folder) / "urls.txt"
+        with urls.open("w") as file:
+            file.writelines(f"http://127.0.0.1:9/{number}\n" for number in range(rows))
+        (one,) = fetch_all_sync(["http://127.0.0.1:9/0"], retries=0)
+        settings = Settings(output=f"{folder}/run", save="none")
+        with Session.for_sources(settings, [str(urls)]) as session:
+            writer = session.writer()
+            for batch in session.source:
+                writer.commit([replace(one, index=request.index, url=request.url) for request in batch])
+            session.end()
+        program = "import resource,subprocess,sys; subprocess.run(sys.argv[1:],stderr=subprocess.DEVNULL)"
+        program += ";print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+        began = time.perf_counter()
+        peak = int(subprocess.check_output([sys.executable, "-c", program, *FETCHQ, "resume", f"{folder}/run"])) / 1000
+        seconds = time.perf_counter() - began
+    kept = report("resume of 1,000,000 finished rows", seconds, 3.0, "", "s")
+    return report("its peak memory", peak, 150, "", "MB") and kept
+
+
+def _files(base: str, folder: str) -> None:
+    """The same with each body in a file: nothing less can be done over aiohttp in one process."""
+
+    def keep(number: int, body: bytes) -> None:
+        part = f"{folder}/{number}.part"
+        file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        os.write(file, body)
+        os.close(file)
+        os.rename(part, f"{folder}/{number // 1000}/{number}.bin")
+
+    for number in range(0, LEDGER_URLS, 1000):
+        Path(folder, str(number // 1000)).mkdir(parents=True)
+    in_loop(bare_loop(base, LEDGER_URLS, keep))
+
+
+if __name__ == "__main__":
+    _files(*sys.argv[1:])
