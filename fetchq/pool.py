@@ -87,32 +87,33 @@ class Desk:
             check_sendable(request, self._settings)
         return parse_url(request.url)
 
-    def settle(self, job: Job, attempt: Attempt, worker: int) -> Result | Rules | float:
+    def settle(self, job: Job, attempt: Attempt, worker: int) -> Result | Rules | Place | float:
         """The Result, the Rules that a robots.txt has, or the seconds after which the job is to go again."""
         errand = job.errand
         clock = self.clocks[worker - 1]
         clock.fetched += not errand
         clock.busy -= attempt.held
-        if attempt.cause is not None and not self.stopping:
-            if attempt.starved and job.starved < MOST_STARVED:
-                job.starved += 1
-                job.attempts -= 1
-                self._again(job, attempt)
-                return STARVED_WAIT
-            if attempt.unmodified and attempt.cause is Cause.STORE:
-                # What the server says still holds is not there any more, or damaged: it is fetched whole.
-                job.request = replace(job.request, known=None)
-                self._again(job, attempt)
-                return 0.0
-            delay = retry_delay(attempt, job.attempts, self._settings, jitter=random(), now=time())  # noqa: S311
-            if delay is not None:
-                self._again(job, attempt)
-                return delay
+        if attempt.cause is not None and (delay := self._delay(job, attempt)) is not None:
+            self._again(job, attempt)
+            # Without the stop this would not have been the end of the row: a run that goes on takes it up.
+            return self.cancel(job) if self.stopping else delay
         if attempt.partial is not None:
             attempt.partial.discard()
         if job.partial is not None:
             self._carrying.discard(job)
         return rules_of(attempt, self._agent) if errand else self._result(job, attempt, worker)
+
+    def _delay(self, job: Job, attempt: Attempt) -> float | None:
+        """The seconds after which another attempt is due; None where this was the last one."""
+        if attempt.starved and job.starved < MOST_STARVED:
+            job.starved += 1
+            job.attempts -= 1
+            return STARVED_WAIT
+        if attempt.unmodified and attempt.cause is Cause.STORE:
+            # What the server says still holds is not there any more, or damaged: it is fetched whole.
+            job.request = replace(job.request, known=None)
+            return 0.0
+        return retry_delay(attempt, job.attempts, self._settings, jitter=random(), now=time())  # noqa: S311
 
     def _again(self, job: Job, attempt: Attempt) -> None:
         """Keep what the job's next attempt needs of this one."""

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from multidict import istr
 
-from fetchq.model import PHASES, RECORD_FIELDS, phase_values
+from fetchq.model import PHASES, RECORD_FIELDS, phase_values, wire_text
 from fetchq.moment import utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from multidict import MultiMapping
 
     from fetchq.model import Result
 
@@ -97,10 +99,16 @@ def row_of(result: Result, generation: int) -> tuple[Any, ...]:
         None if started is None else utc_text(started),
         result.elapsed,
         *phase_values(result.timing),
-        headers.get(_ETAG),
-        headers.get(_LAST_MODIFIED),
+        _header(headers, _ETAG),
+        _header(headers, _LAST_MODIFIED),
         generation,
     )
+
+
+def _header(headers: MultiMapping[str], name: str) -> str | None:
+    """Readable, if need be as Latin-1: an escape would be another value, and in ASCII."""
+    value = headers.get(name)
+    return None if value is None else wire_text(value)
 
 
 def inserts(table: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, list[Any]]]:

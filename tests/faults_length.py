@@ -147,6 +147,36 @@ sends(
     complete="yes",
     reusable=False,
 )
+sends(
+    "extra-empty-line",
+    "2.2: an empty line behind the body, as old programs have it.",
+    None,
+    head(length(5)) + HELLO + b"\r\n",
+    complete="yes",
+    reusable=False,
+)
+sends(
+    "extra-beginning",
+    "6.3: another answer has begun in the same packet; what is on the connection after it is nobody's.",
+    None,
+    head(length(5)) + HELLO + b"HTTP/1.1 200 OK\r\nContent-Le",
+    complete="yes",
+    reusable=False,
+)
+sends(
+    "extra-letter",
+    "6.3: the first letter of another answer.",
+    None,
+    head(CHUNKED) + _CHUNKED_BODY + b"H",
+    complete="yes",
+    reusable=False,
+)
+sends(
+    "unasked-part",
+    "RFC 9110, 15.3.7: a 206 answers a request for a part, and none was asked for.",
+    "protocol",
+    head(length(5), b"Content-Range: bytes 0-4/10", status=b"HTTP/1.1 206 Partial Content") + HELLO,
+)
 
 
 @plays(None, query="after=0.02", complete="yes")

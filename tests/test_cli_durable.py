@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import torture
 from cli_support import Cli, Scripted, ended, reply
-from faults_wire import Asked
+from faults_wire import Asked, head, length
+from support import PATIENCE
 
 from fetchq.ledger import Ledger, LedgerError
 from fetchq.server import PracticeServer
@@ -188,6 +189,29 @@ def test_a_signal_keeps_what_is_done_and_says_how_to_go_on(
         assert [record["index"] for record in again.records] == [2, 3]
     assert [row[0] for row in rows()] == [0, 1, 2, 3]
     assert len(bodies()) == 4
+
+
+@pytest.mark.parametrize("answer", [head(length(9)) + b"part", reply(b"", status=b"HTTP/1.1 503 Busy")])
+def test_a_row_that_fails_after_a_signal_and_would_have_been_tried_again_is_still_to_do(
+    cli: Cli, mode: str, answer: bytes
+) -> None:
+    def play(asked: Asked) -> bytes:
+        if len(server.log) > 1:
+            return reply()
+        server.released.wait(PATIENCE)
+        return answer
+
+    with Scripted(play) as server:
+        process = cli.start(server.url, "-o", "run", "--mode", mode, "--retries", "1", "--progress", "none")
+        assert server.wait_for_requests(1)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert "stopping" in str(process.stderr.readline())
+        server.released.set()
+        found = ended(process)
+        assert (found.status, rows()) == (130, [])
+        assert found.said.splitlines()[-1] == "run: 0 rows are done; go on with: fetchq resume run"
+        assert cli("resume", "run", "--json").record["ok"]
 
 
 def test_a_reader_that_leaves_costs_nothing_of_the_run(cli: Cli, practice: PracticeServer) -> None:

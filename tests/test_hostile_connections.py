@@ -74,6 +74,21 @@ def test_a_server_that_hangs_up_behind_its_answer_costs_none_of_it(
     assert [(result.ok, len(BODY) - result.size) for result in results] == [(True, 0)] * 4
 
 
+@pytest.mark.parametrize("size", [10, len(BODY)])
+def test_a_body_that_is_cut_by_a_reset_is_not_whole_over_tls_either(mode: str, authority: Authority, size: int) -> None:
+    def play(conn: Connection, _: Asked) -> None:
+        conn.send(head() + BODY[:size])
+        conn.reset()
+
+    with ScriptServer(play, tls=authority.server()) as server:
+        (result,) = fetch_all_sync([server.url], mode=mode, retries=0, cacert=authority.cacert)
+    assert (result.cause, result.complete, result.error) == (
+        Cause.INCOMPLETE,
+        "no",
+        "the connection was reset before the end of the answer",
+    )
+
+
 def test_a_server_that_speaks_before_tls_is_none_for_tls(mode: str, authority: Authority) -> None:
     class Banner(ScriptServer):
         def _serve(self, conn: Connection) -> None:
@@ -218,6 +233,41 @@ def test_after_any_stray_bytes_the_server_gets_a_new_connection_each_time(mode: 
     with ScriptServer(play) as server, ScriptServer(late(0.3)) as other:
         fetch_all_sync([server.url, other.url, server.url, server.url], mode=mode, workers=1)
         assert server.connections == [1, 2, 3]
+
+
+@pytest.mark.parametrize("framed", [length(300_000), CHUNKED], ids=["length", "chunked"])
+def test_junk_behind_a_long_body_is_no_better_than_behind_a_short_one(mode: str, framed: bytes) -> None:
+    body = b"x" * 300_000
+    wire = chunk(body) + LAST_CHUNK if framed == CHUNKED else body
+    with ScriptServer(lambda conn, _: conn.send(head(framed) + wire + b"junk")) as server:
+        (result,) = fetch_all_sync([server.url], mode=mode, retries=0)
+    # Where the junk comes in a packet of its own, the answer was over before.
+    assert result.cause in (None, Cause.PROTOCOL)
+    assert result.ok or result.error == "not valid HTTP: bytes after the end of the answer"
+
+
+@pytest.mark.parametrize(
+    ("stray", "rest"),
+    [
+        (b"H", b"TTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nX: ", b""),
+        (b"\r\n", b""),
+    ],
+    ids=["letter", "head", "empty line"],
+)
+def test_what_has_begun_behind_an_answer_is_not_gone_on_with_by_the_next_one(
+    mode: str, stray: bytes, rest: bytes
+) -> None:
+    asked_of: list[int] = []
+
+    def play(conn: Connection, asked: Asked) -> None:
+        conn.send((rest if conn.number in asked_of else b"") + head(length(2)) + b"ok" + stray)
+        asked_of.append(conn.number)
+
+    with ScriptServer(play) as server:
+        results = fetch_all_sync([f"{server.url}/{n}" for n in range(3)], mode=mode, workers=1, retries=0)
+        assert server.connections == [1, 2, 3]
+    assert [result.body for result in results] == [b"ok"] * 3
 
 
 def test_stray_bytes_without_end_take_no_memory(run: Callable[..., Any]) -> None:

@@ -15,6 +15,7 @@ import pytest
 from factories import HOSTILE, any_text, examples, failed_result, make_result
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from fetchq.ledger import ConditionError, Ledger, LedgerError
 from fetchq.model import RECORD_FIELDS, Cause, Request, Timing
@@ -214,6 +215,12 @@ def test_a_retry_of_nothing_changes_nothing(ledger: Ledger) -> None:
 
 
 # --- rows of a program ---
+
+
+def test_a_header_that_is_no_utf_8_is_kept_as_what_it_says_in_latin_1(ledger: Ledger, path: Path) -> None:
+    headers = CIMultiDictProxy(CIMultiDict({"ETag": '"caf\udce9"', "Last-Modified": "caf\u00e9"}))
+    ledger.commit([make_result(headers=headers)])
+    assert rows(path, "SELECT etag, last_modified FROM records") == [('"caf\u00e9"', "caf\u00e9")]
 
 
 def test_kept_rows_come_back_in_pages(ledger: Ledger) -> None:

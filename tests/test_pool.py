@@ -170,13 +170,21 @@ def test_a_date_in_retry_after_is_read_against_the_wall_clock() -> None:
     assert Desk(Settings()).settle(taken(), attempt, 1) == 8.75
 
 
-def test_once_the_run_stops_nothing_is_tried_again() -> None:
-    desk = Desk(Settings())
+def test_once_the_run_stops_nothing_is_tried_again_but_what_would_have_been_is_not_done() -> None:
+    desk = Desk(Settings(retries=2))
     desk.stopping = True
     for attempt in (failed(), failed(starved=True)):
         result = desk.settle(taken(), attempt, 1)
         assert isinstance(result, Result)
-        assert result.cause is Cause.TIMEOUT
+        assert result.cause is Cause.CANCELLED
+
+
+def test_once_the_run_stops_the_last_of_the_tries_still_counts() -> None:
+    desk = Desk(Settings(retries=0))
+    desk.stopping = True
+    result = desk.settle(taken(), failed(), 1)
+    assert isinstance(result, Result)
+    assert result.cause is Cause.TIMEOUT
 
 
 def test_a_machine_at_its_limit_costs_the_request_no_attempt() -> None:

@@ -17,7 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 from cli_support import Cli
 from fastwarc.warc import ArchiveIterator as FastIterator
+from faults_wire import Asked, Connection, head, length
 from refresh_support import Pages, Site, run, statuses
+from support import ScriptServer
 from warcio.archiveiterator import ArchiveIterator
 from warcio.cli import main as warcio
 
@@ -183,6 +185,21 @@ def test_of_head_there_is_no_body_to_refer_to(site: Site, old: str) -> None:
     check_archive("2")
     with open_run("2") as stored:
         assert [stored.body(one) for one in stored] == [b""]
+
+
+def test_a_revisit_says_no_more_than_its_304_did() -> None:
+    """What the next run will want to know is the Result's, and the ledger's, only."""
+
+    def play(conn: Connection, asked: Asked) -> None:
+        asks = asked.header("If-None-Match") is not None
+        conn.send(head(status=b"HTTP/1.1 304 Not Modified") if asks else head(length(4), b'ETag: "1"') + b"page")
+
+    with ScriptServer(play) as server:
+        run([server.url], "0", save="warc")
+        (new,) = run([server.url], "1", save="warc", refresh="0")
+    assert new.headers["ETag"] == '"1"'
+    (revisit,) = [http for kind, _, _, http, _ in in_archive("1") if kind == "revisit"]
+    assert (revisit.statusline, revisit.headers) == ("304 Not Modified", [])
 
 
 # --- what went wrong ---

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 import pytest
-from faults_wire import Asked, Connection
+from faults_wire import Asked, Connection, head
 from support import (
     A_MOMENT,
     HUNG,
@@ -588,3 +588,22 @@ def test_started_is_when_a_worker_first_took_it(mode: str) -> None:
     assert bad.started is not None
     assert (second.started - first.started).total_seconds() >= A_MOMENT * 0.9
     assert first.started.utcoffset() is not None
+
+
+# --- what the engines have in common ---
+
+
+def test_headers_are_spelled_as_the_server_spells_them(mode: str) -> None:
+    lines = [b"content-length: 2", b'ETag: "1"', b"WWW-Authenticate: Basic", b"x-own: caf\xe9", b"X-Own: b"]
+    with ScriptServer(lambda conn, _: conn.send(head(*lines) + b"ok")) as server:
+        (result,) = fetch_all_sync([server.url], mode=mode)
+    assert [f"{name}: {value}".encode("utf-8", "surrogateescape") for name, value in result.headers.items()] == lines
+
+
+def test_a_part_is_good_where_the_user_has_asked_for_it(mode: str) -> None:
+    part = answer(b"part", b"Content-Range: bytes 0-3/9", status=b"206 Partial Content")
+    with ScriptServer(part) as server:
+        rows = [Request(server.url), Request(server.url, headers=(("range", "bytes=0-3"),))]
+        whole, asked = fetch_all_sync(rows, mode=mode, retries=0)
+    assert (whole.cause, whole.error) == (Cause.PROTOCOL, "a part (206) of what was asked for whole")
+    assert (asked.ok, asked.body) == (True, b"part")

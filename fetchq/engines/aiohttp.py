@@ -17,7 +17,7 @@ from fetchq.descriptors import room_for
 from fetchq.engines.aiohttp_connection import Connection
 from fetchq.engines.aiohttp_connector import Connector
 from fetchq.engines.aiohttp_failure import failure_of
-from fetchq.engines.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt
+from fetchq.engines.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt, header_map
 from fetchq.engines.hops import Hop, host_field, request_head
 from fetchq.engines.known import keep, keeps
 from fetchq.engines.resolver import Resolver
@@ -151,7 +151,8 @@ class AiohttpEngine:
                         raise
                     self._let_go(attempt, whole=False)
                     attempt.resent = True
-            attempt.on_response(message.code, message.reason, message.headers, message.version)
+            headers = header_map(message.raw_headers)  # aiohttp has its own spelling of the names that it knows
+            attempt.on_response(message.code, message.reason, headers, message.version)
             if attempt.redirecting and not attempt.drains:
                 return
             while not content.at_eof():

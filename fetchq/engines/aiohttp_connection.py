@@ -15,17 +15,20 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
+from multidict import istr
 
 from fetchq.engines.attempt import WAIT, Attempt, AttemptFailed
 from fetchq.engines.errors import closed_early
 from fetchq.engines.routes import address_text
-from fetchq.engines.strict import MAX_HEADERS, MAX_INTERIM, MAX_LINE, MAX_SILENT, ChunkCheck, check_head
+from fetchq.engines.strict import MAX_HEADERS, MAX_INTERIM, MAX_LINE, MAX_SILENT, ChunkCheck, check_after, check_head
 from fetchq.engines.upload import PIECE
 
 if TYPE_CHECKING:
     from aiohttp.http import RawResponseMessage
 
 __all__ = ["Connection"]
+
+_LENGTH = istr("Content-Length")
 
 
 class Connection(ResponseHandler):
@@ -49,6 +52,8 @@ class Connection(ResponseHandler):
         self._raw: bytes | None = None
         """The answer so far, until its head is there."""
         self._chunks: ChunkCheck | None = None
+        self._left: int | None = None
+        """Bytes of the body that are still to come, where its length is known."""
         self._ending: asyncio.Future[None] | None = None
         self._upload: asyncio.Task[None] | None = None
 
@@ -67,7 +72,7 @@ class Connection(ResponseHandler):
         attempt.remote = self.remote
         attempt.connection = self
         self._attempt, self._payload_reader, self._interim, self._silent = attempt, None, 0, 0
-        self._raw, self._chunks = b"", None
+        self._raw, self._chunks, self._left = b"", None, None
 
     def send(self, head: bytes, body: bytes | None, *, answered_with_body: bool, buffer: int) -> None:
         """Send a request, and be ready for its answer, of which no more than `buffer` bytes are read ahead.
@@ -141,9 +146,9 @@ class Connection(ResponseHandler):
         before = 0 if reader is None else reader.total_bytes
         if self._raw is not None:
             self._raw = self._raw + data if self._raw else data
-        elif self._chunks is not None and reader is not None:
+        elif reader is not None:
             try:
-                self._chunks.feed(data)
+                data = self._of_the_body(data)
             except AttemptFailed as problem:
                 reader.set_exception(problem)
                 self.force_close()
@@ -159,6 +164,24 @@ class Connection(ResponseHandler):
         if reader is not None and self.exception() is not None and reader.exception() is None:
             # aiohttp tells whoever waits for the next message, but not who reads this body.
             reader.set_exception(aiohttp.ClientPayloadError("the body is not valid HTTP"))
+
+    def _of_the_body(self, data: bytes) -> bytes:
+        """What of these bytes belongs to the body. Raises `AttemptFailed`.
+
+        The parser would wait for more of another answer in what is behind it.
+        """
+        after = b""
+        if self._chunks is not None:
+            self._chunks.feed(data)
+            after = self._chunks.after
+        elif self._left is not None:
+            after = data[self._left :]
+            self._left -= len(data) - len(after)
+        if after:
+            self.force_close()
+            check_after(after, bodyless=self._skip_payload)
+            data = data[: -len(after)]
+        return data
 
     def _parse(self, data: bytes) -> None:
         """What aiohttp's `data_received` does with an answer; its read timeout and WebSockets are nothing for us."""
@@ -220,9 +243,13 @@ class Connection(ResponseHandler):
         assert self._raw is not None
         try:
             _, end = check_head(self._raw, self._interim)
-            if message.chunked and payload is not aiohttp.EMPTY_PAYLOAD:
+            if payload is aiohttp.EMPTY_PAYLOAD:
+                self._left = 0
+            elif message.chunked:
                 self._chunks = ChunkCheck()
-                self._chunks.feed(self._raw[end:])
+            elif (length := message.headers.get(_LENGTH)) is not None:
+                self._left = int(length)  # which aiohttp has read as one
+            self._of_the_body(self._raw[end:])
         except AttemptFailed as problem:
             self.set_exception(problem)
             return False

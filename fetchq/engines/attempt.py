@@ -27,7 +27,7 @@ from fetchq.policy import IDEMPOTENT
 from fetchq.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from multidict import MultiMapping
     from yarl import URL
@@ -48,6 +48,7 @@ __all__ = [
     "Attempt",
     "AttemptFailed",
     "current_attempt",
+    "header_map",
 ]
 
 DRAINED = 65536
@@ -198,6 +199,8 @@ class Attempt(AttemptClock):
             return
         if self.partial is not None and goes_on(self):
             return
+        if status == 206 and not self.hop.ranged:
+            raise AttemptFailed(Cause.PROTOCOL, "a part (206) of what was asked for whole")
         self.intake = self.takes(settings)
         if self.length is not None and self.length > settings.max_filesize:
             self.intake.check_length(self.length, coded=_CONTENT_ENCODING in headers)
@@ -314,6 +317,12 @@ class Attempt(AttemptClock):
         self.status = self.reason = self.http_version = self.complete = self.content_encoding = None
         self.headers = NO_HEADERS
         self.size = self.wire_size = 0
+
+
+def header_map(raw: Iterable[tuple[bytes, bytes]]) -> CIMultiDictProxy[str]:
+    """Headers as a server wrote them; bytes that are not UTF-8 become lone surrogates."""
+    pairs = [(name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape")) for name, value in raw]
+    return CIMultiDictProxy(CIMultiDict(pairs))
 
 
 NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())

@@ -76,6 +76,11 @@ class Hop(NamedTuple):
     asks: bool = False
     """It asks whether what an earlier run knows of the page still holds."""
 
+    @property
+    def ranged(self) -> bool:
+        """It asks for a part only."""
+        return any(name.lower() == "range" for name in self.headers)
+
 
 def method_of(request: Request, settings: Settings) -> str:
     """The request's own method, else the run's, else POST where there is a body (as curl does), else GET."""

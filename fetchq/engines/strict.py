@@ -10,8 +10,21 @@ import re
 from fetchq.engines.failure import AttemptFailed
 from fetchq.model import Cause
 
-__all__ = ["MAX_HEAD", "MAX_HEADERS", "MAX_INTERIM", "MAX_LINE", "MAX_SILENT", "ChunkCheck", "check_head", "not_http"]
+__all__ = [
+    "BEGINNING",
+    "MAX_HEAD",
+    "MAX_HEADERS",
+    "MAX_INTERIM",
+    "MAX_LINE",
+    "MAX_SILENT",
+    "ChunkCheck",
+    "check_after",
+    "check_head",
+    "not_http",
+]
 
+BEGINNING = b"HTTP/1."
+"""Of every answer."""
 MAX_INTERIM = 16
 """1xx responses taken before the final one; more are `protocol`."""
 MAX_LINE = 65536
@@ -62,6 +75,18 @@ def check_head(raw: bytes, interim: int) -> tuple[int, int]:
     return start, end
 
 
+def check_after(after: bytes, *, bodyless: bool) -> None:
+    """What came behind the end of an answer, with it: the connection is not used again in any case.
+
+    An empty line is forgiven, and the beginning of another answer is nobody's (RFC 9112, 6.3). Else the two sides
+    disagree about where the answer ends. `bodyless`: it has no body because the method is HEAD, so that a body after
+    it is likelier than anything else. Raises `AttemptFailed` (`protocol`).
+    """
+    text = after.lstrip(b"\r\n")
+    if text and (bodyless or text[: len(BEGINNING)] != BEGINNING[: len(text)]):
+        raise not_http("bytes after the end of the answer")
+
+
 def _past_empty_line(raw: bytes, start: int) -> int:
     """Where the first empty line after `start` ends; 0 where there is none."""
     proper = raw.find(b"\n\r\n", start)
@@ -72,9 +97,11 @@ def _past_empty_line(raw: bytes, start: int) -> int:
 class ChunkCheck:
     """Follows a chunked body (RFC 9112, 7.1) from its first byte. Raises `AttemptFailed` (`protocol`)."""
 
-    __slots__ = ("_ended", "_held", "_left", "_trailers")
+    __slots__ = ("_ended", "_held", "_left", "_trailers", "after")
 
     def __init__(self) -> None:
+        self.after = b""
+        """What the last bytes had behind the end of the body."""
         self._held = b""
         """The beginning of a line."""
         self._left = 0
@@ -95,6 +122,8 @@ class ChunkCheck:
                 self._begin(int(size[1], 16))
             else:
                 at = self._line(data, at, end)
+        if self._ended:
+            self.after = data[at:]
 
     def _skip(self, data: bytes, at: int, end: int) -> int:
         """Pass over what there is of the chunk's data, and of the CRLF after it."""

@@ -6,23 +6,27 @@ one between two bytes. urllib3 asks its connection class for the response, so th
 
 from __future__ import annotations
 
+import errno
 import http.client
+import os
 import re
 import socket
+import ssl
 from time import perf_counter
 from typing import Any
 
 import h11
-from multidict import CIMultiDict, CIMultiDictProxy
 
-from fetchq.engines.attempt import WAIT, Attempt, AttemptFailed, current_attempt
+from fetchq.engines.attempt import NO_HEADERS, WAIT, Attempt, AttemptFailed, current_attempt, header_map
 from fetchq.engines.errors import closed_early
 from fetchq.engines.strict import (
+    BEGINNING,
     MAX_HEADERS,
     MAX_INTERIM,
     MAX_LINE,
     MAX_SILENT,
     ChunkCheck,
+    check_after,
     check_head,
     not_http,
 )
@@ -31,7 +35,6 @@ from fetchq.model import Cause
 __all__ = ["WireResponse", "receive"]
 
 _LENGTHS = re.compile(rb"^content-length\s*:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
-_BEGINNING = b"HTTP/1."
 
 
 class WireResponse(http.client.HTTPResponse):
@@ -51,7 +54,7 @@ class WireResponse(http.client.HTTPResponse):
         """What came, until the head is there."""
         self._chunks: ChunkCheck | None = None
         self._ended = False
-        self.fields: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
+        self.fields = NO_HEADERS
         self.version_pair = (1, 1)
 
     def begin(self) -> None:
@@ -71,8 +74,7 @@ class WireResponse(http.client.HTTPResponse):
         major, _, minor = event.http_version.partition(b".")
         self.version_pair = (int(major), int(minor))
         self.version = 11
-        pairs = [(_text(name), _text(value)) for name, value in event.headers.raw_items()]
-        self.fields = CIMultiDictProxy(CIMultiDict(pairs))
+        self.fields = header_map(event.headers.raw_items())
         self.headers = self.msg = http.client.HTTPMessage()
         self.will_close = False  # the engine closes the connection, or gives it back
         self.chunked = False
@@ -81,7 +83,7 @@ class WireResponse(http.client.HTTPResponse):
     def _begun(self, data: bytes) -> bytes:
         """The first bytes of a response, without empty lines before it: h11 would wait for a head that never ends."""
         skipped = 0
-        while data and len(text := data.lstrip(b"\r\n")) < len(_BEGINNING) and _BEGINNING.startswith(text):
+        while data and len(text := data.lstrip(b"\r\n")) < len(BEGINNING) and BEGINNING.startswith(text):
             skipped += len(data) - len(text)
             if skipped > MAX_SILENT:
                 raise not_http("nothing but empty lines")
@@ -90,7 +92,7 @@ class WireResponse(http.client.HTTPResponse):
                 return text
             data = text + more
         text = data.lstrip(b"\r\n")
-        if data and not text.startswith(_BEGINNING):
+        if data and not text.startswith(BEGINNING):
             raise not_http("it does not begin with HTTP/1.")
         return text
 
@@ -128,8 +130,8 @@ class WireResponse(http.client.HTTPResponse):
 
     def _check_end(self) -> None:
         after = self._wire.trailing_data[0]
-        if after and (self._bodyless or not after.startswith(_BEGINNING)):
-            raise not_http("bytes after the end of the answer")
+        if after:
+            check_after(after, bodyless=self._bodyless)
 
     @property
     def reusable(self) -> bool:
@@ -178,7 +180,7 @@ def receive(sock: socket.socket, attempt: Attempt) -> bytes:
         if data := attempt.engine.early:
             attempt.engine.early = b""
         else:
-            data = sock.recv(65536)
+            data = _received(sock)
     except TimeoutError:
         raise AttemptFailed(Cause.TIMEOUT, what) from None
     attempt.engine.check()  # an abort looks like the end of the connection
@@ -191,6 +193,16 @@ def receive(sock: socket.socket, attempt: Attempt) -> bytes:
     return data
 
 
+def _received(sock: socket.socket) -> bytes:
+    try:
+        return sock.recv(65536)
+    except ssl.SSLEOFError as problem:
+        # So Python says, of a connection with TLS, both that it was reset and that it was closed without a good-bye.
+        if problem.reason != "UNEXPECTED_EOF_WHILE_READING":
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from None
+        return b""
+
+
 _requests: dict[str, h11.Request] = {}
 
 
@@ -199,7 +211,3 @@ def _request(method: str) -> h11.Request:
     if method not in _requests:
         _requests[method] = h11.Request(method=method, target="/", headers=[("Host", "-")])
     return _requests[method]
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")

@@ -101,7 +101,8 @@ def write_records(writer: Any, result: Result, body: Body) -> None:
         response = _write(writer, uri, "response", of_response | _payload(result), head, body)
     else:
         of_response |= _write_kept(writer, uri, result, sent.kept, body)
-        response = _write(writer, uri, "revisit", of_response, _response_head(result, sent.headers or result.headers))
+        headers = result.headers if sent.headers is None else sent.headers
+        response = _write(writer, uri, "revisit", of_response, _response_head(result, headers))
     if sent is None:
         return
     of_request = shared | {"WARC-Concurrent-To": response}
