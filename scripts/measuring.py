@@ -68,7 +68,7 @@ def _nginx(folder: Path) -> Iterator[str]:
     )
     command = ["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
     with child(command) as process:
-        _wait_for(f"http://127.0.0.1:{port}/1.bin", process)
+        wait_for(f"http://127.0.0.1:{port}/1.bin", process)
         yield f"http://127.0.0.1:{port}/"
 
 
@@ -91,7 +91,7 @@ def child(command: list[str], **options: object) -> Iterator[subprocess.Popen]:
             process.stdout.close()
 
 
-def _wait_for(url: str, process: subprocess.Popen) -> None:
+def wait_for(url: str, process: subprocess.Popen) -> None:
     import urllib.request
 
     for _ in range(200):

@@ -380,7 +380,7 @@ async def test_what_fails_while_the_run_is_stopping_is_not_tried_again() -> None
     pool.stop()
     release.set()
     assert await ended(task)
-    assert [(result.cause, result.attempts) for result in task.result()] == [(Cause.CONNECT, 1)]
+    assert [(result.cause, result.attempts) for result in task.result()] == [(Cause.CANCELLED, 1)]
 
 
 async def test_stop_answers_what_waits_for_a_retry() -> None:

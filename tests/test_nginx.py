@@ -15,8 +15,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from bench import SIZE, _process, _wait_for, server, url_of, write_list
 from faults_wire import Asked, Connection
+from measuring import SIZE, child, server, url_of, wait_for, write_list
 from support import Script, ScriptServer
 
 from fetchq import fetch_all_sync
@@ -99,8 +99,8 @@ def folder_served() -> Iterator[tuple[Path, str]]:
             f"server {{ listen 127.0.0.1:{port}; root {folder}; }} }}\n"
         )
         free.close()
-        with _process(["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]) as process:
-            _wait_for(f"http://127.0.0.1:{port}/up", process)
+        with child(["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]) as process:
+            wait_for(f"http://127.0.0.1:{port}/up", process)
             yield folder, f"http://127.0.0.1:{port}"
 
 
