@@ -104,7 +104,7 @@ class Desk:
         return rules_of(attempt, self._agent) if errand else self._result(job, attempt, worker)
 
     def _delay(self, job: Job, attempt: Attempt) -> float | None:
-        """The seconds after which another attempt is due; None where this was the last one."""
+        """The seconds after which another attempt is due, the job made ready for it; None after the last one."""
         if attempt.starved and job.starved < MOST_STARVED:
             job.starved += 1
             job.attempts -= 1

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from collections import Counter
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 MOST_KILLS = 12
 """Of one run; after that it may end."""
@@ -45,6 +47,9 @@ class Server:
     def __init__(self) -> None:
         self.served: Counter[int] = Counter()
         self._lock = threading.Lock()
+        self._open = 0
+        """Connections."""
+        self._closed = threading.Condition(self._lock)
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -69,12 +74,31 @@ class Server:
             daemon_threads = True
             request_queue_size = 256
 
+            def process_request(self, *given: Any) -> None:
+                with outer._lock:
+                    outer._open += 1
+                super().process_request(*given)
+
+            def shutdown_request(self, *given: Any) -> None:
+                super().shutdown_request(*given)
+                with outer._closed:
+                    outer._open -= 1
+                    outer._closed.notify_all()
+
             def handle_error(self, *_: object) -> None:
                 """A client that was killed."""
 
         self._server = Quiet(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def settle(self) -> None:
+        """Wait until all is counted that processes had asked for which have ended."""
+        with socket.create_connection(self._server.server_address[:2]) as last:
+            last.shutdown(socket.SHUT_WR)
+            last.recv(1)  # they are accepted in turn: so are those before it
+        with self._closed:
+            self._closed.wait_for(lambda: self._open == 0)
 
     def close(self) -> None:
         self._server.shutdown()

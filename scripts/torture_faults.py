@@ -70,6 +70,7 @@ class Case:
         elif self._stage == "retry":
             self._run(*self._begin, below=self._folder)
             command = ["retry", str(self._folder), "--where", '"index" % 3 = 0', *self._options]
+        self._server.settle()  # what the session before was still asking for is not this one's
         before = self._server.served.total()
         ended = self._run(*command, below=self._folder, fault=fault, stdin=self._stdin)
         how = self._judged(ended, self._server.served.total() > before)

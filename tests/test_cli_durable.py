@@ -6,12 +6,14 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import torture
@@ -159,6 +161,18 @@ def test_a_second_process_is_kept_out_at_once(cli: Cli) -> None:
         assert "another fetchq is at work in 'run'" in second.problem
         server.released.set()
         assert ended(first).status == 0
+
+
+def test_the_server_of_the_torture_counts_also_what_ended_processes_had_asked_for() -> None:
+    server = torture.Server()
+    try:
+        for _ in range(50):
+            with socket.create_connection(("127.0.0.1", urlsplit(server.url).port)) as client:
+                client.sendall(b"GET /1.txt HTTP/1.1\r\nHost: h\r\n\r\n")
+        server.settle()
+        assert server.served == {1: 50}
+    finally:
+        server.close()
 
 
 # --- interrupted ---
