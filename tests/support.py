@@ -419,7 +419,7 @@ async def ended(task: asyncio.Task[Any]) -> bool:
 
 
 def in_time(work: Callable[[], T], most: float = HUNG) -> T:
-    """`work`, in a thread; fails when it hangs. `most`: seconds; more than `HUNG` for work that a busy machine slows."""
+    """`work`, in a thread; fails when it hangs. `most`: seconds; more for work that a busy machine slows."""
     outcome: list[T] = []
     problem: list[BaseException] = []
 
