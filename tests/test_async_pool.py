@@ -383,6 +383,7 @@ async def test_what_fails_while_the_run_is_stopping_is_not_tried_again() -> None
     assert [(result.cause, result.attempts) for result in task.result()] == [(Cause.CANCELLED, 1)]
 
 
+@pytest.mark.usefixtures("no_jitter")
 async def test_stop_answers_what_waits_for_a_retry() -> None:
     async def play(_: Request) -> AttemptFailed:
         return AttemptFailed(Cause.CONNECT, "no")

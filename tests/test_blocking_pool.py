@@ -187,10 +187,8 @@ def test_a_machine_without_descriptors_costs_a_request_time_but_no_attempt(
 
 
 @every_pool
-def test_a_request_that_waits_for_its_retry_lets_the_others_pass(
-    make_pool: type[BlockingPool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fetchq.pool.random", lambda: 1.0)
+@pytest.mark.usefixtures("no_jitter")
+def test_a_request_that_waits_for_its_retry_lets_the_others_pass(make_pool: type[BlockingPool]) -> None:
     failed = [0]
 
     def play(_: FakeEngine, request: Request) -> AttemptFailed | None:
@@ -407,6 +405,7 @@ def test_stop_reads_an_endless_source_no_further(make_pool: type[BlockingPool]) 
 
 
 @every_pool
+@pytest.mark.usefixtures("no_jitter")
 def test_stop_wakes_a_pool_that_waits_for_a_retry(make_pool: type[BlockingPool]) -> None:
     unavailable = AttemptFailed(Cause.CONNECT, "no")
     stage = Stage(lambda *_: unavailable)

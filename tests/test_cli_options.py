@@ -269,10 +269,8 @@ def test_a_retry_that_succeeds_is_a_success(cli: Cli, faults: FaultServer, mode:
 
 
 @shows("retry_wait")
-def test_retry_wait_is_doubled_with_each_retry(
-    cli: Cli, practice: PracticeServer, monkeypatch: pytest.MonkeyPatch, mode: str
-) -> None:
-    monkeypatch.setattr("fetchq.pool.random", lambda: 1.0)  # the most that the jitter leaves
+@pytest.mark.usefixtures("no_jitter")
+def test_retry_wait_is_doubled_with_each_retry(cli: Cli, practice: PracticeServer, mode: str) -> None:
     args = ("--retries", "3", "--mode", mode, "--json")
     held = cli(f"{practice.url}/status/500", "--retry-wait", "10ms", *args).record["timing"]["held"]
     assert held == pytest.approx(0.010 + 0.020 + 0.040)

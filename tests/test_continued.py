@@ -469,6 +469,7 @@ def test_nothing_is_left_of_a_body_that_never_comes_whole(mode: str, tmp_path: P
     assert in_temporary(folder) == []
 
 
+@pytest.mark.usefixtures("no_jitter")
 async def test_nothing_is_left_of_a_body_whose_run_ends_before_its_retry(mode: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     seen: list[list[int]] = []

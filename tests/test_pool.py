@@ -23,10 +23,12 @@ from fetchq.settings import Settings
 WALL = 1_700_000_000.25
 
 
+pytestmark = pytest.mark.usefixtures("no_jitter")
+
+
 @pytest.fixture(autouse=True)
-def chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No jitter, and a wall clock that stands still."""
-    monkeypatch.setattr(pool, "random", lambda: 1.0)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wall clock that stands still."""
     monkeypatch.setattr(pool, "time", lambda: WALL)
 
 
