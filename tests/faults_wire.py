@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterable
@@ -144,7 +145,15 @@ class Connection:
         self.server.event(name).set()
 
     def close(self) -> None:
-        """A clean end (FIN)."""
+        """A clean end: FIN, and before it the good-bye of TLS where that is spoken."""
+        with self._closing, suppress(OSError, ValueError):
+            if self.open and isinstance(self._sock, ssl.SSLSocket):
+                self._sock.setblocking(False)  # it is not waited for the client's
+                self._sock.unwrap()
+        self.cut()
+
+    def cut(self) -> None:
+        """An end that TLS knows nothing of (FIN)."""
         with self._closing:
             self.open = False
             self._sock.close()
@@ -154,7 +163,7 @@ class Connection:
         self.pause(0.02)
         linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        self.close()
+        self.cut()
 
     def abort(self) -> None:
         """Called by another thread: ends whatever this connection's own is blocked in."""

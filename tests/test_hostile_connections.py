@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gc
 import os
+import ssl
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -87,6 +88,51 @@ def test_a_body_that_is_cut_by_a_reset_is_not_whole_over_tls_either(mode: str, a
         "no",
         "the connection was reset before the end of the answer",
     )
+
+
+@pytest.mark.parametrize("size", [0, 10, len(BODY)])
+@pytest.mark.parametrize("tls", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_only_the_good_bye_of_tls_tells_that_a_body_without_a_length_is_whole(
+    mode: str, authority: Authority, tls: ssl.TLSVersion, size: int
+) -> None:
+    """RFC 9112, 9.8: whoever sits between could else cut it off wherever he likes."""
+
+    def play(conn: Connection, asked: Asked) -> None:
+        conn.send(head() + BODY[:size])
+        (conn.cut if asked.target == "/cut" else conn.close)()
+
+    context = authority.server()
+    context.minimum_version = context.maximum_version = tls
+    with ScriptServer(play, tls=context) as server:
+        rows = [f"{server.url}/cut", f"{server.url}/whole"]
+        cut, whole = fetch_all_sync(rows, mode=mode, retries=0, cacert=authority.cacert)
+    assert (cut.cause, cut.complete, cut.error) == (
+        Cause.INCOMPLETE,
+        "no",
+        "the connection was closed before the end of the answer",
+    )
+    assert (whole.ok, whole.complete, whole.size) == (True, "unverified", size)
+
+
+def test_the_good_bye_of_tls_is_heard_in_each_loop(authority: Authority, run: Callable[..., Any]) -> None:
+    def play(conn: Connection, asked: Asked) -> None:
+        conn.send(head() + BODY)
+        (conn.cut if asked.target == "/cut" else conn.close)()
+
+    with ScriptServer(play, tls=authority.server()) as server:
+        rows = [f"{server.url}/cut", f"{server.url}/whole"] * 3
+        results = run(fetch_all(rows, workers=2, retries=0, cacert=authority.cacert))
+    assert [result.cause for result in results] == [Cause.INCOMPLETE, None] * 3
+
+
+def test_a_body_of_a_length_is_whole_without_the_good_bye_of_tls(mode: str, authority: Authority) -> None:
+    def play(conn: Connection, _: Asked) -> None:
+        conn.send(head(length(len(BODY))) + BODY)
+        conn.cut()
+
+    with ScriptServer(play, tls=authority.server()) as server:
+        (result,) = fetch_all_sync([server.url], mode=mode, retries=0, cacert=authority.cacert)
+    assert (result.ok, result.complete) == (True, "yes")
 
 
 def test_a_server_that_speaks_before_tls_is_none_for_tls(mode: str, authority: Authority) -> None:

@@ -7,6 +7,7 @@ came that nobody had asked for. The tests of the engine hold it to that.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Hashable
 from contextlib import suppress
 from time import perf_counter
@@ -55,6 +56,7 @@ class Connection(ResponseHandler):
         self._left: int | None = None
         """Bytes of the body that are still to come, where its length is known."""
         self._ending: asyncio.Future[None] | None = None
+        self._tls: ssl.SSLObject | None = None
         self._upload: asyncio.Task[None] | None = None
 
     def take(self, attempt: Attempt) -> None:
@@ -63,6 +65,7 @@ class Connection(ResponseHandler):
             self.remote = _remote(self.transport)
             # To be asked for while the connection lives; how it ended can be read from it afterwards.
             self._ending = self.closed
+            self._tls = None if self.transport is None else self.transport.get_extra_info("ssl_object")
             if self._ending is not None:
                 self._ending.add_done_callback(_seen)
         attempt.connected(reused=self.used)
@@ -262,17 +265,29 @@ class Connection(ResponseHandler):
         self.abort()
 
     async def ended_cleanly(self) -> None:
-        """Raise `AttemptFailed` when the connection, whose end was the body's end, was reset."""
+        """Raise `AttemptFailed` when the connection, whose end was the body's end, was reset or cut off."""
         if self._ending is None:
             raise closed_early(answering=True)
         await asyncio.wait([self._ending])
         if not self._ending.cancelled() and self._ending.exception() is not None:
             raise closed_early(answering=True, how="reset")
+        if self._tls is not None and not _said_good_bye(self._tls):
+            raise closed_early(answering=True)
 
 
 def _remote(transport: asyncio.BaseTransport | None) -> str | None:
     peer = transport.get_extra_info("peername") if transport is not None else None
     return None if peer is None else address_text(peer)
+
+
+def _said_good_bye(tls: ssl.SSLObject) -> bool:
+    """The other end has closed TLS, and not only what carries it: else anybody may have cut it off (RFC 9112, 9.8)."""
+    try:
+        return not tls.read(1)
+    except ssl.SSLZeroReturnError:
+        return True
+    except ssl.SSLError:
+        return False
 
 
 def _seen(ending: asyncio.Future[None]) -> None:

@@ -99,7 +99,7 @@ class _HTTPConnection(_Timed, HTTPConnection):
 class _HTTPSConnection(_Timed, HTTPSConnection):
     def connect(self) -> None:
         super().connect()
-        self.sock.suppress_ragged_eofs = False  # a reset would pass for an end
+        self.sock.suppress_ragged_eofs = False  # a reset, or any cut, would pass for an end
         self.is_verified = self.proxy_is_verified = True  # else urllib3 warns of --insecure, which was asked for
         attempt = current_attempt.get()
         attempt.lap(TLS)

@@ -6,9 +6,7 @@ one between two bytes. urllib3 asks its connection class for the response, so th
 
 from __future__ import annotations
 
-import errno
 import http.client
-import os
 import re
 import socket
 import ssl
@@ -180,9 +178,14 @@ def receive(sock: socket.socket, attempt: Attempt) -> bytes:
         if data := attempt.engine.early:
             attempt.engine.early = b""
         else:
-            data = _received(sock)
+            data = sock.recv(65536)
     except TimeoutError:
         raise AttemptFailed(Cause.TIMEOUT, what) from None
+    except ssl.SSLEOFError as problem:
+        # TLS was closed without a good-bye, by whomever (RFC 9112, 9.8). Of a reset, Python says much the same.
+        attempt.engine.check()
+        how = "closed" if problem.reason == "UNEXPECTED_EOF_WHILE_READING" else "reset"
+        raise closed_early(answering=attempt.answering, how=how) from None
     attempt.engine.check()  # an abort looks like the end of the connection
     now = perf_counter()
     if data:
@@ -191,16 +194,6 @@ def receive(sock: socket.socket, attempt: Attempt) -> bytes:
             attempt.answering = True
             attempt.lap_at(WAIT, now)
     return data
-
-
-def _received(sock: socket.socket) -> bytes:
-    try:
-        return sock.recv(65536)
-    except ssl.SSLEOFError as problem:
-        # So Python says, of a connection with TLS, both that it was reset and that it was closed without a good-bye.
-        if problem.reason != "UNEXPECTED_EOF_WHILE_READING":
-            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from None
-        return b""
 
 
 _requests: dict[str, h11.Request] = {}
