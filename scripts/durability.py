@@ -34,7 +34,8 @@ def ledger() -> bool:
     """What durability costs: the ledger alone, and bodies as files.
 
     Every run has a folder of its own, and nothing is deleted in between: ext4 takes its time to use an inode again
-    that was free a minute ago, and whoever comes next would pay for that.
+    that was free a minute ago, and whoever comes next would pay for that. Nor does anybody pay for what the one before
+    has not written to the disk: fetchq, which waits for the disk, would write that as well.
     """
     with server() as base, tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -43,6 +44,7 @@ def ledger() -> bool:
 
         def fetchq(save: str | None) -> tuple[float, float]:
             durable = () if save is None else ("-o", str(root / f"run{next(numbers)}"), "--save", save)
+            os.sync()
             with open(os.devnull, "wb") as out:
                 return cpu_of_children([*FETCHQ, str(urls), "-w", str(WORKERS), "-q", *durable], stdout=out)
 
@@ -53,6 +55,7 @@ def ledger() -> bool:
         )
 
         def peer(command: list[str]) -> float:
+            os.sync()
             return cpu_of_children([*command, str(root / f"peer{next(numbers)}")])[1]
 
         least = [sys.executable, __file__, base]
