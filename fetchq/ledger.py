@@ -8,7 +8,6 @@ retry has replaced. `again` lists the rows that a retry has still to fetch. `met
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sqlite3
@@ -18,24 +17,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from fetchq.ledger_file import BUSY, LedgerError, condition_errors, ledger_errors, opened
 from fetchq.model import Request, Result
-from fetchq.printable import one_line, without_surrogates
+from fetchq.printable import without_surrogates
 from fetchq.rowset import RowSet
-from fetchq.schema import APPLICATION, COLUMNS, FORMAT, SCHEMA, inserts, row_of
-from fetchq.storage import StorageError, closed_at_failure, file_at
+from fetchq.schema import COLUMNS, SCHEMA, inserts, row_of
+from fetchq.storage import closed_at_failure, file_at
 
-__all__ = ["ConditionError", "Ledger", "LedgerError"]
-
-_BUSY = 30.0
-"""Seconds to wait for somebody who reads the ledger with other tools, and holds a lock."""
-
-
-class LedgerError(StorageError):
-    """A ledger that cannot be used: missing, damaged, or not of fetchq. One line for people."""
-
-
-class ConditionError(Exception):
-    """A text that is no SQL condition over the columns of the records. One line for people."""
+__all__ = ["Ledger"]
 
 
 class Ledger:
@@ -55,10 +44,10 @@ class Ledger:
     @classmethod
     def create(cls, path: Path, meta: dict[str, Any]) -> Self:
         """A new ledger, which exists with its `meta` or not at all. Raises `StorageError`."""
-        with _translated(path):
+        with ledger_errors(path):
             # Only for its owner: what is kept of the input may hold passwords. SQLite's other files take after it.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
             with closed_at_failure(connection):
                 connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA}")
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", _meta_rows(meta))
@@ -68,16 +57,16 @@ class Ledger:
     @classmethod
     def open(cls, path: Path) -> Self:
         """The ledger at `path`, to go on with. Raises `StorageError`."""
-        with _translated(path):
-            connection = _opened(path, "rw")
+        with ledger_errors(path):
+            connection = opened(path, "rw")
             with closed_at_failure(connection):
                 return cls._ready(path, connection)
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """The ledger at `path`, only to read it; a run may go on beside. Raises `StorageError`."""
-        with _translated(path):
-            connection = _opened(path, "ro")
+        with ledger_errors(path):
+            connection = opened(path, "ro")
             with closed_at_failure(connection):
                 connection.execute("PRAGMA query_only = ON")
             return cls(path, connection)
@@ -99,8 +88,8 @@ class Ledger:
         """
         if not path.exists() or not path.stat().st_size:
             return False
-        with _translated(path):
-            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY)
+        with ledger_errors(path):
+            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY)
             try:
                 return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
             finally:
@@ -108,7 +97,7 @@ class Ledger:
 
     def close(self) -> None:
         """Put everything into the one file. The ledger cannot be used any more."""
-        with self._lock, _translated(self.path):
+        with self._lock, ledger_errors(self.path):
             self._connection.close()
 
     # --- the records ---
@@ -146,14 +135,14 @@ class Ledger:
 
     def _rows_of(self, lines: str) -> RowSet:
         rows = RowSet()
-        with self._lock, _translated(self.path):
+        with self._lock, ledger_errors(self.path):
             for (index,) in self._connection.execute(f'SELECT "index" FROM {lines}'):  # noqa: S608  # its own words
                 rows.add(index)
         return rows
 
     def count(self, table: str = "records", where: str = "1") -> int:
         """How many lines of `table` meet the SQL condition `where`. Raises `ConditionError`, `StorageError`."""
-        with _condition():
+        with condition_errors():
             ((count,),) = self._select(f"SELECT count(*) FROM {table} WHERE ({where}\n)")  # noqa: S608  # its own words
         return int(count)
 
@@ -177,7 +166,7 @@ class Ledger:
         Memory does not grow with the ledger: SQLite sorts in temporary files.
         """
         chosen, by = (", ".join(f'"{name}"' for name in names) for names in (columns, order))
-        with _condition(), _translated(self.path):  # a condition may also fail at a later row
+        with condition_errors(), ledger_errors(self.path):  # a condition may also fail at a later row
             cursor = self._connection.execute(f"SELECT {chosen} FROM records WHERE ({where}\n) ORDER BY {by}")  # noqa: S608  # read-only
             for values in cursor:  # noqa: UP028  # `yield from` would close the cursor, after the ledger perhaps
                 yield values
@@ -241,12 +230,12 @@ class Ledger:
         self.commit((), values)
 
     def _select(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        with self._lock, _translated(self.path):
+        with self._lock, ledger_errors(self.path):
             return self._connection.execute(sql, values).fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with _translated(self.path):
+        with ledger_errors(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -255,68 +244,6 @@ class Ledger:
                 if self._connection.in_transaction:  # a full disk has rolled it back already
                     self._connection.execute("ROLLBACK")
                 raise
-
-
-def _opened(path: Path, mode: str) -> sqlite3.Connection:
-    """A connection to a ledger of ours. Raises `LedgerError` and what SQLite raises."""
-    if not path.is_file():
-        raise LedgerError(f"there is no run in {str(path.parent)!r}: it holds no {path.name}")
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-    with closed_at_failure(connection):
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if application != APPLICATION:
-            raise LedgerError(f"{str(path)!r} is not a ledger of fetchq")
-        if version != FORMAT:
-            raise LedgerError(f"{str(path)!r} has format {version}, and this fetchq knows format {FORMAT}")
-    return connection
-
-
-_SYSTEM = {
-    sqlite3.SQLITE_FULL: errno.ENOSPC,
-    sqlite3.SQLITE_READONLY: errno.EROFS,
-    sqlite3.SQLITE_IOERR: errno.EIO,
-}
-"""What SQLite finds wrong with the system, in the system's words."""
-_WRONG = {
-    sqlite3.SQLITE_CORRUPT: "is damaged",
-    sqlite3.SQLITE_NOTADB: "is damaged",
-    sqlite3.SQLITE_BUSY: "is locked by another program",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened to write it (is its folder read-only?)",
-}
-"""What is wrong with the ledger itself."""
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """SQLite's errors as `StorageError` where the system is at fault, else as `LedgerError`."""
-    try:
-        yield
-    except (sqlite3.Error, sqlite3.Warning) as problem:
-        code = getattr(problem, "sqlite_errorcode", 0) & 0xFF  # the rest of it tells the kind of the kind
-        if code in _SYSTEM:
-            raise StorageError.of(OSError(_SYSTEM[code], os.strerror(_SYSTEM[code]), str(path))) from problem
-        raise LedgerError(f"the ledger {str(path)!r} {_WRONG.get(code, 'cannot do that')}: {problem}") from problem
-
-
-_TWO = (sqlite3.ProgrammingError, sqlite3.Warning)
-"""What the versions of Python raise for two statements where one belongs."""
-
-
-@contextmanager
-def _condition() -> Iterator[None]:
-    """What SQLite says against a condition, as `ConditionError`."""
-    try:
-        yield
-    except ValueError as problem:  # a NUL, or a lone surrogate
-        raise ConditionError(one_line(f"not a condition over the columns of the record: {problem}")) from None
-    except LedgerError as problem:
-        found = problem.__cause__
-        if getattr(found, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR and not isinstance(found, _TWO):
-            raise
-        hint = ' (the column index needs quotes: "index")' if 'near "index"' in str(found) else ""
-        raise ConditionError(one_line(f"not a condition over the columns of the record: {found}{hint}")) from None
 
 
 def _pairs(headers: str) -> tuple[tuple[str, str], ...]:

@@ -21,7 +21,8 @@ from cli_support import Cli, Scripted, ended, reply
 from faults_wire import Asked, head, length
 from support import PATIENCE
 
-from fetchq.ledger import Ledger, LedgerError
+from fetchq.ledger import Ledger
+from fetchq.ledger_file import LedgerError
 from fetchq.server import PracticeServer
 from fetchq.stored import open_run
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from runs import NASTY, make_run, renumbered
 
 from fetchq.diff import Change, Difference, Row, differences
-from fetchq.ledger import LedgerError
+from fetchq.ledger_file import LedgerError
 from fetchq.model import Cause, Result
 from fetchq.printable import without_surrogates
 from fetchq.stored import open_run

@@ -14,7 +14,7 @@ from factories import make_result
 
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all, fetch_all_sync, fetch_iter, open_run
 from fetchq.folder import FolderError
-from fetchq.ledger import ConditionError, LedgerError
+from fetchq.ledger_file import ConditionError, LedgerError
 from fetchq.server import PracticeServer
 from fetchq.stored import StoredRun
 

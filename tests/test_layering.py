@@ -46,7 +46,7 @@ LAYERS = [
         "sources",
         "summary",
     }
-    | {"folder", "schema", "ledger", "stored", "scratch", "twins", "earlier", "choice"},
+    | {"folder", "schema", "ledger_file", "ledger", "stored", "scratch", "twins", "earlier", "choice"},
     {"run", "writer", "kept", "session", "durable"},
     {"api", "compare", "diff", "views"},
     {"practice", "server"},
@@ -75,7 +75,7 @@ HOMES = {
     "platformdirs": {"fetchq.cli.options"},
     "codetiming": {"fetchq.pool"},
     "filelock": {"fetchq.folder"},
-    "sqlite3": {"fetchq.ledger", "fetchq.scratch"},
+    "sqlite3": {"fetchq.ledger", "fetchq.ledger_file", "fetchq.scratch"},
     "warcio": {"fetchq.sinks.warc"},
     "publicsuffixlist": {"fetchq.host_key"},
     "protego": {"fetchq.robots"},

@@ -20,7 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from fetchq.folder import FolderError
 from fetchq.kept import Copier, describe, same
-from fetchq.ledger import ConditionError, Ledger, LedgerError
+from fetchq.ledger import Ledger
+from fetchq.ledger_file import ConditionError, LedgerError
 from fetchq.model import Cause, Request
 from fetchq.session import Session
 from fetchq.settings import Settings

@@ -40,7 +40,7 @@ def resume(folder: str, **given: Any) -> int:
 def go_on(session: Session, given: dict[str, Any], retried: Callable[[Settings], str] | None = None) -> int:
     """Fetch what is left, and what `retried` says with the run's settings. Returns the exit status."""
     from fetchq.cli.durable import all_done
-    from fetchq.ledger import ConditionError
+    from fetchq.ledger_file import ConditionError
     from fetchq.printable import printable
 
     if session.finished and retried is None:

@@ -9,7 +9,7 @@ import click
 
 from fetchq.cli.status import CouldNotGoOn
 from fetchq.folder import RunFolder
-from fetchq.ledger import ConditionError
+from fetchq.ledger_file import ConditionError
 from fetchq.printable import printable
 from fetchq.storage import StorageError
 from fetchq.stored import StoredRun, open_run
