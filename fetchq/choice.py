@@ -28,10 +28,10 @@ class Choice:
         self._earlier: Earlier | None = None
         self.warning: str | None = None
         """One line that the user should see."""
-        settings = ledger.meta("settings")
+        settings = ledger.needed("settings")
         if ledger.meta("finished") is not None and not more:
             return
-        method, has_data = settings.get("method"), "data" in ledger.meta("withheld")
+        method, has_data = settings.get("method"), "data" in ledger.needed("withheld")
         with closed_at_failure(self):
             if settings.get("dedupe"):
                 from fetchq.twins import Twins

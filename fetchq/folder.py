@@ -44,9 +44,13 @@ class RunFolder:
             return
         if not self.path.is_dir():
             raise FolderError(f"{str(self.path)!r} is not a folder")
-        names = sorted(one.name for one in self.path.iterdir())
-        if names and not {"run.db", _LOCK} & set(names):
-            raise FolderError(f"{str(self.path)!r} holds other files ({names[0]!r}) and no run; name a new folder")
+        names = {one.name for one in self.path.iterdir()}
+        if not names or "run.db" in names:
+            return
+        # A kill may have left what there was before the ledger, or what there still was of an old run behind it.
+        others = names - {_LOCK, *_LEDGER, *_CONTENT} if _LOCK in names else names
+        if others:
+            raise FolderError(f"{str(self.path)!r} holds other files ({min(others)!r}) and no run; name a new folder")
 
     def make(self) -> None:
         """Create the folder. Raises OSError."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import stat
 import threading
@@ -16,8 +17,6 @@ from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
-
-import orjson
 
 from fetchq.rows import SourceError
 from fetchq.sources import KeptList, Source, open_kept, open_kept_rows, standard_input
@@ -84,7 +83,7 @@ def _file_entry(path: str) -> dict[str, Any]:
 
 
 def same(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> bool:
-    """Whether arguments name the same inputs as those of an earlier session."""
+    """Whether arguments name the same inputs as those of an earlier session; what is in files may have changed."""
 
     def essence(entry: dict[str, Any]) -> tuple[Any, ...]:
         return entry["kind"], entry.get("path"), entry.get("digest")
@@ -103,8 +102,8 @@ def reopen(
 ) -> tuple[Source, list[Copier], str | None]:
     """The source of the run in `folder`, the copiers that must be started for it, and a warning.
 
-    With `arguments` a pipe is read on, from its beginning: what was copied of it before must come again. Without them
-    the copy is all there is. Raises SourceError: a file is missing or has changed.
+    With `arguments` a pipe is read again, from its beginning: what was copied of it before must come again. Without
+    them the copy is all there is. Raises SourceError: a file is missing or has changed.
     """
     real_folder(folder.input)
     lists: list[KeptList] = []
@@ -124,7 +123,7 @@ def reopen(
                     raise SourceError("the run was killed before it had kept its arguments; begin it anew")
                 _copy_urls(copy, mine)
             lists.append(KeptList(str(copy), entry["given"], form="jsonl"))
-        elif copy.exists():
+        elif copy.exists() and not arguments:
             lists.append(KeptList(str(copy), entry["given"]))
         elif arguments:
             stream = standard_input(stdin) if entry["given"] == "-" else None
@@ -145,14 +144,17 @@ def _check_unchanged(entry: dict[str, Any]) -> None:
     path = entry["path"]
     if not os.path.exists(path):
         raise SourceError(f"the run's input {path!r} is gone; put it back to go on")
+    if not _regular(path):
+        raise SourceError(f"the run's input {path!r} is not a file any more; put the old one back, or begin anew")
     now = _file_entry(path)
     if (now["size"], now["sha256"]) != (entry["size"], entry["sha256"]):
         raise SourceError(f"the run's input {path!r} has changed since it began; put the old one back, or begin anew")
 
 
 def _copy_urls(copy: Path, urls: Sequence[str]) -> None:
-    lines = [orjson.dumps({"url": url.encode("utf-8", "replace").decode()}) + b"\n" for url in urls]
-    _write_whole(copy, b"".join(lines))
+    # An argument that is not UTF-8 is none in the copy, either: it must not become another URL.
+    lines = [json.dumps({"url": url}, ensure_ascii=False) + "\n" for url in urls]
+    _write_whole(copy, "".join(lines).encode("utf-8", "surrogateescape"))
 
 
 def _write_whole(path: Path, content: bytes) -> None:
@@ -197,13 +199,18 @@ def _whole_lines(file: BinaryIO) -> int:
 
 
 class Copier:
-    """Copies a pipe into the run's folder as fast as it comes, in a thread; `tail` reads what is there already."""
+    """Copies a pipe into the run's folder as fast as it comes, in a thread; `tail` reads what is there already.
+
+    Of what an earlier session has copied, the same must come again.
+    """
 
     def __init__(self, given: str, stream: BinaryIO | None, copy: Path) -> None:
         self._given = given
         self._stream = stream
         self._copy = copy
-        self._part = copy.with_name(copy.name + _PART)
+        self._whole = copy.exists()
+        """An earlier session has copied all of it."""
+        self._part = copy if self._whole else copy.with_name(copy.name + _PART)
         self._changed = threading.Condition()
         self._size = 0
         """Bytes that can be read of the copy."""
@@ -233,9 +240,8 @@ class Copier:
 
     def _copy_all(self, stream: BinaryIO, copy: BinaryIO) -> None:
         while chunk := stream.read(_CHUNK):
-            # What an earlier session has copied comes again; it must be the same.
             before = copy.read(len(chunk))
-            if before and not chunk.startswith(before):
+            if not chunk.startswith(before) or (self._whole and len(before) < len(chunk)):
                 raise OSError(0, "it is not what it was when the run began")
             copy.write(chunk[len(before) :])
             copy.flush()

@@ -142,7 +142,7 @@ class Ledger:
 
     def count(self, table: str = "records", where: str = "1") -> int:
         """How many lines of `table` meet the SQL condition `where`. Raises `ConditionError`, `StorageError`."""
-        with condition_errors():
+        with condition_errors(where):
             ((count,),) = self._select(f"SELECT count(*) FROM {table} WHERE ({where}\n)")  # noqa: S608  # its own words
         return int(count)
 
@@ -166,7 +166,7 @@ class Ledger:
         Memory does not grow with the ledger: SQLite sorts in temporary files.
         """
         chosen, by = (", ".join(f'"{name}"' for name in names) for names in (columns, order))
-        with condition_errors(), ledger_errors(self.path):  # a condition may also fail at a later row
+        with condition_errors(where), ledger_errors(self.path):  # a condition may also fail at a later row
             cursor = self._connection.execute(f"SELECT {chosen} FROM records WHERE ({where}\n) ORDER BY {by}")  # noqa: S608  # read-only
             for values in cursor:  # noqa: UP028  # `yield from` would close the cursor, after the ledger perhaps
                 yield values
@@ -223,7 +223,19 @@ class Ledger:
     def meta(self, name: str, default: Any = None) -> Any:
         """The value of that name."""
         found = self._select("SELECT value FROM meta WHERE name = ?", (name,))
-        return json.loads(found[0][0]) if found else default
+        try:
+            return json.loads(found[0][0]) if found else default
+        except (TypeError, ValueError):
+            raise self._damaged(name) from None
+
+    def needed(self, name: str) -> Any:
+        """The same of a name that every ledger has. Raises `StorageError`."""
+        if (value := self.meta(name)) is None:
+            raise self._damaged(name)
+        return value
+
+    def _damaged(self, name: str) -> LedgerError:
+        return LedgerError(f"the ledger {str(self.path)!r} is damaged: its meta has no good {name!r}")
 
     def set_meta(self, **values: Any) -> None:
         """Keep these values, which JSON can hold. Raises `StorageError`."""

@@ -29,7 +29,7 @@ class ConditionError(Exception):
 
 def opened(path: Path, mode: str) -> sqlite3.Connection:
     """A connection to a ledger of ours. Raises `LedgerError` and what SQLite raises."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # which is also said of a name that is too long
         raise LedgerError(f"there is no run in {str(path.parent)!r}: it holds no {path.name}")
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False)
@@ -70,20 +70,21 @@ def ledger_errors(path: Path) -> Iterator[None]:
         raise LedgerError(f"the ledger {str(path)!r} {_WRONG.get(code, 'cannot do that')}: {problem}") from problem
 
 
-_TWO = (sqlite3.ProgrammingError, sqlite3.Warning)
-"""What the versions of Python raise for two statements where one belongs."""
+_PYTHONS = (sqlite3.ProgrammingError, sqlite3.Warning)
+"""What Python raises by itself, for two statements where one belongs, say, in each version another."""
 
 
 @contextmanager
-def condition_errors() -> Iterator[None]:
-    """What SQLite says against a condition, as `ConditionError`."""
+def condition_errors(where: str) -> Iterator[None]:
+    """What SQLite says against a condition, as `ConditionError`; against "1" there is nothing to say."""
     try:
         yield
     except ValueError as problem:  # a NUL, or a lone surrogate
         raise ConditionError(one_line(f"not a condition over the columns of the record: {problem}")) from None
     except LedgerError as problem:
         found = problem.__cause__
-        if getattr(found, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR and not isinstance(found, _TWO):
+        wrong = getattr(found, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR or isinstance(found, _PYTHONS)
+        if where == "1" or not wrong:
             raise
         hint = ' (the column index needs quotes: "index")' if 'near "index"' in str(found) else ""
         raise ConditionError(one_line(f"not a condition over the columns of the record: {found}{hint}")) from None

@@ -14,6 +14,7 @@ from fetchq.earlier import check_earlier
 from fetchq.folder import FolderError, RunFolder
 from fetchq.kept import ROWS, Copier, describe, reopen, reopen_rows, same
 from fetchq.ledger import Ledger
+from fetchq.printable import without_surrogates
 from fetchq.settings import Settings
 from fetchq.sinks import store_for
 from fetchq.storage import closed_at_failure
@@ -58,7 +59,7 @@ class Session:
         self.done = ledger.done()
         """The rows that were done when the session began."""
         try:
-            self._store = store_for(ledger.meta("settings")["save"], self.folder, ledger.generation)
+            self._store = store_for(ledger.needed("settings")["save"], self.folder, ledger.generation)
         except ValueError as problem:
             raise FolderError(str(problem)) from None
         if self._store is not None:
@@ -85,7 +86,7 @@ class Session:
         entries = describe(arguments)
         reading = {"input_format": input_format, "url_column": url_column}
         session = cls._opened(settings, entries, reading)
-        return session._read_from(entries, arguments, stdin, reading)
+        return session._read_from(arguments, stdin)
 
     @classmethod
     def for_rows(cls, settings: Settings) -> Self:
@@ -101,11 +102,10 @@ class Session:
             folder, ledger = _open(path, closing)
             session = cls(folder, ledger, closing)
             session._closing = closing.pop_all()
-        entries = ledger.meta("inputs")
-        if entries[0]["kind"] == ROWS:
+        if ledger.needed("inputs")[0]["kind"] == ROWS:
             session._take_up(reopen_rows(ledger))
             return session
-        return session._read_from(entries, (), None, ledger.meta("reading"))
+        return session._read_from()
 
     @classmethod
     def _opened(cls, settings: Settings, entries: list[dict[str, Any]], reading: dict[str, Any]) -> Self:
@@ -125,11 +125,7 @@ class Session:
             if begun:
                 ledger = Ledger.open(folder.ledger)
                 closing.callback(ledger.close)
-                if not same(ledger.meta("inputs"), entries):
-                    raise FolderError(f"the run in {str(folder)!r} has other sources")
-                for name in _ONCE_AND_FOR_ALL:
-                    if ledger.meta("settings").get(name) != (getattr(settings, name) or None):
-                        raise FolderError(f"the run in {str(folder)!r} was begun with another --{name}")
+                _check_same(folder, ledger, settings, entries, reading)
             else:
                 folder.wipe()
                 ledger = Ledger.create(folder.ledger, _first_meta(settings, entries, reading))
@@ -138,10 +134,9 @@ class Session:
             session._closing = closing.pop_all()
             return session
 
-    def _read_from(
-        self, entries: list[dict[str, Any]], arguments: Sequence[str], stdin: BinaryIO | None, reading: dict[str, Any]
-    ) -> Self:
+    def _read_from(self, arguments: Sequence[str] = (), stdin: BinaryIO | None = None) -> Self:
         with closed_at_failure(self._closing):
+            entries, reading = self.ledger.needed("inputs"), self.ledger.needed("reading")
             source, self._copiers, self.warning = reopen(
                 entries, self.folder, arguments=arguments, stdin=stdin, **reading
             )
@@ -194,7 +189,13 @@ class Session:
 
     def keep(self, requests: Iterable[Request]) -> None:
         """Have the ledger keep these rows, and no more, before any of them is fetched. Raises as `wanted` does."""
-        self.ledger.keep([request for request in requests if self._is_new(request)])
+        new = []
+        for request in requests:
+            if self._is_new(request):
+                new.append(request)
+            self.source.read = request.index + 1
+        self._check_all_came()
+        self.ledger.keep(new)
         self.ledger.commit(())
         self._keeping = False
 
@@ -207,6 +208,15 @@ class Session:
             self.ledger.keep([request])
         self.source.read = request.index + 1
         return self._choice([request])
+
+    def all_came(self) -> None:
+        """There are no more rows. Raises `FolderError` where earlier sessions had more of them."""
+        self._check_all_came()
+        self.source.ended = True
+
+    def _check_all_came(self) -> None:
+        if self.ledger.input(self.source.read, 1):
+            raise FolderError(f"there are fewer rows than when the run in {str(self.folder)!r} began")
 
     def _is_new(self, request: Request) -> bool:
         """No earlier session has kept a row of that number."""
@@ -264,16 +274,29 @@ def _open(path: str, closing: ExitStack) -> tuple[RunFolder, Ledger]:
     return folder, ledger
 
 
+def _check_same(
+    folder: RunFolder, ledger: Ledger, settings: Settings, entries: list[dict[str, Any]], reading: dict[str, Any]
+) -> None:
+    """Raise `FolderError` where the run that is there is another one than what was asked for."""
+    if not same(ledger.needed("inputs"), entries):
+        raise FolderError(f"the run in {str(folder)!r} has other sources")
+    before = ledger.needed("settings") | ledger.needed("reading")
+    now = {name: getattr(settings, name) for name in _ONCE_AND_FOR_ALL} | reading
+    for name, value in now.items():
+        if (before.get(name) or None) != (value or None):
+            raise FolderError(f"the run in {str(folder)!r} was begun with another --{name.replace('_', '-')}")
+
+
 def _first_meta(settings: Settings, entries: list[dict[str, Any]], reading: dict[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     withheld: list[str] = []
     for one in fields(settings):
         value = getattr(settings, one.name)
-        if one.name in _NOT_KEPT or (value == one.default and one.name != "save"):
+        if one.name in _NOT_KEPT:
             continue
-        if one.repr:
+        if one.repr:  # also what is the default: elsewhere, or later, a config file may say otherwise
             kept[one.name] = sorted(value) if isinstance(value, frozenset) else value
-        else:
+        elif value != one.default:
             withheld.append(one.name)
     return {
         "fetchq": __version__,
@@ -288,7 +311,8 @@ def _first_meta(settings: Settings, entries: list[dict[str, Any]], reading: dict
 
 def _essence(request: Request) -> tuple[object, ...]:
     """What makes it the same row. The priority is not part of that: it only says when the row goes."""
-    return request.url, request.method, tuple(request.headers), request.body, request.label
+    texts = [without_surrogates(text) for text in (request.url, request.method, request.label)]
+    return *texts, tuple(request.headers), request.body
 
 
 def _now() -> str:

@@ -83,6 +83,38 @@ def test_a_stored_result_is_the_one_that_was_given(run: str, urls: list[str]) ->
             list(stored.results("nonsense ="))
 
 
+def test_a_row_that_is_to_be_fetched_again_gives_one_result(practice: PracticeServer, run: str, mode: str) -> None:
+    from fetchq.session import Session
+
+    urls = [f"{practice.url}/json", f"{practice.url}/status/404"]
+    fetch_all_sync(urls, output=run)
+    with Session.of_folder(run) as session:
+        session.retry("NOT ok")
+    results = fetch_all_sync(urls, output=run, resume=True, mode=mode)
+    assert [(result.index, result.status) for result in results] == [(0, 200), (1, 404)]
+
+
+async def test_fewer_rows_than_before_leave_the_run_as_it_was(practice: PracticeServer, run: str) -> None:
+    urls = [f"{practice.url}/json?{number}" for number in range(3)]
+    await fetch_all(urls, output=run)
+    with pytest.raises(FolderError, match="fewer rows"):
+        await fetch_all(urls[:1], output=run, resume=True)
+    with pytest.raises(FolderError, match="fewer rows"):
+        [result async for result in fetch_iter(iter(urls[:1]), output=run, resume=True)]
+    with open_run(run) as stored:
+        assert (stored.finished, len(stored)) == (True, 3)
+
+
+def test_a_closed_run_says_so(practice: PracticeServer, run: str) -> None:
+    fetch_all_sync([f"{practice.url}/json"], output=run)
+    stored = open_run(run)
+    stored.close()
+    with pytest.raises(LedgerError, match="closed"):
+        len(stored)
+    with pytest.raises(LedgerError, match="there is no run"):
+        open_run("a" * 300)
+
+
 def test_a_list_is_known_to_the_folder_before_it_is_fetched(practice: PracticeServer, run: str) -> None:
     class Stop(Exception):
         pass

@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -135,6 +136,51 @@ def test_an_input_that_has_changed_is_refused(change: str) -> None:
         Session.of_folder("run")
 
 
+@pytest.mark.parametrize("change", ["http://b.test/\n", "".join(f"{url}\n" for url in [*URLS, "http://b.test/"])])
+def test_an_input_that_has_changed_is_refused_also_where_it_is_named_again(change: str) -> None:
+    with begin() as session:
+        do(session, 0)
+    Path("urls.txt").write_text(change)
+    with pytest.raises(SourceError, match="has changed since it began"):
+        begin(resume=True)
+
+
+@pytest.mark.parametrize("other", [{"input_format": "text"}, {"url_column": "other"}])
+def test_another_way_to_read_the_input_is_refused(other: dict[str, str]) -> None:
+    Path("urls.csv").write_text("url,other\nhttp://a.test/0,http://b.test/0\n")
+    with begin("urls.csv") as session:
+        assert read(session) == ALL[:1]
+    chosen = Settings(output="run", save="none", resume=True)
+    with pytest.raises(FolderError, match=f"another --{next(iter(other)).replace('_', '-')}"):
+        Session.for_sources(chosen, ["urls.csv"], **other)
+    with Session.for_sources(chosen, ["urls.csv"]) as session:
+        assert read(session) == ALL[:1]
+
+
+def test_an_input_that_is_no_file_any_more_is_refused_at_once() -> None:
+    with begin() as session:
+        do(session, 0)
+    os.unlink("urls.txt")
+    os.mkfifo("urls.txt")
+    with pytest.raises(SourceError, match="is not a file any more"):
+        Session.of_folder("run")
+
+
+def test_a_folder_of_somebody_s_own_is_not_taken_for_a_run_because_of_a_lock() -> None:
+    os.makedirs("run/input")
+    for name in ("lock", "main.c", "input/thesis.txt"):
+        Path("run", name).write_text(name)
+    with pytest.raises(FolderError, match=r"holds other files \('main.c'\) and no run"):
+        begin()
+    assert Path("run/input/thesis.txt").read_text() == "input/thesis.txt"
+
+
+def test_what_the_run_was_begun_with_is_kept_also_where_it_is_the_default() -> None:
+    with begin(retries=2) as session:
+        kept = session.ledger.needed("settings")
+    assert (kept["retries"], kept["insecure"], kept["retry_on"]) == (2, False, sorted(Settings().retry_on))
+
+
 def test_other_sources_and_another_way_to_save_are_refused() -> None:
     Path("more.txt").write_text("http://b.test/\n")
     with begin():
@@ -151,6 +197,29 @@ def test_a_damaged_ledger_is_told() -> None:
         pass
     Path("run/run.db").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
     with pytest.raises(LedgerError):
+        Session.of_folder("run")
+
+
+@pytest.mark.parametrize("name", ["settings", "inputs", "reading", "withheld"])
+@pytest.mark.parametrize("value", ["{", None])
+def test_damage_in_what_every_ledger_has_is_told(name: str, value: str | None) -> None:
+    with begin() as session:
+        do(session, 0)
+    with closing(sqlite3.connect("run/run.db")) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE name = ?", (name,))
+        if value is not None:
+            connection.execute("INSERT INTO meta VALUES (?, ?)", (name, value))
+    with pytest.raises(LedgerError, match=f"its meta has no good '{name}'"):
+        Session.of_folder("run")
+
+
+@pytest.mark.parametrize("table", ["records", "again"])
+def test_a_table_that_is_missing_is_no_wrong_condition(table: str) -> None:
+    with begin():
+        pass
+    with closing(sqlite3.connect("run/run.db")) as connection, connection:
+        connection.execute(f"DROP TABLE {table}")
+    with pytest.raises(LedgerError, match=f"no such table: {table}"):
         Session.of_folder("run")
 
 
@@ -252,6 +321,28 @@ def test_standard_input_that_comes_again_completes_what_was_killed() -> None:
     assert Path("run/input/0").read_bytes() == whole
 
 
+WHOLE = "".join(f"{url}\n" for url in URLS).encode()
+
+
+@pytest.mark.parametrize("other", [b"http://b.test/\n" * 10, WHOLE[:-1], WHOLE + b"http://b.test/\n", b""])
+def test_standard_input_that_was_kept_whole_must_be_the_same_when_it_comes_again(other: bytes) -> None:
+    with begin("-", stdin=WHOLE) as session:
+        assert read(session) == ALL
+    with begin("-", stdin=other, resume=True) as session, pytest.raises(SourceError, match=r"than it was|what it was"):
+        read(session)
+    with begin("-", stdin=WHOLE, resume=True) as session:
+        assert read(session) == ALL
+    assert Path("run/input/0").read_bytes() == WHOLE
+
+
+def test_an_argument_that_is_not_utf_8_does_not_become_another_url() -> None:
+    argument = os.fsdecode(b"http://a.test/\xff")
+    with begin(argument) as session:
+        (row,) = [request for batch in session.source for request in batch]
+    assert row.problem is not None
+    assert "UTF-8" in row.problem
+
+
 @pytest.mark.parametrize("other", [b"http://b.test/\n" * 10, b"http://a.test/0\n"])
 def test_standard_input_that_comes_again_must_be_the_same(other: bytes) -> None:
     with _begun_with(Pipe(b"http://a.test/0\nhttp://a.test/1\n")) as session, pytest.raises(SourceError):
@@ -312,6 +403,23 @@ def test_a_row_that_is_another_one_now_is_refused() -> None:
         assert session.wanted(Request(URLS[0], 0))
         with pytest.raises(FolderError, match="row 1 is not what it was"):
             session.wanted(Request("http://other.test/", 1))
+
+
+@pytest.mark.parametrize("wanted", [Session.keep, lambda session, rows: [session.wanted(row) for row in rows]])
+def test_fewer_rows_than_before_are_refused(wanted: Any) -> None:
+    with Session.for_rows(Settings(output="run", save="none")) as session:
+        session.keep([Request(url, index) for index, url in ALL])
+    chosen = Settings(output="run", save="none", resume=True)
+    with pytest.raises(FolderError, match="there are fewer rows than when"), Session.for_rows(chosen) as session:
+        wanted(session, [Request(URLS[0], 0)])
+        session.all_came()
+
+
+def test_texts_that_utf_8_cannot_hold_are_the_same_when_they_come_again() -> None:
+    rows = [Request("http://a.test/\ud83d", 0, label="\udcff")]
+    for resume in (False, True):
+        with Session.for_rows(Settings(output="run", save="none", resume=resume)) as session:
+            session.keep(rows)
 
 
 def test_a_row_may_have_another_priority_in_a_later_session() -> None:

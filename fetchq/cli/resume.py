@@ -47,8 +47,8 @@ def go_on(session: Session, given: dict[str, Any], retried: Callable[[Settings],
         click.echo(f"fetchq: {all_done(session)}", err=True)
         return 1 if session.failed else 0
     folder = str(session.folder)
-    settings, display = read_options(given, session.ledger.meta("settings"), output=folder)
-    withheld = session.ledger.meta("withheld")
+    settings, display = read_options(given, session.ledger.needed("settings"), output=folder)
+    withheld = session.ledger.needed("withheld")
     for one in fields(settings):
         if one.name in withheld and getattr(settings, one.name) == one.default:
             flag = knob_of(one).flags[-1]
