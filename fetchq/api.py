@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sequence, Sized
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator, Sequence, Sized
+from contextlib import aclosing, closing
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from yarl import URL
 from fetchq.model import OnStart, Request, Result, make_request
 from fetchq.run import AsyncRun, BlockingRun, Feed
 from fetchq.settings import Settings
-from fetchq.values import read_priority
+from fetchq.values import pairs_of, read_priority
 
 __all__ = ["fetch_all", "fetch_all_sync", "fetch_iter"]
 
@@ -108,17 +109,18 @@ def _fetch_blocking(
     started: OnStart | None = None if on_start is None else lambda *args: _wait_for(on_start(*args))
     if settings.output is None:
         feed = Feed(([request] for request in requests), threaded=False, finite=True)
-        batches: Iterator[Sequence[Result]] = BlockingRun(settings, feed, started).batches()
+        batches: Generator[Sequence[Result]] = BlockingRun(settings, feed, started).batches()
     else:
         from fetchq.durable import durable_blocking
 
         batches = durable_blocking(settings, requests, started)
     results: list[Result] = []
-    for batch in batches:
-        for result in batch:
-            if on_result is not None:
-                _wait_for(on_result(result))
-            results.append(result)
+    with closing(batches):  # what a callback raises finds the run at its end
+        for batch in batches:
+            for result in batch:
+                if on_result is not None:
+                    _wait_for(on_result(result))
+                results.append(result)
     return sorted(results, key=_index)
 
 
@@ -156,10 +158,12 @@ def _in_free_thread(work: Callable[[], T]) -> T:
 
 def _settings(settings: Settings | None, knobs: dict[str, Any]) -> Settings:
     if settings is None:
-        return Settings(**knobs)
-    if knobs:
+        settings = Settings(**knobs)
+    elif knobs:
         raise TypeError(f"either settings or {', '.join(knobs)}, not both")
-    return settings
+    if settings.output is None:
+        return settings
+    return replace(settings, output=os.path.abspath(settings.output))  # the program may go elsewhere meanwhile
 
 
 def _batches(
@@ -206,16 +210,28 @@ def _request(row: Row, index: int) -> Request:
     if isinstance(row, URL):
         return Request(str(row), index)
     if isinstance(row, Request):
-        return replace(row, index=index) if row.priority == 0 else _ranked(row, index)
+        return _read(row, index)
     raise TypeError(f"row {index} is {type(row).__name__}, not str, yarl.URL or Request")
 
 
-def _ranked(row: Request, index: int) -> Request:
-    """The row with its priority checked: the queue and the ledger compute with it, and nobody is there to complain."""
+_TYPES: tuple[tuple[str, type, str], ...] = (
+    ("method", str, "a text"),
+    ("body", bytes, "bytes"),
+    ("label", str, "a text"),
+)
+
+
+def _read(row: Request, index: int) -> Request:
+    """The row with what a program has put into it read, as its types say: where it cannot be, the row is unusable."""
     try:
-        return replace(row, index=index, priority=read_priority(row.priority))
+        for name, kind, what in _TYPES:
+            if not isinstance(getattr(row, name), kind | None):
+                raise ValueError(f"the {name} is not {what}")
+        headers = pairs_of(row.headers) if row.headers else ()
+        return replace(row, index=index, headers=headers, priority=row.priority and read_priority(row.priority))
     except ValueError as problem:
-        return replace(row, index=index, priority=0, problem=row.problem or str(problem))
+        usable = {name: getattr(row, name) for name, kind, _ in _TYPES if isinstance(getattr(row, name), kind)}
+        return Request(row.url, index, **usable, problem=row.problem or str(problem))
 
 
 def _index(result: Result) -> int:

@@ -31,12 +31,12 @@ class Choice:
         settings = ledger.needed("settings")
         if ledger.meta("finished") is not None and not more:
             return
-        method, has_data = settings.get("method"), "data" in ledger.needed("withheld")
+        withheld = ledger.needed("withheld")
         with closed_at_failure(self):
             if settings.get("dedupe"):
                 from fetchq.twins import Twins
 
-                self.twins = Twins(folder, ledger, done, method=method, has_data=has_data)
+                self.twins = Twins(folder, ledger, done, method=settings.get("method"), has_data="data" in withheld)
             if (path := settings.get("refresh")) is None:
                 return
             if not RunFolder(path).ledger.is_file():
@@ -44,7 +44,7 @@ class Choice:
                 return
             from fetchq.earlier import Earlier
 
-            self._earlier = Earlier(path, folder.temporary, method=method, has_data=has_data)
+            self._earlier = Earlier(path, folder.temporary, settings=settings, withheld=withheld)
             if more:  # they come in an event loop, which had better not wait for that later
                 self._earlier.look_through()
 

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -66,7 +75,7 @@ async def durable_async(
 
 def durable_blocking(
     settings: Settings, requests: Sequence[Request], on_start: OnStart | None
-) -> Iterator[Sequence[Result]]:
+) -> Generator[Sequence[Result]]:
     """The same in modes `threads` and `sync`."""
     session = _begun(settings, requests)
     try:
@@ -76,10 +85,11 @@ def durable_blocking(
                 yield page
         feed = Feed(_batches(session, requests), threaded=False, finite=True)
         writer = session.writer(keep_body=settings.keep_body)
-        for batch in BlockingRun(settings, feed, on_start, linger=DURABLE_LINGER).batches():
-            yield writer.commit(batch)
-            while (copies := writer.copies()) is not None:
-                yield copies
+        with closing(BlockingRun(settings, feed, on_start, linger=DURABLE_LINGER).batches()) as batches:
+            for batch in batches:
+                yield writer.commit(batch)
+                while (copies := writer.copies()) is not None:
+                    yield copies
         while (rest := writer.rest()) is not None:
             yield rest
         session.end()

@@ -15,7 +15,8 @@ from fetchq.folder import FolderError, RunFolder
 from fetchq.ledger import Ledger
 from fetchq.model import Complete, Known
 from fetchq.scratch import Scratch, key_of
-from fetchq.stored import Bodies
+from fetchq.storage import closed_at_failure
+from fetchq.stored import Bodies, within
 from fetchq.values import read_save
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _COLUMNS = ("index", "url", "method", "final_url", "etag", "last_modified", *_DE
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
 """RFC 9110, 8.8.3, but for what is not ASCII."""
 _DATE = re.compile(r"[ -~]{1,64}")
+_HEADERS = frozenset({"headers", "cookie", "user"})
+"""Settings that are headers, of which the ledger only keeps that there were any."""
 
 
 def check_earlier(path: str, output: str, save: str) -> None:
@@ -62,13 +65,18 @@ def check_earlier(path: str, output: str, save: str) -> None:
 class Earlier:
     """Raises `StorageError`. One thread at a time."""
 
-    def __init__(self, path: str, temporary: Path, *, method: str | None, has_data: bool) -> None:
-        """`method`, and whether there is data to send: what holds for requests that say nothing else."""
+    def __init__(self, path: str, temporary: Path, *, settings: dict[str, Any], withheld: list[str]) -> None:
+        """`settings` and `withheld`: of the run that refreshes, as its ledger has them."""
         self._root = Path(path)
         self._bodies = Bodies(self._root)
-        self._method = method
-        self._has_data = has_data
-        self._ledger = Ledger.read(RunFolder(path).ledger)
+        self._method = settings.get("method")
+        self._has_data = "data" in withheld
+        self._ledger = ledger = Ledger.read(RunFolder(path).ledger)
+        with closed_at_failure(ledger):
+            before = ledger.needed("settings")
+            self._sends = bool(_HEADERS.intersection([*withheld, *ledger.needed("withheld")]))
+        self._sends = self._sends or before.get("user_agent") != settings.get("user_agent")
+        """Either run has headers of its own, for all rows."""
         self._file = temporary / "earlier.db"
         self._pages: Scratch | None = None
 
@@ -100,7 +108,10 @@ class Earlier:
         if row is None or (row["url"].partition("#")[0], row["method"]) != (page, method):
             # Which of the other rows had the same headers of their own, nobody knows.
             row = None if request.headers else self._row_of(page, method)
-        return None if row is None else self._checked(row)
+        known = None if row is None else self._checked(row)
+        if known is not None and known.etag is None and (request.headers or self._sends):
+            return None  # other headers may ask for another variant, which has the same date
+        return known
 
     def _rows(self, where: str) -> list[dict[str, Any]]:
         rows = self._ledger.rows(_COLUMNS, f"{where} AND {_USABLE}")
@@ -129,7 +140,7 @@ class Earlier:
         alone = path is not None and "#" not in path
         if path is not None:
             file = os.path.join(self._root, path.partition("#")[0])
-            if ".." in Path(path).parts or not _is_there(file, row["size"] if alone else None):
+            if not within(path) or not _is_there(file, row["size"] if alone else None):
                 return None
         if etag is None and date is None:
             return None

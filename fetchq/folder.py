@@ -14,10 +14,12 @@ from fetchq.storage import folder_on_disk
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["FolderError", "RunFolder"]
+__all__ = ["OWN", "FolderError", "RunFolder"]
 
 _LOCK = "lock"
 _LEDGER = ("run.db", "run.db-wal", "run.db-shm", "run.db-journal")
+OWN = frozenset({_LOCK, *_LEDGER})
+"""Files in the folder that nobody else may write."""
 _CONTENT = (TEMPORARY, "input", "bodies", "warc", "parquet")
 
 
@@ -48,7 +50,7 @@ class RunFolder:
         if not names or "run.db" in names:
             return
         # A kill may have left what there was before the ledger, or what there still was of an old run behind it.
-        others = names - {_LOCK, *_LEDGER, *_CONTENT} if _LOCK in names else names
+        others = names - {*OWN, *_CONTENT} if _LOCK in names else names
         if others:
             raise FolderError(f"{str(self.path)!r} holds other files ({min(others)!r}) and no run; name a new folder")
 

@@ -141,7 +141,7 @@ class Desk:
         return make_result(
             request.index,
             redact(request.url) if "@" in request.url else request.url,
-            attempt.hop.text,
+            redact(attempt.hop.text),
             attempt.method,
             request.label,
             attempt.cause is None,

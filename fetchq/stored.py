@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from fetchq.spool import Opened
 if TYPE_CHECKING:
     from fetchq.sinks.parquet import PartReader
 
-__all__ = ["Bodies", "StoredRun", "kept_result", "open_run"]
+__all__ = ["Bodies", "StoredRun", "kept_result", "open_run", "within"]
 
 _PIECE = 65_536
 """Bytes of a body that are read at a time."""
@@ -104,6 +105,8 @@ class Bodies:
     @contextmanager
     def opened(self, path: str) -> Iterator[Opened]:
         """The body at `path`. Raises OSError, also as it is read."""
+        if not within(path):
+            raise PermissionError(errno.EPERM, "not a file of the run", path)
         name, mark, place = path.partition("#")
         file = self._root / name
         if not mark:
@@ -129,6 +132,11 @@ class Bodies:
         from fetchq.sinks.parquet import PartReader
 
         return PartReader()
+
+
+def within(path: str) -> bool:
+    """The path of a record leads nowhere out of the run's folder; whoever gave the folder away may wish it did."""
+    return not os.path.isabs(path) and ".." not in Path(path).parts
 
 
 def kept_result(row: dict[str, Any]) -> Result:

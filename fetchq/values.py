@@ -111,13 +111,14 @@ def read_text(given: object) -> str:
 
 
 def read_path(given: object) -> str:
+    """A file that is there."""
     import os
 
     if not isinstance(given, str | os.PathLike):
         raise ValueError(f"{given!r} is not a path")
     if not os.path.isfile(given):
         raise ValueError(f"there is no file {os.fspath(given)!r}")
-    return os.fspath(given)
+    return os.path.abspath(given)  # a run may be gone on with from anywhere
 
 
 def read_folder(given: object) -> str:
@@ -166,13 +167,22 @@ def read_data(given: object) -> bytes:
 
 def read_headers(given: object) -> tuple[tuple[str, str], ...]:
     """From "Name: value" texts, (name, value) pairs or a mapping."""
-    if isinstance(given, Mapping):
-        given = given.items()
     if isinstance(given, str):
         given = given.splitlines()
     if not isinstance(given, Iterable):
         raise ValueError("that is not a list of headers")
-    return tuple(_read_header(one) for one in given)
+    return tuple(_read_header(one) for one in (given.items() if isinstance(given, Mapping) else given))
+
+
+def pairs_of(given: object) -> tuple[tuple[str, str], ...]:
+    """(name, value) pairs, or a mapping, as pairs of texts; whether they can be sent is not looked at."""
+    pairs = given.items() if isinstance(given, Mapping) else given
+    found = []
+    for pair in pairs if isinstance(pairs, Iterable) and not isinstance(pairs, str | bytes) else (None,):
+        if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+            raise ValueError("headers are pairs of a name and a value, both texts")
+        found.append((str(pair[0]), str(pair[1])))
+    return tuple(found)
 
 
 def _read_header(given: object) -> tuple[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
@@ -14,20 +15,23 @@ __all__ = ["whole_file"]
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A stream to `path`.part, which becomes `path`, on the disk, when the block ends; an exception throws it away.
+    """A stream to a file beside `path`, which takes its place, on the disk, when the block ends, and its rights.
 
-    What is no plain file (a pipe, a device) is written as it is. Raises OSError.
+    An exception throws it away. What is no plain file (a pipe, a device) is written as it is. Raises OSError.
     """
     target = os.path.realpath(path)  # a link stays one, and what it leads to is replaced
     if os.path.exists(target) and not os.path.isfile(target):
         with open(target, "wb") as stream:
             yield stream
         return
-    part = f"{target}.part"
+    part = f"{target}.fetchq-part"  # a name that nobody else has for anything
     with suppress(FileNotFoundError):
         os.unlink(part)  # what a kill has left; never written through, it might be a link
-    with open(part, "xb") as stream:
+    rights = stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else None
+    with open(part, "xb", opener=_opener(0o666 if rights is None else 0o600)) as stream:
         ours = os.fstat(stream.fileno())
+        if rights is not None:
+            os.chmod(part, rights)
         try:
             yield stream
             stream.flush()
@@ -39,6 +43,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise FileExistsError(17, "another program is writing the same file", str(path))
     os.replace(part, target)
     folder_on_disk(os.path.dirname(target))
+
+
+def _opener(rights: int) -> Callable[[str, int], int]:
+    return lambda path, flags: os.open(path, flags, rights)
 
 
 def _is(path: str, ours: os.stat_result) -> bool:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -468,6 +469,37 @@ async def test_callbacks_are_told_of_every_attempt_and_of_every_result(mode: str
     assert {worker for _, worker in started} <= {1, 2}
     assert sorted(finished, key=lambda result: result.index) == results
     assert all((result.index, result.worker) in started for result in results if result.attempts)
+
+
+@pytest.mark.parametrize(
+    ("asks", "problem"),
+    [
+        ({"headers": ["A: b"]}, "headers are pairs of a name and a value"),
+        ({"headers": "A: b"}, "headers are pairs of a name and a value"),
+        ({"headers": [("A", 1)]}, "headers are pairs of a name and a value"),
+        ({"headers": 5}, "headers are pairs of a name and a value"),
+        ({"headers": {"AB": "xy", "A B": "c"}}, "not a header name"),
+        ({"method": "POST", "body": "text"}, "the body is not bytes"),
+        ({"method": "POST", "body": {"a": 1}}, "the body is not bytes"),
+        ({"method": 5}, "the method is not a text"),
+        ({"label": 5}, "the label is not a text"),
+    ],
+)
+@pytest.mark.parametrize("durable", [True, False])
+async def test_a_request_of_the_wrong_types_costs_its_own_row_alone(
+    mode: str, practice: PracticeServer, tmp_path: Path, asks: dict[str, Any], problem: str, durable: bool
+) -> None:
+    url = f"{practice.url}/json"
+    output = {"output": tmp_path / "run"} if durable else {}
+    first, bad, last = await fetch_all([url, Request(url, **asks), url], mode=mode, **output)
+    assert (first.ok, last.ok) == (True, True)
+    assert (bad.cause, bad.error is not None and problem in bad.error) == (Cause.INVALID_URL, True), bad.error
+
+
+async def test_the_headers_of_a_request_may_be_a_mapping(mode: str, practice: PracticeServer) -> None:
+    request = Request(f"{practice.url}/echo", headers={"X-Mine": "1"})
+    (result,) = await fetch_all([request], mode=mode)
+    assert ["X-Mine", "1"] in result.json()["headers"]
 
 
 async def test_on_result_is_called_before_the_result_is_yielded(mode: str) -> None:

@@ -37,7 +37,7 @@ def many(tmp_path: Path) -> str:
 
 
 def nothing_left(cli: Cli) -> bool:
-    return not list(cli.folder.glob("*.part"))
+    return not list(cli.folder.glob("*-part"))
 
 
 # --- what is written -----------------------------------------------------------------------------------------------
@@ -223,11 +223,11 @@ def test_a_wrong_condition_is_wrong_usage_and_leaves_no_file(cli: Cli, many: str
 
 
 def test_a_folder_without_a_run_is_wrong_usage(cli: Cli) -> None:
-    for folder in ("none", "home", "\x1b[31m"):
+    for folder in ("none", "home", "\x1b[31m", "a" * 300):
         assert "there is no run in" in cli("export", folder).problem
 
 
-@pytest.mark.parametrize("output", ["home", "none/out", "run/run.db", "run/run.db-wal"])
+@pytest.mark.parametrize("output", ["home", "none/out", "run/run.db", "run/run.db-wal", "run/lock", ""])
 def test_a_file_that_cannot_be_is_wrong_usage(cli: Cli, output: str) -> None:
     run = make_run(cli.folder / "run", [make_result()])
     assert repr(output.removesuffix("/out")) in cli("export", run, "-o", output).problem
@@ -283,9 +283,21 @@ def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
         stream.write(b"new")
         stream.flush()
         assert path.read_text() == "old"
-        assert (tmp_path / "out.part").read_text() == "new"
+        assert (tmp_path / "out.fetchq-part").read_text() == "new"
     assert path.read_text() == "new"
     assert [one.name for one in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_file_keeps_its_rights_and_those_beside_it_are_left_alone(tmp_path: Path) -> None:
+    path, other = tmp_path / "out", tmp_path / "out.part"
+    other.write_text("somebody's")
+    for rights in (0o600, 0o666):
+        path.touch()
+        path.chmod(rights)
+        with whole_file(path) as stream:
+            stream.write(b"new")
+        assert path.stat().st_mode & 0o777 == rights
+    assert other.read_text() == "somebody's"
 
 
 @pytest.mark.parametrize("problem", [ValueError, KeyboardInterrupt, SystemExit])
@@ -302,7 +314,7 @@ def test_a_file_that_is_given_up_leaves_nothing(tmp_path: Path, problem: type[Ba
 
 def test_what_a_kill_has_left_is_replaced_and_a_link_in_its_place_not_followed(tmp_path: Path) -> None:
     for leave in (lambda part: part.write_text("old" * 99), lambda part: part.symlink_to(tmp_path / "victim")):
-        leave(tmp_path / "out.part")
+        leave(tmp_path / "out.fetchq-part")
         with whole_file(tmp_path / "out") as stream:
             stream.write(b"new")
         assert [one.name for one in tmp_path.iterdir()] == ["out"]

@@ -105,6 +105,37 @@ async def test_fewer_rows_than_before_leave_the_run_as_it_was(practice: Practice
         assert (stored.finished, len(stored)) == (True, 3)
 
 
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_a_callback_raises_finds_the_run_at_its_end(
+    practice: PracticeServer, run: str, mode: str, durable: bool
+) -> None:
+    def on_result(_: object) -> None:
+        raise ZeroDivisionError
+
+    output = {"output": run} if durable else {}
+    urls = [f"{practice.url}/json?{number}" for number in range(50)]
+    try:
+        fetch_all_sync(urls, mode=mode, workers=4, on_result=on_result, **output)
+    except ZeroDivisionError:
+        assert left_threads() == []
+        if durable:
+            assert len(fetch_all_sync(urls, output=run, resume=True)) == 50
+    else:
+        pytest.fail("it was swallowed")
+
+
+async def test_a_program_may_go_elsewhere_while_it_fetches(
+    practice: PracticeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    urls = [f"{practice.url}/bytes/100000?seed={number}" for number in range(30)]
+    async for _ in fetch_iter(urls, output="run", workers=2):
+        monkeypatch.chdir(tmp_path / "other")
+    with open_run(tmp_path / "run") as stored:
+        assert (stored.finished, stored.counts()) == (True, {"ok": 30})
+
+
 def test_a_closed_run_says_so(practice: PracticeServer, run: str) -> None:
     fetch_all_sync([f"{practice.url}/json"], output=run)
     stored = open_run(run)

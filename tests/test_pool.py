@@ -117,6 +117,9 @@ def test_a_result_shows_no_userinfo() -> None:
     url = "http://user:SECRET@example.org/"
     result = settled(answered(url=url), taken(Request(url)))
     assert (result.url, result.final_url) == ("http://***@example.org/", "http://example.org/")
+    url = "http://example.org/?to=http://user:SECRET@host/"
+    result = settled(answered(url=url), taken(Request(url)))
+    assert result.url == result.final_url == "http://example.org/?to=http://***@host/"
     assert "SECRET" not in repr(result) + str(result.to_record())
 
 

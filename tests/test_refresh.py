@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -141,6 +142,78 @@ def test_a_304_that_nobody_asked_for_is_a_failure(here: Path) -> None:
         url = server.url.replace("//", "//me:secret@")
         (result,) = run([url], "other", refresh="old")
         assert result.cause is Cause.STATUS
+
+
+@pytest.mark.parametrize(
+    ("before", "confirms", "trusted"),
+    [
+        (b'ETag: "a"', b'ETag: "a"', True),
+        (b'ETag: "a"', b'ETag: W/"a"', True),
+        (b'ETag: "a"', b"X: no tag", True),
+        (b'ETag: "a"', b'ETag: "b"', False),
+        (b'ETag: "a"', b'ETag: "a"\r\nETag: "b"', False),
+        (b'ETag: "a"', b"ETag: a", False),
+        (b'ETag: "a"', b"Vary: Accept-Language", True),
+        (b"Last-Modified: " + DATE.encode(), b"X: no date", True),
+        (b"Last-Modified: " + DATE.encode(), b"Vary: Accept-Encoding", True),
+        (b"Last-Modified: " + DATE.encode(), b"Last-Modified: Wed, 01 Jan 2020 00:00:00 GMT", False),
+        (b"Last-Modified: " + DATE.encode(), b"Vary: Accept-Encoding, Accept-Language", False),
+        (b"Last-Modified: " + DATE.encode(), b"Vary: *", False),
+        (b"Last-Modified: " + DATE.encode(), b'ETag: "b"', False),
+    ],
+)
+@pytest.mark.parametrize("save", ["files", "none"])
+def test_only_a_304_of_the_version_that_is_known_confirms_it(
+    here: Path, mode: str, save: str, before: bytes, confirms: bytes, trusted: bool
+) -> None:
+    """RFC 9111, 4.3.4 and 4.1."""
+    bodies = iter((b"old", b"new"))
+
+    def page(asked: Asked) -> bytes:
+        if asked.header("If-None-Match") or asked.header("If-Modified-Since"):
+            return reply(b"", confirms, status=NOT_MODIFIED)
+        return reply(next(bodies), before)
+
+    with Scripted(page) as server:
+        run([server.url], "old", save=save)
+        (result,) = run([server.url], "new", save=save, refresh="old", mode=mode, retries=0, keep_body=False)
+    assert (result.ok, result.status) == (True, 304 if trusted else 200)
+    assert result.sha256 == hashlib.sha256(b"old" if trusted else b"new").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        ({"headers": {"Accept-Language": "en"}}, {"headers": {"Accept-Language": "de"}}),
+        ({"cookie": "a=1"}, {}),
+        ({}, {"user": "me:secret"}),
+        ({}, {"user_agent": "other"}),
+    ],
+)
+def test_a_date_says_nothing_where_other_headers_are_sent(
+    here: Path, then: dict[str, Any], now: dict[str, Any]
+) -> None:
+    with Site(dated=(b"dated", None, DATE), tagged=(b"tagged", '"1"', DATE)) as site:
+        run(site.urls(), "old", **then)
+        assert statuses(run(site.urls(), "new", refresh="old", **now)) == [200, 304]
+        rows = [Request(url, headers=(("X-Mine", "1"),)) for url in site.urls()]
+        run(rows, "rows")
+        assert statuses(run(rows, "more", refresh="rows")) == [200, 304]
+
+
+@pytest.mark.parametrize("path", ["../outside", "ABSOLUTE"])
+def test_a_record_that_leads_out_of_the_folder_is_not_followed(here: Path, site: Site, path: str) -> None:
+    """Whoever gives a run away may have changed it."""
+    url = site.urls("both")[0]
+    (old,) = run([url], "old")
+    Path("outside").write_bytes(old.body)
+    with closing(sqlite3.connect("old/run.db")) as ledger, ledger:
+        ledger.execute("UPDATE records SET path = ?", (path.replace("ABSOLUTE", os.path.abspath("outside")),))
+    with open_run("old") as stored:
+        (result,) = stored
+        with pytest.raises(OSError, match="not a file of the run"):
+            stored.body(result)
+    assert statuses(run([url], "new", refresh="old")) == [200]
 
 
 def test_tags_that_are_none_are_not_asked_with(here: Path) -> None:

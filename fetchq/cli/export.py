@@ -80,13 +80,15 @@ def _check_parquet(output: str | None) -> None:
 
 
 def _check_target(output: str, folder: str) -> None:
-    if os.path.isdir(output):
-        raise click.UsageError(f"{output!r} is a folder")
+    from fetchq.folder import OWN
+
+    if not output or os.path.isdir(output):
+        raise click.UsageError(f"{output!r} is {'a folder' if output else 'no name of a file'}")
     if not os.path.isdir(os.path.dirname(output) or "."):
         raise click.UsageError(f"there is no folder {os.path.dirname(output)!r}")
-    ledger = os.path.realpath(os.path.join(folder, "run.db"))
-    if os.path.realpath(output) in (ledger, f"{ledger}-wal", f"{ledger}-shm"):
-        raise click.UsageError(f"{output!r} is the ledger of the run; name another FILE")
+    place, name = os.path.split(os.path.realpath(output))
+    if place == os.path.realpath(folder) and name in OWN:
+        raise click.UsageError(f"{output!r} is the run's own; name another FILE")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,7 +21,7 @@ __all__ = ["reading", "stored_run"]
 @contextmanager
 def stored_run(folder: str) -> Iterator[StoredRun]:
     """The run in a folder, open. Where there is none that is wrong usage; a run that has not ended is told."""
-    if not RunFolder(folder).ledger.is_file():
+    if not os.path.isfile(RunFolder(folder).ledger):  # which is also said of a name that is too long
         raise click.UsageError(f"there is no run in {folder!r}")
     with reading():
         run = open_run(folder)

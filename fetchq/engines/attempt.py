@@ -19,7 +19,7 @@ from fetchq.engines.failure import AttemptFailed
 from fetchq.engines.framing import framing
 from fetchq.engines.hops import REDIRECTS, Hop, HopPlan
 from fetchq.engines.intake import Intake
-from fetchq.engines.known import confirm
+from fetchq.engines.known import check_confirms, confirm
 from fetchq.engines.partial import check_end, goes_on, left_of
 from fetchq.guard import Refused, Target
 from fetchq.model import Cause, Complete, wire_text
@@ -201,6 +201,8 @@ class Attempt(AttemptClock):
             return
         if status == 206 and not self.hop.ranged:
             raise AttemptFailed(Cause.PROTOCOL, "a part (206) of what was asked for whole")
+        if self.unmodified and self.known is not None:
+            check_confirms(headers, self.known)
         self.intake = self.takes(settings)
         if self.length is not None and self.length > settings.max_filesize:
             self.intake.check_length(self.length, coded=_CONTENT_ENCODING in headers)

@@ -9,7 +9,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from fetchq.engines.failure import AttemptFailed
 from fetchq.engines.intake import Intake
-from fetchq.model import Cause
+from fetchq.model import Cause, wire_text
 from fetchq.spool import LinkedSpool, Origin
 
 if TYPE_CHECKING:
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from fetchq.model import Complete, Known
     from fetchq.settings import Settings
 
-__all__ = ["confirm", "freshened", "keep", "keeps"]
+__all__ = ["check_confirms", "confirm", "freshened", "keep", "keeps"]
+
+_SAME_IN_ALL = frozenset({"", "accept-encoding"})
+"""What a page may vary with although two runs are to have the same of it."""
 
 
 class Asking(Protocol):
@@ -46,6 +49,28 @@ def freshened(headers: MultiMapping[str], known: Known) -> CIMultiDictProxy[str]
         if value is not None:
             more.setdefault(name, value)
     return CIMultiDictProxy(more)
+
+
+def check_confirms(headers: MultiMapping[str], known: Known) -> None:
+    """Raise `AttemptFailed` where a 304 is not of the version that is known (RFC 9111, 4.3.4), or may not be."""
+    tags = headers.getall("ETag", [])
+    if tags:
+        if known.etag is None or {_opaque(tag) for tag in tags} != {_opaque(known.etag)}:
+            raise _lost("the server confirms another version")
+        return
+    if known.etag is not None:
+        return
+    if any(date != known.last_modified for date in headers.getall("Last-Modified", [])):
+        raise _lost("the server confirms another version")
+    # A date is that of each variant, and what this run sends may be none of what the earlier one sent (4.1).
+    varies = {name.strip().lower() for value in headers.getall("Vary", []) for name in value.split(",")}
+    if varies - _SAME_IN_ALL:
+        raise _lost("the page is not the same for everybody, and has no ETag")
+
+
+def _opaque(tag: str) -> str:
+    """To be compared weakly (RFC 9110, 8.8.3.2)."""
+    return wire_text(tag).removeprefix("W/")
 
 
 def keeps(attempt: Asking) -> bool:
@@ -95,4 +120,4 @@ def confirm(attempt: Asking) -> None:
 
 
 def _lost(why: str) -> AttemptFailed:
-    return AttemptFailed(Cause.STORE, f"the body of the earlier run cannot be read: {why}", permanent=True)
+    return AttemptFailed(Cause.STORE, f"the body of the earlier run cannot be used: {why}", permanent=True)
