@@ -32,6 +32,8 @@ def opened(path: Path, mode: str) -> sqlite3.Connection:
     if not os.path.isfile(path):  # which is also said of a name that is too long
         raise LedgerError(f"there is no run in {str(path.parent)!r}: it holds no {path.name}")
     uri = f"{path.absolute().as_uri()}?mode={mode}"
+    if mode == "ro" and not os.access(path.parent, os.W_OK) and not _has_more(path):
+        uri += "&immutable=1"  # SQLite would make files beside it
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False)
     with closed_at_failure(connection):
         (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -41,6 +43,14 @@ def opened(path: Path, mode: str) -> sqlite3.Connection:
         if version != FORMAT:
             raise LedgerError(f"{str(path)!r} has format {version}, and this fetchq knows format {FORMAT}")
     return connection
+
+
+def _has_more(path: Path) -> bool:
+    """Not all of the ledger is in the one file."""
+    try:
+        return os.stat(f"{path}-wal").st_size > 0
+    except OSError:
+        return False
 
 
 _SYSTEM = {

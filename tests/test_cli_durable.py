@@ -351,6 +351,21 @@ def test_a_full_disk_is_status_3_and_the_run_goes_on_when_there_is_space(
                 assert hashlib.sha256(run.body(result)).hexdigest() == result.sha256
 
 
+def test_a_run_on_a_disk_that_is_only_to_be_read_can_be_read(
+    cli: Cli, practice: PracticeServer, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    with small_disk(disk, "3M"):
+        url = f"{practice.url}/bytes/10"
+        assert cli.run(url, "-o", "disk/run", "-q").status == 0
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        assert len(cli.run("export", "disk/run").lines) == 1
+        assert cli.run("diff", "disk/run", "disk/run").status == 0
+        with open_run("disk/run") as run:
+            assert [len(run.body(result)) for result in run] == [10]
+        assert cli.run(url, "-o", "new", "--refresh", "disk/run", "-q").status == 0
+
+
 # --- kill -9, at any instant ---
 
 
