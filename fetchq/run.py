@@ -17,6 +17,7 @@ from fetchq.engines import async_engine, blocking_engines
 from fetchq.schedule import READ_AHEAD
 
 if TYPE_CHECKING:
+    from fetchq.engines.base import AsyncEngine
     from fetchq.manners import HostNote
     from fetchq.model import OnStart, Request, Result
     from fetchq.pool import WorkerClock
@@ -223,10 +224,7 @@ class AsyncRun:
         finally:
             if deadline is not None:
                 deadline.cancel()
-            try:
-                await _ended(task)
-            finally:
-                await engine.close()
+            await _closed(task, engine)
 
     def _abort_at_deadline(self, pool: Any) -> None:
         pool.abort(end_source=not self._feed.finite)
@@ -262,6 +260,19 @@ class AsyncRun:
                 await loop.run_in_executor(thread, batches.close)
             finally:
                 thread.shutdown(wait=waiting is None or waiting.done())
+
+
+async def _closed(task: asyncio.Task[None], engine: AsyncEngine) -> None:
+    """End the task, and then the engine."""
+    gone = False
+    try:
+        await _ended(task)
+    except GeneratorExit:  # thrown in while this waits: the loop is at its end, and nothing can be waited for any more
+        gone = True
+        raise
+    finally:
+        if not gone:
+            await engine.close()
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

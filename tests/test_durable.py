@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -134,6 +136,28 @@ async def test_a_program_may_go_elsewhere_while_it_fetches(
         monkeypatch.chdir(tmp_path / "other")
     with open_run(tmp_path / "run") as stored:
         assert (stored.finished, stored.counts()) == (True, {"ok": 30})
+
+
+LEAVES = """
+import asyncio, sys
+from fetchq import fetch_all_sync, fetch_iter
+
+urls, run, mode = [f"{sys.argv[1]}?{number}" for number in range(200)], *sys.argv[2:]
+
+async def main():
+    async for result in fetch_iter(urls, output=run, workers=5, mode=mode):
+        if result.index >= 3:
+            break
+
+asyncio.run(main())
+assert [result.ok for result in fetch_all_sync(urls, output=run, resume=True)] == [True] * 200
+"""
+
+
+def test_leaving_just_before_the_end_of_the_loop_is_quiet(practice: PracticeServer, run: str, mode: str) -> None:
+    command = [sys.executable, "-c", LEAVES, f"{practice.url}/json", run, mode]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_closed_run_says_so(practice: PracticeServer, run: str) -> None:
