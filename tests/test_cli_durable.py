@@ -290,11 +290,29 @@ def test_what_failed_is_fetched_again_and_what_it_was_is_history(cli: Cli) -> No
         assert (found.status, [record["index"] for record in found.records]) == (1, [2])
         found = cli("retry", "run", "--where", "status = 404", "--json")
         assert (found.status, [record["index"] for record in found.records]) == (0, [1])
-        assert cli("retry", "run").said == "fetchq: no row is to be fetched again\n"
+        found = cli("retry", "run")
+        assert (found.status, found.out) == (0, b"")
+        assert found.said == "fetchq: no row is to be fetched again: all 3 rows are done, 0 of them failed\n"
     assert rows() == [(0, 200, None), (1, 200, None), (2, 200, None)]
     assert rows('SELECT "index", status, generation FROM history ORDER BY "index"') == [(1, 404, 0), (2, 503, 0)]
     paths = [path for (path,) in rows("SELECT path FROM records UNION SELECT path FROM history")]
     assert bodies() == sorted(paths)
+
+
+def test_a_retry_that_finds_no_row_to_fetch_says_how_many_failed_and_is_no_success(
+    cli: Cli, practice: PracticeServer
+) -> None:
+    nowhere = f"{practice.url}/status/404"
+    cli("-o", "run", f"{practice.url}/json", nowhere, nowhere)
+    found = cli("retry", "run")
+    assert (found.status, found.out) == (1, b"")
+    assert found.said == "fetchq: no row is to be fetched again: all 3 rows are done, 2 of them failed\n"
+
+
+def test_a_run_of_one_row_is_told_of_as_such(cli: Cli, practice: PracticeServer) -> None:
+    for path, outcome in (("json", "ok"), ("status/404", "failed")):
+        cli(f"{practice.url}/{path}", "-o", "run", "--overwrite")
+        assert cli("resume", "run").said == f"fetchq: the only row is done, and {outcome}\n"
 
 
 def test_secrets_are_asked_for_again_and_kept_nowhere(cli: Cli) -> None:
@@ -308,7 +326,7 @@ def test_secrets_are_asked_for_again_and_kept_nowhere(cli: Cli) -> None:
         server.released.set()
         assert "begun with --header, which is not kept in the folder: give it again" in cli("resume", "run").problem
         assert cli("resume", "run", "-H", "Authorization: s3cr3t").status == 0
-        assert cli("resume", "run").said == "fetchq: all 1 rows are done, 0 of them failed\n"
+        assert cli("resume", "run").said == "fetchq: the only row is done, and ok\n"
         assert [dict(asked.headers).get("Authorization") for asked in server.log] == ["s3cr3t", "s3cr3t"]
     for path in Path("run").rglob("*"):
         assert not path.is_file() or b"s3cr3t" not in path.read_bytes()

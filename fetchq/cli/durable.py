@@ -62,4 +62,7 @@ def ended(session: Session, status: int, say: Callable[[str], None]) -> int:
 
 def all_done(session: Session) -> str:
     """What is said of a run that has nothing left to do."""
-    return f"all {session.ledger.count()} rows are done, {session.failed} of them failed"
+    rows, failed = session.ledger.count(), session.failed
+    if rows == 1:
+        return f"the only row is done, and {'failed' if failed else 'ok'}"
+    return f"all {rows} rows are done, {failed} of them failed"

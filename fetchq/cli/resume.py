@@ -62,8 +62,8 @@ def go_on(session: Session, given: dict[str, Any], retried: Callable[[Settings],
         if session.warning not in (None, before):
             click.echo(f"fetchq: {printable(session.warning)}", err=True)
     if session.finished:
-        click.echo("fetchq: no row is to be fetched again", err=True)
-        return 0
+        click.echo(f"fetchq: no row is to be fetched again: {all_done(session)}", err=True)
+        return 1 if session.failed else 0
     return fetch_and_show(settings, display, session.source, [folder], session)
 
 
