@@ -127,6 +127,17 @@ def test_compare_refuses_standard_input_and_pipes(cli: Cli, faults: FaultServer)
     assert faults.log == []
 
 
+def test_compare_does_not_offer_what_only_a_durable_run_has(cli: Cli) -> None:
+    assert "Durable run:" not in cli("compare", "--help").text
+
+
+def test_what_a_config_file_says_of_durable_runs_does_compare_no_harm(cli: Cli, practice: PracticeServer) -> None:
+    cli.write("fetchq.toml", 'output = "run"\nresume = true\nsave = "none"\ndedupe = true\nrefresh = "old"\n')
+    done = cli("compare", f"{practice.url}/json", "--mode", "sync")
+    assert (done.status, table(done)["ok"]) == (0, ["1"])
+    assert not (cli.folder / "run").exists()
+
+
 WRONG = {
     "no-source": [],
     "missing-file": ["none.txt"],
@@ -134,6 +145,7 @@ WRONG = {
     "workers": ["URL", "--workers", "0"],
     "workers-for-a-later-mode": ["URL", "--mode", "async", "--mode", "threads", "--workers", "1001"],
     "json": ["URL", "--json"],
+    "dedupe": ["URL", "--dedupe"],
     "include": ["URL", "--include", "text"],
     "cacert": ["URL", "--cacert", "bad.pem"],
     "config": ["URL", "--config", "none.toml"],

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "compare_and_show"]
 
-_DURABLE: dict[str, Any] = {"output": None, "save": "files", "resume": False, "overwrite": False}
+_DURABLE: dict[str, Any] = {
+    "output": None,
+    "save": "files",
+    "resume": False,
+    "overwrite": False,
+    "dedupe": False,
+    "refresh": None,
+}
+"""What a comparison has no use for, whatever a config file says."""
 _LEFT_OUT = ("mode", "format", "json", "include", *_DURABLE)
 
 
