@@ -148,9 +148,18 @@ class Cli:
         return ended(self.start(*args, **options), stdin)
 
     def on_terminal(
-        self, *args: str, out: bool = True, err: bool = True, columns: int = 200, **options: Any
+        self,
+        *args: str,
+        out: bool = True,
+        err: bool = True,
+        columns: int = 200,
+        seen: Callable[[bytes], object] = lambda _: None,
+        **options: Any,
     ) -> tuple[int, bytes]:
-        """A process whose stdout or stderr, or both, are a terminal: the exit status, and what the terminal got."""
+        """A process whose stdout or stderr, or both, are a terminal: the exit status, and what the terminal got.
+
+        `seen` is called with all that it has got, whenever that is more.
+        """
         import fcntl
         import pty
         import termios
@@ -170,6 +179,7 @@ class Cli:
         try:
             while piece := _read_terminal(ours):
                 got += piece
+                seen(bytes(got))
             status = process.wait()
         finally:
             guard.cancel()

@@ -14,8 +14,11 @@ from cli_support import Cli, Scripted, Terminal, reply
 from faults_wire import Asked
 from faultserver import FaultServer
 
-from fetchq.cli import progress
+from fetchq.cli import progress, screen
+from fetchq.display import Display
 from fetchq.server import PracticeServer
+from fetchq.sources import Source
+from fetchq.summary import Summary
 from fetchq.views.text import HEADING
 
 BAR = "\u2501"
@@ -108,6 +111,41 @@ def test_an_interrupted_run_gives_the_cursor_back(cli: Cli, faults: FaultServer)
     assert status in (130, 143)
     assert shown.rindex(b"\x1b[?25l") < shown.rindex(b"\x1b[?25h")
     assert "1 URL: 0 ok, 1 failed" in "\n".join(Terminal(shown).lines)
+
+
+def test_what_is_said_at_ctrl_c_has_a_line_of_its_own_and_the_bar_goes_on_below_it(cli: Cli, mode: str) -> None:
+    def interrupt() -> None:
+        if server.wait_for_requests(1):
+            for process in cli._processes:
+                process.send_signal(signal.SIGINT)
+
+    def go_on(got: bytes) -> None:
+        if b"stopping" in got:
+            server.released.set()
+
+    with Scripted() as server:
+        server._answer = server.hold
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        status, shown = cli.on_terminal(server.url, "--mode", mode, seen=go_on)
+        thread.join()
+    said, heading, record, summary, *_ = Terminal(shown).lines
+    assert status == 130
+    assert said == "stopping: what is under way gets 5 s to finish; Ctrl-C again ends it now"
+    assert (heading, RECORD.fullmatch(record) is not None) == (HEADING, True)
+    assert summary.startswith("1 URL: 1 ok")
+
+
+def test_what_cannot_wait_is_said_also_while_a_write_to_stdout_is_stuck(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(screen, "_STUCK", 0.001)
+    one = screen.Screen(Display(progress="none"), source=Source([]), summary=Summary())
+    with one._lock:
+        thread = threading.Thread(target=one.say_at_once, args=["stopping"])
+        thread.start()
+        thread.join()
+    assert capsys.readouterr().err == "stopping\n"
 
 
 # --- lines beside it -----------------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def _run(args: list[str] | None) -> int:
     if sys.stdout is None:
         say("fetchq: standard output is closed")
         return 2
-    interrupts = Interrupts(say)
+    interrupts = Interrupts()
     try:
         with interrupts:
             status = cli.main(args=args, prog_name="fetchq", standalone_mode=False, obj=interrupts)

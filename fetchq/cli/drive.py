@@ -21,7 +21,7 @@ from fetchq.run import DURABLE_LINGER, AsyncRun, BlockingRun, Feed
 from fetchq.storage import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from fetchq.cli.screen import Screen
     from fetchq.model import OnStart, Result
@@ -41,8 +41,9 @@ def drive(
 ) -> int:
     """Fetch all of `source`. Returns the exit status."""
     collect_less_often()
-    interrupts = click.get_current_context().find_object(Interrupts) or Interrupts(screen.say)
-    work = _Work(settings, source, screen.started if verbose else None, summary, writer, interrupts)
+    interrupts = click.get_current_context().find_object(Interrupts) or Interrupts()
+    on_start = screen.started if verbose else None
+    work = _Work(settings, source, on_start, summary, writer, interrupts, screen.say_at_once)
     run_it = work.in_loop if settings.mode == "async" else work.blocking
     status: int | None = None
     try:
@@ -76,6 +77,8 @@ class _Work:
     summary: Summary
     writer: Writer
     interrupts: Interrupts
+    say: Callable[[str], None]
+    """Tells the person of an interrupt."""
 
     def in_loop(self) -> None:
         """Fetch in an event loop, which never waits for the writer."""
@@ -93,7 +96,7 @@ class _Work:
         def abort() -> None:
             loop.call_soon_threadsafe(run.abort)
 
-        with self.interrupts.of_run(stop, abort), _counted(self.summary, run):
+        with self.interrupts.of_run(stop, abort, self.say), _counted(self.summary, run):
             try:
                 async with aclosing(batches):
                     async for batch in batches:
@@ -105,7 +108,7 @@ class _Work:
     def blocking(self) -> None:
         """Fetch without an event loop."""
         run = BlockingRun(self.settings, self._feed, self.on_start, linger=self._linger)
-        with self.interrupts.of_run(run.stop, run.abort), _counted(self.summary, run):
+        with self.interrupts.of_run(run.stop, run.abort, self.say), _counted(self.summary, run):
             try:
                 with closing(run.batches()) as batches:
                     for batch in batches:

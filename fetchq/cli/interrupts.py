@@ -21,13 +21,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupts:
     """Owns both signals for as long as the command runs. `number` is the first one that came."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self) -> None:
         self.number: int | None = None
         self.early: int | None = None
         """One that came before there was a run to stop, and was raised as an exception."""
-        self._say = say
         self._stop: Callable[[], None] | None = None
         self._abort: Callable[[], None] = lambda: None
+        self._say: Callable[[str], None] = lambda _: None
         self._over = False
         self._timers: list[threading.Timer] = []
         self._before: dict[int, Any] = {}
@@ -44,9 +44,9 @@ class Interrupts:
             signal.signal(number, handler if self.number is None else signal.SIG_IGN)
 
     @contextmanager
-    def of_run(self, stop: Callable[[], None], abort: Callable[[], None]) -> Iterator[None]:
-        """While this lasts a signal stops, or aborts, the run. Both are called from any thread."""
-        self._stop, self._abort = stop, abort
+    def of_run(self, stop: Callable[[], None], abort: Callable[[], None], say: Callable[[str], None]) -> Iterator[None]:
+        """While this lasts a signal stops, or aborts, the run, and `say` tells of it. Any thread may call the three."""
+        self._stop, self._abort, self._say = stop, abort, say
         if self.early is not None:  # what was being imported has swallowed it
             self._handle(self.early, None)
         try:

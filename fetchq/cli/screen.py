@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from fetchq.cli import say
 from fetchq.cli.progress import progress_for
 from fetchq.sinks import sink_for
 from fetchq.views.text import HEADING, result_line, start_line
@@ -28,6 +29,8 @@ _TOGETHER = 0.02
 """Seconds in which the line of a worker's end may still come before the line of its next start."""
 _PATIENCE = 0.25
 """Seconds after which a start is shown although the worker's last end was not: there is none where a retry follows."""
+_STUCK = 0.5
+"""Seconds after which a write to stdout is taken for one that waits for its reader."""
 
 
 class Screen:
@@ -120,6 +123,16 @@ class Screen:
         """A line for the person, on stderr."""
         with self._lock:
             self._progress.write([text])
+
+    def say_at_once(self, text: str) -> None:
+        """The same for what cannot wait: while nobody reads stdout, who writes there holds the lock, maybe for ever."""
+        if not self._lock.acquire(timeout=_STUCK):
+            say(text)
+            return
+        try:
+            self._progress.write([text])
+        finally:
+            self._lock.release()
 
     def _tick(self) -> None:
         while not self._ended.wait(_TOGETHER):
