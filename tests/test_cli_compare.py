@@ -204,6 +204,15 @@ def test_compare_draws_a_bar_on_a_terminal_with_the_results_whole_beside_it(cli:
     assert LEGEND in lines
 
 
+def test_no_line_of_a_comparison_is_wider_than_the_terminal(cli: Cli, practice: PracticeServer) -> None:
+    given = [f"{practice.url}/bytes/{n}" for n in range(3)]
+    status, shown = cli.on_terminal("compare", *given, "-w", "2", columns=60, err=False)
+    lines = shown.decode().splitlines()
+    assert status == 0
+    assert max(map(len, lines)) == 60
+    assert " ".join(lines[12:14]) == LEGEND
+
+
 def test_the_demo_shows_three_modes_and_async_is_faster_than_sync(cli: Cli) -> None:
     done = cli.run("demo")
     assert done.status == 0

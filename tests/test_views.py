@@ -16,7 +16,7 @@ from fetchq.model import Cause, Request, Result, Timing, redact
 from fetchq.pool import WorkerClock
 from fetchq.settings import Settings
 from fetchq.summary import Summary
-from fetchq.views.compare import compare_lines, timeline_lines
+from fetchq.views.compare import LEGEND, compare_lines, timeline_lines, timelines
 from fetchq.views.text import (
     HEADING,
     MOST_WORKER_ROWS,
@@ -371,6 +371,15 @@ def test_numbers_that_would_stand_on_each_other_become_a_plus() -> None:
 def test_a_timeline_has_room_for_the_number_of_any_worker() -> None:
     lines = timeline_lines(finished((0, 7, 0, 8), (1, 1234, 0, 8)), width=8)
     assert lines[1:3] == ["  worker    7 |1=======|", "  worker 1234 |2=======|"]
+
+
+@pytest.mark.parametrize("columns", [1, 34, 35, 60, 77, 78, 300])
+def test_timelines_are_as_wide_as_the_terminal_but_not_narrower_than_20_or_wider_than_64(columns: int) -> None:
+    lines = timelines([finished((0, 1, 0, 8)), finished((0, 123, 0, 8))], columns=columns)
+    rows = [line for line in lines if "|" in line]
+    assert [len(line.split("|")[1]) for line in rows] == [min(64, max(20, columns - 15))] * 2
+    assert max(map(len, lines)) <= max(columns, 35)
+    assert " ".join(line for line in lines[-4:] if line).endswith(LEGEND[-40:])
 
 
 # --- what is kept for the timeline, and the comparison itself ---

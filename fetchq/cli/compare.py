@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,6 +29,8 @@ _DURABLE: dict[str, Any] = {
     "refresh": None,
 }
 """What a comparison has no use for, whatever a config file says."""
+_NO_TERMINAL = (120, 24)
+"""Columns and lines to reckon with where stdout is none."""
 _LEFT_OUT = ("mode", "format", "json", "include", *_DURABLE)
 
 
@@ -78,7 +81,8 @@ def compare_and_show(settings: Settings, display: Display, source: Source, modes
             raise click.UsageError(usage_message(problem)) from None
 
     runs, status = compare(settings, modes, fetch)
-    for line in [*timelines(runs), *compare_lines([(run.mode, run.summary) for run in runs])]:
+    columns = get_terminal_size(_NO_TERMINAL).columns
+    for line in [*timelines(runs, columns=columns), *compare_lines([(run.mode, run.summary) for run in runs])]:
         click.echo(line)
     return status
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from fetchq.views.text import MOST_WORKER_ROWS, rate_text, seconds_text, table
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["LEGEND", "compare_lines", "timeline_lines", "timelines"]
 
 LEGEND = "A number is a URL's place in the list, and stands where its fetch began; + is several at once."
+
+_MOST, _LEAST = 64, 20
+"""How wide time is drawn."""
 
 
 def compare_lines(runs: Sequence[tuple[str, Summary]]) -> list[str]:
@@ -36,13 +40,15 @@ def compare_lines(runs: Sequence[tuple[str, Summary]]) -> list[str]:
     return table(rows)
 
 
-def timelines(runs: Sequence[ModeRun]) -> list[str]:
-    """The timelines of all runs, and how to read them; empty for a long list."""
-    lines = [line for run in runs for line in timeline_lines(run)]
-    return [*lines, LEGEND, ""] if lines else []
+def timelines(runs: Sequence[ModeRun], *, columns: int = 120) -> list[str]:
+    """The timelines of all runs, and how to read them, for a terminal of so many columns; empty for a long list."""
+    workers = [span.worker for run in runs for span in run.spans]
+    width = min(_MOST, max(_LEAST, columns - len(_margin(max(workers, default=0))) - 1))
+    lines = [line for run in runs for line in timeline_lines(run, width=width)]
+    return [*lines, *wrap(LEGEND, max(_LEAST, columns)), ""] if lines else []
 
 
-def timeline_lines(run: ModeRun, *, width: int = 64) -> list[str]:
+def timeline_lines(run: ModeRun, *, width: int = _MOST) -> list[str]:
     """Who fetched what when: a row for each worker, time from left to right; empty for a long list."""
     spans = run.spans
     workers = sorted({span.worker for span in spans})
@@ -50,11 +56,15 @@ def timeline_lines(run: ModeRun, *, width: int = 64) -> list[str]:
         return []
     end = max(run.summary.duration, *(span.end for span in spans)) or 1.0
     lines = [f"{run.mode}: {seconds_text(run.summary.duration)}"]
-    digits = max(2, len(str(workers[-1])))
+    digits = len(str(workers[-1]))
     for worker in workers:
         row = _row([span for span in spans if span.worker == worker], end, width)
-        lines.append(f"  worker {worker:>{digits}} |{row}|")
+        lines.append(f"{_margin(worker, digits)}{row}|")
     return [*lines, ""]
+
+
+def _margin(worker: int, digits: int = 0) -> str:
+    return f"  worker {worker:>{max(2, digits)}} |"
 
 
 def _row(spans: list[Span], end: float, width: int) -> str:
