@@ -324,10 +324,18 @@ def test_a_run_that_has_become_long_counts_on_from_what_was_done(
 # --- the summary ---------------------------------------------------------------------------------------------------
 
 
-def test_up_to_sixteen_workers_have_a_row_each(cli: Cli, practice: PracticeServer) -> None:
-    said = cli(f"{practice.url}/json", "-w", "16").said
-    rows = said.partition("worker  URLs  ")[2].splitlines()[1:]
-    assert [row.split()[0] for row in rows] == [str(n) for n in range(1, 17)]
+def test_up_to_sixteen_workers_have_a_row_each_if_they_had_something_to_do(cli: Cli) -> None:
+    def answer(_: Asked) -> bytes:
+        if server.wait_for_requests(16):
+            server.released.set()
+        return reply()
+
+    with Scripted(answer) as server:
+        said = cli(*[server.url] * 16, "-w", "16").said
+        rows = said.partition("worker  URLs  ")[2].splitlines()[1:]
+        assert [row.split()[0] for row in rows] == [str(n) for n in range(1, 17)]
+        said = cli(server.url, "-w", "16").said
+    assert said.splitlines()[-1] == "15 workers had nothing to do"
 
 
 def test_hundreds_of_workers_are_condensed_to_three_rows(cli: Cli, practice: PracticeServer) -> None:

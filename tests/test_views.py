@@ -245,6 +245,24 @@ def test_a_row_for_each_of_a_few_workers() -> None:
     ]
 
 
+@pytest.mark.parametrize(("idle", "said"), [(1, "1 worker"), (9, "9 workers")])
+def test_workers_that_had_nothing_to_do_share_one_line(idle: int, said: str) -> None:
+    summary = summary_of(make_result(), workers=2)
+    summary.finish(2.0, [WorkerClock(1, 0), WorkerClock(2, 1, 1.0), *[WorkerClock(n, 0) for n in range(3, idle + 2)]])
+    assert summary_lines(summary)[-3:] == [
+        "worker  URLs    busy  share",
+        "2          1  1.00 s   50 %",
+        f"{said} had nothing to do",
+    ]
+
+
+def test_where_no_worker_had_anything_to_do_there_is_no_table() -> None:
+    summary = Summary()
+    summary.add(failed_result(Cause.INVALID_URL, attempts=0))
+    summary.finish(0.1, [WorkerClock(1), WorkerClock(2)])
+    assert summary_lines(summary)[-3:] == ["failed: 1 invalid_url", "", "2 workers had nothing to do"]
+
+
 def test_many_workers_are_condensed() -> None:
     lines = summary_lines(summary_of(make_result(), workers=MOST_WORKER_ROWS + 1))
     assert lines[-4:] == [

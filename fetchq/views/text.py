@@ -181,8 +181,11 @@ def _worker_lines(summary: Summary) -> list[str]:
     if len(summary.workers) <= MOST_WORKER_ROWS:
         rows = [["worker", counted, "busy", "share"]]
         for number, (fetched, busy) in sorted(summary.workers.items()):
-            rows.append([str(number), str(fetched), seconds_text(busy), f"{100 * busy / duration:.0f} %"])
-        return table(rows)
+            if fetched or busy:
+                rows.append([str(number), str(fetched), seconds_text(busy), f"{100 * busy / duration:.0f} %"])
+        idle = len(summary.workers) - len(rows) + 1
+        lines = table(rows) if len(rows) > 1 else []
+        return [*lines, f"{count_text(idle, 'worker')} had nothing to do"] if idle else lines
     counts = sorted(fetched for fetched, _ in summary.workers.values())
     times = sorted(busy for _, busy in summary.workers.values())
     spread = [(numbers[0], median(numbers), numbers[-1]) for numbers in (counts, times)]
