@@ -240,6 +240,7 @@ def test_a_reader_that_leaves_costs_nothing_of_the_run(cli: Cli, practice: Pract
     assert found.status == 1
     before = len(rows())
     assert 0 < before < 2000
+    assert f"{before} URLs: {before} ok, 0 failed" in found.said
     assert f"run: {before} rows are done; go on with: fetchq resume run" in found.said
     assert cli("resume", "run", "-q").status == 0
     assert [row[0] for row in rows()] == list(range(2000))
