@@ -327,6 +327,16 @@ def test_each_failed_url_gets_a_record_with_its_cause(cli: Cli, faults: FaultSer
         assert f"{times} {cause}" in done.said
 
 
+def test_https_of_a_server_that_speaks_plain_http_is_told_alike_in_every_mode(
+    cli: Cli, practice: PracticeServer
+) -> None:
+    url = practice.url.replace("http:", "https:")
+    told = [cli(url, "--mode", mode, "--json").record for mode in ("async", "threads", "sync")]
+    assert [one["cause"] for one in told] == ["tls"] * 3
+    assert len({one["error"] for one in told}) == 1
+    assert re.fullmatch("TLS failed: [a-z ]+", told[0]["error"])
+
+
 def test_one_failed_url_makes_the_exit_status_1(cli: Cli, practice: PracticeServer) -> None:
     done = cli(f"{practice.url}/json", f"{practice.url}/status/404", "--json")
     assert done.status == 1

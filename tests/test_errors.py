@@ -171,11 +171,15 @@ def test_an_expired_certificate_is_named(authority: trustme.CA) -> None:
     assert "expired" in failed.message
 
 
-def test_plain_http_where_tls_is_expected_is_a_tls_failure() -> None:
+def plain_http_in_the_handshake() -> None:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     us = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="example.org")
     incoming.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    failed = found(raised(us.do_handshake))
+    us.do_handshake()
+
+
+def test_plain_http_where_tls_is_expected_is_a_tls_failure() -> None:
+    failed = found(raised(plain_http_in_the_handshake))
     assert failed.cause is Cause.TLS
     assert failed.message.startswith("TLS failed: ")
     assert "_" not in failed.message
@@ -242,6 +246,17 @@ def test_the_exception_of_the_network_is_found_inside_others(
     wrap: Callable[[BaseException], Exception], again: Callable[[BaseException], Exception]
 ) -> None:
     assert found(again(wrap(os_error(errno.ECONNREFUSED)))).message == "connection refused"
+
+
+def test_what_tls_says_itself_goes_before_what_a_library_makes_of_it() -> None:
+    class Dressed(ssl.SSLError):
+        """As aiohttp makes them: an SSLError whose words are its own."""
+
+    said = raised(plain_http_in_the_handshake)
+    outer = Dressed("cannot connect to host")
+    outer.__cause__ = said
+    assert found(outer).message == found(said).message
+    assert "cannot connect" not in found(outer).message
 
 
 def test_the_outermost_exception_of_the_network_counts() -> None:

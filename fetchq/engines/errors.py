@@ -29,8 +29,7 @@ def network_failure(problem: BaseException, *, answering: bool) -> AttemptFailed
     `answering`: some of the response was already there.
     """
     chain = list(_chain(problem))
-    # What TLS says comes first: a library may have made an error of its own number out of it.
-    chain.sort(key=lambda one: not isinstance(one, ssl.SSLError | AttemptFailed))
+    chain.sort(key=_rank)
     for one in chain:
         if isinstance(one, AttemptFailed):
             return one
@@ -54,6 +53,13 @@ def network_failure(problem: BaseException, *, answering: bool) -> AttemptFailed
         if isinstance(one, OSError) and one.errno is not None:
             return AttemptFailed(Cause.INCOMPLETE if answering else Cause.CONNECT, _said(one))
     return None
+
+
+def _rank(one: BaseException) -> int:
+    """What TLS says comes first: a library may have made an error of its own number, or of its own words, out of it."""
+    if isinstance(one, ssl.SSLError):
+        return 0 if getattr(one, "reason", None) else 1
+    return 0 if isinstance(one, AttemptFailed) else 2
 
 
 def out_of_descriptors() -> AttemptFailed | None:
