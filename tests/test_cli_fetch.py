@@ -702,6 +702,16 @@ def test_help_shows_a_flag_without_its_counterpart(cli: Cli) -> None:
     assert "--no-insecure, say, switches off" in " ".join(cli("--help").text.split())
 
 
+@pytest.mark.parametrize("command", ["resume", "retry"])
+def test_help_shows_no_default_where_the_settings_of_the_run_apply(cli: Cli, command: str) -> None:
+    text = cli(command, "--help").text
+    assert "run's own settings apply" in " ".join(text.split())
+    display, _, settings = text.partition("\nMode:\n")
+    assert re.findall(r" \[(\S+)\]$", display, re.MULTILINE) == ["text", "auto"]
+    assert "  -w, --workers N" in settings
+    assert not re.search(r" \[\S+\]$", settings, re.MULTILINE)
+
+
 def test_help_mentions_every_option_and_every_command(cli: Cli) -> None:
     from fetchq.cli.fetch import command
 

@@ -64,12 +64,17 @@ class _KnobOption(click.Option):
             self.secondary_opts = negative
 
 
-def add_options(command: Callable[..., Any], *, leave_out: tuple[str, ...] = ()) -> Callable[..., Any]:
-    """Give a command the options of all knobs, and --config."""
+def add_options(
+    command: Callable[..., Any], *, leave_out: tuple[str, ...] = (), of_run: bool = False
+) -> Callable[..., Any]:
+    """Give a command the options of all knobs, and --config. `of_run`: what is not given is as the run has it."""
     config = _KnobOption(
         ["--config"], type=click.Path(), metavar="FILE", help="Settings in TOML; else fetchq.toml here or yours."
     )
-    options = [_option(one) for one in _FIELDS if knob_of(one).flags and one.name not in leave_out]
+    theirs = fields(Settings) if of_run else ()
+    options = [
+        _option(one, no_default=one in theirs) for one in _FIELDS if knob_of(one).flags and one.name not in leave_out
+    ]
     for option in reversed([*options, config]):
         _attach(command, option)
     return command
@@ -82,7 +87,7 @@ def _attach(command: Callable[..., Any], option: click.Option) -> None:
     command.__click_params__ = parameters  # type: ignore[attr-defined]  # click adds it
 
 
-def _option(a_field: Field[Any]) -> click.Option:
+def _option(a_field: Field[Any], *, no_default: bool) -> click.Option:
     knob = knob_of(a_field)
     flag = isinstance(a_field.default, bool)
     *short, long = knob.flags
@@ -94,7 +99,7 @@ def _option(a_field: Field[Any]) -> click.Option:
         multiple=knob.many,
         metavar=None if flag else knob.metavar,
         envvar=[f"FETCHQ_{name.upper()}" for name in dict.fromkeys((a_field.name, long[2:].replace("-", "_")))],
-        help=_help(a_field, knob),
+        help=knob.help if no_default else _help(a_field, knob),
     )
     option.group = knob.group
     return option

@@ -27,8 +27,8 @@ NOT_AGAIN = ("output", "save", "resume", "overwrite", "dedupe", "refresh", "inpu
 def resume(folder: str, **given: Any) -> int:
     """Go on with the run in DIR, however it ended: what is done stays done.
 
-    The folder is all that is needed; options given here replace those of the run. Passwords, headers, cookies and data
-    to send are not kept in the folder: give them again.
+    The folder is all that is needed: the run's own settings apply, and options given here replace them. Passwords,
+    headers, cookies and data to send that were options are not kept in the folder: give them again.
     """
     from fetchq.cli.durable import opened
     from fetchq.session import Session
@@ -68,5 +68,5 @@ def go_on(session: Session, given: dict[str, Any], retried: Callable[[Settings],
 
 
 command = click.command(cls=GroupedCommand, context_settings={"max_content_width": 110})(
-    add_options(resume, leave_out=NOT_AGAIN)
+    add_options(resume, leave_out=NOT_AGAIN, of_run=True)
 )

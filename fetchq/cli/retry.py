@@ -19,7 +19,7 @@ def retry(folder: str, where: str | None, **given: Any) -> int:
 
     --where "cause = 'timeout'" chooses other ones; the columns are those of the record, timing as timing_wait and so
     on, and the column index needs quotes. What the rows were before is kept in the ledger's table history. Rows that
-    the run has not come to yet are fetched, too.
+    the run has not come to yet are fetched, too. The run's own settings apply, and options given here replace them.
     """
     from fetchq.cli.durable import opened
     from fetchq.policy import retryable
@@ -30,5 +30,5 @@ def retry(folder: str, where: str | None, **given: Any) -> int:
 
 
 command = click.command(cls=GroupedCommand, context_settings={"max_content_width": 110})(
-    add_options(retry, leave_out=NOT_AGAIN)
+    add_options(retry, leave_out=NOT_AGAIN, of_run=True)
 )
