@@ -132,7 +132,11 @@ class Settings(Checked):
         low=1,
     )
     adapt: bool = knob(
-        True, "--adapt", read_flag, "Slow down where a host refuses, fails or slows down.", group="Politeness"
+        True,
+        "--adapt",
+        read_flag,
+        "Do not slow down where a host fails or grows slow; 429 and Retry-After hold all the same.",
+        group="Politeness",
     )
     robots: bool = knob(
         False, "--robots", read_robots, "Fetch only what robots.txt allows; Crawl-delay is kept.", group="Politeness"

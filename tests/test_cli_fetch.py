@@ -712,11 +712,19 @@ def test_help_shows_no_default_where_the_settings_of_the_run_apply(cli: Cli, com
     assert not re.search(r" \[\S+\]$", settings, re.MULTILINE)
 
 
+def test_help_shows_of_a_flag_that_is_set_what_switches_it_off(cli: Cli) -> None:
+    text = " ".join(cli("--help").text.split())
+    assert "--no-adapt Do not slow down where a host fails or grows slow" in text
+    assert " --adapt" not in text
+
+
 def test_help_mentions_every_option_and_every_command(cli: Cli) -> None:
     from fetchq.cli.fetch import command
 
     options = {flag for parameter in command.params for flag in parameter.opts if flag.startswith("-")}
+    options = options - {"--adapt"} | {"--no-adapt"}
     assert len(options) > 40
+    assert re.search(r"^  -V, --version  +Show the version", cli("--help").text, re.MULTILINE)
     for args in (["--help"], ["-h"], ["fetch", "--help"]):
         done = cli(*args)
         assert (done.status, done.err) == (0, b"")

@@ -45,9 +45,8 @@ class _Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no 
             formatter.write_dl(list(_COMMANDS.items()))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        fetch = self.get_command(ctx, "fetch")
-        if fetch is not None:
-            fetch.format_options(ctx, formatter)
+        fetch: Any = self.get_command(ctx, "fetch")
+        fetch.format_options(ctx, formatter, self.params)
         self.format_commands(ctx, formatter)
 
 

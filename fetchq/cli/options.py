@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,9 +41,11 @@ class _KnobType(click.ParamType[Any]):
 class GroupedCommand(click.Command):
     """Its help shows the options by the groups of their knobs."""
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_options(
+        self, ctx: click.Context, formatter: click.HelpFormatter, more: Sequence[click.Parameter] = ()
+    ) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
+        for parameter in [*self.get_params(ctx), *more]:
             record = parameter.get_help_record(ctx)
             if record is not None and record[1]:
                 groups.setdefault(getattr(parameter, "group", "Other"), []).append(record)
@@ -54,14 +56,17 @@ class GroupedCommand(click.Command):
 
 class _KnobOption(click.Option):
     group = "Other"
+    is_set = False
+    """It is a flag that is set where nobody says anything."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        # Each flag has its --no-..., which the help says once for all.
-        negative, self.secondary_opts = self.secondary_opts, []
+        # Each flag has its --no-..., which the help says once for all; it shows the one that changes something.
+        both = self.opts, self.secondary_opts
+        self.opts, self.secondary_opts = self.secondary_opts if self.is_set else self.opts, []
         try:
             return super().get_help_record(ctx)
         finally:
-            self.secondary_opts = negative
+            self.opts, self.secondary_opts = both
 
 
 def add_options(
@@ -102,6 +107,7 @@ def _option(a_field: Field[Any], *, no_default: bool) -> click.Option:
         help=knob.help if no_default else _help(a_field, knob),
     )
     option.group = knob.group
+    option.is_set = a_field.default is True
     return option
 
 
