@@ -174,6 +174,9 @@ def test_a_list_that_is_damaged_further_down_ends_with_3_and_the_rows_before_tha
 WRONG = {
     "missing-file": (["none.txt"], "there is no file 'none.txt'"),
     "forgotten-scheme": (["example.org"], "(a URL needs http:// or https://)"),
+    "command-behind": (["resume", "x"], "there is no file 'resume' (the command comes first: fetchq resume ...)"),
+    "command-nearly": (["retyr", "x"], "there is no file 'retyr' (did you mean: fetchq retry ...?)"),
+    "command-of-a-durable-run": (["resume", "-o", "run"], "the command comes first: fetchq resume ..."),
     "folder": (["home"], "'home' is a folder"),
     "unreadable-gz": (["not.gz"], "'not.gz' cannot be read"),
     "empty-zst": (["empty.zst"], "it is empty, not even compressed"),
@@ -291,6 +294,15 @@ def test_include_in_a_config_file_is_for_the_runs_that_have_records(cli: Cli, pr
 @pytest.mark.parametrize("args", [[], ["fetch"], ["fetch", "--json"]], ids=["bare", "fetch", "with-option"])
 def test_no_source_at_all_is_wrong_usage(cli: Cli, args: list[str]) -> None:
     assert "SOURCE" in cli(*args).problem
+
+
+def test_a_list_may_be_called_as_a_command_is(cli: Cli, practice: PracticeServer) -> None:
+    assert cli("-w", "1", cli.write("resume", f"{practice.url}/json\n")).status == 0
+
+
+@pytest.mark.parametrize("name", ["urls", "list", "test", "file", "README"])
+def test_a_word_that_is_not_like_a_command_is_only_a_file_that_is_missing(cli: Cli, name: str) -> None:
+    assert "fetchq " not in cli(name).problem
 
 
 def test_wrong_usage_looks_the_same_from_outside(cli: Cli) -> None:

@@ -14,9 +14,9 @@ from click_default_group import DefaultGroup
 from fetchq import __version__
 from fetchq.cli.interrupts import Interrupts
 
-__all__ = ["cli", "forget_stdout", "main", "say"]
+__all__ = ["COMMANDS", "cli", "forget_stdout", "main", "say"]
 
-_COMMANDS = {
+COMMANDS = {
     "fetch": "Fetch URLs; the default, its name may be left out.",
     "compare": "Fetch the same URLs in several modes, side by side.",
     "demo": "See sync, threads and async on four slow URLs.",
@@ -30,10 +30,10 @@ _COMMANDS = {
 
 class _Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no types
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             # Where DefaultGroup looks for what was no command, but the first argument of the default one.
             ctx.arg0 = cmd_name  # type: ignore[attr-defined]  # DefaultGroup adds it
             cmd_name = self.default_cmd_name
@@ -42,7 +42,7 @@ class _Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no 
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl(list(COMMANDS.items()))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         fetch: Any = self.get_command(ctx, "fetch")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fetchq.cli import COMMANDS
 from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_message
 from fetchq.settings import SettingsError
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from fetchq.sources import Source
 
 __all__ = ["command", "fetch_and_show"]
+
+_NEAR = 0.75
+"""How much a word must have of a command to be taken for it, mistyped."""
 
 
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
@@ -33,6 +38,7 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
     """
     if not sources:
         raise click.UsageError("a SOURCE is needed: a file of URLs, a URL, or - for standard input (--help tells more)")
+    _check_names(sources)
     asked_for = given["include"]
     settings, display = read_options(given)
     if asked_for and display.records == "text":  # in a config file it is meant for the runs that have records
@@ -91,6 +97,22 @@ def fetch_and_show(
     from fetchq.cli.durable import ended
 
     return ended(session, status, screen.say)
+
+
+def _check_names(sources: Sequence[str]) -> None:
+    """A SOURCE that is no file, but a command in the wrong place, or nearly one, is told of as such."""
+    from difflib import get_close_matches
+
+    for source in sources:
+        if not source.isalpha() or os.path.exists(source):
+            continue
+        if source in COMMANDS:
+            hint = f"the command comes first: fetchq {source} ..."
+        elif near := get_close_matches(source, COMMANDS, n=1, cutoff=_NEAR):
+            hint = f"did you mean: fetchq {near[0]} ...?"
+        else:
+            continue
+        raise click.UsageError(f"there is no file {source!r} ({hint})")
 
 
 def no_urls(sources: Sequence[str]) -> str:
