@@ -231,6 +231,8 @@ WRONG = {
     "include-in-text": (["--include", "headers", "--format", "text"], "add --json or --format csv"),
     "format": (["--format", "xml"], "'xml' is not one of text, jsonl, csv"),
     "format-json": (["--format", "json"], "'json' is not one of text, jsonl, csv; did you mean jsonl?"),
+    "json-and-csv": (["--json", "--format", "csv"], "--json: not together with --format csv"),
+    "json-and-text": (["--format", "text", "--json"], "--json: not together with --format text"),
     "mode-nearly": (["--mode", "thread"], "; did you mean threads?"),
     "input-format": (["--input-format", "xml"], "'xml' is not one of text, csv, jsonl"),
     "progress": (["--progress", "fast"], "'fast' is not one of auto, bar, dots, none"),

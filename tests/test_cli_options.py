@@ -747,6 +747,20 @@ def test_a_format_that_is_asked_for_goes_before_json_in_the_file(cli: Cli, pract
     assert cli(f"{practice.url}/json", "--format", "csv").text.startswith("index,url,")
 
 
+def test_of_json_and_format_the_one_that_is_typed_goes_before_the_other(
+    cli: Cli, practice: PracticeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{practice.url}/json"
+    assert cli(url, "--json", "--format", "jsonl").record["ok"]
+    assert cli(url, "--no-json", "--format", "csv").text.startswith("index,url,")
+    monkeypatch.setenv("FETCHQ_JSON", "1")
+    assert cli(url, "--format", "csv").text.startswith("index,url,")
+    monkeypatch.setenv("FETCHQ_FORMAT", "csv")
+    assert cli(url).record["ok"]
+    monkeypatch.delenv("FETCHQ_JSON")
+    assert cli(url, "--json").record["ok"]
+
+
 def test_an_empty_environment_variable_is_none(
     cli: Cli, practice: PracticeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,7 @@ def read_options(given: dict[str, Any], stored: dict[str, Any] | None = None, **
 
     `fixed` goes before all. Raises `click.UsageError`.
     """
+    _settle_format(given)
     chosen = _read_config(given.pop("config", None)) | (stored or {})
     if given.get("format") is not None and not given.get("json"):
         chosen.pop("json", None)  # the two say the same thing, and the option wins
@@ -138,6 +139,21 @@ def read_options(given: dict[str, Any], stored: dict[str, Any] | None = None, **
     if isinstance(data := chosen.get("data"), str) and data.startswith("@"):
         chosen["data"] = _read_data(data[1:])
     return made(Settings, chosen | fixed), made(Display, chosen)
+
+
+def _settle_format(given: dict[str, Any]) -> None:
+    """--json and --format say the same thing: not both, and what is typed goes before the environment."""
+    form = given.get("format")
+    if not given.get("json") or form in (None, "jsonl") or not _is_typed("format"):
+        return
+    if _is_typed("json"):
+        raise click.UsageError(f"--json: not together with --format {form}")
+    given["json"] = None
+
+
+def _is_typed(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
 
 
 def made(kind: type[T], chosen: dict[str, Any]) -> T:
