@@ -108,6 +108,7 @@ def blocks(size: int, seed: str = "") -> Iterator[bytes]:
         yield hashlib.shake_128(f"{seed}/{start}".encode()).digest(min(BLOCK, size - start))
 
 
+@lru_cache(maxsize=256)
 def _headers_of(size: int, seed: str) -> CIMultiDict[str]:
     etag = hashlib.sha256(f"{seed}/{size}".encode()).hexdigest()[:32]
     kind = "application/octet-stream"
@@ -115,8 +116,8 @@ def _headers_of(size: int, seed: str) -> CIMultiDict[str]:
 
 
 @lru_cache(maxsize=256)
-def _small(size: int, seed: str) -> tuple[bytes, CIMultiDict[str]]:
-    return b"".join(blocks(size, seed)), _headers_of(size, seed)
+def _small(size: int, seed: str) -> bytes:
+    return b"".join(blocks(size, seed))
 
 
 def _brotli(data: bytes) -> bytes:
@@ -163,10 +164,18 @@ async def some_bytes(request: web.Request) -> web.StreamResponse:
     seed = request.query.get("seed", "")
     if "delay" in request.query:
         await asyncio.sleep(_read(float, request.query["delay"], 0.0, MOST_SECONDS))
+    headers = _headers_of(size, seed)
+    if _is_known(request, headers["ETag"]):
+        return web.Response(status=304, headers={"ETag": headers["ETag"]})
     if size <= BLOCK:
-        body, headers = _small(size, seed)
-        return web.Response(body=body, headers=headers)
-    return await _stream(request, _headers_of(size, seed), blocks(size, seed))
+        return web.Response(body=_small(size, seed), headers=headers)
+    return await _stream(request, headers, blocks(size, seed))
+
+
+def _is_known(request: web.Request, etag: str) -> bool:
+    """Whoever asks has it already (RFC 9110, 13.1.2)."""
+    known = request.if_none_match or ()
+    return request.method in ("GET", "HEAD") and any(one.value in ("*", etag.strip('"')) for one in known)
 
 
 async def status(request: web.Request) -> web.StreamResponse:
@@ -268,7 +277,12 @@ class Route(NamedTuple):
 ROUTES = (
     Route("/", "/", "this list", index),
     Route("/delay/{seconds}", "/delay/0.5", "answers after so many seconds", delay),
-    Route("/bytes/{n}", "/bytes/1024?seed=a&delay=0.1", "n bytes, always the same ones", some_bytes),
+    Route(
+        "/bytes/{n}",
+        "/bytes/1024?seed=a&delay=0.1",
+        "n bytes, always the same ones; 304 where its ETag is known",
+        some_bytes,
+    ),
     Route("/status/{code}", "/status/301?location=/json", "that status", status),
     Route("/redirect/{n}", "/redirect/3?status=307", "n redirects, then 200", redirect),
     Route("/flaky/{n}", "/flaky/2?key=a&status=500", "n failures, then 200; each URL has its own count", flaky),

@@ -216,6 +216,30 @@ def test_the_etag_is_strong_and_belongs_to_the_size(ask: Asker) -> None:
         assert etag[1:-1].isalnum()
 
 
+@pytest.mark.parametrize("size", [10, BLOCK + 10])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("known", ["{}", "W/{}", '"other", {}', "*"])
+def test_bytes_whose_etag_is_known_are_not_sent_again(ask: Asker, size: int, method: str, known: str) -> None:
+    etag = ask(f"/bytes/{size}").headers["ETag"]
+    answer = ask(f"/bytes/{size}", method, headers={"If-None-Match": known.format(etag)})
+    assert (answer.status, answer.body, answer.headers["ETag"]) == (304, b"", etag)
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("GET", {"If-None-Match": '"other"'}),
+        ("GET", {"If-None-Match": "nonsense"}),
+        ("GET", {"If-None-Match": ""}),
+        ("GET", {"Range": "bytes=0-3"}),
+        ("POST", {"If-None-Match": "*"}),
+    ],
+)
+def test_whoever_does_not_know_the_etag_gets_the_whole_body(ask: Asker, method: str, headers: dict[str, str]) -> None:
+    answer = ask("/bytes/10", method, headers=headers)
+    assert (answer.status, len(answer.body)) == (200, 10)
+
+
 def test_the_blocks_of_a_body_differ() -> None:
     assert len({hashlib.sha256(block).digest() for block in blocks(5 * BLOCK)}) == 5
 
