@@ -75,6 +75,13 @@ def test_a_program_of_the_readme_runs(code: str, tmp_path: Path, practice: Pract
     assert not done.stderr
 
 
+def test_no_program_of_the_readme_uses_the_folder_of_a_command() -> None:
+    of_programs = set(re.findall(r'output="(\w+)"', "".join(blocks("python"))))
+    of_commands = {name.rstrip("/") for line in COMMANDS for name in re.findall(r" -o (\S+)", line)}
+    assert of_programs
+    assert of_programs.isdisjoint(of_commands)
+
+
 def test_the_config_file_of_the_readme_is_one(folder: Path) -> None:
     (config,) = blocks("toml")
     (folder / "fetchq.toml").write_text(config)

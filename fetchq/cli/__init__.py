@@ -63,9 +63,9 @@ def cli() -> None:
     """Fetch a list of URLs: fast, safely, and see where the time went.
 
     A SOURCE is a file of URLs (text, CSV or JSON Lines, also .gz and .zst), a URL, or - for standard input. Records go
-    to stdout; progress and the summary to stderr. Sizes take k, M, G; times take seconds or 500ms, 2m. Every option can
-    be set in the environment (FETCHQ_WORKERS=20) and in the config file (workers = 20); --no-insecure, say, switches
-    off a flag that is set there.
+    to stdout; progress and the summary to stderr. Sizes take k, M, G; times take seconds or 500ms, 2m. The options
+    below but --config can be set in the environment (FETCHQ_WORKERS=20) and in the config file (workers = 20);
+    --no-insecure, say, switches off a flag that is set there.
 
     Exit status: 0 every URL ok; 1 some were not; 2 wrong usage, nothing was fetched; 3 the run could not go on;
     130, 143 interrupted.

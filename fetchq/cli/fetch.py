@@ -30,8 +30,8 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
     """Fetch the URLs of each SOURCE: a file (text, CSV, JSON Lines, also .gz and .zst), a URL, or - (standard input).
 
     Records go to stdout; progress and the summary to stderr. Sizes take k, M, G; times take seconds or 500ms, 2m.
-    Every option can be set in the environment (FETCHQ_WORKERS=20) and in the config file (workers = 20);
-    --no-insecure, say, switches off a flag that is set there.
+    The options below but --config can be set in the environment (FETCHQ_WORKERS=20) and in the config file
+    (workers = 20); --no-insecure, say, switches off a flag that is set there.
 
     Exit status: 0 every URL ok; 1 some were not; 2 wrong usage, nothing was fetched; 3 the run could not go on;
     130, 143 interrupted.
