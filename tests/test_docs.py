@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -133,6 +134,18 @@ def test_a_script_can_be_run_and_says_what_it_does(script: str) -> None:
     first, second = path.read_text().splitlines()[:2]
     assert first == "#!/usr/bin/env bash"
     assert second.startswith("# ")
+
+
+def test_setup_says_when_it_begins_and_nothing_when_there_is_nothing_to_do(tmp_path: Path) -> None:
+    """In a place of its own, with an interpreter that does nothing."""
+    (tmp_path / "bin").mkdir()
+    for path in (tmp_path / "bin" / "python", tmp_path / "python"):
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
+    env = os.environ | {"VENV": str(tmp_path), "PYTHON": str(tmp_path / "python")}
+    for said in (f"setting up {tmp_path} ...\n", ""):
+        done = subprocess.run([ROOT / "scripts" / "setup", "dev"], env=env, capture_output=True, text=True, check=True)
+        assert (done.stdout, done.stderr) == ("", said)
 
 
 def test_the_changelog_has_the_sections_of_keep_a_changelog() -> None:
