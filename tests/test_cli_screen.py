@@ -43,8 +43,13 @@ def test_a_bar_is_drawn_on_a_terminal_and_gone_at_the_end(cli: Cli, practice: Pr
     assert shown.index(b"\x1b[?25l") < shown.index(b"\x1b[?25h")  # the cursor comes back
 
 
-def test_the_bar_learns_how_many_rows_a_list_has(cli: Cli, practice: PracticeServer) -> None:
-    _, shown = cli.on_terminal(cli.write("urls.txt", f"{practice.url}/delay/0.1\n" * 3), "-w", "1")
+def test_the_bar_learns_how_many_rows_a_list_has(cli: Cli) -> None:
+    def go_on(got: bytes) -> None:
+        if b"2/3" in got:
+            server.released.set()
+
+    with Scripted(lambda asked: reply() if len(server.log) < 3 else server.hold(asked)) as server:
+        _, shown = cli.on_terminal(cli.write("urls.txt", f"{server.url}\n" * 3), "-w", "1", seen=go_on)
     assert Terminal(shown).drawn > 0
     assert "2/3" in shown.decode()
 
