@@ -104,7 +104,7 @@ def test_a_run_that_has_not_ended_is_exported_as_far_as_it_is_and_that_is_said(c
     run = make_run(cli.folder / "run", [make_result()], finished=False)
     done = cli("export", run)
     assert (done.status, len(done.lines)) == (0, 1)
-    assert done.said == f"fetchq: the run in {run!r} has not ended: 1 rows are done\n"
+    assert done.said == f"fetchq: the run in {run!r} has not ended: 1 row is done\n"
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])

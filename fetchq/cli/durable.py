@@ -14,6 +14,7 @@ from fetchq.folder import FolderError
 from fetchq.printable import printable
 from fetchq.sources import SourceError
 from fetchq.storage import StorageError
+from fetchq.views.text import done_text
 
 if TYPE_CHECKING:
     from fetchq.session import Session
@@ -52,9 +53,8 @@ def ended(session: Session, status: int, say: Callable[[str], None]) -> int:
         return COULD_NOT_GO_ON
     folder = str(session.folder)
     if left != 0 and session.ledger.there:
-        done = session.ledger.count()
-        are = "row is" if done == 1 else "rows are"
-        say(printable(f"{folder}: {done} {are} done; go on with: fetchq resume {quote(folder)}"))
+        done = done_text(session.ledger.count())
+        say(printable(f"{folder}: {done}; go on with: fetchq resume {quote(folder)}"))
     elif left == 0 and session.done:
         say(printable(f"{folder}: {all_done(session)}"))
     return 1 if status == 0 and failed else status

@@ -14,6 +14,7 @@ from fetchq.ledger_file import ConditionError
 from fetchq.printable import printable
 from fetchq.storage import StorageError
 from fetchq.stored import StoredRun, open_run
+from fetchq.views.text import done_text
 
 __all__ = ["reading", "stored_run"]
 
@@ -29,7 +30,7 @@ def stored_run(folder: str) -> Iterator[StoredRun]:
         with reading():
             unfinished, count = not run.finished, len(run)
         if unfinished:
-            click.echo(printable(f"fetchq: the run in {folder!r} has not ended: {count} rows are done"), err=True)
+            click.echo(printable(f"fetchq: the run in {folder!r} has not ended: {done_text(count)}"), err=True)
         yield run
 
 

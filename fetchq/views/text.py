@@ -21,6 +21,7 @@ __all__ = [
     "Paint",
     "bytes_text",
     "count_text",
+    "done_text",
     "plain",
     "rate_text",
     "result_line",
@@ -70,6 +71,11 @@ def bytes_text(size: float) -> str:
 def count_text(number: int, noun: str) -> str:
     """1 URL, 2 URLs."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def done_text(rows: int) -> str:
+    """How many rows are done."""
+    return "1 row is done" if rows == 1 else f"{rows} rows are done"
 
 
 def start_line(request: Request, worker: int) -> str:
