@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import fields
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from fetchq import __version__
+from fetchq.begun import check_same, first_meta, now
 from fetchq.choice import Choice
 from fetchq.earlier import check_earlier
 from fetchq.folder import FolderError, RunFolder
-from fetchq.kept import ROWS, Copier, describe, reopen, reopen_rows, same
+from fetchq.kept import ROWS, Copier, describe, reopen, reopen_rows
 from fetchq.ledger import Ledger
 from fetchq.printable import without_surrogates
 from fetchq.settings import Settings
@@ -26,11 +24,6 @@ if TYPE_CHECKING:
     from fetchq.sources import Source
 
 __all__ = ["Session"]
-
-_ONCE_AND_FOR_ALL = ("save", "dedupe", "refresh")
-"""Settings that do not change as a run goes on."""
-_NOT_KEPT = ("output", "resume", "overwrite", "keep_body")
-"""Settings that belong to a session and not to the run."""
 
 
 class Session:
@@ -125,10 +118,10 @@ class Session:
             if begun:
                 ledger = Ledger.open(folder.ledger)
                 closing.callback(ledger.close)
-                _check_same(folder, ledger, settings, entries, reading)
+                check_same(folder, ledger, settings, entries, reading)
             else:
                 folder.wipe()
-                ledger = Ledger.create(folder.ledger, _first_meta(settings, entries, reading))
+                ledger = Ledger.create(folder.ledger, first_meta(settings, entries, reading))
                 closing.callback(ledger.close)
             session = cls(folder, ledger, closing)
             session._closing = closing.pop_all()
@@ -249,7 +242,7 @@ class Session:
     def end(self) -> None:
         """The run has come to its end by itself. Raises `StorageError`."""
         if self.source.ended:
-            self.ledger.set_meta(rows=self.source.read, finished=_now() if self.left == 0 else None)
+            self.ledger.set_meta(rows=self.source.read, finished=now() if self.left == 0 else None)
 
     @property
     def failed(self) -> int:
@@ -274,46 +267,7 @@ def _open(path: str, closing: ExitStack) -> tuple[RunFolder, Ledger]:
     return folder, ledger
 
 
-def _check_same(
-    folder: RunFolder, ledger: Ledger, settings: Settings, entries: list[dict[str, Any]], reading: dict[str, Any]
-) -> None:
-    """Raise `FolderError` where the run that is there is another one than what was asked for."""
-    if not same(ledger.needed("inputs"), entries):
-        raise FolderError(f"the run in {str(folder)!r} has other sources")
-    before = ledger.needed("settings") | ledger.needed("reading")
-    now = {name: getattr(settings, name) for name in _ONCE_AND_FOR_ALL} | reading
-    for name, value in now.items():
-        if (before.get(name) or None) != (value or None):
-            raise FolderError(f"the run in {str(folder)!r} was begun with another --{name.replace('_', '-')}")
-
-
-def _first_meta(settings: Settings, entries: list[dict[str, Any]], reading: dict[str, Any]) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    withheld: list[str] = []
-    for one in fields(settings):
-        value = getattr(settings, one.name)
-        if one.name in _NOT_KEPT:
-            continue
-        if one.repr:  # also what is the default: elsewhere, or later, a config file may say otherwise
-            kept[one.name] = sorted(value) if isinstance(value, frozenset) else value
-        elif value != one.default:
-            withheld.append(one.name)
-    return {
-        "fetchq": __version__,
-        "created": _now(),
-        "settings": kept,
-        "withheld": withheld,
-        "inputs": entries,
-        "reading": reading,
-        "generation": 0,
-    }
-
-
 def _essence(request: Request) -> tuple[object, ...]:
     """What makes it the same row. The priority is not part of that: it only says when the row goes."""
     texts = [without_surrogates(text) for text in (request.url, request.method, request.label)]
     return *texts, tuple(request.headers), request.body
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

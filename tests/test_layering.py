@@ -47,7 +47,7 @@ LAYERS = [
         "summary",
     }
     | {"folder", "schema", "ledger_file", "ledger", "stored", "scratch", "twins", "earlier", "choice"},
-    {"run", "writer", "kept", "session", "durable"},
+    {"run", "writer", "kept", "begun", "session", "durable"},
     {"api", "compare", "diff", "views"},
     {"practice", "server"},
     {"cli", "__main__"},
