@@ -98,10 +98,10 @@ class Writer:
             if self._twins is not None:
                 self._twins.settle(results)
         self._broken = False
+        if results and self._on_commit is not None:
+            self._on_commit(results)  # also what nobody reads any more is done
         if problem is not None:
             raise problem
-        if results and self._on_commit is not None:
-            self._on_commit(results)
 
     def _write(self, results: Sequence[Result]) -> OSError | None:
         """What went wrong; whoever reads stdout may have gone, and the ledger is kept all the same."""

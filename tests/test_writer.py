@@ -113,7 +113,7 @@ def test_the_ledger_is_kept_though_nobody_reads_the_records_any_more(step: str) 
     with pytest.raises(BrokenPipeError):
         writer_of(told).commit([make_result()])
     assert "commit" in told.names
-    assert "count" not in told.names
+    assert told.names[-1] == "count"  # what nobody reads is done all the same
 
 
 @pytest.mark.parametrize(

@@ -63,10 +63,6 @@ class Screen:
         else:
             self._sink = sink_for(chosen, stdout, display.include)
         self._heading = [HEADING] if lines and not display.quiet else []
-        self._gone = False
-        """Stdout cannot be written any more."""
-        self._problem: OSError | None = None
-        """Why, until that is told."""
         self._starts = _Starts()
         self._ended = threading.Event()
         self._ticker: threading.Thread | None = None
@@ -80,15 +76,7 @@ class Screen:
                 self._ticker.start()
 
     def write(self, results: Sequence[Result]) -> None:
-        """Show these results, or write their records. Where stdout cannot be written, `count` says so."""
-        if self._gone:
-            return
-        try:
-            self._show(results)
-        except OSError as problem:
-            self._gone, self._problem = True, problem
-
-    def _show(self, results: Sequence[Result]) -> None:
+        """Show these results, or write their records. Raises OSError when stdout cannot be written."""
         with self._lock:
             self._show_heading()
             if self._display.verbose:
@@ -102,16 +90,13 @@ class Screen:
         """There is nothing left to write."""
 
     def count(self, results: Sequence[Result]) -> None:
-        """These results are done. Raises OSError, once and after counting, where stdout could not be written."""
+        """These results are done."""
         with self._lock:
             for result in results:
                 self._summary.add(result)
             if self._on_commit is not None:
                 self._on_commit(results)
             self._progress.advance(results, self._summary)
-        problem, self._problem = self._problem, None
-        if problem is not None:
-            raise problem
 
     def _show_heading(self) -> None:
         if self._heading:
