@@ -9,11 +9,15 @@ __version__ = "0.1.0"
 __all__ = [
     "Cause",
     "Complete",
+    "ConditionError",
     "FetchError",
+    "FolderError",
+    "LedgerError",
     "Request",
     "Result",
     "Settings",
     "SettingsError",
+    "StorageError",
     "Timing",
     "__version__",
     "fetch_all",
@@ -24,8 +28,11 @@ __all__ = [
 
 if TYPE_CHECKING:
     from fetchq.api import fetch_all, fetch_all_sync, fetch_iter
+    from fetchq.folder import FolderError
+    from fetchq.ledger_file import ConditionError, LedgerError
     from fetchq.model import Cause, Complete, FetchError, Request, Result, Timing
     from fetchq.settings import Settings, SettingsError
+    from fetchq.storage import StorageError
     from fetchq.stored import open_run
 
 # The public names are imported when they are first asked for: `fetchq --help` needs no HTTP library.
@@ -33,6 +40,9 @@ _HOME = {
     "fetch_all": "fetchq.api",
     "fetch_all_sync": "fetchq.api",
     "fetch_iter": "fetchq.api",
+    "FolderError": "fetchq.folder",
+    "ConditionError": "fetchq.ledger_file",
+    "LedgerError": "fetchq.ledger_file",
     "Cause": "fetchq.model",
     "Complete": "fetchq.model",
     "FetchError": "fetchq.model",
@@ -41,6 +51,7 @@ _HOME = {
     "Timing": "fetchq.model",
     "Settings": "fetchq.settings",
     "SettingsError": "fetchq.settings",
+    "StorageError": "fetchq.storage",
     "open_run": "fetchq.stored",
 }
 
