@@ -19,6 +19,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
+from fetchq.ledger import DONE
 from fetchq.run import DURABLE_LINGER, AsyncRun, BlockingRun, Feed
 from fetchq.session import Session
 from fetchq.storage import closed_at_failure
@@ -128,7 +129,7 @@ def _batches(session: Session, requests: Iterable[Request]) -> Iterator[list[Req
 def _done_before(settings: Settings) -> Iterator[Result]:
     assert settings.output is not None
     with open_run(settings.output) as run:
-        for result in run.results('"index" NOT IN again'):  # those come once more
+        for result in run.results(DONE):
             yield replace(result, body=run.body(result)) if settings.keep_body else result
 
 

@@ -24,7 +24,10 @@ from fetchq.rowset import RowSet
 from fetchq.schema import COLUMNS, SCHEMA, inserts, row_of
 from fetchq.storage import closed_at_failure, file_at
 
-__all__ = ["Ledger"]
+__all__ = ["DONE", "Ledger"]
+
+DONE = '"index" NOT IN again'
+"""The condition for records that are final: no retry has still to fetch their rows."""
 
 
 class Ledger:
@@ -127,7 +130,7 @@ class Ledger:
 
     def done(self) -> RowSet:
         """The rows that are done."""
-        return self._rows_of('records WHERE "index" NOT IN again')
+        return self._rows_of(f"records WHERE {DONE}")
 
     def again(self) -> RowSet:
         """The rows that a retry has still to fetch."""

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from fetchq.model import Request, make_request, redact
-from fetchq.values import read_headers, read_method, read_priority
+from fetchq.values import pairs_of, read_headers, read_method, read_priority
 
 __all__ = [
     "BLANKS",
@@ -213,12 +213,10 @@ def _asked(row: dict[str, Any], line: str) -> tuple[str | None, tuple[tuple[str,
 def _headers(given: Any) -> tuple[tuple[str, str], ...]:
     if given is None:
         return ()
-    pairs = [list(pair) for pair in given.items()] if isinstance(given, dict) else given
-    # The shape is checked here because read_headers shows what it was given, and a header may be a secret.
-    if not isinstance(pairs, list) or not all(
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair) for pair in pairs
-    ):
-        raise ValueError("'headers' is neither an object of texts nor a list of [name, value]")
+    try:
+        pairs = pairs_of(given)
+    except ValueError:
+        raise ValueError("'headers' is neither an object of texts nor a list of [name, value]") from None
     return read_headers(pairs)
 
 

@@ -167,15 +167,20 @@ def read_data(given: object) -> bytes:
 
 def read_headers(given: object) -> tuple[tuple[str, str], ...]:
     """From "Name: value" texts, (name, value) pairs or a mapping."""
+    if isinstance(given, Mapping):
+        given = given.items()
     if isinstance(given, str):
         given = given.splitlines()
     if not isinstance(given, Iterable):
         raise ValueError("that is not a list of headers")
-    return tuple(_read_header(one) for one in (given.items() if isinstance(given, Mapping) else given))
+    return tuple(_read_header(one) for one in given)
 
 
 def pairs_of(given: object) -> tuple[tuple[str, str], ...]:
-    """(name, value) pairs, or a mapping, as pairs of texts; whether they can be sent is not looked at."""
+    """(name, value) pairs, or a mapping, as pairs of texts; whether they can be sent is not looked at.
+
+    The ValueError does not show them: a header may be a secret.
+    """
     pairs = given.items() if isinstance(given, Mapping) else given
     found = []
     for pair in pairs if isinstance(pairs, Iterable) and not isinstance(pairs, str | bytes) else (None,):
