@@ -28,11 +28,11 @@ __all__ = [
 
 if TYPE_CHECKING:
     from fetchq.api import fetch_all, fetch_all_sync, fetch_iter
+    from fetchq.core.disk import StorageError
+    from fetchq.core.model import Cause, Complete, FetchError, Request, Result, Timing
+    from fetchq.core.settings import Settings, SettingsError
     from fetchq.folder import FolderError
     from fetchq.ledger_file import ConditionError, LedgerError
-    from fetchq.model import Cause, Complete, FetchError, Request, Result, Timing
-    from fetchq.settings import Settings, SettingsError
-    from fetchq.storage import StorageError
     from fetchq.stored import open_run
 
 # The public names are imported when they are first asked for: `fetchq --help` needs no HTTP library.
@@ -43,15 +43,15 @@ _HOME = {
     "FolderError": "fetchq.folder",
     "ConditionError": "fetchq.ledger_file",
     "LedgerError": "fetchq.ledger_file",
-    "Cause": "fetchq.model",
-    "Complete": "fetchq.model",
-    "FetchError": "fetchq.model",
-    "Request": "fetchq.model",
-    "Result": "fetchq.model",
-    "Timing": "fetchq.model",
-    "Settings": "fetchq.settings",
-    "SettingsError": "fetchq.settings",
-    "StorageError": "fetchq.storage",
+    "Cause": "fetchq.core.model",
+    "Complete": "fetchq.core.model",
+    "FetchError": "fetchq.core.model",
+    "Request": "fetchq.core.model",
+    "Result": "fetchq.core.model",
+    "Timing": "fetchq.core.model",
+    "Settings": "fetchq.core.settings",
+    "SettingsError": "fetchq.core.settings",
+    "StorageError": "fetchq.core.disk",
     "open_run": "fetchq.stored",
 }
 

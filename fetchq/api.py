@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 from yarl import URL
 
-from fetchq.model import OnStart, Request, Result, make_request
+from fetchq.core.model import OnStart, Request, Result, make_request
+from fetchq.core.parsers import pairs_of, read_priority
+from fetchq.core.settings import Settings
 from fetchq.run import AsyncRun, BlockingRun, Feed
-from fetchq.settings import Settings
-from fetchq.values import pairs_of, read_priority
 
 __all__ = ["fetch_all", "fetch_all_sync", "fetch_iter"]
 

@@ -12,20 +12,20 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from fetchq.by_address import AddressRequest, Place
+from fetchq.core.model import Result
 from fetchq.descriptors import room_for
 from fetchq.guard import Refused
 from fetchq.job import Job
-from fetchq.model import Result
 from fetchq.pool import HEAD_START, Desk
 from fetchq.queue import Outbox, RequestQueue
 from fetchq.rows import SourceError
 
 if TYPE_CHECKING:
+    from fetchq.core.model import OnStart, Request
+    from fetchq.core.settings import Settings
     from fetchq.engines.base import AsyncEngine
     from fetchq.manners import HostNote
-    from fetchq.model import OnStart, Request
     from fetchq.robots import RuleBook, Rules
-    from fetchq.settings import Settings
 
 __all__ = ["AsyncPool"]
 

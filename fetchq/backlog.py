@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fetchq.model import Result
+    from fetchq.core.model import Result
 
 __all__ = ["MOST_BYTES", "MOST_RESULTS", "Backlog"]
 

@@ -11,8 +11,8 @@ from fetchq.folder import FolderError, RunFolder
 from fetchq.kept import same
 
 if TYPE_CHECKING:
+    from fetchq.core.settings import Settings
     from fetchq.ledger import Ledger
-    from fetchq.settings import Settings
 
 __all__ = ["check_same", "first_meta", "now"]
 

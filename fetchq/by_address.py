@@ -11,10 +11,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fetchq.core.model import Request
 from fetchq.guard import host_of
 from fetchq.host_key import is_address, name_of
 from fetchq.job import Job
-from fetchq.model import Request
 from fetchq.schedule import Schedule
 
 if TYPE_CHECKING:

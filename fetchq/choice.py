@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fetchq.core.disk import closed_at_failure
 from fetchq.folder import RunFolder
-from fetchq.storage import closed_at_failure
 
 if TYPE_CHECKING:
+    from fetchq.core.model import Request
+    from fetchq.core.row_set import RowSet
     from fetchq.earlier import Earlier
     from fetchq.ledger import Ledger
-    from fetchq.model import Request
-    from fetchq.rowset import RowSet
     from fetchq.twins import Twins
 
 __all__ = ["Choice"]

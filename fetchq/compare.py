@@ -11,8 +11,8 @@ from fetchq.summary import Summary
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from fetchq.model import Result
-    from fetchq.settings import Settings
+    from fetchq.core.model import Result
+    from fetchq.core.settings import Settings
 
 __all__ = ["MOST_SPANS", "ModeRun", "Span", "compare"]
 

@@ -6,9 +6,9 @@ import csv
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from fetchq.model import Request
+from fetchq.core.model import Request
+from fetchq.core.parsers import read_method, read_priority
 from fetchq.rows import BLANKS, CUT, LIMIT, TOO_LONG, UTF8, Rows, SourceError, shown, sound, unusable, url_in
-from fetchq.values import read_method, read_priority
 
 __all__ = ["CsvRows"]
 

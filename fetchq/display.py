@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fetchq.knobs import Checked, SettingsError, knob
-from fetchq.values import choice_of, choices_of, read_flag, read_text
+from fetchq.core.option import Checked, SettingsError, knob
+from fetchq.core.parsers import choice_of, choices_of, read_flag, read_text
 
 __all__ = ["Display"]
 

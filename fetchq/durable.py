@@ -19,15 +19,15 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
+from fetchq.core.disk import closed_at_failure
 from fetchq.ledger import DONE
 from fetchq.run import DURABLE_LINGER, AsyncRun, BlockingRun, Feed
 from fetchq.session import Session
-from fetchq.storage import closed_at_failure
 from fetchq.stored import open_run
 
 if TYPE_CHECKING:
-    from fetchq.model import OnStart, Request, Result
-    from fetchq.settings import Settings
+    from fetchq.core.model import OnStart, Request, Result
+    from fetchq.core.settings import Settings
 
 __all__ = ["durable_async", "durable_blocking"]
 

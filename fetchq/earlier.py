@@ -11,16 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fetchq.core.disk import closed_at_failure
+from fetchq.core.model import Complete, Known
+from fetchq.core.parsers import read_save
 from fetchq.folder import FolderError, RunFolder
 from fetchq.ledger import Ledger
-from fetchq.model import Complete, Known
 from fetchq.scratch import Scratch, key_of
-from fetchq.storage import closed_at_failure
 from fetchq.stored import Bodies, within
-from fetchq.values import read_save
 
 if TYPE_CHECKING:
-    from fetchq.model import Request
+    from fetchq.core.model import Request
 
 __all__ = ["Earlier", "check_earlier"]
 

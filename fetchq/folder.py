@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from fetchq.spool import TEMPORARY
-from fetchq.storage import folder_on_disk
+from fetchq.core.body_spool import TEMPORARY
+from fetchq.core.disk import folder_on_disk
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

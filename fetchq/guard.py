@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, quote, unquote
 
 from yarl import URL
 
-from fetchq.model import Cause
+from fetchq.core.model import Cause
 
 __all__ = ["SCHEME", "Refused", "Target", "basic_auth", "dns_name", "host_of", "origin", "parse_url"]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from publicsuffixlist import PublicSuffixList
 
-    from fetchq.settings import Settings
+    from fetchq.core.settings import Settings
 
 __all__ = ["is_address", "key_for", "name_of"]
 

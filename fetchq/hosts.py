@@ -11,7 +11,7 @@ from fetchq.lane import Lane
 from fetchq.manners import HostNote, Manners
 
 if TYPE_CHECKING:
-    from fetchq.settings import Settings
+    from fetchq.core.settings import Settings
 
 __all__ = ["Hosts"]
 

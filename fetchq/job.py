@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fetchq.model import Timing, make_timing
+from fetchq.core.model import Timing, make_timing
 
 if TYPE_CHECKING:
+    from fetchq.core.model import Request
     from fetchq.engines.attempt import Attempt
     from fetchq.engines.partial import Partial
     from fetchq.guard import Refused
-    from fetchq.model import Request
 
 __all__ = ["Job"]
 

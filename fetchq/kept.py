@@ -18,9 +18,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from fetchq.core.disk import real_folder
 from fetchq.rows import SourceError
 from fetchq.sources import KeptList, Source, open_kept, open_kept_rows, standard_input
-from fetchq.storage import real_folder
 
 if TYPE_CHECKING:
     from fetchq.folder import RunFolder

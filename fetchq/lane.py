@@ -12,8 +12,8 @@ from fetchq.guard import Refused
 from fetchq.manners import Manners
 
 if TYPE_CHECKING:
+    from fetchq.core.model import Cause
     from fetchq.job import Job
-    from fetchq.model import Cause
 
 __all__ = ["Lane"]
 

@@ -17,12 +17,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from fetchq.core.disk import closed_at_failure, file_at
+from fetchq.core.model import Request, Result
+from fetchq.core.row_set import RowSet
+from fetchq.core.text import without_surrogates
 from fetchq.ledger_file import BUSY, LedgerError, condition_errors, ledger_errors, opened
-from fetchq.model import Request, Result
-from fetchq.printable import without_surrogates
-from fetchq.rowset import RowSet
 from fetchq.schema import COLUMNS, SCHEMA, inserts, row_of
-from fetchq.storage import closed_at_failure, file_at
 
 __all__ = ["DONE", "Ledger"]
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fetchq.printable import one_line
+from fetchq.core.disk import StorageError, closed_at_failure
+from fetchq.core.text import one_line
 from fetchq.schema import APPLICATION, FORMAT
-from fetchq.storage import StorageError, closed_at_failure
 
 __all__ = ["BUSY", "ConditionError", "LedgerError", "condition_errors", "ledger_errors", "opened"]
 

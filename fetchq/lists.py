@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing
 from typing import BinaryIO, Protocol, TypeAlias
 
-from fetchq.model import Request
+from fetchq.core.model import Request
 from fetchq.rows import CUT, LIMIT, UTF8, Rows, SourceError, url_row
 
 __all__ = ["Batches", "Input", "KeptRows", "List", "Opened", "Url"]

@@ -17,9 +17,9 @@ from fetchq.robots import RobotsRequest, Rules, request_for
 from fetchq.schedule import Schedule
 
 if TYPE_CHECKING:
+    from fetchq.core.settings import Settings
     from fetchq.lane import Lane
     from fetchq.robots import RuleBook
-    from fetchq.settings import Settings
 
 __all__ = ["ObedientSchedule", "schedule_for"]
 

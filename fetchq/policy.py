@@ -10,12 +10,12 @@ from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
-from fetchq.model import Cause
+from fetchq.core.model import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from fetchq.settings import Settings
+    from fetchq.core.settings import Settings
 
 __all__ = ["IDEMPOTENT", "Outcome", "Signal", "retry_after", "retry_delay", "retryable", "signal_of"]
 

@@ -19,11 +19,11 @@ from fetchq.obedient import schedule_for
 
 if TYPE_CHECKING:
     from fetchq.by_address import Place
+    from fetchq.core.model import Result
+    from fetchq.core.settings import Settings
     from fetchq.engines.attempt import Attempt
     from fetchq.manners import HostNote
-    from fetchq.model import Result
     from fetchq.robots import RuleBook, Rules
-    from fetchq.settings import Settings
 
 __all__ = ["Outbox", "RequestQueue"]
 

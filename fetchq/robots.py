@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fetchq.core.model import Cause, Request
 from fetchq.guard import Refused, parse_url
-from fetchq.model import Cause, Request
 
 if TYPE_CHECKING:
-    from fetchq.settings import Settings
+    from fetchq.core.settings import Settings
 
 __all__ = ["LOOKED_AT", "RobotsRequest", "RuleBook", "Rules", "agent_of", "request_for", "rules_of", "settings_for"]
 

@@ -17,12 +17,12 @@ from fetchq.engines import async_engine, blocking_engines
 from fetchq.schedule import READ_AHEAD
 
 if TYPE_CHECKING:
+    from fetchq.core.model import OnStart, Request, Result
+    from fetchq.core.settings import Settings
     from fetchq.engines.base import AsyncEngine
     from fetchq.manners import HostNote
-    from fetchq.model import OnStart, Request, Result
     from fetchq.pool import WorkerClock
     from fetchq.robots import RuleBook
-    from fetchq.settings import Settings
 
 __all__ = ["DURABLE_LINGER", "AsyncRun", "BlockingRun", "Feed"]
 

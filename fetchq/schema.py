@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from multidict import istr
 
-from fetchq.model import PHASES, RECORD_FIELDS, phase_values, wire_text
-from fetchq.moment import utc_text
+from fetchq.core.model import PHASES, RECORD_FIELDS, phase_values, wire_text
+from fetchq.core.timestamps import utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from multidict import MultiMapping
 
-    from fetchq.model import Result
+    from fetchq.core.model import Result
 
 __all__ = ["APPLICATION", "COLUMNS", "FORMAT", "SCHEMA", "inserts", "row_of"]
 

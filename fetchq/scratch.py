@@ -11,7 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from fetchq.storage import StorageError
+from fetchq.core.disk import StorageError
 
 __all__ = ["Scratch", "key_of"]
 

@@ -16,7 +16,7 @@ from fetchq.rows import SourceError
 from fetchq.schedule import READ_AHEAD
 
 if TYPE_CHECKING:
-    from fetchq.model import Request, Result
+    from fetchq.core.model import Request, Result
 
 __all__ = ["SerialPool"]
 

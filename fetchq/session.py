@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from fetchq.begun import check_same, first_meta, now
 from fetchq.choice import Choice
+from fetchq.core.disk import closed_at_failure
+from fetchq.core.settings import Settings
+from fetchq.core.text import without_surrogates
 from fetchq.earlier import check_earlier
 from fetchq.folder import FolderError, RunFolder
 from fetchq.kept import ROWS, Copier, describe, reopen, reopen_rows
 from fetchq.ledger import Ledger
-from fetchq.printable import without_surrogates
-from fetchq.settings import Settings
 from fetchq.sinks import store_for
-from fetchq.storage import closed_at_failure
 from fetchq.writer import Writer
 
 if TYPE_CHECKING:
-    from fetchq.model import Request, Result
+    from fetchq.core.model import Request, Result
     from fetchq.sinks.base import Sink
     from fetchq.sources import Source
 

@@ -13,12 +13,12 @@ from functools import partial
 from typing import Any, BinaryIO, Self, TypeAlias
 from weakref import WeakSet
 
+from fetchq.core.model import Request, redact_all
+from fetchq.core.row_set import RowSet
 from fetchq.csv_rows import CsvRows
 from fetchq.decode import zstd_module
 from fetchq.lists import Batches, Input, KeptRows, List, Url
-from fetchq.model import Request, redact_all
 from fetchq.rows import JsonRows, Rows, SourceError, TextRows
-from fetchq.rowset import RowSet
 
 __all__ = ["KeptList", "Source", "SourceError", "open_kept", "open_kept_rows", "open_sources", "standard_input"]
 

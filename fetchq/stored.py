@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from fetchq.core.body_spool import Opened
+from fetchq.core.model import PHASES, RECORD_FIELDS, Cause, Complete, Result, Timing
 from fetchq.folder import RunFolder
 from fetchq.ledger import Ledger
-from fetchq.model import PHASES, RECORD_FIELDS, Cause, Complete, Result, Timing
-from fetchq.spool import Opened
 
 if TYPE_CHECKING:
     from fetchq.sinks.parquet import PartReader

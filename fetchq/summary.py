@@ -7,13 +7,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fetchq.model import PHASES, phase_values
+from fetchq.core.model import PHASES, phase_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fetchq.core.model import Result
     from fetchq.manners import HostNote
-    from fetchq.model import Result
     from fetchq.pool import WorkerClock
 
 __all__ = ["Histogram", "Summary"]

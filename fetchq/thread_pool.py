@@ -16,7 +16,7 @@ from fetchq.robots import Rules
 from fetchq.rows import SourceError
 
 if TYPE_CHECKING:
-    from fetchq.model import Request, Result
+    from fetchq.core.model import Request, Result
 
 __all__ = ["ThreadPool"]
 

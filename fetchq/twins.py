@@ -20,16 +20,16 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fetchq.model import Cause, Result, redact
-from fetchq.rowset import RowSet
+from fetchq.core.model import Cause, Result, redact
+from fetchq.core.row_set import RowSet
 from fetchq.scratch import Scratch, key_of
 from fetchq.sinks.outcome import not_stored
 from fetchq.stored import Bodies, kept_result
 
 if TYPE_CHECKING:
+    from fetchq.core.model import Request
     from fetchq.folder import RunFolder
     from fetchq.ledger import Ledger
-    from fetchq.model import Request
 
 __all__ = ["Twins"]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from fetchq.model import Cause, Result
-from fetchq.storage import StorageError
+from fetchq.core.disk import StorageError
+from fetchq.core.model import Cause, Result
 
 if TYPE_CHECKING:
     from fetchq.ledger import Ledger

@@ -90,8 +90,8 @@ def _peers(root: Path, base: str) -> dict[str, tuple[int, list[str]]]:
 def resume() -> bool:
     """Going on with a finished run of 1,000,000 rows, which must see that there is nothing to do."""
     from fetchq import fetch_all_sync
+    from fetchq.core.settings import Settings
     from fetchq.session import Session
-    from fetchq.settings import Settings
 
     rows = 1_000_000
     with tempfile.TemporaryDirectory() as folder:

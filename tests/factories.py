@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from fetchq.core.model import Cause, Complete, Request, Result, Timing
+from fetchq.core.settings import Settings
 from fetchq.engines.attempt import Attempt
 from fetchq.engines.hops import HopPlan
 from fetchq.engines.routes import Routes
 from fetchq.guard import parse_url
-from fetchq.model import Cause, Complete, Request, Result, Timing
-from fetchq.settings import Settings
 
 URL = "http://example.org/"
 

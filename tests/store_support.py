@@ -13,9 +13,9 @@ from typing import Any
 
 from factories import make_result
 
+from fetchq.core.body_spool import SMALL, Spool
+from fetchq.core.model import Result, Sent
 from fetchq.folder import RunFolder
-from fetchq.model import Result, Sent
-from fetchq.spool import SMALL, Spool
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 SENT = Sent(b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n", False, AT)

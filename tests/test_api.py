@@ -39,9 +39,9 @@ from yarl import URL
 
 from fetchq import Cause, Request, Result, Settings, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.backlog import MOST_BYTES, MOST_RESULTS
+from fetchq.core.settings import MODES
 from fetchq.schedule import READ_AHEAD
 from fetchq.server import PracticeServer
-from fetchq.settings import MODES
 
 BAD_ROW = "this is no URL"
 FUNCTIONS = ("fetch_all", "fetch_iter", "fetch_all_sync")

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from support import HUNG, PATIENCE, calm_loop, ended, nothing_left
 
 from fetchq.async_pool import AsyncPool
+from fetchq.core.model import Cause, Request, Result
+from fetchq.core.settings import Settings
 from fetchq.engines.attempt import Attempt, AttemptFailed
-from fetchq.model import Cause, Request, Result
-from fetchq.settings import Settings
 
 Play = Callable[[Request], Awaitable[AttemptFailed | None]]
 

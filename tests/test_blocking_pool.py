@@ -15,11 +15,11 @@ from support import A_MOMENT, HUNG, PATIENCE, in_time, nothing_left
 
 from fetchq.backlog import MOST_BYTES
 from fetchq.blocking_pool import BlockingPool
+from fetchq.core.model import Cause, Request, Result
+from fetchq.core.settings import Settings
 from fetchq.engines.attempt import Attempt, AttemptFailed
-from fetchq.model import Cause, Request, Result
 from fetchq.schedule import Schedule
 from fetchq.serial_pool import SerialPool
-from fetchq.settings import Settings
 from fetchq.thread_pool import ThreadPool
 
 Play = Callable[["FakeEngine", Request], AttemptFailed | None]

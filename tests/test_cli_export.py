@@ -18,12 +18,12 @@ from factories import make_result
 from runs import NASTY, make_run, nasty_results
 
 from fetchq.cli import export
-from fetchq.model import PHASES
-from fetchq.printable import without_surrogates
+from fetchq.core.atomic_file import whole_file
+from fetchq.core.model import PHASES
+from fetchq.core.text import without_surrogates
 from fetchq.server import PracticeServer
 from fetchq.sinks import RECORD_FORMATS, sink_for
 from fetchq.stored import open_run
-from fetchq.whole import whole_file
 
 MANY = 2500
 LATE = """json_extract(CASE WHEN "index" > 2000 THEN '{' ELSE '{}' END, '$.a') IS NULL"""

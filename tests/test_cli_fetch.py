@@ -20,8 +20,8 @@ from faults_wire import CRLF, head, length
 from faultserver import FaultServer
 
 from fetchq import __version__
+from fetchq.core.model import Cause
 from fetchq.decode import zstd_module
-from fetchq.model import Cause
 from fetchq.server import PracticeServer
 
 # fmt: off

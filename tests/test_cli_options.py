@@ -26,9 +26,9 @@ from faultserver import FaultServer
 
 from fetchq.cli.fetch import command
 from fetchq.cli.options import read_options
+from fetchq.core.settings import Settings
 from fetchq.display import Display
 from fetchq.server import PracticeServer
-from fetchq.settings import Settings
 
 Test = TypeVar("Test", bound=Callable[..., None])
 

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from support import PATIENCE, Script, ScriptServer, by_path, ended, few_issuers, nothing_left
 
 from fetchq import Cause, Request, Result, fetch_all, fetch_all_sync, fetch_iter
+from fetchq.core.body_spool import SMALL, Spool
+from fetchq.core.model import Complete
 from fetchq.engines import partial
 from fetchq.engines.partial import LEAST
-from fetchq.model import Complete
-from fetchq.spool import SMALL, Spool
 
 __all__ = ["few_issuers"]
 

@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 from store_support import files_of_at_most
 
 from fetchq import Cause, Request, Result, Settings, SettingsError, fetch_all, fetch_all_sync, fetch_iter, open_run
+from fetchq.core.disk import StorageError
 from fetchq.folder import FolderError
 from fetchq.scratch import Scratch
 from fetchq.session import Session
-from fetchq.storage import StorageError
 from fetchq.twins import PAGE
 
 

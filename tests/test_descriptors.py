@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from fetchq.core.settings import Settings
 from fetchq.descriptors import room_for
-from fetchq.settings import Settings
 
 
 class Limits:

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import NASTY, make_run, renumbered
 
+from fetchq.core.model import Cause, Result
+from fetchq.core.text import without_surrogates
 from fetchq.diff import Change, Difference, Row, differences
 from fetchq.ledger_file import LedgerError
-from fetchq.model import Cause, Result
-from fetchq.printable import without_surrogates
 from fetchq.stored import open_run
 from fetchq.views.diff import TITLES, difference_line
 

@@ -21,7 +21,7 @@ from fetchq.cli.export import command as export
 from fetchq.cli.fetch import command as fetch
 from fetchq.cli.retry import command as retry
 from fetchq.cli.serve import command as serve
-from fetchq.model import PHASES, RECORD_FIELDS, Cause
+from fetchq.core.model import PHASES, RECORD_FIELDS, Cause
 from fetchq.server import PracticeServer
 from fetchq.views.compare import LEGEND
 from fetchq.views.text import HEADING

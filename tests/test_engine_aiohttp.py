@@ -28,10 +28,10 @@ from support import (
 )
 
 from fetchq import Cause, Request, Result, __version__, fetch_all, fetch_all_sync
+from fetchq.core.settings import MODES, Settings
 from fetchq.decode import ACCEPT_ENCODING
 from fetchq.engines.aiohttp import AiohttpEngine
 from fetchq.engines.attempt import current_attempt
-from fetchq.settings import MODES, Settings
 
 ENGINES = ("async", "sync")
 DEFAULTS = {"user-agent": f"fetchq/{__version__}", "accept": "*/*", "accept-encoding": ACCEPT_ENCODING}

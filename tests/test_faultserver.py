@@ -21,7 +21,7 @@ from faults_wire import FLOOD_LIMIT, HELLO, POISON, head, length
 from faultserver import FAULTS, Fault, FaultServer, Then, fault_named
 
 from fetchq import Settings
-from fetchq.model import Cause, Complete
+from fetchq.core.model import Cause, Complete
 
 _PATIENCE = 20.0
 """Seconds after which a test that waits for the server fails."""

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from factories import make_result
 
-from fetchq.frozen import changer, maker
-from fetchq.model import Result, Timing
+from fetchq.core.fast_dataclass import changer, maker
+from fetchq.core.model import Result, Timing
 
 
 def test_what_is_made_quickly_is_the_same_as_what_is_made_the_usual_way() -> None:

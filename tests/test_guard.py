@@ -9,8 +9,8 @@ from factories import any_text, examples
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fetchq.core.model import Cause
 from fetchq.guard import Refused, Target, _canonical, basic_auth, origin, parse_url
-from fetchq.model import Cause
 
 FRAGMENTS = [
     *(

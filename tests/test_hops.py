@@ -9,11 +9,11 @@ from factories import ACTIVE, examples, make_plan
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fetchq.core.model import Cause, Request
+from fetchq.core.settings import Settings
 from fetchq.decode import ACCEPT_ENCODING
 from fetchq.engines.hops import DEFAULT_HEADERS, REDIRECTS, Hop
 from fetchq.guard import Refused, basic_auth, parse_url
-from fetchq.model import Cause, Request
-from fetchq.settings import Settings
 
 FORM = "application/x-www-form-urlencoded"
 

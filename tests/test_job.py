@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from factories import make_attempt
 
+from fetchq.core.model import Request, Timing
 from fetchq.engines.attempt import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT, Attempt
 from fetchq.job import Job
-from fetchq.model import Request, Timing
 
 
 def make_job() -> Job:

@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from fetchq.core.disk import StorageError
+from fetchq.core.model import RECORD_FIELDS, Cause, Request, Timing
 from fetchq.ledger import Ledger
 from fetchq.ledger_file import ConditionError, LedgerError
-from fetchq.model import RECORD_FIELDS, Cause, Request, Timing
 from fetchq.schema import COLUMNS, FORMAT
-from fetchq.storage import StorageError
 
 
 @pytest.fixture

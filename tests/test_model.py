@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fetchq
-from fetchq.model import Cause, Complete, FetchError, Request, Result, Timing, charset_of, redact, wire_text
+from fetchq.core.model import Cause, Complete, FetchError, Request, Result, Timing, charset_of, redact, wire_text
 
 RECORD = [
     *("index", "url", "final_url", "method", "label", "ok", "status", "reason", "cause"),

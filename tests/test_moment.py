@@ -8,7 +8,7 @@ from factories import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchq.moment import utc_text
+from fetchq.core.timestamps import utc_text
 
 
 @examples(200)

@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from fetchq.core.model import Cause, Request
+from fetchq.core.settings import Settings
 from fetchq.job import Job
-from fetchq.model import Cause, Request
 from fetchq.obedient import ObedientSchedule, schedule_for
 from fetchq.robots import RobotsRequest, RuleBook, Rules
 from fetchq.schedule import Schedule
-from fetchq.settings import Settings
 
 WALL = 1_700_000_000.0
 ALL = "User-agent: *\nDisallow:"

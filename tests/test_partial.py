@@ -16,15 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_support import run_folder, temporary
 
+from fetchq.core.model import Cause, Complete, Request, Result
+from fetchq.core.settings import Settings
 from fetchq.engines import partial as rules
 from fetchq.engines.attempt import Attempt, AttemptFailed
 from fetchq.engines.hops import Hop
 from fetchq.engines.partial import LEAST, Partial, check_end
 from fetchq.guard import parse_url
 from fetchq.job import Job
-from fetchq.model import Cause, Complete, Request, Result
 from fetchq.pool import Desk
-from fetchq.settings import Settings
 
 Headers = list[tuple[str, str]]
 BODY = Random(7).randbytes(LEAST + 100_000)

@@ -13,9 +13,9 @@ from factories import any_text, examples, header_map
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchq.model import Cause
+from fetchq.core.model import Cause
+from fetchq.core.settings import Settings
 from fetchq.policy import IDEMPOTENT, LONGEST_WAIT, retry_after, retry_delay
-from fetchq.settings import Settings
 
 NOW = 1_700_000_000.0
 TRANSIENT = (Cause.CONNECT, Cause.DNS, Cause.TIMEOUT, Cause.TOO_SLOW, Cause.INCOMPLETE)

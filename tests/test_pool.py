@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchq import pool
+from fetchq.core.model import Cause, Complete, Request, Result, Timing
+from fetchq.core.settings import Settings
 from fetchq.engines.attempt import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT, Attempt, AttemptFailed
 from fetchq.guard import Refused
 from fetchq.job import Job
-from fetchq.model import Cause, Complete, Request, Result, Timing
 from fetchq.pool import MOST_STARVED, STARVED_WAIT, Desk, WorkerClock
-from fetchq.settings import Settings
 
 WALL = 1_700_000_000.25
 

@@ -7,7 +7,7 @@ from factories import ACTIVE, HOSTILE, any_text, examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchq.printable import one_line, printable
+from fetchq.core.text import one_line, printable
 
 SECRETIVE = st.text(st.characters(exclude_characters="/?#@")).map(lambda text: f"user:{text}SECRET")
 """Userinfo with anything in it that can stand there, and a secret at its end."""

@@ -9,11 +9,11 @@ import pytest
 from factories import Clock, Outcome, make_result
 
 from fetchq.backlog import MOST_BYTES, MOST_RESULTS
+from fetchq.core.model import Request
+from fetchq.core.settings import Settings
 from fetchq.job import Job
-from fetchq.model import Request
 from fetchq.queue import Outbox, RequestQueue
 from fetchq.schedule import READ_AHEAD
-from fetchq.settings import Settings
 
 
 @pytest.fixture

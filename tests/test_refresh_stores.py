@@ -24,7 +24,7 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.cli import main as warcio
 
 from fetchq import fetch_all_sync, open_run
-from fetchq.spool import SMALL
+from fetchq.core.body_spool import SMALL
 
 STORES = ("files", "warc", "parquet")
 PROFILE = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"

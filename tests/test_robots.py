@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from protego import Protego
 
 from fetchq import robots
-from fetchq.model import Cause
+from fetchq.core.model import Cause
+from fetchq.core.settings import Settings
 from fetchq.robots import LOOKED_AT, RuleBook, Rules, agent_of, request_for, rules_of, settings_for
-from fetchq.settings import Settings
 
 HOST = "http://h"
 

@@ -9,11 +9,11 @@ import pytest
 from factories import make_plan
 from yarl import URL
 
+from fetchq.core.model import Request
+from fetchq.core.settings import Settings
 from fetchq.engines import routes as routes_module
 from fetchq.engines.routes import Routes
 from fetchq.guard import basic_auth, parse_url
-from fetchq.model import Request
-from fetchq.settings import Settings
 
 HTTP, HTTPS = URL("http://h.example/"), URL("https://h.example/")
 

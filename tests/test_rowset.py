@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchq.rowset import RowSet
+from fetchq.core.row_set import RowSet
 
 steps = st.lists(st.tuples(st.sampled_from(["add", "discard"]), st.integers(0, 300)), max_size=80)
 

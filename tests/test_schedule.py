@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from fetchq.core.model import Cause, Request
+from fetchq.core.settings import Settings
 from fetchq.engines.attempt import WAIT, Attempt
 from fetchq.guard import Refused
 from fetchq.job import Job
-from fetchq.model import Cause, Request
 from fetchq.schedule import READ_AHEAD, Schedule
-from fetchq.settings import Settings
 
 WALL = 1_700_000_000.0
 

@@ -19,13 +19,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from fetchq.core.model import Cause, Request
+from fetchq.core.settings import Settings
 from fetchq.folder import FolderError
 from fetchq.kept import Copier, describe, same
 from fetchq.ledger import Ledger
 from fetchq.ledger_file import ConditionError, LedgerError
-from fetchq.model import Cause, Request
 from fetchq.session import Session
-from fetchq.settings import Settings
 from fetchq.sources import SourceError
 
 URLS = [f"http://a.test/{number}" for number in range(5)]

@@ -16,8 +16,8 @@ from factories import ACTIVE, HOSTILE, any_text, examples, failed_result, make_r
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchq.model import PHASES, RECORD_FIELDS, Cause, Result, Timing
-from fetchq.printable import printable
+from fetchq.core.model import PHASES, RECORD_FIELDS, Cause, Result, Timing
+from fetchq.core.text import printable
 from fetchq.sinks import sink_for
 from fetchq.sinks.jsonl import json_line
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from factories import make_result
 
-from fetchq import storage
+from fetchq.core import disk as storage
+from fetchq.core.body_spool import SMALL, Spool
+from fetchq.core.disk import StorageError
+from fetchq.core.model import Cause, Result
+from fetchq.core.row_set import RowSet
 from fetchq.folder import RunFolder
-from fetchq.model import Cause, Result
-from fetchq.rowset import RowSet
 from fetchq.sinks.files import FileStore
-from fetchq.spool import SMALL, Spool
-from fetchq.storage import StorageError
 
 
 @pytest.fixture

@@ -29,12 +29,12 @@ from store_support import (
     temporary,
 )
 
+from fetchq.core.disk import StorageError
+from fetchq.core.model import PHASES, RECORD_FIELDS, Cause, Result, Timing
+from fetchq.core.row_set import RowSet
 from fetchq.folder import RunFolder
-from fetchq.model import PHASES, RECORD_FIELDS, Cause, Result, Timing
-from fetchq.rowset import RowSet
 from fetchq.sinks import parquet
 from fetchq.sinks.parquet import ParquetStore
-from fetchq.storage import StorageError
 from fetchq.stored import Bodies
 from fetchq.writer import Writer
 

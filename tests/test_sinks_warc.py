@@ -32,12 +32,12 @@ from store_support import (
 from warcio.archiveiterator import ArchiveIterator
 from warcio.cli import main as warcio
 
+from fetchq.core.disk import StorageError
+from fetchq.core.model import Cause, Complete, Result
+from fetchq.core.row_set import RowSet
 from fetchq.folder import RunFolder
-from fetchq.model import Cause, Complete, Result
-from fetchq.rowset import RowSet
 from fetchq.sinks import warc
 from fetchq.sinks.warc import WarcStore
-from fetchq.storage import StorageError
 from fetchq.stored import Bodies
 from fetchq.writer import Writer
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from fetchq import lists, sources
 from fetchq import rows as rows_module
-from fetchq.model import Request
+from fetchq.core.model import Request
 from fetchq.rows import LIMIT
 from fetchq.sources import Source, SourceError, open_sources
 

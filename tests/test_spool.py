@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fetchq.spool import SMALL, LinkedSpool, Spool
+from fetchq.core.body_spool import SMALL, LinkedSpool, Spool
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from factories import examples, failed_result, make_result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchq.model import PHASES, Cause, Result, Timing
+from fetchq.core.model import PHASES, Cause, Result, Timing
 from fetchq.pool import WorkerClock
 from fetchq.summary import Histogram, Summary
 

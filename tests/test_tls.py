@@ -12,8 +12,8 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
+from fetchq.core.settings import Settings, SettingsError
 from fetchq.engines.tls import tls_context
-from fetchq.settings import Settings, SettingsError
 
 HOST = "example.org"
 

@@ -12,8 +12,8 @@ from factories import any_object, any_text, examples
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fetchq import values
-from fetchq.name_servers import read_dns_servers
+from fetchq.core import parsers as values
+from fetchq.core.dns_servers import read_dns_servers
 
 READERS = {
     "int": values.read_int,

@@ -19,12 +19,12 @@ from support import (
 )
 
 from fetchq import Cause, Request, fetch_all
+from fetchq.core.settings import Settings
 from fetchq.engines import watchdog as module
 from fetchq.engines.aiohttp import AiohttpEngine
 from fetchq.engines.attempt import Attempt, AttemptFailed
 from fetchq.engines.watchdog import Watchdog
 from fetchq.guard import parse_url
-from fetchq.settings import Settings
 
 
 class FakeAttempt:

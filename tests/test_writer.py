@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from factories import failed_result, make_result
 
-from fetchq.model import Cause, Result
-from fetchq.storage import StorageError
+from fetchq.core.disk import StorageError
+from fetchq.core.model import Cause, Result
 from fetchq.writer import Writer
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from factories import failed_result, make_result
 
-from fetchq.model import Cause, Result
-from fetchq.rowset import RowSet
-from fetchq.storage import StorageError
+from fetchq.core.disk import StorageError
+from fetchq.core.model import Cause, Result
+from fetchq.core.row_set import RowSet
 from fetchq.writer import Writer
 
 

@@ -104,7 +104,7 @@ def _run(args: list[str] | None) -> int:
         with interrupts:
             status = cli.main(args=args, prog_name="fetchq", standalone_mode=False, obj=interrupts)
     except click.ClickException as problem:
-        from fetchq.printable import one_line
+        from fetchq.core.text import one_line
 
         say(f"fetchq: {one_line(problem.format_message())}")
         return problem.exit_code

@@ -11,8 +11,8 @@ import click
 
 from fetchq.cli.fetch import no_urls
 from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_message
+from fetchq.core.settings import MODES, Settings, SettingsError
 from fetchq.display import Display
-from fetchq.settings import MODES, Settings, SettingsError
 
 if TYPE_CHECKING:
     from fetchq.compare import ModeRun

@@ -19,9 +19,9 @@ def command(workers: str) -> int:
     """
     from fetchq.cli.compare import compare_and_show
     from fetchq.cli.options import made
+    from fetchq.core.settings import Settings
     from fetchq.display import Display
     from fetchq.server import PracticeServer
-    from fetchq.settings import Settings
     from fetchq.sources import open_sources
 
     settings = made(Settings, {"workers": workers, "keep_body": False})

@@ -17,15 +17,15 @@ from fetchq.cli import forget_stdout
 from fetchq.cli.interrupts import Interrupts
 from fetchq.cli.loop import loop_factory
 from fetchq.cli.status import COULD_NOT_GO_ON
+from fetchq.core.disk import StorageError
 from fetchq.run import DURABLE_LINGER, AsyncRun, BlockingRun, Feed
-from fetchq.storage import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from fetchq.cli.screen import Screen
-    from fetchq.model import OnStart, Result
-    from fetchq.settings import Settings
+    from fetchq.core.model import OnStart, Result
+    from fetchq.core.settings import Settings
     from fetchq.sources import Source
     from fetchq.summary import Summary
     from fetchq.writer import Writer

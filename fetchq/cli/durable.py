@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from fetchq.cli.status import COULD_NOT_GO_ON, CouldNotGoOn
+from fetchq.core.disk import StorageError
+from fetchq.core.text import printable
 from fetchq.folder import FolderError
-from fetchq.printable import printable
 from fetchq.sources import SourceError
-from fetchq.storage import StorageError
 from fetchq.views.text import done_text
 
 if TYPE_CHECKING:

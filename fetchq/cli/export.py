@@ -34,7 +34,7 @@ def command(folder: str, form: str | None, output: str | None, where: str) -> in
     the column index needs quotes. Parquet needs pyarrow: pip install "fetchq[parquet]".
     """
     from fetchq.cli.stored import reading, stored_run
-    from fetchq.whole import whole_file
+    from fetchq.core.atomic_file import whole_file
 
     if output == "-":
         output = None

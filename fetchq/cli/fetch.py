@@ -11,12 +11,12 @@ import click
 
 from fetchq.cli import COMMANDS
 from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_message
-from fetchq.settings import SettingsError
+from fetchq.core.settings import SettingsError
 
 if TYPE_CHECKING:
+    from fetchq.core.settings import Settings
     from fetchq.display import Display
     from fetchq.session import Session
-    from fetchq.settings import Settings
     from fetchq.sources import Source
 
 __all__ = ["command", "fetch_and_show"]
@@ -117,7 +117,7 @@ def _check_names(sources: Sequence[str]) -> None:
 
 def no_urls(sources: Sequence[str]) -> str:
     """What is said of an empty list."""
-    from fetchq.printable import printable
+    from fetchq.core.text import printable
 
     return printable(f"fetchq: no URLs in {', '.join(sources)}")
 

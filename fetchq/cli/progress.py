@@ -15,8 +15,8 @@ import click
 from fetchq.views.text import rate_text
 
 if TYPE_CHECKING:
+    from fetchq.core.model import Result
     from fetchq.display import Display
-    from fetchq.model import Result
     from fetchq.sources import Source
     from fetchq.summary import Summary
 

@@ -9,13 +9,13 @@ import click
 
 from fetchq.cli.fetch import fetch_and_show
 from fetchq.cli.options import GroupedCommand, add_options, read_options
-from fetchq.settings import knob_of
+from fetchq.core.settings import knob_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fetchq.core.settings import Settings
     from fetchq.session import Session
-    from fetchq.settings import Settings
 
 __all__ = ["NOT_AGAIN", "command", "go_on"]
 
@@ -40,8 +40,8 @@ def resume(folder: str, **given: Any) -> int:
 def go_on(session: Session, given: dict[str, Any], retried: Callable[[Settings], str] | None = None) -> int:
     """Fetch what is left, and what `retried` says with the run's settings. Returns the exit status."""
     from fetchq.cli.durable import all_done
+    from fetchq.core.text import printable
     from fetchq.ledger_file import ConditionError
-    from fetchq.printable import printable
 
     if session.finished and retried is None:
         click.echo(f"fetchq: {all_done(session)}", err=True)

@@ -17,8 +17,8 @@ from fetchq.sinks import sink_for
 from fetchq.views.text import HEADING, result_line, start_line
 
 if TYPE_CHECKING:
+    from fetchq.core.model import Request, Result
     from fetchq.display import Display
-    from fetchq.model import Request, Result
     from fetchq.sinks.base import Sink
     from fetchq.sources import Source
     from fetchq.summary import Summary

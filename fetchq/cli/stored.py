@@ -9,10 +9,10 @@ from contextlib import contextmanager
 import click
 
 from fetchq.cli.status import CouldNotGoOn
+from fetchq.core.disk import StorageError
+from fetchq.core.text import printable
 from fetchq.folder import RunFolder
 from fetchq.ledger_file import ConditionError
-from fetchq.printable import printable
-from fetchq.storage import StorageError
 from fetchq.stored import StoredRun, open_run
 from fetchq.views.text import done_text
 

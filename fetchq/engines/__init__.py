@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fetchq.core.settings import Settings
     from fetchq.engines.base import AsyncEngine, BlockingEngine
     from fetchq.robots import RuleBook
-    from fetchq.settings import Settings
 
 __all__ = ["async_engine", "blocking_engines"]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from fetchq.core.model import Cause
 from fetchq.descriptors import room_for
 from fetchq.engines.aiohttp_connection import Connection
 from fetchq.engines.aiohttp_connector import Connector
@@ -28,18 +29,17 @@ from fetchq.engines.throttle import ByteRate, buffer_for
 from fetchq.engines.tls import tls_context
 from fetchq.engines.watchdog import Watchdog
 from fetchq.guard import parse_url
-from fetchq.model import Cause
 
 if TYPE_CHECKING:
     from aiohttp.connector import AddrInfoType
     from aiohttp.http import RawResponseMessage
 
+    from fetchq.core.model import Request
+    from fetchq.core.settings import Settings
     from fetchq.engines.intake import Intake
     from fetchq.engines.partial import Partial
     from fetchq.guard import Target
-    from fetchq.model import Request
     from fetchq.robots import RuleBook
-    from fetchq.settings import Settings
 
 __all__ = ["AiohttpEngine"]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from fetchq.core.model import Cause
 from fetchq.engines.aiohttp_connection import Connection
 from fetchq.engines.attempt import Attempt, AttemptFailed, current_attempt
-from fetchq.model import Cause
 
 if TYPE_CHECKING:
     from yarl import URL

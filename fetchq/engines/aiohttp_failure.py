@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
+from fetchq.core.model import Cause
 from fetchq.engines.attempt import AttemptFailed
 from fetchq.engines.errors import closed_early, is_ours, network_failure
-from fetchq.model import Cause
 
 if TYPE_CHECKING:
     from fetchq.engines.aiohttp_connection import Connection

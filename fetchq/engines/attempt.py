@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
+from fetchq.core.model import Cause, Complete, wire_text
+from fetchq.core.text import one_line
 from fetchq.engines.clock import CONNECT, DECODE, DNS, RECEIVE, STORE, TLS, WAIT, AttemptClock
 from fetchq.engines.dial import check_family
 from fetchq.engines.failure import AttemptFailed
@@ -22,9 +24,7 @@ from fetchq.engines.intake import Intake
 from fetchq.engines.known import check_confirms, confirm
 from fetchq.engines.partial import check_end, goes_on, left_of
 from fetchq.guard import Refused, Target
-from fetchq.model import Cause, Complete, wire_text
 from fetchq.policy import IDEMPOTENT
-from fetchq.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from multidict import MultiMapping
     from yarl import URL
 
+    from fetchq.core.body_spool import Origin, Spool
+    from fetchq.core.model import Request
+    from fetchq.core.settings import Settings
     from fetchq.engines.partial import Partial
-    from fetchq.model import Request
-    from fetchq.settings import Settings
-    from fetchq.spool import Origin, Spool
 
 __all__ = [
     "CONNECT",

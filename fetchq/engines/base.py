@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fetchq.core.model import Request
     from fetchq.engines.attempt import Attempt
     from fetchq.engines.partial import Partial
     from fetchq.guard import Target
-    from fetchq.model import Request
 
 __all__ = ["AsyncEngine", "BlockingEngine"]
 

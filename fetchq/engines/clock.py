@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fetchq.settings import Settings
+    from fetchq.core.settings import Settings
 
 __all__ = ["CONNECT", "DECODE", "DNS", "RECEIVE", "STORE", "TLS", "WAIT", "AttemptClock"]
 

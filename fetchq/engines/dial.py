@@ -11,9 +11,9 @@ from itertools import chain, zip_longest
 from time import perf_counter
 from typing import Any
 
+from fetchq.core.disk import closed_at_failure
+from fetchq.core.model import Cause
 from fetchq.engines.failure import AttemptFailed
-from fetchq.model import Cause
-from fetchq.storage import closed_at_failure
 
 __all__ = ["GLANCE", "Address", "check_family", "dial", "look_up"]
 

@@ -8,8 +8,8 @@ import ssl
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from fetchq.core.model import Cause
 from fetchq.engines.failure import AttemptFailed
-from fetchq.model import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fetchq.model import Cause
+    from fetchq.core.model import Cause
 
 __all__ = ["AttemptFailed"]
 

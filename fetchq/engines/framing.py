@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from multidict import istr
 
+from fetchq.core.model import Cause
 from fetchq.engines.failure import AttemptFailed
-from fetchq.model import Cause
 
 if TYPE_CHECKING:
     from multidict import MultiMapping

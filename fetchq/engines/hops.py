@@ -10,18 +10,18 @@ from urllib.parse import quote_from_bytes
 from yarl import URL
 
 from fetchq import __version__
+from fetchq.core.model import Cause
+from fetchq.core.parsers import read_headers, read_method
 from fetchq.decode import ACCEPT_ENCODING
 from fetchq.guard import SCHEME, Refused, Target, basic_auth, host_of, origin, parse_url
-from fetchq.model import Cause
-from fetchq.values import read_headers, read_method
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fetchq.core.model import Known, Request
+    from fetchq.core.settings import Settings
     from fetchq.engines.routes import Routes
-    from fetchq.model import Known, Request
     from fetchq.robots import RuleBook
-    from fetchq.settings import Settings
 
 __all__ = [
     "DEFAULT_HEADERS",

@@ -5,14 +5,14 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from fetchq.core.body_spool import Spool
+from fetchq.core.disk import unless_hopeless
+from fetchq.core.model import Cause
 from fetchq.decode import RATIO_FROM, BombError, DecodeError, Decoder, codings_in, decoder_for
 from fetchq.engines.failure import AttemptFailed
-from fetchq.model import Cause
-from fetchq.spool import Spool
-from fetchq.storage import unless_hopeless
 
 if TYPE_CHECKING:
-    from fetchq.settings import Settings
+    from fetchq.core.settings import Settings
 
 __all__ = ["Intake"]
 

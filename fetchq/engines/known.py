@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from fetchq.core.body_spool import LinkedSpool, Origin
+from fetchq.core.model import Cause, wire_text
 from fetchq.engines.failure import AttemptFailed
 from fetchq.engines.intake import Intake
-from fetchq.model import Cause, wire_text
-from fetchq.spool import LinkedSpool, Origin
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
 
-    from fetchq.model import Complete, Known
-    from fetchq.settings import Settings
+    from fetchq.core.model import Complete, Known
+    from fetchq.core.settings import Settings
 
 __all__ = ["check_confirms", "confirm", "freshened", "keep", "keeps"]
 

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from multidict import istr
 
+from fetchq.core.model import Cause
 from fetchq.decode import codings_in
 from fetchq.engines.failure import AttemptFailed
-from fetchq.model import Cause
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
 
+    from fetchq.core.settings import Settings
     from fetchq.engines.hops import Hop
     from fetchq.engines.intake import Intake
-    from fetchq.settings import Settings
 
 __all__ = ["LEAST", "Partial", "check_end", "goes_on", "left_of"]
 

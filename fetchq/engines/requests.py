@@ -17,6 +17,8 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from yarl import URL
 
+from fetchq.core.disk import closed_at_failure
+from fetchq.core.model import Cause
 from fetchq.engines.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.dial import Address, dial, look_up
 from fetchq.engines.errors import is_ours, network_failure, no_such_name, out_of_descriptors
@@ -28,19 +30,17 @@ from fetchq.engines.routes import Routes, first_address, fixed_addresses, proxy_
 from fetchq.engines.throttle import ByteRate, buffer_for
 from fetchq.engines.wire import WireResponse
 from fetchq.guard import parse_url
-from fetchq.model import Cause
-from fetchq.storage import closed_at_failure
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
+    from fetchq.core.model import Request
+    from fetchq.core.settings import Settings
     from fetchq.engines.hops import HopPlan
     from fetchq.engines.partial import Partial
     from fetchq.guard import Target
-    from fetchq.model import Request
     from fetchq.robots import RuleBook
-    from fetchq.settings import Settings
 
 __all__ = ["RequestsEngine"]
 

@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
+from fetchq.core.model import Cause
 from fetchq.engines.errors import network_failure, no_such_name, out_of_descriptors
 from fetchq.engines.failure import AttemptFailed
 from fetchq.engines.routes import fixed_addresses
-from fetchq.model import Cause
 
 if TYPE_CHECKING:
-    from fetchq.settings import Settings
+    from fetchq.core.settings import Settings
 
 __all__ = ["Address", "Resolver"]
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fetchq.core.model import Cause
 from fetchq.engines.attempt import Attempt
 from fetchq.engines.failure import AttemptFailed
 from fetchq.engines.hops import HopPlan
 from fetchq.engines.intake import Intake
-from fetchq.model import Cause
 from fetchq.robots import LOOKED_AT, RobotsRequest, settings_for
 
 if TYPE_CHECKING:
+    from fetchq.core.model import Request
+    from fetchq.core.settings import Settings
     from fetchq.engines.partial import Partial
     from fetchq.engines.routes import Routes
     from fetchq.guard import Target
-    from fetchq.model import Request
     from fetchq.robots import RuleBook
-    from fetchq.settings import Settings
 
 __all__ = ["Plans"]
 

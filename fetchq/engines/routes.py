@@ -13,14 +13,14 @@ from urllib.request import getproxies, proxy_bypass
 
 from yarl import URL
 
+from fetchq.core.parsers import read_proxy
+from fetchq.core.settings import SettingsError
 from fetchq.guard import Refused, basic_auth, dns_name
-from fetchq.settings import SettingsError
-from fetchq.values import read_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fetchq.settings import Settings
+    from fetchq.core.settings import Settings
 
 __all__ = ["Routes", "address_text", "first_address", "fixed_addresses", "proxy_parts"]
 

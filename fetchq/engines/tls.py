@@ -6,10 +6,10 @@ import os
 import ssl
 from typing import TYPE_CHECKING
 
-from fetchq.settings import SettingsError
+from fetchq.core.settings import SettingsError
 
 if TYPE_CHECKING:
-    from fetchq.settings import Settings
+    from fetchq.core.settings import Settings
 
 __all__ = ["tls_context"]
 

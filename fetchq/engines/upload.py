@@ -7,9 +7,9 @@ import ssl
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from fetchq.core.model import Cause
 from fetchq.engines.dial import GLANCE
 from fetchq.engines.failure import AttemptFailed
-from fetchq.model import Cause
 
 if TYPE_CHECKING:
     import socket

@@ -6,12 +6,12 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from fetchq.core.model import Cause
 from fetchq.engines.failure import AttemptFailed
-from fetchq.model import Cause
 
 if TYPE_CHECKING:
+    from fetchq.core.settings import Settings
     from fetchq.engines.attempt import Attempt
-    from fetchq.settings import Settings
 
 __all__ = ["Watchdog"]
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import h11
 
+from fetchq.core.model import Cause
 from fetchq.engines.attempt import NO_HEADERS, WAIT, Attempt, AttemptFailed, current_attempt, header_map
 from fetchq.engines.errors import closed_early
 from fetchq.engines.strict import (
@@ -28,7 +29,6 @@ from fetchq.engines.strict import (
     check_head,
     not_http,
 )
-from fetchq.model import Cause
 
 __all__ = ["WireResponse", "receive"]
 

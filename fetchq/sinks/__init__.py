@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fetchq.values import read_save
+from fetchq.core.parsers import read_save
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

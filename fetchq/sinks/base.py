@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fetchq.model import Result
-    from fetchq.rowset import RowSet
+    from fetchq.core.model import Result
+    from fetchq.core.row_set import RowSet
 
 __all__ = ["BodyStore", "RecordSink", "Sink"]
 

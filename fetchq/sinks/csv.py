@@ -7,15 +7,15 @@ import io
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from fetchq.model import PHASES, RECORD_FIELDS
-from fetchq.moment import utc_text
-from fetchq.printable import printable
+from fetchq.core.model import PHASES, RECORD_FIELDS
+from fetchq.core.text import printable
+from fetchq.core.timestamps import utc_text
 from fetchq.sinks.jsonl import json_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fetchq.model import Result
+    from fetchq.core.model import Result
 
 __all__ = ["CsvSink"]
 

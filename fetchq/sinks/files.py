@@ -8,15 +8,15 @@ from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from fetchq.core.disk import folder_on_disk, on_disk, real_folder, unless_hopeless
 from fetchq.sinks.naming import body_name, folder_of, row_of
 from fetchq.sinks.outcome import not_stored, stored
-from fetchq.storage import folder_on_disk, on_disk, real_folder, unless_hopeless
 
 if TYPE_CHECKING:
+    from fetchq.core.body_spool import Spool
+    from fetchq.core.model import Result
+    from fetchq.core.row_set import RowSet
     from fetchq.folder import RunFolder
-    from fetchq.model import Result
-    from fetchq.rowset import RowSet
-    from fetchq.spool import Spool
 
 __all__ = ["FileStore"]
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
-from fetchq.printable import printable, without_surrogates
+from fetchq.core.text import printable, without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fetchq.model import Result
+    from fetchq.core.model import Result
 
 __all__ = ["JsonLinesSink", "json_line"]
 

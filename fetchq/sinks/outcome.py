@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fetchq.frozen import changer
-from fetchq.model import Cause, Result, Timing
+from fetchq.core.fast_dataclass import changer
+from fetchq.core.model import Cause, Result, Timing
 
 __all__ = ["not_stored", "stored"]
 

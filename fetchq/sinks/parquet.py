@@ -28,16 +28,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fetchq.model import RECORD_FIELDS, Cause, phase_values, wire_text
-from fetchq.printable import without_surrogates
+from fetchq.core.disk import file_at, folder_on_disk, real_folder, unless_hopeless
+from fetchq.core.model import RECORD_FIELDS, Cause, phase_values, wire_text
+from fetchq.core.text import without_surrogates
 from fetchq.sinks.outcome import not_stored
 from fetchq.sinks.parquet_records import RECORD_SCHEMA
-from fetchq.storage import file_at, folder_on_disk, real_folder, unless_hopeless
 
 if TYPE_CHECKING:
+    from fetchq.core.model import Result
+    from fetchq.core.row_set import RowSet
     from fetchq.folder import RunFolder
-    from fetchq.model import Result
-    from fetchq.rowset import RowSet
 
 __all__ = ["ParquetStore", "PartReader"]
 

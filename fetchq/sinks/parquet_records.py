@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 import pyarrow
 from pyarrow.parquet import ParquetWriter
 
-from fetchq.model import PHASES, RECORD_FIELDS
-from fetchq.printable import without_surrogates
+from fetchq.core.model import PHASES, RECORD_FIELDS
+from fetchq.core.text import without_surrogates
 
 __all__ = ["RECORD_SCHEMA", "ROW_GROUP", "ParquetRecords", "record_arrays"]
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from multidict import MultiMapping
 
-    from fetchq.model import Result
-    from fetchq.spool import Origin
+    from fetchq.core.body_spool import Origin
+    from fetchq.core.model import Result
 
 __all__ = ["Body", "Unreadable", "write_records"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from fetchq.core.text import printable
 from fetchq.diff import Change
-from fetchq.printable import printable
 from fetchq.views.text import seconds_text
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from math import inf
 from statistics import median
 from typing import TYPE_CHECKING
 
-from fetchq.model import redact
-from fetchq.printable import printable
+from fetchq.core.model import redact
+from fetchq.core.text import printable
 
 if TYPE_CHECKING:
+    from fetchq.core.model import Request, Result
     from fetchq.manners import HostNote
-    from fetchq.model import Request, Result
     from fetchq.summary import Summary
 
 __all__ = [

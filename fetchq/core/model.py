@@ -13,7 +13,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fetchq.frozen import maker
+from fetchq.core.fast_dataclass import maker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
-    from fetchq.spool import Opened, Origin, Spool
+    from fetchq.core.body_spool import Opened, Origin, Spool
 
 __all__ = ["Cause", "Complete", "FetchError", "OnStart", "Request", "Result", "Sent", "Timing", "redact"]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fetchq.knobs import Checked, Knob, SettingsError, knob, knob_of
-from fetchq.name_servers import read_dns_servers
-from fetchq.values import (
+from fetchq.core.dns_servers import read_dns_servers
+from fetchq.core.option import Checked, Knob, SettingsError, knob, knob_of
+from fetchq.core.parsers import (
     HOST_KEYS,
     SAVES,
     choice_of,

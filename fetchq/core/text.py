@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from fetchq.model import redact
+from fetchq.core.model import redact
 
 __all__ = ["one_line", "printable", "without_surrogates"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
-from fetchq.storage import folder_on_disk
+from fetchq.core.disk import folder_on_disk
 
 __all__ = ["whole_file"]
 

@@ -1,0 +1,1 @@
+"""What travels through fetchq, its settings, and small helpers that do no network I/O."""
