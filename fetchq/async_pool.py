@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fetchq.by_address import AddressRequest, Place
 from fetchq.core.model import Result
 from fetchq.descriptors import room_for
-from fetchq.guard import Refused
+from fetchq.http.url import Refused
 from fetchq.job import Job
 from fetchq.pool import HEAD_START, Desk
 from fetchq.queue import Outbox, RequestQueue
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Request
     from fetchq.core.settings import Settings
     from fetchq.engines.base import AsyncEngine
+    from fetchq.http.robots_txt import RuleBook, Rules
     from fetchq.manners import HostNote
-    from fetchq.robots import RuleBook, Rules
 
 __all__ = ["AsyncPool"]
 

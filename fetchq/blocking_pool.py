@@ -12,19 +12,19 @@ from fetchq.backlog import Backlog
 from fetchq.by_address import AddressRequest, Place
 from fetchq.core.model import Result
 from fetchq.descriptors import room_for
-from fetchq.guard import Refused
+from fetchq.http.robots_txt import Rules
+from fetchq.http.url import Refused
 from fetchq.job import Job
 from fetchq.obedient import schedule_for
 from fetchq.pool import Desk, Timer
-from fetchq.robots import Rules
 
 if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Request
     from fetchq.core.settings import Settings
-    from fetchq.engines.attempt import Attempt
     from fetchq.engines.base import BlockingEngine
+    from fetchq.http.attempt import Attempt
+    from fetchq.http.robots_txt import RuleBook
     from fetchq.manners import HostNote
-    from fetchq.robots import RuleBook
 
 __all__ = ["BlockingPool"]
 

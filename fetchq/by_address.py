@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.model import Request
-from fetchq.guard import host_of
 from fetchq.host_key import is_address, name_of
+from fetchq.http.url import host_of
 from fetchq.job import Job
 from fetchq.schedule import Schedule
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from fetchq.guard import Refused, host_of, parse_url
+from fetchq.http.url import Refused, host_of, parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable

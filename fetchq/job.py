@@ -8,9 +8,9 @@ from fetchq.core.model import Timing, make_timing
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request
-    from fetchq.engines.attempt import Attempt
-    from fetchq.engines.partial import Partial
-    from fetchq.guard import Refused
+    from fetchq.http.attempt import Attempt
+    from fetchq.http.range_resume import Partial
+    from fetchq.http.url import Refused
 
 __all__ = ["Job"]
 

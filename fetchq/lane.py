@@ -8,7 +8,7 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING
 
-from fetchq.guard import Refused
+from fetchq.http.url import Refused
 from fetchq.manners import Manners
 
 if TYPE_CHECKING:

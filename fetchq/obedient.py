@@ -11,15 +11,15 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from fetchq.by_address import ScheduleByAddress
-from fetchq.guard import Refused, host_of, parse_url
+from fetchq.http.robots_txt import RobotsRequest, Rules, request_for
+from fetchq.http.url import Refused, host_of, parse_url
 from fetchq.job import Job
-from fetchq.robots import RobotsRequest, Rules, request_for
 from fetchq.schedule import Schedule
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
+    from fetchq.http.robots_txt import RuleBook
     from fetchq.lane import Lane
-    from fetchq.robots import RuleBook
 
 __all__ = ["ObedientSchedule", "schedule_for"]
 

@@ -18,16 +18,16 @@ from multidict import istr
 from fetchq.by_address import AddressRequest, Place
 from fetchq.core.model import Cause, Result, Sent, charset_of, make_result, redact, redact_all, wire_text
 from fetchq.core.text import one_line
-from fetchq.engines.attempt import NO_HEADERS
-from fetchq.engines.hops import check_sendable, head_shown, method_of
-from fetchq.engines.known import freshened
-from fetchq.guard import Refused, Target, parse_url
-from fetchq.policy import retry_delay
-from fetchq.robots import Rules, agent_of, rules_of
+from fetchq.http.attempt import NO_HEADERS
+from fetchq.http.hops import check_sendable, head_shown, method_of
+from fetchq.http.retry import retry_delay
+from fetchq.http.revalidation import freshened
+from fetchq.http.robots_txt import Rules, agent_of, rules_of
+from fetchq.http.url import Refused, Target, parse_url
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
-    from fetchq.engines.attempt import Attempt
+    from fetchq.http.attempt import Attempt
     from fetchq.job import Job
 
 __all__ = ["HEAD_START", "Desk", "Timer", "WorkerClock"]

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, TypeVar
 from aiohttp import web
 from multidict import CIMultiDict
 
-from fetchq.decode import brotli_module, zstd_module
+from fetchq.http.content_coding import brotli_module, zstd_module
 
 __all__ = ["ROUTES", "Route", "blocks", "make_app"]
 

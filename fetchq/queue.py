@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from fetchq.by_address import Place
     from fetchq.core.model import Result
     from fetchq.core.settings import Settings
-    from fetchq.engines.attempt import Attempt
+    from fetchq.http.attempt import Attempt
+    from fetchq.http.robots_txt import RuleBook, Rules
     from fetchq.manners import HostNote
-    from fetchq.robots import RuleBook, Rules
 
 __all__ = ["Outbox", "RequestQueue"]
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Request, Result
     from fetchq.core.settings import Settings
     from fetchq.engines.base import AsyncEngine
+    from fetchq.http.robots_txt import RuleBook
     from fetchq.manners import HostNote
     from fetchq.pool import WorkerClock
-    from fetchq.robots import RuleBook
 
 __all__ = ["DURABLE_LINGER", "AsyncRun", "BlockingRun", "Feed"]
 
@@ -47,7 +47,7 @@ def _book(settings: Settings) -> RuleBook | None:
     """Where the run keeps what robots.txt says; None where it does not matter."""
     if not settings.robots:
         return None
-    from fetchq.robots import RuleBook
+    from fetchq.http.robots_txt import RuleBook
 
     return RuleBook(settings)
 

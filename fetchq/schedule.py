@@ -15,18 +15,18 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.model import Cause
-from fetchq.engines.attempt import WAIT
 from fetchq.host_key import key_for
 from fetchq.hosts import Hosts
+from fetchq.http.attempt import WAIT
+from fetchq.http.retry import Signal, signal_of
 from fetchq.lane import Lane
 from fetchq.manners import GIVEN_UP_FOR, HostNote
-from fetchq.policy import Signal, signal_of
 from fetchq.rate import StartGate
 from fetchq.rotation import LAST, LATER, SOON, Rotation
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
-    from fetchq.engines.attempt import Attempt
+    from fetchq.http.attempt import Attempt
     from fetchq.job import Job
 
 __all__ = ["READ_AHEAD", "Schedule"]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from fetchq.blocking_pool import BlockingPool
 from fetchq.by_address import Place
+from fetchq.http.robots_txt import Rules
 from fetchq.job import Job
-from fetchq.robots import Rules
 from fetchq.rows import SourceError
 from fetchq.schedule import READ_AHEAD
 

@@ -16,7 +16,7 @@ from weakref import WeakSet
 from fetchq.core.model import Request, redact_all
 from fetchq.core.row_set import RowSet
 from fetchq.csv_rows import CsvRows
-from fetchq.decode import zstd_module
+from fetchq.http.content_coding import zstd_module
 from fetchq.lists import Batches, Input, KeptRows, List, Url
 from fetchq.rows import JsonRows, Rows, SourceError, TextRows
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from fetchq.blocking_pool import BlockingPool
 from fetchq.by_address import Place
+from fetchq.http.robots_txt import Rules
 from fetchq.job import Job
 from fetchq.pool import HEAD_START
-from fetchq.robots import Rules
 from fetchq.rows import SourceError
 
 if TYPE_CHECKING:

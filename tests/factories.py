@@ -13,10 +13,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from fetchq.core.model import Cause, Complete, Request, Result, Timing
 from fetchq.core.settings import Settings
-from fetchq.engines.attempt import Attempt
-from fetchq.engines.hops import HopPlan
-from fetchq.engines.routes import Routes
-from fetchq.guard import parse_url
+from fetchq.http.attempt import Attempt
+from fetchq.http.hops import HopPlan
+from fetchq.http.proxies import Routes
+from fetchq.http.url import parse_url
 
 URL = "http://example.org/"
 

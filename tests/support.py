@@ -31,9 +31,9 @@ from faultserver import FaultServer
 
 from fetchq.engines import dial, resolver
 from fetchq.engines.aiohttp import AiohttpEngine
-from fetchq.engines.attempt import Attempt
 from fetchq.engines.errors import no_such_name
-from fetchq.engines.hops import Hop
+from fetchq.http.attempt import Attempt
+from fetchq.http.hops import Hop
 
 PATIENCE = 10.0
 """Seconds after which a server, or a test, gives up on the other. No test that passes waits for them to go by."""

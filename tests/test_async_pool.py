@@ -17,7 +17,7 @@ from support import HUNG, PATIENCE, calm_loop, ended, nothing_left
 from fetchq.async_pool import AsyncPool
 from fetchq.core.model import Cause, Request, Result
 from fetchq.core.settings import Settings
-from fetchq.engines.attempt import Attempt, AttemptFailed
+from fetchq.http.attempt import Attempt, AttemptFailed
 
 Play = Callable[[Request], Awaitable[AttemptFailed | None]]
 

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from fetchq.core.model import Cause, Complete
 from fetchq.core.settings import Settings
-from fetchq.decode import RATIO_FROM
 from fetchq.engines import attempt as rules
 from fetchq.engines import clock as phases
 from fetchq.engines import intake
-from fetchq.engines.attempt import CONNECT, DECODE, DNS, DRAINED, RECEIVE, TLS, WAIT, Attempt, AttemptFailed
+from fetchq.http.attempt import CONNECT, DECODE, DNS, DRAINED, RECEIVE, TLS, WAIT, Attempt, AttemptFailed
+from fetchq.http.content_coding import RATIO_FROM
 
 LENGTH, CODING, ENCODING, LOCATION = "Content-Length", "Transfer-Encoding", "Content-Encoding", "Location"
 

@@ -17,7 +17,7 @@ from fetchq.backlog import MOST_BYTES
 from fetchq.blocking_pool import BlockingPool
 from fetchq.core.model import Cause, Request, Result
 from fetchq.core.settings import Settings
-from fetchq.engines.attempt import Attempt, AttemptFailed
+from fetchq.http.attempt import Attempt, AttemptFailed
 from fetchq.schedule import Schedule
 from fetchq.serial_pool import SerialPool
 from fetchq.thread_pool import ThreadPool

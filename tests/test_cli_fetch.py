@@ -21,7 +21,7 @@ from faultserver import FaultServer
 
 from fetchq import __version__
 from fetchq.core.model import Cause
-from fetchq.decode import zstd_module
+from fetchq.http.content_coding import zstd_module
 from fetchq.server import PracticeServer
 
 # fmt: off

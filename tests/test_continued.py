@@ -24,7 +24,7 @@ from fetchq import Cause, Request, Result, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.core.body_spool import SMALL, Spool
 from fetchq.core.model import Complete
 from fetchq.engines import partial
-from fetchq.engines.partial import LEAST
+from fetchq.http.range_resume import LEAST
 
 __all__ = ["few_issuers"]
 

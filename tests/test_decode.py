@@ -16,7 +16,7 @@ from factories import examples
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fetchq.decode import (
+from fetchq.http.content_coding import (
     ACCEPT_ENCODING,
     MOST_CODINGS,
     PIECE,

@@ -29,9 +29,9 @@ from support import (
 
 from fetchq import Cause, Request, Result, __version__, fetch_all, fetch_all_sync
 from fetchq.core.settings import MODES, Settings
-from fetchq.decode import ACCEPT_ENCODING
 from fetchq.engines.aiohttp import AiohttpEngine
-from fetchq.engines.attempt import current_attempt
+from fetchq.http.attempt import current_attempt
+from fetchq.http.content_coding import ACCEPT_ENCODING
 
 ENGINES = ("async", "sync")
 DEFAULTS = {"user-agent": f"fetchq/{__version__}", "accept": "*/*", "accept-encoding": ACCEPT_ENCODING}

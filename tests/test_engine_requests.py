@@ -44,10 +44,10 @@ from support import (
 
 from fetchq import Cause, Request, Result, fetch_all, fetch_all_sync
 from fetchq.core.settings import Settings
-from fetchq.engines.attempt import Attempt
 from fetchq.engines.requests import RequestsEngine
 from fetchq.engines.tls import tls_context
-from fetchq.guard import parse_url
+from fetchq.http.attempt import Attempt
+from fetchq.http.url import parse_url
 
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 

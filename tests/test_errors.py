@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchq.core.model import Cause
-from fetchq.engines.attempt import AttemptFailed
 from fetchq.engines.errors import closed_early, network_failure, no_such_name
+from fetchq.http.attempt import AttemptFailed
 
 
 def os_error(code: int) -> OSError:

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fetchq.core.model import Cause
-from fetchq.guard import Refused, Target, _canonical, basic_auth, origin, parse_url
+from fetchq.http.url import Refused, Target, _canonical, basic_auth, origin, parse_url
 
 FRAGMENTS = [
     *(

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
-from fetchq.decode import ACCEPT_ENCODING
-from fetchq.engines.hops import DEFAULT_HEADERS, REDIRECTS, Hop
-from fetchq.guard import Refused, basic_auth, parse_url
+from fetchq.http.content_coding import ACCEPT_ENCODING
+from fetchq.http.hops import DEFAULT_HEADERS, REDIRECTS, Hop
+from fetchq.http.url import Refused, basic_auth, parse_url
 
 FORM = "application/x-www-form-urlencoded"
 

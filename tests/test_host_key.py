@@ -21,8 +21,8 @@ from support import (
 )
 
 from fetchq import Cause, Settings, SettingsError, fetch_all_sync
-from fetchq.guard import host_of
 from fetchq.host_key import key_for
+from fetchq.http.url import host_of
 
 BY_DOMAIN = key_for(Settings(per_host_by="domain"))
 

@@ -6,7 +6,7 @@ import pytest
 from factories import make_attempt
 
 from fetchq.core.model import Request, Timing
-from fetchq.engines.attempt import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT, Attempt
+from fetchq.http.attempt import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT, Attempt
 from fetchq.job import Job
 
 

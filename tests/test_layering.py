@@ -66,9 +66,9 @@ HOMES = {
     "urllib3": {"fetchq.engines.requests_connection"},
     "h11": {"fetchq.engines.wire"},
     "aiodns": {"fetchq.engines.resolver"},
-    "brotli": {"fetchq.decode"},
-    "backports": {"fetchq.decode"},
-    "compression": {"fetchq.decode"},
+    "brotli": {"fetchq.http.content_coding"},
+    "backports": {"fetchq.http.content_coding"},
+    "compression": {"fetchq.http.content_coding"},
     "certifi": {"fetchq.engines.tls"},
     "uvloop": {"fetchq.cli.loop"},
     "rich": {"fetchq.cli.progress"},
@@ -78,7 +78,7 @@ HOMES = {
     "sqlite3": {"fetchq.ledger", "fetchq.ledger_file", "fetchq.scratch"},
     "warcio": {"fetchq.sinks.warc"},
     "publicsuffixlist": {"fetchq.host_key"},
-    "protego": {"fetchq.robots"},
+    "protego": {"fetchq.http.robots_txt"},
     "pyarrow": {"fetchq.sinks.parquet", "fetchq.sinks.parquet_records"},
 }
 LONGEST = 350

@@ -19,10 +19,10 @@ from store_support import run_folder, temporary
 from fetchq.core.model import Cause, Complete, Request, Result
 from fetchq.core.settings import Settings
 from fetchq.engines import partial as rules
-from fetchq.engines.attempt import Attempt, AttemptFailed
-from fetchq.engines.hops import Hop
-from fetchq.engines.partial import LEAST, Partial, check_end
-from fetchq.guard import parse_url
+from fetchq.http.attempt import Attempt, AttemptFailed
+from fetchq.http.hops import Hop
+from fetchq.http.range_resume import LEAST, Partial, check_end
+from fetchq.http.url import parse_url
 from fetchq.job import Job
 from fetchq.pool import Desk
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fetchq.core.model import Cause
 from fetchq.core.settings import Settings
-from fetchq.policy import IDEMPOTENT, LONGEST_WAIT, retry_after, retry_delay
+from fetchq.http.retry import IDEMPOTENT, LONGEST_WAIT, retry_after, retry_delay
 
 NOW = 1_700_000_000.0
 TRANSIENT = (Cause.CONNECT, Cause.DNS, Cause.TIMEOUT, Cause.TOO_SLOW, Cause.INCOMPLETE)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from fetchq import pool
 from fetchq.core.model import Cause, Complete, Request, Result, Timing
 from fetchq.core.settings import Settings
-from fetchq.engines.attempt import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT, Attempt, AttemptFailed
-from fetchq.guard import Refused
+from fetchq.http.attempt import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT, Attempt, AttemptFailed
+from fetchq.http.url import Refused
 from fetchq.job import Job
 from fetchq.pool import MOST_STARVED, STARVED_WAIT, Desk, WorkerClock
 

@@ -26,9 +26,9 @@ from fetchq import fetch_all_sync
 from fetchq.core.model import Cause
 from fetchq.core.settings import Settings
 from fetchq.engines import resolver as module
-from fetchq.engines.attempt import AttemptFailed
 from fetchq.engines.dial import Address as Dialled
 from fetchq.engines.resolver import Address, Resolver
+from fetchq.http.attempt import AttemptFailed
 
 HERE = Address(socket.AF_INET, "127.0.0.1")
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protego import Protego
 
-from fetchq import robots
 from fetchq.core.model import Cause
 from fetchq.core.settings import Settings
-from fetchq.robots import LOOKED_AT, RuleBook, Rules, agent_of, request_for, rules_of, settings_for
+from fetchq.http import robots_txt as robots
+from fetchq.http.robots_txt import LOOKED_AT, RuleBook, Rules, agent_of, request_for, rules_of, settings_for
 
 HOST = "http://h"
 

@@ -32,7 +32,7 @@ from support import (
 
 from fetchq import Cause, Request, Result, Settings, fetch_all_sync
 from fetchq.engines.requests import RequestsEngine
-from fetchq.robots import LOOKED_AT
+from fetchq.http.robots_txt import LOOKED_AT
 from fetchq.run import AsyncRun, BlockingRun, Feed
 
 ROBOTS = "/robots.txt"

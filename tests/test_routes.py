@@ -12,8 +12,8 @@ from yarl import URL
 from fetchq.core.model import Request
 from fetchq.core.settings import Settings
 from fetchq.engines import routes as routes_module
-from fetchq.engines.routes import Routes
-from fetchq.guard import basic_auth, parse_url
+from fetchq.http.proxies import Routes
+from fetchq.http.url import basic_auth, parse_url
 
 HTTP, HTTPS = URL("http://h.example/"), URL("https://h.example/")
 

@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
-from fetchq.engines.attempt import WAIT, Attempt
-from fetchq.guard import Refused
+from fetchq.http.attempt import WAIT, Attempt
+from fetchq.http.url import Refused
 from fetchq.job import Job
 from fetchq.schedule import READ_AHEAD, Schedule
 

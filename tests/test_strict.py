@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetchq.core.model import Cause
-from fetchq.engines.failure import AttemptFailed
-from fetchq.engines.strict import MAX_HEAD, MAX_HEADERS, MAX_LINE, ChunkCheck, _past_empty_line, check_head
+from fetchq.http.failure import AttemptFailed
+from fetchq.http.wire_checks import MAX_HEAD, MAX_HEADERS, MAX_LINE, ChunkCheck, _past_empty_line, check_head
 
 EXTENSIONS = st.sampled_from([b"", b" ", b"\t ", b";a", b";a=b", b';a="b;c\\"\xff"', b";a;b=c;d"])
 TRAILERS = st.lists(st.sampled_from([b"X-Sum: 1", b"x:", b"X-Folded: a\r\n b", b"X-Name: caf\xe9"]), max_size=3)

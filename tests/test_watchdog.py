@@ -22,9 +22,9 @@ from fetchq import Cause, Request, fetch_all
 from fetchq.core.settings import Settings
 from fetchq.engines import watchdog as module
 from fetchq.engines.aiohttp import AiohttpEngine
-from fetchq.engines.attempt import Attempt, AttemptFailed
 from fetchq.engines.watchdog import Watchdog
-from fetchq.guard import parse_url
+from fetchq.http.attempt import Attempt, AttemptFailed
+from fetchq.http.url import parse_url
 
 
 class FakeAttempt:

@@ -22,7 +22,7 @@ def retry(folder: str, where: str | None, **given: Any) -> int:
     the run has not come to yet are fetched, too. The run's own settings apply, and options given here replace them.
     """
     from fetchq.cli.durable import opened
-    from fetchq.policy import retryable
+    from fetchq.http.retry import retryable
     from fetchq.session import Session
 
     with opened(lambda: Session.of_folder(folder)) as session:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.engines.base import AsyncEngine, BlockingEngine
-    from fetchq.robots import RuleBook
+    from fetchq.http.robots_txt import RuleBook
 
 __all__ = ["async_engine", "blocking_engines"]
 

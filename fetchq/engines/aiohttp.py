@@ -18,17 +18,17 @@ from fetchq.descriptors import room_for
 from fetchq.engines.aiohttp_connection import Connection
 from fetchq.engines.aiohttp_connector import Connector
 from fetchq.engines.aiohttp_failure import failure_of
-from fetchq.engines.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt, header_map
-from fetchq.engines.hops import Hop, host_field, request_head
-from fetchq.engines.known import keep, keeps
 from fetchq.engines.resolver import Resolver
 from fetchq.engines.resting import Resting
-from fetchq.engines.robots import Plans
-from fetchq.engines.routes import Routes, first_address, proxy_parts
 from fetchq.engines.throttle import ByteRate, buffer_for
 from fetchq.engines.tls import tls_context
 from fetchq.engines.watchdog import Watchdog
-from fetchq.guard import parse_url
+from fetchq.http.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt, header_map
+from fetchq.http.hops import Hop, host_field, request_head
+from fetchq.http.proxies import Routes, first_address, proxy_parts
+from fetchq.http.revalidation import keep, keeps
+from fetchq.http.robots_attempt import Plans
+from fetchq.http.url import parse_url
 
 if TYPE_CHECKING:
     from aiohttp.connector import AddrInfoType
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
-    from fetchq.engines.intake import Intake
-    from fetchq.engines.partial import Partial
-    from fetchq.guard import Target
-    from fetchq.robots import RuleBook
+    from fetchq.http.body import Intake
+    from fetchq.http.range_resume import Partial
+    from fetchq.http.robots_txt import RuleBook
+    from fetchq.http.url import Target
 
 __all__ = ["AiohttpEngine"]
 

@@ -18,11 +18,11 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import istr
 
-from fetchq.engines.attempt import WAIT, Attempt, AttemptFailed
 from fetchq.engines.errors import closed_early
-from fetchq.engines.routes import address_text
-from fetchq.engines.strict import MAX_HEADERS, MAX_INTERIM, MAX_LINE, MAX_SILENT, ChunkCheck, check_after, check_head
 from fetchq.engines.upload import PIECE
+from fetchq.http.attempt import WAIT, Attempt, AttemptFailed
+from fetchq.http.proxies import address_text
+from fetchq.http.wire_checks import MAX_HEADERS, MAX_INTERIM, MAX_LINE, MAX_SILENT, ChunkCheck, check_after, check_head
 
 if TYPE_CHECKING:
     from aiohttp.http import RawResponseMessage

@@ -11,7 +11,7 @@ import aiohttp
 
 from fetchq.core.model import Cause
 from fetchq.engines.aiohttp_connection import Connection
-from fetchq.engines.attempt import Attempt, AttemptFailed, current_attempt
+from fetchq.http.attempt import Attempt, AttemptFailed, current_attempt
 
 if TYPE_CHECKING:
     from yarl import URL

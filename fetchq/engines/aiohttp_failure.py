@@ -10,12 +10,12 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from fetchq.core.model import Cause
-from fetchq.engines.attempt import AttemptFailed
 from fetchq.engines.errors import closed_early, is_ours, network_failure
+from fetchq.http.attempt import AttemptFailed
 
 if TYPE_CHECKING:
     from fetchq.engines.aiohttp_connection import Connection
-    from fetchq.engines.attempt import Attempt
+    from fetchq.http.attempt import Attempt
 
 __all__ = ["failure_of"]
 

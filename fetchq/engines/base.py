@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fetchq.core.model import Request
-    from fetchq.engines.attempt import Attempt
-    from fetchq.engines.partial import Partial
-    from fetchq.guard import Target
+    from fetchq.http.attempt import Attempt
+    from fetchq.http.range_resume import Partial
+    from fetchq.http.url import Target
 
 __all__ = ["AsyncEngine", "BlockingEngine"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from fetchq.core.disk import closed_at_failure
 from fetchq.core.model import Cause
-from fetchq.engines.failure import AttemptFailed
+from fetchq.http.failure import AttemptFailed
 
 __all__ = ["GLANCE", "Address", "check_family", "dial", "look_up"]
 

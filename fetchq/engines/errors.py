@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
-from fetchq.engines.failure import AttemptFailed
+from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

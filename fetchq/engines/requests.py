@@ -19,17 +19,17 @@ from yarl import URL
 
 from fetchq.core.disk import closed_at_failure
 from fetchq.core.model import Cause
-from fetchq.engines.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt
 from fetchq.engines.dial import Address, dial, look_up
 from fetchq.engines.errors import is_ours, network_failure, no_such_name, out_of_descriptors
-from fetchq.engines.hops import DEFAULT_HEADERS, Hop, length_field, merged
-from fetchq.engines.known import keep, keeps
 from fetchq.engines.requests_connection import POOLS
-from fetchq.engines.robots import Plans
-from fetchq.engines.routes import Routes, first_address, fixed_addresses, proxy_parts
 from fetchq.engines.throttle import ByteRate, buffer_for
 from fetchq.engines.wire import WireResponse
-from fetchq.guard import parse_url
+from fetchq.http.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt
+from fetchq.http.hops import DEFAULT_HEADERS, Hop, length_field, merged
+from fetchq.http.proxies import Routes, first_address, fixed_addresses, proxy_parts
+from fetchq.http.revalidation import keep, keeps
+from fetchq.http.robots_attempt import Plans
+from fetchq.http.url import parse_url
 
 if TYPE_CHECKING:
     import ssl
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
-    from fetchq.engines.hops import HopPlan
-    from fetchq.engines.partial import Partial
-    from fetchq.guard import Target
-    from fetchq.robots import RuleBook
+    from fetchq.http.hops import HopPlan
+    from fetchq.http.range_resume import Partial
+    from fetchq.http.robots_txt import RuleBook
+    from fetchq.http.url import Target
 
 __all__ = ["RequestsEngine"]
 

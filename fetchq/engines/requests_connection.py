@@ -12,11 +12,11 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from fetchq.core.model import Cause
-from fetchq.engines.attempt import CONNECT, TLS, AttemptFailed, current_attempt
 from fetchq.engines.errors import closed_early
-from fetchq.engines.routes import address_text
 from fetchq.engines.upload import PIECE, upload, waiting
 from fetchq.engines.wire import WireResponse
+from fetchq.http.attempt import CONNECT, TLS, AttemptFailed, current_attempt
+from fetchq.http.proxies import address_text
 
 __all__ = ["POOLS"]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fetchq.core.model import Cause
 from fetchq.engines.errors import network_failure, no_such_name, out_of_descriptors
-from fetchq.engines.failure import AttemptFailed
-from fetchq.engines.routes import fixed_addresses
+from fetchq.http.failure import AttemptFailed
+from fetchq.http.proxies import fixed_addresses
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings

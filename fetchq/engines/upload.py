@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
 from fetchq.engines.dial import GLANCE
-from fetchq.engines.failure import AttemptFailed
+from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
     import socket
 
-    from fetchq.engines.attempt import Attempt
+    from fetchq.http.attempt import Attempt
 
 __all__ = ["PIECE", "upload", "waiting"]
 

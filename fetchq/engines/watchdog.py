@@ -7,11 +7,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
-from fetchq.engines.failure import AttemptFailed
+from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
-    from fetchq.engines.attempt import Attempt
+    from fetchq.http.attempt import Attempt
 
 __all__ = ["Watchdog"]
 

@@ -16,9 +16,9 @@ from typing import Any
 import h11
 
 from fetchq.core.model import Cause
-from fetchq.engines.attempt import NO_HEADERS, WAIT, Attempt, AttemptFailed, current_attempt, header_map
 from fetchq.engines.errors import closed_early
-from fetchq.engines.strict import (
+from fetchq.http.attempt import NO_HEADERS, WAIT, Attempt, AttemptFailed, current_attempt, header_map
+from fetchq.http.wire_checks import (
     BEGINNING,
     MAX_HEADERS,
     MAX_INTERIM,

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
 
-from fetchq.decode import codings_in, known
+from fetchq.http.content_coding import codings_in, known
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from fetchq.core.model import Cause
-from fetchq.engines.failure import AttemptFailed
+from fetchq.http.failure import AttemptFailed
 
 __all__ = [
     "BEGINNING",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from multidict import istr
 
 from fetchq.core.model import Cause
-from fetchq.engines.failure import AttemptFailed
+from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
     from multidict import MultiMapping

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
-from fetchq.engines.attempt import Attempt
-from fetchq.engines.failure import AttemptFailed
-from fetchq.engines.hops import HopPlan
-from fetchq.engines.intake import Intake
-from fetchq.robots import LOOKED_AT, RobotsRequest, settings_for
+from fetchq.http.attempt import Attempt
+from fetchq.http.body import Intake
+from fetchq.http.failure import AttemptFailed
+from fetchq.http.hops import HopPlan
+from fetchq.http.robots_txt import LOOKED_AT, RobotsRequest, settings_for
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
-    from fetchq.engines.partial import Partial
-    from fetchq.engines.routes import Routes
-    from fetchq.guard import Target
-    from fetchq.robots import RuleBook
+    from fetchq.http.proxies import Routes
+    from fetchq.http.range_resume import Partial
+    from fetchq.http.robots_txt import RuleBook
+    from fetchq.http.url import Target
 
 __all__ = ["Plans"]
 

@@ -15,7 +15,7 @@ from yarl import URL
 
 from fetchq.core.parsers import read_proxy
 from fetchq.core.settings import SettingsError
-from fetchq.guard import Refused, basic_auth, dns_name
+from fetchq.http.url import Refused, basic_auth, dns_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from multidict import istr
 
 from fetchq.core.model import Cause
-from fetchq.decode import codings_in
-from fetchq.engines.failure import AttemptFailed
+from fetchq.http.content_coding import codings_in
+from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
 
     from fetchq.core.settings import Settings
-    from fetchq.engines.hops import Hop
-    from fetchq.engines.intake import Intake
+    from fetchq.http.body import Intake
+    from fetchq.http.hops import Hop
 
 __all__ = ["LEAST", "Partial", "check_end", "goes_on", "left_of"]
 

@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fetchq.core.model import Cause, Request
-from fetchq.guard import Refused, parse_url
+from fetchq.http.url import Refused, parse_url
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings

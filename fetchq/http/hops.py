@@ -12,16 +12,16 @@ from yarl import URL
 from fetchq import __version__
 from fetchq.core.model import Cause
 from fetchq.core.parsers import read_headers, read_method
-from fetchq.decode import ACCEPT_ENCODING
-from fetchq.guard import SCHEME, Refused, Target, basic_auth, host_of, origin, parse_url
+from fetchq.http.content_coding import ACCEPT_ENCODING
+from fetchq.http.url import SCHEME, Refused, Target, basic_auth, host_of, origin, parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fetchq.core.model import Known, Request
     from fetchq.core.settings import Settings
-    from fetchq.engines.routes import Routes
-    from fetchq.robots import RuleBook
+    from fetchq.http.proxies import Routes
+    from fetchq.http.robots_txt import RuleBook
 
 __all__ = [
     "DEFAULT_HEADERS",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from fetchq.core.body_spool import Spool
 from fetchq.core.disk import unless_hopeless
 from fetchq.core.model import Cause
-from fetchq.decode import RATIO_FROM, BombError, DecodeError, Decoder, codings_in, decoder_for
-from fetchq.engines.failure import AttemptFailed
+from fetchq.http.content_coding import RATIO_FROM, BombError, DecodeError, Decoder, codings_in, decoder_for
+from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings

@@ -9,8 +9,8 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from fetchq.core.body_spool import LinkedSpool, Origin
 from fetchq.core.model import Cause, wire_text
-from fetchq.engines.failure import AttemptFailed
-from fetchq.engines.intake import Intake
+from fetchq.http.body import Intake
+from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
     from multidict import MultiMapping

@@ -15,16 +15,16 @@ from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from fetchq.core.model import Cause, Complete, wire_text
 from fetchq.core.text import one_line
-from fetchq.engines.clock import CONNECT, DECODE, DNS, RECEIVE, STORE, TLS, WAIT, AttemptClock
 from fetchq.engines.dial import check_family
-from fetchq.engines.failure import AttemptFailed
-from fetchq.engines.framing import framing
-from fetchq.engines.hops import REDIRECTS, Hop, HopPlan
-from fetchq.engines.intake import Intake
-from fetchq.engines.known import check_confirms, confirm
-from fetchq.engines.partial import check_end, goes_on, left_of
-from fetchq.guard import Refused, Target
-from fetchq.policy import IDEMPOTENT
+from fetchq.http.body import Intake
+from fetchq.http.failure import AttemptFailed
+from fetchq.http.framing import framing
+from fetchq.http.hops import REDIRECTS, Hop, HopPlan
+from fetchq.http.phases import CONNECT, DECODE, DNS, RECEIVE, STORE, TLS, WAIT, AttemptClock
+from fetchq.http.range_resume import check_end, goes_on, left_of
+from fetchq.http.retry import IDEMPOTENT
+from fetchq.http.revalidation import check_confirms, confirm
+from fetchq.http.url import Refused, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fetchq.core.body_spool import Origin, Spool
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
-    from fetchq.engines.partial import Partial
+    from fetchq.http.range_resume import Partial
 
 __all__ = [
     "CONNECT",
