@@ -11,21 +11,21 @@ from inspect import isawaitable
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
-from fetchq.by_address import AddressRequest, Place
 from fetchq.core.model import Result
 from fetchq.descriptors import room_for
 from fetchq.http.url import Refused
-from fetchq.job import Job
 from fetchq.pool import HEAD_START, Desk
 from fetchq.queue import Outbox, RequestQueue
 from fetchq.rows import SourceError
+from fetchq.scheduling.job import Job
+from fetchq.scheduling.per_address import AddressRequest, Place
 
 if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Request
     from fetchq.core.settings import Settings
     from fetchq.engines.base import AsyncEngine
     from fetchq.http.robots_txt import RuleBook, Rules
-    from fetchq.manners import HostNote
+    from fetchq.scheduling.congestion import HostNote
 
 __all__ = ["AsyncPool"]
 

@@ -9,14 +9,14 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING
 
 from fetchq.backlog import Backlog
-from fetchq.by_address import AddressRequest, Place
 from fetchq.core.model import Result
 from fetchq.descriptors import room_for
 from fetchq.http.robots_txt import Rules
 from fetchq.http.url import Refused
-from fetchq.job import Job
-from fetchq.obedient import schedule_for
 from fetchq.pool import Desk, Timer
+from fetchq.scheduling.job import Job
+from fetchq.scheduling.per_address import AddressRequest, Place
+from fetchq.scheduling.robots_gate import schedule_for
 
 if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Request
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fetchq.engines.base import BlockingEngine
     from fetchq.http.attempt import Attempt
     from fetchq.http.robots_txt import RuleBook
-    from fetchq.manners import HostNote
+    from fetchq.scheduling.congestion import HostNote
 
 __all__ = ["BlockingPool"]
 

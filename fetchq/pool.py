@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from codetiming import Timer
 from multidict import istr
 
-from fetchq.by_address import AddressRequest, Place
 from fetchq.core.model import Cause, Result, Sent, charset_of, make_result, redact, redact_all, wire_text
 from fetchq.core.text import one_line
 from fetchq.http.attempt import NO_HEADERS
@@ -24,11 +23,12 @@ from fetchq.http.retry import retry_delay
 from fetchq.http.revalidation import freshened
 from fetchq.http.robots_txt import Rules, agent_of, rules_of
 from fetchq.http.url import Refused, Target, parse_url
+from fetchq.scheduling.per_address import AddressRequest, Place
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.http.attempt import Attempt
-    from fetchq.job import Job
+    from fetchq.scheduling.job import Job
 
 __all__ = ["HEAD_START", "Desk", "Timer", "WorkerClock"]
 

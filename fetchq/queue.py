@@ -14,16 +14,16 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING
 
 from fetchq.backlog import Backlog
-from fetchq.job import Job
-from fetchq.obedient import schedule_for
+from fetchq.scheduling.job import Job
+from fetchq.scheduling.robots_gate import schedule_for
 
 if TYPE_CHECKING:
-    from fetchq.by_address import Place
     from fetchq.core.model import Result
     from fetchq.core.settings import Settings
     from fetchq.http.attempt import Attempt
     from fetchq.http.robots_txt import RuleBook, Rules
-    from fetchq.manners import HostNote
+    from fetchq.scheduling.congestion import HostNote
+    from fetchq.scheduling.per_address import Place
 
 __all__ = ["Outbox", "RequestQueue"]
 

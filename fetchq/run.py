@@ -14,15 +14,15 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from fetchq.engines import async_engine, blocking_engines
-from fetchq.schedule import READ_AHEAD
+from fetchq.scheduling.schedule import READ_AHEAD
 
 if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Request, Result
     from fetchq.core.settings import Settings
     from fetchq.engines.base import AsyncEngine
     from fetchq.http.robots_txt import RuleBook
-    from fetchq.manners import HostNote
     from fetchq.pool import WorkerClock
+    from fetchq.scheduling.congestion import HostNote
 
 __all__ = ["DURABLE_LINGER", "AsyncRun", "BlockingRun", "Feed"]
 

@@ -9,11 +9,11 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from fetchq.blocking_pool import BlockingPool
-from fetchq.by_address import Place
 from fetchq.http.robots_txt import Rules
-from fetchq.job import Job
 from fetchq.rows import SourceError
-from fetchq.schedule import READ_AHEAD
+from fetchq.scheduling.job import Job
+from fetchq.scheduling.per_address import Place
+from fetchq.scheduling.schedule import READ_AHEAD
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result

@@ -40,7 +40,7 @@ from yarl import URL
 from fetchq import Cause, Request, Result, Settings, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.backlog import MOST_BYTES, MOST_RESULTS
 from fetchq.core.settings import MODES
-from fetchq.schedule import READ_AHEAD
+from fetchq.scheduling.schedule import READ_AHEAD
 from fetchq.server import PracticeServer
 
 BAD_ROW = "this is no URL"

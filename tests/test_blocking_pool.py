@@ -18,7 +18,7 @@ from fetchq.blocking_pool import BlockingPool
 from fetchq.core.model import Cause, Request, Result
 from fetchq.core.settings import Settings
 from fetchq.http.attempt import Attempt, AttemptFailed
-from fetchq.schedule import Schedule
+from fetchq.scheduling.schedule import Schedule
 from fetchq.serial_pool import SerialPool
 from fetchq.thread_pool import ThreadPool
 

@@ -30,13 +30,13 @@ from support import (
 )
 
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all, fetch_all_sync, fetch_iter
-from fetchq import by_address as module
-from fetchq.by_address import AddressRequest, Place, ScheduleByAddress
 from fetchq.http.proxies import first_address
 from fetchq.http.robots_txt import RobotsRequest, RuleBook, Rules
-from fetchq.job import Job
-from fetchq.obedient import ObedientSchedule, schedule_for
-from fetchq.schedule import Schedule
+from fetchq.scheduling import per_address as module
+from fetchq.scheduling.job import Job
+from fetchq.scheduling.per_address import AddressRequest, Place, ScheduleByAddress
+from fetchq.scheduling.robots_gate import ObedientSchedule, schedule_for
+from fetchq.scheduling.schedule import Schedule
 
 # --- the schedule ---
 

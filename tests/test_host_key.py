@@ -21,8 +21,8 @@ from support import (
 )
 
 from fetchq import Cause, Settings, SettingsError, fetch_all_sync
-from fetchq.host_key import key_for
 from fetchq.http.url import host_of
+from fetchq.scheduling.host_key import key_for
 
 BY_DOMAIN = key_for(Settings(per_host_by="domain"))
 

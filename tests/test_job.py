@@ -7,7 +7,7 @@ from factories import make_attempt
 
 from fetchq.core.model import Request, Timing
 from fetchq.http.attempt import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT, Attempt
-from fetchq.job import Job
+from fetchq.scheduling.job import Job
 
 
 def make_job() -> Job:

@@ -77,7 +77,7 @@ HOMES = {
     "filelock": {"fetchq.folder"},
     "sqlite3": {"fetchq.ledger", "fetchq.ledger_file", "fetchq.scratch"},
     "warcio": {"fetchq.sinks.warc"},
-    "publicsuffixlist": {"fetchq.host_key"},
+    "publicsuffixlist": {"fetchq.scheduling.host_key"},
     "protego": {"fetchq.http.robots_txt"},
     "pyarrow": {"fetchq.sinks.parquet", "fetchq.sinks.parquet_records"},
 }

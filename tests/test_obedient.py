@@ -11,9 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
 from fetchq.http.robots_txt import RobotsRequest, RuleBook, Rules
-from fetchq.job import Job
-from fetchq.obedient import ObedientSchedule, schedule_for
-from fetchq.schedule import Schedule
+from fetchq.scheduling.job import Job
+from fetchq.scheduling.robots_gate import ObedientSchedule, schedule_for
+from fetchq.scheduling.schedule import Schedule
 
 WALL = 1_700_000_000.0
 ALL = "User-agent: *\nDisallow:"

@@ -17,8 +17,8 @@ from fetchq.core.model import Cause, Complete, Request, Result, Timing
 from fetchq.core.settings import Settings
 from fetchq.http.attempt import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT, Attempt, AttemptFailed
 from fetchq.http.url import Refused
-from fetchq.job import Job
 from fetchq.pool import MOST_STARVED, STARVED_WAIT, Desk, WorkerClock
+from fetchq.scheduling.job import Job
 
 WALL = 1_700_000_000.25
 

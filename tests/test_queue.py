@@ -11,9 +11,9 @@ from factories import Clock, Outcome, make_result
 from fetchq.backlog import MOST_BYTES, MOST_RESULTS
 from fetchq.core.model import Request
 from fetchq.core.settings import Settings
-from fetchq.job import Job
 from fetchq.queue import Outbox, RequestQueue
-from fetchq.schedule import READ_AHEAD
+from fetchq.scheduling.job import Job
+from fetchq.scheduling.schedule import READ_AHEAD
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
 from fetchq.http.attempt import WAIT, Attempt
 from fetchq.http.url import Refused
-from fetchq.job import Job
-from fetchq.schedule import READ_AHEAD, Schedule
+from fetchq.scheduling.job import Job
+from fetchq.scheduling.schedule import READ_AHEAD, Schedule
 
 WALL = 1_700_000_000.0
 

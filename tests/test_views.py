@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from fetchq.compare import MOST_SPANS, ModeRun, Span, compare
 from fetchq.core.model import Cause, Request, Result, Timing, redact
 from fetchq.core.settings import Settings
-from fetchq.manners import HostNote
 from fetchq.pool import WorkerClock
+from fetchq.scheduling.congestion import HostNote
 from fetchq.summary import Summary
 from fetchq.views.compare import LEGEND, compare_lines, timeline_lines, timelines
 from fetchq.views.text import (

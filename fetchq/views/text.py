@@ -12,7 +12,7 @@ from fetchq.core.text import printable
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result
-    from fetchq.manners import HostNote
+    from fetchq.scheduling.congestion import HostNote
     from fetchq.summary import Summary
 
 __all__ = [

@@ -15,19 +15,19 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.model import Cause
-from fetchq.host_key import key_for
-from fetchq.hosts import Hosts
 from fetchq.http.attempt import WAIT
 from fetchq.http.retry import Signal, signal_of
-from fetchq.lane import Lane
-from fetchq.manners import GIVEN_UP_FOR, HostNote
-from fetchq.rate import StartGate
-from fetchq.rotation import LAST, LATER, SOON, Rotation
+from fetchq.scheduling.congestion import GIVEN_UP_FOR, HostNote
+from fetchq.scheduling.host_key import key_for
+from fetchq.scheduling.host_queue import Lane
+from fetchq.scheduling.hosts import Hosts
+from fetchq.scheduling.round_robin import LAST, LATER, SOON, Rotation
+from fetchq.scheduling.start_rate import StartGate
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.http.attempt import Attempt
-    from fetchq.job import Job
+    from fetchq.scheduling.job import Job
 
 __all__ = ["READ_AHEAD", "Schedule"]
 

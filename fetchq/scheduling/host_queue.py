@@ -9,11 +9,11 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from fetchq.http.url import Refused
-from fetchq.manners import Manners
+from fetchq.scheduling.congestion import Manners
 
 if TYPE_CHECKING:
     from fetchq.core.model import Cause
-    from fetchq.job import Job
+    from fetchq.scheduling.job import Job
 
 __all__ = ["Lane"]
 

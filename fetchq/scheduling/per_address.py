@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.model import Request
-from fetchq.host_key import is_address, name_of
 from fetchq.http.url import host_of
-from fetchq.job import Job
-from fetchq.schedule import Schedule
+from fetchq.scheduling.host_key import is_address, name_of
+from fetchq.scheduling.job import Job
+from fetchq.scheduling.schedule import Schedule
 
 if TYPE_CHECKING:
-    from fetchq.lane import Lane
+    from fetchq.scheduling.host_queue import Lane
 
 __all__ = ["AddressRequest", "Place", "ScheduleByAddress"]
 

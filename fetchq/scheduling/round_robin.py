@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fetchq.lane import Lane
+    from fetchq.scheduling.host_queue import Lane
 
 __all__ = ["LAST", "LATER", "SOON", "Rotation"]
 

@@ -10,16 +10,16 @@ from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from fetchq.by_address import ScheduleByAddress
 from fetchq.http.robots_txt import RobotsRequest, Rules, request_for
 from fetchq.http.url import Refused, host_of, parse_url
-from fetchq.job import Job
-from fetchq.schedule import Schedule
+from fetchq.scheduling.job import Job
+from fetchq.scheduling.per_address import ScheduleByAddress
+from fetchq.scheduling.schedule import Schedule
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.http.robots_txt import RuleBook
-    from fetchq.lane import Lane
+    from fetchq.scheduling.host_queue import Lane
 
 __all__ = ["ObedientSchedule", "schedule_for"]
 

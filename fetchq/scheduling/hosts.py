@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from math import inf
 from typing import TYPE_CHECKING
 
-from fetchq.lane import Lane
-from fetchq.manners import HostNote, Manners
+from fetchq.scheduling.congestion import HostNote, Manners
+from fetchq.scheduling.host_queue import Lane
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings

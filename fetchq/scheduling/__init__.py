@@ -1,0 +1,1 @@
+"""Which request may go now: pure decisions, with the clock handed in."""
