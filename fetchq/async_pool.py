@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from fetchq.core.model import Result
 from fetchq.descriptors import room_for
 from fetchq.http.url import Refused
+from fetchq.inputs.lines import SourceError
 from fetchq.pool import HEAD_START, Desk
 from fetchq.queue import Outbox, RequestQueue
-from fetchq.rows import SourceError
 from fetchq.scheduling.job import Job
 from fetchq.scheduling.per_address import AddressRequest, Place
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fetchq.core.disk import real_folder
-from fetchq.rows import SourceError
-from fetchq.sources import KeptList, Source, open_kept, open_kept_rows, standard_input
+from fetchq.inputs.lines import SourceError
+from fetchq.inputs.source import KeptList, Source, open_kept, open_kept_rows, standard_input
 
 if TYPE_CHECKING:
     from fetchq.folder import RunFolder

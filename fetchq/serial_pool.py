@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetchq.blocking_pool import BlockingPool
 from fetchq.http.robots_txt import Rules
-from fetchq.rows import SourceError
+from fetchq.inputs.lines import SourceError
 from fetchq.scheduling.job import Job
 from fetchq.scheduling.per_address import Place
 from fetchq.scheduling.schedule import READ_AHEAD

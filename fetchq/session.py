@@ -20,8 +20,8 @@ from fetchq.writer import Writer
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result
+    from fetchq.inputs.source import Source
     from fetchq.sinks.base import Sink
-    from fetchq.sources import Source
 
 __all__ = ["Session"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from fetchq.blocking_pool import BlockingPool
 from fetchq.http.robots_txt import Rules
+from fetchq.inputs.lines import SourceError
 from fetchq.pool import HEAD_START
-from fetchq.rows import SourceError
 from fetchq.scheduling.job import Job
 from fetchq.scheduling.per_address import Place
 

@@ -16,8 +16,8 @@ from faultserver import FaultServer
 
 from fetchq.cli import progress, screen
 from fetchq.display import Display
+from fetchq.inputs.source import Source
 from fetchq.server import PracticeServer
-from fetchq.sources import Source
 from fetchq.summary import Summary
 from fetchq.views.text import HEADING
 

@@ -22,11 +22,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
 from fetchq.folder import FolderError
+from fetchq.inputs.source import SourceError
 from fetchq.kept import Copier, describe, same
 from fetchq.ledger import Ledger
 from fetchq.ledger_file import ConditionError, LedgerError
 from fetchq.session import Session
-from fetchq.sources import SourceError
 
 URLS = [f"http://a.test/{number}" for number in range(5)]
 

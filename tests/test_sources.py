@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetchq import lists, sources
-from fetchq import rows as rows_module
 from fetchq.core.model import Request
-from fetchq.rows import LIMIT
-from fetchq.sources import Source, SourceError, open_sources
+from fetchq.inputs import lines as rows_module
+from fetchq.inputs.lines import LIMIT
+from fetchq.inputs.source import Source, SourceError, open_sources
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -16,7 +16,7 @@ from fetchq.display import Display
 
 if TYPE_CHECKING:
     from fetchq.compare import ModeRun
-    from fetchq.sources import Source
+    from fetchq.inputs.source import Source
 
 __all__ = ["command", "compare_and_show"]
 
@@ -44,7 +44,7 @@ def compare(sources: tuple[str, ...], modes: tuple[str, ...], **given: Any) -> i
     The comparison goes to stdout. Exit status as for `fetchq SOURCE`.
     """
     settings, display = read_options(given, keep_body=False, **_DURABLE)
-    from fetchq.sources import SourceError, open_sources
+    from fetchq.inputs.source import SourceError, open_sources
 
     try:
         source = open_sources(sources, input_format=display.input_format, url_column=display.url_column)

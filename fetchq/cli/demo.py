@@ -21,8 +21,8 @@ def command(workers: str) -> int:
     from fetchq.cli.options import made
     from fetchq.core.settings import Settings
     from fetchq.display import Display
+    from fetchq.inputs.source import open_sources
     from fetchq.server import PracticeServer
-    from fetchq.sources import open_sources
 
     settings = made(Settings, {"workers": workers, "keep_body": False})
     with PracticeServer() as server, open_sources([f"{server.url}/delay/{delay}" for delay in DELAYS]) as source:

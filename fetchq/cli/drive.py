@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fetchq.cli.screen import Screen
     from fetchq.core.model import OnStart, Result
     from fetchq.core.settings import Settings
-    from fetchq.sources import Source
+    from fetchq.inputs.source import Source
     from fetchq.summary import Summary
     from fetchq.writer import Writer
 

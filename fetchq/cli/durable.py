@@ -13,7 +13,7 @@ from fetchq.cli.status import COULD_NOT_GO_ON, CouldNotGoOn
 from fetchq.core.disk import StorageError
 from fetchq.core.text import printable
 from fetchq.folder import FolderError
-from fetchq.sources import SourceError
+from fetchq.inputs.source import SourceError
 from fetchq.views.text import done_text
 
 if TYPE_CHECKING:

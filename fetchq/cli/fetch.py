@@ -16,8 +16,8 @@ from fetchq.core.settings import SettingsError
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.display import Display
+    from fetchq.inputs.source import Source
     from fetchq.session import Session
-    from fetchq.sources import Source
 
 __all__ = ["command", "fetch_and_show"]
 
@@ -51,7 +51,7 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
 
         with opened(lambda: Session.for_sources(settings, sources, **reading)) as session:
             return fetch_and_show(settings, display, session.source, sources, session)
-    from fetchq.sources import SourceError, open_sources
+    from fetchq.inputs.source import SourceError, open_sources
 
     try:
         source = open_sources(sources, **reading)
@@ -68,7 +68,7 @@ def fetch_and_show(
     from fetchq.cli.drive import drive
     from fetchq.cli.screen import Screen
     from fetchq.cli.status import COULD_NOT_GO_ON
-    from fetchq.sources import SourceError
+    from fetchq.inputs.source import SourceError
     from fetchq.summary import Summary
     from fetchq.views.text import summary_lines
     from fetchq.writer import Writer

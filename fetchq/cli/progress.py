@@ -17,7 +17,7 @@ from fetchq.views.text import rate_text
 if TYPE_CHECKING:
     from fetchq.core.model import Result
     from fetchq.display import Display
-    from fetchq.sources import Source
+    from fetchq.inputs.source import Source
     from fetchq.summary import Summary
 
 __all__ = ["Progress", "progress_for"]

@@ -19,8 +19,8 @@ from fetchq.views.text import HEADING, result_line, start_line
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result
     from fetchq.display import Display
+    from fetchq.inputs.source import Source
     from fetchq.sinks.base import Sink
-    from fetchq.sources import Source
     from fetchq.summary import Summary
 
 __all__ = ["Screen"]

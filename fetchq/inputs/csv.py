@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fetchq.core.model import Request
 from fetchq.core.parsers import read_method, read_priority
-from fetchq.rows import BLANKS, CUT, LIMIT, TOO_LONG, UTF8, Rows, SourceError, shown, sound, unusable, url_in
+from fetchq.inputs.lines import BLANKS, CUT, LIMIT, TOO_LONG, UTF8, Rows, SourceError, shown, sound, unusable, url_in
 
 __all__ = ["CsvRows"]
 

@@ -15,10 +15,10 @@ from weakref import WeakSet
 
 from fetchq.core.model import Request, redact_all
 from fetchq.core.row_set import RowSet
-from fetchq.csv_rows import CsvRows
 from fetchq.http.content_coding import zstd_module
-from fetchq.lists import Batches, Input, KeptRows, List, Url
-from fetchq.rows import JsonRows, Rows, SourceError, TextRows
+from fetchq.inputs.csv import CsvRows
+from fetchq.inputs.lines import JsonRows, Rows, SourceError, TextRows
+from fetchq.inputs.readers import Batches, Input, KeptRows, List, Url
 
 __all__ = ["KeptList", "Source", "SourceError", "open_kept", "open_kept_rows", "open_sources", "standard_input"]
 

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, closing
 from typing import BinaryIO, Protocol, TypeAlias
 
 from fetchq.core.model import Request
-from fetchq.rows import CUT, LIMIT, UTF8, Rows, SourceError, url_row
+from fetchq.inputs.lines import CUT, LIMIT, UTF8, Rows, SourceError, url_row
 
 __all__ = ["Batches", "Input", "KeptRows", "List", "Opened", "Url"]
 

@@ -1,0 +1,1 @@
+"""From files, pipes and arguments to Requests."""
