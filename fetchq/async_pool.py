@@ -12,7 +12,7 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.model import Result
-from fetchq.descriptors import room_for
+from fetchq.engines.fd_limit import room_for
 from fetchq.http.url import Refused
 from fetchq.inputs.lines import SourceError
 from fetchq.pool import HEAD_START, Desk

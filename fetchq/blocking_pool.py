@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fetchq.backlog import Backlog
 from fetchq.core.model import Result
-from fetchq.descriptors import room_for
+from fetchq.engines.fd_limit import room_for
 from fetchq.http.robots_txt import Rules
 from fetchq.http.url import Refused
 from fetchq.pool import Desk, Timer

@@ -30,7 +30,7 @@ from faults_wire import Asked, Connection, head, length
 from faultserver import FaultServer
 
 from fetchq.engines import dial, resolver
-from fetchq.engines.aiohttp import AiohttpEngine
+from fetchq.engines.aiohttp.engine import AiohttpEngine
 from fetchq.engines.errors import no_such_name
 from fetchq.http.attempt import Attempt
 from fetchq.http.hops import Hop
@@ -242,7 +242,7 @@ def know_names(monkeypatch: pytest.MonkeyPatch, names: dict[str, list[tuple[sock
 
         return look_up_here, close
 
-    monkeypatch.setattr("fetchq.engines.requests.look_up", look_up)
+    monkeypatch.setattr("fetchq.engines.requests.engine.look_up", look_up)
     monkeypatch.setattr(resolver, "_lookups", lookups)
 
 

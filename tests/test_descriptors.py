@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from fetchq.core.settings import Settings
-from fetchq.descriptors import room_for
+from fetchq.engines.fd_limit import room_for
 
 
 class Limits:

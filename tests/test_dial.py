@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support import A_MOMENT, HUNG, need, nothing_left
 
 from fetchq.engines import dial as module
-from fetchq.engines.dial import Address, dial, look_up
+from fetchq.engines.requests.dial import Address, dial, look_up
 
 
 def patient() -> float:

@@ -23,7 +23,7 @@ from support import (
 
 from fetchq import Cause, Result, Settings, SettingsError, fetch_all, fetch_iter
 from fetchq.engines import resolver as module
-from fetchq.engines.resolver import Address, Resolver
+from fetchq.engines.aiohttp.resolver import Address, Resolver
 from fetchq.http.failure import AttemptFailed
 from fetchq.server import PracticeServer
 

@@ -29,7 +29,7 @@ from support import (
 
 from fetchq import Cause, Request, Result, __version__, fetch_all, fetch_all_sync
 from fetchq.core.settings import MODES, Settings
-from fetchq.engines.aiohttp import AiohttpEngine
+from fetchq.engines.aiohttp.engine import AiohttpEngine
 from fetchq.http.attempt import current_attempt
 from fetchq.http.content_coding import ACCEPT_ENCODING
 
@@ -732,7 +732,7 @@ async def test_the_hooks_that_the_engine_has_in_aiohttp_are_there() -> None:
             current_attempt.set(Mock(engine=[]))
             connector: Any = engine._connector
             protocol = connector._factory()
-            assert type(protocol).__module__ == "fetchq.engines.aiohttp_connection"
+            assert type(protocol).__module__ == "fetchq.engines.aiohttp.connection"
             # aiohttp calls these by these names; were they renamed, ours would never be called.
             from aiohttp.client_proto import ResponseHandler
 

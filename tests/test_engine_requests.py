@@ -44,7 +44,7 @@ from support import (
 
 from fetchq import Cause, Request, Result, fetch_all, fetch_all_sync
 from fetchq.core.settings import Settings
-from fetchq.engines.requests import RequestsEngine
+from fetchq.engines.requests.engine import RequestsEngine
 from fetchq.engines.tls import tls_context
 from fetchq.http.attempt import Attempt
 from fetchq.http.url import parse_url
@@ -174,7 +174,7 @@ def test_no_such_name_is_not_tried_again(mode: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_name_server_that_fails_is_asked_again(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fetchq.engines.resolver.FAILURE_KEPT_FOR", 0.0)
+    monkeypatch.setattr("fetchq.engines.aiohttp.resolver.FAILURE_KEPT_FOR", 0.0)
     looked_up = no_name(monkeypatch, socket.EAI_AGAIN)
     result = fetch_one("http://some-name.test/", mode, retries=2)
     assert (result.cause, result.attempts) == (Cause.DNS, 3)
@@ -778,7 +778,7 @@ def test_an_engine_that_is_out_of_descriptors_gives_back_those_of_its_connection
         assert engine.get(server.url).cause is None
         serving = [thread for thread, _ in server._handlers]  # none, where it has ended already
         with monkeypatch.context() as starving:
-            starving.setattr("fetchq.engines.requests.dial", starve)
+            starving.setattr("fetchq.engines.requests.engine.dial", starve)
             assert engine.get(other.url).starved
         for thread in serving:
             thread.join(HUNG)

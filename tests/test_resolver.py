@@ -26,8 +26,8 @@ from fetchq import fetch_all_sync
 from fetchq.core.model import Cause
 from fetchq.core.settings import Settings
 from fetchq.engines import resolver as module
-from fetchq.engines.dial import Address as Dialled
-from fetchq.engines.resolver import Address, Resolver
+from fetchq.engines.aiohttp.resolver import Address, Resolver
+from fetchq.engines.requests.dial import Address as Dialled
 from fetchq.http.attempt import AttemptFailed
 
 HERE = Address(socket.AF_INET, "127.0.0.1")
@@ -324,7 +324,7 @@ def test_a_slow_name_holds_up_no_other_url(mode: str, monkeypatch: pytest.Monkey
             assert await asyncio.to_thread(others_are_done.wait, HUNG)
         return [HERE]
 
-    monkeypatch.setattr("fetchq.engines.requests.look_up", look_up)
+    monkeypatch.setattr("fetchq.engines.requests.engine.look_up", look_up)
     monkeypatch.setattr(module, "_lookups", lambda: (lookup, no_close))
     done: list[int] = []
     with ScriptServer() as server:

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 import pytest
 
 from fetchq.engines import resting
-from fetchq.engines.resting import Resting
+from fetchq.engines.aiohttp.idle_pool import Resting
 
 
 class Line:

@@ -35,8 +35,8 @@ from support import (
 )
 
 from fetchq import Cause, Request, Result, Settings, fetch_all, fetch_all_sync, fetch_iter
-from fetchq.engines.aiohttp import AiohttpEngine
-from fetchq.engines.requests import RequestsEngine
+from fetchq.engines.aiohttp.engine import AiohttpEngine
+from fetchq.engines.requests.engine import RequestsEngine
 from fetchq.run import BlockingRun, Feed
 from fetchq.server import PracticeServer
 

@@ -32,7 +32,7 @@ from fetchq import Cause, Result, fetch_all, fetch_all_sync
 from fetchq.core.model import PHASES
 from fetchq.core.settings import Settings
 from fetchq.engines import blocking_engines
-from fetchq.engines.throttle import CATCH_UP, ByteRate, buffer_for
+from fetchq.engines.bandwidth import CATCH_UP, ByteRate, buffer_for
 
 NOISE = os.urandom(200_000)
 EARLY = 0.9

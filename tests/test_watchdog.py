@@ -21,8 +21,8 @@ from support import (
 from fetchq import Cause, Request, fetch_all
 from fetchq.core.settings import Settings
 from fetchq.engines import watchdog as module
-from fetchq.engines.aiohttp import AiohttpEngine
-from fetchq.engines.watchdog import Watchdog
+from fetchq.engines.aiohttp.engine import AiohttpEngine
+from fetchq.engines.aiohttp.timeouts import Watchdog
 from fetchq.http.attempt import Attempt, AttemptFailed
 from fetchq.http.url import parse_url
 

@@ -14,15 +14,15 @@ __all__ = ["async_engine", "blocking_engines"]
 
 def async_engine(settings: Settings, book: RuleBook | None = None) -> AsyncEngine:
     """The engine of the running event loop. `book`: the rules of hosts, where robots.txt is obeyed."""
-    from fetchq.engines.aiohttp import AiohttpEngine
+    from fetchq.engines.aiohttp.engine import AiohttpEngine
 
     return AiohttpEngine(settings, book)
 
 
 def blocking_engines(settings: Settings, book: RuleBook | None = None) -> list[BlockingEngine]:
     """An engine for each worker. They share the TLS context, since reading the issuers takes a while, and the limit."""
-    from fetchq.engines.requests import RequestsEngine
-    from fetchq.engines.throttle import ByteRate
+    from fetchq.engines.bandwidth import ByteRate
+    from fetchq.engines.requests.engine import RequestsEngine
     from fetchq.engines.tls import tls_context
 
     context = tls_context(settings)

@@ -15,7 +15,7 @@ from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from fetchq.core.model import Cause, Complete, wire_text
 from fetchq.core.text import one_line
-from fetchq.engines.dial import check_family
+from fetchq.engines.requests.dial import check_family
 from fetchq.http.body import Intake
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.framing import framing

@@ -19,11 +19,11 @@ from yarl import URL
 
 from fetchq.core.disk import closed_at_failure
 from fetchq.core.model import Cause
-from fetchq.engines.dial import Address, dial, look_up
+from fetchq.engines.bandwidth import ByteRate, buffer_for
 from fetchq.engines.errors import is_ours, network_failure, no_such_name, out_of_descriptors
-from fetchq.engines.requests_connection import POOLS
-from fetchq.engines.throttle import ByteRate, buffer_for
-from fetchq.engines.wire import WireResponse
+from fetchq.engines.requests.connection import POOLS
+from fetchq.engines.requests.dial import Address, dial, look_up
+from fetchq.engines.requests.response import WireResponse
 from fetchq.http.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt
 from fetchq.http.hops import DEFAULT_HEADERS, Hop, length_field, merged
 from fetchq.http.proxies import Routes, first_address, fixed_addresses, proxy_parts

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from fetchq.core.model import Cause
-from fetchq.engines.aiohttp_connection import Connection
+from fetchq.engines.aiohttp.connection import Connection
 from fetchq.http.attempt import Attempt, AttemptFailed, current_attempt
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import istr
 
 from fetchq.engines.errors import closed_early
-from fetchq.engines.upload import PIECE
+from fetchq.engines.requests.upload import PIECE
 from fetchq.http.attempt import WAIT, Attempt, AttemptFailed
 from fetchq.http.proxies import address_text
 from fetchq.http.wire_checks import MAX_HEADERS, MAX_INTERIM, MAX_LINE, MAX_SILENT, ChunkCheck, check_after, check_head

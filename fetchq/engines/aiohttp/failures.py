@@ -14,7 +14,7 @@ from fetchq.engines.errors import closed_early, is_ours, network_failure
 from fetchq.http.attempt import AttemptFailed
 
 if TYPE_CHECKING:
-    from fetchq.engines.aiohttp_connection import Connection
+    from fetchq.engines.aiohttp.connection import Connection
     from fetchq.http.attempt import Attempt
 
 __all__ = ["failure_of"]

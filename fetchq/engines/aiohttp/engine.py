@@ -14,15 +14,15 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from fetchq.core.model import Cause
-from fetchq.descriptors import room_for
-from fetchq.engines.aiohttp_connection import Connection
-from fetchq.engines.aiohttp_connector import Connector
-from fetchq.engines.aiohttp_failure import failure_of
-from fetchq.engines.resolver import Resolver
-from fetchq.engines.resting import Resting
-from fetchq.engines.throttle import ByteRate, buffer_for
+from fetchq.engines.aiohttp.connection import Connection
+from fetchq.engines.aiohttp.connector import Connector
+from fetchq.engines.aiohttp.failures import failure_of
+from fetchq.engines.aiohttp.idle_pool import Resting
+from fetchq.engines.aiohttp.resolver import Resolver
+from fetchq.engines.aiohttp.timeouts import Watchdog
+from fetchq.engines.bandwidth import ByteRate, buffer_for
+from fetchq.engines.fd_limit import room_for
 from fetchq.engines.tls import tls_context
-from fetchq.engines.watchdog import Watchdog
 from fetchq.http.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt, header_map
 from fetchq.http.hops import Hop, host_field, request_head
 from fetchq.http.proxies import Routes, first_address, proxy_parts

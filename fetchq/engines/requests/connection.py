@@ -13,8 +13,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from fetchq.core.model import Cause
 from fetchq.engines.errors import closed_early
-from fetchq.engines.upload import PIECE, upload, waiting
-from fetchq.engines.wire import WireResponse
+from fetchq.engines.requests.response import WireResponse
+from fetchq.engines.requests.upload import PIECE, upload, waiting
 from fetchq.http.attempt import CONNECT, TLS, AttemptFailed, current_attempt
 from fetchq.http.proxies import address_text
 

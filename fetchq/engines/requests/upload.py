@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
-from fetchq.engines.dial import GLANCE
+from fetchq.engines.requests.dial import GLANCE
 from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:

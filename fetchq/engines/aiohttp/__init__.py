@@ -1,0 +1,1 @@
+"""The engine over aiohttp's connections, for an event loop."""
