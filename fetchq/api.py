@@ -16,7 +16,7 @@ from yarl import URL
 from fetchq.core.model import OnStart, Request, Result, make_request
 from fetchq.core.parsers import pairs_of, read_priority
 from fetchq.core.settings import Settings
-from fetchq.run import AsyncRun, BlockingRun, Feed
+from fetchq.workers.run import AsyncRun, BlockingRun, Feed
 
 __all__ = ["fetch_all", "fetch_all_sync", "fetch_iter"]
 

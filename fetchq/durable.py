@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fetchq.core.disk import closed_at_failure
 from fetchq.ledger import DONE
-from fetchq.run import DURABLE_LINGER, AsyncRun, BlockingRun, Feed
 from fetchq.session import Session
 from fetchq.stored import open_run
+from fetchq.workers.run import DURABLE_LINGER, AsyncRun, BlockingRun, Feed
 
 if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Request, Result

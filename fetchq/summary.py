@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fetchq.core.model import Result
-    from fetchq.pool import WorkerClock
     from fetchq.scheduling.congestion import HostNote
+    from fetchq.workers.settle import WorkerClock
 
 __all__ = ["Histogram", "Summary"]
 

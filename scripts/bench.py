@@ -183,8 +183,8 @@ def queue() -> bool:
 async def _queue(hosts: int) -> bool:
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
-    from fetchq.queue import RequestQueue
     from fetchq.scheduling.job import Job
+    from fetchq.workers.async_queue import RequestQueue
 
     most, ahead = 200_000, max(1000, hosts)
     good: Any = SimpleNamespace(cause=None, redirects=0, starved=False, held=0.0, phases=[0.0] * 7)

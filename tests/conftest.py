@@ -43,7 +43,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> I
 @pytest.fixture
 def no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each retry comes as late as the settings let it; one in thirty thousand would come within a millisecond."""
-    monkeypatch.setattr("fetchq.pool.random", lambda: 1.0)
+    monkeypatch.setattr("fetchq.workers.settle.random", lambda: 1.0)
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import HUNG, PATIENCE, calm_loop, ended, nothing_left
 
-from fetchq.async_pool import AsyncPool
 from fetchq.core.model import Cause, Request, Result
 from fetchq.core.settings import Settings
 from fetchq.http.attempt import Attempt, AttemptFailed
+from fetchq.workers.async_pool import AsyncPool
 
 Play = Callable[[Request], Awaitable[AttemptFailed | None]]
 
@@ -177,7 +177,7 @@ async def test_an_unusable_row_makes_no_attempt_and_calls_no_on_start() -> None:
 async def test_a_machine_without_descriptors_costs_a_request_time_but_no_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fetchq.pool.STARVED_WAIT", 0.001)
+    monkeypatch.setattr("fetchq.workers.settle.STARVED_WAIT", 0.001)
     starving = 5
 
     async def play(_: Request) -> AttemptFailed | None:
@@ -251,7 +251,7 @@ async def test_an_exception_of_the_source_is_raised_as_itself_and_not_in_a_group
 
 
 async def test_a_source_that_hangs_in_its_thread_does_not_keep_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fetchq.async_pool._GRACE", 0.05)
+    monkeypatch.setattr("fetchq.workers.async_pool._GRACE", 0.05)
     hangs, release = threading.Event(), threading.Event()
 
     def source() -> Iterator[list[Request]]:

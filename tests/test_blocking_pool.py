@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import A_MOMENT, HUNG, PATIENCE, in_time, nothing_left
 
-from fetchq.backlog import MOST_BYTES
-from fetchq.blocking_pool import BlockingPool
 from fetchq.core.model import Cause, Request, Result
 from fetchq.core.settings import Settings
 from fetchq.http.attempt import Attempt, AttemptFailed
 from fetchq.scheduling.schedule import Schedule
-from fetchq.serial_pool import SerialPool
-from fetchq.thread_pool import ThreadPool
+from fetchq.workers.blocking_pool import BlockingPool
+from fetchq.workers.result_buffer import MOST_BYTES
+from fetchq.workers.serial_pool import SerialPool
+from fetchq.workers.thread_pool import ThreadPool
 
 Play = Callable[["FakeEngine", Request], AttemptFailed | None]
 POOLS = [ThreadPool, SerialPool]
@@ -172,7 +172,7 @@ def test_an_unusable_row_makes_no_attempt_and_calls_no_on_start(make_pool: type[
 def test_a_machine_without_descriptors_costs_a_request_time_but_no_attempt(
     make_pool: type[BlockingPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fetchq.pool.STARVED_WAIT", 0.001)
+    monkeypatch.setattr("fetchq.workers.settle.STARVED_WAIT", 0.001)
     starving = 5
 
     def play(*_: object) -> AttemptFailed | None:

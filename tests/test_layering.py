@@ -73,7 +73,7 @@ HOMES = {
     "uvloop": {"fetchq.cli.loop"},
     "rich": {"fetchq.cli.progress"},
     "platformdirs": {"fetchq.cli.options"},
-    "codetiming": {"fetchq.pool"},
+    "codetiming": {"fetchq.workers.settle"},
     "filelock": {"fetchq.folder"},
     "sqlite3": {"fetchq.ledger", "fetchq.ledger_file", "fetchq.scratch"},
     "warcio": {"fetchq.sinks.warc"},

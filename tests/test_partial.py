@@ -23,8 +23,8 @@ from fetchq.http.attempt import Attempt, AttemptFailed
 from fetchq.http.hops import Hop
 from fetchq.http.range_resume import LEAST, Partial, check_end
 from fetchq.http.url import parse_url
-from fetchq.pool import Desk
 from fetchq.scheduling.job import Job
+from fetchq.workers.settle import Desk
 
 Headers = list[tuple[str, str]]
 BODY = Random(7).randbytes(LEAST + 100_000)

@@ -12,13 +12,13 @@ from factories import ACTIVE, HOSTILE, any_text, examples, make_attempt, respond
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchq import pool
 from fetchq.core.model import Cause, Complete, Request, Result, Timing
 from fetchq.core.settings import Settings
 from fetchq.http.attempt import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT, Attempt, AttemptFailed
 from fetchq.http.url import Refused
-from fetchq.pool import MOST_STARVED, STARVED_WAIT, Desk, WorkerClock
 from fetchq.scheduling.job import Job
+from fetchq.workers import settle as pool
+from fetchq.workers.settle import MOST_STARVED, STARVED_WAIT, Desk, WorkerClock
 
 WALL = 1_700_000_000.25
 

@@ -8,19 +8,19 @@ from time import perf_counter
 import pytest
 from factories import Clock, Outcome, make_result
 
-from fetchq.backlog import MOST_BYTES, MOST_RESULTS
 from fetchq.core.model import Request
 from fetchq.core.settings import Settings
-from fetchq.queue import Outbox, RequestQueue
 from fetchq.scheduling.job import Job
 from fetchq.scheduling.schedule import READ_AHEAD
+from fetchq.workers.async_queue import Outbox, RequestQueue
+from fetchq.workers.result_buffer import MOST_BYTES, MOST_RESULTS
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The queue's clock. The loop keeps its own time: its timers are only armed again, not hurried."""
     clock = Clock()
-    monkeypatch.setattr("fetchq.queue.perf_counter", clock)
+    monkeypatch.setattr("fetchq.workers.async_queue.perf_counter", clock)
     return clock
 
 

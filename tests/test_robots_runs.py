@@ -33,7 +33,7 @@ from support import (
 from fetchq import Cause, Request, Result, Settings, fetch_all_sync
 from fetchq.engines.requests.engine import RequestsEngine
 from fetchq.http.robots_txt import LOOKED_AT
-from fetchq.run import AsyncRun, BlockingRun, Feed
+from fetchq.workers.run import AsyncRun, BlockingRun, Feed
 
 ROBOTS = "/robots.txt"
 

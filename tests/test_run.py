@@ -37,8 +37,8 @@ from support import (
 from fetchq import Cause, Request, Result, Settings, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.engines.aiohttp.engine import AiohttpEngine
 from fetchq.engines.requests.engine import RequestsEngine
-from fetchq.run import BlockingRun, Feed
 from fetchq.server import PracticeServer
+from fetchq.workers.run import BlockingRun, Feed
 
 SOON = 0.3
 """A deadline, in seconds: time enough for a request or two, even on a busy machine."""

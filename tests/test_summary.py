@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchq.core.model import PHASES, Cause, Result, Timing
-from fetchq.pool import WorkerClock
 from fetchq.summary import Histogram, Summary
+from fetchq.workers.settle import WorkerClock
 
 # Multiples of 1/64: their sums are exact in any order.
 seconds = st.integers(0, 6400).map(lambda number: number / 64)

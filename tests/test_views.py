@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from fetchq.compare import MOST_SPANS, ModeRun, Span, compare
 from fetchq.core.model import Cause, Request, Result, Timing, redact
 from fetchq.core.settings import Settings
-from fetchq.pool import WorkerClock
 from fetchq.scheduling.congestion import HostNote
 from fetchq.summary import Summary
 from fetchq.views.compare import LEGEND, compare_lines, timeline_lines, timelines
@@ -28,6 +27,7 @@ from fetchq.views.text import (
     summary_lines,
     table,
 )
+from fetchq.workers.settle import WorkerClock
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 

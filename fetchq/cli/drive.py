@@ -18,7 +18,7 @@ from fetchq.cli.interrupts import Interrupts
 from fetchq.cli.loop import loop_factory
 from fetchq.cli.status import COULD_NOT_GO_ON
 from fetchq.core.disk import StorageError
-from fetchq.run import DURABLE_LINGER, AsyncRun, BlockingRun, Feed
+from fetchq.workers.run import DURABLE_LINGER, AsyncRun, BlockingRun, Feed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -15,10 +15,10 @@ from fetchq.core.model import Result
 from fetchq.engines.fd_limit import room_for
 from fetchq.http.url import Refused
 from fetchq.inputs.lines import SourceError
-from fetchq.pool import HEAD_START, Desk
-from fetchq.queue import Outbox, RequestQueue
 from fetchq.scheduling.job import Job
 from fetchq.scheduling.per_address import AddressRequest, Place
+from fetchq.workers.async_queue import Outbox, RequestQueue
+from fetchq.workers.settle import HEAD_START, Desk
 
 if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Request

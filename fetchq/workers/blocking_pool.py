@@ -8,15 +8,15 @@ from functools import partial
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
-from fetchq.backlog import Backlog
 from fetchq.core.model import Result
 from fetchq.engines.fd_limit import room_for
 from fetchq.http.robots_txt import Rules
 from fetchq.http.url import Refused
-from fetchq.pool import Desk, Timer
 from fetchq.scheduling.job import Job
 from fetchq.scheduling.per_address import AddressRequest, Place
 from fetchq.scheduling.robots_gate import schedule_for
+from fetchq.workers.result_buffer import Backlog
+from fetchq.workers.settle import Desk, Timer
 
 if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Request

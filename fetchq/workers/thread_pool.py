@@ -8,12 +8,12 @@ from math import inf
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
-from fetchq.blocking_pool import BlockingPool
 from fetchq.http.robots_txt import Rules
 from fetchq.inputs.lines import SourceError
-from fetchq.pool import HEAD_START
 from fetchq.scheduling.job import Job
 from fetchq.scheduling.per_address import Place
+from fetchq.workers.blocking_pool import BlockingPool
+from fetchq.workers.settle import HEAD_START
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result

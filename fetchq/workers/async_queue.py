@@ -13,9 +13,9 @@ from math import inf
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
-from fetchq.backlog import Backlog
 from fetchq.scheduling.job import Job
 from fetchq.scheduling.robots_gate import schedule_for
+from fetchq.workers.result_buffer import Backlog
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.engines.base import AsyncEngine
     from fetchq.http.robots_txt import RuleBook
-    from fetchq.pool import WorkerClock
     from fetchq.scheduling.congestion import HostNote
+    from fetchq.workers.settle import WorkerClock
 
 __all__ = ["DURABLE_LINGER", "AsyncRun", "BlockingRun", "Feed"]
 
@@ -64,8 +64,8 @@ class BlockingRun:
         linger: float = 0.0,
     ) -> None:
         """`linger`: seconds in which results may gather before they are handed on."""
-        from fetchq.serial_pool import SerialPool
-        from fetchq.thread_pool import ThreadPool
+        from fetchq.workers.serial_pool import SerialPool
+        from fetchq.workers.thread_pool import ThreadPool
 
         assert not isinstance(feed.requests, AsyncIterable)
         self._settings = settings
@@ -202,7 +202,7 @@ class AsyncRun:
         self._aborts()
 
     async def _in_loop(self) -> AsyncGenerator[list[Result]]:
-        from fetchq.async_pool import AsyncPool
+        from fetchq.workers.async_pool import AsyncPool
 
         loop = asyncio.get_running_loop()
         book = _book(self._settings)

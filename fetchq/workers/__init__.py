@@ -1,0 +1,1 @@
+"""The pools of workers: asyncio tasks, threads, or turns in one thread."""
