@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from fetchq.core.disk import StorageError
     from fetchq.core.model import Cause, Complete, FetchError, Request, Result, Timing
     from fetchq.core.settings import Settings, SettingsError
-    from fetchq.folder import FolderError
-    from fetchq.ledger_file import ConditionError, LedgerError
-    from fetchq.stored import open_run
+    from fetchq.store.folder import FolderError
+    from fetchq.store.ledger_connection import ConditionError, LedgerError
+    from fetchq.store.stored_run import open_run
 
 # The public names are imported when they are first asked for: `fetchq --help` needs no HTTP library.
 _HOME = {
     "fetch_all": "fetchq.api",
     "fetch_all_sync": "fetchq.api",
     "fetch_iter": "fetchq.api",
-    "FolderError": "fetchq.folder",
-    "ConditionError": "fetchq.ledger_file",
-    "LedgerError": "fetchq.ledger_file",
+    "FolderError": "fetchq.store.folder",
+    "ConditionError": "fetchq.store.ledger_connection",
+    "LedgerError": "fetchq.store.ledger_connection",
     "Cause": "fetchq.core.model",
     "Complete": "fetchq.core.model",
     "FetchError": "fetchq.core.model",
@@ -52,7 +52,7 @@ _HOME = {
     "Settings": "fetchq.core.settings",
     "SettingsError": "fetchq.core.settings",
     "StorageError": "fetchq.core.disk",
-    "open_run": "fetchq.stored",
+    "open_run": "fetchq.store.stored_run",
 }
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fetchq.stored import StoredRun
+    from fetchq.store.stored_run import StoredRun
 
 __all__ = ["FACTOR", "LEAST", "Change", "Difference", "Row", "differences"]
 

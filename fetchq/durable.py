@@ -20,9 +20,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from fetchq.core.disk import closed_at_failure
-from fetchq.ledger import DONE
-from fetchq.session import Session
-from fetchq.stored import open_run
+from fetchq.store.ledger import DONE
+from fetchq.store.session import Session
+from fetchq.store.stored_run import open_run
 from fetchq.workers.run import DURABLE_LINGER, AsyncRun, BlockingRun, Feed
 
 if TYPE_CHECKING:

@@ -91,7 +91,7 @@ def resume() -> bool:
     """Going on with a finished run of 1,000,000 rows, which must see that there is nothing to do."""
     from fetchq import fetch_all_sync
     from fetchq.core.settings import Settings
-    from fetchq.session import Session
+    from fetchq.store.session import Session
 
     rows = 1_000_000
     with tempfile.TemporaryDirectory() as folder:

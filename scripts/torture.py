@@ -24,8 +24,8 @@ MOST_KILLS = 12
 """Of one run; after that it may end."""
 FETCHQ = [sys.executable, "-m", "fetchq"]
 SMALLER = {
-    "warc": "import fetchq.sinks.warc as store; store.FILE_SIZE = 100_000",
-    "parquet": "import fetchq.sinks.parquet as store; store.PART_SECONDS = 0.2",
+    "warc": "import fetchq.store.sinks.bodies_warc as store; store.FILE_SIZE = 100_000",
+    "parquet": "import fetchq.store.sinks.bodies_parquet as store; store.PART_SECONDS = 0.2",
 }
 """Else no kill would meet the change from one archive file to the next, or come after a part that is whole."""
 PROGRAMS = {

@@ -78,7 +78,7 @@ def serve(faults: str) -> None:
     for module in PRELOADED:
         import_module(f"fetchq.{module}")
     from fetchq.cli import drive
-    from fetchq.sinks import parquet, warc
+    from fetchq.store.sinks import parquet, warc
 
     # Several commits, archives and parts, small as the run is.
     drive.DURABLE_LINGER = 0.03

@@ -9,7 +9,7 @@ from pathlib import Path
 from factories import HOSTILE, failed_result, make_result
 
 from fetchq.core.model import Cause, Result
-from fetchq.ledger import Ledger
+from fetchq.store.ledger import Ledger
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "=cmd|' /C calc'!A0"]
 NASTY = [*HOSTILE, HOSTILE, *FORMULAS, "caf\udce9", "a\x00b", "\x1b]0;title\x07", "\ud83d", "𝄞é€", "", 'a"b,c\r\nd']

@@ -15,7 +15,7 @@ from factories import make_result
 
 from fetchq.core.body_spool import SMALL, Spool
 from fetchq.core.model import Result, Sent
-from fetchq.folder import RunFolder
+from fetchq.store.folder import RunFolder
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 SENT = Sent(b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n", False, AT)

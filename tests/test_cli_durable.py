@@ -21,10 +21,10 @@ from cli_support import Cli, Scripted, ended, reply
 from faults_wire import Asked, head, length
 from support import PATIENCE
 
-from fetchq.ledger import Ledger
-from fetchq.ledger_file import LedgerError
 from fetchq.server import PracticeServer
-from fetchq.stored import open_run
+from fetchq.store.ledger import Ledger
+from fetchq.store.ledger_connection import LedgerError
+from fetchq.store.stored_run import open_run
 
 
 def rows(sql: str = 'SELECT "index", status, cause FROM records ORDER BY "index"') -> list[tuple[Any, ...]]:

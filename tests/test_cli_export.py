@@ -22,8 +22,8 @@ from fetchq.core.atomic_file import whole_file
 from fetchq.core.model import PHASES
 from fetchq.core.text import without_surrogates
 from fetchq.server import PracticeServer
-from fetchq.sinks import RECORD_FORMATS, sink_for
-from fetchq.stored import open_run
+from fetchq.store.sinks import RECORD_FORMATS, sink_for
+from fetchq.store.stored_run import open_run
 
 MANY = 2500
 LATE = """json_extract(CASE WHEN "index" > 2000 THEN '{' ELSE '{}' END, '$.a') IS NULL"""
@@ -167,7 +167,7 @@ def test_a_parquet_file_of_no_record_can_be_read(cli: Cli) -> None:
 
 def test_results_that_were_never_in_a_ledger_can_go_into_parquet(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    from fetchq.sinks.parquet_records import ParquetRecords
+    from fetchq.store.sinks.records_parquet import ParquetRecords
 
     stream = io.BytesIO()
     sink = ParquetRecords(stream)
@@ -189,7 +189,7 @@ def test_what_is_no_whole_parquet_file_does_not_look_like_one(cli: Cli, many: st
 def test_without_pyarrow_parquet_is_wrong_usage_that_says_what_to_install(
     cli: Cli, many: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "fetchq.sinks.parquet_records", raising=False)
+    monkeypatch.delitem(sys.modules, "fetchq.store.sinks.records_parquet", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     done = cli("export", many, "-o", "a.parquet")
     assert done.problem == 'fetchq: Parquet needs pyarrow: pip install "fetchq[parquet]"'

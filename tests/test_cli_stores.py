@@ -153,7 +153,7 @@ def test_a_reader_that_leaves_costs_no_row_that_was_done(cli: Cli, mode: str, sa
     with Scripted(lambda _: reply(b"ok")) as server:
         cli.write("urls.txt", "".join(f"{server.url}/{number}\n" for number in range(answered)))
         script = (
-            "import fetchq.sinks.parquet as store; store.PART_ROWS = 20\n"
+            "import fetchq.store.sinks.bodies_parquet as store; store.PART_ROWS = 20\n"
             "import sys; from fetchq.cli import main; main(sys.argv[1:])"
         )
         process = subprocess.Popen(
@@ -225,7 +225,7 @@ def test_an_archive_that_lost_something_is_not_gone_on_with(cli: Cli, practice: 
 def missing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The package that this way to save needs is not installed."""
     monkeypatch.setitem(sys.modules, PACKAGES[request.param], None)
-    for name in [name for name in sys.modules if name == f"fetchq.sinks.{request.param}"]:
+    for name in [name for name in sys.modules if name == f"fetchq.store.sinks.{request.param}"]:
         monkeypatch.delitem(sys.modules, name)
     return str(request.param)
 

@@ -24,10 +24,10 @@ from store_support import files_of_at_most
 
 from fetchq import Cause, Request, Result, Settings, SettingsError, fetch_all, fetch_all_sync, fetch_iter, open_run
 from fetchq.core.disk import StorageError
-from fetchq.folder import FolderError
-from fetchq.scratch import Scratch
-from fetchq.session import Session
-from fetchq.twins import PAGE
+from fetchq.store.dedupe import PAGE
+from fetchq.store.folder import FolderError
+from fetchq.store.scratch_db import Scratch
+from fetchq.store.session import Session
 
 
 def echo(asked: Asked) -> bytes:

@@ -15,10 +15,10 @@ from cli_support import left_threads
 from factories import make_result
 
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all, fetch_all_sync, fetch_iter, open_run
-from fetchq.folder import FolderError
-from fetchq.ledger_file import ConditionError, LedgerError
 from fetchq.server import PracticeServer
-from fetchq.stored import StoredRun
+from fetchq.store.folder import FolderError
+from fetchq.store.ledger_connection import ConditionError, LedgerError
+from fetchq.store.stored_run import StoredRun
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_stored_result_is_the_one_that_was_given(run: str, urls: list[str]) ->
 
 
 def test_a_row_that_is_to_be_fetched_again_gives_one_result(practice: PracticeServer, run: str, mode: str) -> None:
-    from fetchq.session import Session
+    from fetchq.store.session import Session
 
     urls = [f"{practice.url}/json", f"{practice.url}/status/404"]
     fetch_all_sync(urls, output=run)
@@ -180,7 +180,7 @@ def test_a_list_is_known_to_the_folder_before_it_is_fetched(practice: PracticeSe
     urls = [f"{practice.url}/json?{number}" for number in range(2000)]
     with pytest.raises(Stop):
         fetch_all_sync(urls, output=run, on_result=on_result)
-    from fetchq.session import Session
+    from fetchq.store.session import Session
 
     with Session.of_folder(run) as session:
         left = [request.url for batch in session.source for request in batch]
@@ -266,7 +266,7 @@ def test_requests_come_back_with_all_they_had(run: str, practice: PracticeServer
 
 
 def test_a_run_can_be_read_by_everybody_who_has_it(tmp_path: Path) -> None:
-    from fetchq.ledger import Ledger
+    from fetchq.store.ledger import Ledger
 
     ledger = Ledger.create(tmp_path / "run.db", {})
     ledger.commit([make_result(index=index, started=None) for index in range(3)])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fetchq.folder import FolderError, RunFolder
+from fetchq.store.folder import FolderError, RunFolder
 
 
 @pytest.mark.parametrize("content", [[], ["run.db"], ["lock"], ["lock", "bodies", "input"]])
@@ -46,7 +46,7 @@ def test_a_second_one_is_kept_out_at_once_also_in_another_process(tmp_path: Path
     with RunFolder(tmp_path):
         with pytest.raises(FolderError, match="another fetchq is at work"), RunFolder(tmp_path):
             pass
-        program = f"from fetchq.folder import RunFolder\nwith RunFolder({str(tmp_path)!r}): pass"
+        program = f"from fetchq.store.folder import RunFolder\nwith RunFolder({str(tmp_path)!r}): pass"
         ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
         assert "another fetchq is at work" in ended.stderr
     with RunFolder(tmp_path):

@@ -74,12 +74,12 @@ HOMES = {
     "rich": {"fetchq.cli.progress"},
     "platformdirs": {"fetchq.cli.options"},
     "codetiming": {"fetchq.workers.settle"},
-    "filelock": {"fetchq.folder"},
-    "sqlite3": {"fetchq.ledger", "fetchq.ledger_file", "fetchq.scratch"},
-    "warcio": {"fetchq.sinks.warc"},
+    "filelock": {"fetchq.store.folder"},
+    "sqlite3": {"fetchq.store.ledger", "fetchq.store.ledger_connection", "fetchq.store.scratch_db"},
+    "warcio": {"fetchq.store.sinks.bodies_warc"},
     "publicsuffixlist": {"fetchq.scheduling.host_key"},
     "protego": {"fetchq.http.robots_txt"},
-    "pyarrow": {"fetchq.sinks.parquet", "fetchq.sinks.parquet_records"},
+    "pyarrow": {"fetchq.store.sinks.bodies_parquet", "fetchq.store.sinks.records_parquet"},
 }
 LONGEST = 350
 """Lines of a module beyond which a concept is probably missing."""
@@ -151,8 +151,8 @@ def test_a_library_is_imported_by_one_module_alone(library: str) -> None:
 def test_sinks_know_no_engine_and_engines_no_sink() -> None:
     for module in MODULES:
         for imported in imports_of(module):
-            assert not (module.startswith("fetchq.sinks") and imported.startswith("fetchq.engines"))
-            assert not (module.startswith("fetchq.engines") and imported.startswith("fetchq.sinks"))
+            assert not (module.startswith("fetchq.store.sinks") and imported.startswith("fetchq.engines"))
+            assert not (module.startswith("fetchq.engines") and imported.startswith("fetchq.store.sinks"))
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))

@@ -19,9 +19,9 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from fetchq.core.disk import StorageError
 from fetchq.core.model import RECORD_FIELDS, Cause, Request, Timing
-from fetchq.ledger import Ledger
-from fetchq.ledger_file import ConditionError, LedgerError
-from fetchq.schema import COLUMNS, FORMAT
+from fetchq.store.ledger import Ledger
+from fetchq.store.ledger_connection import ConditionError, LedgerError
+from fetchq.store.schema import COLUMNS, FORMAT
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from refresh_support import DATE, NOT_MODIFIED, Pages, Site, run, statuses
 
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all_sync, open_run
-from fetchq.folder import FolderError
+from fetchq.store.folder import FolderError
 
 
 @pytest.fixture

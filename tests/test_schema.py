@@ -9,7 +9,7 @@ from factories import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchq.schema import inserts
+from fetchq.store.schema import inserts
 
 VALUES = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text("ab") | st.binary()
 

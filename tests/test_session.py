@@ -21,12 +21,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
-from fetchq.folder import FolderError
 from fetchq.inputs.source import SourceError
-from fetchq.kept import Copier, describe, same
-from fetchq.ledger import Ledger
-from fetchq.ledger_file import ConditionError, LedgerError
-from fetchq.session import Session
+from fetchq.store.folder import FolderError
+from fetchq.store.input_copy import Copier, describe, same
+from fetchq.store.ledger import Ledger
+from fetchq.store.ledger_connection import ConditionError, LedgerError
+from fetchq.store.session import Session
 
 URLS = [f"http://a.test/{number}" for number in range(5)]
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from fetchq.core.model import PHASES, RECORD_FIELDS, Cause, Result, Timing
 from fetchq.core.text import printable
-from fetchq.sinks import sink_for
-from fetchq.sinks.jsonl import json_line
+from fetchq.store.sinks import sink_for
+from fetchq.store.sinks.records_jsonl import json_line
 
 COLUMNS = [name for name in RECORD_FIELDS if name != "timing"] + [f"timing_{phase}" for phase in PHASES]
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "=", "=cmd|' /C calc'!A0"]

@@ -15,8 +15,8 @@ from fetchq.core.body_spool import SMALL, Spool
 from fetchq.core.disk import StorageError
 from fetchq.core.model import Cause, Result
 from fetchq.core.row_set import RowSet
-from fetchq.folder import RunFolder
-from fetchq.sinks.files import FileStore
+from fetchq.store.folder import RunFolder
+from fetchq.store.sinks.bodies_files import FileStore
 
 
 @pytest.fixture

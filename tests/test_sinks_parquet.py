@@ -32,11 +32,11 @@ from store_support import (
 from fetchq.core.disk import StorageError
 from fetchq.core.model import PHASES, RECORD_FIELDS, Cause, Result, Timing
 from fetchq.core.row_set import RowSet
-from fetchq.folder import RunFolder
-from fetchq.sinks import parquet
-from fetchq.sinks.parquet import ParquetStore
-from fetchq.stored import Bodies
-from fetchq.writer import Writer
+from fetchq.store.folder import RunFolder
+from fetchq.store.sinks import parquet
+from fetchq.store.sinks.bodies_parquet import ParquetStore
+from fetchq.store.stored_run import Bodies
+from fetchq.store.writer import Writer
 
 
 @pytest.fixture

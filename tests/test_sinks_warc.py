@@ -35,11 +35,11 @@ from warcio.cli import main as warcio
 from fetchq.core.disk import StorageError
 from fetchq.core.model import Cause, Complete, Result
 from fetchq.core.row_set import RowSet
-from fetchq.folder import RunFolder
-from fetchq.sinks import warc
-from fetchq.sinks.warc import WarcStore
-from fetchq.stored import Bodies
-from fetchq.writer import Writer
+from fetchq.store.folder import RunFolder
+from fetchq.store.sinks import warc
+from fetchq.store.sinks.bodies_warc import WarcStore
+from fetchq.store.stored_run import Bodies
+from fetchq.store.writer import Writer
 
 
 def store_in(folder: RunFolder, state: Any = None) -> WarcStore:

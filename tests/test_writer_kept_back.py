@@ -12,7 +12,7 @@ from factories import failed_result, make_result
 from fetchq.core.disk import StorageError
 from fetchq.core.model import Cause, Result
 from fetchq.core.row_set import RowSet
-from fetchq.writer import Writer
+from fetchq.store.writer import Writer
 
 
 class Keeper:

@@ -66,9 +66,9 @@ def compare_and_show(settings: Settings, display: Display, source: Source, modes
     from fetchq.cli.drive import drive
     from fetchq.cli.screen import Screen
     from fetchq.compare import compare
+    from fetchq.store.writer import Writer
     from fetchq.views.compare import compare_lines, timelines
     from fetchq.views.text import count_text
-    from fetchq.writer import Writer
 
     def fetch(settings: Settings, run: ModeRun) -> int:
         screen = Screen(display, source=source, summary=run.summary, on_commit=run.add, records=False)

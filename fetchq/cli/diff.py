@@ -69,7 +69,7 @@ def command(old: str, new: str, json: bool, factor: float, least: float) -> int:
 
 
 def _write_json(found: Iterable[Difference]) -> bool:
-    from fetchq.sinks.jsonl import json_line
+    from fetchq.store.sinks.records_jsonl import json_line
 
     some = False
     for difference in found:

@@ -12,12 +12,12 @@ import click
 from fetchq.cli.status import COULD_NOT_GO_ON, CouldNotGoOn
 from fetchq.core.disk import StorageError
 from fetchq.core.text import printable
-from fetchq.folder import FolderError
 from fetchq.inputs.source import SourceError
+from fetchq.store.folder import FolderError
 from fetchq.views.text import done_text
 
 if TYPE_CHECKING:
-    from fetchq.session import Session
+    from fetchq.store.session import Session
 
 __all__ = ["all_done", "ended", "opened"]
 

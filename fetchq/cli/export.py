@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from fetchq.sinks import RECORD_FORMATS
+from fetchq.store.sinks import RECORD_FORMATS
 
 if TYPE_CHECKING:
-    from fetchq.stored import StoredRun
+    from fetchq.store.stored_run import StoredRun
 
 __all__ = ["command"]
 
@@ -54,7 +54,7 @@ def command(folder: str, form: str | None, output: str | None, where: str) -> in
 
 def _write(run: StoredRun, form: str, stream: BinaryIO, where: str) -> None:
     """Raises `ConditionError`, `StorageError`, OSError."""
-    from fetchq.sinks import record_sink_for
+    from fetchq.store.sinks import record_sink_for
 
     records = run.records(where)
     batch = list(islice(records, _BATCH))  # a wrong condition shows before anything is written
@@ -72,7 +72,7 @@ def _write(run: StoredRun, form: str, stream: BinaryIO, where: str) -> None:
 
 def _check_parquet(output: str | None) -> None:
     try:
-        import fetchq.sinks.parquet_records  # noqa: F401  # only to see whether it can be
+        import fetchq.store.sinks.records_parquet  # noqa: F401  # only to see whether it can be
     except ImportError:
         raise click.UsageError('Parquet needs pyarrow: pip install "fetchq[parquet]"') from None
     if output is None and sys.stdout.isatty():
@@ -80,7 +80,7 @@ def _check_parquet(output: str | None) -> None:
 
 
 def _check_target(output: str, folder: str) -> None:
-    from fetchq.folder import OWN
+    from fetchq.store.folder import OWN
 
     if not output or os.path.isdir(output):
         raise click.UsageError(f"{output!r} is {'a folder' if output else 'no name of a file'}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.display import Display
     from fetchq.inputs.source import Source
-    from fetchq.session import Session
+    from fetchq.store.session import Session
 
 __all__ = ["command", "fetch_and_show"]
 
@@ -47,7 +47,7 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
     reading: dict[str, Any] = {"input_format": display.input_format, "url_column": display.url_column}
     if settings.output is not None:
         from fetchq.cli.durable import opened
-        from fetchq.session import Session
+        from fetchq.store.session import Session
 
         with opened(lambda: Session.for_sources(settings, sources, **reading)) as session:
             return fetch_and_show(settings, display, session.source, sources, session)
@@ -69,9 +69,9 @@ def fetch_and_show(
     from fetchq.cli.screen import Screen
     from fetchq.cli.status import COULD_NOT_GO_ON
     from fetchq.inputs.source import SourceError
+    from fetchq.store.writer import Writer
     from fetchq.summary import Summary
     from fetchq.views.text import summary_lines
-    from fetchq.writer import Writer
 
     settings = replace(settings, keep_body=_needs_bodies(display))
     summary = Summary()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fetchq.core.settings import Settings
-    from fetchq.session import Session
+    from fetchq.store.session import Session
 
 __all__ = ["NOT_AGAIN", "command", "go_on"]
 
@@ -31,7 +31,7 @@ def resume(folder: str, **given: Any) -> int:
     headers, cookies and data to send that were options are not kept in the folder: give them again.
     """
     from fetchq.cli.durable import opened
-    from fetchq.session import Session
+    from fetchq.store.session import Session
 
     with opened(lambda: Session.of_folder(folder)) as session:
         return go_on(session, given)
@@ -41,7 +41,7 @@ def go_on(session: Session, given: dict[str, Any], retried: Callable[[Settings],
     """Fetch what is left, and what `retried` says with the run's settings. Returns the exit status."""
     from fetchq.cli.durable import all_done
     from fetchq.core.text import printable
-    from fetchq.ledger_file import ConditionError
+    from fetchq.store.ledger_connection import ConditionError
 
     if session.finished and retried is None:
         click.echo(f"fetchq: {all_done(session)}", err=True)

@@ -11,9 +11,9 @@ import click
 from fetchq.cli.status import CouldNotGoOn
 from fetchq.core.disk import StorageError
 from fetchq.core.text import printable
-from fetchq.folder import RunFolder
-from fetchq.ledger_file import ConditionError
-from fetchq.stored import StoredRun, open_run
+from fetchq.store.folder import RunFolder
+from fetchq.store.ledger_connection import ConditionError
+from fetchq.store.stored_run import StoredRun, open_run
 from fetchq.views.text import done_text
 
 __all__ = ["reading", "stored_run"]

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from fetchq.core.disk import closed_at_failure
 from fetchq.core.model import Complete, Known
 from fetchq.core.parsers import read_save
-from fetchq.folder import FolderError, RunFolder
-from fetchq.ledger import Ledger
-from fetchq.scratch import Scratch, key_of
-from fetchq.stored import Bodies, within
+from fetchq.store.folder import FolderError, RunFolder
+from fetchq.store.ledger import Ledger
+from fetchq.store.scratch_db import Scratch, key_of
+from fetchq.store.stored_run import Bodies, within
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request

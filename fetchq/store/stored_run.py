@@ -16,11 +16,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from fetchq.core.body_spool import Opened
 from fetchq.core.model import PHASES, RECORD_FIELDS, Cause, Complete, Result, Timing
-from fetchq.folder import RunFolder
-from fetchq.ledger import Ledger
+from fetchq.store.folder import RunFolder
+from fetchq.store.ledger import Ledger
 
 if TYPE_CHECKING:
-    from fetchq.sinks.parquet import PartReader
+    from fetchq.store.sinks.bodies_parquet import PartReader
 
 __all__ = ["Bodies", "StoredRun", "kept_result", "open_run", "within"]
 
@@ -115,7 +115,7 @@ class Bodies:
         elif name.endswith(".parquet"):
             yield Opened(iter([self._parts.body(file, int(place))]))
         else:
-            from fetchq.sinks.warc import opened_in_archive
+            from fetchq.store.sinks.bodies_warc import opened_in_archive
 
             with opened_in_archive(file, int(place)) as opened:
                 yield opened
@@ -129,7 +129,7 @@ class Bodies:
 
     @cached_property
     def _parts(self) -> PartReader:
-        from fetchq.sinks.parquet import PartReader
+        from fetchq.store.sinks.bodies_parquet import PartReader
 
         return PartReader()
 

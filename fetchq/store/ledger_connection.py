@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fetchq.core.disk import StorageError, closed_at_failure
 from fetchq.core.text import one_line
-from fetchq.schema import APPLICATION, FORMAT
+from fetchq.store.schema import APPLICATION, FORMAT
 
 __all__ = ["BUSY", "ConditionError", "LedgerError", "condition_errors", "ledger_errors", "opened"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from fetchq.core.model import PHASES, RECORD_FIELDS
 from fetchq.core.text import printable
 from fetchq.core.timestamps import utc_text
-from fetchq.sinks.jsonl import json_line
+from fetchq.store.sinks.records_jsonl import json_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,14 +9,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.disk import folder_on_disk, on_disk, real_folder, unless_hopeless
-from fetchq.sinks.naming import body_name, folder_of, row_of
-from fetchq.sinks.outcome import not_stored, stored
+from fetchq.store.sinks.file_names import body_name, folder_of, row_of
+from fetchq.store.sinks.stored import not_stored, stored
 
 if TYPE_CHECKING:
     from fetchq.core.body_spool import Spool
     from fetchq.core.model import Result
     from fetchq.core.row_set import RowSet
-    from fetchq.folder import RunFolder
+    from fetchq.store.folder import RunFolder
 
 __all__ = ["FileStore"]
 

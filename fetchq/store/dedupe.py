@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetchq.core.model import Cause, Result, redact
 from fetchq.core.row_set import RowSet
-from fetchq.scratch import Scratch, key_of
-from fetchq.sinks.outcome import not_stored
-from fetchq.stored import Bodies, kept_result
+from fetchq.store.scratch_db import Scratch, key_of
+from fetchq.store.sinks.stored import not_stored
+from fetchq.store.stored_run import Bodies, kept_result
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request
-    from fetchq.folder import RunFolder
-    from fetchq.ledger import Ledger
+    from fetchq.store.folder import RunFolder
+    from fetchq.store.ledger import Ledger
 
 __all__ = ["Twins"]
 

@@ -6,22 +6,22 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from fetchq.begun import check_same, first_meta, now
-from fetchq.choice import Choice
 from fetchq.core.disk import closed_at_failure
 from fetchq.core.settings import Settings
 from fetchq.core.text import without_surrogates
-from fetchq.earlier import check_earlier
-from fetchq.folder import FolderError, RunFolder
-from fetchq.kept import ROWS, Copier, describe, reopen, reopen_rows
-from fetchq.ledger import Ledger
-from fetchq.sinks import store_for
-from fetchq.writer import Writer
+from fetchq.store.folder import FolderError, RunFolder
+from fetchq.store.input_copy import ROWS, Copier, describe, reopen, reopen_rows
+from fetchq.store.ledger import Ledger
+from fetchq.store.manifest import check_same, first_meta, now
+from fetchq.store.refresh import check_earlier
+from fetchq.store.selection import Choice
+from fetchq.store.sinks import store_for
+from fetchq.store.writer import Writer
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result
     from fetchq.inputs.source import Source
-    from fetchq.sinks.base import Sink
+    from fetchq.store.sinks.base import Sink
 
 __all__ = ["Session"]
 

@@ -31,13 +31,13 @@ import pyarrow.parquet as pq
 from fetchq.core.disk import file_at, folder_on_disk, real_folder, unless_hopeless
 from fetchq.core.model import RECORD_FIELDS, Cause, phase_values, wire_text
 from fetchq.core.text import without_surrogates
-from fetchq.sinks.outcome import not_stored
-from fetchq.sinks.parquet_records import RECORD_SCHEMA
+from fetchq.store.sinks.records_parquet import RECORD_SCHEMA
+from fetchq.store.sinks.stored import not_stored
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
     from fetchq.core.row_set import RowSet
-    from fetchq.folder import RunFolder
+    from fetchq.store.folder import RunFolder
 
 __all__ = ["ParquetStore", "PartReader"]
 

@@ -10,23 +10,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import BinaryIO
 
-    from fetchq.folder import RunFolder
-    from fetchq.sinks.base import BodyStore, RecordSink, Sink
-    from fetchq.sinks.csv import CsvSink
-    from fetchq.sinks.jsonl import JsonLinesSink
-    from fetchq.sinks.parquet_records import ParquetRecords
+    from fetchq.store.folder import RunFolder
+    from fetchq.store.sinks.base import BodyStore, RecordSink, Sink
+    from fetchq.store.sinks.records_csv import CsvSink
+    from fetchq.store.sinks.records_jsonl import JsonLinesSink
+    from fetchq.store.sinks.records_parquet import ParquetRecords
 
 __all__ = ["RECORD_FORMATS", "record_sink_for", "sink_for", "store_for"]
 
 
 def _jsonl(stream: BinaryIO, include: Sequence[str] = ()) -> JsonLinesSink:
-    from fetchq.sinks.jsonl import JsonLinesSink
+    from fetchq.store.sinks.records_jsonl import JsonLinesSink
 
     return JsonLinesSink(stream, include)
 
 
 def _csv(stream: BinaryIO, include: Sequence[str] = ()) -> CsvSink:
-    from fetchq.sinks.csv import CsvSink
+    from fetchq.store.sinks.records_csv import CsvSink
 
     return CsvSink(stream, include)
 
@@ -40,7 +40,7 @@ def sink_for(format: str, stream: BinaryIO, include: Sequence[str] = ()) -> Sink
 
 
 def _parquet_records(stream: BinaryIO) -> ParquetRecords:
-    from fetchq.sinks.parquet_records import ParquetRecords
+    from fetchq.store.sinks.records_parquet import ParquetRecords
 
     return ParquetRecords(stream)
 
@@ -56,19 +56,19 @@ def record_sink_for(format: str, stream: BinaryIO) -> RecordSink:
 
 
 def _files(folder: RunFolder, generation: int) -> BodyStore:
-    from fetchq.sinks.files import FileStore
+    from fetchq.store.sinks.bodies_files import FileStore
 
     return FileStore(folder, generation)
 
 
 def _warc(folder: RunFolder, generation: int) -> BodyStore:
-    from fetchq.sinks.warc import WarcStore
+    from fetchq.store.sinks.bodies_warc import WarcStore
 
     return WarcStore(folder, generation)
 
 
 def _parquet(folder: RunFolder, generation: int) -> BodyStore:
-    from fetchq.sinks.parquet import ParquetStore
+    from fetchq.store.sinks.bodies_parquet import ParquetStore
 
     return ParquetStore(folder, generation)
 

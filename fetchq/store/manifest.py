@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from fetchq import __version__
-from fetchq.folder import FolderError, RunFolder
-from fetchq.kept import same
+from fetchq.store.folder import FolderError, RunFolder
+from fetchq.store.input_copy import same
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
-    from fetchq.ledger import Ledger
+    from fetchq.store.ledger import Ledger
 
 __all__ = ["check_same", "first_meta", "now"]
 

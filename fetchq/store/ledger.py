@@ -21,8 +21,8 @@ from fetchq.core.disk import closed_at_failure, file_at
 from fetchq.core.model import Request, Result
 from fetchq.core.row_set import RowSet
 from fetchq.core.text import without_surrogates
-from fetchq.ledger_file import BUSY, LedgerError, condition_errors, ledger_errors, opened
-from fetchq.schema import COLUMNS, SCHEMA, inserts, row_of
+from fetchq.store.ledger_connection import BUSY, LedgerError, condition_errors, ledger_errors, opened
+from fetchq.store.schema import COLUMNS, SCHEMA, inserts, row_of
 
 __all__ = ["DONE", "Ledger"]
 

@@ -39,13 +39,13 @@ from warcio.warcwriter import WARCWriter
 from fetchq import __version__
 from fetchq.core.body_spool import Opened, Origin
 from fetchq.core.disk import StorageError, folder_on_disk, real_folder, unless_hopeless
-from fetchq.sinks.outcome import not_stored, stored
-from fetchq.sinks.warc_records import Body, Unreadable, write_records
+from fetchq.store.sinks.stored import not_stored, stored
+from fetchq.store.sinks.warc_records import Body, Unreadable, write_records
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
     from fetchq.core.row_set import RowSet
-    from fetchq.folder import RunFolder
+    from fetchq.store.folder import RunFolder
 
 __all__ = ["WarcStore", "opened_in_archive"]
 

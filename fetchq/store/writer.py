@@ -11,9 +11,9 @@ from fetchq.core.disk import StorageError
 from fetchq.core.model import Cause, Result
 
 if TYPE_CHECKING:
-    from fetchq.ledger import Ledger
-    from fetchq.sinks.base import BodyStore, Sink
-    from fetchq.twins import Twins
+    from fetchq.store.dedupe import Twins
+    from fetchq.store.ledger import Ledger
+    from fetchq.store.sinks.base import BodyStore, Sink
 
 __all__ = ["Writer"]
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fetchq.core.disk import closed_at_failure
-from fetchq.folder import RunFolder
+from fetchq.store.folder import RunFolder
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.row_set import RowSet
-    from fetchq.earlier import Earlier
-    from fetchq.ledger import Ledger
-    from fetchq.twins import Twins
+    from fetchq.store.dedupe import Twins
+    from fetchq.store.ledger import Ledger
+    from fetchq.store.refresh import Earlier
 
 __all__ = ["Choice"]
 
@@ -34,7 +34,7 @@ class Choice:
         withheld = ledger.needed("withheld")
         with closed_at_failure(self):
             if settings.get("dedupe"):
-                from fetchq.twins import Twins
+                from fetchq.store.dedupe import Twins
 
                 self.twins = Twins(folder, ledger, done, method=settings.get("method"), has_data="data" in withheld)
             if (path := settings.get("refresh")) is None:
@@ -42,7 +42,7 @@ class Choice:
             if not RunFolder(path).ledger.is_file():
                 self.warning = f"the run in {path!r}, which this one refreshes, is gone: what is left is fetched whole"
                 return
-            from fetchq.earlier import Earlier
+            from fetchq.store.refresh import Earlier
 
             self._earlier = Earlier(path, folder.temporary, settings=settings, withheld=withheld)
             if more:  # they come in an event loop, which had better not wait for that later

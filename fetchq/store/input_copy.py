@@ -23,8 +23,8 @@ from fetchq.inputs.lines import SourceError
 from fetchq.inputs.source import KeptList, Source, open_kept, open_kept_rows, standard_input
 
 if TYPE_CHECKING:
-    from fetchq.folder import RunFolder
-    from fetchq.ledger import Ledger
+    from fetchq.store.folder import RunFolder
+    from fetchq.store.ledger import Ledger
 
 __all__ = ["ROWS", "Copier", "describe", "reopen", "reopen_rows"]
 

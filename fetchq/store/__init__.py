@@ -1,0 +1,1 @@
+"""A durable run: its folder, its ledger, and the sinks that write records and bodies."""
