@@ -17,9 +17,9 @@ from faultserver import FaultServer
 from fetchq.cli import progress, screen
 from fetchq.display import Display
 from fetchq.inputs.source import Source
+from fetchq.reports.summary import Summary
+from fetchq.reports.text import HEADING
 from fetchq.server import PracticeServer
-from fetchq.summary import Summary
-from fetchq.views.text import HEADING
 
 BAR = "\u2501"
 """What rich draws a bar of."""

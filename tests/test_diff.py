@@ -17,10 +17,10 @@ from runs import NASTY, make_run, renumbered
 
 from fetchq.core.model import Cause, Result
 from fetchq.core.text import without_surrogates
-from fetchq.diff import Change, Difference, Row, differences
+from fetchq.reports.diff import Change, Difference, Row, differences
+from fetchq.reports.diff_text import TITLES, difference_line
 from fetchq.store.ledger_connection import LedgerError
 from fetchq.store.stored_run import open_run
-from fetchq.views.diff import TITLES, difference_line
 
 ONE, TWO = "1" * 64, "2" * 64
 

@@ -22,9 +22,9 @@ from fetchq.cli.fetch import command as fetch
 from fetchq.cli.retry import command as retry
 from fetchq.cli.serve import command as serve
 from fetchq.core.model import PHASES, RECORD_FIELDS, Cause
+from fetchq.reports.compare_text import LEGEND
+from fetchq.reports.text import HEADING
 from fetchq.server import PracticeServer
-from fetchq.views.compare import LEGEND
-from fetchq.views.text import HEADING
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -116,9 +116,9 @@ def test_every_field_phase_and_cause_is_in_the_readme() -> None:
 
 
 def test_the_recording_has_the_lines_of_todays_program() -> None:
-    from fetchq.compare import ModeRun
-    from fetchq.summary import Summary
-    from fetchq.views.compare import compare_lines
+    from fetchq.reports.compare import ModeRun
+    from fetchq.reports.compare_text import compare_lines
+    from fetchq.reports.summary import Summary
 
     recording, _, output = blocks("text")
     assert output.splitlines()[0] == HEADING

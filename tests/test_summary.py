@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchq.core.model import PHASES, Cause, Result, Timing
-from fetchq.summary import Histogram, Summary
+from fetchq.reports.summary import Histogram, Summary
 from fetchq.workers.settle import WorkerClock
 
 # Multiples of 1/64: their sums are exact in any order.

@@ -10,13 +10,12 @@ from factories import ACTIVE, HOSTILE, any_text, examples, failed_result, make_r
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchq.compare import MOST_SPANS, ModeRun, Span, compare
 from fetchq.core.model import Cause, Request, Result, Timing, redact
 from fetchq.core.settings import Settings
-from fetchq.scheduling.congestion import HostNote
-from fetchq.summary import Summary
-from fetchq.views.compare import LEGEND, compare_lines, timeline_lines, timelines
-from fetchq.views.text import (
+from fetchq.reports.compare import MOST_SPANS, ModeRun, Span, compare
+from fetchq.reports.compare_text import LEGEND, compare_lines, timeline_lines, timelines
+from fetchq.reports.summary import Summary
+from fetchq.reports.text import (
     HEADING,
     MOST_WORKER_ROWS,
     bytes_text,
@@ -27,6 +26,7 @@ from fetchq.views.text import (
     summary_lines,
     table,
 )
+from fetchq.scheduling.congestion import HostNote
 from fetchq.workers.settle import WorkerClock
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

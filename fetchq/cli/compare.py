@@ -15,8 +15,8 @@ from fetchq.core.settings import MODES, Settings, SettingsError
 from fetchq.display import Display
 
 if TYPE_CHECKING:
-    from fetchq.compare import ModeRun
     from fetchq.inputs.source import Source
+    from fetchq.reports.compare import ModeRun
 
 __all__ = ["command", "compare_and_show"]
 
@@ -65,10 +65,10 @@ def compare_and_show(settings: Settings, display: Display, source: Source, modes
         _in_mode(settings, mode)
     from fetchq.cli.drive import drive
     from fetchq.cli.screen import Screen
-    from fetchq.compare import compare
+    from fetchq.reports.compare import compare
+    from fetchq.reports.compare_text import compare_lines, timelines
+    from fetchq.reports.text import count_text
     from fetchq.store.writer import Writer
-    from fetchq.views.compare import compare_lines, timelines
-    from fetchq.views.text import count_text
 
     def fetch(settings: Settings, run: ModeRun) -> int:
         screen = Screen(display, source=source, summary=run.summary, on_commit=run.add, records=False)

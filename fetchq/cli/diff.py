@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fetchq.diff import FACTOR, LEAST, differences
+from fetchq.reports.diff import FACTOR, LEAST, differences
 
 if TYPE_CHECKING:
-    from fetchq.diff import Difference
+    from fetchq.reports.diff import Difference
 
 __all__ = ["command"]
 
@@ -84,7 +84,7 @@ def _write_text(found: Iterable[Difference]) -> bool:
     from contextlib import ExitStack
     from tempfile import SpooledTemporaryFile
 
-    from fetchq.views.diff import TITLES, counts_line, difference_line
+    from fetchq.reports.diff_text import TITLES, counts_line, difference_line
 
     counts = Counter[Any]()
     with ExitStack() as files:

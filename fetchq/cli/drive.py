@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Result
     from fetchq.core.settings import Settings
     from fetchq.inputs.source import Source
+    from fetchq.reports.summary import Summary
     from fetchq.store.writer import Writer
-    from fetchq.summary import Summary
 
 __all__ = ["drive"]
 

@@ -13,8 +13,8 @@ from fetchq.cli.status import COULD_NOT_GO_ON, CouldNotGoOn
 from fetchq.core.disk import StorageError
 from fetchq.core.text import printable
 from fetchq.inputs.source import SourceError
+from fetchq.reports.text import done_text
 from fetchq.store.folder import FolderError
-from fetchq.views.text import done_text
 
 if TYPE_CHECKING:
     from fetchq.store.session import Session

@@ -69,9 +69,9 @@ def fetch_and_show(
     from fetchq.cli.screen import Screen
     from fetchq.cli.status import COULD_NOT_GO_ON
     from fetchq.inputs.source import SourceError
+    from fetchq.reports.summary import Summary
+    from fetchq.reports.text import summary_lines
     from fetchq.store.writer import Writer
-    from fetchq.summary import Summary
-    from fetchq.views.text import summary_lines
 
     settings = replace(settings, keep_body=_needs_bodies(display))
     summary = Summary()

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from fetchq.views.text import rate_text
+from fetchq.reports.text import rate_text
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
     from fetchq.display import Display
     from fetchq.inputs.source import Source
-    from fetchq.summary import Summary
+    from fetchq.reports.summary import Summary
 
 __all__ = ["Progress", "progress_for"]
 

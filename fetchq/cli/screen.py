@@ -13,15 +13,15 @@ import click
 
 from fetchq.cli import say
 from fetchq.cli.progress import progress_for
+from fetchq.reports.text import HEADING, result_line, start_line
 from fetchq.store.sinks import sink_for
-from fetchq.views.text import HEADING, result_line, start_line
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result
     from fetchq.display import Display
     from fetchq.inputs.source import Source
+    from fetchq.reports.summary import Summary
     from fetchq.store.sinks.base import Sink
-    from fetchq.summary import Summary
 
 __all__ = ["Screen"]
 

@@ -11,10 +11,10 @@ import click
 from fetchq.cli.status import CouldNotGoOn
 from fetchq.core.disk import StorageError
 from fetchq.core.text import printable
+from fetchq.reports.text import done_text
 from fetchq.store.folder import RunFolder
 from fetchq.store.ledger_connection import ConditionError
 from fetchq.store.stored_run import StoredRun, open_run
-from fetchq.views.text import done_text
 
 __all__ = ["reading", "stored_run"]
 

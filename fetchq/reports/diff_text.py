@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fetchq.core.text import printable
-from fetchq.diff import Change
-from fetchq.views.text import seconds_text
+from fetchq.reports.diff import Change
+from fetchq.reports.text import seconds_text
 
 if TYPE_CHECKING:
-    from fetchq.diff import Difference, Row
+    from fetchq.reports.diff import Difference, Row
 
 __all__ = ["TITLES", "counts_line", "difference_line"]
 

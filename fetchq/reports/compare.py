@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fetchq.summary import Summary
+from fetchq.reports.summary import Summary
 
 if TYPE_CHECKING:
     from datetime import datetime

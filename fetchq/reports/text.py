@@ -12,8 +12,8 @@ from fetchq.core.text import printable
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result
+    from fetchq.reports.summary import Summary
     from fetchq.scheduling.congestion import HostNote
-    from fetchq.summary import Summary
 
 __all__ = [
     "HEADING",

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from fetchq.views.text import MOST_WORKER_ROWS, rate_text, seconds_text, table
+from fetchq.reports.text import MOST_WORKER_ROWS, rate_text, seconds_text, table
 
 if TYPE_CHECKING:
-    from fetchq.compare import ModeRun, Span
-    from fetchq.summary import Summary
+    from fetchq.reports.compare import ModeRun, Span
+    from fetchq.reports.summary import Summary
 
 __all__ = ["LEGEND", "compare_lines", "timeline_lines", "timelines"]
 

@@ -1,0 +1,1 @@
+"""Numbers about runs, comparisons of runs, and how both are shown."""

@@ -1,1 +1,0 @@
-"""The views: each shows a Summary, or Results, to people."""
