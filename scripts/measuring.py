@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from fetchq.server import blocks
+from fetchq.cli.practice.server import blocks
 
 try:
     import uvloop

@@ -10,7 +10,7 @@ import pytest
 from cli_support import Cli, left_threads
 from faultserver import FaultServer
 
-from fetchq.server import PracticeServer
+from fetchq.cli.practice.server import PracticeServer
 
 MODES = ("async", "threads", "sync")
 

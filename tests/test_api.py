@@ -38,9 +38,9 @@ from support import (
 from yarl import URL
 
 from fetchq import Cause, Request, Result, Settings, fetch_all, fetch_all_sync, fetch_iter
+from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.settings import MODES
 from fetchq.scheduling.schedule import READ_AHEAD
-from fetchq.server import PracticeServer
 from fetchq.workers.result_buffer import MOST_BYTES, MOST_RESULTS
 
 BAD_ROW = "this is no URL"

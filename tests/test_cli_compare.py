@@ -12,9 +12,9 @@ from cli_support import PATIENCE, Cli, Ended, Handled, Terminal, closed_port
 from faultserver import FaultServer
 
 from fetchq.cli import interrupts
+from fetchq.cli.practice.server import PracticeServer
 from fetchq.reports.compare_text import LEGEND
 from fetchq.reports.text import HEADING
-from fetchq.server import PracticeServer
 
 ALL = ["sync", "threads", "async"]
 ROWS = ["elapsed", "sum of fetch times", "URLs at a time", "URL/s", "p50", "p99", "ok", "failed", "times as fast"]

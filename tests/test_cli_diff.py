@@ -12,9 +12,9 @@ from factories import failed_result, make_result
 from runs import NASTY, make_run, nasty_results, renumbered
 
 from fetchq.cli import diff
+from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.model import Cause
 from fetchq.core.text import without_surrogates
-from fetchq.server import PracticeServer
 
 ONE, TWO = "1" * 64, "2" * 64
 

@@ -21,7 +21,7 @@ from cli_support import Cli, Scripted, ended, reply
 from faults_wire import Asked, head, length
 from support import PATIENCE
 
-from fetchq.server import PracticeServer
+from fetchq.cli.practice.server import PracticeServer
 from fetchq.store.ledger import Ledger
 from fetchq.store.ledger_connection import LedgerError
 from fetchq.store.stored_run import open_run

@@ -18,10 +18,10 @@ from factories import make_result
 from runs import NASTY, make_run, nasty_results
 
 from fetchq.cli import export
+from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.atomic_file import whole_file
 from fetchq.core.model import PHASES
 from fetchq.core.text import without_surrogates
-from fetchq.server import PracticeServer
 from fetchq.store.sinks import RECORD_FORMATS, sink_for
 from fetchq.store.stored_run import open_run
 

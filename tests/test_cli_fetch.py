@@ -20,9 +20,9 @@ from faults_wire import CRLF, head, length
 from faultserver import FaultServer
 
 from fetchq import __version__
+from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.model import Cause
 from fetchq.http.content_coding import zstd_module
-from fetchq.server import PracticeServer
 
 # fmt: off
 RECORD = [

@@ -24,11 +24,11 @@ from dnsserver import A, DnsServer
 from faults_wire import Asked, head, length
 from faultserver import FaultServer
 
+from fetchq.cli.display import Display
 from fetchq.cli.fetch import command
 from fetchq.cli.options import read_options
+from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.settings import Settings
-from fetchq.display import Display
-from fetchq.server import PracticeServer
 
 Test = TypeVar("Test", bound=Callable[..., None])
 

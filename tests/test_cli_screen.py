@@ -15,11 +15,11 @@ from faults_wire import Asked
 from faultserver import FaultServer
 
 from fetchq.cli import progress, screen
-from fetchq.display import Display
+from fetchq.cli.display import Display
+from fetchq.cli.practice.server import PracticeServer
 from fetchq.inputs.source import Source
 from fetchq.reports.summary import Summary
 from fetchq.reports.text import HEADING
-from fetchq.server import PracticeServer
 
 BAR = "\u2501"
 """What rich draws a bar of."""

@@ -11,7 +11,7 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 from cli_support import Cli, clean
 
-from fetchq.server import ROUTES, PracticeServer
+from fetchq.cli.practice.server import ROUTES, PracticeServer
 
 read = build_opener(ProxyHandler({})).open  # no proxy of the environment
 

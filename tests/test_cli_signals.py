@@ -16,7 +16,7 @@ from faults_wire import Asked
 from faultserver import FaultServer
 
 from fetchq.cli import interrupts
-from fetchq.server import PracticeServer
+from fetchq.cli.practice.server import PracticeServer
 
 SOON = 7.0
 """Seconds after which a process that should have ended is taken for stuck; none that ends in time needs them."""

@@ -18,8 +18,8 @@ from faults_wire import Asked
 from warcio.archiveiterator import ArchiveIterator
 
 from fetchq.cli import main
+from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.settings import Settings, SettingsError
-from fetchq.server import PracticeServer
 
 PACKAGES = {"warc": "warcio", "parquet": "pyarrow"}
 STORES = ("warc", "parquet")

@@ -75,7 +75,7 @@ def test_no_limit_is_no_limit(limits: Limits) -> None:
 PROGRAM = """
 import resource, sys
 from fetchq import fetch_all_sync
-from fetchq.server import PracticeServer
+from fetchq.cli.practice.server import PracticeServer
 with PracticeServer() as server:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (220, 220))

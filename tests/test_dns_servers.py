@@ -22,10 +22,10 @@ from support import (
 )
 
 from fetchq import Cause, Result, Settings, SettingsError, fetch_all, fetch_iter
+from fetchq.cli.practice.server import PracticeServer
 from fetchq.engines import resolver as module
 from fetchq.engines.aiohttp.resolver import Address, Resolver
 from fetchq.http.failure import AttemptFailed
-from fetchq.server import PracticeServer
 
 
 def urls_of(server: PracticeServer, count: int) -> list[str]:

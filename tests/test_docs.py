@@ -19,12 +19,12 @@ from fetchq.cli import cli
 from fetchq.cli.diff import command as diff
 from fetchq.cli.export import command as export
 from fetchq.cli.fetch import command as fetch
+from fetchq.cli.practice.server import PracticeServer
 from fetchq.cli.retry import command as retry
 from fetchq.cli.serve import command as serve
 from fetchq.core.model import PHASES, RECORD_FIELDS, Cause
 from fetchq.reports.compare_text import LEGEND
 from fetchq.reports.text import HEADING
-from fetchq.server import PracticeServer
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -15,7 +15,7 @@ from cli_support import left_threads
 from factories import make_result
 
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all, fetch_all_sync, fetch_iter, open_run
-from fetchq.server import PracticeServer
+from fetchq.cli.practice.server import PracticeServer
 from fetchq.store.folder import FolderError
 from fetchq.store.ledger_connection import ConditionError, LedgerError
 from fetchq.store.stored_run import StoredRun

@@ -61,7 +61,7 @@ HOMES = {
         "fetchq.engines.aiohttp.connector",
         "fetchq.engines.aiohttp.failures",
     },
-    "aiohttp.web": {"fetchq.practice", "fetchq.server"},
+    "aiohttp.web": {"fetchq.cli.practice.routes", "fetchq.cli.practice.server"},
     "requests": {"fetchq.engines.requests.engine"},
     "urllib3": {"fetchq.engines.requests.connection"},
     "h11": {"fetchq.engines.requests.response"},

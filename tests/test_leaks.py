@@ -33,7 +33,7 @@ from support import (
 )
 
 from fetchq import Cause, Request, Result, SettingsError, fetch_all, fetch_all_sync, fetch_iter
-from fetchq.server import PracticeServer
+from fetchq.cli.practice.server import PracticeServer
 
 TAKEN = 100
 
@@ -367,7 +367,7 @@ def test_many_requests_leave_no_more_open_than_few(mode: str, practice: Practice
 STARVED = """
 import resource, sys
 from fetchq import fetch_all_sync
-from fetchq.server import PracticeServer
+from fetchq.cli.practice.server import PracticeServer
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 url, mode = sys.argv[1:]
 fetch_all_sync([url], mode=mode)  # whatever has to be read first

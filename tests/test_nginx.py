@@ -20,8 +20,8 @@ from measuring import SIZE, child, server, url_of, wait_for, write_list
 from support import Script, ScriptServer
 
 from fetchq import fetch_all_sync
+from fetchq.cli.practice.server import blocks
 from fetchq.http.range_resume import LEAST
-from fetchq.server import blocks
 
 COUNT = 2_000
 VARIES = ("mode", "worker", "started", "elapsed", "timing", "remote")

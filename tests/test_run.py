@@ -35,9 +35,9 @@ from support import (
 )
 
 from fetchq import Cause, Request, Result, Settings, fetch_all, fetch_all_sync, fetch_iter
+from fetchq.cli.practice.server import PracticeServer
 from fetchq.engines.aiohttp.engine import AiohttpEngine
 from fetchq.engines.requests.engine import RequestsEngine
-from fetchq.server import PracticeServer
 from fetchq.workers.run import BlockingRun, Feed
 
 SOON = 0.3

@@ -24,9 +24,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from fetchq import practice as module
-from fetchq.practice import BLOCK, MOST_HELD
-from fetchq.server import ROUTES, PracticeServer, blocks, make_app, serve
+from fetchq.cli.practice import routes as module
+from fetchq.cli.practice.routes import BLOCK, MOST_HELD
+from fetchq.cli.practice.server import ROUTES, PracticeServer, blocks, make_app, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -739,7 +739,7 @@ def test_in_development_mode_with_warnings_as_errors_it_says_nothing() -> None:
         import gc, socket
         from urllib.request import urlopen
         from urllib.parse import urlsplit
-        from fetchq.server import PracticeServer
+        from fetchq.cli.practice.server import PracticeServer
         with PracticeServer() as server:
             where = urlsplit(server.url)
             with urlopen(server.url + "/gzip") as answer:

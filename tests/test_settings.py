@@ -12,8 +12,8 @@ from factories import any_object, examples, make_plan
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fetchq.cli.display import Display
 from fetchq.core.settings import Settings, SettingsError, knob_of
-from fetchq.display import Display
 
 FIELDS = {one.name: one for kind in (Settings, Display) for one in fields(kind)}
 

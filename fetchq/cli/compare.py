@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fetchq.cli.display import Display
 from fetchq.cli.fetch import no_urls
 from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_message
 from fetchq.core.settings import MODES, Settings, SettingsError
-from fetchq.display import Display
 
 if TYPE_CHECKING:
     from fetchq.inputs.source import Source

@@ -18,11 +18,11 @@ def command(workers: str) -> int:
     Shows who fetched what when, and the three modes side by side.
     """
     from fetchq.cli.compare import compare_and_show
+    from fetchq.cli.display import Display
     from fetchq.cli.options import made
+    from fetchq.cli.practice.server import PracticeServer
     from fetchq.core.settings import Settings
-    from fetchq.display import Display
     from fetchq.inputs.source import open_sources
-    from fetchq.server import PracticeServer
 
     settings = made(Settings, {"workers": workers, "keep_body": False})
     with PracticeServer() as server, open_sources([f"{server.url}/delay/{delay}" for delay in DELAYS]) as source:

@@ -14,8 +14,8 @@ from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_
 from fetchq.core.settings import SettingsError
 
 if TYPE_CHECKING:
+    from fetchq.cli.display import Display
     from fetchq.core.settings import Settings
-    from fetchq.display import Display
     from fetchq.inputs.source import Source
     from fetchq.store.session import Session
 

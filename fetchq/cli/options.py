@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fetchq.cli.display import Display
 from fetchq.core.settings import Knob, Settings, SettingsError, knob_of
-from fetchq.display import Display
 
 if TYPE_CHECKING:
     from pathlib import Path

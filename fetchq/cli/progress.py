@@ -15,8 +15,8 @@ import click
 from fetchq.reports.text import rate_text
 
 if TYPE_CHECKING:
+    from fetchq.cli.display import Display
     from fetchq.core.model import Result
-    from fetchq.display import Display
     from fetchq.inputs.source import Source
     from fetchq.reports.summary import Summary
 

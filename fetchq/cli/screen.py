@@ -17,8 +17,8 @@ from fetchq.reports.text import HEADING, result_line, start_line
 from fetchq.store.sinks import sink_for
 
 if TYPE_CHECKING:
+    from fetchq.cli.display import Display
     from fetchq.core.model import Request, Result
-    from fetchq.display import Display
     from fetchq.inputs.source import Source
     from fetchq.reports.summary import Summary
     from fetchq.store.sinks.base import Sink

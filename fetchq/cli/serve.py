@@ -23,7 +23,7 @@ def command(host: str, port: int) -> int:
 
     from fetchq.cli.interrupts import SIGNALS
     from fetchq.cli.loop import loop_factory
-    from fetchq.server import serve
+    from fetchq.cli.practice.server import serve
 
     def ready(url: str) -> None:
         click.echo(url)

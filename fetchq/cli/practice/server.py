@@ -14,7 +14,7 @@ from typing import Self
 
 from aiohttp import web
 
-from fetchq.practice import ROUTES, Route, blocks, make_app
+from fetchq.cli.practice.routes import ROUTES, Route, blocks, make_app
 
 __all__ = ["ROUTES", "PracticeServer", "Route", "blocks", "make_app", "serve"]
 

@@ -1,0 +1,1 @@
+"""The practice server that `fetchq serve` runs."""
