@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # typing's own would have to be imported, and Ctrl-C shows a traceback until that is done
+from fetchq._version import __version__
 
-__version__ = "0.1.0"
+TYPE_CHECKING = False  # typing's own would have to be imported, and Ctrl-C shows a traceback until that is done
 
 __all__ = [
     "Cause",

@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 KINDS = ("write", "sync", "rename", "open", "read", "other", "short")
 """As faults.c numbers them, from 1."""
 PRELOADED = (
-    *("cli.durable", "cli.fetch", "cli.options", "cli.resume", "cli.retry", "cli.screen", "engines.aiohttp"),
-    *("engines.requests", "async_pool", "thread_pool", "run", "session", "sinks.files", "summary", "views.text"),
+    *("cli.durable", "cli.fetch", "cli.options", "cli.resume", "cli.retry", "cli.screen", "engines.aiohttp.engine"),
+    *("engines.requests.engine", "workers.async_pool", "workers.thread_pool", "workers.run", "store.session"),
+    *("store.sinks.bodies_files", "reports.summary", "reports.text"),
 )
 HANG = 60
 """Seconds after which a run hangs."""
@@ -78,12 +79,12 @@ def serve(faults: str) -> None:
     for module in PRELOADED:
         import_module(f"fetchq.{module}")
     from fetchq.cli import drive
-    from fetchq.store.sinks import parquet, warc
+    from fetchq.store.sinks import bodies_parquet, bodies_warc
 
     # Several commits, archives and parts, small as the run is.
     drive.DURABLE_LINGER = 0.03
-    warc.FILE_SIZE = 100_000
-    parquet.PART_ROWS = 5
+    bodies_warc.FILE_SIZE = 100_000
+    bodies_parquet.PART_ROWS = 5
     shared = mmap.mmap(-1, mmap.PAGESIZE)
     counter = ctypes.c_long.from_buffer(shared)
     arm = ctypes.CDLL(faults).faults_arm

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_support import Cli, left_threads
-from faultserver import FaultServer
+from faults.server import FaultServer
+from support.cli import Cli, left_threads
 
 from fetchq.cli.practice.server import PracticeServer
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import (
+from support.servers import (
     A_MOMENT,
     PATIENCE,
     ScriptServer,

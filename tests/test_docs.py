@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from factories import make_result
-from runs import make_run
+from support.factories import make_result
+from support.runs import make_run
 
 from fetchq.cli import cli
 from fetchq.cli.diff import command as diff

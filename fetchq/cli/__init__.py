@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click_default_group import DefaultGroup
 
-from fetchq import __version__
+from fetchq._version import __version__
 from fetchq.cli.interrupts import Interrupts
 
 __all__ = ["COMMANDS", "cli", "forget_stdout", "main", "say"]

@@ -15,7 +15,6 @@ from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from fetchq.core.model import Cause, Complete, wire_text
 from fetchq.core.text import one_line
-from fetchq.engines.requests.dial import check_family
 from fetchq.http.body import Intake
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.framing import framing
@@ -24,7 +23,7 @@ from fetchq.http.phases import CONNECT, DECODE, DNS, RECEIVE, STORE, TLS, WAIT, 
 from fetchq.http.range_resume import check_end, goes_on, left_of
 from fetchq.http.retry import IDEMPOTENT
 from fetchq.http.revalidation import check_confirms, confirm
-from fetchq.http.url import Refused, Target
+from fetchq.http.url import Refused, Target, check_family
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -9,7 +9,7 @@ from urllib.parse import quote_from_bytes
 
 from yarl import URL
 
-from fetchq import __version__
+from fetchq._version import __version__
 from fetchq.core.model import Cause
 from fetchq.core.parsers import read_headers, read_method
 from fetchq.http.content_coding import ACCEPT_ENCODING

@@ -17,8 +17,9 @@ from urllib.parse import SplitResult, quote, unquote
 from yarl import URL
 
 from fetchq.core.model import Cause
+from fetchq.http.failure import AttemptFailed
 
-__all__ = ["SCHEME", "Refused", "Target", "basic_auth", "dns_name", "host_of", "origin", "parse_url"]
+__all__ = ["SCHEME", "Refused", "Target", "basic_auth", "check_family", "dns_name", "host_of", "origin", "parse_url"]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 """What a URL begins with, and a relative reference does not (RFC 3986, 3.1)."""
@@ -84,6 +85,13 @@ def origin(url: URL) -> tuple[str, str | None, int | None]:
 def dns_name(host: str) -> str:
     """The name as DNS is asked for it: IDNA, lower case, without the dot at its end. Raises `Refused`."""
     return _in_ascii(host).rstrip(".")
+
+
+def check_family(host: str, *, ipv4: bool) -> None:
+    """Raise `AttemptFailed` where `host` is an address of the other family: it has none that could be dialled."""
+    if ":" in host if ipv4 else host.replace(".", "").isdigit():
+        wanted = "IPv4" if ipv4 else "IPv6"
+        raise AttemptFailed(Cause.DNS, f"the host is not an {wanted} address", permanent=True)
 
 
 @lru_cache(20_000)

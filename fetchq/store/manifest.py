@@ -6,7 +6,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from fetchq import __version__
+from fetchq._version import __version__
 from fetchq.store.folder import FolderError, RunFolder
 from fetchq.store.input_copy import same
 

@@ -12,10 +12,8 @@ from time import perf_counter
 from typing import Any
 
 from fetchq.core.disk import closed_at_failure
-from fetchq.core.model import Cause
-from fetchq.http.failure import AttemptFailed
 
-__all__ = ["GLANCE", "Address", "check_family", "dial", "look_up"]
+__all__ = ["GLANCE", "Address", "dial", "look_up"]
 
 STAGGER = 0.25
 """Seconds an address has for itself before the next one is tried beside it (RFC 8305, 5)."""
@@ -23,13 +21,6 @@ GLANCE = 0.1
 """Seconds after which a caller that wants to stop is noticed."""
 
 Address = tuple[socket.AddressFamily, tuple[str | int, ...]]
-
-
-def check_family(host: str, *, ipv4: bool) -> None:
-    """Raise `AttemptFailed` where `host` is an address of the other family: it has none that could be dialled."""
-    if ":" in host if ipv4 else host.replace(".", "").isdigit():
-        wanted = "IPv4" if ipv4 else "IPv6"
-        raise AttemptFailed(Cause.DNS, f"the host is not an {wanted} address", permanent=True)
 
 
 def look_up(host: str, port: int, family: int) -> list[Address]:

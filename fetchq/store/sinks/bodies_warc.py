@@ -36,7 +36,7 @@ from warcio.exceptions import ArchiveLoadFailed
 from warcio.recordloader import ArcWarcRecord
 from warcio.warcwriter import WARCWriter
 
-from fetchq import __version__
+from fetchq._version import __version__
 from fetchq.core.body_spool import Opened, Origin
 from fetchq.core.disk import StorageError, folder_on_disk, real_folder, unless_hopeless
 from fetchq.store.sinks.stored import not_stored, stored

@@ -1,0 +1,891 @@
+"""Each option of `fetchq fetch`, by what a server or the output shows of it; and where else its value may come from."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import gzip
+import io
+import json
+import re
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import click
+import pytest
+import trustme
+from dnsserver import A, DnsServer
+from faults.server import FaultServer
+from faults.wire import Asked, head, length
+from support.cli import PATIENCE, Cli, Scripted, Terminal, closed_port, reply
+
+from fetchq.cli.display import Display
+from fetchq.cli.fetch import command
+from fetchq.cli.options import read_options
+from fetchq.cli.practice.server import PracticeServer
+from fetchq.core.settings import Settings
+
+Test = TypeVar("Test", bound=Callable[..., None])
+
+SHOWN: set[str] = set()
+"""The options that a test below shows at work."""
+
+
+def shows(*options: str) -> Callable[[Test], Test]:
+    def note(test: Test) -> Test:
+        SHOWN.update(options)
+        return test
+
+    return note
+
+
+@pytest.fixture(params=["async", "sync"])
+def engine(request: pytest.FixtureRequest) -> list[str]:
+    """The arguments that choose each of the two engines."""
+    return ["--mode", request.param]
+
+
+OPTIONS = {parameter.name: parameter for parameter in command.params if isinstance(parameter, click.Option)}
+
+
+def test_every_option_is_shown_at_work_by_a_test_here() -> None:
+    assert set(OPTIONS) == SHOWN
+
+
+# --- durable runs --------------------------------------------------------------------------------------------------
+
+
+@shows("output", "save", "resume", "overwrite")
+def test_output_makes_a_run_durable_and_the_others_say_how(cli: Cli) -> None:
+    with Scripted() as server:
+        assert cli(server.url, "-o", "run", "--save", "none").status == 0
+        assert not (cli.folder / "run" / "bodies").exists()
+        assert cli(server.url, "-o", "run", "--save", "none", "--resume").status == 0
+        assert len(server.log) == 1
+        assert cli(server.url, "-o", "run", "--overwrite").status == 0
+        assert len(server.log) == 2
+        assert (cli.folder / "run" / "bodies").exists()
+
+
+@shows("dedupe")
+def test_dedupe_fetches_the_same_once(cli: Cli) -> None:
+    with Scripted() as server:
+        found = cli(server.url, server.url, "-o", "run", "--dedupe", "--json")
+        assert [record["index"] for record in found.records] == [0, 1]
+        assert len(server.log) == 1
+
+
+@shows("refresh")
+def test_refresh_asks_whether_anything_has_changed(cli: Cli) -> None:
+    def answer(asked: Asked) -> bytes:
+        if asked.header("If-None-Match") == '"1"':
+            return reply(b"", status=b"HTTP/1.1 304 Not Modified")
+        return reply(b"ok", b'ETag: "1"')
+
+    with Scripted(answer) as server:
+        assert cli(server.url, "-o", "old").status == 0
+        assert cli(server.url, "-o", "new", "--refresh", "old", "--json").record["status"] == 304
+
+
+@shows("per_host_by")
+def test_per_host_by_domain_has_the_names_of_a_domain_share_what_one_host_may(cli: Cli, engine: list[str]) -> None:
+    with Scripted(lambda _: reply(b"ok")) as server:
+        names = [f"{name}.example.test:{server.port}" for name in "abc"]
+        pinned = [part for name in names for part in ("--resolve", f"{name}:127.0.0.1")]
+        given = [*(f"http://{name}/" for name in names), *pinned, "--host-interval", "0.15", "--json", *engine]
+        assert max(one["timing"]["held"] for one in cli(*given).records) < 0.1
+        assert max(one["timing"]["held"] for one in cli(*given, "--per-host-by", "domain").records) > 0.2
+
+
+@shows("robots")
+def test_robots_fetches_only_what_robots_txt_allows(cli: Cli, engine: list[str]) -> None:
+    def answer(asked: Asked) -> bytes:
+        return reply(b"User-agent: *\nDisallow: /private" if asked.path == "/robots.txt" else b"ok")
+
+    with Scripted(answer) as server:
+        found = cli(f"{server.url}/private/1", f"{server.url}/public", "--robots", "--json", "-v", *engine)
+        assert [record["cause"] for record in found.records] == ["blocked", None]
+        assert [asked.path for asked in server.log] == ["/robots.txt", "/public"]
+        assert "2 URLs: 1 ok, 1 failed" in found.said
+        assert "robots.txt" not in found.said.replace(found.records[0]["error"], "")
+
+
+def test_without_the_package_for_robots_txt_nothing_is_fetched(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "protego", None)
+    with Scripted() as server:
+        problem = cli(server.url, "--robots").problem
+        assert server.log == []
+        assert "--robots" in problem
+        assert "robots needs the package protego; install it with: pip install 'fetchq[robots]'" in problem
+        assert cli(server.url, "--no-robots").status == 0
+
+
+# --- mode ----------------------------------------------------------------------------------------------------------
+
+
+@shows("mode")
+def test_mode_chooses_who_fetches(cli: Cli, practice: PracticeServer, mode: str) -> None:
+    assert cli(f"{practice.url}/json", "--json", "--mode", mode).record["mode"] == mode
+    assert cli(f"{practice.url}/json", "--json").record["mode"] == "async"
+
+
+@shows("workers")
+def test_workers_is_how_many_urls_are_under_way_at_a_time_but_in_mode_sync_it_is_one(cli: Cli, mode: str) -> None:
+    def answer(_: Asked) -> bytes:
+        nonlocal busy, most
+        with changed:
+            busy += 1
+            most = max(most, busy)
+            changed.notify_all()
+            changed.wait_for(lambda: most >= expected, PATIENCE)
+            changed.wait_for(lambda: most > expected, 0.1)  # time for one too many
+            busy -= 1
+        return reply()
+
+    changed = threading.Condition()
+    busy = most = 0
+    expected = 1 if mode == "sync" else 3
+    with Scripted(answer) as server:
+        done = cli(*[server.url] * 4, "-w", "3", "--mode", mode, "--json")
+    assert most == expected
+    assert {record["worker"] for record in done.records} == {1, 2, 3}
+    assert "with 3 workers" in done.said
+
+
+# --- time ----------------------------------------------------------------------------------------------------------
+
+NO_RETRY = ("--retries", "0", "--json")
+
+
+@shows("timeout")
+def test_timeout_bounds_an_attempt(cli: Cli, faults: FaultServer, engine: list[str]) -> None:
+    done = cli(faults.url_of("drip"), "-t", "300ms", "--min-speed", "0", *NO_RETRY, *engine)
+    assert (done.status, done.record["cause"]) == (1, "timeout")
+    assert done.record["error"] == "no complete answer in 0.3 s (timeout)"
+
+
+@shows("connect_timeout")
+def test_connect_timeout_bounds_the_tls_handshake(cli: Cli, faults: FaultServer, engine: list[str]) -> None:
+    done = cli(f"https://{faults.netloc}/", "--connect-timeout", "0.3", *NO_RETRY, *engine)
+    assert (done.status, done.record["cause"]) == (1, "timeout")
+    assert done.record["error"] == "no connection in 0.3 s (connect timeout)"
+
+
+@shows("read_timeout")
+def test_read_timeout_bounds_the_silence_between_bytes(cli: Cli, faults: FaultServer, engine: list[str]) -> None:
+    done = cli(faults.url_of("stall"), "--read-timeout", ".3s", *NO_RETRY, *engine)
+    assert (done.status, done.record["cause"], done.record["size"]) == (1, "timeout", 5)
+    assert done.record["error"] == "no byte in 0.3 s (read timeout)"
+
+
+@shows("deadline")
+def test_deadline_bounds_the_whole_run_and_the_rest_gets_records(cli: Cli, faults: FaultServer, mode: str) -> None:
+    given = [f"{faults.url}/ok", faults.url_of("hang"), *[f"{faults.url}/ok"] * 3]
+    done = cli(*given, "--deadline", "300ms", "-w", "1", "--mode", mode, "--json")
+    assert done.status == 1
+    assert [record["cause"] for record in done.records] == [None, *["cancelled"] * 4]
+    assert len(faults.log) == 2
+
+
+@shows("min_speed", "min_speed_time")
+def test_a_body_slower_than_min_speed_over_min_speed_time_is_too_slow(
+    cli: Cli, faults: FaultServer, engine: list[str]
+) -> None:
+    url = faults.url_of("drip", interval=0.02)  # 50 bytes/s, without an end
+    slow = cli(url, "--min-speed", "1k", "--min-speed-time", "200ms", "-t", "5", *NO_RETRY, *engine)
+    assert slow.record["cause"] == "too_slow"
+    assert slow.record["error"].endswith("over 0 s")
+    fast_enough = cli(url, "--min-speed", "1", "--min-speed-time", "200ms", "-t", "800ms", *NO_RETRY, *engine)
+    assert fast_enough.record["cause"] == "timeout"
+    not_yet = cli(url, "--min-speed", "1k", "--min-speed-time", "5s", "-t", "400ms", *NO_RETRY, *engine)
+    assert not_yet.record["cause"] == "timeout"
+
+
+# --- retries -------------------------------------------------------------------------------------------------------
+
+
+@shows("per_host", "rate", "host_interval", "lookahead")
+def test_limits_hold_requests_back_and_say_so(cli: Cli, practice: PracticeServer, mode: str) -> None:
+    name = cli.write("urls.txt", "".join(f"{practice.url}/delay/0.01?{n}\n" for n in range(6)))
+    args = (name, "--json", "--mode", mode, "-w", "3")
+    assert sum(record["timing"]["held"] for record in cli(*args).records) == 0
+    one_at_a_time = cli(*args, "--per-host", "1").records
+    assert all(_apart(before, after) for before, after in pairwise(_by_start(one_at_a_time)))
+    for limit in (("--rate", "20/s"), ("--host-interval", "50ms"), ("--rate", "20/s", "--lookahead", "1")):
+        records = _by_start(cli(*args, *limit).records)
+        assert sum(record["timing"]["held"] for record in records) > 0
+        assert _moment(records[-1]) - _moment(records[0]) >= 0.2
+
+
+def _moment(record: dict[str, Any]) -> float:
+    return datetime.fromisoformat(record["started"]).timestamp()
+
+
+def _by_start(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(records, key=_moment)
+
+
+def _apart(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    return _moment(before) + before["elapsed"] <= _moment(after) + 0.002  # the two clocks differ a little
+
+
+@shows("adapt")
+def test_a_host_that_is_down_is_given_up_unless_it_is_told_not_to(cli: Cli, mode: str) -> None:
+    with closed_port() as port:
+        name = cli.write("urls.txt", "".join(f"http://127.0.0.1:{port}/{n}\n" for n in range(50)))
+        args = (name, "--json", "--mode", mode, "--retries", "0", "--retry-wait", "1ms")
+        given_up = [record for record in cli(*args).records if not record["attempts"]]
+        assert len(given_up) > 20
+        assert "was given up" in given_up[0]["error"]
+        assert {record["attempts"] for record in cli(*args, "--no-adapt").records} == {1}
+
+
+@shows("limit_rate")
+def test_limit_rate_bounds_the_bytes_a_second(cli: Cli, practice: PracticeServer) -> None:
+    record = cli(f"{practice.url}/bytes/30000", "--limit-rate", "100k/s", "--json").record
+    assert record["ok"]
+    assert 0.2 <= record["timing"]["held"] <= 3
+
+
+@shows("retries")
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_retries_is_how_often_more_a_failed_url_is_asked_for(
+    cli: Cli, faults: FaultServer, mode: str, retries: int
+) -> None:
+    url = faults.url_of("flaky", times=9, how="503")
+    done = cli(url, "--retries", str(retries), "--retry-wait", "0", "--mode", mode, "--json")
+    assert (done.status, done.record["attempts"], len(faults.log)) == (1, retries + 1, retries + 1)
+    assert done.record["status"] == 503
+
+
+def test_a_retry_that_succeeds_is_a_success(cli: Cli, faults: FaultServer, mode: str) -> None:
+    done = cli(faults.url_of("flaky", times=2, how="reset"), "--retry-wait", "0", "--mode", mode, "--json")
+    assert (done.status, done.record["ok"], done.record["attempts"]) == (0, True, 3)
+
+
+@shows("retry_wait")
+@pytest.mark.usefixtures("no_jitter")
+def test_retry_wait_is_doubled_with_each_retry(cli: Cli, practice: PracticeServer, mode: str) -> None:
+    args = ("--retries", "3", "--mode", mode, "--json")
+    held = cli(f"{practice.url}/status/500", "--retry-wait", "10ms", *args).record["timing"]["held"]
+    assert held == pytest.approx(0.010 + 0.020 + 0.040)
+    assert cli(f"{practice.url}/status/500", "--retry-wait", "0", *args).record["timing"]["held"] == 0
+
+
+@shows("retry_on")
+def test_retry_on_says_which_statuses_are_tried_again(cli: Cli, practice: PracticeServer, mode: str) -> None:
+    given = [f"{practice.url}/status/{code}" for code in (404, 410, 418, 503)]
+    done = cli(*given, "--retry-on", "404,410..=411", "--retries", "1", "--retry-wait", "0", "--mode", mode, "--json")
+    assert [record["attempts"] for record in done.records] == [2, 2, 1, 1]
+
+
+@shows("max_retry_after")
+def test_max_retry_after_bounds_what_a_server_may_ask_for(cli: Cli, mode: str) -> None:
+    busy = reply(b"", b"Retry-After: 3600", status=b"HTTP/1.1 429 Too Many Requests")
+    with Scripted(lambda _: reply() if len(server.log) > 1 else busy) as server:
+        args = ("--max-retry-after", "20ms", "--retry-wait", "0", "--mode", mode, "--json")
+        record = cli(server.url, *args).record
+    assert (record["ok"], record["attempts"]) == (True, 2)
+    assert record["timing"]["held"] == pytest.approx(0.02, rel=0.5)
+
+
+# --- request -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    with Scripted() as one:
+        yield one
+
+
+@shows("method")
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "PURGE"])
+def test_method_is_what_the_server_is_asked_with(cli: Cli, server: Scripted, engine: list[str], method: str) -> None:
+    done = cli(server.url, "-X", method.lower(), "--json", *engine)
+    assert server.log[0].method == done.record["method"] == method
+
+
+@shows("headers")
+def test_header_adds_and_replaces_headers(cli: Cli, server: Scripted, engine: list[str]) -> None:
+    args = ("-H", "X-A: 1", "--header", "x-b:  two  ", "-H", "Accept: text/html", "-H", "X-Empty:")
+    assert cli(server.url, *args, *engine).status == 0
+    (asked,) = server.log
+    assert [asked.header(name) for name in ("X-A", "X-B", "Accept", "X-Empty")] == ["1", "two", "text/html", ""]
+    names = [name.lower() for name, _ in asked.headers]
+    assert len(names) == len(set(names))
+
+
+@shows("data")
+def test_data_is_posted_as_a_form(cli: Cli, server: Scripted, engine: list[str]) -> None:
+    assert cli(server.url, "-d", "a=1&b=é", *engine).status == 0
+    (asked,) = server.log
+    assert (asked.method, asked.body.decode()) == ("POST", "a=1&b=é")
+    assert asked.header("Content-Type") == "application/x-www-form-urlencoded"
+
+
+def test_data_that_begins_with_an_at_sign_is_read_from_that_file(cli: Cli, server: Scripted, engine: list[str]) -> None:
+    name = cli.write("body.bin", bytes(range(256)))
+    args = ("--data", f"@{name}", "-X", "PUT", "-H", "Content-Type: application/x-bytes")
+    assert cli(server.url, *args, *engine).status == 0
+    (asked,) = server.log
+    assert (asked.method, asked.body, asked.header("Content-Type")) == ("PUT", bytes(range(256)), "application/x-bytes")
+
+
+@shows("user_agent")
+def test_user_agent_is_sent_as_it_is_given(cli: Cli, server: Scripted, engine: list[str]) -> None:
+    cli(server.url, *engine)
+    cli(server.url, "-A", "me/1.0 (+http://me.example)", *engine)
+    assert [asked.header("User-Agent").split("/")[0] for asked in server.log] == ["fetchq", "me"]
+    assert server.log[1].header("User-Agent") == "me/1.0 (+http://me.example)"
+
+
+@shows("user")
+def test_user_is_sent_as_basic_authentication(cli: Cli, server: Scripted, engine: list[str]) -> None:
+    cli(server.url, "-u", "name:pass:wörd", *engine)
+    assert server.log[0].header("Authorization") == "Basic " + base64.b64encode("name:pass:wörd".encode()).decode()
+
+
+@shows("cookie")
+def test_cookie_is_sent_as_it_is_given(cli: Cli, server: Scripted, engine: list[str]) -> None:
+    cli(server.url, "-b", "a=1; b=2", *engine)
+    assert server.log[0].header("Cookie") == "a=1; b=2"
+
+
+# --- limits and success --------------------------------------------------------------------------------------------
+
+
+@shows("max_redirects")
+def test_max_redirects_is_how_many_are_followed(cli: Cli, practice: PracticeServer, engine: list[str]) -> None:
+    url = f"{practice.url}/redirect/3"
+    seen = [cli(url, "--max-redirects", str(most), *NO_RETRY, *engine).record for most in (0, 2, 3)]
+    assert [record["cause"] for record in seen] == ["status", "redirect", None]
+    assert [record["redirects"] for record in seen] == [0, 2, 3]
+    assert (seen[0]["status"], seen[0]["final_url"]) == (302, url)
+    assert seen[2]["final_url"] == f"{practice.url}/redirect/0"
+
+
+def test_a_redirect_that_is_not_followed_may_be_accepted(cli: Cli, practice: PracticeServer) -> None:
+    done = cli(f"{practice.url}/redirect/1", "--max-redirects", "0", "--accept", "302", "--json")
+    assert (done.status, done.record["ok"], done.record["status"]) == (0, True, 302)
+
+
+@shows("max_filesize")
+@pytest.mark.parametrize("path", ["/bytes/5000", "/gzip?bytes=5000", "/stream/200"])
+def test_max_filesize_bounds_the_decoded_body(cli: Cli, practice: PracticeServer, path: str, engine: list[str]) -> None:
+    done = cli(practice.url + path, "--max-filesize", "4k", *NO_RETRY, *engine)
+    assert (done.status, done.record["cause"]) == (1, "too_large")
+    assert cli(practice.url + path, "--max-filesize", "1M", *NO_RETRY, *engine).status == 0
+
+
+@shows("max_ratio")
+def test_max_ratio_bounds_how_much_a_body_may_grow(cli: Cli, engine: list[str]) -> None:
+    bomb = gzip.compress(bytes(3_000_000))
+    with Scripted(lambda _: reply(bomb, b"Content-Encoding: gzip")) as server:
+        done = cli(server.url, "--max-ratio", "100", *NO_RETRY, *engine)
+        assert (done.status, done.record["cause"]) == (1, "too_large")
+        assert "100 times" in done.record["error"]
+        done = cli(server.url, "--max-ratio", "2000", *NO_RETRY, *engine)
+        assert (done.status, done.record["size"]) == (0, 3_000_000)
+
+
+@shows("accept")
+def test_accept_says_which_statuses_are_ok(cli: Cli, practice: PracticeServer, engine: list[str]) -> None:
+    given = [f"{practice.url}/status/{code}" for code in (200, 204, 404, 410, 500)]
+    done = cli(*given, "--accept", "204, 404..411", *NO_RETRY, *engine)
+    assert done.status == 1
+    assert [record["ok"] for record in done.records] == [False, True, True, True, False]
+    assert cli(*given[2:4], "--accept", "404..=410", *NO_RETRY, *engine).status == 0
+
+
+@shows("accept_encoded")
+def test_accept_encoded_keeps_a_body_of_an_unknown_coding(cli: Cli, engine: list[str]) -> None:
+    with Scripted(lambda _: reply(b"\xff\x00", b"Content-Encoding: secret")) as server:
+        assert cli(server.url, *NO_RETRY, *engine).record["cause"] == "decode"
+        record = cli(server.url, "--accept-encoded", "--include", "base64", *NO_RETRY, *engine).record
+    assert (record["ok"], record["content_encoding"], record["body"]) == (True, "secret", "/wA=")
+
+
+# --- network -------------------------------------------------------------------------------------------------------
+
+
+@shows("proxy")
+def test_proxy_is_asked_in_place_of_the_server(cli: Cli, server: Scripted, engine: list[str]) -> None:
+    proxy = server.url.replace("//", "//me:pass@")
+    record = cli("http://example.test/a?b=1", "-x", proxy, "--json", *engine).record
+    (asked,) = server.log
+    assert (asked.target, asked.header("Host")) == ("http://example.test/a?b=1", "example.test")
+    assert asked.header("Proxy-Authorization") == "Basic " + base64.b64encode(b"me:pass").decode()
+    assert (record["ok"], record["remote"]) == (True, f"127.0.0.1:{server.port}")
+
+
+def test_a_proxy_without_a_scheme_is_an_http_one(cli: Cli, server: Scripted, engine: list[str]) -> None:
+    assert cli("http://example.test/", "--proxy", f"127.0.0.1:{server.port}", *engine).status == 0
+    assert server.log[0].target == "http://example.test/"
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure(authority: trustme.CA) -> Iterator[Scripted]:
+    """Its certificate is for localhost, of an issuer that nobody knows."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with Scripted(tls=context) as one:
+        yield one
+
+
+def https(server: Scripted) -> str:
+    return f"https://localhost:{server.port}/"
+
+
+@shows("cacert")
+def test_cacert_is_trusted_in_place_of_the_systems(
+    cli: Cli, authority: trustme.CA, secure: Scripted, engine: list[str]
+) -> None:
+    trusted = cli.write("ca.pem", authority.cert_pem.bytes())
+    stranger = cli.write("other.pem", trustme.CA().cert_pem.bytes())
+    for args in ((), ("--cacert", stranger)):
+        done = cli(https(secure), *args, *NO_RETRY, *engine)
+        assert (done.status, done.record["cause"]) == (1, "tls")
+    assert secure.log == []
+    done = cli(https(secure), "--cacert", trusted, *NO_RETRY, *engine)
+    assert (done.status, done.record["ok"]) == (0, True)
+
+
+@shows("insecure")
+def test_insecure_verifies_no_certificate_and_the_summary_says_so(
+    cli: Cli, secure: Scripted, engine: list[str]
+) -> None:
+    done = cli(f"https://127.0.0.1:{secure.port}/", "-k", *NO_RETRY, *engine)
+    assert (done.status, done.record["ok"]) == (0, True)
+    assert "TLS certificates were not verified (--insecure)" in done.said
+    assert "--insecure" not in cli(https(secure), *NO_RETRY, *engine).said
+
+
+@shows("cert", "key")
+def test_cert_and_key_are_shown_to_a_server_that_asks_for_them(
+    cli: Cli, authority: trustme.CA, engine: list[str]
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    mine = authority.issue_cert("me@example.test")
+    cli.write("ca.pem", authority.cert_pem.bytes())
+    cli.write("cert.pem", mine.cert_chain_pems[0].bytes())
+    cli.write("key.pem", mine.private_key_pem.bytes())
+    cli.write("both.pem", mine.private_key_and_cert_chain_pem.bytes())
+    with Scripted(tls=context) as server:
+        url = https(server)
+        assert cli(url, "--cacert", "ca.pem", *NO_RETRY, *engine).status == 1
+        assert cli(url, "--cacert", "ca.pem", "--cert", "both.pem", *NO_RETRY, *engine).status == 0
+        done = cli(url, "--cacert", "ca.pem", "--cert", "cert.pem", "--key", "key.pem", *NO_RETRY, *engine)
+        assert (done.status, len(server.log)) == (0, 2)
+
+
+@shows("ipv4", "ipv6")
+def test_ipv4_and_ipv6_leave_out_the_other_familys_addresses(cli: Cli, faults: FaultServer, engine: list[str]) -> None:
+    url = f"http://localhost:{faults.address[1]}/ok"
+    assert cli(url, "--ipv4", *NO_RETRY, *engine).record["remote"] == faults.netloc
+    record = cli(url, "--ipv6", *NO_RETRY, *engine).record
+    assert record["cause"] in ("dns", "connect")  # whether localhost has such an address is the machine's business
+    assert len(faults.log) == 1
+
+
+@pytest.mark.parametrize(("option", "host"), [("--ipv6", "127.0.0.1"), ("--ipv4", "[::1]")])
+def test_an_address_of_the_family_that_is_left_out_is_not_dialled(
+    cli: Cli, faults: FaultServer, engine: list[str], option: str, host: str
+) -> None:
+    record = cli(f"http://{host}:{faults.address[1]}/ok", option, *NO_RETRY, *engine).record
+    assert record["cause"] == "dns"
+    assert "Error" not in record["error"]
+    assert faults.log == []
+
+
+@shows("resolve")
+def test_resolve_dials_the_given_address(cli: Cli, server: Scripted, engine: list[str]) -> None:
+    names = ("one.invalid", "two.invalid")
+    given = [f"http://{name}:{server.port}/" for name in names]
+    pinned = [part for name in names for part in ("--resolve", f"{name.upper()}:{server.port}:127.0.0.1")]
+    done = cli(*given, *pinned, *NO_RETRY, *engine)
+    assert done.status == 0
+    assert {asked.header("Host") for asked in server.log} == {f"{name}:{server.port}" for name in names}
+    assert {record["remote"] for record in done.records} == {f"127.0.0.1:{server.port}"}
+
+
+@shows("dns_servers")
+def test_dns_servers_are_asked_for_the_names(cli: Cli, server: Scripted) -> None:
+    with DnsServer() as dns:
+        done = cli(
+            f"http://some.names.test:{server.port}/", "--dns-servers", f"{dns.address}, {dns.address}", *NO_RETRY
+        )
+    assert (done.status, done.record["remote"]) == (0, f"127.0.0.1:{server.port}")
+    assert dns.asked["some.names.test", A] == 1
+
+
+@shows("trust_env")
+def test_trust_env_uses_the_proxy_of_the_environment_and_nothing_else_does(
+    cli: Cli, faults: FaultServer, server: Scripted, monkeypatch: pytest.MonkeyPatch, engine: list[str]
+) -> None:
+    monkeypatch.setenv("http_proxy", server.url)
+    url = f"http://localhost:{faults.address[1]}/ok"
+    assert cli(url, *NO_RETRY, *engine).status == 0
+    assert (len(faults.log), len(server.log)) == (1, 0)
+    assert cli(url, "--trust-env", *NO_RETRY, *engine).status == 0
+    assert (len(faults.log), len(server.log)) == (1, 1)
+    monkeypatch.setenv("no_proxy", "localhost")
+    assert cli(url, "--trust-env", *NO_RETRY, *engine).status == 0
+    assert (len(faults.log), len(server.log)) == (2, 1)
+
+
+def test_trust_env_uses_netrc_and_nothing_else_does(
+    cli: Cli, server: Scripted, monkeypatch: pytest.MonkeyPatch, engine: list[str]
+) -> None:
+    netrc = cli.write("netrc", "machine 127.0.0.1 login me password pass\n")
+    (cli.folder / netrc).chmod(0o600)
+    monkeypatch.setenv("NETRC", netrc)
+    cli(server.url, *engine)
+    cli(server.url, "--trust-env", *engine)
+    wanted = "Basic " + base64.b64encode(b"me:pass").decode()
+    assert [asked.header("Authorization") for asked in server.log] == [None, wanted]
+
+
+# --- input and output ----------------------------------------------------------------------------------------------
+
+
+@shows("input_format")
+@pytest.mark.parametrize("form", ["text", "csv", "jsonl"])
+def test_input_format_goes_before_what_the_name_says(cli: Cli, practice: PracticeServer, form: str) -> None:
+    url = f"{practice.url}/json"
+    content = {"text": url, "csv": f"url,n\n{url},1", "jsonl": json.dumps({"url": url})}[form]
+    wrong = {"text": "a.csv", "csv": "a.txt", "jsonl": "a.txt"}[form]
+    cli.write(wrong, content)
+    for source, stdin in ((wrong, b""), ("-", content.encode())):
+        done = cli(source, "--input-format", form, "--json", stdin=stdin)
+        assert (done.status, done.record["url"]) == (0, url)
+
+
+@shows("url_column")
+def test_url_column_names_the_column_or_the_key(cli: Cli, practice: PracticeServer) -> None:
+    url = f"{practice.url}/json"
+    cli.write("a.csv", f"url,link\nnone,{url}\n")
+    cli.write("a.jsonl", json.dumps({"url": "none", "link": url}))
+    for source in ("a.csv", "a.jsonl"):
+        assert cli(source, "--url-column", "link", "--json").record["url"] == url
+
+
+@shows("format", "json")
+def test_format_is_that_of_the_records_and_json_is_short_for_jsonl(cli: Cli, practice: PracticeServer) -> None:
+    url = f"{practice.url}/json"
+    assert cli(url, "--format", "jsonl").record["url"] == cli(url, "--json").record["url"] == url
+    (row,) = csv.DictReader(io.StringIO(cli(url, "--format", "csv").text, newline=""))
+    assert row["url"] == url
+    for args in ((), ("--format", "text")):
+        assert re.fullmatch(rf"   200 .*  {url}\n", cli(url, *args).text)
+
+
+@shows("include")
+def test_include_puts_headers_and_body_into_the_record(cli: Cli, engine: list[str]) -> None:
+    body = "crème".encode("latin-1")
+    answer = reply(body, b"Content-Type: text/plain; charset=latin-1", b"X-A: 1", b"x-a: 2")
+    with Scripted(lambda _: answer) as server:
+        plain = cli(server.url, "--json", *engine).record
+        with_headers = cli(server.url, "--json", "--include", "headers", *engine).record
+        with_text = cli(server.url, "--json", "--include", "text", *engine).record
+        args = ("--include", "base64", "--include", "headers", "--include", "headers")
+        with_both = cli(server.url, "--json", *args, *engine).record
+    assert {"headers", "body"} & set(plain) == set()
+    assert (with_headers["headers"]["x-a"], "body" in with_headers) == (["1", "2"], False)
+    assert (with_text["body"], "headers" in with_text) == ("crème", False)
+    assert base64.b64decode(with_both["body"]) == body
+    assert with_both["headers"] == with_headers["headers"]
+
+
+@shows("quiet")
+def test_quiet_says_nothing_but_the_records(cli: Cli, practice: PracticeServer) -> None:
+    loud = cli(f"{practice.url}/status/404", "--json")
+    done = cli(f"{practice.url}/status/404", "--json", "-q")
+    assert (done.status, done.err, done.record["status"]) == (1, b"", 404)
+    assert loud.err != b""
+
+
+@shows("verbose")
+def test_verbose_adds_a_line_as_each_worker_starts_a_url(cli: Cli, faults: FaultServer, mode: str) -> None:
+    given = [f"{faults.url}/ok?n={n}" for n in range(20)]
+    args = ("-w", "3", "--mode", mode)
+    assert "start" not in cli(*given, *args).said
+    done = cli(*given, "-v", *args, "--json")
+    starts = [line.split() for line in done.said.splitlines() if line.split()[:1] == ["start"]]
+    assert sorted(line[2] for line in starts) == sorted(given)
+    by_url = {record["url"]: str(record["worker"]) for record in done.records}
+    assert {line[2]: line[1] for line in starts} == by_url
+
+
+def test_verbose_shows_every_attempt(cli: Cli, faults: FaultServer) -> None:
+    done = cli(faults.url_of("flaky", times=2, how="503"), "-v", "--retry-wait", "0")
+    assert done.status == 0
+    assert len(re.findall(r"^ +start +\d+  http", done.said, re.MULTILINE)) == 3
+
+
+COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:3\d|4\d|9\d|10\d)(?:;\d+)*m")
+
+
+@shows("no_color")
+@pytest.mark.parametrize("how", ["option", "NO_COLOR", "FETCHQ_NO_COLOR"])
+def test_no_colour_is_shown_where_none_is_wanted(cli: Cli, practice: PracticeServer, how: str) -> None:
+    given = (f"{practice.url}/json", f"{practice.url}/status/404")
+    args = ("--no-color",) if how == "option" else ()
+    env = {} if how == "option" else {how: "1"}
+    _, shown = cli.on_terminal(*given, *args, env=env)
+    assert COLOUR.search(shown) is None
+    assert "2 URLs: 1 ok, 1 failed" in "\n".join(Terminal(shown).lines)
+
+
+def test_colours_are_shown_on_a_terminal(cli: Cli, practice: PracticeServer) -> None:
+    _, shown = cli.on_terminal(f"{practice.url}/json", f"{practice.url}/status/404", env={"NO_COLOR": ""})
+    for text in (b" 200", b"1 ok"):
+        assert b"\x1b[32m" + text + b"\x1b[0m" in shown
+    for text in (b" 404", b"status: 404 Not Found", b"1 failed"):
+        assert b"\x1b[31m" + text + b"\x1b[0m" in shown
+
+
+@shows("progress")
+def test_progress_dots_shows_a_dot_for_each_url_and_none_shows_nothing(cli: Cli, practice: PracticeServer) -> None:
+    given = [f"{practice.url}/json"] * 3
+    assert cli(*given, "--progress", "dots").said.startswith("...\n3 URLs")
+    for choice in ("none", "auto"):
+        assert cli(*given, "--progress", choice).said.startswith("3 URLs")
+    assert cli(*given, "--progress", "dots", "--quiet").said == "...\n"
+
+
+@shows("config")
+def test_config_names_the_file_that_settings_come_from(cli: Cli, server: Scripted) -> None:
+    cli.write("fetchq.toml", 'user_agent = "here"\nworkers = 3')
+    cli.write("mine.toml", 'user_agent = "mine"')
+    done = cli(server.url, "--config", "mine.toml")
+    assert server.log[0].header("User-Agent") == "mine"
+    assert "with 10 workers" in done.said  # the other file is not read at all
+
+
+# --- where values come from ----------------------------------------------------------------------------------------
+
+
+def test_the_order_is_option_environment_file_default(
+    cli: Cli, server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def agent(*args: str) -> str:
+        assert cli(server.url, *args).status == 0
+        return server.log[-1].header("User-Agent") or ""
+
+    assert agent().startswith("fetchq/")
+    yours = cli.folder / "home" / "config" / "fetchq" / "fetchq.toml"
+    yours.parent.mkdir(parents=True)
+    yours.write_text('user_agent = "yours"')
+    assert agent() == "yours"
+    cli.write("fetchq.toml", 'user_agent = "here"')
+    assert agent() == "here"
+    cli.write("mine.toml", 'user_agent = "mine"')
+    assert agent("--config", "mine.toml") == "mine"
+    monkeypatch.setenv("FETCHQ_USER_AGENT", "environment")
+    assert agent("--config", "mine.toml") == "environment"
+    assert agent("--config", "mine.toml", "-A", "option") == "option"
+
+
+def test_a_flag_of_the_file_can_be_switched_off_in_the_environment(
+    cli: Cli, practice: PracticeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.write("fetchq.toml", "quiet = true")
+    assert cli(f"{practice.url}/json").said == ""
+    monkeypatch.setenv("FETCHQ_QUIET", "0")
+    assert "1 URL" in cli(f"{practice.url}/json").said
+
+
+ALSO = {
+    "key": ["--cert", "a.pem"],
+    "resume": ["-o", "run"],
+    "overwrite": ["-o", "run"],
+    "dedupe": ["-o", "run"],
+    "refresh": ["-o", "run"],
+}
+"""What an option is no good without."""
+FLAGS = [option for option in OPTIONS.values() if option.is_flag]
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=[str(flag.name) for flag in FLAGS])
+def test_a_flag_of_the_file_or_the_environment_can_be_switched_off_by_an_option(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, flag: click.Option
+) -> None:
+    on, value = flag.opts[-1], "true"
+    off = {"--no-color": "--color"}.get(on, on.replace("--", "--no-"))
+    if flag.name == "adapt":  # it is what all do anyway
+        on, off, value = off, on, "false"
+    also = ALSO.get(str(flag.name), [])
+    cli.write("fetchq.toml", f"{flag.name} = {value}")
+    assert chosen(*also) != chosen(*also, "--config", cli.write("empty.toml", ""))
+    assert chosen(*also, off) == chosen(*also, "--config", "empty.toml")
+    monkeypatch.setenv(f"FETCHQ_{str(flag.name).upper()}", value)
+    assert chosen(*also, off) == chosen(*also, "--config", "empty.toml", off)
+    assert chosen(*also, off, on) == chosen(*also)
+
+
+def test_one_address_family_goes_in_place_of_the_other_in_the_file(cli: Cli) -> None:
+    cli.write("fetchq.toml", "ipv4 = true")
+    settings, _ = chosen("--no-ipv4", "--ipv6")
+    assert (settings.ipv4, settings.ipv6) == (False, True)
+
+
+def test_a_format_that_is_asked_for_goes_before_json_in_the_file(cli: Cli, practice: PracticeServer) -> None:
+    cli.write("fetchq.toml", "json = true")
+    assert cli(f"{practice.url}/json", "--format", "csv").text.startswith("index,url,")
+
+
+def test_of_json_and_format_the_one_that_is_typed_goes_before_the_other(
+    cli: Cli, practice: PracticeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{practice.url}/json"
+    assert cli(url, "--json", "--format", "jsonl").record["ok"]
+    assert cli(url, "--no-json", "--format", "csv").text.startswith("index,url,")
+    monkeypatch.setenv("FETCHQ_JSON", "1")
+    assert cli(url, "--format", "csv").text.startswith("index,url,")
+    monkeypatch.setenv("FETCHQ_FORMAT", "csv")
+    assert cli(url).record["ok"]
+    monkeypatch.delenv("FETCHQ_JSON")
+    assert cli(url, "--json").record["ok"]
+
+
+def test_an_empty_environment_variable_is_none(
+    cli: Cli, practice: PracticeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FETCHQ_WORKERS", "")
+    assert "with 10 workers" in cli(f"{practice.url}/json").said
+
+
+def test_a_config_file_serves_compare_too(cli: Cli, practice: PracticeServer) -> None:
+    cli.write("fetchq.toml", 'workers = 3\nmode = "threads"\njson = true\ninclude = ["text"]')
+    done = cli("compare", f"{practice.url}/json", "--mode", "sync")
+    assert done.status == 0
+    assert "mode sync, 3 workers" in done.said
+
+
+# An example for each option: what to type, the environment's text, and the values that TOML may have for it.
+EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
+    "input_format": (["csv"], "csv", ["csv"]),
+    "url_column": (["link"], "link", ["link"]),
+    "format": (["csv"], "csv", ["csv"]),
+    "output": (["run"], "run", ["run"]),
+    "save": (["none"], "none", ["none"]),
+    "resume": ([], "1", [True]),
+    "overwrite": ([], "1", [True]),
+    "dedupe": ([], "1", [True]),
+    "robots": ([], "1", [True]),
+    "per_host_by": (["domain"], "domain", ["domain"]),
+    "per_host": (["4"], "4", [4, "4"]),
+    "host_interval": (["500ms"], "500ms", [0.5, "0.5s"]),
+    "rate": (["30/m"], "0.5/s", [0.5, "0.5"]),
+    "limit_rate": (["1M/s"], "1M", [1_000_000, "1000k/s"]),
+    "adapt": ([], "0", [False]),
+    "lookahead": (["5"], "5", [5]),
+    "refresh": (["old"], "old", ["old"]),
+    "json": ([], "1", [True]),
+    "include": (["headers", "text"], "headers\ntext", [["headers", "text"]]),
+    "progress": (["dots"], "dots", ["dots"]),
+    "quiet": ([], "true", [True]),
+    "verbose": ([], "yes", [True]),
+    "no_color": ([], "on", [True]),
+    "mode": (["sync"], "sync", ["sync"]),
+    "workers": (["7"], "7", [7, "7"]),
+    "timeout": (["2m"], "2m", [120, 120.0, "2m", "120s"]),
+    "connect_timeout": (["500ms"], "500ms", [0.5, "0.5"]),
+    "read_timeout": (["1.5"], "1.5", [1.5, "1500ms"]),
+    "deadline": (["1h"], "1h", [3600, "60m"]),
+    "min_speed": (["1k"], "1k", [1000, "1000"]),
+    "min_speed_time": (["5s"], "5s", [5, "5"]),
+    "retries": (["0"], "0", [0]),
+    "retry_wait": (["0"], "0", [0, 0.0, "0ms"]),
+    "retry_on": (["500,502..=503"], "500,502..=503", [[500, 502, 503], "500,502,503"]),
+    "max_retry_after": (["0"], "0", [0]),
+    "method": (["put"], "put", ["PUT", "put"]),
+    "headers": (["X-A: 1"], "X-A: 1", [["X-A: 1"], [["X-A", "1"]], {"X-A": "1"}]),
+    "data": (["a=1"], "a=1", ["a=1"]),
+    "user_agent": (["me/1 (x)"], "me/1 (x)", ["me/1 (x)"]),
+    "user": (["me:pass word"], "me:pass word", ["me:pass word"]),
+    "cookie": (["a=1; b=2"], "a=1; b=2", ["a=1; b=2"]),
+    "max_redirects": (["0"], "0", [0]),
+    "max_filesize": (["5M"], "5M", [5_000_000, "5MB"]),
+    "max_ratio": (["10"], "10", [10]),
+    "accept": (["404"], "404", [404, [404], "404..405"]),
+    "accept_encoded": ([], "1", [True, "yes"]),
+    "proxy": (["h:3128"], "h:3128", ["http://h:3128"]),
+    "cacert": (["a.pem"], "a.pem", ["a.pem"]),
+    "cert": (["a.pem"], "a.pem", ["a.pem"]),
+    "key": (["a.pem"], "a.pem", ["a.pem"]),
+    "insecure": ([], "1", [True]),
+    "ipv4": ([], "1", [True]),
+    "ipv6": ([], "1", [True]),
+    "resolve": (["a:1:::1", "b:2:127.0.0.1"], "a:1:::1\nb:2:127.0.0.1", [["a:1:::1", "b:2:127.0.0.1"]]),
+    "dns_servers": (["192.0.2.1,[::1]:53"], "192.0.2.1,[::1]:53", ["192.0.2.1:53,::1", ["192.0.2.1", "::1"]]),
+    "trust_env": ([], "1", [True]),
+}
+
+
+def chosen(*args: str) -> tuple[Settings, Display]:
+    """The settings that a command line would run with."""
+    with command.make_context("fetchq", [*args, "source"]) as context:
+        given = dict(context.params)
+        del given["sources"]
+        return read_options(given)
+
+
+def toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {toml(one)}" for key, one in value.items()) + "}"
+    return json.dumps(value)
+
+
+def test_every_option_has_an_example_here() -> None:
+    assert set(EXAMPLES) == set(OPTIONS) - {"config"}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_option_can_be_set_in_the_environment_and_in_the_file_by_either_name(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    cli.write("a.pem", "")
+    typed, environment, written = EXAMPLES[name]
+    also = ALSO.get(name, [])
+    for flag in ["--no-adapt"] if name == "adapt" else OPTIONS[name].opts:
+        wanted = chosen(*also, *([part for value in typed for part in (flag, value)] or [flag]))
+        assert wanted != chosen(*also)
+        for variable in (name, OPTIONS[name].opts[-1].removeprefix("--").replace("-", "_")):
+            with monkeypatch.context() as patch:
+                patch.setenv(f"FETCHQ_{variable.upper()}", environment)
+                assert chosen(*also) == wanted, variable
+        for key in (name, OPTIONS[name].opts[-1].removeprefix("--")):
+            for value in written:
+                cli.write("fetchq.toml", f"{json.dumps(key)} = {toml(value)}\n")
+                assert chosen(*also) == wanted, (key, value)
+        (cli.folder / "fetchq.toml").unlink()
+
+
+def test_a_dead_proxy_is_not_passed_by(cli: Cli, faults: FaultServer, engine: list[str]) -> None:
+    with closed_port() as port:
+        done = cli(f"{faults.url}/ok", "-x", f"127.0.0.1:{port}", *NO_RETRY, *engine)
+    assert (done.status, done.record["cause"]) == (1, "connect")
+    assert faults.log == []
+
+
+def test_a_tunnel_that_the_proxy_refuses_says_what_the_proxy_answered(cli: Cli, engine: list[str]) -> None:
+    answer = head(length(0), status=b"HTTP/1.1 403 Forbidden")
+    with Scripted(lambda _: answer) as proxy:
+        done = cli("https://example.test/", "-x", proxy.url, *NO_RETRY, *engine)
+        assert [(asked.method, asked.target) for asked in proxy.log] == [("CONNECT", "example.test:443")]
+    assert (done.status, done.record["cause"]) == (1, "connect")
+    assert "403" in done.record["error"]

@@ -1,0 +1,260 @@
+"""A Settings in hand is a valid one; a wrong one cannot be made, and the error says which field is to blame."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import FrozenInstanceError, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from support.factories import any_object, examples, make_plan
+
+from fetchq.cli.display import Display
+from fetchq.core.settings import Settings, SettingsError, knob_of
+
+FIELDS = {one.name: one for kind in (Settings, Display) for one in fields(kind)}
+
+WRONG: dict[str, list[Any]] = {
+    "mode": ["fast", None],
+    "output": [3, "", "a\0b"],
+    "save": ["paper", None],
+    "resume": ["maybe", None],
+    "overwrite": ["maybe", None],
+    "dedupe": ["maybe", None],
+    "robots": ["maybe", None],
+    "per_host_by": ["network", 1, None],
+    "refresh": [3, "", "a\0b"],
+    "workers": [0, -1, "many", None],
+    "timeout": [0, -1, "soon", float("inf"), None],
+    "connect_timeout": [0, "-1"],
+    "read_timeout": [0, "0s"],
+    "deadline": [0, "never"],
+    "min_speed": [-1, 1.5],
+    "min_speed_time": [0],
+    "per_host": [0, "many"],
+    "host_interval": [-1, "soon", None],
+    "rate": [0, "-1/s", "50/d", "fast", float("nan"), 2e6],
+    "limit_rate": [0, "1M/h", "fast"],
+    "adapt": ["maybe", None],
+    "lookahead": [0, "all", None],
+    "retries": [-1, "1.5"],
+    "retry_wait": [-0.1, "a"],
+    "retry_on": ["5xx", [99], None],
+    "max_retry_after": [-1],
+    "method": ["G ET", "CONNECT"],
+    "headers": [["no colon"], "no colon", [("Content-Length", "1")], None],
+    "data": [5],
+    "user_agent": ["a\r\nb"],
+    "user": ["nobody"],
+    "cookie": ["a=\x00"],
+    "max_redirects": [-1],
+    "max_filesize": [0, "big"],
+    "max_ratio": [0],
+    "accept": ["2xx"],
+    "accept_encoded": ["maybe"],
+    "proxy": ["socks5://h:1"],
+    "cacert": ["/nonexistent/ca.pem"],
+    "cert": ["/nonexistent/cert.pem"],
+    "key": ["/nonexistent/key.pem"],
+    "insecure": [2],
+    "ipv4": ["x"],
+    "ipv6": ["x"],
+    "resolve": [["h:80"]],
+    "dns_servers": ["dns.example.org", "", ["192.0.2.1:0"]],
+    "trust_env": [None],
+    "keep_body": ["x"],
+    "input_format": ["xml"],
+    "url_column": [5, None],
+    "format": ["xml"],
+    "json": ["x"],
+    "include": [["cookies"], 5],
+    "progress": ["spinner"],
+    "quiet": ["x"],
+    "verbose": ["x"],
+    "no_color": ["x"],
+}
+
+
+def kind_of(name: str) -> type[Settings | Display]:
+    return Settings if name in Settings.__dataclass_fields__ else Display
+
+
+WRONG_VALUES = [pytest.param(name, wrong, id=f"{name}={wrong}") for name, wrongs in WRONG.items() for wrong in wrongs]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_default_is_accepted_unchanged_by_its_own_knob(name: str) -> None:
+    default = FIELDS[name].default
+    assert knob_of(FIELDS[name]).value(default) == default
+    assert getattr(kind_of(name)(), name) == default
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_the_default_that_the_help_shows_is_the_default(name: str) -> None:
+    knob = knob_of(FIELDS[name])
+    assert knob.shown is None or knob.value(knob.shown) == FIELDS[name].default
+
+
+@pytest.mark.parametrize(("name", "wrong"), WRONG_VALUES)
+def test_a_wrong_value_is_refused_by_a_value_error_that_names_its_field(name: str, wrong: Any) -> None:
+    with pytest.raises(SettingsError) as caught:
+        kind_of(name)(**{name: wrong})
+    assert isinstance(caught.value, ValueError)
+    assert caught.value.name == name
+    assert str(caught.value) == f"{name}: {caught.value.message}"
+
+
+def test_the_table_of_wrong_values_has_every_field() -> None:
+    assert WRONG.keys() == FIELDS.keys()
+
+
+@pytest.mark.parametrize("name", FIELDS)
+@examples(25)
+@given(given_value=any_object)
+@example(given_value=10**400)
+@example(given_value="9" * 400)
+@example(given_value=[{}])
+def test_whatever_a_field_is_given_it_has_a_value_then_or_there_is_a_settings_error(
+    name: str, given_value: Any
+) -> None:
+    try:
+        settings = kind_of(name)(**{name: given_value})
+    except SettingsError as problem:
+        assert problem.name in (name, "key")  # noqa: PT017  # most of what is generated is wrong
+    else:
+        assert replace(settings) == settings
+
+
+@pytest.mark.parametrize(
+    ("name", "given_value", "value"),
+    [
+        ("workers", "7", 7),
+        ("timeout", "2m", 120.0),
+        ("min_speed", "1k", 1000),
+        ("retry_on", "500..503", frozenset({500, 501, 502})),
+        ("method", "delete", "DELETE"),
+        ("headers", ["A: b"], (("A", "b"),)),
+        ("data", "text", b"text"),
+        ("max_filesize", "1G", 1_000_000_000),
+        ("insecure", "yes", True),
+        ("resolve", ["h:1:127.0.0.1"], (("h", 1, "127.0.0.1"),)),
+        ("deadline", None, None),
+        ("include", ["headers", "headers"], ("headers",)),
+    ],
+)
+def test_a_field_takes_the_text_a_person_would_type(name: str, given_value: Any, value: object) -> None:
+    assert getattr(kind_of(name)(**{name: given_value}), name) == value
+
+
+def test_the_least_values_are_accepted() -> None:
+    settings = Settings(workers=1, retries=0, min_speed=0, retry_wait=0, max_redirects=0, max_filesize=1, max_ratio=1)
+    assert (settings.workers, settings.retries, settings.max_redirects) == (1, 0, 0)
+
+
+def test_the_defaults_are_those_of_the_interface() -> None:
+    settings = Settings()
+    assert (settings.mode, settings.workers, settings.retries, settings.max_redirects) == ("async", 10, 2, 10)
+    assert (settings.timeout, settings.connect_timeout, settings.read_timeout) == (60, 10, 30)
+    assert (settings.min_speed, settings.min_speed_time) == (100, 30)
+    assert (settings.retry_wait, settings.max_retry_after) == (0.5, 120)
+    assert settings.retry_on == {408, 425, 429, 500, 502, 503, 504}
+    assert settings.accept == set(range(200, 300))
+    assert (settings.max_filesize, settings.max_ratio) == (100_000_000, 1000)
+    assert (settings.insecure, settings.trust_env, settings.accept_encoded) == (False, False, False)
+
+
+def test_every_field_but_the_librarys_own_has_an_option_of_its_own() -> None:
+    flags = [flag for one in FIELDS.values() for flag in knob_of(one).flags]
+    assert len(flags) == len(set(flags))
+    assert [name for name, one in FIELDS.items() if not knob_of(one).flags] == ["keep_body"]
+    assert all(knob_of(one).help.endswith((".", "port")) and knob_of(one).group for one in FIELDS.values())
+
+
+def test_both_families_of_addresses_cannot_be_the_only_one() -> None:
+    with pytest.raises(SettingsError, match="ipv6: not together with ipv4"):
+        Settings(ipv4=True, ipv6=True)
+
+
+def test_a_key_needs_its_certificate(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").touch()
+    with pytest.raises(SettingsError, match="key: a key needs its cert"):
+        Settings(key=str(tmp_path / "key.pem"))
+    (tmp_path / "cert.pem").touch()
+    assert Settings(key=str(tmp_path / "key.pem"), cert=str(tmp_path / "cert.pem")).cert is not None
+
+
+def test_the_body_is_put_into_a_record_in_one_form_only() -> None:
+    with pytest.raises(SettingsError, match="include: text and base64"):
+        Display(include=("text", "base64"))
+
+
+def test_settings_do_not_change() -> None:
+    settings = Settings()
+    with pytest.raises(FrozenInstanceError):
+        settings.workers = 5  # type: ignore[misc]
+
+
+def test_a_changed_copy_is_checked_too() -> None:
+    assert replace(Settings(), workers="3").workers == 3  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="workers"):
+        replace(Settings(), workers=0)
+
+
+def test_settings_can_be_pickled() -> None:
+    settings = Settings(workers=3, headers=["A: b"], data="x", accept="404", resolve=["h:1:::1"])  # type: ignore[arg-type]
+    assert pickle.loads(pickle.dumps(settings)) == settings
+    display = Display(include=("headers",), quiet=True)
+    assert pickle.loads(pickle.dumps(display)) == display
+
+
+def test_a_settings_error_can_be_pickled() -> None:
+    error = pickle.loads(pickle.dumps(SettingsError("workers", "too few")))
+    assert (error.name, error.message, str(error)) == ("workers", "too few", "workers: too few")
+
+
+# --- secrets ---
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("user", "name:SECRET"),
+        ("headers", ["Authorization: Bearer SECRET"]),
+        ("headers", {"X-Api-Key": "SECRET"}),
+        ("cookie", "session=SECRET"),
+        ("data", "password=SECRET"),
+        ("proxy", "http://user:SECRET@proxy:1"),
+    ],
+)
+def test_the_repr_of_settings_shows_no_secret(name: str, value: Any) -> None:
+    settings = Settings(**{name: value})
+    assert "SECRET" not in repr(settings)
+    assert "SECRET" not in str(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("user", "SECRET"),
+        ("headers", ["Authorization Bearer SECRET"]),
+        ("proxy", "http://user:SECRET@proxy:1/path"),
+    ],
+)
+def test_the_message_about_a_wrong_setting_shows_no_secret(name: str, value: Any) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings(**{name: value})
+    assert "SECRET" not in str(caught.value)
+
+
+@examples(50)
+@given(st.sampled_from(["user", "user_agent", "cookie"]), st.text(st.characters(exclude_categories=["Cc", "Cs"])))
+def test_a_text_that_is_accepted_can_be_sent(name: str, text: str) -> None:
+    make_plan(Settings(**{name: "u:" + text}))  # type: ignore[arg-type]
+
+
+def test_a_user_that_has_no_bytes_is_a_wrong_setting() -> None:
+    with pytest.raises(SettingsError, match="user"):
+        Settings(user="name:\udc80")

@@ -1,0 +1,87 @@
+"""Text from the network cannot act on a terminal, and shows no secret."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.factories import ACTIVE, HOSTILE, any_text, examples
+
+from fetchq.core.text import one_line, printable
+
+SECRETIVE = st.text(st.characters(exclude_characters="/?#@")).map(lambda text: f"user:{text}SECRET")
+"""Userinfo with anything in it that can stand there, and a secret at its end."""
+
+
+@examples(300)
+@given(any_text)
+def test_nothing_that_is_printable_acts_on_a_terminal(text: str) -> None:
+    assert not ACTIVE.search(printable(text))
+    assert not ACTIVE.search(one_line(text))
+
+
+@pytest.mark.parametrize("character", HOSTILE)
+def test_each_character_that_acts_is_shown_as_its_escape(character: str) -> None:
+    if ACTIVE.match(character):
+        assert printable(f"a{character}b") == f"a\\u{ord(character):04x}b"
+    else:
+        assert printable(character) == character
+
+
+@examples(300)
+@given(any_text)
+def test_making_text_printable_twice_is_making_it_so_once(text: str) -> None:
+    assert printable(printable(text)) == printable(text)
+
+
+@examples(300)
+@given(st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"])))
+def test_safe_text_stays_as_it_is(text: str) -> None:
+    assert printable(text) == text
+
+
+@examples(200)
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters="@")).map(str.strip))
+def test_a_short_plain_line_stays_as_it_is_but_for_its_spaces(text: str) -> None:
+    assert one_line(text) == " ".join(text.split())
+
+
+@examples(300)
+@given(any_text)
+def test_one_line_is_one_line_of_a_bounded_length(text: str) -> None:
+    line = one_line(text)
+    assert len(line.splitlines()) <= 1
+    assert len(line) <= 500
+
+
+def test_lines_are_joined_by_a_space() -> None:
+    assert one_line(" a\r\n\tb \n\n c\n") == "a b c"
+
+
+def test_a_long_line_is_cut() -> None:
+    assert one_line("a" * 1000) == "a" * 500
+
+
+def test_one_line_hides_userinfo() -> None:
+    assert one_line("from http://user:SECRET@host/ to //SECRET@host") == "from http://***@host/ to //***@host"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://user:\x1bSECRET@host/",
+        "http://user:SECRET\u202e@host/",
+        "http://user:SECRET\udcff@host/",
+        "http://user:SECRET" + "x" * 600 + "@host/",
+        "x" * 470 + " http://user:SECRET" + "x" * 20 + "@host/",
+    ],
+    ids=["control", "bidi", "byte", "long", "cut"],
+)
+def test_one_line_hides_userinfo_that_is_escaped_or_cut(text: str) -> None:
+    assert "SECRET" not in one_line(text)
+
+
+@examples(300)
+@given(any_text, SECRETIVE, any_text)
+def test_one_line_shows_no_userinfo_whatever_is_around_it(before: str, userinfo: str, after: str) -> None:
+    assert "SECRET" not in one_line(f"{before}//{userinfo}@{after}")

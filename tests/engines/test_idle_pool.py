@@ -1,0 +1,104 @@
+"""Connections that wait for another request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+
+import pytest
+
+from fetchq.engines.aiohttp import idle_pool
+from fetchq.engines.aiohttp.idle_pool import Resting
+
+
+class Line:
+    """As much of a connection as matters here."""
+
+    def __init__(self, place: Hashable = "a") -> None:
+        self.place = place
+        self.open = True
+
+    def close(self) -> None:
+        self.open = False
+
+    def is_connected(self) -> bool:
+        return self.open
+
+
+async def test_a_connection_is_given_out_once_and_only_to_where_it_leads() -> None:
+    pool: Resting[Line] = Resting(10)
+    line = Line()
+    pool.add(line)
+    assert pool.take("b") is None
+    assert pool.take("a") is line
+    assert pool.take("a") is None
+    pool.close()
+    assert line.open, "it is at work"
+
+
+async def test_of_several_the_one_that_has_rested_shortest_goes_first() -> None:
+    pool: Resting[Line] = Resting(10)
+    lines = [Line() for _ in range(3)]
+    for line in lines:
+        pool.add(line)
+    assert [pool.take("a") for _ in range(4)] == [*reversed(lines), None]
+    pool.close()
+
+
+async def test_of_one_too_many_the_one_that_has_rested_longest_is_closed() -> None:
+    pool: Resting[Line] = Resting(2)
+    lines = [Line(number) for number in range(3)]
+    for line in lines:
+        pool.add(line)
+    assert [line.open for line in lines] == [False, True, True]
+    assert len(pool) == 2
+    assert pool.take(0) is None
+    pool.close()
+
+
+async def test_where_there_is_no_room_none_rests() -> None:
+    pool: Resting[Line] = Resting(0)
+    pool.add(line := Line())
+    assert (line.open, len(pool)) == (False, 0)
+    pool.close()
+
+
+async def test_one_that_the_server_has_closed_is_not_given_out() -> None:
+    pool: Resting[Line] = Resting(10)
+    good, gone = Line(), Line()
+    pool.add(good)
+    pool.add(gone)
+    gone.open = False
+    assert pool.take("a") is good
+    pool.close()
+
+
+async def test_closing_closes_all_and_leaves_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool: Resting[Line] = Resting(10)
+    lines = [Line() for _ in range(3)]
+    for line in lines:
+        pool.add(line)
+    pool.close()
+    assert not any(line.open for line in lines)
+    assert pool._timer is None
+
+
+async def test_one_that_nobody_asks_for_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(idle_pool, "monotonic", lambda: now)
+    pool: Resting[Line] = Resting(10)
+    first, second = Line("a"), Line("b")
+    pool.add(first)
+    now += 20.0
+    pool.add(second)
+    now += 10.0
+    pool._sweep()
+    assert (first.open, second.open) == (False, True)
+    assert pool._timer is not None, "the other one is to be closed as well"
+    left = pool._timer.when() - asyncio.get_running_loop().time()
+    assert 19.0 < left <= 20.0
+    now += 20.0
+    pool._sweep()
+    assert not second.open
+    assert pool._timer is None
+    pool.close()

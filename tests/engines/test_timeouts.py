@@ -1,0 +1,290 @@
+"""The watchdog interrupts what is out of time, says why, and never takes somebody else's cancellation for its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from support.factories import Clock
+from support.servers import (
+    HUNG,
+    ScriptServer,
+    calm_loop,
+    ended,
+    few_issuers,  # noqa: F401  # it applies to all tests here
+    hang,
+)
+
+from fetchq import Cause, Request, fetch_all
+from fetchq.core.settings import Settings
+from fetchq.engines.aiohttp import timeouts as module
+from fetchq.engines.aiohttp.engine import AiohttpEngine
+from fetchq.engines.aiohttp.timeouts import Watchdog
+from fetchq.http.attempt import Attempt, AttemptFailed
+from fetchq.http.url import parse_url
+
+
+class FakeAttempt:
+    """What the watchdog looks at in an attempt."""
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.expired: AttemptFailed | None = None
+
+    def time_left(self, now: float) -> tuple[float, str]:
+        return self.until - now, "too long"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "perf_counter", clock)
+    return clock
+
+
+async def for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+def watched(watchdog: Watchdog, until: float) -> tuple[Any, asyncio.Task[None]]:
+    attempt: Any = FakeAttempt(until)
+    task = asyncio.create_task(for_ever())
+    watchdog.watch(attempt, task)
+    return attempt, task
+
+
+# --- by itself -------------------------------------------------------------------------------------------------------
+
+
+async def test_only_what_is_out_of_time_is_interrupted_and_told_why(clock: Clock) -> None:
+    watchdog = Watchdog(Settings())
+    late, late_task = watched(watchdog, clock.now + 1)
+    early, early_task = watched(watchdog, clock.now + 100)
+    clock.now += 2
+    watchdog._look()
+    await asyncio.wait([late_task], timeout=HUNG)
+    assert late_task.cancelled()
+    assert (late.expired.cause, late.expired.message) == (Cause.TIMEOUT, "too long")
+    assert early.expired is None
+    assert early_task.cancelling() == 0
+    watchdog.forget(late)
+    watchdog.forget(early)
+    watchdog.close()
+    early_task.cancel()
+
+
+async def test_it_looks_by_itself_and_soon_enough() -> None:
+    watchdog = Watchdog(Settings(timeout=0.01))
+    attempt, task = watched(watchdog, 0.0)
+    async with asyncio.timeout(HUNG):
+        with suppress(asyncio.CancelledError):
+            await task
+    assert attempt.expired is not None
+    watchdog.forget(attempt)
+    watchdog.close()
+
+
+async def test_an_attempt_is_interrupted_once_only(clock: Clock) -> None:
+    watchdog = Watchdog(Settings())
+    attempt, task = watched(watchdog, clock.now - 1)
+    for _ in range(3):
+        watchdog._look()
+    watchdog.interrupt_all("the run ended first")
+    assert task.cancelling() == 1
+    assert attempt.expired.cause is Cause.TIMEOUT
+    watchdog.forget(attempt)
+    watchdog.close()
+    await asyncio.wait([task])
+
+
+async def test_what_is_forgotten_is_left_alone(clock: Clock) -> None:
+    watchdog = Watchdog(Settings())
+    attempt, task = watched(watchdog, clock.now - 1)
+    watchdog.forget(attempt)
+    watchdog._look()
+    watchdog.interrupt_all("the run ended first")
+    assert task.cancelling() == 0
+    assert attempt.expired is None
+    task.cancel()
+    watchdog.close()
+
+
+async def test_interrupting_all_says_why_to_each() -> None:
+    watchdog = Watchdog(Settings())
+    attempts = [watched(watchdog, float("inf")) for _ in range(3)]
+    watchdog.interrupt_all("the run ended first")
+    await asyncio.wait([task for _, task in attempts], timeout=HUNG)
+    assert [task.cancelled() for _, task in attempts] == [True] * 3
+    assert {(one.expired.cause, one.expired.message) for one, _ in attempts} == {
+        (Cause.CANCELLED, "the run ended first")
+    }
+    watchdog.close()
+
+
+@pytest.mark.parametrize(("shortest", "at_most"), [(60, 0.25), (1, 0.05), (0.001, 0.01)])
+async def test_it_is_late_by_a_small_part_of_the_shortest_timeout(shortest: float, at_most: float) -> None:
+    for name in ("timeout", "connect_timeout", "read_timeout"):
+        knobs: dict[str, Any] = {"timeout": 60, "connect_timeout": 60, "read_timeout": 60, name: shortest}
+        assert 0 < Watchdog(Settings(**knobs)).interval <= at_most
+
+
+async def test_without_attempts_it_rests_and_with_the_next_one_it_looks_again(clock: Clock) -> None:
+    watchdog = Watchdog(Settings())
+    first, first_task = watched(watchdog, clock.now + 1)
+    watchdog.forget(first)
+    watchdog._look()
+    assert watchdog._timer is None
+    second, second_task = watched(watchdog, clock.now + 1)
+    assert watchdog._timer is not None
+    watchdog.forget(second)
+    watchdog.close()
+    watchdog.close()
+    for task in (first_task, second_task):
+        task.cancel()
+
+
+# --- with the engine -------------------------------------------------------------------------------------------------
+
+
+class Made:
+    """An attempt under way at a server that never answers."""
+
+    def __init__(self, engine: AiohttpEngine, server: ScriptServer) -> None:
+        self.engine = engine
+        self.server = server
+        self.url = server.url
+        self.still_cancelling = -1
+        self.task = asyncio.create_task(self._make())
+
+    async def _make(self) -> Attempt:
+        attempt = await self.engine.attempt(Request(self.url), parse_url(self.url))
+        task = asyncio.current_task()
+        assert task is not None
+        self.still_cancelling = task.cancelling()
+        await asyncio.sleep(0)  # a cancellation that was left over would strike here
+        return attempt
+
+    def time_out(self, clock: Clock) -> None:
+        """As the timer does, when the time is up."""
+        clock.now += 1e6
+        self.engine._watchdog._look()
+
+
+@asynccontextmanager
+async def under_way() -> AsyncIterator[Made]:
+    with ScriptServer(hang) as server:
+        engine = AiohttpEngine(Settings(timeout=3600, read_timeout=3600))
+        made = Made(engine, server)
+        await server.got(1)
+        try:
+            yield made
+        finally:
+            made.task.cancel()
+            await asyncio.wait([made.task])
+            await engine.close()
+
+
+@pytest.fixture
+def real_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Begins with the true time, of which the attempts take their own."""
+    from time import perf_counter
+
+    clock = Clock(perf_counter())
+    monkeypatch.setattr(module, "perf_counter", clock)
+    return clock
+
+
+async def test_a_timed_out_attempt_is_a_timeout_and_leaves_its_task_uncancelled(real_clock: Clock) -> None:
+    async with under_way() as made:
+        made.time_out(real_clock)
+        assert await ended(made.task)
+        assert made.task.result().cause is Cause.TIMEOUT
+        assert made.still_cancelling == 0
+
+
+@pytest.mark.parametrize("order", ["timeout first", "cancellation first"])
+async def test_a_cancellation_at_the_moment_of_a_timeout_is_a_cancellation(real_clock: Clock, order: str) -> None:
+    async with under_way() as made:
+        if order == "timeout first":
+            made.time_out(real_clock)
+            made.task.cancel()
+        else:
+            made.task.cancel()
+            made.time_out(real_clock)
+        assert await ended(made.task)
+        assert made.task.cancelled()
+
+
+async def test_a_cancellation_right_after_a_timeout_was_dealt_with_is_a_cancellation(real_clock: Clock) -> None:
+    async with under_way() as made:
+        made.time_out(real_clock)
+        await asyncio.sleep(0)
+        made.task.cancel()
+        assert await ended(made.task)
+        assert made.task.cancelled()
+
+
+@pytest.mark.parametrize("order", ["outer first", "inner first"])
+async def test_an_outer_timeout_at_the_moment_of_an_inner_one_strikes_and_leaves_no_cancellation_over(
+    real_clock: Clock, order: str
+) -> None:
+    outer: list[asyncio.Timeout] = []
+
+    async def run(made: Made) -> tuple[bool, int]:
+        task = asyncio.current_task()
+        assert task is not None
+        struck = False
+        try:
+            async with asyncio.timeout(3600) as timeout:
+                outer.append(timeout)
+                await made.engine.attempt(Request(made.url), parse_url(made.url))
+        except TimeoutError:
+            struck = True
+        return struck, task.cancelling()
+
+    async with under_way() as made:
+        task = asyncio.create_task(run(made))
+        await made.server.got(2)
+        loop = asyncio.get_running_loop()
+        strikes = [lambda: outer[0].reschedule(0), lambda: loop.call_soon(made.time_out, real_clock)]
+        for strike in strikes if order == "outer first" else reversed(strikes):
+            strike()
+        assert await ended(task)
+        assert task.result() == (True, 0)
+
+
+async def test_an_abort_is_cancelled_and_not_a_timeout() -> None:
+    async with under_way() as made:
+        made.engine.abort()
+        assert await ended(made.task)
+        attempt = made.task.result()
+        assert (attempt.cause, attempt.error) == (Cause.CANCELLED, "the run ended first")
+        assert made.still_cancelling == 0
+
+
+async def test_an_abort_after_a_timeout_changes_nothing(real_clock: Clock) -> None:
+    async with under_way() as made:
+        made.time_out(real_clock)
+        made.engine.abort()
+        assert await ended(made.task)
+        assert made.task.result().cause is Cause.TIMEOUT
+        assert made.still_cancelling == 0
+
+
+async def test_a_worker_whose_attempts_time_out_goes_on_with_no_cancellation_left() -> None:
+    cancelling: list[int] = []
+
+    def on_start(*_: object) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        cancelling.append(task.cancelling())
+
+    async with calm_loop():
+        with ScriptServer(hang) as server:
+            knobs: dict[str, Any] = {"workers": 1, "timeout": 0.05, "retries": 1, "retry_wait": 0}
+            results = await fetch_all([server.url] * 2, on_start=on_start, **knobs)
+    assert [(result.cause, result.attempts) for result in results] == [(Cause.TIMEOUT, 2)] * 2
+    assert cancelling == [0] * 4

@@ -1,0 +1,1 @@
+"""The fault corpus: servers that misbehave, each in one way, and what fetchq has to make of that."""

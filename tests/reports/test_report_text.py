@@ -1,0 +1,451 @@
+"""What people see of a run: right numbers in aligned columns, and nothing that acts on their terminal."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.factories import ACTIVE, HOSTILE, any_text, examples, failed_result, make_result
+
+from fetchq.core.model import Cause, Request, Result, Timing, redact
+from fetchq.core.settings import Settings
+from fetchq.reports.compare import MOST_SPANS, ModeRun, Span, compare
+from fetchq.reports.compare_text import LEGEND, compare_lines, timeline_lines, timelines
+from fetchq.reports.summary import Summary
+from fetchq.reports.text import (
+    HEADING,
+    MOST_WORKER_ROWS,
+    bytes_text,
+    rate_text,
+    result_line,
+    seconds_text,
+    start_line,
+    summary_lines,
+    table,
+)
+from fetchq.scheduling.congestion import HostNote
+from fetchq.workers.settle import WorkerClock
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def painted(text: str, colour: str) -> str:
+    return f"<{colour}>{text}</>"
+
+
+def summary_of(*results: Result, duration: float = 2.0, workers: int = 2) -> Summary:
+    summary = Summary()
+    for result in results:
+        summary.add(result)
+    share = duration / 2
+    summary.finish(duration, [WorkerClock(number, number, share) for number in range(1, workers + 1)])
+    return summary
+
+
+# --- numbers ---
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0 ms"),
+        (0.00004, "0.0 ms"),
+        (0.00123, "1.2 ms"),
+        (0.0099, "9.9 ms"),
+        (0.00999, "10 ms"),
+        (0.0123, "12 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1.00 s"),
+        (1.234, "1.23 s"),
+        (12.34, "12.3 s"),
+        (123.4, "123 s"),
+        (86400, "86400 s"),
+    ],
+)
+def test_a_time_has_a_unit_that_suits_it(seconds: float, text: str) -> None:
+    assert seconds_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1234, "1.2 kB"),
+        (99_400, "99.4 kB"),
+        (99_500, "100 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.0 MB"),
+        (12_345_678, "12.3 MB"),
+        (5e9, "5.0 GB"),
+        (5e12, "5.0 TB"),
+        (5e15, "5000.0 TB"),
+    ],
+)
+def test_a_size_has_a_unit_that_suits_it(size: float, text: str) -> None:
+    assert bytes_text(size) == text
+
+
+@pytest.mark.parametrize(("rate", "text"), [(0, "0.0"), (1.26, "1.3"), (99.4, "99.4"), (99.6, "100"), (1234.5, "1234")])
+def test_a_rate_has_a_digit_behind_the_point_while_it_is_small(rate: float, text: str) -> None:
+    assert rate_text(rate) == text
+
+
+@examples(200)
+@given(st.floats(0, 9e4))
+def test_a_time_is_never_wider_than_its_column(seconds: float) -> None:
+    assert len(seconds_text(seconds)) <= 9
+
+
+def test_columns_stand_under_each_other() -> None:
+    assert table([["", "a", "bb"], ["long name", "1", ""], ["x", "22", "333"]]) == [
+        "            a   bb",
+        "long name   1",
+        "x          22  333",
+    ]
+
+
+# --- a line for a result ---
+
+
+def test_a_result_is_a_line_with_status_time_size_worker_and_url() -> None:
+    line = result_line(make_result(elapsed=1.5, size=2048, worker=3))
+    assert line == "   200    1.50 s    2.0 kB      3  http://example.org/"
+
+
+def test_the_heading_stands_over_the_columns() -> None:
+    line = result_line(make_result(elapsed=1.5, size=2048, worker=3))
+    for name, value in (("status", "200"), ("time", "1.50 s"), ("size", "2.0 kB"), ("worker", "3")):
+        assert HEADING.index(name) + len(name) == line.index(f" {value} ") + 1 + len(value)
+    assert HEADING.index("URL") == line.index("http")
+
+
+def test_a_failure_says_its_cause_and_how_often_it_was_tried() -> None:
+    line = result_line(failed_result(Cause.TIMEOUT, error="no byte in 30 s", attempts=3, worker=None, elapsed=0.0))
+    assert line == "   ---    0.0 ms         -      -  http://example.org/  timeout: no byte in 30 s after 3 attempts"
+    line = result_line(failed_result(Cause.STATUS, error="404", status=404, attempts=1))
+    assert line.endswith("http://example.org/  status: 404")
+
+
+def test_good_is_green_and_bad_is_red() -> None:
+    assert result_line(make_result(), painted).startswith("  <green> 200</> ")
+    line = result_line(failed_result(Cause.DNS), painted)
+    assert line.startswith("  <red> ---</> ")
+    assert line.endswith("<red>dns: it failed</>")
+
+
+@examples(150)
+@given(any_text, st.none() | st.sampled_from(Cause))
+def test_no_url_acts_on_a_terminal(url: str, cause: Cause | None) -> None:
+    assert not ACTIVE.search(result_line(make_result(url=redact(url), cause=cause)))
+    assert not ACTIVE.search(start_line(Request(url), 1))
+
+
+def test_no_error_acts_on_a_terminal() -> None:
+    assert not ACTIVE.search(result_line(failed_result(Cause.PROTOCOL, error=HOSTILE)))
+
+
+def test_the_line_of_a_start_has_the_worker_and_the_url_without_its_userinfo() -> None:
+    line = start_line(Request("http://user:SECRET@h/"), 7)
+    assert line.split() == ["start", "7", "http://***@h/"]
+    assert line.index("http") == result_line(make_result()).index("http")
+
+
+# --- the summary ---
+
+
+def test_there_is_no_summary_of_nothing() -> None:
+    assert summary_lines(Summary()) == []
+
+
+def test_the_summary_of_one_result() -> None:
+    timing = Timing(queued=1.0, connect=0.25, wait=0.5, receive=0.25)
+    lines = summary_lines(summary_of(make_result(size=1000, wire_size=500, elapsed=1.0, timing=timing), workers=1))
+    assert lines == [
+        "1 URL: 1 ok, 0 failed, in 2.00 s (0.5 URL/s)",
+        "1.0 kB of bodies, 500 B on the wire, 250 B/s",
+        "fetch times add up to 1.00 s: 0.5 URLs at a time, with 1 worker",
+        "",
+        "time per URL     p50     p90     p99     max",
+        "total         1.00 s  1.00 s  1.00 s  1.00 s",
+        "wait          500 ms  500 ms  500 ms  500 ms",
+        "",
+        "where it went: wait 50 %, connect 25 %, receive 25 %",
+        "",
+        "worker  URLs    busy  share",
+        "1          1  1.00 s   50 %",
+    ]
+
+
+def test_the_summary_says_what_was_done_about_which_hosts() -> None:
+    summary = Summary()
+    summary.add(make_result())
+    notes = [
+        HostNote("http://a", refusals=12, least_window=1, pace=19.2),
+        HostNote("http://b", least_window=4.5),
+        HostNote("http://c", pauses=4, least_window=1, given_up=True),
+        *[HostNote(f"http://d{number}", refusals=1) for number in range(9)],
+    ]
+    summary.finish(1.0, [], notes)
+    lines = summary_lines(summary)
+    assert "http://a: 12 refusals, asked 19.2 times a second" in lines
+    assert "http://b: down to 4 at a time" in lines
+    assert "http://c: down to 1 at a time, set aside 4 times, given up" in lines
+    assert "http://d6: 1 refusal" in lines
+    assert "http://d7: 1 refusal" not in lines
+    assert "and 2 other hosts" in lines
+
+
+def test_the_summary_names_the_causes_the_retries_and_what_was_held_back() -> None:
+    summary = summary_of(
+        failed_result(Cause.DNS, attempts=1),
+        failed_result(Cause.TIMEOUT, attempts=3, timing=Timing(held=1.5, wait=1.0)),
+        failed_result(Cause.TIMEOUT, attempts=1),
+        make_result(),
+    )
+    lines = summary_lines(summary)
+    assert "failed: 2 timeout, 1 dns" in lines
+    assert "6 attempts were made" in lines
+    assert "held back, all together: 1.50 s" in lines
+    assert lines[0].startswith("4 URLs: 1 ok, 3 failed")
+
+
+def test_rows_that_were_never_tried_have_no_percentiles() -> None:
+    lines = summary_lines(summary_of(failed_result(Cause.INVALID_URL, attempts=0), workers=0))
+    assert lines[-1] == "failed: 1 invalid_url"
+    assert not any("p50" in line or "where" in line for line in lines)
+
+
+def test_results_that_took_no_time_at_all_are_no_division_by_zero() -> None:
+    lines = summary_lines(summary_of(make_result(elapsed=0.0, timing=Timing()), duration=0.0))
+    assert "where it went: " in lines
+
+
+def test_insecure_is_said() -> None:
+    said = "TLS certificates were not verified (--insecure)"
+    assert said in summary_lines(summary_of(make_result()), insecure=True)
+    assert said not in summary_lines(summary_of(make_result()))
+
+
+def test_the_colours_of_the_summary() -> None:
+    summary = summary_of(make_result(), failed_result(Cause.DNS))
+    assert summary_lines(summary, paint=painted)[0].startswith("2 URLs: <green>1 ok</>, <red>1 failed</>,")
+    assert "<red>" not in "".join(summary_lines(summary_of(make_result()), paint=painted))
+    assert "<yellow>" in "".join(summary_lines(summary, paint=painted, insecure=True))
+
+
+def test_a_row_for_each_of_a_few_workers() -> None:
+    lines = summary_lines(summary_of(make_result(), workers=MOST_WORKER_ROWS))
+    assert [line.split()[0] for line in lines[-MOST_WORKER_ROWS:]] == [
+        str(number) for number in range(1, MOST_WORKER_ROWS + 1)
+    ]
+
+
+@pytest.mark.parametrize(("idle", "said"), [(1, "1 worker"), (9, "9 workers")])
+def test_workers_that_had_nothing_to_do_share_one_line(idle: int, said: str) -> None:
+    summary = summary_of(make_result(), workers=2)
+    summary.finish(2.0, [WorkerClock(1, 0), WorkerClock(2, 1, 1.0), *[WorkerClock(n, 0) for n in range(3, idle + 2)]])
+    assert summary_lines(summary)[-3:] == [
+        "worker  URLs    busy  share",
+        "2          1  1.00 s   50 %",
+        f"{said} had nothing to do",
+    ]
+
+
+def test_where_no_worker_had_anything_to_do_there_is_no_table() -> None:
+    summary = Summary()
+    summary.add(failed_result(Cause.INVALID_URL, attempts=0))
+    summary.finish(0.1, [WorkerClock(1), WorkerClock(2)])
+    assert summary_lines(summary)[-3:] == ["failed: 1 invalid_url", "", "2 workers had nothing to do"]
+
+
+def test_many_workers_are_condensed() -> None:
+    lines = summary_lines(summary_of(make_result(), workers=MOST_WORKER_ROWS + 1))
+    assert lines[-4:] == [
+        "17 workers   least  median    most",
+        "URLs             1       9      17",
+        "busy        1.00 s  1.00 s  1.00 s",
+        "share         50 %    50 %    50 %",
+    ]
+
+
+@examples(60)
+@given(
+    st.lists(
+        st.builds(
+            lambda cause, elapsed, wait, attempts: make_result(
+                cause=cause, elapsed=elapsed, timing=Timing(wait=wait), attempts=attempts
+            ),
+            st.none() | st.sampled_from(Cause),
+            st.floats(0, 1e6),
+            st.floats(0, 1e6),
+            st.integers(0, 5),
+        ),
+        max_size=5,
+    ),
+    st.floats(0, 1e6),
+    st.integers(0, 40),
+)
+def test_every_run_can_be_shown(results: list[Result], duration: float, workers: int) -> None:
+    summary = summary_of(*results, duration=duration, workers=workers)
+    lines = summary_lines(summary)
+    assert bool(lines) == bool(results)
+    assert not any(ACTIVE.search(line) for line in lines)
+    assert len(compare_lines([("async", summary)])) == 10
+
+
+# --- several modes ---
+
+
+def test_the_modes_stand_side_by_side() -> None:
+    slow = summary_of(*[make_result(elapsed=1.0, timing=Timing(wait=1.0))] * 4, duration=4.0, workers=1)
+    fast = summary_of(*[make_result(elapsed=1.0)] * 3, failed_result(Cause.DNS, elapsed=1.0), duration=1.0)
+    lines = compare_lines([("sync", slow), ("async", fast)])
+    assert lines[0].split() == ["mode", "sync", "async"]
+    cells = {line[:18].strip(): line[18:].split() for line in lines[1:]}
+    assert cells["elapsed"] == ["4.00", "s", "1.00", "s"]
+    assert cells["sum of fetch times"] == ["4.00", "s", "4.00", "s"]
+    assert cells["URLs at a time"] == ["1.0", "4.0"]
+    assert cells["URL/s"] == ["1.0", "4.0"]
+    assert cells["ok"] == ["4", "3"]
+    assert cells["failed"] == ["0", "1"]
+    assert cells["times as fast"] == ["1.0", "4.0"]
+    assert list(cells) == [
+        *("elapsed", "sum of fetch times", "URLs at a time", "URL/s", "p50", "p99", "ok", "failed", "times as fast")
+    ]
+
+
+def test_modes_without_a_single_result_can_be_compared() -> None:
+    assert len(compare_lines([("async", Summary()), ("sync", Summary())])) == 10
+
+
+def finished(*spans: tuple[int, int, float, float], duration: float = 8.0) -> ModeRun:
+    """A run with these (index, worker, start, seconds)."""
+    run = ModeRun("sync")
+    run.add(
+        make_result(index=index, worker=worker, started=BEGAN + timedelta(seconds=start), elapsed=seconds)
+        for index, worker, start, seconds in spans
+    )
+    run.summary.finish(duration, [])
+    return run
+
+
+def test_a_timeline_has_a_row_for_each_worker() -> None:
+    run = finished((0, 1, 0, 4), (2, 1, 4, 4), (1, 2, 0, 2), (3, 2, 6, 1))
+    assert timeline_lines(run, width=16) == [
+        "sync: 8.00 s",
+        "  worker  1 |1=======3=======|",
+        "  worker  2 |2===        4=  |",
+        "",
+    ]
+
+
+def test_the_shortest_fetch_has_its_place_too() -> None:
+    run = finished((0, 1, 0, 0.001), (1, 1, 7.999, 0.001), (2, 2, 8, 0))
+    assert timeline_lines(run, width=8)[1:3] == ["  worker  1 |1      2|", "  worker  2 |       3|"]
+
+
+def test_a_timeline_reaches_as_far_as_its_last_fetch() -> None:
+    assert timeline_lines(finished((0, 1, 0, 4), (1, 1, 4, 4), duration=1.0), width=8)[1] == "  worker  1 |1===2===|"
+
+
+def test_there_is_no_timeline_of_nothing_or_of_many_workers() -> None:
+    assert timeline_lines(finished()) == []
+    crowd = finished(*((number, number + 1, 0.0, 1.0) for number in range(MOST_WORKER_ROWS + 1)))
+    assert timeline_lines(crowd) == []
+
+
+@examples(100)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 999), st.integers(1, 3), st.floats(0, 99), st.floats(0, 9)), min_size=1, max_size=9
+    ),
+    st.integers(1, 80),
+)
+def test_every_row_of_a_timeline_is_as_wide_as_asked(spans: list[tuple[int, int, float, float]], width: int) -> None:
+    run = finished(*spans)
+    lines = timeline_lines(run, width=width)
+    assert len(lines) == 2 + len({worker for _, worker, _, _ in spans})
+    assert all(len(line) == len("  worker  1 ||") + width for line in lines[1:-1])
+    for line in lines[1:-1]:
+        worker, row = int(line.split()[1]), line.partition("|")[2].rstrip("|")
+        own = {str(span.index + 1) for span in run.spans if span.worker == worker}
+        assert row.strip()
+        assert set(re.findall(r"\d+", row)) <= own, "a number that is none, or half of one"
+        assert "+" in row or set(re.findall(r"\d+", row)) == own
+
+
+def test_numbers_that_would_stand_on_each_other_become_a_plus() -> None:
+    first = ((0, 1, 0, 0.01), (1, 1, 0.01, 0.01), (2, 1, 4, 4))
+    second = ((10, 2, 0, 0.01), (11, 2, 0.5, 1), (12, 2, 2, 0.1), (13, 2, 3.5, 0.1), (99, 2, 7.9, 0))
+    lines = timeline_lines(finished(*first, *second), width=16)
+    assert lines[1:3] == ["  worker  1 |+       3=======|", "  worker  2 |+== 13 14    100|"]
+
+
+def test_a_timeline_has_room_for_the_number_of_any_worker() -> None:
+    lines = timeline_lines(finished((0, 7, 0, 8), (1, 1234, 0, 8)), width=8)
+    assert lines[1:3] == ["  worker    7 |1=======|", "  worker 1234 |2=======|"]
+
+
+@pytest.mark.parametrize("columns", [1, 34, 35, 60, 77, 78, 300])
+def test_timelines_are_as_wide_as_the_terminal_but_not_narrower_than_20_or_wider_than_64(columns: int) -> None:
+    lines = timelines([finished((0, 1, 0, 8)), finished((0, 123, 0, 8))], columns=columns)
+    rows = [line for line in lines if "|" in line]
+    assert [len(line.split("|")[1]) for line in rows] == [min(64, max(20, columns - 15))] * 2
+    assert max(map(len, lines)) <= max(columns, 35)
+    assert " ".join(line for line in lines[-4:] if line).endswith(LEGEND[-40:])
+
+
+# --- what is kept for the timeline, and the comparison itself ---
+
+
+def test_spans_count_from_the_first_start() -> None:
+    assert finished((0, 1, 5, 1), (1, 2, 3, 4)).spans == [Span(0, 1, 2.0, 3.0), Span(1, 2, 0.0, 4.0)]
+
+
+def test_rows_that_were_never_tried_have_no_span() -> None:
+    run = ModeRun("async")
+    run.add([make_result(worker=None), make_result(started=None)])
+    assert run.spans == []
+
+
+def test_a_long_list_is_not_kept() -> None:
+    run = ModeRun("async")
+    run.add(make_result(index=number) for number in range(MOST_SPANS))
+    assert len(run.spans) == MOST_SPANS
+    run.add(make_result(index=number) for number in range(10_000))
+    assert run.spans == []
+    assert len(run._results) == MOST_SPANS + 1
+
+
+def compared(*statuses: int) -> tuple[list[str], int]:
+    """The modes that ran, and the status, where the modes end with these statuses."""
+    ran: list[str] = []
+
+    def fetch(settings: Settings, run: ModeRun) -> int:
+        assert settings.mode == run.mode
+        assert settings.workers == 7
+        ran.append(run.mode)
+        return statuses[len(ran) - 1]
+
+    runs, status = compare(Settings(workers=7), ["sync", "threads", "async"][: len(statuses)], fetch)
+    assert [run.mode for run in runs] == ran
+    return ran, status
+
+
+@pytest.mark.parametrize(
+    ("statuses", "ran", "status"),
+    [
+        ((), [], 0),
+        ((0, 0, 0), ["sync", "threads", "async"], 0),
+        ((0, 1, 0), ["sync", "threads", "async"], 1),
+        ((1, 130, 0), ["sync", "threads"], 130),
+        ((3, 0, 0), ["sync"], 3),
+    ],
+)
+def test_each_mode_is_run_until_one_cannot_go_on(statuses: tuple[int, ...], ran: list[str], status: int) -> None:
+    assert compared(*statuses) == (ran, status)
