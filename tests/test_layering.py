@@ -1,12 +1,15 @@
-"""The design's rules about who may import whom, read off the syntax trees."""
+"""The rooms of the package, and what may import what, read off the syntax trees.
+
+A room is a folder of `fetchq/`; `ROOMS` is the whole rule. Imports inside functions and imports for types alone count
+like any other. `python tests/test_layering.py` prints the table with what is imported today.
+"""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fetchq"
 MODULES = {
@@ -14,46 +17,31 @@ MODULES = {
     for path in PACKAGE.rglob("*.py")
 }
 
-# From the bottom to the top: a module imports from its own layer and from those before it.
-LAYERS = [
-    {
-        "frozen",
-        "values",
-        "model",
-        "moment",
-        "printable",
-        "knobs",
-        "name_servers",
-        "rowset",
-        "storage",
-        "spool",
-        "whole",
-    },
-    {"settings", "display"},
-    {"policy", "decode", "guard", "robots", "descriptors"},
-    {"engines", "job", "host_key", "by_address", "rate", "manners", "lane", "hosts", "rotation", "schedule", "obedient"}
-    | {"backlog", "queue"},
-    {
-        "pool",
-        "async_pool",
-        "blocking_pool",
-        "serial_pool",
-        "thread_pool",
-        "sinks",
-        "rows",
-        "csv_rows",
-        "lists",
-        "sources",
-        "summary",
-    }
-    | {"folder", "schema", "ledger_file", "ledger", "stored", "scratch", "twins", "earlier", "choice"},
-    {"run", "writer", "kept", "begun", "session", "durable"},
-    {"api", "compare", "diff", "views"},
-    {"practice", "server"},
-    {"cli", "__main__"},
-]
+ROOMS: dict[str, set[str]] = {
+    "core": set(),
+    "http": {"core"},
+    "scheduling": {"http", "core"},
+    "engines": {"http", "core"},
+    "inputs": {"http", "core"},
+    "workers": {"inputs", "engines", "scheduling", "http", "core"},
+    "store": {"inputs", "http", "core"},
+    "reports": {"store", "workers", "scheduling", "http", "core"},
+    "cli": {"reports", "store", "workers", "inputs", "scheduling", "http", "core"},
+}
+"""Each room, and the rooms that its modules may import from, beside their own."""
+BESIDE: dict[str, set[str]] = {
+    "_version": set(),
+    "api": {"durable", "store", "workers", "core"},
+    "durable": {"store", "workers", "core"},
+    "__main__": {"cli"},
+}
+"""The modules beside the rooms, and the rooms that they may import from."""
+FOR_ALL = {"_version"}
+"""Modules beside the rooms that every room may import."""
+FOR_CLI: set[str] = set()
+"""Modules beside the rooms that the command line may import."""
 
-# Each of these libraries is known to one module alone, which can so be replaced, or do without it.
+# Each of these libraries is imported by one module alone, which can so be replaced, or do without it.
 HOMES = {
     "aiohttp": {
         "fetchq.engines.aiohttp.engine",
@@ -81,16 +69,31 @@ HOMES = {
     "protego": {"fetchq.http.robots_txt"},
     "pyarrow": {"fetchq.store.sinks.bodies_parquet", "fetchq.store.sinks.records_parquet"},
 }
-LONGEST = 350
-"""Lines of a module beyond which a concept is probably missing."""
+NEVER = {
+    "http": {"aiohttp", "requests", "urllib3", "asyncio"},
+    "scheduling": {"asyncio", "threading", "socket"},
+}
+"""What a room does without: it is pure."""
+
+LONGEST_MODULE = 300
+LONGEST_FUNCTION = 40
+MOST_METHODS = 15
+EXCEPTIONS: dict[str, str] = {}
+"""Modules, functions and classes that are larger, each with the reason; at most three."""
 
 
+@cache
 def tree_of(module: str) -> ast.Module:
     return ast.parse(MODULES[module].read_text())
 
 
-def imports_of(module: str) -> Iterator[str]:
-    """Every module that `module` imports, also for types alone, and also by name."""
+@cache
+def imports_of(module: str) -> tuple[str, ...]:
+    """Every module that `module` imports, wherever in it, also for types alone, and also by name."""
+    return tuple(_imports_of(module))
+
+
+def _imports_of(module: str) -> Iterator[str]:
     for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -106,20 +109,43 @@ def imports_of(module: str) -> Iterator[str]:
             )
 
 
-def layer_of(module: str) -> int:
-    part = module.split(".")[1]
-    return next(number for number, layer in enumerate(LAYERS) if part in layer)
+def room_of(module: str) -> str:
+    """The room that a module lives in; of a module beside them, its own name."""
+    return module.split(".")[1]
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - {"fetchq"}))
-def test_a_module_imports_only_from_its_layer_and_those_below(module: str) -> None:
-    for imported in imports_of(module):
-        if imported.startswith("fetchq."):
-            assert layer_of(imported) <= layer_of(module), f"{module} imports {imported}"
+def allowed_for(module: str) -> set[str]:
+    """The rooms, and the modules beside them, that `module` may import from."""
+    room = room_of(module)
+    allowed = FOR_ALL | {room} | (ROOMS[room] if room in ROOMS else BESIDE[room])
+    return allowed | FOR_CLI if room == "cli" else allowed
+
+
+def test_every_module_is_in_a_room_or_one_of_the_few_beside_them() -> None:
+    rooms = {room_of(module) for module in MODULES if module != "fetchq"}
+    assert rooms == set(ROOMS) | set(BESIDE)
+    assert len(BESIDE) + 1 <= 6, "with __init__"
+
+
+def test_imports_go_one_way() -> None:
+    wrong = [
+        f"{module} imports {imported}"
+        for module in sorted(set(MODULES) - {"fetchq"})
+        for imported in imports_of(module)
+        if imported == "fetchq" or (imported.startswith("fetchq.") and room_of(imported) not in allowed_for(module))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_rooms_themselves_make_no_circle() -> None:
+    done: set[str] = set()
+    for room, allowed in ROOMS.items():
+        assert allowed <= done, f"{room} comes before what it imports"
+        done.add(room)
 
 
 def test_no_two_modules_import_each_other() -> None:
-    graph = {module: {one for one in imports_of(module) if one in MODULES and one != "fetchq"} for module in MODULES}
+    graph = {module: {one for one in imports_of(module) if one in MODULES} - {module} for module in MODULES}
     done: set[str] = set()
 
     def visit(module: str, path: tuple[str, ...]) -> None:
@@ -129,56 +155,84 @@ def test_no_two_modules_import_each_other() -> None:
                 visit(imported, (*path, module))
             done.add(module)
 
-    del graph["fetchq"]
     for module in sorted(graph):
         visit(module, ())
 
 
-@pytest.mark.parametrize("library", sorted(HOMES))
-def test_a_library_is_imported_by_one_module_alone(library: str) -> None:
-    deeper = [name for name in HOMES if name.startswith(f"{library}.")]
-    importers = {
-        module
-        for module in MODULES
-        for imported in imports_of(module)
-        if (imported == library or imported.startswith(f"{library}."))
-        and not any(imported == name or imported.startswith(f"{name}.") for name in deeper)
-    }
-    assert importers <= HOMES[library]
-    assert importers or library in ("backports", "compression")
+def test_a_library_is_imported_by_one_module_alone() -> None:
+    for library, homes in HOMES.items():
+        deeper = [name for name in HOMES if name.startswith(f"{library}.")]
+        importers = {
+            module
+            for module in MODULES
+            for imported in imports_of(module)
+            if (imported == library or imported.startswith(f"{library}."))
+            and not any(imported == name or imported.startswith(f"{name}.") for name in deeper)
+        }
+        assert importers <= homes, f"{library} is imported by {sorted(importers - homes)}"
+        assert importers or library in ("backports", "compression"), f"nothing imports {library}"
 
 
-def test_sinks_know_no_engine_and_engines_no_sink() -> None:
-    for module in MODULES:
+def test_a_pure_room_imports_nothing_that_does_io() -> None:
+    for module in sorted(set(MODULES) - {"fetchq"}):
+        room = room_of(module)
         for imported in imports_of(module):
-            assert not (module.startswith("fetchq.store.sinks") and imported.startswith("fetchq.engines"))
-            assert not (module.startswith("fetchq.engines") and imported.startswith("fetchq.store.sinks"))
+            assert imported.split(".")[0] not in NEVER.get(room, ()), f"{module} imports {imported}"
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_a_module_fits_in_the_head(module: str) -> None:
-    assert len(MODULES[module].read_text().splitlines()) <= LONGEST
+def sizes() -> Iterator[tuple[str, int, int]]:
+    """Each module with its lines, each function with its lines but those of its docstring, each class with its methods;
+    and how many of them there may be at most."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    for module, path in MODULES.items():
+        yield module, len(path.read_text().splitlines()), LONGEST_MODULE
+        for node in ast.walk(tree_of(module)):
+            if isinstance(node, functions):
+                described = len((ast.get_docstring(node, clean=False) or "").splitlines())
+                yield f"{module}:{node.name}", (node.end_lineno or 0) - node.lineno + 1 - described, LONGEST_FUNCTION
+            elif isinstance(node, ast.ClassDef):
+                yield f"{module}:{node.name}", sum(isinstance(one, functions) for one in node.body), MOST_METHODS
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - {"fetchq.cli.serve"}))
-def test_the_library_prints_nothing_and_touches_no_signal(module: str) -> None:
-    if module.startswith(("fetchq.cli", "fetchq.__main__")):
-        return
-    for node in ast.walk(tree_of(module)):
-        if isinstance(node, ast.Call):
-            assert getattr(node.func, "id", "") != "print"
-    assert not {"signal", "logging"} & {imported.split(".")[0] for imported in imports_of(module)}
+def test_a_module_a_function_and_a_class_fit_in_the_head() -> None:
+    too_large = {name: f"{size}, at most {most}" for name, size, most in sizes() if size > most}
+    assert set(too_large) == set(EXCEPTIONS), too_large
+    assert len(EXCEPTIONS) <= 3
+    assert all(EXCEPTIONS.values())
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_every_public_thing_is_explained(module: str) -> None:
-    tree = tree_of(module)
-    assert ast.get_docstring(tree), f"{module} has no docstring"
-    public = next((ast.literal_eval(node.value) for node in tree.body if _is_all(node)), [])
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name in public:
-            assert ast.get_docstring(node), f"{module}.{node.name} has no docstring"
+def test_the_library_prints_nothing_and_touches_no_signal() -> None:
+    for module in MODULES:
+        if module.startswith(("fetchq.cli", "fetchq.__main__")):
+            continue
+        for node in ast.walk(tree_of(module)):
+            assert not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"), module
+        assert not {"signal", "logging"} & {imported.split(".")[0] for imported in imports_of(module)}, module
+
+
+def test_every_public_thing_is_explained() -> None:
+    for module in MODULES:
+        tree = tree_of(module)
+        assert ast.get_docstring(tree), f"{module} has no docstring"
+        public = next((ast.literal_eval(node.value) for node in tree.body if _is_all(node)), [])
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name in public:
+                assert ast.get_docstring(node), f"{module}.{node.name} has no docstring"
 
 
 def _is_all(node: ast.stmt) -> bool:
     return isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__"
+
+
+def table() -> Iterator[str]:
+    """The rooms, what each may import from, and what it does import from today."""
+    yield f"{'room':<12} {'modules':>7}  {'may import from':<48} imports from"
+    for room in [*ROOMS, *BESIDE]:
+        modules = [module for module in MODULES if module != "fetchq" and room_of(module) == room]
+        found = {room_of(one) for module in modules for one in imports_of(module) if one.startswith("fetchq.")}
+        may = sorted(ROOMS.get(room, BESIDE.get(room, set())))
+        yield f"{room:<12} {len(modules):>7}  {' '.join(may):<48} {' '.join(sorted(found - {room}))}".rstrip()
+
+
+if __name__ == "__main__":
+    print("\n".join(table()))

@@ -79,7 +79,7 @@ class Complete(StrEnum):
     NO = "no"
 
 
-class Known(NamedTuple):
+class StoredResponse(NamedTuple):
     """What an earlier run knows of a page, to be asked whether that still holds (RFC 9110, 13.1)."""
 
     url: str
@@ -118,7 +118,7 @@ class Request:
     """Any text of yours; it is copied into the Result."""
     problem: str | None = None
     """Why the row is unusable, where its source could tell. Such a row is answered with `invalid_url`."""
-    known: Known | None = field(default=None, repr=False, compare=False)
+    known: StoredResponse | None = field(default=None, repr=False, compare=False)
     """What the run that is refreshed knows of it. fetchq looks that up itself."""
     priority: int = 0
     """Requests with a higher one go before others to the same host; from -1,000,000 to 1,000,000."""

@@ -18,10 +18,10 @@ from fetchq.http.url import SCHEME, Refused, Target, basic_auth, host_of, origin
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fetchq.core.model import Known, Request
+    from fetchq.core.model import Request, StoredResponse
     from fetchq.core.settings import Settings
     from fetchq.http.proxies import Routes
-    from fetchq.http.robots_txt import RuleBook
+    from fetchq.http.robots_txt import RobotsCache
 
 __all__ = [
     "DEFAULT_HEADERS",
@@ -112,7 +112,7 @@ def check_sendable(request: Request, settings: Settings) -> None:
 class HopPlan:
     """The hops of every request of a run; what all of them share is worked out once."""
 
-    def __init__(self, settings: Settings, routes: Routes, book: RuleBook | None = None) -> None:
+    def __init__(self, settings: Settings, routes: Routes, book: RobotsCache | None = None) -> None:
         """`book`: the rules that redirects have to obey, as far as they are known."""
         self._book = book
         self._routes = routes
@@ -141,7 +141,7 @@ class HopPlan:
         hop = self._with_netrc(hop) if self._netrc else hop
         return hop if request.known is None else self._asking(hop, request.known)
 
-    def next(self, hop: Hop, status: int, locations: list[str], known: Known | None = None) -> Hop:
+    def next(self, hop: Hop, status: int, locations: list[str], known: StoredResponse | None = None) -> Hop:
         """Where a redirect leads. Raises `Refused`: `redirect` for a bad Location, `blocked` for another scheme."""
         target = _target(hop.text, locations)
         if self._book is not None and (refused := self._book.refusal(host_of(target.text), target.text)) is not None:
@@ -164,7 +164,7 @@ class HopPlan:
         hop = self._with_netrc(Hop(target.url, target.text, method, headers, body))
         return hop if known is None else self._asking(hop, known)
 
-    def _asking(self, hop: Hop, known: Known) -> Hop:
+    def _asking(self, hop: Hop, known: StoredResponse) -> Hop:
         """The hop, asking whether what is known still holds; but not where the user asks such things himself.
 
         What is known is that of the URL that answered then: of another, the same ETag says nothing.

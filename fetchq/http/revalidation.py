@@ -15,7 +15,7 @@ from fetchq.http.failure import AttemptFailed
 if TYPE_CHECKING:
     from multidict import MultiMapping
 
-    from fetchq.core.model import Complete, Known
+    from fetchq.core.model import Complete, StoredResponse
     from fetchq.core.settings import Settings
 
 __all__ = ["check_confirms", "confirm", "freshened", "keep", "keeps"]
@@ -28,7 +28,7 @@ class Asking(Protocol):
     """An attempt, as far as it matters here."""
 
     settings: Settings
-    known: Known | None
+    known: StoredResponse | None
     intake: Intake | None
     body: bytes
     digest: str | None
@@ -42,7 +42,7 @@ class Asking(Protocol):
     def unmodified(self) -> bool: ...
 
 
-def freshened(headers: MultiMapping[str], known: Known) -> CIMultiDictProxy[str]:
+def freshened(headers: MultiMapping[str], known: StoredResponse) -> CIMultiDictProxy[str]:
     """The headers, with what the next run will want to ask with where they leave that out."""
     more = CIMultiDict(headers)
     for name, value in (("ETag", known.etag), ("Last-Modified", known.last_modified)):
@@ -51,7 +51,7 @@ def freshened(headers: MultiMapping[str], known: Known) -> CIMultiDictProxy[str]
     return CIMultiDictProxy(more)
 
 
-def check_confirms(headers: MultiMapping[str], known: Known) -> None:
+def check_confirms(headers: MultiMapping[str], known: StoredResponse) -> None:
     """Raise `AttemptFailed` where a 304 is not of the version that is known (RFC 9111, 4.3.4), or may not be."""
     tags = headers.getall("ETag", [])
     if tags:

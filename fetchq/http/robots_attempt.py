@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.http.proxies import Routes
     from fetchq.http.range_resume import Partial
-    from fetchq.http.robots_txt import RuleBook
+    from fetchq.http.robots_txt import RobotsCache
     from fetchq.http.url import Target
 
 __all__ = ["Plans"]
@@ -25,7 +25,7 @@ __all__ = ["Plans"]
 class Plans:
     """The two plans of a run, and which one a request follows."""
 
-    def __init__(self, settings: Settings, routes: Routes, book: RuleBook | None) -> None:
+    def __init__(self, settings: Settings, routes: Routes, book: RobotsCache | None) -> None:
         self._settings = settings
         self._rows = HopPlan(settings, routes, book)
         self._robots_settings = None if book is None else settings_for(settings)

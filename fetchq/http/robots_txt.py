@@ -18,7 +18,7 @@ from fetchq.http.url import Refused, parse_url
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
 
-__all__ = ["LOOKED_AT", "RobotsRequest", "RuleBook", "Rules", "agent_of", "request_for", "rules_of", "settings_for"]
+__all__ = ["LOOKED_AT", "RobotsCache", "RobotsRequest", "Rules", "agent_of", "request_for", "rules_of", "settings_for"]
 
 LOOKED_AT = 500 * 1024
 """Bytes of a robots.txt that count (RFC 9309, 2.5)."""
@@ -38,7 +38,7 @@ _ASIDE = re.compile(r"\s*(?:$|#|(?:site-?maps?|host)\b)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class RobotsRequest(Request):
-    """Asks for a robots.txt. It is fetchq's own errand, and no row: nobody sees a Result of it."""
+    """Asks for a robots.txt. An internal request, and no row: nobody sees a Result of it."""
 
 
 def request_for(host: str) -> RobotsRequest | None:
@@ -186,7 +186,7 @@ def _meant_for(agent: str, body: bytes) -> str:
     return "\n".join(kept)
 
 
-class RuleBook:
+class RobotsCache:
     """The rules of the hosts of a run, those that were used last; what it takes is bounded. For any number of threads.
 
     A host whose rules had to go is asked again when its turn comes again.

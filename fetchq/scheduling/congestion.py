@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-__all__ = ["GIVEN_UP_FOR", "HostNote", "Manners"]
+__all__ = ["GIVEN_UP_FOR", "CongestionControl", "HostNote"]
 
 _TROUBLED = 0.1
 """The smoothed share of failures from which on they are a sign of trouble, and not a matter of single URLs."""
@@ -54,7 +54,7 @@ class HostNote:
     given_up: bool = False
 
 
-class Manners:
+class CongestionControl:
     """One host's. `window`: how many attempts at a time; `pace`: how many starts a second."""
 
     # fmt: off

@@ -9,35 +9,55 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from fetchq.http.url import Refused
-from fetchq.scheduling.congestion import Manners
+from fetchq.scheduling.congestion import CongestionControl
 
 if TYPE_CHECKING:
     from fetchq.core.model import Cause
     from fetchq.scheduling.job import Job
 
-__all__ = ["Lane"]
+__all__ = ["HostQueue"]
 
 _CATCH_UP = 0.02
 """Seconds by which a late start may hurry the next ones at a host with a pace."""
 
 
-class Lane:
+class HostQueue:
     """One host. Its requests go by priority, and then in order of arrival."""
 
     # fmt: off
     __slots__ = (
-        "_coming", "_due", "_errand", "_held_since", "_jobs", "_number", "_ranked", "active", "asking", "counted",
-        "due_at", "free", "heard", "held_for", "host", "interval", "known", "manners", "most", "refused",
-        "refused_until", "slow", "turn",
+        "_coming",
+        "_due",
+        "_errand",
+        "_held_since",
+        "_jobs",
+        "_number",
+        "_ranked",
+        "active",
+        "asking",
+        "congestion",
+        "counted",
+        "due_at",
+        "free",
+        "heard",
+        "held_for",
+        "host",
+        "interval",
+        "known",
+        "most",
+        "refused",
+        "refused_until",
+        "slow",
+        "turn",
     )
     # fmt: on
 
-    def __init__(self, host: str, manners: Manners, *, most: float = inf, interval: float = 0.0) -> None:
+    def __init__(self, host: str, congestion: CongestionControl, *, most: float = inf, interval: float = 0.0) -> None:
         """At most `most` attempts at a time, and `interval` seconds from start to start."""
         self.host = host
-        self.manners = manners
+        self.congestion = congestion
         self.free = most == inf and not interval
-        """As long as its manners are at ease, all of its jobs may go."""
+        """As long as its congestion are at ease, all of its jobs may go."""
         self.most = most
         self.interval = interval
         self.active = 0
@@ -81,7 +101,7 @@ class Lane:
 
     def put(self, job: Job, *, first: bool) -> None:
         """Take a job in; `first`: before others of the same priority."""
-        if job.errand:
+        if job.internal:
             self._errand = job
         elif rank := -job.request.priority:
             number = next(self._number)
@@ -94,8 +114,8 @@ class Lane:
     def pop(self) -> Job:
         """The next job. Raises IndexError where there is none."""
         if self._errand is not None:
-            errand, self._errand = self._errand, None
-            return errand
+            internal, self._errand = self._errand, None
+            return internal
         if self._ranked and self._ranked_first:
             return heapq.heappop(self._ranked)[2]
         return self._jobs.popleft()
@@ -139,7 +159,7 @@ class Lane:
             self.refused = None  # another chance
         if self.asking and self._errand is None:
             return inf
-        if self._coming or self.active >= self.most or self.active >= self.manners.window:
+        if self._coming or self.active >= self.most or self.active >= self.congestion.window:
             return inf
         return self._due
 
@@ -148,7 +168,7 @@ class Lane:
         if not self.active:
             self.heard = now
         self.active += 1
-        pace = self.manners.pace
+        pace = self.congestion.pace
         if pace != inf:
             self._due = max(self._due, now - _CATCH_UP) + 1.0 / pace
         if self.interval:

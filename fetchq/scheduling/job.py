@@ -20,14 +20,31 @@ class Job:
 
     # fmt: off
     __slots__ = (
-        "attempts", "coming", "disallowed", "errand", "first_taken", "held", "judged", "lane", "mark", "partial",
-        "phases", "queued", "refused", "request", "since", "starved", "taken_at", "tls_known", "under_way",
+        "attempts",
+        "coming",
+        "disallowed",
+        "first_taken",
+        "held",
+        "internal",
+        "judged",
+        "lane",
+        "mark",
+        "partial",
+        "phases",
+        "queued",
+        "refused",
+        "request",
+        "since",
+        "starved",
+        "taken_at",
+        "tls_known",
+        "under_way",
     )
     # fmt: on
 
-    def __init__(self, request: Request, now: float, *, errand: bool = False) -> None:
+    def __init__(self, request: Request, now: float, *, internal: bool = False) -> None:
         self.request = request
-        self.errand = errand
+        self.internal = internal
         """It is fetchq's own: for a robots.txt, or an address. No row of the source waits for its Result."""
         self.since = now
         """Since when it has been waiting."""

@@ -18,9 +18,9 @@ from fetchq.scheduling.job import Job
 from fetchq.scheduling.schedule import Schedule
 
 if TYPE_CHECKING:
-    from fetchq.scheduling.host_queue import Lane
+    from fetchq.scheduling.host_queue import HostQueue
 
-__all__ = ["AddressRequest", "Place", "ScheduleByAddress"]
+__all__ = ["AddressRequest", "PerAddressSchedule", "ResolvedAddress"]
 
 _MOST = 20_000
 """Hosts whose address is remembered; any other is looked up again."""
@@ -28,32 +28,32 @@ _MOST = 20_000
 
 @dataclass(frozen=True, slots=True)
 class AddressRequest(Request):
-    """Asks for the address of a host, which `host_of` gives. It is fetchq's own errand: nobody sees a Result of it."""
+    """Asks for the address of a host, which `host_of` gives. An internal request: nobody sees a Result of it."""
 
 
 @dataclass(slots=True)
-class Place:
-    """What such an errand brings."""
+class ResolvedAddress:
+    """What such an internal request brings."""
 
     address: str | None = None
     """None: nobody knows."""
 
 
-class ScheduleByAddress(Schedule):
+class PerAddressSchedule(Schedule):
     """Each job for an address that `take` gives, whatever becomes of it, ends with a `learn`."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._places: OrderedDict[str, str] = OrderedDict()
-        self._unplaced: set[Lane] = set()
+        self._unplaced: set[HostQueue] = set()
         """The lanes of which nobody knows yet where they belong."""
 
     def take(self, now: float) -> Job:
         if not self._hopeless and self:
-            lane = self._rotation.first()
+            lane = self._round_robin.first()
             if lane is not None and lane in self._unplaced:
                 # Neither the rate nor an interval counts it: it is nothing that a server of the list would notice.
-                job = Job(AddressRequest(lane.host, -1), now, errand=True)
+                job = Job(AddressRequest(lane.host, -1), now, internal=True)
                 job.lane = lane
                 lane.ask()
                 self._place(lane, now)
@@ -61,10 +61,10 @@ class ScheduleByAddress(Schedule):
         return super().take(now)
 
     def learn(self, job: Job, lesson: Any, now: float) -> None:
-        if not isinstance(lesson, Place):
+        if not isinstance(lesson, ResolvedAddress):
             super().learn(job, lesson, now)
             return
-        lane: Lane = job.lane
+        lane: HostQueue = job.lane
         self._unplaced.discard(lane)
         lane.obey(self._settings.host_interval)
         if lesson.address is not None:
@@ -76,7 +76,7 @@ class ScheduleByAddress(Schedule):
                 self.add(one, now)
         self._place(lane, now)
 
-    def _lane(self, job: Job, now: float) -> Lane:
+    def _lane(self, job: Job, now: float) -> HostQueue:
         host = host_of(job.request.url)
         if (place := self._places.get(host)) is not None:
             self._places.move_to_end(host)

@@ -13,40 +13,40 @@ from typing import TYPE_CHECKING, Any
 from fetchq.http.robots_txt import RobotsRequest, Rules, request_for
 from fetchq.http.url import Refused, host_of, parse_url
 from fetchq.scheduling.job import Job
-from fetchq.scheduling.per_address import ScheduleByAddress
+from fetchq.scheduling.per_address import PerAddressSchedule
 from fetchq.scheduling.schedule import Schedule
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
-    from fetchq.http.robots_txt import RuleBook
-    from fetchq.scheduling.host_queue import Lane
+    from fetchq.http.robots_txt import RobotsCache
+    from fetchq.scheduling.host_queue import HostQueue
 
-__all__ = ["ObedientSchedule", "schedule_for"]
+__all__ = ["RobotsSchedule", "schedule_for"]
 
 _A_DAY = 86400.0
 """Seconds after which a robots.txt is asked for again (RFC 9309, 2.4)."""
 
 
-def schedule_for(settings: Settings, book: RuleBook | None, most: float = inf) -> Schedule:
+def schedule_for(settings: Settings, book: RobotsCache | None, most: float = inf) -> Schedule:
     """The one that a run needs; `book`: where the rules of its hosts are kept, if they are to be obeyed.
 
     `most`: attempts that this machine bears at a time, where those are fewer than the workers.
     """
     if settings.per_host_by == "ip":
-        return ScheduleByAddress(settings, most) if book is None else _ObedientByAddress(settings, book, most)
-    return Schedule(settings, most) if book is None else ObedientSchedule(settings, book, most)
+        return PerAddressSchedule(settings, most) if book is None else _RobotsPerAddress(settings, book, most)
+    return Schedule(settings, most) if book is None else RobotsSchedule(settings, book, most)
 
 
-class ObedientSchedule(Schedule):
+class RobotsSchedule(Schedule):
     """Each job for a robots.txt that `take` gives, whatever becomes of it, ends with a `learn`, after its `done`."""
 
-    def __init__(self, settings: Settings, book: RuleBook, most: float = inf) -> None:
+    def __init__(self, settings: Settings, book: RobotsCache, most: float = inf) -> None:
         super().__init__(settings, most)
         self._book = book
         self.counts_starts = True  # for the Crawl-delay that a host may ask for
 
     def learn(self, job: Job, lesson: Any, now: float) -> None:
-        lane: Lane = job.lane
+        lane: HostQueue = job.lane
         rules: Rules = lesson
         host = host_of(job.request.url)
         self.asking -= 1
@@ -58,11 +58,11 @@ class ObedientSchedule(Schedule):
             self._judge(lane.head(), host)
         self._place(lane, now)
         if lane.turn:  # it is the next one's: the connection is still warm
-            self._rotation.prefer(lane)
+            self._round_robin.prefer(lane)
 
-    def _pop(self, lane: Lane, now: float) -> Job:
+    def _pop(self, lane: HostQueue, now: float) -> Job:
         head = lane.head()
-        if lane.refused is None and not head.judged and not head.errand:
+        if lane.refused is None and not head.judged and not head.internal:
             host = host_of(head.request.url)  # a lane may have several, each with rules of its own (RFC 9309, 2.3)
             rules = self._book.rules_for(host)
             if rules is None or now >= rules.until:
@@ -75,8 +75,8 @@ class ObedientSchedule(Schedule):
             self._judge(head, host)
         return lane.pop()
 
-    def _errand(self, request: RobotsRequest, lane: Lane, now: float) -> Job:
-        job = Job(request, now, errand=True)
+    def _errand(self, request: RobotsRequest, lane: HostQueue, now: float) -> Job:
+        job = Job(request, now, internal=True)
         job.lane, job.judged = lane, True
         job.mark = lane.clock(now, self._gate.clock(now))
         lane.ask()
@@ -90,5 +90,5 @@ class ObedientSchedule(Schedule):
             job.disallowed = self._book.refusal(host, parse_url(job.request.url).text)
 
 
-class _ObedientByAddress(ScheduleByAddress, ObedientSchedule):
+class _RobotsPerAddress(PerAddressSchedule, RobotsSchedule):
     """Both: the rows of a host go to the lane of its address, and are held there until its rules are known."""

@@ -1,6 +1,6 @@
 """Which request may go now: pure, with the clock handed in, so that all pools share it and a test can own the time.
 
-Each host has a lane. A lane of which a request may go takes part in a rotation; one that must wait, because its host
+Each host has a lane. A lane of which a request may go takes part in a round_robin; one that must wait, because its host
 is at a limit or wants to be left alone, does not, and is looked at again when it is due or when an attempt comes back.
 Hosts that have less than their share of the workers go before those that have more, and before all those that may keep
 many of them for long.
@@ -19,10 +19,10 @@ from fetchq.http.attempt import WAIT
 from fetchq.http.retry import Signal, signal_of
 from fetchq.scheduling.congestion import GIVEN_UP_FOR, HostNote
 from fetchq.scheduling.host_key import key_for
-from fetchq.scheduling.host_queue import Lane
+from fetchq.scheduling.host_queue import HostQueue
 from fetchq.scheduling.hosts import Hosts
-from fetchq.scheduling.round_robin import LAST, LATER, SOON, Rotation
-from fetchq.scheduling.start_rate import StartGate
+from fetchq.scheduling.round_robin import LAST, LATER, SOON, RoundRobin
+from fetchq.scheduling.start_rate import RateGate
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
@@ -55,20 +55,20 @@ class Schedule:
         self._most = most
         self._active = 0
         """Attempts under way."""
-        self._gate = StartGate(settings.rate)
+        self._gate = RateGate(settings.rate)
         self._paced = settings.rate is not None
         self.counts_starts = settings.rate is not None or settings.host_interval > 0
         """It wants to be told when attempts go out."""
         self._hosts = Hosts(settings)
-        self._rotation = Rotation()
+        self._round_robin = RoundRobin()
         self._workers = min(settings.workers, most)
         self._few = max(1, self._workers // _FEW)
-        self._on_trial: set[Lane] = set()
+        self._on_trial: set[HostQueue] = set()
         """Lanes that are held and of which nobody knows yet whether they answer."""
         self._hopeless: deque[Job] = deque()
         """Jobs that no attempt is made at; they need not wait for anything."""
         self._ended = False
-        self._held: list[tuple[float, int, Job | Lane]] = []
+        self._held: list[tuple[float, int, Job | HostQueue]] = []
         """What is looked at again later, as a heap."""
         self._number = count()
         self._waiting = 0
@@ -81,7 +81,7 @@ class Schedule:
     def __bool__(self) -> bool:
         """A job may go."""
         may = not self._gate.shut and self._active < self._most
-        return bool(self._hopeless or (may and self._rotation))
+        return bool(self._hopeless or (may and self._round_robin))
 
     def __len__(self) -> int:
         """How many wait, whether they may go or not."""
@@ -111,10 +111,10 @@ class Schedule:
         if job.request.problem is not None or self._ended:
             self._hopeless.append(job)
             return
-        lane: Lane | None = job.lane
+        lane: HostQueue | None = job.lane
         if lane is None:
             lane = job.lane = self._lane(job, now)
-        elif not job.errand:
+        elif not job.internal:
             lane = job.lane = self._hosts.wake(lane)
         lane.put(job, first=first)
         if lane.turn and lane.counted and lane.known:
@@ -140,7 +140,7 @@ class Schedule:
             job = self._hopeless.popleft()
             job.queued += max(0.0, now - job.since)
             return job
-        lane = self._rotation.first()
+        lane = self._round_robin.first()
         if lane is None or self._gate.shut or self._active >= self._most:
             raise IndexError("nothing may go")
         job = self._pop(lane, now)
@@ -157,16 +157,16 @@ class Schedule:
             lane.start(now)
             self._active += 1
             job.under_way = job.coming = True
-        if lane.counted > 1 and lane.known and lane.free and lane.manners.at_ease and now - lane.heard < _SLOW:
+        if lane.counted > 1 and lane.known and lane.free and lane.congestion.at_ease and now - lane.heard < _SLOW:
             lane.counted -= 1
             self._ready -= 1
             if self._hosts.busy > 1 or lane.turn != SOON:
-                self._rotation.place(lane, self._rank(lane))
-                self._rotation.rotate(lane)
+                self._round_robin.place(lane, self._rank(lane))
+                self._round_robin.rotate(lane)
         else:
             self._place(lane, now)
             if lane.turn:
-                self._rotation.rotate(lane)
+                self._round_robin.rotate(lane)
         return job
 
     def went_out(self, job: Job, now: float) -> None:
@@ -174,7 +174,7 @@ class Schedule:
         if not job.coming:
             return
         job.coming = False
-        lane: Lane = job.lane
+        lane: HostQueue = job.lane
         lane.went_out(now)
         self._gate.went_out(now)
         self._place(lane, now)
@@ -184,7 +184,7 @@ class Schedule:
         if not job.under_way:
             return
         job.under_way = False
-        lane: Lane = job.lane
+        lane: HostQueue = job.lane
         if self.counts_starts:
             self.went_out(job, now)
         lane.active -= 1
@@ -194,22 +194,22 @@ class Schedule:
             return
         if attempt.cause is None and not attempt.redirects:
             lane.refused = None
-            lane.manners.good(now, job.taken_at, attempt.phases[WAIT], lane.active)
+            lane.congestion.good(now, job.taken_at, attempt.phases[WAIT], lane.active)
         elif not attempt.redirects and not attempt.starved:
             self._heed(lane, job, attempt, now, wall)
         lane.slow = now - job.taken_at - attempt.held > _SLOW
         lane.heard = now
-        easy = lane.known and lane.counted and lane.free and lane.manners.at_ease and not lane.slow
+        easy = lane.known and lane.counted and lane.free and lane.congestion.at_ease and not lane.slow
         if easy and lane.due(now) <= now:
             if self._hosts.busy > 1 or lane.turn != SOON:
-                self._rotation.place(lane, self._rank(lane))
+                self._round_robin.place(lane, self._rank(lane))
         else:
             lane.known = True
             self._on_trial.discard(lane)
             self._place(lane, now)
 
     def learn(self, job: Job, lesson: Any, now: float) -> None:
-        """What an errand of our own, for a robots.txt or an address, has brought. Other schedules give those out."""
+        """What an internal request, for a robots.txt or an address, has brought. Other schedules give those out."""
         raise NotImplementedError
 
     def release(self, now: float) -> None:
@@ -218,7 +218,7 @@ class Schedule:
         jobs = []
         while held and held[0][0] <= now:
             due, _, one = heapq.heappop(held)
-            if not isinstance(one, Lane):
+            if not isinstance(one, HostQueue):
                 jobs.append((due, one))
             elif one.due_at == due:
                 one.due_at = inf
@@ -238,7 +238,7 @@ class Schedule:
     def next_due(self) -> float | None:
         """When there is something to release; None: not before another call."""
         due = self._held[0][0] if self._held else inf
-        if self._rotation:
+        if self._round_robin:
             due = min(due, self._gate.next_at())
         return None if due == inf else due
 
@@ -254,7 +254,7 @@ class Schedule:
                 self._hopeless.append(job)
             self._place(lane, now)
         for _, _, one in sorted(self._held):
-            if not isinstance(one, Lane):
+            if not isinstance(one, HostQueue):
                 one.held += max(0.0, now - one.since)
                 one.since = now
                 self._hopeless.append(one)
@@ -264,7 +264,7 @@ class Schedule:
         """What was done about which hosts, those that refused most first."""
         return self._hosts.notes()
 
-    def _count_wait(self, job: Job, lane: Lane, now: float) -> None:
+    def _count_wait(self, job: Job, lane: HostQueue, now: float) -> None:
         """Tell the time in which no worker was free from that in which the job was not to go."""
         waited = max(0.0, now - job.since)
         held = min(waited, max(0.0, lane.clock(now, self._gate.clock(now)) - job.mark))
@@ -274,19 +274,19 @@ class Schedule:
 
     # --- lanes ---
 
-    def _pop(self, lane: Lane, now: float) -> Job:
+    def _pop(self, lane: HostQueue, now: float) -> Job:
         """The job of a lane whose turn it is."""
         return lane.pop()
 
-    def _lane(self, job: Job, now: float) -> Lane:
+    def _lane(self, job: Job, now: float) -> HostQueue:
         return self._hosts.lane(self._key(job.request.url), now)
 
-    def _place(self, lane: Lane, now: float) -> None:
-        """Put a lane where it belongs now: into the rotation, among what is held, or nowhere."""
+    def _place(self, lane: HostQueue, now: float) -> None:
+        """Put a lane where it belongs now: into the round_robin, among what is held, or nowhere."""
         waiting = len(lane)
         due = self._due(lane, now) if waiting else inf
         if due > now:
-            self._rotation.remove(lane)
+            self._round_robin.remove(lane)
             self._ready -= lane.counted
             lane.counted = 0
             lane.mark_held(now, self._gate.clock(now), held=waiting > 0)
@@ -302,12 +302,12 @@ class Schedule:
             lane.slow = True
         if not lane.turn:
             lane.mark_held(now, self._gate.clock(now), held=False)
-        self._rotation.place(lane, self._rank(lane))
+        self._round_robin.place(lane, self._rank(lane))
         counted = 0 if lane.slow else waiting if lane.known else min(waiting, _UNKNOWN)
         self._ready += counted - lane.counted
         lane.counted = counted
 
-    def _rest(self, lane: Lane, now: float) -> None:
+    def _rest(self, lane: HostQueue, now: float) -> None:
         """Nothing is asked of this host for now."""
         self._hosts.rest(lane)
         if self._hosts.busy == 1 and self._on_trial:  # there is no other host any more that the workers could go to
@@ -315,35 +315,35 @@ class Schedule:
             for one in lanes:
                 self._place(one, now)
 
-    def _due(self, lane: Lane, now: float) -> float:
+    def _due(self, lane: HostQueue, now: float) -> float:
         """When a job of a lane may go; not after `now`, if it may go now."""
         due = lane.due(now)
         if not lane.known and lane.active >= self._few and self._hosts.busy > 1:
             due = max(due, lane.heard + _TRIAL)
         return due
 
-    def _rank(self, lane: Lane) -> int:
+    def _rank(self, lane: HostQueue) -> int:
         """Whether a lane of which a job may go comes before others."""
         keeps = lane.slow or not lane.known
         if lane.active * self._hosts.busy < self._workers and not (keeps and lane.active >= self._few):
             return SOON
         return LAST if keeps else LATER
 
-    def _heed(self, lane: Lane, job: Job, attempt: Attempt, now: float, wall: float) -> None:
+    def _heed(self, lane: HostQueue, job: Job, attempt: Attempt, now: float, wall: float) -> None:
         """See what an attempt that failed says of its host."""
-        manners, began = lane.manners, job.taken_at
+        congestion, began = lane.congestion, job.taken_at
         signal, asked = signal_of(attempt, self._settings, wall)
         if signal is Signal.DOWN:
-            lane.hold(now + manners.down(now, began, permanent=attempt.permanent))
-            if manners.given_up:
+            lane.hold(now + congestion.down(now, began, permanent=attempt.permanent))
+            if congestion.given_up:
                 lane.refuse(attempt.cause or Cause.CONNECT, attempt.error or "", now + GIVEN_UP_FOR)
             return
         lane.refused = None
         if signal is Signal.GOOD:
-            manners.good(now, began, attempt.phases[WAIT], lane.active)
+            congestion.good(now, began, attempt.phases[WAIT], lane.active)
         elif signal is Signal.REFUSED:
-            lane.hold(now + manners.refused(now, began, asked, lane.active))
+            lane.hold(now + congestion.refused(now, began, asked, lane.active))
         elif signal is Signal.FAILED:
-            manners.failed(now, began, lane.active)
+            congestion.failed(now, began, lane.active)
         else:
-            manners.answered()
+            congestion.answered()

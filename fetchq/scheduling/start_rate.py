@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from math import inf
 
-__all__ = ["StartGate", "StartRate"]
+__all__ = ["RateGate", "StartRate"]
 
 _CATCH_UP = 0.02
 """Seconds by which a late start may hurry those after it: timers are late, and would slow the run down for good."""
@@ -52,7 +52,7 @@ class StartRate:
         self._latest.append(now)
 
 
-class StartGate:
+class RateGate:
     """Open while a rate lets something start, and the clock of the time for which it was shut."""
 
     __slots__ = ("_clock", "_rate", "_since", "shut")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.disk import closed_at_failure
-from fetchq.core.model import Complete, Known
+from fetchq.core.model import Complete, StoredResponse
 from fetchq.core.parsers import read_save
 from fetchq.store.folder import FolderError, RunFolder
 from fetchq.store.ledger import Ledger
@@ -97,7 +97,7 @@ class Earlier:
             found.append(request if known is None else replace(request, known=known))
         return found
 
-    def _known(self, request: Request, row: dict[str, Any] | None) -> Known | None:
+    def _known(self, request: Request, row: dict[str, Any] | None) -> StoredResponse | None:
         """`row`: of the same number."""
         if request.problem is not None or request.body is not None or self._has_data or "@" in request.url:
             return None
@@ -132,7 +132,7 @@ class Earlier:
         with self._pages.together():
             self._pages.change(_ADD, ((key_of(url.partition("#")[0], method), *rest) for url, method, *rest in rows))
 
-    def _checked(self, row: dict[str, Any]) -> Known | None:
+    def _checked(self, row: dict[str, Any]) -> StoredResponse | None:
         """What a record tells of its page; None where its body is gone, or it has nothing that can be asked with."""
         etag, date, path = row["etag"], row["last_modified"], row["path"]
         etag = etag if etag is not None and _TAG.fullmatch(etag) else None
@@ -146,7 +146,7 @@ class Earlier:
             return None
         complete = None if row["complete"] is None else Complete(row["complete"])
         described = {name: row[name] for name in _DESCRIBED}
-        return Known(
+        return StoredResponse(
             url=row["final_url"],
             etag=etag,
             last_modified=date,

@@ -16,15 +16,15 @@ from fetchq.engines.fd_limit import room_for
 from fetchq.http.url import Refused
 from fetchq.inputs.lines import SourceError
 from fetchq.scheduling.job import Job
-from fetchq.scheduling.per_address import AddressRequest, Place
-from fetchq.workers.async_queue import Outbox, RequestQueue
+from fetchq.scheduling.per_address import AddressRequest, ResolvedAddress
+from fetchq.workers.async_queue import RequestQueue, ResultQueue
 from fetchq.workers.settle import HEAD_START, Desk
 
 if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Request
     from fetchq.core.settings import Settings
     from fetchq.engines.base import AsyncEngine
-    from fetchq.http.robots_txt import RuleBook, Rules
+    from fetchq.http.robots_txt import RobotsCache, Rules
     from fetchq.scheduling.congestion import HostNote
 
 __all__ = ["AsyncPool"]
@@ -45,7 +45,7 @@ class AsyncPool:
         settings: Settings,
         engine: AsyncEngine,
         on_start: OnStart | None = None,
-        book: RuleBook | None = None,
+        book: RobotsCache | None = None,
     ) -> None:
         """`book`: the rules of hosts, where robots.txt is obeyed; the engine has the same one."""
         self._settings = settings
@@ -61,7 +61,7 @@ class AsyncPool:
         self._aborted = asyncio.Event()
         self._feeder: asyncio.Task[None] | None = None
         self.desk = Desk(settings)
-        self.outbox = Outbox()
+        self.outbox = ResultQueue()
 
     async def run(self, source: Iterable[list[Request]] | AsyncIterable[Request], *, threaded: bool) -> None:
         """Fetch all of `source`. `threaded`: it is read in a thread of its own, batch by batch.
@@ -223,7 +223,7 @@ class AsyncPool:
             if self.desk.stopping:
                 await self._deliver(job, self.desk.cancel(job))
                 continue
-            if job.errand and isinstance(job.request, AddressRequest):
+            if job.internal and isinstance(job.request, AddressRequest):
                 await self._deliver(job, await self._located(job.request.url))
                 continue
             if job.first_taken is None:
@@ -234,7 +234,7 @@ class AsyncPool:
                 queue.done(job, None)
                 await self._deliver(job, self.desk.refuse(job, refused, number))
                 continue
-            if self._on_start is not None and not job.errand:
+            if self._on_start is not None and not job.internal:
                 if isawaitable(waiting := self._on_start(job.request, number)):
                     await self._unless_aborted(waiting)
                 if self.desk.stopping:
@@ -248,7 +248,7 @@ class AsyncPool:
             finally:
                 clock.busy += timer.stop()
             queue.done(job, attempt)
-            if job.errand and attempt.size > _PARSED_HERE:
+            if job.internal and attempt.size > _PARSED_HERE:
                 settled = await asyncio.to_thread(self.desk.settle, job, attempt, number)
             else:
                 settled = self.desk.settle(job, attempt, number)
@@ -259,8 +259,8 @@ class AsyncPool:
             else:
                 await self._deliver(job, settled)
 
-    async def _located(self, host: str) -> Place:
-        place = Place()
+    async def _located(self, host: str) -> ResolvedAddress:
+        place = ResolvedAddress()
 
         async def look_up() -> None:
             place.address = await self._engine.address_of(host)
@@ -281,7 +281,7 @@ class AsyncPool:
             aborted.cancel()
             await asyncio.wait([callback, aborted])
 
-    async def _deliver(self, job: Job, settled: Result | Rules | Place) -> None:
+    async def _deliver(self, job: Job, settled: Result | Rules | ResolvedAddress) -> None:
         if isinstance(settled, Result):
             await self.outbox.put(settled)
             self._is_done()

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 
 from fetchq.scheduling.job import Job
 from fetchq.scheduling.robots_gate import schedule_for
-from fetchq.workers.result_buffer import Backlog
+from fetchq.workers.result_buffer import ResultBuffer
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
     from fetchq.core.settings import Settings
     from fetchq.http.attempt import Attempt
-    from fetchq.http.robots_txt import RuleBook, Rules
+    from fetchq.http.robots_txt import RobotsCache, Rules
     from fetchq.scheduling.congestion import HostNote
-    from fetchq.scheduling.per_address import Place
+    from fetchq.scheduling.per_address import ResolvedAddress
 
-__all__ = ["Outbox", "RequestQueue"]
+__all__ = ["RequestQueue", "ResultQueue"]
 
 _TICK = 0.001
 """Seconds: what the loop's timers can tell apart."""
@@ -34,7 +34,7 @@ _TICK = 0.001
 class RequestQueue(asyncio.Queue[Job]):
     """What may go now comes out, in the order of the schedule; the rest waits inside, and costs no worker."""
 
-    def __init__(self, settings: Settings, book: RuleBook | None = None, most: float = inf) -> None:
+    def __init__(self, settings: Settings, book: RobotsCache | None = None, most: float = inf) -> None:
         """`book`: the rules of hosts, where robots.txt is obeyed. `most`: attempts that this machine bears at once."""
         self._schedule = schedule_for(settings, book, most)
         super().__init__()
@@ -85,8 +85,8 @@ class RequestQueue(asyncio.Queue[Job]):
         """Hosts whose robots.txt is on its way."""
         return self._schedule.asking
 
-    def learn(self, job: Job, lesson: Rules | Place) -> None:
-        """What an errand, which is done, has brought."""
+    def learn(self, job: Job, lesson: Rules | ResolvedAddress) -> None:
+        """What an internal request, which is done, has brought."""
         self._schedule.learn(job, lesson, perf_counter())
         self._changed()
 
@@ -173,11 +173,11 @@ class RequestQueue(asyncio.Queue[Job]):
         self._changed()
 
 
-class Outbox:
+class ResultQueue:
     """The Results on their way to the one writer, which waits for them; and those who bring them wait for space."""
 
     def __init__(self) -> None:
-        self._backlog = Backlog()
+        self._backlog = ResultBuffer()
         self._closed = self._gathering = False
         self._taker: asyncio.Future[None] | None = None
         self._putters: list[asyncio.Future[None]] = []

@@ -13,9 +13,9 @@ from fetchq.engines.fd_limit import room_for
 from fetchq.http.robots_txt import Rules
 from fetchq.http.url import Refused
 from fetchq.scheduling.job import Job
-from fetchq.scheduling.per_address import AddressRequest, Place
+from fetchq.scheduling.per_address import AddressRequest, ResolvedAddress
 from fetchq.scheduling.robots_gate import schedule_for
-from fetchq.workers.result_buffer import Backlog
+from fetchq.workers.result_buffer import ResultBuffer
 from fetchq.workers.settle import Desk, Timer
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.engines.base import BlockingEngine
     from fetchq.http.attempt import Attempt
-    from fetchq.http.robots_txt import RuleBook
+    from fetchq.http.robots_txt import RobotsCache
     from fetchq.scheduling.congestion import HostNote
 
 __all__ = ["BlockingPool"]
@@ -39,14 +39,14 @@ class BlockingPool(ABC):
         on_start: OnStart | None = None,
         on_abort: Callable[[], None] | None = None,
         linger: float = 0.0,
-        book: RuleBook | None = None,
+        book: RobotsCache | None = None,
     ) -> None:
         """`linger`: seconds in which results may gather before they are handed on.
 
         `book`: the rules of hosts, where robots.txt is obeyed; the engines have the same one.
         """
         self._linger = linger
-        self._backlog = Backlog()
+        self._backlog = ResultBuffer()
         self._engines = engines
         self._on_start = on_start
         self._on_abort = on_abort
@@ -77,19 +77,21 @@ class BlockingPool(ABC):
         """The attempt at a job is on its way to the server."""
         self._schedule.went_out(job, perf_counter())
 
-    def _answer(self, job: Job, number: int, timer: Timer) -> tuple[Result | Rules | Place | float, Attempt | None]:
+    def _answer(
+        self, job: Job, number: int, timer: Timer
+    ) -> tuple[Result | Rules | ResolvedAddress | float, Attempt | None]:
         """Make an attempt, if one is to be made: what it comes to, or the seconds after which the job goes again."""
         if self.desk.stopping:
             return self.desk.cancel(job), None
-        if job.errand and isinstance(job.request, AddressRequest):
-            return Place(self._engines[number - 1].address_of(job.request.url)), None
+        if job.internal and isinstance(job.request, AddressRequest):
+            return ResolvedAddress(self._engines[number - 1].address_of(job.request.url)), None
         if job.first_taken is None:
             job.first_taken = time()
         try:
             target = self.desk.target_of(job)
         except Refused as refused:
             return self.desk.refuse(job, refused, number), None
-        if self._on_start is not None and not job.errand:
+        if self._on_start is not None and not job.internal:
             self._on_start(job.request, number)
             if self.desk.stopping:
                 return self.desk.cancel(job), None

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fetchq.core.model import Result
 
-__all__ = ["MOST_BYTES", "MOST_RESULTS", "Backlog"]
+__all__ = ["MOST_BYTES", "MOST_RESULTS", "ResultBuffer"]
 
 MOST_RESULTS = 1024
 MOST_BYTES = 16_000_000
 """Of bodies and headers."""
 
 
-class Backlog:
+class ResultBuffer:
     """Results that wait, bounded in number and in bytes. Whoever adds one looks first whether it is full."""
 
     __slots__ = ("_bytes", "_results")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Request, Result
     from fetchq.core.settings import Settings
     from fetchq.engines.base import AsyncEngine
-    from fetchq.http.robots_txt import RuleBook
+    from fetchq.http.robots_txt import RobotsCache
     from fetchq.scheduling.congestion import HostNote
     from fetchq.workers.settle import WorkerClock
 
@@ -43,13 +43,13 @@ class Feed:
     """At the deadline the rest is read, so that every row gets its (cancelled) Result."""
 
 
-def _book(settings: Settings) -> RuleBook | None:
+def _book(settings: Settings) -> RobotsCache | None:
     """Where the run keeps what robots.txt says; None where it does not matter."""
     if not settings.robots:
         return None
-    from fetchq.http.robots_txt import RuleBook
+    from fetchq.http.robots_txt import RobotsCache
 
-    return RuleBook(settings)
+    return RobotsCache(settings)
 
 
 class BlockingRun:

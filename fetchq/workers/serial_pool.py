@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fetchq.http.robots_txt import Rules
 from fetchq.inputs.lines import SourceError
 from fetchq.scheduling.job import Job
-from fetchq.scheduling.per_address import Place
+from fetchq.scheduling.per_address import ResolvedAddress
 from fetchq.scheduling.schedule import READ_AHEAD
 from fetchq.workers.blocking_pool import BlockingPool
 
@@ -46,7 +46,7 @@ class SerialPool(BlockingPool):
                 schedule.done(job, attempt, perf_counter(), time())
                 if isinstance(settled, float):
                     schedule.hold(job, perf_counter(), settled)
-                elif isinstance(settled, Rules | Place):
+                elif isinstance(settled, Rules | ResolvedAddress):
                     schedule.learn(job, settled, perf_counter())
                 else:
                     settled_now.append(settled)

@@ -23,7 +23,7 @@ from fetchq.http.retry import retry_delay
 from fetchq.http.revalidation import freshened
 from fetchq.http.robots_txt import Rules, agent_of, rules_of
 from fetchq.http.url import Refused, Target, parse_url
-from fetchq.scheduling.per_address import AddressRequest, Place
+from fetchq.scheduling.per_address import AddressRequest, ResolvedAddress
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
@@ -87,11 +87,11 @@ class Desk:
             check_sendable(request, self._settings)
         return parse_url(request.url)
 
-    def settle(self, job: Job, attempt: Attempt, worker: int) -> Result | Rules | Place | float:
+    def settle(self, job: Job, attempt: Attempt, worker: int) -> Result | Rules | ResolvedAddress | float:
         """The Result, the Rules that a robots.txt has, or the seconds after which the job is to go again."""
-        errand = job.errand
+        internal = job.internal
         clock = self.clocks[worker - 1]
-        clock.fetched += not errand
+        clock.fetched += not internal
         clock.busy -= attempt.held
         if attempt.cause is not None and (delay := self._delay(job, attempt)) is not None:
             self._again(job, attempt)
@@ -101,7 +101,7 @@ class Desk:
             attempt.partial.discard()
         if job.partial is not None:
             self._carrying.discard(job)
-        return rules_of(attempt, self._agent) if errand else self._result(job, attempt, worker)
+        return rules_of(attempt, self._agent) if internal else self._result(job, attempt, worker)
 
     def _delay(self, job: Job, attempt: Attempt) -> float | None:
         """The seconds after which another attempt is due, the job made ready for it; None after the last one."""
@@ -172,10 +172,10 @@ class Desk:
             _sent(attempt) if self._archives and attempt.digest is not None else None,
         )
 
-    def refuse(self, job: Job, refused: Refused, worker: int | None) -> Result | Rules | Place:
+    def refuse(self, job: Job, refused: Refused, worker: int | None) -> Result | Rules | ResolvedAddress:
         """What becomes of a request that is not, or no longer, tried."""
-        if job.errand:
-            return Place() if isinstance(job.request, AddressRequest) else Rules(why_not=refused.message)
+        if job.internal:
+            return ResolvedAddress() if isinstance(job.request, AddressRequest) else Rules(why_not=refused.message)
         if job.partial is not None:
             job.partial.discard()
             self._carrying.discard(job)
@@ -212,7 +212,7 @@ class Desk:
             headers=NO_HEADERS,
         )
 
-    def cancel(self, job: Job) -> Result | Rules | Place:
+    def cancel(self, job: Job) -> Result | Rules | ResolvedAddress:
         return self.refuse(job, Refused(Cause.CANCELLED, "the run ended first"), None)
 
 

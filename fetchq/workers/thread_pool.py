@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fetchq.http.robots_txt import Rules
 from fetchq.inputs.lines import SourceError
 from fetchq.scheduling.job import Job
-from fetchq.scheduling.per_address import Place
+from fetchq.scheduling.per_address import ResolvedAddress
 from fetchq.workers.blocking_pool import BlockingPool
 from fetchq.workers.settle import HEAD_START
 
@@ -140,7 +140,7 @@ class ThreadPool(BlockingPool):
                 if isinstance(settled, float):
                     self._schedule.hold(job, perf_counter(), settled)
                     self._ready.notify()  # somebody must wait for this one now
-                elif isinstance(settled, Rules | Place):
+                elif isinstance(settled, Rules | ResolvedAddress):
                     self._schedule.learn(job, settled, perf_counter())
                     if self._finished:
                         self._wake_all()

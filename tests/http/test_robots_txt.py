@@ -14,7 +14,7 @@ from support.factories import examples
 from fetchq.core.model import Cause
 from fetchq.core.settings import Settings
 from fetchq.http import robots_txt as robots
-from fetchq.http.robots_txt import LOOKED_AT, RuleBook, Rules, agent_of, request_for, rules_of, settings_for
+from fetchq.http.robots_txt import LOOKED_AT, RobotsCache, Rules, agent_of, request_for, rules_of, settings_for
 
 HOST = "http://h"
 
@@ -228,14 +228,14 @@ def test_what_is_no_host_of_http_has_none(host: str) -> None:
 def test_crawl_delay_raises_the_interval_up_to_what_the_run_obeys(
     delay: str, host_interval: float, longest: float, interval: float
 ) -> None:
-    book = RuleBook(Settings(host_interval=host_interval, max_retry_after=longest))
+    book = RobotsCache(Settings(host_interval=host_interval, max_retry_after=longest))
     rules = rules_of(Answer(body=f"User-agent: *\nCrawl-delay: {delay}".encode()), "fetchq")
     book.learn(HOST, rules)
     assert rules.interval == interval
 
 
 def test_a_host_that_is_not_known_refuses_nothing() -> None:
-    book = RuleBook(Settings())
+    book = RobotsCache(Settings())
     assert book.rules_for(HOST) is None
     assert book.refusal(HOST, HOST + "/x") is None
 
@@ -246,7 +246,7 @@ def rules_text(number: int) -> bytes:
 
 def test_the_rules_that_were_used_longest_ago_go_first_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(robots, "_MOST_TEXT", 1300)
-    book = RuleBook(Settings())
+    book = RobotsCache(Settings())
     for number in range(4):
         book.learn(f"http://{number}", rules_of(Answer(body=rules_text(number)), "fetchq"))
         book.rules_for("http://0")
@@ -258,7 +258,7 @@ def test_the_rules_that_were_used_longest_ago_go_first_when_there_are_too_many(m
 
 def test_rules_that_the_parser_had_to_give_up_are_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(robots, "_MOST_PARSED", 1000)
-    book = RuleBook(Settings())
+    book = RobotsCache(Settings())
     for number in range(5):
         book.learn(f"http://{number}", rules_of(Answer(body=rules_text(number)), "fetchq"))
     for number in (0, 3, 0, 4, 2, 1):

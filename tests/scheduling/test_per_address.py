@@ -31,11 +31,11 @@ from support.servers import (
 
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.http.proxies import first_address
-from fetchq.http.robots_txt import RobotsRequest, RuleBook, Rules
+from fetchq.http.robots_txt import RobotsCache, RobotsRequest, Rules
 from fetchq.scheduling import per_address as module
 from fetchq.scheduling.job import Job
-from fetchq.scheduling.per_address import AddressRequest, Place, ScheduleByAddress
-from fetchq.scheduling.robots_gate import ObedientSchedule, schedule_for
+from fetchq.scheduling.per_address import AddressRequest, PerAddressSchedule, ResolvedAddress
+from fetchq.scheduling.robots_gate import RobotsSchedule, schedule_for
 from fetchq.scheduling.schedule import Schedule
 
 # --- the schedule ---
@@ -45,7 +45,7 @@ class Bench:
     """A schedule with its clock."""
 
     def __init__(self, **knobs: Any) -> None:
-        self.schedule: Any = ScheduleByAddress(Settings(per_host_by="ip", **knobs))
+        self.schedule: Any = PerAddressSchedule(Settings(per_host_by="ip", **knobs))
         self.now = 1000.0
         self.made = 0
 
@@ -62,20 +62,20 @@ class Bench:
     def learn(self, job: Job, address: str | None) -> None:
         assert isinstance(job.request, AddressRequest)
         self.schedule.done(job, None, self.now, 0.0)
-        self.schedule.learn(job, Place(address), self.now)
+        self.schedule.learn(job, ResolvedAddress(address), self.now)
 
     def done(self, job: Job) -> None:
         self.schedule.done(job, Outcome(), self.now, 0.0)
 
 
 def test_each_run_has_the_schedule_it_needs() -> None:
-    book = RuleBook(Settings(robots=True))
+    book = RobotsCache(Settings(robots=True))
     assert type(schedule_for(Settings(), None)) is Schedule
     assert type(schedule_for(Settings(per_host_by="domain"), None)) is Schedule
-    assert type(schedule_for(Settings(per_host_by="ip"), None)) is ScheduleByAddress
+    assert type(schedule_for(Settings(per_host_by="ip"), None)) is PerAddressSchedule
     both = schedule_for(Settings(per_host_by="ip", robots=True), book)
-    assert isinstance(both, ScheduleByAddress)
-    assert isinstance(both, ObedientSchedule)
+    assert isinstance(both, PerAddressSchedule)
+    assert isinstance(both, RobotsSchedule)
 
 
 def test_a_name_is_looked_up_once_and_its_rows_wait_for_that_and_nobody_else() -> None:
@@ -167,7 +167,7 @@ def test_only_so_many_addresses_are_remembered(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_rules_of_a_host_are_asked_for_once_its_address_is_known() -> None:
     bench = Bench()
-    bench.schedule = schedule_for(Settings(per_host_by="ip", robots=True), RuleBook(Settings(robots=True)))
+    bench.schedule = schedule_for(Settings(per_host_by="ip", robots=True), RobotsCache(Settings(robots=True)))
     bench.add("a.test", "b.test")
     for asked in (bench.take(), bench.take()):
         bench.learn(asked, "192.0.2.1")

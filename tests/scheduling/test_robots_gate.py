@@ -10,9 +10,9 @@ from support.factories import Outcome
 
 from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
-from fetchq.http.robots_txt import RobotsRequest, RuleBook, Rules
+from fetchq.http.robots_txt import RobotsCache, RobotsRequest, Rules
 from fetchq.scheduling.job import Job
-from fetchq.scheduling.robots_gate import ObedientSchedule, schedule_for
+from fetchq.scheduling.robots_gate import RobotsSchedule, schedule_for
 from fetchq.scheduling.schedule import Schedule
 
 WALL = 1_700_000_000.0
@@ -33,8 +33,8 @@ class Bench:
 
     def __init__(self, **knobs: object) -> None:
         self.settings = Settings(**knobs)  # type: ignore[arg-type]  # what a user would type
-        self.book = RuleBook(self.settings)
-        self.schedule = ObedientSchedule(self.settings, self.book)
+        self.book = RobotsCache(self.settings)
+        self.schedule = RobotsSchedule(self.settings, self.book)
         self.now = 1000.0
         self.made = 0
 
@@ -72,18 +72,18 @@ class Bench:
 
 def test_only_a_run_that_obeys_has_such_a_schedule() -> None:
     assert type(schedule_for(Settings(), None)) is Schedule
-    assert isinstance(schedule_for(Settings(), RuleBook(Settings())), ObedientSchedule)
+    assert isinstance(schedule_for(Settings(), RobotsCache(Settings())), RobotsSchedule)
 
 
 def test_a_host_is_asked_for_its_rules_before_its_first_row_goes_and_only_once() -> None:
     bench = Bench()
     bench.add("/a", "/b", "/c")
-    (errand,) = bench.take_all()
-    assert errand.request.url == "http://h/robots.txt"
+    (internal,) = bench.take_all()
+    assert internal.request.url == "http://h/robots.txt"
     bench.add("/d")
     assert bench.take_all() == []
     assert bench.schedule.asking == 1
-    bench.learn(errand)
+    bench.learn(internal)
     assert bench.numbers() == [0, 1, 2, 3]
     assert bench.schedule.asking == 0
     bench.add("/e")
@@ -104,9 +104,9 @@ def test_another_host_does_not_wait_for_it() -> None:
 def test_the_time_that_a_row_waits_for_the_rules_counts_as_held() -> None:
     bench = Bench()
     bench.add("/a")
-    errand = bench.take()
+    internal = bench.take()
     bench.now += 3.0
-    bench.learn(errand)
+    bench.learn(internal)
     bench.now += 1.0
     row = bench.take()
     assert (row.held, row.queued) == (3.0, 1.0)
@@ -115,8 +115,8 @@ def test_the_time_that_a_row_waits_for_the_rules_counts_as_held() -> None:
 def test_a_row_that_is_disallowed_is_given_out_to_be_refused_and_counts_for_no_limit() -> None:
     bench = Bench(per_host=1, host_interval=60)
     bench.add("/odd/1", "/odd/2", "/odd/3", "/even")
-    errand = bench.take()
-    bench.learn(errand, NO_ODD)
+    internal = bench.take()
+    bench.learn(internal, NO_ODD)
     bench.now += 60.0
     jobs = bench.take_all()
     assert [job.request.index for job in jobs] == [0, 1, 2, 3]
@@ -149,15 +149,15 @@ def test_what_no_request_can_be_made_of_asks_for_nothing_and_is_left_to_its_work
 def test_the_rows_wait_while_another_attempt_at_the_rules_is_due_later() -> None:
     bench = Bench()
     bench.add("/a")
-    errand = bench.take()
-    bench.done(errand, DOWN)
-    bench.schedule.hold(errand, bench.now, 5.0)
+    internal = bench.take()
+    bench.done(internal, DOWN)
+    bench.schedule.hold(internal, bench.now, 5.0)
     bench.add("/b", priority=9)
     assert bench.take_all() == []
     assert bench.schedule.next_due() == bench.now + 5.0
     bench.now += 5.0
-    assert bench.take() is errand
-    bench.learn(errand)
+    assert bench.take() is internal
+    bench.learn(internal)
     assert bench.numbers() == [1, 0]
 
 
@@ -178,8 +178,8 @@ def test_a_host_whose_rules_are_there_goes_before_those_that_have_not_been_asked
     bench = Bench()
     for number in range(5):
         bench.add("/a", "/b", host=f"h{number}")
-    errand = bench.take()
-    bench.learn(errand)
+    internal = bench.take()
+    bench.learn(internal)
     assert bench.take().request.index == 0
 
 
@@ -190,10 +190,10 @@ def test_a_host_whose_rules_had_to_go_is_asked_again_but_the_row_that_they_came_
     bench.add("/odd/1", "/odd/2")
     bench.learn(bench.take(), NO_ODD)
     bench.book._forget("http://h")
-    first, errand = bench.take(), bench.take()
+    first, internal = bench.take(), bench.take()
     assert first.refused is not None
-    assert is_errand(errand)
-    bench.learn(errand, ALL)
+    assert is_errand(internal)
+    bench.learn(internal, ALL)
     assert bench.take().refused is None
 
 
@@ -222,8 +222,8 @@ def test_at_the_end_of_the_run_an_errand_that_waits_comes_out_like_the_rows() ->
     jobs = bench.take_all()
     assert {job.request.index for job in jobs if not is_errand(job)} == {0, 1}
     assert held in jobs
-    for errand in (held, under_way):
-        bench.learn(errand)
+    for internal in (held, under_way):
+        bench.learn(internal)
     assert bench.schedule.asking == 0
     assert len(bench.schedule) == 0
 
@@ -231,14 +231,14 @@ def test_at_the_end_of_the_run_an_errand_that_waits_comes_out_like_the_rows() ->
 def test_a_host_that_was_given_up_is_not_asked() -> None:
     bench = Bench()
     bench.add("/a")
-    errand = bench.take()
-    assert errand.lane is not None
-    errand.lane.refuse(Cause.CONNECT, "nobody is there", bench.now + 300)
-    bench.done(errand, DOWN)
-    bench.schedule.hold(errand, bench.now, 1.0)
+    internal = bench.take()
+    assert internal.lane is not None
+    internal.lane.refuse(Cause.CONNECT, "nobody is there", bench.now + 300)
+    bench.done(internal, DOWN)
+    bench.schedule.hold(internal, bench.now, 1.0)
     bench.now += 1.0
     first, second = bench.take_all()
-    assert first is errand
+    assert first is internal
     assert first.refused is not None
     assert second.refused is not None
     bench.done(first, None)

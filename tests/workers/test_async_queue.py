@@ -12,7 +12,7 @@ from fetchq.core.model import Request
 from fetchq.core.settings import Settings
 from fetchq.scheduling.job import Job
 from fetchq.scheduling.schedule import READ_AHEAD
-from fetchq.workers.async_queue import Outbox, RequestQueue
+from fetchq.workers.async_queue import RequestQueue, ResultQueue
 from fetchq.workers.result_buffer import MOST_BYTES, MOST_RESULTS
 
 
@@ -233,14 +233,14 @@ async def test_a_source_that_was_cancelled_while_it_waited_for_room_does_not_dis
 
 
 async def test_the_outbox_gives_all_that_it_has_in_the_order_in_which_it_came() -> None:
-    outbox = Outbox()
+    outbox = ResultQueue()
     for index in range(3):
         await outbox.put(make_result(index=index))
     assert [result.index for result in await outbox.take()] == [0, 1, 2]
 
 
 async def test_the_outbox_waits_for_its_first_result() -> None:
-    outbox = Outbox()
+    outbox = ResultQueue()
     taker = asyncio.create_task(outbox.take())
     await turns()
     assert not taker.done()
@@ -249,7 +249,7 @@ async def test_the_outbox_waits_for_its_first_result() -> None:
 
 
 async def test_the_outbox_holds_no_more_results_than_it_may() -> None:
-    outbox = Outbox()
+    outbox = ResultQueue()
     for index in range(MOST_RESULTS):
         await asyncio.wait_for(outbox.put(make_result(index=index)), 10)
     late = [asyncio.create_task(outbox.put(make_result(index=MOST_RESULTS + n))) for n in range(3)]
@@ -261,7 +261,7 @@ async def test_the_outbox_holds_no_more_results_than_it_may() -> None:
 
 
 async def test_the_outbox_holds_hardly_more_bytes_than_it_may() -> None:
-    outbox = Outbox()
+    outbox = ResultQueue()
     half = make_result(body=bytes(MOST_BYTES // 2))
     await outbox.put(half)
     await outbox.put(half)
@@ -274,7 +274,7 @@ async def test_the_outbox_holds_hardly_more_bytes_than_it_may() -> None:
 
 
 async def test_headers_are_bytes_that_the_outbox_holds_too() -> None:
-    outbox = Outbox()
+    outbox = ResultQueue()
     await outbox.put(make_result(headers=[("X-Long", "x" * (MOST_BYTES - 5))]))
     assert not outbox.offer(make_result())
     await outbox.take()
@@ -282,13 +282,13 @@ async def test_headers_are_bytes_that_the_outbox_holds_too() -> None:
 
 
 async def test_a_body_larger_than_the_outbox_passes_all_the_same() -> None:
-    outbox = Outbox()
+    outbox = ResultQueue()
     await asyncio.wait_for(outbox.put(make_result(body=bytes(MOST_BYTES + 1))), 10)
     assert len(await outbox.take()) == 1
 
 
 async def test_many_who_wait_to_put_lose_nothing_and_never_overfill_it() -> None:
-    outbox = Outbox()
+    outbox = ResultQueue()
     putters = [asyncio.create_task(outbox.put(make_result(index=n))) for n in range(3 * MOST_RESULTS + 7)]
     taken: list[int] = []
     async with asyncio.timeout(10):
@@ -302,7 +302,7 @@ async def test_many_who_wait_to_put_lose_nothing_and_never_overfill_it() -> None
 
 
 async def test_a_cancelled_put_puts_nothing_and_holds_up_nobody() -> None:
-    outbox = Outbox()
+    outbox = ResultQueue()
     for _ in range(MOST_RESULTS):
         await outbox.put(make_result())
     first, second = (asyncio.create_task(outbox.put(make_result(index=n))) for n in (1, 2))
@@ -316,7 +316,7 @@ async def test_a_cancelled_put_puts_nothing_and_holds_up_nobody() -> None:
 
 
 async def test_a_cancelled_take_takes_nothing() -> None:
-    outbox = Outbox()
+    outbox = ResultQueue()
     taker = asyncio.create_task(outbox.take())
     await turns()
     taker.cancel()
@@ -326,7 +326,7 @@ async def test_a_cancelled_take_takes_nothing() -> None:
 
 
 async def test_a_closed_outbox_gives_what_is_left_and_then_an_empty_list_again_and_again() -> None:
-    outbox = Outbox()
+    outbox = ResultQueue()
     await outbox.put(make_result(index=1))
     outbox.close()
     assert [result.index for result in await outbox.take()] == [1]
@@ -335,7 +335,7 @@ async def test_a_closed_outbox_gives_what_is_left_and_then_an_empty_list_again_a
 
 
 async def test_closing_wakes_the_one_who_waits_for_a_result() -> None:
-    outbox = Outbox()
+    outbox = ResultQueue()
     taker = asyncio.create_task(outbox.take())
     await turns()
     outbox.close()

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.http.body import Intake
     from fetchq.http.range_resume import Partial
-    from fetchq.http.robots_txt import RuleBook
+    from fetchq.http.robots_txt import RobotsCache
     from fetchq.http.url import Target
 
 __all__ = ["AiohttpEngine"]
@@ -49,7 +49,7 @@ _DISK_THREADS = 4
 class AiohttpEngine:
     """One for the run. Create it in the event loop that it serves."""
 
-    def __init__(self, settings: Settings, book: RuleBook | None = None) -> None:
+    def __init__(self, settings: Settings, book: RobotsCache | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._routes = Routes(settings)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.http.hops import HopPlan
     from fetchq.http.range_resume import Partial
-    from fetchq.http.robots_txt import RuleBook
+    from fetchq.http.robots_txt import RobotsCache
     from fetchq.http.url import Target
 
 __all__ = ["RequestsEngine"]
@@ -49,7 +49,7 @@ class RequestsEngine:
     """One session, for one worker."""
 
     def __init__(
-        self, settings: Settings, context: ssl.SSLContext, book: RuleBook | None = None, rate: ByteRate | None = None
+        self, settings: Settings, context: ssl.SSLContext, book: RobotsCache | None = None, rate: ByteRate | None = None
     ) -> None:
         """`rate`: the limit of all workers together."""
         self._settings = settings
