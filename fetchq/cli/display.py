@@ -1,10 +1,10 @@
-"""The knobs of the command line alone: what it reads, and what it shows. See `settings` for how they are used."""
+"""The settings of the command line alone: how it reads the input, and what it shows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fetchq.core.option import Checked, SettingsError, knob
+from fetchq.core.option import SettingsError, ValidatedSettings, setting
 from fetchq.core.parsers import choice_of, choices_of, read_flag, read_text
 
 __all__ = ["Display"]
@@ -16,10 +16,10 @@ PROGRESS = ("auto", "bar", "dots", "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Display(Checked):
+class Display(ValidatedSettings):
     """What the command line reads and shows; the library has no use for it."""
 
-    input_format: str | None = knob(
+    input_format: str | None = setting(
         None,
         "--input-format",
         choice_of(*INPUT_FORMATS),
@@ -27,7 +27,7 @@ class Display(Checked):
         group="Input and output",
         metavar="|".join(INPUT_FORMATS),
     )
-    url_column: str = knob(
+    url_column: str = setting(
         "url",
         "--url-column",
         read_text,
@@ -35,7 +35,7 @@ class Display(Checked):
         group="Input and output",
         metavar="NAME",
     )
-    format: str = knob(
+    format: str = setting(
         "text",
         "--format",
         choice_of(*FORMATS),
@@ -43,17 +43,17 @@ class Display(Checked):
         group="Input and output",
         metavar="|".join(FORMATS),
     )
-    json: bool = knob(False, "--json", read_flag, "The same as --format jsonl.", group="Input and output")
-    include: tuple[str, ...] = knob(
+    json: bool = setting(False, "--json", read_flag, "The same as --format jsonl.", group="Input and output")
+    include: tuple[str, ...] = setting(
         (),
         "--include",
         choices_of(*INCLUDES),
         "Put headers or body into the records; repeatable.",
         group="Input and output",
         metavar="|".join(INCLUDES),
-        many=True,
+        repeatable=True,
     )
-    progress: str = knob(
+    progress: str = setting(
         "auto",
         "--progress",
         choice_of(*PROGRESS),
@@ -61,11 +61,11 @@ class Display(Checked):
         group="Input and output",
         metavar="|".join(PROGRESS),
     )
-    quiet: bool = knob(False, "-q --quiet", read_flag, "No progress, no summary.", group="Input and output")
-    verbose: bool = knob(
+    quiet: bool = setting(False, "-q --quiet", read_flag, "No progress, no summary.", group="Input and output")
+    verbose: bool = setting(
         False, "-v --verbose", read_flag, "Also a line as each worker starts a URL.", group="Input and output"
     )
-    no_color: bool = knob(
+    no_color: bool = setting(
         False, "--no-color", read_flag, "No colours; NO_COLOR does the same.", group="Input and output"
     )
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fetchq.cli.display import Display
-from fetchq.core.settings import Knob, Settings, SettingsError, knob_of
+from fetchq.core.option import SettingOption, option_of
+from fetchq.core.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,25 +22,25 @@ T = TypeVar("T", Settings, Display)
 _FIELDS = [*fields(Display), *fields(Settings)]
 
 
-class _KnobType(click.ParamType[Any]):
-    """What an option takes: the words that its knob reads."""
+class _ValueType(click.ParamType[Any]):
+    """The click type of an option: it checks the text with the parser of the setting, and passes the text on."""
 
     envvar_list_splitter = "\n"  # one header, say, on each line
 
-    def __init__(self, knob: Knob) -> None:
-        self.name = knob.metavar or "value"
-        self._knob = knob
+    def __init__(self, spec: SettingOption) -> None:
+        self.name = spec.metavar or "value"
+        self._spec = spec
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            self._knob.value((value,) if self._knob.many else value)
+            self._spec.parse((value,) if self._spec.repeatable else value)
         except ValueError as problem:
             self.fail(str(problem), param, ctx)
         return value
 
 
 class GroupedCommand(click.Command):
-    """Its help shows the options by the groups of their knobs."""
+    """A command whose help lists the options under the headings of their groups."""
 
     def format_options(
         self, ctx: click.Context, formatter: click.HelpFormatter, more: Sequence[click.Parameter] = ()
@@ -54,7 +55,7 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
 
-class _KnobOption(click.Option):
+class _GroupedOption(click.Option):
     group = "Other"
     is_set = False
     """It is a flag that is set where nobody says anything."""
@@ -72,13 +73,13 @@ class _KnobOption(click.Option):
 def add_options(
     command: Callable[..., Any], *, leave_out: tuple[str, ...] = (), of_run: bool = False
 ) -> Callable[..., Any]:
-    """Give a command the options of all knobs, and --config. `of_run`: what is not given is as the run has it."""
-    config = _KnobOption(
+    """Give a command the options of all settings, and --config. With `of_run` the help leaves out the defaults."""
+    config = _GroupedOption(
         ["--config"], type=click.Path(), metavar="FILE", help="Settings in TOML; else fetchq.toml here or yours."
     )
     theirs = fields(Settings) if of_run else ()
     options = [
-        _option(one, no_default=one in theirs) for one in _FIELDS if knob_of(one).flags and one.name not in leave_out
+        _option(one, no_default=one in theirs) for one in _FIELDS if option_of(one).flags and one.name not in leave_out
     ]
     for option in reversed([*options, config]):
         _attach(command, option)
@@ -93,20 +94,20 @@ def _attach(command: Callable[..., Any], option: click.Option) -> None:
 
 
 def _option(a_field: Field[Any], *, no_default: bool) -> click.Option:
-    knob = knob_of(a_field)
+    spec = option_of(a_field)
     flag = isinstance(a_field.default, bool)
-    *short, long = knob.flags
-    option = _KnobOption(
+    *short, long = spec.flags
+    option = _GroupedOption(
         [a_field.name, *short, f"{long}/{_negative(long)}" if flag else long],
-        type=None if flag else _KnobType(knob),
+        type=None if flag else _ValueType(spec),
         is_flag=flag,
         default=None,
-        multiple=knob.many,
-        metavar=None if flag else knob.metavar,
+        multiple=spec.repeatable,
+        metavar=None if flag else spec.metavar,
         envvar=[f"FETCHQ_{name.upper()}" for name in dict.fromkeys((a_field.name, long[2:].replace("-", "_")))],
-        help=knob.help if no_default else _help(a_field, knob),
+        help=spec.help if no_default else _help(a_field, spec),
     )
-    option.group = knob.group
+    option.group = spec.group
     option.is_set = a_field.default is True
     return option
 
@@ -117,12 +118,12 @@ def _negative(flag: str) -> str:
     return f"--{name.removeprefix('no-')}" if name.startswith("no-") else f"--no-{name}"
 
 
-def _help(a_field: Field[Any], knob: Knob) -> str:
+def _help(a_field: Field[Any], spec: SettingOption) -> str:
     default = a_field.default
     if default is None or isinstance(default, bool | tuple):
-        return knob.help
-    text = knob.shown or (f"{default:g}" if isinstance(default, float) else str(default))
-    return f"{knob.help}  [{text}]"
+        return spec.help
+    text = spec.default_text or (f"{default:g}" if isinstance(default, float) else str(default))
+    return f"{spec.help}  [{text}]"
 
 
 def read_options(given: dict[str, Any], stored: dict[str, Any] | None = None, **fixed: Any) -> tuple[Settings, Display]:
@@ -167,7 +168,7 @@ def made(kind: type[T], chosen: dict[str, Any]) -> T:
 
 def usage_message(problem: SettingsError) -> str:
     """The problem, with the option's name in place of the field's."""
-    flags = {one.name: knob_of(one).flags for one in _FIELDS}
+    flags = {one.name: option_of(one).flags for one in _FIELDS}
     return f"{flags.get(problem.name, (problem.name,))[-1]}: {problem.message}"
 
 
@@ -187,7 +188,7 @@ def _read_config(path: str | None) -> dict[str, Any]:
         raise click.UsageError(f"the config file {str(file)!r} cannot be read: {reason}") from None
     # As the option is called, or as the field is.
     known = {one.name: one.name for one in _FIELDS}
-    known |= {flag.lstrip("-"): one.name for one in _FIELDS for flag in knob_of(one).flags if flag.startswith("--")}
+    known |= {flag.lstrip("-"): one.name for one in _FIELDS for flag in option_of(one).flags if flag.startswith("--")}
     unknown = [name for name in found if name not in known]
     if unknown:
         raise click.UsageError(f"the config file {str(file)!r} has an unknown setting: {unknown[0]}")

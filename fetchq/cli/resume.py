@@ -9,7 +9,7 @@ import click
 
 from fetchq.cli.fetch import fetch_and_show
 from fetchq.cli.options import GroupedCommand, add_options, read_options
-from fetchq.core.settings import knob_of
+from fetchq.core.option import option_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ def go_on(session: Session, given: dict[str, Any], retried: Callable[[Settings],
     withheld = session.ledger.needed("withheld")
     for one in fields(settings):
         if one.name in withheld and getattr(settings, one.name) == one.default:
-            flag = knob_of(one).flags[-1]
+            flag = option_of(one).flags[-1]
             raise click.UsageError(f"the run was begun with {flag}, which is not kept in the folder: give it again")
     if retried is not None:
         before = session.warning

@@ -1,4 +1,7 @@
-"""What a setting is made of: a field of a frozen dataclass that knows how it is read, bounded, called and explained."""
+"""Defines what a setting is: a dataclass field with a parser, bounds, command-line flags and a help text.
+
+The command line's options, the environment variables and the keys of the config file are derived from these fields.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-__all__ = ["Checked", "Knob", "SettingsError", "knob", "knob_of"]
+__all__ = ["SettingOption", "SettingsError", "ValidatedSettings", "option_of", "setting"]
 
 
 class SettingsError(ValueError):
@@ -22,67 +25,73 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Knob:
-    """What the front ends need to know of a field."""
+class SettingOption:
+    """The metadata of a settings field: how it is parsed, and how its command-line option looks."""
 
     group: str
+    """The heading of the help under which the option is listed."""
     flags: tuple[str, ...]
-    read: Callable[[object], Any]
+    """The option's names, short ones first. Empty for a setting that only Python callers have."""
+    parser: Callable[[object], Any]
+    """From a text, or a value of the right type, to the field's value. Raises ValueError."""
     help: str
     metavar: str | None
-    low: float | None
-    """The least value."""
+    minimum: float | None
     above: float | None
-    """A value it must exceed."""
-    high: float | None
-    """The greatest value."""
-    many: bool
+    """The value must be greater than this."""
+    maximum: float | None
+    repeatable: bool
     """The option may be given several times."""
-    shown: str | None
-    """The default as a person would type it, where that is not plain from the value."""
+    default_text: str | None
+    """The default as a person would type it, where `str(default)` is something else."""
 
-    def value(self, given: object) -> Any:
-        """The field's value for what was given. Raises ValueError."""
+    def parse(self, given: object) -> Any:
+        """The field's value for what was given, within the bounds. Raises ValueError."""
         if given is None:
             return None
-        value = self.read(given)
-        if self.low is not None and value < self.low:
-            raise ValueError(f"{given} is below {self.low:g}")
+        value = self.parser(given)
+        if self.minimum is not None and value < self.minimum:
+            raise ValueError(f"{given} is below {self.minimum:g}")
         if self.above is not None and value <= self.above:
             raise ValueError(f"{given} is not above {self.above:g}")
-        if self.high is not None and value > self.high:
-            raise ValueError(f"it is above {self.high:g}")
+        if self.maximum is not None and value > self.maximum:
+            raise ValueError(f"it is above {self.maximum:g}")
         return value
 
 
-def knob(
+def setting(
     default: Any,
     flags: str,
-    read: Callable[[object], Any],
+    parser: Callable[[object], Any],
     help: str,
     *,
     group: str,
     metavar: str | None = None,
-    low: float | None = None,
+    minimum: float | None = None,
     above: float | None = None,
-    high: float | None = None,
-    many: bool = False,
+    maximum: float | None = None,
+    repeatable: bool = False,
     secret: bool = False,
-    shown: str | None = None,
+    default_text: str | None = None,
 ) -> Any:
-    """A field with its Knob. `flags` is empty where only Python can set it; a secret is not part of the repr."""
-    metadata = {"knob": Knob(group, tuple(flags.split()), read, help, metavar, low, above, high, many, shown)}
-    return field(default=default, metadata=metadata, repr=not secret)
+    """A dataclass field with its SettingOption. `flags` are separated by spaces; a secret is left out of the repr."""
+    option = SettingOption(
+        group, tuple(flags.split()), parser, help, metavar, minimum, above, maximum, repeatable, default_text
+    )
+    return field(default=default, metadata={"option": option}, repr=not secret)
 
 
-def knob_of(a_field: Any) -> Knob:
-    """The Knob of one of `dataclasses.fields(...)`."""
-    found: Knob = a_field.metadata["knob"]
-    return found
+def option_of(a_field: Any) -> SettingOption:
+    """The SettingOption of one of `dataclasses.fields(...)`."""
+    option: SettingOption = a_field.metadata["option"]
+    return option
 
 
-class Checked:
-    """Reads every field through its knob, so that a Settings in hand is a valid one."""
+class ValidatedSettings:
+    """Base of the dataclasses whose fields are settings: an instance parses and checks each of its values.
+
+    Raises SettingsError.
+    """
 
     __slots__ = ()
 
@@ -92,6 +101,6 @@ class Checked:
             if given is None and one.default is not None:
                 raise SettingsError(one.name, "a value is needed")
             try:
-                object.__setattr__(self, one.name, knob_of(one).value(given))
+                object.__setattr__(self, one.name, option_of(one).parse(given))
             except ValueError as problem:
                 raise SettingsError(one.name, str(problem)) from None

@@ -1,4 +1,4 @@
-"""Every knob once: its default, unit, bounds and help.
+"""Every setting once: its default, unit, bounds and help.
 
 The command line's options, the environment variables and the config file are derived from these fields, and all of
 them, like `Settings(...)` in Python, accept either the value itself or the text a person would type ("2m", "100M").
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fetchq.core.dns_servers import read_dns_servers
-from fetchq.core.option import Checked, Knob, SettingsError, knob, knob_of
+from fetchq.core.option import SettingsError, ValidatedSettings, setting
 from fetchq.core.parsers import (
     HOST_KEYS,
     SAVES,
@@ -36,7 +36,7 @@ from fetchq.core.parsers import (
     read_user,
 )
 
-__all__ = ["Knob", "Settings", "SettingsError", "knob_of"]
+__all__ = ["Settings", "SettingsError"]
 
 MOST_THREADS = 1000
 MODES = ("async", "threads", "sync")
@@ -47,10 +47,10 @@ _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(Checked):
+class Settings(ValidatedSettings):
     """How a run fetches. Times are in seconds, sizes in bytes. Raises `SettingsError` (a ValueError)."""
 
-    mode: str = knob(
+    mode: str = setting(
         "async",
         "--mode",
         choice_of(*MODES),
@@ -58,14 +58,14 @@ class Settings(Checked):
         group="Mode",
         metavar="|".join(MODES),
     )
-    workers: int = knob(
-        10, "-w --workers", read_int, "How many fetch at a time.", group="Mode", metavar="N", low=1, high=100_000
+    workers: int = setting(
+        10, "-w --workers", read_int, "How many fetch at a time.", group="Mode", metavar="N", minimum=1, maximum=100_000
     )
 
-    timeout: float = knob(
+    timeout: float = setting(
         60.0, "-t --timeout", read_seconds, "For one attempt, redirects included.", group="Time", metavar="S", above=0
     )
-    connect_timeout: float = knob(
+    connect_timeout: float = setting(
         10.0,
         "--connect-timeout",
         read_seconds,
@@ -74,10 +74,10 @@ class Settings(Checked):
         metavar="S",
         above=0,
     )
-    read_timeout: float = knob(
+    read_timeout: float = setting(
         30.0, "--read-timeout", read_seconds, "Without a byte from the server.", group="Time", metavar="S", above=0
     )
-    deadline: float | None = knob(
+    deadline: float | None = setting(
         None,
         "--deadline",
         read_seconds,
@@ -86,10 +86,10 @@ class Settings(Checked):
         metavar="S",
         above=0,
     )
-    min_speed: int = knob(
-        100, "--min-speed", read_size, "Bytes/s a body must come at; 0: any.", group="Time", metavar="BYTES", low=0
+    min_speed: int = setting(
+        100, "--min-speed", read_size, "Bytes/s a body must come at; 0: any.", group="Time", metavar="BYTES", minimum=0
     )
-    min_speed_time: float = knob(
+    min_speed_time: float = setting(
         30.0,
         "--min-speed-time",
         read_seconds,
@@ -99,10 +99,16 @@ class Settings(Checked):
         above=0,
     )
 
-    per_host: int | None = knob(
-        None, "--per-host", read_int, "How many fetch from one host at a time.", group="Politeness", metavar="N", low=1
+    per_host: int | None = setting(
+        None,
+        "--per-host",
+        read_int,
+        "How many fetch from one host at a time.",
+        group="Politeness",
+        metavar="N",
+        minimum=1,
     )
-    per_host_by: str = knob(
+    per_host_by: str = setting(
         "host",
         "--per-host-by",
         read_per_host_by,
@@ -110,87 +116,87 @@ class Settings(Checked):
         group="Politeness",
         metavar="|".join(HOST_KEYS),
     )
-    host_interval: float = knob(
+    host_interval: float = setting(
         0.0,
         "--host-interval",
         read_seconds,
         "Between two starts at one host.",
         group="Politeness",
         metavar="S",
-        low=0,
+        minimum=0,
     )
-    rate: float | None = knob(
+    rate: float | None = setting(
         None, "--rate", read_rate, "How many start, such as 50/s or 10/m.", group="Politeness", metavar="N/s", above=0
     )
-    limit_rate: int | None = knob(
+    limit_rate: int | None = setting(
         None,
         "--limit-rate",
         read_byte_rate,
         "Bytes of bodies per second, all together.",
         group="Politeness",
         metavar="BYTES/s",
-        low=1,
+        minimum=1,
     )
-    adapt: bool = knob(
+    adapt: bool = setting(
         True,
         "--adapt",
         read_flag,
         "Do not slow down where a host fails or grows slow; 429 and Retry-After hold all the same.",
         group="Politeness",
     )
-    robots: bool = knob(
+    robots: bool = setting(
         False, "--robots", read_robots, "Fetch only what robots.txt allows; Crawl-delay is kept.", group="Politeness"
     )
-    lookahead: int = knob(
+    lookahead: int = setting(
         100_000,
         "--lookahead",
         read_int,
         "Rows read ahead, while those before them must wait.",
         group="Politeness",
         metavar="N",
-        low=1,
-        high=10_000_000,
+        minimum=1,
+        maximum=10_000_000,
     )
 
-    retries: int = knob(
-        2, "--retries", read_int, "More attempts after a failed one.", group="Retries", metavar="N", low=0
+    retries: int = setting(
+        2, "--retries", read_int, "More attempts after a failed one.", group="Retries", metavar="N", minimum=0
     )
-    retry_wait: float = knob(
+    retry_wait: float = setting(
         0.5,
         "--retry-wait",
         read_seconds,
         "Before the first retry; doubled each time, full jitter, at most 30.",
         group="Retries",
         metavar="S",
-        low=0,
+        minimum=0,
     )
-    retry_on: frozenset[int] = knob(
+    retry_on: frozenset[int] = setting(
         _RETRIED,
         "--retry-on",
         read_statuses,
         "Statuses that are tried again.",
         group="Retries",
         metavar="STATUS,..",
-        shown="408,425,429,500,502,503,504",
+        default_text="408,425,429,500,502,503,504",
     )
-    max_retry_after: float = knob(
-        120.0, "--max-retry-after", read_seconds, "Longest Retry-After obeyed.", group="Retries", metavar="S", low=0
+    max_retry_after: float = setting(
+        120.0, "--max-retry-after", read_seconds, "Longest Retry-After obeyed.", group="Retries", metavar="S", minimum=0
     )
 
-    method: str | None = knob(
+    method: str | None = setting(
         None, "-X --method", read_method, "GET, or POST when there is --data.", group="Request", metavar="METHOD"
     )
-    headers: tuple[tuple[str, str], ...] = knob(
+    headers: tuple[tuple[str, str], ...] = setting(
         (),
         "-H --header",
         read_headers,
         "'Name: value', repeatable.",
         group="Request",
         metavar="HEADER",
-        many=True,
+        repeatable=True,
         secret=True,
     )
-    data: bytes | None = knob(
+    data: bytes | None = setting(
         None,
         "-d --data",
         read_data,
@@ -199,10 +205,10 @@ class Settings(Checked):
         metavar="DATA",
         secret=True,
     )
-    user_agent: str | None = knob(
+    user_agent: str | None = setting(
         None, "-A --user-agent", read_text, "User-Agent header.", group="Request", metavar="TEXT"
     )
-    user: str | None = knob(
+    user: str | None = setting(
         None,
         "-u --user",
         read_user,
@@ -211,42 +217,48 @@ class Settings(Checked):
         metavar="USER",
         secret=True,
     )
-    cookie: str | None = knob(
+    cookie: str | None = setting(
         None, "-b --cookie", read_text, "Cookie header, 'a=1; b=2'.", group="Request", metavar="TEXT", secret=True
     )
 
-    max_redirects: int = knob(
+    max_redirects: int = setting(
         10,
         "--max-redirects",
         read_int,
         "Hops followed; 0: do not follow.",
         group="Limits and success",
         metavar="N",
-        low=0,
+        minimum=0,
     )
-    max_filesize: int = knob(
+    max_filesize: int = setting(
         100_000_000,
         "--max-filesize",
         read_size,
         "Largest body, decoded.",
         group="Limits and success",
         metavar="BYTES",
-        low=1,
-        shown="100M",
+        minimum=1,
+        default_text="100M",
     )
-    max_ratio: int = knob(
-        1000, "--max-ratio", read_int, "Largest decoded to wire ratio.", group="Limits and success", metavar="N", low=1
+    max_ratio: int = setting(
+        1000,
+        "--max-ratio",
+        read_int,
+        "Largest decoded to wire ratio.",
+        group="Limits and success",
+        metavar="N",
+        minimum=1,
     )
-    accept: frozenset[int] = knob(
+    accept: frozenset[int] = setting(
         _SUCCESS,
         "--accept",
         read_statuses,
         "Statuses that are ok, '200..=299,404'.",
         group="Limits and success",
         metavar="STATUS,..",
-        shown="200..=299",
+        default_text="200..=299",
     )
-    accept_encoded: bool = knob(
+    accept_encoded: bool = setting(
         False,
         "--accept-encoded",
         read_flag,
@@ -254,29 +266,29 @@ class Settings(Checked):
         group="Limits and success",
     )
 
-    proxy: str | None = knob(
+    proxy: str | None = setting(
         None, "-x --proxy", read_proxy, "http://[user:password@]host:port", group="Network", metavar="URL", secret=True
     )
-    cacert: str | None = knob(
+    cacert: str | None = setting(
         None, "--cacert", read_path, "Trust these CAs instead of the system's.", group="Network", metavar="FILE"
     )
-    cert: str | None = knob(None, "--cert", read_path, "Client certificate (PEM).", group="Network", metavar="FILE")
-    key: str | None = knob(
+    cert: str | None = setting(None, "--cert", read_path, "Client certificate (PEM).", group="Network", metavar="FILE")
+    key: str | None = setting(
         None, "--key", read_path, "Its private key, when not in --cert.", group="Network", metavar="FILE"
     )
-    insecure: bool = knob(False, "-k --insecure", read_flag, "Do not verify TLS certificates.", group="Network")
-    ipv4: bool = knob(False, "-4 --ipv4", read_flag, "IPv4 addresses only.", group="Network")
-    ipv6: bool = knob(False, "-6 --ipv6", read_flag, "IPv6 addresses only.", group="Network")
-    resolve: tuple[tuple[str, int, str], ...] = knob(
+    insecure: bool = setting(False, "-k --insecure", read_flag, "Do not verify TLS certificates.", group="Network")
+    ipv4: bool = setting(False, "-4 --ipv4", read_flag, "IPv4 addresses only.", group="Network")
+    ipv6: bool = setting(False, "-6 --ipv6", read_flag, "IPv6 addresses only.", group="Network")
+    resolve: tuple[tuple[str, int, str], ...] = setting(
         (),
         "--resolve",
         read_resolve,
         "HOST:PORT:ADDRESS, dial this address; repeatable.",
         group="Network",
         metavar="H:P:A",
-        many=True,
+        repeatable=True,
     )
-    dns_servers: tuple[str, ...] = knob(
+    dns_servers: tuple[str, ...] = setting(
         (),
         "--dns-servers",
         read_dns_servers,
@@ -284,9 +296,9 @@ class Settings(Checked):
         group="Network",
         metavar="ADDRESS[:PORT],..",
     )
-    trust_env: bool = knob(False, "--trust-env", read_flag, "Use the proxy variables and ~/.netrc.", group="Network")
+    trust_env: bool = setting(False, "--trust-env", read_flag, "Use the proxy variables and ~/.netrc.", group="Network")
 
-    output: str | None = knob(
+    output: str | None = setting(
         None,
         "-o --output",
         read_folder,
@@ -294,7 +306,7 @@ class Settings(Checked):
         group="Durable run",
         metavar="DIR",
     )
-    save: str = knob(
+    save: str = setting(
         "files",
         "--save",
         read_save,
@@ -302,18 +314,18 @@ class Settings(Checked):
         group="Durable run",
         metavar="|".join(SAVES),
     )
-    resume: bool = knob(
+    resume: bool = setting(
         False, "--resume", read_flag, "Go on with the run in the folder, if there is one.", group="Durable run"
     )
-    overwrite: bool = knob(False, "--overwrite", read_flag, "Throw away the run in the folder.", group="Durable run")
-    dedupe: bool = knob(
+    overwrite: bool = setting(False, "--overwrite", read_flag, "Throw away the run in the folder.", group="Durable run")
+    dedupe: bool = setting(
         False, "--dedupe", read_flag, "Fetch rows that ask the same once; each has its record.", group="Durable run"
     )
-    refresh: str | None = knob(
+    refresh: str | None = setting(
         None, "--refresh", read_run, "Keep what has not changed since this run.", group="Durable run", metavar="DIR"
     )
 
-    keep_body: bool = knob(True, "", read_flag, "Keep the decoded body in Result.body.", group="Library")
+    keep_body: bool = setting(True, "", read_flag, "Keep the decoded body in Result.body.", group="Library")
 
     def __post_init__(self) -> None:
         super(Settings, self).__post_init__()  # a bare super() is lost when slots=True makes the class anew

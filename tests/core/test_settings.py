@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from support.factories import any_object, examples, make_plan
 
 from fetchq.cli.display import Display
-from fetchq.core.settings import Settings, SettingsError, knob_of
+from fetchq.core.option import option_of
+from fetchq.core.settings import Settings, SettingsError
 
 FIELDS = {one.name: one for kind in (Settings, Display) for one in fields(kind)}
 
@@ -86,16 +87,16 @@ WRONG_VALUES = [pytest.param(name, wrong, id=f"{name}={wrong}") for name, wrongs
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_every_default_is_accepted_unchanged_by_its_own_knob(name: str) -> None:
+def test_every_default_is_accepted_unchanged_by_its_own_parser(name: str) -> None:
     default = FIELDS[name].default
-    assert knob_of(FIELDS[name]).value(default) == default
+    assert option_of(FIELDS[name]).parse(default) == default
     assert getattr(kind_of(name)(), name) == default
 
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_the_default_that_the_help_shows_is_the_default(name: str) -> None:
-    knob = knob_of(FIELDS[name])
-    assert knob.shown is None or knob.value(knob.shown) == FIELDS[name].default
+    option = option_of(FIELDS[name])
+    assert option.default_text is None or option.parse(option.default_text) == FIELDS[name].default
 
 
 @pytest.mark.parametrize(("name", "wrong"), WRONG_VALUES)
@@ -167,10 +168,10 @@ def test_the_defaults_are_those_of_the_interface() -> None:
 
 
 def test_every_field_but_the_librarys_own_has_an_option_of_its_own() -> None:
-    flags = [flag for one in FIELDS.values() for flag in knob_of(one).flags]
+    flags = [flag for one in FIELDS.values() for flag in option_of(one).flags]
     assert len(flags) == len(set(flags))
-    assert [name for name, one in FIELDS.items() if not knob_of(one).flags] == ["keep_body"]
-    assert all(knob_of(one).help.endswith((".", "port")) and knob_of(one).group for one in FIELDS.values())
+    assert [name for name, one in FIELDS.items() if not option_of(one).flags] == ["keep_body"]
+    assert all(option_of(one).help.endswith((".", "port")) and option_of(one).group for one in FIELDS.values())
 
 
 def test_both_families_of_addresses_cannot_be_the_only_one() -> None:
