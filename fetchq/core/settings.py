@@ -1,12 +1,13 @@
-"""Every setting once: its default, unit, bounds and help.
+"""Defines every setting of a run, once: its default, parser, bounds, option and help text.
 
-The command line's options, the environment variables and the config file are derived from these fields, and all of
-them, like `Settings(...)` in Python, accept either the value itself or the text a person would type ("2m", "100M").
+The command line's options, the environment variables and the keys of the config file are derived from these fields.
+All of them, and `Settings(...)` in Python, take either the value itself or the text a person would type ("2m", "100M").
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from fetchq.core.dns_servers import read_dns_servers
 from fetchq.core.option import SettingsError, ValidatedSettings, setting
@@ -41,6 +42,16 @@ __all__ = ["Settings", "SettingsError"]
 MOST_THREADS = 1000
 MODES = ("async", "threads", "sync")
 
+# A function for each heading of the help text: it makes a field that is listed under the heading.
+_mode = partial(setting, group="Mode")
+_time = partial(setting, group="Time")
+_politeness = partial(setting, group="Politeness")
+_retries = partial(setting, group="Retries")
+_request = partial(setting, group="Request")
+_limits = partial(setting, group="Limits and success")
+_network = partial(setting, group="Network")
+_durable_run = partial(setting, group="Durable run")
+_library = partial(setting, group="Library")
 
 _SUCCESS = frozenset(range(200, 300))
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -50,285 +61,183 @@ _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 class Settings(ValidatedSettings):
     """How a run fetches. Times are in seconds, sizes in bytes. Raises `SettingsError` (a ValueError)."""
 
-    mode: str = setting(
-        "async",
-        "--mode",
-        choice_of(*MODES),
-        "Event loop, threads, or one at a time.",
-        group="Mode",
-        metavar="|".join(MODES),
+    mode: str = _mode(
+        "async", "--mode", choice_of(*MODES), "Event loop, threads, or one at a time.", metavar="|".join(MODES)
     )
-    workers: int = setting(
-        10, "-w --workers", read_int, "How many fetch at a time.", group="Mode", metavar="N", minimum=1, maximum=100_000
+    workers: int = _mode(
+        10, "-w --workers", read_int, "How many fetch at a time.", metavar="N", minimum=1, maximum=100_000
     )
 
-    timeout: float = setting(
-        60.0, "-t --timeout", read_seconds, "For one attempt, redirects included.", group="Time", metavar="S", above=0
+    timeout: float = _time(
+        60.0, "-t --timeout", read_seconds, "For one attempt, redirects included.", metavar="S", above=0
     )
-    connect_timeout: float = setting(
-        10.0,
-        "--connect-timeout",
-        read_seconds,
-        "Until connected, DNS and TLS included.",
-        group="Time",
-        metavar="S",
-        above=0,
+    connect_timeout: float = _time(
+        10.0, "--connect-timeout", read_seconds, "Until connected, DNS and TLS included.", metavar="S", above=0
     )
-    read_timeout: float = setting(
-        30.0, "--read-timeout", read_seconds, "Without a byte from the server.", group="Time", metavar="S", above=0
+    read_timeout: float = _time(
+        30.0, "--read-timeout", read_seconds, "Without a byte from the server.", metavar="S", above=0
     )
-    deadline: float | None = setting(
+    deadline: float | None = _time(
         None,
         "--deadline",
         read_seconds,
         "For the whole run; what is unfinished then is cancelled.",
-        group="Time",
         metavar="S",
         above=0,
     )
-    min_speed: int = setting(
-        100, "--min-speed", read_size, "Bytes/s a body must come at; 0: any.", group="Time", metavar="BYTES", minimum=0
+    min_speed: int = _time(
+        100, "--min-speed", read_size, "Bytes/s a body must come at; 0: any.", metavar="BYTES", minimum=0
     )
-    min_speed_time: float = setting(
-        30.0,
-        "--min-speed-time",
-        read_seconds,
-        "Over how long --min-speed is measured.",
-        group="Time",
-        metavar="S",
-        above=0,
+    min_speed_time: float = _time(
+        30.0, "--min-speed-time", read_seconds, "Over how long --min-speed is measured.", metavar="S", above=0
     )
 
-    per_host: int | None = setting(
-        None,
-        "--per-host",
-        read_int,
-        "How many fetch from one host at a time.",
-        group="Politeness",
-        metavar="N",
-        minimum=1,
+    per_host: int | None = _politeness(
+        None, "--per-host", read_int, "How many fetch from one host at a time.", metavar="N", minimum=1
     )
-    per_host_by: str = setting(
+    per_host_by: str = _politeness(
         "host",
         "--per-host-by",
         read_per_host_by,
         "What one host is: with its port, all of a domain, or all at an address.",
-        group="Politeness",
         metavar="|".join(HOST_KEYS),
     )
-    host_interval: float = setting(
-        0.0,
-        "--host-interval",
-        read_seconds,
-        "Between two starts at one host.",
-        group="Politeness",
-        metavar="S",
-        minimum=0,
+    host_interval: float = _politeness(
+        0.0, "--host-interval", read_seconds, "Between two starts at one host.", metavar="S", minimum=0
     )
-    rate: float | None = setting(
-        None, "--rate", read_rate, "How many start, such as 50/s or 10/m.", group="Politeness", metavar="N/s", above=0
+    rate: float | None = _politeness(
+        None, "--rate", read_rate, "How many start, such as 50/s or 10/m.", metavar="N/s", above=0
     )
-    limit_rate: int | None = setting(
-        None,
-        "--limit-rate",
-        read_byte_rate,
-        "Bytes of bodies per second, all together.",
-        group="Politeness",
-        metavar="BYTES/s",
-        minimum=1,
+    limit_rate: int | None = _politeness(
+        None, "--limit-rate", read_byte_rate, "Bytes of bodies per second, all together.", metavar="BYTES/s", minimum=1
     )
-    adapt: bool = setting(
+    adapt: bool = _politeness(
         True,
         "--adapt",
         read_flag,
         "Do not slow down where a host fails or grows slow; 429 and Retry-After hold all the same.",
-        group="Politeness",
     )
-    robots: bool = setting(
-        False, "--robots", read_robots, "Fetch only what robots.txt allows; Crawl-delay is kept.", group="Politeness"
+    robots: bool = _politeness(
+        False, "--robots", read_robots, "Fetch only what robots.txt allows; Crawl-delay is kept."
     )
-    lookahead: int = setting(
+    lookahead: int = _politeness(
         100_000,
         "--lookahead",
         read_int,
         "Rows read ahead, while those before them must wait.",
-        group="Politeness",
         metavar="N",
         minimum=1,
         maximum=10_000_000,
     )
 
-    retries: int = setting(
-        2, "--retries", read_int, "More attempts after a failed one.", group="Retries", metavar="N", minimum=0
-    )
-    retry_wait: float = setting(
+    retries: int = _retries(2, "--retries", read_int, "More attempts after a failed one.", metavar="N", minimum=0)
+    retry_wait: float = _retries(
         0.5,
         "--retry-wait",
         read_seconds,
         "Before the first retry; doubled each time, full jitter, at most 30.",
-        group="Retries",
         metavar="S",
         minimum=0,
     )
-    retry_on: frozenset[int] = setting(
+    retry_on: frozenset[int] = _retries(
         _RETRIED,
         "--retry-on",
         read_statuses,
         "Statuses that are tried again.",
-        group="Retries",
         metavar="STATUS,..",
         default_text="408,425,429,500,502,503,504",
     )
-    max_retry_after: float = setting(
-        120.0, "--max-retry-after", read_seconds, "Longest Retry-After obeyed.", group="Retries", metavar="S", minimum=0
+    max_retry_after: float = _retries(
+        120.0, "--max-retry-after", read_seconds, "Longest Retry-After obeyed.", metavar="S", minimum=0
     )
 
-    method: str | None = setting(
-        None, "-X --method", read_method, "GET, or POST when there is --data.", group="Request", metavar="METHOD"
+    method: str | None = _request(
+        None, "-X --method", read_method, "GET, or POST when there is --data.", metavar="METHOD"
     )
-    headers: tuple[tuple[str, str], ...] = setting(
-        (),
-        "-H --header",
-        read_headers,
-        "'Name: value', repeatable.",
-        group="Request",
-        metavar="HEADER",
-        repeatable=True,
-        secret=True,
+    headers: tuple[tuple[str, str], ...] = _request(
+        (), "-H --header", read_headers, "'Name: value', repeatable.", metavar="HEADER", repeatable=True, secret=True
     )
-    data: bytes | None = setting(
-        None,
-        "-d --data",
-        read_data,
-        "Body to send; @FILE reads it from a file.",
-        group="Request",
-        metavar="DATA",
-        secret=True,
+    data: bytes | None = _request(
+        None, "-d --data", read_data, "Body to send; @FILE reads it from a file.", metavar="DATA", secret=True
     )
-    user_agent: str | None = setting(
-        None, "-A --user-agent", read_text, "User-Agent header.", group="Request", metavar="TEXT"
+    user_agent: str | None = _request(None, "-A --user-agent", read_text, "User-Agent header.", metavar="TEXT")
+    user: str | None = _request(
+        None, "-u --user", read_user, "Basic authentication, NAME:PASSWORD.", metavar="USER", secret=True
     )
-    user: str | None = setting(
-        None,
-        "-u --user",
-        read_user,
-        "Basic authentication, NAME:PASSWORD.",
-        group="Request",
-        metavar="USER",
-        secret=True,
-    )
-    cookie: str | None = setting(
-        None, "-b --cookie", read_text, "Cookie header, 'a=1; b=2'.", group="Request", metavar="TEXT", secret=True
+    cookie: str | None = _request(
+        None, "-b --cookie", read_text, "Cookie header, 'a=1; b=2'.", metavar="TEXT", secret=True
     )
 
-    max_redirects: int = setting(
-        10,
-        "--max-redirects",
-        read_int,
-        "Hops followed; 0: do not follow.",
-        group="Limits and success",
-        metavar="N",
-        minimum=0,
+    max_redirects: int = _limits(
+        10, "--max-redirects", read_int, "Hops followed; 0: do not follow.", metavar="N", minimum=0
     )
-    max_filesize: int = setting(
+    max_filesize: int = _limits(
         100_000_000,
         "--max-filesize",
         read_size,
         "Largest body, decoded.",
-        group="Limits and success",
         metavar="BYTES",
         minimum=1,
         default_text="100M",
     )
-    max_ratio: int = setting(
-        1000,
-        "--max-ratio",
-        read_int,
-        "Largest decoded to wire ratio.",
-        group="Limits and success",
-        metavar="N",
-        minimum=1,
-    )
-    accept: frozenset[int] = setting(
+    max_ratio: int = _limits(1000, "--max-ratio", read_int, "Largest decoded to wire ratio.", metavar="N", minimum=1)
+    accept: frozenset[int] = _limits(
         _SUCCESS,
         "--accept",
         read_statuses,
         "Statuses that are ok, '200..=299,404'.",
-        group="Limits and success",
         metavar="STATUS,..",
         default_text="200..=299",
     )
-    accept_encoded: bool = setting(
-        False,
-        "--accept-encoded",
-        read_flag,
-        "A body in an unknown content coding is ok, kept as it came.",
-        group="Limits and success",
+    accept_encoded: bool = _limits(
+        False, "--accept-encoded", read_flag, "A body in an unknown content coding is ok, kept as it came."
     )
 
-    proxy: str | None = setting(
-        None, "-x --proxy", read_proxy, "http://[user:password@]host:port", group="Network", metavar="URL", secret=True
+    proxy: str | None = _network(
+        None, "-x --proxy", read_proxy, "http://[user:password@]host:port", metavar="URL", secret=True
     )
-    cacert: str | None = setting(
-        None, "--cacert", read_path, "Trust these CAs instead of the system's.", group="Network", metavar="FILE"
+    cacert: str | None = _network(
+        None, "--cacert", read_path, "Trust these CAs instead of the system's.", metavar="FILE"
     )
-    cert: str | None = setting(None, "--cert", read_path, "Client certificate (PEM).", group="Network", metavar="FILE")
-    key: str | None = setting(
-        None, "--key", read_path, "Its private key, when not in --cert.", group="Network", metavar="FILE"
-    )
-    insecure: bool = setting(False, "-k --insecure", read_flag, "Do not verify TLS certificates.", group="Network")
-    ipv4: bool = setting(False, "-4 --ipv4", read_flag, "IPv4 addresses only.", group="Network")
-    ipv6: bool = setting(False, "-6 --ipv6", read_flag, "IPv6 addresses only.", group="Network")
-    resolve: tuple[tuple[str, int, str], ...] = setting(
+    cert: str | None = _network(None, "--cert", read_path, "Client certificate (PEM).", metavar="FILE")
+    key: str | None = _network(None, "--key", read_path, "Its private key, when not in --cert.", metavar="FILE")
+    insecure: bool = _network(False, "-k --insecure", read_flag, "Do not verify TLS certificates.")
+    ipv4: bool = _network(False, "-4 --ipv4", read_flag, "IPv4 addresses only.")
+    ipv6: bool = _network(False, "-6 --ipv6", read_flag, "IPv6 addresses only.")
+    resolve: tuple[tuple[str, int, str], ...] = _network(
         (),
         "--resolve",
         read_resolve,
         "HOST:PORT:ADDRESS, dial this address; repeatable.",
-        group="Network",
         metavar="H:P:A",
         repeatable=True,
     )
-    dns_servers: tuple[str, ...] = setting(
-        (),
-        "--dns-servers",
-        read_dns_servers,
-        "Ask these for names, in mode async.",
-        group="Network",
-        metavar="ADDRESS[:PORT],..",
+    dns_servers: tuple[str, ...] = _network(
+        (), "--dns-servers", read_dns_servers, "Ask these for names, in mode async.", metavar="ADDRESS[:PORT],.."
     )
-    trust_env: bool = setting(False, "--trust-env", read_flag, "Use the proxy variables and ~/.netrc.", group="Network")
+    trust_env: bool = _network(False, "--trust-env", read_flag, "Use the proxy variables and ~/.netrc.")
 
-    output: str | None = setting(
+    output: str | None = _durable_run(
         None,
         "-o --output",
         read_folder,
         "Make the run durable: its ledger and the bodies go into this folder.",
-        group="Durable run",
         metavar="DIR",
     )
-    save: str = setting(
-        "files",
-        "--save",
-        read_save,
-        "How bodies are kept in the folder.",
-        group="Durable run",
-        metavar="|".join(SAVES),
+    save: str = _durable_run(
+        "files", "--save", read_save, "How bodies are kept in the folder.", metavar="|".join(SAVES)
     )
-    resume: bool = setting(
-        False, "--resume", read_flag, "Go on with the run in the folder, if there is one.", group="Durable run"
-    )
-    overwrite: bool = setting(False, "--overwrite", read_flag, "Throw away the run in the folder.", group="Durable run")
-    dedupe: bool = setting(
-        False, "--dedupe", read_flag, "Fetch rows that ask the same once; each has its record.", group="Durable run"
-    )
-    refresh: str | None = setting(
-        None, "--refresh", read_run, "Keep what has not changed since this run.", group="Durable run", metavar="DIR"
+    resume: bool = _durable_run(False, "--resume", read_flag, "Go on with the run in the folder, if there is one.")
+    overwrite: bool = _durable_run(False, "--overwrite", read_flag, "Throw away the run in the folder.")
+    dedupe: bool = _durable_run(False, "--dedupe", read_flag, "Fetch rows that ask the same once; each has its record.")
+    refresh: str | None = _durable_run(
+        None, "--refresh", read_run, "Keep what has not changed since this run.", metavar="DIR"
     )
 
-    keep_body: bool = setting(True, "", read_flag, "Keep the decoded body in Result.body.", group="Library")
+    keep_body: bool = _library(True, "", read_flag, "Keep the decoded body in Result.body.")
 
     def __post_init__(self) -> None:
-        super(Settings, self).__post_init__()  # a bare super() is lost when slots=True makes the class anew
+        super(Settings, self).__post_init__()  # slots=True makes a new class, which a bare super() does not find
         if self.ipv4 and self.ipv6:
             raise SettingsError("ipv6", "not together with ipv4")
         if self.mode != "async" and self.workers > MOST_THREADS:
@@ -349,10 +258,10 @@ class Settings(ValidatedSettings):
 
     @property
     def stores(self) -> bool:
-        """Bodies go into the run's folder."""
+        """Whether bodies are stored in the run's folder."""
         return self.output is not None and self.save != "none"
 
     @property
     def archives(self) -> bool:
-        """What was sent is stored, too."""
+        """Whether the requests that were sent are stored with the bodies, as a web archive needs."""
         return self.stores and self.save == "warc"
