@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from yarl import URL
 
 from fetchq.core.model import OnStart, Request, Result, make_request
-from fetchq.core.parsers import pairs_of, read_priority
+from fetchq.core.parsers import pairs_of
+from fetchq.core.quantities import read_priority
 from fetchq.core.settings import Settings
 from fetchq.workers.run import AsyncRun, BlockingRun, Feed
 

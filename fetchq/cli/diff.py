@@ -39,7 +39,7 @@ class _Seconds(click.ParamType[float]):
     name = "S"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        from fetchq.core.parsers import read_seconds
+        from fetchq.core.quantities import read_seconds
 
         try:
             return read_seconds(value)

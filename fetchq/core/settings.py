@@ -15,27 +15,22 @@ from fetchq.core.parsers import (
     HOST_KEYS,
     SAVES,
     choice_of,
-    read_byte_rate,
     read_data,
     read_flag,
     read_folder,
     read_headers,
-    read_int,
     read_method,
     read_path,
     read_per_host_by,
     read_proxy,
-    read_rate,
     read_resolve,
     read_robots,
     read_run,
     read_save,
-    read_seconds,
-    read_size,
-    read_statuses,
     read_text,
     read_user,
 )
+from fetchq.core.quantities import read_byte_rate, read_int, read_rate, read_seconds, read_size, read_statuses
 
 __all__ = ["Settings", "SettingsError"]
 

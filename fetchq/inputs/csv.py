@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from fetchq.core.model import Request
-from fetchq.core.parsers import read_method, read_priority
+from fetchq.core.parsers import read_method
+from fetchq.core.quantities import read_priority
 from fetchq.inputs.lines import BLANKS, CUT, LIMIT, TOO_LONG, UTF8, Rows, SourceError, shown, sound, unusable, url_in
 
 __all__ = ["CsvRows"]

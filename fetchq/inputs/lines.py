@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from fetchq.core.model import Request, make_request, redact
-from fetchq.core.parsers import pairs_of, read_headers, read_method, read_priority
+from fetchq.core.parsers import pairs_of, read_headers, read_method
+from fetchq.core.quantities import read_priority
 
 __all__ = [
     "BLANKS",

@@ -1,0 +1,122 @@
+"""Parses quantities: whole numbers, times, sizes, rates and HTTP statuses.
+
+Each reader takes a text, or a value that already has the right type, and raises ValueError with a message for people.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+
+# Not compiled at import: `fetchq --help` needs none of them, and re caches what it has compiled.
+_INTEGER = r"[+-]?[0-9]+(?:\.0*)?"
+_SECONDS = r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)?"
+_SIZE = r"(\d+(?:\.\d*)?|\.\d+)\s*([kKmMgG]?)(?:i?B)?"
+_RATE = r"(\d+(?:\.\d*)?|\.\d+)\s*(?:/\s*([smh]))?"
+_STATUS = r"(\d{3})(?:\.\.(=?)(\d{3}))?"
+
+MAX_PRIORITY = 1_000_000
+"""Priorities go from the negative of this to this: SQLite and every other program can store them."""
+MAX_RATE = 1e6
+"""Per second, more than any machine reaches."""
+MAX_SECONDS = 366 * 86400.0
+"""A year. Longer times overflow in some system calls."""
+
+
+def read_int(given: object) -> int:
+    """From an int or its decimal text."""
+    if isinstance(given, bool) or not isinstance(given, int | str):
+        raise ValueError(f"{given!r} is not a whole number")
+    try:
+        return int(given)
+    except ValueError:
+        raise ValueError(f"{given!r} is not a whole number") from None
+
+
+def read_priority(given: object) -> int:
+    """From a whole number; 5.0 is one too, since JSON has only one kind of number (RFC 8259, 6)."""
+    if isinstance(given, str) and len(given) < 30 and re.fullmatch(_INTEGER, given.strip()):
+        given = float(given)
+    if isinstance(given, int | float) and not isinstance(given, bool) and abs(given) <= MAX_PRIORITY:
+        whole = int(given)
+        if whole == given:
+            return whole
+    raise ValueError(f"the priority is not a whole number from -{MAX_PRIORITY:,} to {MAX_PRIORITY:,}")
+
+
+def read_seconds(given: object) -> float:
+    """Seconds, from a number or a text with a unit: 30, 500ms, 2m, 1.5h."""
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        return _bounded(_as_float(given))
+    if isinstance(given, str) and len(given) < 30 and (match := re.fullmatch(_SECONDS, given.strip())):
+        return _bounded(float(match[1]) * {"ms": 0.001, "m": 60.0, "h": 3600.0}.get(match[2], 1.0))
+    raise ValueError(f"{given!r} is not a time, such as 30, 500ms or 2m")
+
+
+def _as_float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
+
+
+def _bounded(seconds: float) -> float:
+    if not abs(seconds) <= MAX_SECONDS:  # neither infinite nor NaN
+        raise ValueError("that is not a time, or more than a year")
+    return seconds
+
+
+def read_size(given: object) -> int:
+    """Bytes, from an int or a text with a decimal unit: 4096, 64k, 100M, 1.5GB."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        return given
+    if isinstance(given, str) and len(given) < 30 and (match := re.fullmatch(_SIZE, given.strip())):
+        return int(float(match[1]) * {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}.get(match[2].lower(), 1))
+    raise ValueError(f"{given!r} is not a size, such as 4096, 64k or 100M")
+
+
+def read_rate(given: object) -> float:
+    """Events per second."""
+    rate = math.nan
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        rate = _as_float(given)
+    elif isinstance(given, str) and len(given) < 30 and (match := re.fullmatch(_RATE, given.strip())):
+        rate = float(match[1]) / {"m": 60.0, "h": 3600.0}.get(match[2], 1.0)
+    if not abs(rate) <= MAX_RATE:
+        raise ValueError(f"{given!r} is not a rate, such as 50/s or 10/m")
+    return rate
+
+
+def read_byte_rate(given: object) -> int:
+    """Bytes per second, from a size with or without `/s`."""
+    return read_size(given.strip().removesuffix("/s") if isinstance(given, str) else given)
+
+
+def read_statuses(given: object) -> frozenset[int]:
+    """From "200..=299,404" (`..=` includes the end, `..` does not), a status or several of them."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        given = (given,)
+    if isinstance(given, str):
+        given = _statuses_in(given)
+    if not isinstance(given, Iterable):
+        raise ValueError(f"{given!r} is not a list of statuses")
+    found: list[int] = []
+    for status in given:
+        if isinstance(status, bool) or not isinstance(status, int) or not 100 <= status <= 999:
+            raise ValueError(f"{status!r} is not a status: 100 to 999")
+        found.append(status)
+    return frozenset(found)
+
+
+def _statuses_in(text: str) -> list[int]:
+    found: list[int] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if (match := re.fullmatch(_STATUS, part)) is None:
+            raise ValueError(f"{part!r} is not a status or a range, such as 404 or 200..=299")
+        first = int(match[1])
+        last = first + 1 if match[3] is None else int(match[3]) + bool(match[2])
+        if last <= first:
+            raise ValueError(f"the range {part!r} is empty")
+        found.extend(range(first, last))
+    return found
