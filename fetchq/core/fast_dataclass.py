@@ -1,4 +1,4 @@
-"""Making frozen objects at the price of ordinary ones."""
+"""Generates fast constructors and copying functions for frozen dataclasses, for the hot path."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Callable
 from dataclasses import MISSING, fields
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["changer", "maker"]
+__all__ = ["fast_constructor", "fast_replacer"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def maker(frozen: Callable[P, T]) -> Callable[P, T]:
-    """A function that makes objects of a frozen, slotted dataclass, with its parameters, three times as fast.
+def fast_constructor(frozen: Callable[P, T]) -> Callable[P, T]:
+    """A function with the parameters of a frozen, slotted dataclass that makes its objects three times as fast.
 
-    A frozen dataclass sets each of its fields through `object.__setattr__`. Here an ordinary object with the same slots
-    is filled, and then becomes one of `frozen`: Python allows that, since both are laid out alike.
+    The constructor of a frozen dataclass sets each field through `object.__setattr__`. The function instead sets the
+    fields of an ordinary object with the same slots and then assigns its `__class__`, which Python allows for classes
+    of the same layout.
     """
     kind: Any = frozen
     names = [one.name for one in fields(kind)]
@@ -27,18 +28,18 @@ def maker(frozen: Callable[P, T]) -> Callable[P, T]:
     lines += [f" draft.{name} = {name}" for name in names]
     lines += [" draft.__class__ = Kind", " return draft"]
     scope: dict[str, Any] = {"new": object.__new__, "Draft": draft, "Kind": kind, **defaults}
-    exec("\n".join(lines), scope)  # noqa: S102  # as dataclasses itself does; only field names go in
+    exec("\n".join(lines), scope)  # noqa: S102  # as dataclasses does; only field names go in
     made: Callable[P, T] = scope["make"]
     return made
 
 
-def changer(frozen: Callable[..., T], *names: str) -> Callable[..., T]:
-    """A function that takes such an object and new values of the fields `names`, and makes the changed object.
+def fast_replacer(frozen: Callable[..., T], *names: str) -> Callable[..., T]:
+    """A function like `dataclasses.replace`, ten times as fast.
 
-    `dataclasses.replace` for hot paths, ten times as fast.
+    It takes an object, and new values of the fields `names` as positional arguments in that order.
     """
     kind: Any = frozen
-    make = maker(kind)
+    make = fast_constructor(kind)
     values = [one.name if one.name in names else f"old.{one.name}" for one in fields(kind)]
     lines = [f"def change(old, {', '.join(names)}):", f" return make({', '.join(values)})"]
     scope: dict[str, Any] = {"make": make}

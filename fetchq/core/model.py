@@ -1,19 +1,20 @@
-"""What travels through fetchq: Request, Result, Timing and the closed lists of words they use.
+"""Defines what travels through fetchq: Request, Result and Timing.
 
-This module imports nothing else of fetchq's but `frozen`.
+The fields of Result are the fields of a record: JSON Lines, CSV, Parquet and the ledger derive their columns from them.
 """
 
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from enum import StrEnum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fetchq.core.fast_dataclass import maker
+from fetchq.core.cause import Cause, Complete
+from fetchq.core.fast_dataclass import fast_constructor
+from fetchq.core.header_text import header_lists
+from fetchq.core.text import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,66 +25,17 @@ if TYPE_CHECKING:
 
     from fetchq.core.body_spool import Opened, Origin, Spool
 
-__all__ = ["Cause", "Complete", "FetchError", "OnStart", "Request", "Result", "Sent", "Timing", "redact"]
+__all__ = ["Cause", "Complete", "FetchError", "OnStart", "Request", "Result", "Sent", "Timing"]
 
-_USERINFO = re.compile(r"(?<=//)[^/?#]*@")
-# Python knows these by name, but they are no charsets of texts.
+# Python has codecs of these names, but they are not character sets of texts.
 _NO_CHARSETS = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
 
 
-def redact(text: str) -> str:
-    """`text` with the userinfo of every URL in it (`//user:password@`) replaced by `//***@`."""
-    return _USERINFO.sub("***@", text) if "@" in text else text
-
-
-def redact_all(text: str) -> str:
-    """`redact` for what is no URL: a password may have any character in it, so all up to the last @ goes."""
-    return re.sub(r"^([^:/@]*:?[/\\]*).*@", r"\1***@", text, flags=re.DOTALL)
-
-
-class Cause(StrEnum):
-    """Why a request did not succeed."""
-
-    INVALID_URL = "invalid_url"
-    """The input row is unusable."""
-    BLOCKED = "blocked"
-    """The scheme or the address is not allowed, or the host's robots.txt disallows it."""
-    DNS = "dns"
-    CONNECT = "connect"
-    TLS = "tls"
-    TIMEOUT = "timeout"
-    TOO_SLOW = "too_slow"
-    """Bytes came, but fewer per second than the minimum speed."""
-    PROTOCOL = "protocol"
-    """The response is not valid HTTP (RFC 9110, RFC 9112)."""
-    INCOMPLETE = "incomplete"
-    """The body ended before HTTP says that it ends."""
-    DECODE = "decode"
-    """The content coding is broken or unknown."""
-    TOO_LARGE = "too_large"
-    REDIRECT = "redirect"
-    """A loop, too many hops, or a bad or missing Location."""
-    STATUS = "status"
-    """The answer is whole, but its status is not an accepted one."""
-    CANCELLED = "cancelled"
-    STORE = "store"
-    """The result could not be written."""
-
-
-class Complete(StrEnum):
-    """Whether the body that was received is known to be the whole one."""
-
-    YES = "yes"
-    UNVERIFIED = "unverified"
-    """The body ended with the connection and carried no length: HTTP cannot tell (RFC 9112, 6.3)."""
-    NO = "no"
-
-
 class StoredResponse(NamedTuple):
-    """What an earlier run knows of a page, to be asked whether that still holds (RFC 9110, 13.1)."""
+    """The response of an earlier run, which a conditional request can confirm as unchanged (RFC 9110, 13.1)."""
 
     url: str
-    """The one that answered, after redirects."""
+    """The URL that answered, after redirects."""
     etag: str | None
     last_modified: str | None
     size: int
@@ -93,84 +45,84 @@ class StoredResponse(NamedTuple):
     content_encoding: str | None
     complete: Complete | None
     at: str | None
-    """When a worker took the request that brought it."""
+    """When a worker took the request, as the ledger writes it."""
     file: str | None
-    """The body, where it has a file of its own."""
+    """The path of the body, where it has a file of its own."""
     open: Callable[[], AbstractContextManager[Opened]] | None
-    """Opens the body; None where there is none. It blocks, and raises OSError."""
+    """Opens the body; None where no body was stored. It blocks, and raises OSError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one input row asks for.
+    """One row of the input: a URL, and how to fetch it.
 
-    Fields left at None take the run's `Settings` (method, body); the headers given here come on top
-    of the run's and replace those of the same name.
+    A method or a body of None means that of the run's `Settings`. The headers are added to those of the run, and
+    replace those of the same name.
     """
 
     url: str
     index: int = 0
-    """The input row, from 0. fetchq numbers the requests of a run itself."""
+    """The row's number in the input, from 0. A run numbers its requests itself."""
     method: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
     label: str | None = None
-    """Any text of yours; it is copied into the Result."""
+    """Any text of the caller's; it is copied into the Result."""
     problem: str | None = None
-    """Why the row is unusable, where its source could tell. Such a row is answered with `invalid_url`."""
+    """Why the row is unusable, where reading the input showed it. Its Result has the cause `invalid_url`."""
     known: StoredResponse | None = field(default=None, repr=False, compare=False)
-    """What the run that is refreshed knows of it. fetchq looks that up itself."""
+    """The response of the run that is refreshed. A run with `refresh` looks it up itself."""
     priority: int = 0
-    """Requests with a higher one go before others to the same host; from -1,000,000 to 1,000,000."""
+    """From -1,000,000 to 1,000,000. Among the requests to one host, those of higher priority go first."""
 
     def __repr__(self) -> str:
         return f"Request(index={self.index}, url={redact(self.url)!r}, method={self.method!r}, label={self.label!r})"
 
 
 OnStart = Callable[[Request, int], object]
-"""Is told of a request and the number of the worker that begins an attempt at it.
+"""Called with a request and the number of the worker that begins an attempt at it.
 
-What it returns is awaited where that can be, in a run that has an event loop, and else of no account.
+In a run with an event loop an awaitable return value is awaited; others are ignored.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Where a request's time went: seconds, each summed over all attempts.
+    """Where a request's time went, in seconds; each phase is summed over all attempts.
 
     The phases do not overlap. All but `queued` and `held` add up to `Result.elapsed`.
     """
 
     queued: float = 0.0
-    """Ready to go, but no worker was free."""
+    """Waiting for a free worker."""
     held: float = 0.0
-    """Not to go yet: a limit, a host that is to be left alone or tried by a few first, a retry that is not due."""
+    """Held back by a limit, by the rate adapted to its host, or until a retry was due."""
     dns: float = 0.0
     connect: float = 0.0
-    """TCP; and TLS, where the engine cannot tell it apart."""
+    """The TCP connection, and the TLS handshake where the engine cannot measure it by itself."""
     tls: float | None = None
-    """The TLS handshake; None where the engine cannot tell it apart."""
+    """The TLS handshake; None where the engine cannot measure it by itself."""
     wait: float = 0.0
-    """From a connection in hand, sending included, to the first byte of the response."""
+    """From the established connection to the first byte of the response; sending the request is included."""
     receive: float = 0.0
     decode: float = 0.0
-    """Undoing the content coding and hashing the body."""
+    """Decoding and hashing the body."""
     store: float = 0.0
 
 
 class Sent(NamedTuple):
-    """The request that the final response answers, as an archive may show it: without what may be secret."""
+    """The request that the final response answers, as a web archive may show it: without secrets."""
 
     head: bytes
-    """Request line and headers, with the empty line that ends them."""
+    """Request line and header section, with the empty line at its end."""
     with_body: bool
-    """A body was sent after it."""
+    """Whether a body was sent."""
     at: datetime
     """When the attempt began, in UTC."""
     headers: MultiMapping[str] | None = None
-    """Of the response, as they came; the Result's may say more. None: they are the same."""
+    """The header fields of the response as received; None where they are those of the Result."""
     kept: Origin | None = None
-    """Of the body, where the response was a 304 and the body is an earlier run's."""
+    """Where the body is from, when the response was a 304 and the body is an earlier run's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,67 +131,67 @@ class Result:
 
     index: int
     url: str
-    """As it was asked for; a user name and password in it are shown as `***`."""
+    """The URL of the request; a user name and password in it are replaced by `***`."""
     final_url: str | None
-    """The URL that answered, after redirects and IDNA; None when none was asked."""
+    """The URL that answered, after redirects and IDNA; None when no request was sent."""
     method: str
     label: str | None
     ok: bool
-    """The status is accepted, and the body whole, decoded and within the limits."""
+    """The status is accepted, and the body is complete, decoded and within the limits."""
     status: int | None
     reason: str | None
     cause: Cause | None
     error: str | None
-    """One line for people; None when ok."""
+    """One line of text; None when ok."""
     attempts: int
     redirects: int
     """Redirects followed in the last attempt."""
     size: int
     """Bytes of the decoded body."""
     wire_size: int
-    """Bytes of the body as it was received."""
+    """Bytes of the body as received, before decoding."""
     sha256: str | None
-    """SHA-256 of the decoded body, in hexadecimal; None when it is not complete."""
+    """SHA-256 of the decoded body, in hexadecimal; None when the body is incomplete."""
     content_type: str | None
     charset: str | None
     content_encoding: str | None
-    """As the server sent it."""
+    """The Content-Encoding that the server sent."""
     complete: Complete | None
     """None when there was no response."""
     path: str | None
-    """Where the body was stored."""
+    """Where the body is stored, relative to the run's folder."""
     worker: int | None
     """The worker that made the last attempt, from 1."""
     mode: str
     http_version: str | None
     remote: str | None
-    """The address dialled: `192.0.2.1:443`, `[2001:db8::1]:443`."""
+    """The address that was connected to: `192.0.2.1:443`, `[2001:db8::1]:443`."""
     started: datetime | None
     """When a worker first took the request, in UTC."""
     elapsed: float
-    """Seconds: all phases of `timing` but `queued` and `held`."""
+    """Seconds: the sum of all phases of `timing` but `queued` and `held`."""
     timing: Timing
     headers: CIMultiDictProxy[str] = field(repr=False)
-    """The headers of the final response; names compare without regard to case."""
+    """The header fields of the final response; names compare without regard to case."""
     body: bytes = field(default=b"", repr=False)
     """The decoded body; empty when the run does not keep bodies."""
     spool: Spool | None = field(default=None, repr=False, compare=False)
-    """The body on its way into a run's folder; None for everybody but the writer."""
+    """The body until the writer has stored it in the run's folder; None in the Results that callers get."""
     sent: Sent | None = field(default=None, repr=False, compare=False)
-    """What was asked; None for everybody but the writer of an archive."""
+    """The request for the web archive, until the writer has stored it; None in the Results that callers get."""
     copied: bool = field(default=False, repr=False, compare=False)
-    """Another row asked the same (`dedupe`): this is the copy of its Result."""
+    """This is a copy of the Result of another row with an equal request (`dedupe`)."""
 
     def text(self, errors: str = "replace") -> str:
-        """The body as text, by the charset the server named, else UTF-8. A charset nobody knows counts as UTF-8."""
+        """The body as text, in the charset that the server named; UTF-8 where it named none, or an unknown one."""
         try:
-            charset = codecs.lookup(self.charset or "utf-8").name  # also "punycode!" is one to Python
+            charset = codecs.lookup(self.charset or "utf-8").name  # the normalized name: "punycode!" is a codec, too
             return self.body.decode("utf-8" if charset in _NO_CHARSETS else charset, errors)
         except (LookupError, ValueError):
             return self.body.decode("utf-8", errors)
 
     def json(self) -> Any:
-        """The body parsed as JSON (RFC 8259). Raises `ValueError` when it is not JSON."""
+        """The body parsed as JSON (RFC 8259). Raises `ValueError` where it is not JSON."""
         import json
 
         try:
@@ -248,19 +200,20 @@ class Result:
             raise ValueError("the body is nested too deeply") from None
 
     def raise_for_failure(self) -> None:
-        """Raise `FetchError` unless ok."""
+        """Raise `FetchError` unless `ok`."""
         if not self.ok:
             raise FetchError(self)
 
     def to_record(self, include: Iterable[str] = ()) -> dict[str, Any]:
-        """The record: what JSON Lines, CSV and the ledger hold. `include`: "headers", "text", "base64"."""
+        """The record, as in JSON Lines. `include`: "headers", and the body as "text" or "base64"."""
         record = dict(zip(RECORD_FIELDS, _record_values(self), strict=True))
         record["timing"] = dict(zip(PHASES, phase_values(self.timing), strict=True))
         for what in include:
-            record.update(_INCLUDED[what](self))
+            name, value_of = _INCLUDED[what]
+            record[name] = value_of(self)
         return record
 
-    # CIMultiDictProxy cannot be pickled; everything else here can.
+    # CIMultiDictProxy cannot be pickled, so the header fields travel as a list of pairs.
     def __getstate__(self) -> list[Any]:
         state = [getattr(self, name) for name in _RESULT_FIELDS]
         state[_HEADERS] = list(self.headers.items())
@@ -276,7 +229,7 @@ class Result:
 
 
 class FetchError(Exception):
-    """A request failed. `result` is its Result."""
+    """A request failed. `result` is its Result. It can be pickled."""
 
     def __init__(self, result: Result) -> None:
         super().__init__(result)
@@ -286,9 +239,9 @@ class FetchError(Exception):
         return f"{self.result.url}: {self.result.cause}: {self.result.error}"
 
 
-make_request = maker(Request)
-make_result = maker(Result)
-make_timing = maker(Timing)
+make_request = fast_constructor(Request)
+make_result = fast_constructor(Result)
+make_timing = fast_constructor(Timing)
 
 PHASES = tuple(f.name for f in fields(Timing))
 _RESULT_FIELDS = tuple(f.name for f in fields(Result))
@@ -300,38 +253,15 @@ phase_values = attrgetter(*PHASES)
 """The values of a Timing, in the order of `PHASES`."""
 
 
-def charset_of(content_type: str | None) -> str | None:
-    """The charset parameter of a Content-Type, in lower case (RFC 9110, 8.3.2)."""
-    for parameter in (content_type or "").split(";")[1:]:
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "charset":
-            return value.strip(" \t\"'").lower() or None
-    return None
-
-
-def wire_text(value: str) -> str:
-    """A header value whose bytes are not UTF-8 (they arrive as lone surrogates), read as Latin-1 instead."""
-    if value.isascii():
-        return value
-    raw = value.encode("utf-8", "surrogateescape")
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
-def _headers(result: Result) -> dict[str, Any]:
-    # Lower-case names and lists of values: what curl's %{header_json} gives.
-    headers: dict[str, list[str]] = {}
-    for name, value in result.headers.items():
-        headers.setdefault(wire_text(name).lower(), []).append(wire_text(value))
-    return {"headers": headers}
-
-
-def _base64(result: Result) -> dict[str, Any]:
+def _base64(result: Result) -> str:
     from base64 import b64encode
 
-    return {"body": b64encode(result.body).decode("ascii")}
+    return b64encode(result.body).decode("ascii")
 
 
-_INCLUDED = {"headers": _headers, "text": lambda result: {"body": result.text()}, "base64": _base64}
+_INCLUDED: dict[str, tuple[str, Callable[[Result], object]]] = {
+    "headers": ("headers", lambda result: header_lists(result.headers)),
+    "text": ("body", Result.text),
+    "base64": ("body", _base64),
+}
+"""What `to_record` can include: the record's field and what fills it."""

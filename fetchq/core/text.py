@@ -1,32 +1,44 @@
-"""Text from the network, made safe to show: nothing in it acts on a terminal, and no secret is in it."""
+"""Makes text safe to show: no character in it acts on a terminal, and no password is in it."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from fetchq.core.model import redact
+__all__ = ["one_line", "printable", "redact", "redact_all", "without_surrogates"]
 
-__all__ = ["one_line", "printable", "without_surrogates"]
-
-# C0 and C1 controls, line separators, what reorders or hides text (BiDi marks, zero widths), and lone surrogates.
+# C0 and C1 controls, line separators, lone surrogates, and what reorders or hides text (BiDi marks, zero widths).
 _ACTIVE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_USERINFO = re.compile(r"(?<=//)[^/?#]*@")
+
+
+def redact(text: str) -> str:
+    """`text` with the userinfo of every URL in it (`//user:password@`) replaced by `//***@`."""
+    return _USERINFO.sub("***@", text) if "@" in text else text
+
+
+def redact_all(text: str) -> str:
+    """`redact` for a text that may be a broken URL: a password can hold any character, so all up to the last @ goes."""
+    return re.sub(r"^([^:/@]*:?[/\\]*).*@", r"\1***@", text, flags=re.DOTALL)
 
 
 def printable(text: str) -> str:
-    """`text` with every character that acts on a terminal as a \\u escape."""
-    if text.isascii() and text.isprintable():  # as nearly all of them are
+    """`text` with a \\u escape in place of every character that acts on a terminal."""
+    if text.isascii() and text.isprintable():  # nearly all texts
         return text
     return _ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def one_line(text: str) -> str:
-    """`text` for people: one line, printable, without secrets, of a bounded length."""
+    """`text` as one printable line without passwords, of at most 500 characters."""
     return printable(" ".join(redact(text).split()))[:500]
 
 
 def without_surrogates(value: Any) -> Any:
-    """The same, of texts that UTF-8 can hold. A command line's bytes that are no UTF-8 come as lone surrogates."""
+    """A value of JSON with every lone surrogate escaped, so that UTF-8 can encode its texts.
+
+    Python turns the bytes of a command line that are not UTF-8 into lone surrogates.
+    """
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
-from fetchq.core.model import Cause, Complete, wire_text
+from fetchq.core.header_text import wire_text
+from fetchq.core.model import Cause, Complete
 from fetchq.core.text import one_line
 from fetchq.http.body import Intake
 from fetchq.http.failure import AttemptFailed

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from fetchq.core.body_spool import LinkedSpool, Origin
-from fetchq.core.model import Cause, wire_text
+from fetchq.core.header_text import wire_text
+from fetchq.core.model import Cause
 from fetchq.http.body import Intake
 from fetchq.http.failure import AttemptFailed
 

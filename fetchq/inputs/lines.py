@@ -12,9 +12,10 @@ from typing import Any
 
 import orjson
 
-from fetchq.core.model import Request, make_request, redact
+from fetchq.core.model import Request, make_request
 from fetchq.core.parsers import pairs_of, read_headers, read_method
 from fetchq.core.quantities import read_priority
+from fetchq.core.text import redact
 
 __all__ = [
     "BLANKS",

@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any, BinaryIO, Self, TypeAlias
 from weakref import WeakSet
 
-from fetchq.core.model import Request, redact_all
+from fetchq.core.model import Request
 from fetchq.core.row_set import RowSet
+from fetchq.core.text import redact_all
 from fetchq.http.content_coding import zstd_module
 from fetchq.inputs.csv import CsvRows
 from fetchq.inputs.lines import JsonRows, Rows, SourceError, TextRows

@@ -7,8 +7,7 @@ from math import inf
 from statistics import median
 from typing import TYPE_CHECKING
 
-from fetchq.core.model import redact
-from fetchq.core.text import printable
+from fetchq.core.text import printable, redact
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result

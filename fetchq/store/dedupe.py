@@ -20,8 +20,9 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fetchq.core.model import Cause, Result, redact
+from fetchq.core.model import Cause, Result
 from fetchq.core.row_set import RowSet
+from fetchq.core.text import redact
 from fetchq.store.scratch_db import Scratch, key_of
 from fetchq.store.sinks.stored import not_stored
 from fetchq.store.stored_run import Bodies, kept_result

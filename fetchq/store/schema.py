@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from multidict import istr
 
-from fetchq.core.model import PHASES, RECORD_FIELDS, phase_values, wire_text
+from fetchq.core.header_text import wire_text
+from fetchq.core.model import PHASES, RECORD_FIELDS, phase_values
 from fetchq.core.timestamps import utc_text
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from codetiming import Timer
 from multidict import istr
 
-from fetchq.core.model import Cause, Result, Sent, charset_of, make_result, redact, redact_all, wire_text
-from fetchq.core.text import one_line
+from fetchq.core.header_text import charset_of, wire_text
+from fetchq.core.model import Cause, Result, Sent, make_result
+from fetchq.core.text import one_line, redact, redact_all
 from fetchq.http.attempt import NO_HEADERS
 from fetchq.http.hops import check_sendable, head_shown, method_of
 from fetchq.http.retry import retry_delay

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from support.factories import make_result
 
-from fetchq.core.fast_dataclass import changer, maker
+from fetchq.core.fast_dataclass import fast_constructor, fast_replacer
 from fetchq.core.model import Result, Timing
 
 
 def test_what_is_made_quickly_is_the_same_as_what_is_made_the_usual_way() -> None:
-    made = maker(Timing)(1.0, wait=2.0)
+    made = fast_constructor(Timing)(1.0, wait=2.0)
     assert made == Timing(1.0, wait=2.0)
     assert type(made) is Timing
     with pytest.raises(FrozenInstanceError):
@@ -23,7 +23,7 @@ def test_what_is_made_quickly_is_the_same_as_what_is_made_the_usual_way() -> Non
 @pytest.mark.parametrize("changes", [{"path": "x"}, {"elapsed": 9.0, "path": None, "index": 3}])
 def test_what_is_changed_quickly_is_the_same_as_what_replace_gives(changes: dict[str, Any]) -> None:
     old = make_result(label="a", path="y", headers=[("A", "b")])
-    changed = changer(Result, *changes)(old, *changes.values())
+    changed = fast_replacer(Result, *changes)(old, *changes.values())
     assert changed == replace(old, **changes)
     assert changed.headers == old.headers
     assert (type(changed), old.path) == (Result, "y")

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from support.factories import HOSTILE, any_text, examples, failed_result, make_result
 
 import fetchq
-from fetchq.core.model import Cause, Complete, FetchError, Request, Result, Timing, charset_of, redact, wire_text
+from fetchq.core.header_text import charset_of, wire_text
+from fetchq.core.model import Cause, Complete, FetchError, Request, Result, Timing
+from fetchq.core.text import redact
 
 RECORD = [
     *("index", "url", "final_url", "method", "label", "ok", "status", "reason", "cause"),

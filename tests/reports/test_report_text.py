@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.factories import ACTIVE, HOSTILE, any_text, examples, failed_result, make_result
 
-from fetchq.core.model import Cause, Request, Result, Timing, redact
+from fetchq.core.model import Cause, Request, Result, Timing
 from fetchq.core.settings import Settings
+from fetchq.core.text import redact
 from fetchq.reports.compare import MOST_SPANS, ModeRun, Span, compare
 from fetchq.reports.compare_text import LEGEND, compare_lines, timeline_lines, timelines
 from fetchq.reports.summary import Summary

@@ -29,7 +29,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fetchq.core.disk import file_at, folder_on_disk, real_folder, unless_hopeless
-from fetchq.core.model import RECORD_FIELDS, Cause, phase_values, wire_text
+from fetchq.core.header_text import wire_text
+from fetchq.core.model import RECORD_FIELDS, Cause, phase_values
 from fetchq.core.text import without_surrogates
 from fetchq.store.sinks.records_parquet import RECORD_SCHEMA
 from fetchq.store.sinks.stored import not_stored

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fetchq.core.fast_dataclass import changer
+from fetchq.core.fast_dataclass import fast_replacer
 from fetchq.core.model import Cause, Result, Timing
 
 __all__ = ["not_stored", "stored"]
 
 
-_with_path = changer(Result, "path", "spool", "sent", "timing", "elapsed")
-_with_store = changer(Timing, "store")
+_with_path = fast_replacer(Result, "path", "spool", "sent", "timing", "elapsed")
+_with_store = fast_replacer(Timing, "store")
 
 
 def stored(result: Result, path: str, seconds: float) -> Result:

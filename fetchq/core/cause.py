@@ -1,0 +1,45 @@
+"""Lists the causes of a failure, and whether a body is complete: the closed sets of words in a record."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["Cause", "Complete"]
+
+
+class Cause(StrEnum):
+    """Why a request did not succeed."""
+
+    INVALID_URL = "invalid_url"
+    """The input row is unusable."""
+    BLOCKED = "blocked"
+    """The scheme or the address is not allowed, or the host's robots.txt disallows it."""
+    DNS = "dns"
+    CONNECT = "connect"
+    TLS = "tls"
+    TIMEOUT = "timeout"
+    TOO_SLOW = "too_slow"
+    """The body came in at fewer bytes per second than the minimum speed."""
+    PROTOCOL = "protocol"
+    """The response is not valid HTTP (RFC 9110, RFC 9112)."""
+    INCOMPLETE = "incomplete"
+    """The body ended before its declared end (RFC 9112, 6.3)."""
+    DECODE = "decode"
+    """The content coding is broken or unknown."""
+    TOO_LARGE = "too_large"
+    REDIRECT = "redirect"
+    """A redirect loop, too many redirects, or a bad or missing Location."""
+    STATUS = "status"
+    """The response is complete, but its status is not accepted."""
+    CANCELLED = "cancelled"
+    STORE = "store"
+    """The result could not be written."""
+
+
+class Complete(StrEnum):
+    """Whether the body was received completely."""
+
+    YES = "yes"
+    UNVERIFIED = "unverified"
+    """The end of the connection was the end of the body, so a lost part would go unnoticed (RFC 9112, 6.3)."""
+    NO = "no"
