@@ -19,7 +19,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from fetchq.core.disk import closed_at_failure
+from fetchq.core.disk import close_on_error
 from fetchq.store.ledger import DONE
 from fetchq.store.session import Session
 from fetchq.store.stored_run import open_run
@@ -101,7 +101,7 @@ def durable_blocking(
 def _begun(settings: Settings, requests: object) -> Session:
     session = Session.for_rows(settings)
     if isinstance(requests, Sequence):
-        with closed_at_failure(session):
+        with close_on_error(session):
             session.keep(requests)  # all of them: the folder alone is then enough to go on
     return session
 

@@ -34,7 +34,7 @@ def command(folder: str, form: str | None, output: str | None, where: str) -> in
     the column index needs quotes. Parquet needs pyarrow: pip install "fetchq[parquet]".
     """
     from fetchq.cli.stored import reading, stored_run
-    from fetchq.core.atomic_file import whole_file
+    from fetchq.core.atomic_file import atomic_write
 
     if output == "-":
         output = None
@@ -47,7 +47,7 @@ def command(folder: str, form: str | None, output: str | None, where: str) -> in
                 _write(run, form, sys.stdout.buffer, where)
             return 0
         _check_target(output, folder)
-        with _told(output), reading(), whole_file(output) as stream:
+        with _told(output), reading(), atomic_write(output) as stream:
             _write(run, form, stream, where)
     return 0
 

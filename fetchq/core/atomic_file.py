@@ -1,4 +1,4 @@
-"""A file that appears under its name only when it is whole."""
+"""Writes files atomically: a file appears under its name only when it is complete."""
 
 from __future__ import annotations
 
@@ -8,55 +8,56 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
-from fetchq.core.disk import folder_on_disk
+from fetchq.core.disk import sync_folder
 
-__all__ = ["whole_file"]
+__all__ = ["atomic_write"]
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A stream to a file beside `path`, which takes its place, on the disk, when the block ends, and its rights.
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A stream to a temporary file beside `path`, which replaces `path` when the block ends.
 
-    An exception throws it away. What is no plain file (a pipe, a device) is written as it is. Raises OSError.
+    The file is synced to the disk first, and gets the permissions of the file that it replaces. After an exception it
+    is deleted, and `path` is as before. A pipe or a device is written directly. Raises OSError.
     """
-    target = os.path.realpath(path)  # a link stays one, and what it leads to is replaced
+    target = os.path.realpath(path)  # a symbolic link stays, and its target is replaced
     if os.path.exists(target) and not os.path.isfile(target):
         with open(target, "wb") as stream:
             yield stream
         return
-    part = f"{target}.fetchq-part"  # a name that nobody else has for anything
+    part = f"{target}.fetchq-part"  # a suffix that no other program uses
     with suppress(FileNotFoundError):
-        os.unlink(part)  # what a kill has left; never written through, it might be a link
-    rights = stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else None
-    with open(part, "xb", opener=_opener(0o666 if rights is None else 0o600)) as stream:
-        ours = os.fstat(stream.fileno())
-        if rights is not None:
-            os.chmod(part, rights)
+        os.unlink(part)  # left by a killed process; not opened, since it might be a link
+    mode = stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else None
+    with open(part, "xb", opener=_opener(0o666 if mode is None else 0o600)) as stream:
+        created = os.fstat(stream.fileno())
+        if mode is not None:
+            os.chmod(part, mode)
         try:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         except BaseException:  # whatever it is, raised again
-            _unlink(part, ours)
+            _unlink_if_same(part, created)
             raise
-    if not _is(part, ours):
+    if not _is_same(part, created):
         raise FileExistsError(17, "another program is writing the same file", str(path))
     os.replace(part, target)
-    folder_on_disk(os.path.dirname(target))
+    sync_folder(os.path.dirname(target))
 
 
-def _opener(rights: int) -> Callable[[str, int], int]:
-    return lambda path, flags: os.open(path, flags, rights)
+def _opener(mode: int) -> Callable[[str, int], int]:
+    return lambda path, flags: os.open(path, flags, mode)
 
 
-def _is(path: str, ours: os.stat_result) -> bool:
+def _is_same(path: str, created: os.stat_result) -> bool:
     try:
-        return os.path.samestat(os.lstat(path), ours)
+        return os.path.samestat(os.lstat(path), created)
     except FileNotFoundError:
         return False
 
 
-def _unlink(path: str, ours: os.stat_result) -> None:
-    if _is(path, ours):
+def _unlink_if_same(path: str, created: os.stat_result) -> None:
+    if _is_same(path, created):
         with suppress(OSError):
             os.unlink(path)

@@ -1,4 +1,4 @@
-"""Files that must last: getting them onto the disk, many at a time, and what it means when that fails."""
+"""Syncs files and folders to the disk, and tells an error of one file from one of the whole disk."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from typing import Any, Protocol, Self
 
 __all__ = [
     "StorageError",
-    "closed_at_failure",
-    "file_at",
-    "folder_on_disk",
-    "on_disk",
-    "real_folder",
-    "unless_hopeless",
+    "close_on_error",
+    "file_error_text",
+    "file_identity",
+    "make_folder",
+    "sync_files",
+    "sync_folder",
 ]
 
-_HOPELESS = frozenset(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS") if hasattr(errno, name))
-"""What is wrong with the disk and not with one file: nothing can be stored any more."""
+_FATAL = frozenset(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS") if hasattr(errno, name))
+"""Errors after which no other file can be stored, either."""
 
-_MANY = 8
-"""Files from which on it is cheaper to have the whole file system written."""
+_SYNCFS_FROM = 8
+"""From this number of files on, one syncfs(2) is cheaper than an fsync(2) for each."""
 
-_TO_SYNC = os.O_RDONLY if os.name == "posix" else os.O_RDWR
-"""A body of an earlier run may be there only to be read."""
+_SYNC_FLAGS = os.O_RDONLY if os.name == "posix" else os.O_RDWR
+"""A body that is linked from an earlier run may be read-only; Windows syncs only what is open for writing."""
 
 
 class StorageError(Exception):
-    """A run's folder cannot be written, or not be read: the run cannot go on. One line for people."""
+    """The folder of a run cannot be written or read, so the run cannot go on. The message is one line."""
 
     @classmethod
     def of(cls, problem: OSError) -> Self:
-        """What an OSError says."""
+        """The StorageError for an OSError."""
         where = f"{os.fspath(problem.filename)!r} cannot be written: " if problem.filename else ""
         return cls(f"{where}{problem.strerror or problem}")
 
@@ -47,31 +47,31 @@ class _Closable(Protocol):
 
 
 @contextmanager
-def closed_at_failure(opened: _Closable) -> Iterator[None]:
-    """What was opened is not left to the garbage: with a connection of sqlite3, CPython 3.11 crashes there."""
+def close_on_error(resource: _Closable) -> Iterator[None]:
+    """Close the resource when the block raises. Left to garbage collection, sqlite3 crashes in CPython 3.11."""
     try:
         yield
     except BaseException:  # whatever it is, raised again
-        opened.close()
+        resource.close()
         raise
 
 
-def unless_hopeless(problem: OSError) -> str:
-    """What is wrong with one file. Raises `StorageError` when no other can be stored, either."""
-    if problem.errno in _HOPELESS:
+def file_error_text(problem: OSError) -> str:
+    """The error text where one body cannot be stored. Raises `StorageError` where no other file can be, either."""
+    if problem.errno in _FATAL:
         raise StorageError.of(problem) from problem
     return f"the body cannot be stored: {problem.strerror}"
 
 
-def real_folder(path: Path) -> None:
-    """Make the folder, unless it is there. Raises OSError, also for a symbolic link in its place."""
+def make_folder(path: Path) -> None:
+    """Create the folder unless it exists. Raises OSError, also where a symbolic link is in its place."""
     path.mkdir(exist_ok=True)
     if path.is_symlink():
         raise NotADirectoryError(errno.ENOTDIR, "a symbolic link where a folder of the run belongs", str(path))
 
 
-def file_at(path: Path) -> tuple[int, int] | None:
-    """Which file has this name: device and inode; None where there is none."""
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """The device and inode of the file with this name; None where there is none."""
     try:
         found = os.stat(path)
     except OSError:
@@ -79,22 +79,22 @@ def file_at(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def on_disk(paths: Sequence[str]) -> dict[str, OSError]:
-    """Have these files written to the disk. Returns those that could not be, and why."""
-    if len(paths) >= _MANY and _whole_file_system(paths[0]):
+def sync_files(paths: Sequence[str]) -> dict[str, OSError]:
+    """Sync these files to the disk. Returns the errors of those that could not be synced."""
+    if len(paths) >= _SYNCFS_FROM and _sync_file_system(paths[0]):
         return {}
     problems: dict[str, OSError] = {}
     for path in paths:
         try:
-            _sync(path, _TO_SYNC)
+            _sync(path, _SYNC_FLAGS)
         except OSError as problem:
             problems[path] = problem
     return problems
 
 
-def folder_on_disk(path: str | os.PathLike[str]) -> None:
-    """Have the names in a folder written to the disk. Raises OSError."""
-    if os.name == "posix":  # elsewhere a folder cannot be opened, and needs no such thing
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """Sync the entries of a folder, the names of its files, to the disk. Raises OSError."""
+    if os.name == "posix":  # Windows cannot open a folder, and needs no sync of it
         _sync(path, os.O_RDONLY)
 
 
@@ -106,8 +106,8 @@ def _sync(path: str | os.PathLike[str], flags: int) -> None:
         os.close(descriptor)
 
 
-def _whole_file_system(path: str) -> bool:
-    """syncfs(2): one call for all that is not written yet. False where there is none, or where it fails."""
+def _sync_file_system(path: str) -> bool:
+    """Sync the whole file system with syncfs(2). False where the system lacks it, or where it fails."""
     syncfs = _syncfs()
     if syncfs is None:
         return False

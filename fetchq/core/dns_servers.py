@@ -1,4 +1,4 @@
-"""The servers that are to be asked for names, as a person types them. This module imports nothing else of fetchq's."""
+"""Parses the addresses of DNS servers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _SERVER = r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?|([0-9A-Fa-f:.]+
 
 
 def read_dns_servers(given: object) -> tuple[str, ...]:
-    """From "ADDRESS[:PORT],..." or a list of such texts: each as c-ares takes it, with its port.
+    """From "ADDRESS[:PORT],..." or a list of such texts, without duplicates; each as c-ares takes it, with its port.
 
-    Raises ValueError also where the package that asks them is not installed.
+    Raises ValueError, also where the package aiodns is missing, which queries them.
     """
     texts = given.split(",") if isinstance(given, str) else given
     if not isinstance(texts, Iterable):

@@ -1,4 +1,4 @@
-"""A set of row numbers, a bit for each: a million of them take 125 kB."""
+"""Holds a set of row numbers as a bitmap: a million rows take 125 kB."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["RowSet"]
 
 
 class RowSet:
-    """Numbers from 0. It grows to the greatest one that was added."""
+    """A set of numbers from 0. Its memory depends on the greatest number that was added."""
 
     __slots__ = ("_bits", "_count")
 
@@ -22,7 +22,7 @@ class RowSet:
         return self._count
 
     def copy(self) -> RowSet:
-        """The same rows; what is added later, is added to one of the two."""
+        """An independent copy."""
         other = RowSet()
         other._bits[:] = self._bits
         other._count = self._count

@@ -1,4 +1,4 @@
-"""Moments as records hold them."""
+"""Writes points in time as records hold them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ import orjson
 __all__ = ["utc_text"]
 
 
-def utc_text(moment: datetime) -> str:
-    """A moment in UTC as RFC 3339 writes it, with a Z. `datetime.isoformat` takes four times as long."""
-    return orjson.dumps(moment, option=orjson.OPT_UTC_Z)[1:-1].decode()
+def utc_text(when: datetime) -> str:
+    """A time in UTC in the form of RFC 3339, with a Z. orjson takes a quarter of the time of `datetime.isoformat`."""
+    return orjson.dumps(when, option=orjson.OPT_UTC_Z)[1:-1].decode()

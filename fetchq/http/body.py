@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.body_spool import Spool
-from fetchq.core.disk import unless_hopeless
+from fetchq.core.disk import file_error_text
 from fetchq.core.model import Cause
 from fetchq.http.content_coding import RATIO_FROM, BombError, DecodeError, Decoder, codings_in, decoder_for
 from fetchq.http.failure import AttemptFailed
@@ -115,4 +115,4 @@ class Intake:
         try:
             self.spool.write()
         except OSError as problem:
-            raise AttemptFailed(Cause.STORE, unless_hopeless(problem), permanent=True) from None
+            raise AttemptFailed(Cause.STORE, file_error_text(problem), permanent=True) from None

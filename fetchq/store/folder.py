@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from fetchq.core.body_spool import TEMPORARY
-from fetchq.core.disk import folder_on_disk
+from fetchq.core.disk import sync_folder
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -87,7 +87,7 @@ class RunFolder:
         for name in _LEDGER:  # first: as long as there is one, what it says is there must be there
             with suppress(FileNotFoundError):
                 (self.path / name).unlink()
-        folder_on_disk(self.path)
+        sync_folder(self.path)
         for name in _CONTENT:
             one = self.path / name
             if one.is_dir() and not one.is_symlink():

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from fetchq.core.disk import real_folder
+from fetchq.core.disk import make_folder
 from fetchq.inputs.lines import SourceError
 from fetchq.inputs.source import KeptList, Source, open_kept, open_kept_rows, standard_input
 
@@ -105,7 +105,7 @@ def reopen(
     With `arguments` a pipe is read again, from its beginning: what was copied of it before must come again. Without
     them the copy is all there is. Raises SourceError: a file is missing or has changed.
     """
-    real_folder(folder.input)
+    make_folder(folder.input)
     lists: list[KeptList] = []
     copiers: list[Copier] = []
     warning: str | None = None

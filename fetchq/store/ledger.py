@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from fetchq.core.disk import closed_at_failure, file_at
+from fetchq.core.disk import close_on_error, file_identity
 from fetchq.core.model import Request, Result
 from fetchq.core.row_set import RowSet
 from fetchq.core.text import without_surrogates
@@ -38,7 +38,7 @@ class Ledger:
         self._connection = connection
         self._lock = threading.RLock()
         self._input_lock = threading.Lock()
-        self._file = file_at(path)
+        self._file = file_identity(path)
         self._retrying = False
         self._unkept: list[tuple[Any, ...]] = []
         """Rows of the input that the next commit takes along."""
@@ -51,7 +51,7 @@ class Ledger:
             # Only for its owner: what is kept of the input may hold passwords. SQLite's other files take after it.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-            with closed_at_failure(connection):
+            with close_on_error(connection):
                 connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA}")
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", _meta_rows(meta))
                 connection.execute("COMMIT")
@@ -62,7 +62,7 @@ class Ledger:
         """The ledger at `path`, to go on with. Raises `StorageError`."""
         with ledger_errors(path):
             connection = opened(path, "rw")
-            with closed_at_failure(connection):
+            with close_on_error(connection):
                 return cls._ready(path, connection)
 
     @classmethod
@@ -70,7 +70,7 @@ class Ledger:
         """The ledger at `path`, only to read it; a run may go on beside. Raises `StorageError`."""
         with ledger_errors(path):
             connection = opened(path, "ro")
-            with closed_at_failure(connection):
+            with close_on_error(connection):
                 connection.execute("PRAGMA query_only = ON")
             return cls(path, connection)
 
@@ -126,7 +126,7 @@ class Ledger:
     @property
     def there(self) -> bool:
         """The file still has its name."""
-        return file_at(self.path) == self._file
+        return file_identity(self.path) == self._file
 
     def done(self) -> RowSet:
         """The rows that are done."""

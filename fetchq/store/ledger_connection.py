@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fetchq.core.disk import StorageError, closed_at_failure
+from fetchq.core.disk import StorageError, close_on_error
 from fetchq.core.text import one_line
 from fetchq.store.schema import APPLICATION, FORMAT
 
@@ -35,7 +35,7 @@ def opened(path: Path, mode: str) -> sqlite3.Connection:
     if mode == "ro" and not os.access(path.parent, os.W_OK) and not _has_more(path):
         uri += "&immutable=1"  # SQLite would make files beside it
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False)
-    with closed_at_failure(connection):
+    with close_on_error(connection):
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fetchq.core.disk import closed_at_failure
+from fetchq.core.disk import close_on_error
 from fetchq.core.model import Complete, StoredResponse
 from fetchq.core.parsers import read_save
 from fetchq.store.folder import FolderError, RunFolder
@@ -72,7 +72,7 @@ class Earlier:
         self._method = settings.get("method")
         self._has_data = "data" in withheld
         self._ledger = ledger = Ledger.read(RunFolder(path).ledger)
-        with closed_at_failure(ledger):
+        with close_on_error(ledger):
             before = ledger.needed("settings")
             self._sends = bool(_HEADERS.intersection([*withheld, *ledger.needed("withheld")]))
         self._sends = self._sends or before.get("user_agent") != settings.get("user_agent")

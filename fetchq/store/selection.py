@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fetchq.core.disk import closed_at_failure
+from fetchq.core.disk import close_on_error
 from fetchq.store.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Choice:
         if ledger.meta("finished") is not None and not more:
             return
         withheld = ledger.needed("withheld")
-        with closed_at_failure(self):
+        with close_on_error(self):
             if settings.get("dedupe"):
                 from fetchq.store.dedupe import Twins
 

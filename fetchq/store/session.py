@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from fetchq.core.disk import closed_at_failure
+from fetchq.core.disk import close_on_error
 from fetchq.core.settings import Settings
 from fetchq.core.text import without_surrogates
 from fetchq.store.folder import FolderError, RunFolder
@@ -128,7 +128,7 @@ class Session:
             return session
 
     def _read_from(self, arguments: Sequence[str] = (), stdin: BinaryIO | None = None) -> Self:
-        with closed_at_failure(self._closing):
+        with close_on_error(self._closing):
             entries, reading = self.ledger.needed("inputs"), self.ledger.needed("reading")
             source, self._copiers, self.warning = reopen(
                 entries, self.folder, arguments=arguments, stdin=stdin, **reading
@@ -140,7 +140,7 @@ class Session:
         self._closing.callback(source.close)
         self.source = source
         self._of_program = of_program
-        with closed_at_failure(self._closing):
+        with close_on_error(self._closing):
             self._choice = Choice(self.folder, self.ledger, self.done, more=of_program)
         self._closing.callback(self._end_choice)
         self._leave_out()

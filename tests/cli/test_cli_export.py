@@ -19,7 +19,7 @@ from support.runs import NASTY, make_run, nasty_results
 
 from fetchq.cli import export
 from fetchq.cli.practice.server import PracticeServer
-from fetchq.core.atomic_file import whole_file
+from fetchq.core.atomic_file import atomic_write
 from fetchq.core.model import PHASES
 from fetchq.core.text import without_surrogates
 from fetchq.store.sinks import RECORD_FORMATS, sink_for
@@ -279,7 +279,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(cli: Cli, many: str, form
 def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "out"
     path.write_text("old")
-    with whole_file(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(b"new")
         stream.flush()
         assert path.read_text() == "old"
@@ -294,7 +294,7 @@ def test_a_file_keeps_its_rights_and_those_beside_it_are_left_alone(tmp_path: Pa
     for rights in (0o600, 0o666):
         path.touch()
         path.chmod(rights)
-        with whole_file(path) as stream:
+        with atomic_write(path) as stream:
             stream.write(b"new")
         assert path.stat().st_mode & 0o777 == rights
     assert other.read_text() == "somebody's"
@@ -303,7 +303,7 @@ def test_a_file_keeps_its_rights_and_those_beside_it_are_left_alone(tmp_path: Pa
 @pytest.mark.parametrize("problem", [ValueError, KeyboardInterrupt, SystemExit])
 def test_a_file_that_is_given_up_leaves_nothing(tmp_path: Path, problem: type[BaseException]) -> None:
     def give_up() -> None:
-        with whole_file(tmp_path / "out") as stream:
+        with atomic_write(tmp_path / "out") as stream:
             stream.write(b"new")
             raise problem
 
@@ -315,7 +315,7 @@ def test_a_file_that_is_given_up_leaves_nothing(tmp_path: Path, problem: type[Ba
 def test_what_a_kill_has_left_is_replaced_and_a_link_in_its_place_not_followed(tmp_path: Path) -> None:
     for leave in (lambda part: part.write_text("old" * 99), lambda part: part.symlink_to(tmp_path / "victim")):
         leave(tmp_path / "out.fetchq-part")
-        with whole_file(tmp_path / "out") as stream:
+        with atomic_write(tmp_path / "out") as stream:
             stream.write(b"new")
         assert [one.name for one in tmp_path.iterdir()] == ["out"]
         assert (tmp_path / "out").read_text() == "new"
@@ -324,14 +324,14 @@ def test_what_a_kill_has_left_is_replaced_and_a_link_in_its_place_not_followed(t
 def test_a_link_stays_a_link_to_the_new_file(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "there" / "real")
-    with whole_file(tmp_path / "out") as stream:
+    with atomic_write(tmp_path / "out") as stream:
         stream.write(b"new")
     assert (tmp_path / "out").is_symlink()
     assert (tmp_path / "there" / "real").read_text() == "new"
 
 
 def test_of_two_that_write_the_same_file_the_first_gives_up(tmp_path: Path) -> None:
-    first, second = whole_file(tmp_path / "out"), whole_file(tmp_path / "out")
+    first, second = atomic_write(tmp_path / "out"), atomic_write(tmp_path / "out")
     first.__enter__().write(b"half of the first")
     second.__enter__().write(b"all of the second")
     with pytest.raises(FileExistsError, match="another program"):

@@ -164,10 +164,10 @@ def test_many_files_are_brought_to_the_disk_at_once_and_one_by_one_where_that_fa
     synced: list[int] = []
     monkeypatch.setattr(storage.os, "fsync", synced.append)
     monkeypatch.setattr(storage, "_syncfs", lambda: lambda _: 0)
-    assert storage.on_disk(paths) == {}
+    assert storage.sync_files(paths) == {}
     assert synced == []
     monkeypatch.setattr(storage, "_syncfs", lambda: lambda _: -1)
-    assert storage.on_disk(paths) == {}
+    assert storage.sync_files(paths) == {}
     assert len(synced) == 20
     monkeypatch.setattr(storage, "_syncfs", lambda: None)
-    assert list(storage.on_disk([*paths, "/nowhere/at/all"])) == ["/nowhere/at/all"]
+    assert list(storage.sync_files([*paths, "/nowhere/at/all"])) == ["/nowhere/at/all"]

@@ -11,7 +11,7 @@ from itertools import chain, zip_longest
 from time import perf_counter
 from typing import Any
 
-from fetchq.core.disk import closed_at_failure
+from fetchq.core.disk import close_on_error
 
 __all__ = ["GLANCE", "Address", "dial", "look_up"]
 
@@ -72,7 +72,7 @@ def dial(addresses: list[Address], until: float, check: Callable[[], None], buff
 
 def _start(address: Address, pending: selectors.BaseSelector, buffer: int | None) -> None:
     connecting = socket.socket(address[0], socket.SOCK_STREAM)
-    with closed_at_failure(connecting):
+    with close_on_error(connecting):
         connecting.setblocking(False)
         connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if buffer is not None:

@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from yarl import URL
 
-from fetchq.core.disk import closed_at_failure
+from fetchq.core.disk import close_on_error
 from fetchq.core.model import Cause
 from fetchq.engines.bandwidth import ByteRate, buffer_for
 from fetchq.engines.errors import is_ours, network_failure, no_such_name, out_of_descriptors
@@ -203,7 +203,7 @@ class RequestsEngine:
             raise AttemptFailed(Cause.TIMEOUT, what) from None
         finally:
             attempt.lap(CONNECT)
-        with closed_at_failure(sock):
+        with close_on_error(sock):
             sock.settimeout(max(0.001, attempt.time_left(perf_counter())[0]))  # for the TLS handshake
             self.use(sock)
             if "https" in (attempt.hop.url.scheme, attempt.proxy and attempt.proxy.scheme):

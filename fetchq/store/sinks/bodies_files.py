@@ -8,7 +8,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from fetchq.core.disk import folder_on_disk, on_disk, real_folder, unless_hopeless
+from fetchq.core.disk import file_error_text, make_folder, sync_files, sync_folder
 from fetchq.store.sinks.file_names import body_name, folder_of, row_of
 from fetchq.store.sinks.stored import not_stored, stored
 
@@ -36,7 +36,7 @@ class FileStore:
 
     def restore(self, state: Any, done: RowSet) -> None:
         bodies = self._root / _BODIES
-        real_folder(bodies)
+        make_folder(bodies)
         with os.scandir(bodies) as folders:
             for folder in folders:
                 if not folder.is_dir(follow_symlinks=False):
@@ -61,7 +61,7 @@ class FileStore:
                 names = self._write(result, spool)
             except OSError as problem:
                 spool.discard()
-                done.append(not_stored(result, unless_hopeless(problem)))
+                done.append(not_stored(result, file_error_text(problem)))
                 continue
             written[at] = names
             done.append(stored(result, names[1], perf_counter() - began))
@@ -82,7 +82,7 @@ class FileStore:
         """The whole body in a temporary file, and the name that it is to have in the run's folder."""
         subfolder = folder_of(result.index)
         if subfolder not in self._made:
-            real_folder(self._root / _BODIES / subfolder)
+            make_folder(self._root / _BODIES / subfolder)
             self._made.add(subfolder)
             self._fresh = True
         name = body_name(result.index, result.url, result.content_type, self._generation)
@@ -90,14 +90,14 @@ class FileStore:
 
     def _finish(self, written: dict[int, tuple[str, str]], done: list[Result]) -> None:
         """To the disk with them, and then to their final names."""
-        problems = on_disk([temporary for temporary, _ in written.values()])
+        problems = sync_files([temporary for temporary, _ in written.values()])
         for at, (temporary, path) in written.items():
             try:
                 if temporary in problems:
                     raise problems[temporary]
                 os.replace(temporary, os.path.join(self._root, path))
             except OSError as problem:
-                done[at] = not_stored(done[at], unless_hopeless(problem))
+                done[at] = not_stored(done[at], file_error_text(problem))
                 with suppress(OSError):
                     os.unlink(temporary)
         self._settle_names(path for _, path in written.values())
@@ -105,8 +105,8 @@ class FileStore:
     def _settle_names(self, paths: Iterable[str]) -> None:
         """A new name is on the disk when its folder is; a new folder, when the one above it is."""
         for folder in sorted({os.path.dirname(path) for path in paths}):
-            folder_on_disk(self._root / folder)
+            sync_folder(self._root / folder)
         if self._fresh:
-            folder_on_disk(self._root / _BODIES)
-            folder_on_disk(self._root)
+            sync_folder(self._root / _BODIES)
+            sync_folder(self._root)
             self._fresh = False

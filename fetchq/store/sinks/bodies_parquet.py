@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fetchq.core.disk import file_at, folder_on_disk, real_folder, unless_hopeless
+from fetchq.core.disk import file_error_text, file_identity, make_folder, sync_folder
 from fetchq.core.header_text import wire_text
 from fetchq.core.model import RECORD_FIELDS, Cause, phase_values
 from fetchq.core.text import without_surrogates
@@ -86,8 +86,8 @@ class ParquetStore:
 
     def restore(self, state: Any, done: RowSet) -> None:
         self._number = 0 if state is None else state["parts"]
-        real_folder(self._folder)
-        folder_on_disk(self._root)
+        make_folder(self._folder)
+        sync_folder(self._root)
         for path in self._folder.iterdir():
             found = _NAME.fullmatch(path.name)
             if found and int(found[1]) >= self._number:
@@ -115,7 +115,7 @@ class ParquetStore:
             return []
         part.finish()
         os.replace(part.path, self._folder / part.path.name)
-        folder_on_disk(self._folder)
+        sync_folder(self._folder)
         self._part = None
         self._number += 1
         return part.results
@@ -201,7 +201,7 @@ class _Part:
                 path = result.path if body is None else f"{self._shown}#{len(self.results)}"
                 kept = replace(result, path=path, spool=None)
             except OSError as problem:
-                body, kept = None, not_stored(result, unless_hopeless(problem))
+                body, kept = None, not_stored(result, file_error_text(problem))
             bodies.append(body)
             self.results.append(kept)
         fresh = self.results[-len(self._waiting) :]
@@ -233,7 +233,7 @@ class PartReader:
 
     def body(self, path: Path, row: int) -> bytes:
         """The body in that row of a part. Raises OSError."""
-        file = file_at(path)
+        file = file_identity(path)
         with self._lock:
             found = next((one for one in self._groups if one.file == file and row in one.rows), None)
             try:

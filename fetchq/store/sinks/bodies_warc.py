@@ -38,7 +38,7 @@ from warcio.warcwriter import WARCWriter
 
 from fetchq._version import __version__
 from fetchq.core.body_spool import Opened, Origin
-from fetchq.core.disk import StorageError, folder_on_disk, real_folder, unless_hopeless
+from fetchq.core.disk import StorageError, file_error_text, make_folder, sync_folder
 from fetchq.store.sinks.stored import not_stored, stored
 from fetchq.store.sinks.warc_records import Body, Unreadable, write_records
 
@@ -80,8 +80,8 @@ class WarcStore:
     def restore(self, state: Any, done: RowSet) -> None:
         if state is not None:
             self._number, self._size = state["file"], state["size"]
-        real_folder(self._folder)
-        folder_on_disk(self._root)
+        make_folder(self._folder)
+        sync_folder(self._root)
         self._cut_back()
 
     def store(self, results: Sequence[Result]) -> list[Result]:
@@ -157,7 +157,7 @@ class WarcStore:
         """All that was written is on the disk."""
         archive.sync()
         if not self._size:
-            folder_on_disk(self._folder)
+            sync_folder(self._folder)
         self._size = archive.size
 
 
@@ -289,7 +289,7 @@ def _put(archive: _Archive, result: Result, name: str) -> Result:
         write_records(archive.writer, result, body)
     except Unreadable as unreadable:
         archive.cut(offset)
-        return not_stored(result, unless_hopeless(unreadable.problem))
+        return not_stored(result, file_error_text(unreadable.problem))
     finally:
         if body is not None:
             body.discard()
