@@ -44,14 +44,15 @@ def compare(sources: tuple[str, ...], modes: tuple[str, ...], **given: Any) -> i
     The comparison goes to stdout. Exit status as for `fetchq SOURCE`.
     """
     settings, display = read_options(given, keep_body=False, **_DURABLE)
-    from fetchq.inputs.source import SourceError, open_sources
+    from fetchq.inputs.lines import SourceError
+    from fetchq.inputs.opening import open_sources
 
     try:
         source = open_sources(sources, input_format=display.input_format, url_column=display.url_column)
     except SourceError as problem:
         raise click.UsageError(str(problem)) from None
     with source:
-        if not source.finite:
+        if not source.rereadable:
             raise click.UsageError("compare reads its list once for each mode: give it a file, not a pipe")
         if source.count() == 0:
             click.echo(no_urls(sources), err=True)

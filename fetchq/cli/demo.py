@@ -22,7 +22,7 @@ def command(workers: str) -> int:
     from fetchq.cli.options import made
     from fetchq.cli.practice.server import PracticeServer
     from fetchq.core.settings import Settings
-    from fetchq.inputs.source import open_sources
+    from fetchq.inputs.opening import open_sources
 
     settings = made(Settings, {"workers": workers, "keep_body": False})
     with PracticeServer() as server, open_sources([f"{server.url}/delay/{delay}" for delay in DELAYS]) as source:

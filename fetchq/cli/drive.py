@@ -128,7 +128,7 @@ class _Work:
 
     @property
     def _feed(self) -> Feed:
-        return Feed(self.source, threaded=True, finite=self.source.finite)
+        return Feed(self.source, threaded=True, finite=self.source.rereadable)
 
     @property
     def _linger(self) -> float:

@@ -12,7 +12,7 @@ import click
 from fetchq.cli.status import COULD_NOT_GO_ON, CouldNotGoOn
 from fetchq.core.disk import StorageError
 from fetchq.core.text import printable
-from fetchq.inputs.source import SourceError
+from fetchq.inputs.lines import SourceError
 from fetchq.reports.text import done_text
 from fetchq.store.folder import FolderError
 

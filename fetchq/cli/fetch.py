@@ -51,7 +51,8 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
 
         with opened(lambda: Session.for_sources(settings, sources, **reading)) as session:
             return fetch_and_show(settings, display, session.source, sources, session)
-    from fetchq.inputs.source import SourceError, open_sources
+    from fetchq.inputs.lines import SourceError
+    from fetchq.inputs.opening import open_sources
 
     try:
         source = open_sources(sources, **reading)
@@ -68,7 +69,7 @@ def fetch_and_show(
     from fetchq.cli.drive import drive
     from fetchq.cli.screen import Screen
     from fetchq.cli.status import COULD_NOT_GO_ON
-    from fetchq.inputs.source import SourceError
+    from fetchq.inputs.lines import SourceError
     from fetchq.reports.summary import Summary
     from fetchq.reports.text import summary_lines
     from fetchq.store.writer import Writer

@@ -135,7 +135,7 @@ class _Bar:
         self._completed = 0
         self._task = self._rich.add_task("", total=source.total, done=self._done, rate="-", failed=0)
         self._rich.start()
-        if source.total is None and source.finite:
+        if source.total is None and source.rereadable:
             threading.Thread(target=self._count, args=(source,), name="fetchq-count", daemon=True).start()
 
     @property

@@ -1,4 +1,4 @@
-"""From the lines of a CSV list to Requests."""
+"""Parses the lines of a CSV list into Requests."""
 
 from __future__ import annotations
 
@@ -9,25 +9,37 @@ from typing import Any, NamedTuple
 from fetchq.core.model import Request
 from fetchq.core.parsers import read_method
 from fetchq.core.quantities import read_priority
-from fetchq.inputs.lines import BLANKS, CUT, LIMIT, TOO_LONG, UTF8, Rows, SourceError, shown, sound, unusable, url_in
+from fetchq.inputs.lines import (
+    BLANKS,
+    MAX_ROW,
+    TOO_LONG,
+    TRUNCATED,
+    UTF8,
+    RowParser,
+    SourceError,
+    clean_url,
+    display_text,
+    unusable_row,
+    valid_text,
+)
 
-__all__ = ["CsvRows"]
+__all__ = ["CsvParser"]
 
 _COLUMNS = ("method", "body", "label", "priority")
-"""What a row may say besides its URL."""
+"""The columns, besides the URL's, that have a meaning."""
 
 
 class _Row(NamedTuple):
     number: int
-    """The line it begins on."""
+    """The line that the row begins on, from 1."""
     cells: list[str]
     problem: str | None
 
 
-class CsvRows(Rows):
-    """CSV (RFC 4180) with a header line. Raises SourceError when the header lacks the column of the URL."""
+class CsvParser(RowParser):
+    """Parses CSV (RFC 4180) with a header line. Raises SourceError where the header lacks the column of the URL."""
 
-    ready = False
+    format_known = False
 
     def __init__(self, index: int, suffix: str = "", *, name: str, column: str = "url", tabs: bool = False) -> None:
         super().__init__(index, suffix)
@@ -42,15 +54,15 @@ class CsvRows(Rows):
         if not self._held:
             return []
         begin = self.number - len(self._held) + 1
-        return self._made([_Row(begin, self._held[:1], "a quote is opened here and never closed")])
+        return self._requests([_Row(begin, self._held[:1], "a quote is opened here and never closed")])
 
     def _parse(self, text: str) -> list[Request]:
-        return self._made(self._whole_rows(text.split("\n")))
+        return self._requests(self._complete_rows(text.split("\n")))
 
-    def _whole_rows(self, lines: list[str]) -> Iterator[_Row]:
-        """The rows that are complete; the lines of one that is not are held until more lines come."""
+    def _complete_rows(self, lines: list[str]) -> Iterator[_Row]:
+        """The complete rows. The lines of an incomplete one are held until more lines come."""
         begin = self.number - len(self._held) + 1
-        if lines[0].endswith(CUT):
+        if lines[0].endswith(TRUNCATED):
             yield _Row(begin, [(self._held or lines)[0]], TOO_LONG)
             begin += len(self._held) + 1
             self._held, lines = [], lines[1:]
@@ -68,7 +80,7 @@ class CsvRows(Rows):
                 cells, problem = lines[at : at + 1], f"not CSV: {str(error).partition(' - ')[0]}"
             after = base + reader.line_num
             if after > at + 1:
-                # Where a row is given up may depend on its lines alone, never on how they came in pieces.
+                # Whether a row is too long depends on its lines alone, not on the chunks that they came in.
                 limit = _line_over_limit(lines, at, after)
                 if limit is not None:
                     cells, problem = lines[at : at + 1], f"{TOO_LONG}: is a quote left open?"
@@ -82,14 +94,14 @@ class CsvRows(Rows):
             at = after
 
     def _reader(self, lines: list[str]) -> Any:
-        # A row that is still open at the end of the lines takes in the last, made-up one: so it is known for open
-        # without asking for a line that may be an hour away.
-        return csv.reader([*(f"{line}\n" for line in lines), CUT], delimiter=self._delimiter or ",")
+        # A row that is incomplete at the end of the lines swallows the extra last line. So it is recognized without
+        # waiting for the next line, which may come an hour later.
+        return csv.reader([*(f"{line}\n" for line in lines), TRUNCATED], delimiter=self._delimiter or ",")
 
-    def _made(self, rows: Iterator[_Row] | list[_Row]) -> list[Request]:
+    def _requests(self, rows: Iterator[_Row] | list[_Row]) -> list[Request]:
         found: list[Request] = []
         for row in rows:
-            if self.ready:
+            if self.format_known:
                 found.append(self._request(row, self._index + len(found)))
             else:
                 self._read_header(row)
@@ -100,11 +112,11 @@ class CsvRows(Rows):
             raise SourceError(f"the header of {self._name} cannot be read: line {row.number}: {row.problem}")
         names = [cell.strip(BLANKS) for cell in row.cells]
         if self._column not in names:
-            has = ", ".join(repr(shown(name, 40)) for name in names[:20]) + (", ..." if len(names) > 20 else "")
+            has = ", ".join(repr(display_text(name, 40)) for name in names[:20]) + (", ..." if len(names) > 20 else "")
             raise SourceError(f"{self._name} has no column {self._column!r}; it has {has}")
         self._width = len(names)
         self._at = {name: names.index(name) for name in (self._column, *_COLUMNS) if name in names}
-        self.ready = True
+        self.format_known = True
 
     def _request(self, row: _Row, index: int) -> Request:
         cells, at = row.cells, self._at[self._column]
@@ -112,12 +124,12 @@ class CsvRows(Rows):
         try:
             if row.problem is not None:
                 raise ValueError(row.problem)
-            # More is as bad as fewer: a comma in a URL without quotes would make another URL of it.
+            # Too many cells are an error as well: a comma in an unquoted URL would cut it short.
             if len(cells) < self._width or any(cells[self._width :]):
                 raise ValueError(f"{len(cells)} columns, and the header has {self._width}")
             method, body, label, priority = (self._cell(cells, name) for name in _COLUMNS)
             return Request(
-                url_in(cells[at]),
+                clean_url(cells[at]),
                 index,
                 read_method(method.strip(BLANKS)) if method else None,
                 body=body.encode() if body else None,
@@ -125,10 +137,10 @@ class CsvRows(Rows):
                 priority=read_priority(priority) if priority and priority.strip(BLANKS) else 0,
             )
         except ValueError as problem:
-            return unusable(row_text, index, self._where(row.number), str(problem))
+            return unusable_row(row_text, index, self._where(row.number), str(problem))
 
     def _cell(self, cells: list[str], name: str) -> str | None:
-        return sound(cells[self._at[name]]) or None if name in self._at else None
+        return valid_text(cells[self._at[name]]) or None if name in self._at else None
 
 
 def _delimiter(lines: list[str]) -> str:
@@ -137,10 +149,10 @@ def _delimiter(lines: list[str]) -> str:
 
 
 def _line_over_limit(lines: list[str], begin: int, end: int) -> int | None:
-    """The line at which `lines[begin:end]` exceed the limit."""
+    """The number of the line at which the row `lines[begin:end]` exceeds MAX_ROW bytes; None where it does not."""
     size = 0
     for at in range(begin, min(end, len(lines))):
         size += len(lines[at].encode(*UTF8)) + 1
-        if size > LIMIT:
+        if size > MAX_ROW:
             return at
     return None

@@ -1,6 +1,6 @@
-"""From the lines of one list to Requests: text and JSON Lines; CSV is `csv_rows`'s.
+"""Parses the lines of a list in text or JSON Lines into Requests. `fetchq.inputs.csv` parses CSV.
 
-A row that cannot be used becomes a Request with a `problem`; it never raises. At most one unfinished row is held.
+An unusable row becomes a Request with a `problem`; it raises nothing. At most one incomplete row is held.
 """
 
 from __future__ import annotations
@@ -19,29 +19,30 @@ from fetchq.core.text import redact
 
 __all__ = [
     "BLANKS",
-    "CUT",
-    "LIMIT",
+    "MAX_ROW",
     "TOO_LONG",
+    "TRUNCATED",
     "UTF8",
-    "JsonRows",
-    "Rows",
+    "JsonLinesParser",
+    "RowParser",
     "SourceError",
-    "TextRows",
-    "shown",
-    "sound",
-    "unusable",
-    "url_in",
+    "TextParser",
+    "clean_url",
+    "display_text",
+    "unusable_row",
     "url_row",
+    "valid_text",
 ]
 
-LIMIT = 65_536
+MAX_ROW = 65_536
 """Bytes of the longest row."""
 UTF8 = ("utf-8", "surrogateescape")
-"""How lines are decoded: what is not UTF-8 becomes surrogates from U+DC80 to U+DCFF."""
-CUT = "\ud800"
-"""Ends a line of which only the head was kept. Decoding never makes this surrogate, so no list can hold it."""
-_SHOWN = 200
-TOO_LONG = f"longer than {LIMIT:,} bytes"
+"""Encoding and error handler of all lines: bytes that are not UTF-8 become surrogates from U+DC80 to U+DCFF."""
+TRUNCATED = "\ud800"
+"""Marks the end of a line that was too long and of which only the head was kept. No valid_text line can contain it."""
+_MAX_SHOWN = 200
+"""Characters of a row, or of a problem, that a message shows."""
+TOO_LONG = f"longer than {MAX_ROW:,} bytes"
 BLANKS = " \t\r"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -50,29 +51,29 @@ _SECRETS = re.compile(r'"(?:headers|body)"|authorization|cookie', re.IGNORECASE)
 
 
 class SourceError(Exception):
-    """A list cannot be read, or not to its end. The message is one line."""
+    """An input cannot be read, or not to its end. The message is one line."""
 
 
 # --- one row -------------------------------------------------------------------------------------------------------
 
 
 def url_row(text: str, index: int, where: str) -> Request:
-    """The Request of a row that is nothing but a URL. `where` ("line 7") begins the problem, if there is one."""
+    """The Request of a row that consists of a URL. A problem begins with `where`, such as "line 7"."""
     try:
-        return make_request(url_in(text), index)
+        return make_request(clean_url(text), index)
     except ValueError as problem:
-        return unusable(text, index, where, str(problem))
+        return unusable_row(text, index, where, str(problem))
 
 
-def unusable(text: str, index: int, where: str, why: str) -> Request:
-    """The Request of a row that cannot be used; `text` is what could be read of it."""
-    # Redacted before it is shortened: half of a user:password@ would no longer look like one.
-    return Request(shown(text, _SHOWN), index, problem=f"{where}: {shown(why, _SHOWN)}")
+def unusable_row(text: str, index: int, where: str, why: str) -> Request:
+    """The Request of a row that cannot be fetched because of `why`; `text` is what could be read of the row."""
+    # Redacted before it is shortened: half of a user:password@ would no longer be recognized.
+    return Request(display_text(text, _MAX_SHOWN), index, problem=f"{where}: {display_text(why, _MAX_SHOWN)}")
 
 
-def shown(text: str, length: int) -> str:
-    """`text` for a person, of so many characters at most."""
-    return redact(_SURROGATE.sub(_escaped, text.removesuffix(CUT)))[:length]
+def display_text(text: str, length: int) -> str:
+    """At most `length` characters of `text`, without passwords, and with surrogates escaped."""
+    return redact(_SURROGATE.sub(_escaped, text.removesuffix(TRUNCATED)))[:length]
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -80,20 +81,20 @@ def _escaped(found: re.Match[str]) -> str:
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
-def sound(text: str) -> str:
-    """`text`, if it is whole and was UTF-8. Raises ValueError."""
+def valid_text(text: str) -> str:
+    """`text`, where the line was complete and UTF-8. Raises ValueError."""
     if text.isascii():
         return text
-    if text.endswith(CUT):
+    if text.endswith(TRUNCATED):
         raise ValueError(TOO_LONG)
     if _SURROGATE.search(text):
         raise ValueError("not UTF-8")
     return text
 
 
-def url_in(text: str) -> str:
-    """The URL in a cell or a line, without the blanks around it. Raises ValueError where it cannot be one."""
-    url = sound(text).strip(BLANKS)
+def clean_url(text: str) -> str:
+    """The URL in a cell or a line, without surrounding blanks. Raises ValueError where it cannot be one."""
+    url = valid_text(text).strip(BLANKS)
     if not url:
         raise ValueError("no URL")
     if found := _CONTROL.search(url):
@@ -101,29 +102,32 @@ def url_in(text: str) -> str:
     return url
 
 
-# --- the rows of one list ------------------------------------------------------------------------------------------
+# --- the rows of a list ------------------------------------------------------------------------------------------
 
 
-class Rows:
-    """The rows of one list. `number` counts the lines taken so far; `suffix` follows it where a problem is told."""
+class RowParser:
+    """Parses the lines of a list into Requests, numbered from `index`.
 
-    ready = True
-    """Whether enough was read to know that the list has the form it should have."""
+    `number` counts the lines so far. A problem names the line, followed by `suffix`.
+    """
+
+    format_known = True
+    """Whether enough was read to know that the list has the right format."""
 
     def __init__(self, index: int, suffix: str = "") -> None:
         self.number = 0
         self._index = index
         self._suffix = suffix
 
-    def take(self, text: str) -> list[Request]:
-        """The rows that `text` completes: whole lines, without the last newline; `CUT` ends none but the first."""
+    def feed(self, text: str) -> list[Request]:
+        """The rows that `text` completes. It is lines without the last newline; only the first can be `TRUNCATED`."""
         found = self._parse(text)
         self._index += len(found)
         self.number += text.count("\n") + 1
         return found
 
     def finish(self) -> list[Request]:
-        """The row that is still open at the end of the list."""
+        """The row that is incomplete at the end of the list."""
         return []
 
     def _parse(self, text: str) -> list[Request]:
@@ -141,22 +145,22 @@ class Rows:
         return f"line {number}{self._suffix}"
 
 
-class TextRows(Rows):
-    """One URL per line; blank lines and those that begin with `#` are none."""
+class TextParser(RowParser):
+    """Parses a list of one URL per line; blank lines and those that begin with `#` are skipped."""
 
     def _parse(self, text: str) -> list[Request]:
         text = text.replace("\r\n", "\n").removesuffix("\r")
         if _DIRTY.search(text):
             return super()._parse(text)
         lines = [bare for line in text.split("\n") if (bare := line.strip(" ")) and bare[0] != "#"]
-        return list(map(Request, lines, count(self._index)))
+        return list(map(make_request, lines, count(self._index)))
 
     def _row(self, line: str, index: int, number: int) -> Request:
         return url_row(line, index, self._where(number))
 
 
-class JsonRows(Rows):
-    """JSON Lines: an object with the URL under the key `column`, or the URL alone as a text."""
+class JsonLinesParser(RowParser):
+    """Parses JSON Lines: each line is an object with the URL under the key `column`, or the URL as a string."""
 
     def __init__(self, index: int, suffix: str = "", *, column: str = "url") -> None:
         super().__init__(index, suffix)
@@ -168,7 +172,7 @@ class JsonRows(Rows):
             row = _json(line)
             if isinstance(row, str):
                 row_text = row
-                return Request(url_in(row), index)
+                return Request(clean_url(row), index)
             if not isinstance(row, dict):
                 raise ValueError("neither an object nor a text")
             if self._column not in row:
@@ -179,23 +183,29 @@ class JsonRows(Rows):
             row_text = url
             priority = row.get("priority")
             return Request(
-                url_in(url), index, *_asked(row, line), priority=0 if priority is None else read_priority(priority)
+                clean_url(url),
+                index,
+                *_request_fields(row, line),
+                priority=0 if priority is None else read_priority(priority),
             )
         except ValueError as problem:
             if row_text is None:
-                # Headers and bodies hold secrets, and the record of a broken row is for everybody.
+                # Headers and bodies can hold secrets, which must not get into the record of a broken row.
                 row_text = _SECRETS.split(line, maxsplit=1)[0]
-            return unusable(row_text, index, self._where(number), str(problem))
+            return unusable_row(row_text, index, self._where(number), str(problem))
 
 
 def _json(line: str) -> Any:
     try:
-        return orjson.loads(sound(line))
+        return orjson.loads(valid_text(line))
     except orjson.JSONDecodeError as problem:
         raise ValueError(f"not JSON: {problem.msg} (column {problem.colno})") from None
 
 
-def _asked(row: dict[str, Any], line: str) -> tuple[str | None, tuple[tuple[str, str], ...], bytes | None, str | None]:
+def _request_fields(
+    row: dict[str, Any], line: str
+) -> tuple[str | None, tuple[tuple[str, str], ...], bytes | None, str | None]:
+    """The method, headers, body and label of a row."""
     method, body, label = row.get("method"), row.get("body"), row.get("label")
     headers = _headers(row.get("headers"))
     if isinstance(body, dict | list):
@@ -222,7 +232,7 @@ def _headers(given: Any) -> tuple[tuple[str, str], ...]:
     return read_headers(pairs)
 
 
-# orjson makes floats of whole numbers beyond 64 bits; a server, or the reader of a label, would get another number.
+# orjson turns whole numbers beyond 64 bits into floats; the json module keeps every number exact.
 
 
 def _exact_json(line: str, key: str) -> str:

@@ -1,6 +1,6 @@
-"""The inputs of a run: a URL, rows that are kept somewhere, and lists in files or coming through a pipe.
+"""Reads the inputs of a run: a URL, a list in a file or a pipe, or rows in a database.
 
-Lists are read a piece at a time; the rows of a piece are handed over before the next piece is asked for.
+A list is read a chunk at a time; the rows of a chunk are handed over before the next chunk is read.
 """
 
 from __future__ import annotations
@@ -10,36 +10,37 @@ from contextlib import AbstractContextManager, closing
 from typing import BinaryIO, Protocol, TypeAlias
 
 from fetchq.core.model import Request
-from fetchq.inputs.lines import CUT, LIMIT, UTF8, Rows, SourceError, url_row
+from fetchq.inputs.lines import MAX_ROW, TRUNCATED, UTF8, RowParser, SourceError, url_row
 
-__all__ = ["Batches", "Input", "KeptRows", "List", "Opened", "Url"]
+__all__ = ["Batches", "Input", "ListInput", "ParserFactory", "StoredRows", "UrlInput"]
 
-_PIECE = LIMIT  # no more, so that only the first line of a piece can be too long
+_CHUNK = MAX_ROW  # no more, so that only the first line of a chunk can be too long
 _HEAD = 1_024
-"""Bytes kept of a line that is too long."""
+"""Bytes that are kept of a line that is too long."""
 
 Batches: TypeAlias = Generator[list[Request], None, None]
-Opened: TypeAlias = Callable[[], AbstractContextManager[BinaryIO]]
+ParserFactory: TypeAlias = Callable[[int], RowParser]
+"""Makes the parser of a list whose first row has this number."""
 
 
 class Input(Protocol):
     """Some of the rows of a run."""
 
     name: str
-    once: bool
-    """It can be read only once, and nobody knows when it ends."""
+    rereadable: bool
+    """False for a pipe or a terminal: it can be read once, and its end is unknown."""
     size: int
     """Bytes on the disk."""
 
     def batches(self, index: int) -> Batches:
-        """Its rows, the first of them number `index` of the run; a batch per read, so some are empty."""
+        """The rows, the first of them with the number `index`; a batch for each read, which may be empty."""
         ...
 
 
-class Url:
-    """One row."""
+class UrlInput:
+    """A URL that is an argument: one row."""
 
-    once = False
+    rereadable = True
     size = 0
 
     def __init__(self, url: str, name: str) -> None:
@@ -50,11 +51,11 @@ class Url:
         yield [url_row(self._url, index, self.name)]
 
 
-class KeptRows:
-    """Rows that are kept somewhere, and come in pages."""
+class StoredRows:
+    """Rows in a database, which are read in pages."""
 
     name = "the kept rows"
-    once = False
+    rereadable = True
     size = 0
 
     def __init__(self, page: Callable[[int], list[Request]]) -> None:
@@ -66,96 +67,103 @@ class KeptRows:
             index = page[-1].index + 1
 
 
-class List:
-    """A list of rows, in a file or coming through a pipe. `errors` is what a read may raise."""
+class ListInput:
+    """A list of rows in a file or a pipe. `errors` are the exceptions that a read may raise."""
 
     def __init__(
-        self, name: str, once: bool, opened: Opened, errors: tuple[type[Exception], ...], rows: Callable[[int], Rows]
+        self,
+        name: str,
+        opener: Callable[[], AbstractContextManager[BinaryIO]],
+        errors: tuple[type[Exception], ...],
+        parser: ParserFactory,
+        *,
+        rereadable: bool,
+        size: int = 0,
     ) -> None:
         self.name = name
-        self.once = once
-        self.size = 0
-        self._opened = opened
+        self.rereadable = rereadable
+        self.size = size
+        self._opener = opener
         self._errors = errors
-        self._rows = rows
+        self._parser = parser
 
     def check(self) -> None:
-        """Read as much as it takes to see that this is a list. Raises SourceError."""
-        rows = self._rows(0)
-        with closing(self._read(rows)) as batches:
+        """Read until the list is known to have its format. Raises SourceError."""
+        parser = self._parser(0)
+        with closing(self._read(parser)) as batches:
             for _ in batches:
-                if rows.ready:
+                if parser.format_known:
                     break
 
     def batches(self, index: int) -> Batches:
-        yield from self._read(self._rows(index))
+        yield from self._read(self._parser(index))
 
-    def _read(self, rows: Rows) -> Batches:
-        lines = _Lines()
+    def _read(self, parser: RowParser) -> Batches:
+        lines = _LineSplitter()
         with self._open() as stream:
-            # read1: what has arrived, where read would wait until there is more.
+            # read1 returns what has arrived, where read would wait for more.
             read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
-            while piece := self._piece(read, rows):
-                text = lines.cut(piece)
-                yield [] if text is None else rows.take(text)
-        text = lines.rest()
-        yield ([] if text is None else rows.take(text)) + rows.finish()
+            while chunk := self._chunk(read, parser):
+                text = lines.feed(chunk)
+                yield [] if text is None else parser.feed(text)
+        text = lines.finish()
+        yield ([] if text is None else parser.feed(text)) + parser.finish()
 
     def _open(self) -> AbstractContextManager[BinaryIO]:
         try:
-            return self._opened()
+            return self._opener()
         except OSError as problem:
             raise SourceError(f"{self.name} cannot be read: {problem.strerror}") from problem
 
-    def _piece(self, read: Callable[[int], bytes], rows: Rows) -> bytes:
+    def _chunk(self, read: Callable[[int], bytes], parser: RowParser) -> bytes:
         try:
-            return read(_PIECE)
+            return read(_CHUNK)
         except self._errors as problem:
             why = getattr(problem, "strerror", None) or problem
-            if not rows.number:
+            if not parser.number:
                 raise SourceError(f"{self.name} cannot be read: {why}") from problem
             raise SourceError(
-                f"{self.name} is damaged after line {rows.number}: {why}; what came before it was read"
+                f"{self.name} is damaged after line {parser.number}: {why}; what came before it was read"
             ) from problem
 
 
-class _Lines:
-    """Cuts pieces of bytes into lines. Holds at most one line."""
+class _LineSplitter:
+    """Splits chunks of bytes into lines of text. It holds at most one incomplete line."""
 
     def __init__(self) -> None:
         self._held = bytearray()
-        self._cut = False
+        self._too_long = False
         self._first = True
 
-    def cut(self, piece: bytes) -> str | None:
-        """The lines that `piece` completes, as `Rows.take` wants them; None when there are none."""
-        head, newline, rest = piece.partition(b"\n")
+    def feed(self, chunk: bytes) -> str | None:
+        """The lines that `chunk` completes, as `RowParser.feed` takes them; None where it completes none."""
+        head, newline, rest = chunk.partition(b"\n")
         self._hold(head)
         if not newline:
             return None
         text = self._release()
-        whole, newline, tail = rest.rpartition(b"\n")
+        complete, newline, tail = rest.rpartition(b"\n")
         if newline:
-            text = f"{text}\n{whole.decode(*UTF8)}"
+            text = f"{text}\n{complete.decode(*UTF8)}"
         self._hold(tail)
         return text
 
-    def rest(self) -> str | None:
-        """The last line, when no newline ends it."""
+    def finish(self) -> str | None:
+        """The last line, where no newline ends it."""
         return self._release() if self._held else None
 
     def _hold(self, piece: bytes) -> None:
-        if not self._cut:
+        if not self._too_long:
             self._held += piece
-            self._cut = len(self._held) > LIMIT + 1  # one more: a "\r" that belongs to the line's end
+            self._too_long = len(self._held) > MAX_ROW + 1  # one more byte, for the "\r" of a line end
 
     def _release(self) -> str:
         line = bytes(self._held)
-        if self._cut or len(line.removesuffix(b"\r")) > LIMIT:
-            text = line[:_HEAD].decode(*UTF8) + CUT
+        if self._too_long or len(line.removesuffix(b"\r")) > MAX_ROW:
+            text = line[:_HEAD].decode(*UTF8) + TRUNCATED
         else:
             text = line.decode(*UTF8)
         if self._first:
             text = text.removeprefix("\ufeff")
-        self._held, self._cut, self._first = bytearray(), False, False
+        self._held, self._too_long, self._first = bytearray(), False, False
         return text

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fetchq.core.disk import make_folder
 from fetchq.inputs.lines import SourceError
-from fetchq.inputs.source import KeptList, Source, open_kept, open_kept_rows, standard_input
+from fetchq.inputs.opening import StoredList, open_stored_lists, open_stored_rows, standard_input
+from fetchq.inputs.source import Source
 
 if TYPE_CHECKING:
     from fetchq.store.folder import RunFolder
@@ -106,14 +107,14 @@ def reopen(
     them the copy is all there is. Raises SourceError: a file is missing or has changed.
     """
     make_folder(folder.input)
-    lists: list[KeptList] = []
+    lists: list[StoredList] = []
     copiers: list[Copier] = []
     warning: str | None = None
     urls = iter([argument for argument in arguments if "://" in argument])
     for entry in entries:
         if entry["kind"] == "file":
             _check_unchanged(entry)
-            lists.append(KeptList(entry["path"], entry["given"]))
+            lists.append(StoredList(entry["path"], entry["given"]))
             continue
         copy = folder.input / entry["copy"]
         if entry["kind"] == "urls":
@@ -122,22 +123,22 @@ def reopen(
                 if not mine:
                     raise SourceError("the run was killed before it had kept its arguments; begin it anew")
                 _copy_urls(copy, mine)
-            lists.append(KeptList(str(copy), entry["given"], form="jsonl"))
+            lists.append(StoredList(str(copy), entry["given"], input_format="jsonl"))
         elif copy.exists() and not arguments:
-            lists.append(KeptList(str(copy), entry["given"]))
+            lists.append(StoredList(str(copy), entry["given"]))
         elif arguments:
             stream = standard_input(stdin) if entry["given"] == "-" else None
             copiers.append(Copier(entry["given"], stream, copy))
-            lists.append(KeptList(str(copy), entry["given"], stream=copiers[-1].tail()))
+            lists.append(StoredList(str(copy), entry["given"], stream=copiers[-1].tail()))
         else:
             warning = _cut_short(entry, copy)
-            lists.append(KeptList(str(copy), entry["given"]))
-    return open_kept(lists, input_format=input_format, url_column=url_column), copiers, warning
+            lists.append(StoredList(str(copy), entry["given"]))
+    return open_stored_lists(lists, input_format=input_format, url_column=url_column), copiers, warning
 
 
 def reopen_rows(ledger: Ledger) -> Source:
     """The source of a run whose rows a Python program has handed over."""
-    return open_kept_rows(ledger.input)
+    return open_stored_rows(ledger.input)
 
 
 def _check_unchanged(entry: dict[str, Any]) -> None:

@@ -151,7 +151,7 @@ class Session:
     def _leave_out(self) -> None:
         """Hand out what is left alone."""
         self.warning = self._choice.warning or self.warning
-        self.source.leave_out(self.done, self._choice if self._choice.needed else None)
+        self.source.skip_rows(self.done, self._choice if self._choice.needed else None)
 
     def __enter__(self) -> Self:
         for copier in self._copiers:

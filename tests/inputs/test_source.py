@@ -19,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetchq.core.model import Request
-from fetchq.inputs import lines as rows_module
-from fetchq.inputs import readers as lists
-from fetchq.inputs import source as sources
-from fetchq.inputs.lines import LIMIT
-from fetchq.inputs.source import Source, SourceError, open_sources
+from fetchq.inputs import csv as csv_module
+from fetchq.inputs import opening, readers
+from fetchq.inputs.lines import MAX_ROW, SourceError
+from fetchq.inputs.opening import open_sources
+from fetchq.inputs.source import Source
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -111,12 +111,12 @@ def test_the_last_line_needs_no_newline() -> None:
         f"# first\n{A}\n   # indented\n{B}\n\t#\n".encode(),
         BOM + f"# first\r\n{A}\r\n{B}".encode(),
         f"{A}\r\r\n{B}".encode(),
-        b"#" * (3 * LIMIT) + f"\n{A}\n{B}\n".encode(),
+        b"#" * (3 * MAX_ROW) + f"\n{A}\n{B}\n".encode(),
     ],
     ids=["bom", "crlf", "cr at the end", "blank lines", "blanks", "comments", "all", "cr cr lf", "long comment"],
 )
 def test_bom_line_ends_blanks_and_comments_make_no_difference_to_the_rows(data: bytes) -> None:
-    pieces = LIMIT if len(data) > LIMIT else 7
+    pieces = MAX_ROW if len(data) > MAX_ROW else 7
     assert read(data, piece=pieces) == [Request(A, 0), Request(B, 1)]
 
 
@@ -151,9 +151,11 @@ def test_a_control_character_inside_a_line_makes_it_unusable(code: int) -> None:
     assert good == Request(A, 1)
 
 
-@pytest.mark.parametrize("piece", [1000, 65_535, LIMIT])
+@pytest.mark.parametrize("piece", [1000, 65_535, MAX_ROW])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
-@pytest.mark.parametrize(("size", "fits"), [(LIMIT - 1, True), (LIMIT, True), (LIMIT + 1, False), (3 * LIMIT, False)])
+@pytest.mark.parametrize(
+    ("size", "fits"), [(MAX_ROW - 1, True), (MAX_ROW, True), (MAX_ROW + 1, False), (3 * MAX_ROW, False)]
+)
 def test_a_line_of_65536_bytes_is_the_longest(size: int, fits: bool, end: bytes, piece: int) -> None:
     line = A.encode().ljust(size, b"a")
     first, *rest = read(line + end + (B.encode() if end else b""), piece=piece)
@@ -167,7 +169,7 @@ def test_a_line_of_65536_bytes_is_the_longest(size: int, fits: bool, end: bytes,
 @pytest.mark.parametrize("form", ["text", "jsonl", "csv"])
 def test_a_line_of_10_mb_costs_one_record_and_constant_memory(form: str) -> None:
     before = b"url\n" if form == "csv" else b""
-    pieces = [before, *[b"x" * LIMIT] * 160, b'\n"' + A.encode() + b'"\n']
+    pieces = [before, *[b"x" * MAX_ROW] * 160, b'\n"' + A.encode() + b'"\n']
     stdin: Any = Pipe(*filter(None, pieces))
     with open_sources(["-"], input_format=form, stdin=stdin) as source:
         tracemalloc.start()
@@ -176,7 +178,7 @@ def test_a_line_of_10_mb_costs_one_record_and_constant_memory(form: str) -> None
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    assert peak < 20 * LIMIT
+    assert peak < 20 * MAX_ROW
     assert long.url == "x" * 200
     assert long.problem == f"line {2 if before else 1}: longer than 65,536 bytes"
     assert (good.url.strip('"'), good.index, good.problem) == (A, 1, None)
@@ -191,14 +193,14 @@ def test_a_compressed_line_of_100_mb_is_read_in_constant_memory(write: Write) ->
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 50 * LIMIT
+    assert peak < 50 * MAX_ROW
     assert (long.problem, good) == ("line 1: longer than 65,536 bytes", Request(A, 1))
 
 
 def test_the_password_of_an_unusable_row_is_not_in_its_request() -> None:
     row = only(b"https://me:" + b"secret" * 60 + b"@example.org/\xff")
     assert row.url == r"https://***@example.org/\xff"
-    (row,) = read(b"https://me:" + b"secret" * 150 + b"@" + b"x" * LIMIT, piece=LIMIT)
+    (row,) = read(b"https://me:" + b"secret" * 150 + b"@" + b"x" * MAX_ROW, piece=MAX_ROW)
     assert row.url == "https://***@" + "x" * 112
 
 
@@ -279,7 +281,7 @@ def test_a_named_pipe_is_read_as_it_comes_and_only_once(tmp_path: Path) -> None:
     path = str(tmp_path / "pipe.csv")
     os.mkfifo(path)
     source = open_sources([path])
-    assert not source.finite
+    assert not source.rereadable
     writer = threading.Thread(target=Path(path).write_text, args=(f"url\n{A}\n",))
     writer.start()
     assert requests(source) == [Request(A, 0)]
@@ -401,7 +403,7 @@ def test_a_csv_field_over_the_limit_of_the_csv_module_costs_its_row_only() -> No
 
 def test_reading_csv_leaves_the_field_limit_of_the_csv_module_alone() -> None:
     before = csv.field_size_limit()
-    read(b"url\n" + b"x" * (2 * LIMIT), "csv", piece=LIMIT)
+    read(b"url\n" + b"x" * (2 * MAX_ROW), "csv", piece=MAX_ROW)
     assert csv.field_size_limit() == before
 
 
@@ -409,14 +411,14 @@ def test_a_quote_that_is_never_closed_costs_at_most_65536_bytes() -> None:
     lines = [f"http://a/{n},{n}\n" for n in range(10_000)]
     lines[5] = 'http://a/5,"5\n'
     data = "url,label\n" + "".join(lines)
-    found = read(data.encode(), "csv", piece=LIMIT)
+    found = read(data.encode(), "csv", piece=MAX_ROW)
     assert [request.url for request in found[:5]] == [f"http://a/{n}" for n in range(5)]
     assert found[5].url == "http://a/5" or found[5].url.startswith("http://a/5,")
     assert found[5].problem == "line 7: longer than 65,536 bytes: is a quote left open?"
     assert found[6].problem is None
     assert found[6].url == f"http://a/{found[6].label}"
     swallowed = lines[5 : int(found[6].label or 0)]
-    assert LIMIT < len("".join(swallowed)) < LIMIT + 20
+    assert MAX_ROW < len("".join(swallowed)) < MAX_ROW + 20
     assert found[-1].url == "http://a/9999"
     assert read(data.encode(), "csv", piece=10_007) == found
 
@@ -428,7 +430,7 @@ def test_a_quote_that_the_end_leaves_open_is_told() -> None:
 
 
 def test_a_line_that_is_too_long_ends_the_open_row_it_is_in() -> None:
-    data = f'url,label\n{A},"1\n'.encode() + b"x" * (2 * LIMIT) + f"\n{B},2\n,\n".encode()
+    data = f'url,label\n{A},"1\n'.encode() + b"x" * (2 * MAX_ROW) + f"\n{B},2\n,\n".encode()
     bad, good, last = read(data, "csv", piece=1000)
     assert bad == Request(f'{A},"1', 0, problem="line 2: longer than 65,536 bytes")
     assert good == Request(B, 1, label="2")
@@ -442,13 +444,13 @@ def test_a_line_that_is_too_long_ends_the_open_row_it_is_in() -> None:
         (b"a;url\n", "standard input has no column 'url'; it has 'a;url'"),
         (b"caf\xe9\n", r"standard input has no column 'url'; it has 'caf\\xe9'"),
         (b",".join([b"x"] * 21), "has no column 'url'; it has " + "'x', " * 20 + "..."),
-        (b"x" * (LIMIT + 1) + b"\n", "the header of standard input cannot be read: line 1: longer than 65,536 bytes"),
+        (b"x" * (MAX_ROW + 1) + b"\n", "the header of standard input cannot be read: line 1: longer than 65,536 bytes"),
         (b'\n"url\n', "the header of standard input cannot be read: line 2: a quote is opened here and never closed"),
     ],
 )
 def test_a_csv_without_a_usable_header_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(SourceError) as refused:
-        read(data, "csv", piece=LIMIT)
+        read(data, "csv", piece=MAX_ROW)
     assert message in str(refused.value)
 
 
@@ -479,8 +481,8 @@ def test_what_a_csv_writer_wrote_is_read_back(cells: list[tuple[str, str]], way:
 @given(st.text(st.sampled_from('aé,"\n\r\t ')).map(str.encode), st.integers(1, 16), st.integers(1, 16))
 def test_csv_in_any_pieces_gives_the_same_rows_and_never_raises(data: bytes, one: int, other: int) -> None:
     with (
-        mock.patch.multiple(rows_module, LIMIT=16),
-        mock.patch.multiple(lists, LIMIT=16, _PIECE=16, _HEAD=8),
+        mock.patch.multiple(csv_module, MAX_ROW=16),
+        mock.patch.multiple(readers, MAX_ROW=16, _CHUNK=16, _HEAD=8),
     ):
         found = read(b"url,label\n" + data, "csv", piece=one)
         assert found == read(b"url,label\n" + data, "csv", piece=other)
@@ -610,7 +612,7 @@ def test_a_json_row_that_is_not_utf8_says_so() -> None:
 def test_json_nested_almost_as_deep_as_the_parser_allows_gives_a_request_or_a_problem(rest: str) -> None:
     depths = range(200, 1023)
     lines = (f'{{"url": "{A}", {rest}}}' % ("[" * depth + "]" * depth) for depth in depths)
-    found = read("\n".join(lines).encode(), "jsonl", piece=LIMIT)
+    found = read("\n".join(lines).encode(), "jsonl", piece=MAX_ROW)
     assert len(found) == len(depths)
     assert {request.url for request in found} == {A}
     assert {request.problem and request.problem.partition(": ")[2] for request in found} <= {None, "nested too deep"}
@@ -678,7 +680,7 @@ def test_an_argument_that_was_no_utf8_is_one_unusable_row() -> None:
 
 def test_no_arguments_are_an_empty_list() -> None:
     source = open_sources([])
-    assert (list(source), source.total, source.finite) == ([], 0, True)
+    assert (list(source), source.total, source.rereadable) == ([], 0, True)
 
 
 def test_the_total_is_known_when_all_arguments_are_urls(write: Write) -> None:
@@ -689,8 +691,8 @@ def test_the_total_is_known_when_all_arguments_are_urls(write: Write) -> None:
 
 def test_only_standard_input_has_no_known_end(write: Write) -> None:
     path = write("a.txt", A.encode())
-    assert open_sources([A, path]).finite
-    assert not open_sources([A, "-"], stdin=io.BytesIO()).finite
+    assert open_sources([A, path]).rereadable
+    assert not open_sources([A, "-"], stdin=io.BytesIO()).rereadable
 
 
 def test_standard_input_is_that_of_the_process_unless_one_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -738,7 +740,7 @@ def test_closing_closes_the_file_that_is_being_read(write: Write, monkeypatch: p
         opened.append(open(*args, **options))  # noqa: SIM115  # whether it gets closed is the question
         return opened[-1]
 
-    monkeypatch.setattr(sources, "open", spy, raising=False)
+    monkeypatch.setattr(opening, "open", spy, raising=False)
     with open_sources([write("a.txt", f"{A}\n{B}".encode())]) as source:
         assert [file.closed for file in opened] == [True]
         next(iter(source))
@@ -839,7 +841,7 @@ def test_a_file_that_may_not_be_read_is_refused(write: Write, monkeypatch: pytes
         raise PermissionError(13, "Permission denied")
 
     path = write("a.txt", A.encode())
-    monkeypatch.setattr(sources, "open", refuse, raising=False)
+    monkeypatch.setattr(opening, "open", refuse, raising=False)
     with pytest.raises(SourceError, match=r"a\.txt' cannot be read: Permission denied"):
         open_sources([path])
 
@@ -863,7 +865,7 @@ def test_a_compressed_empty_list_is_an_empty_list(write: Write) -> None:
 
 
 def test_a_csv_file_without_the_url_column_is_refused_before_anything_is_read(write: Write) -> None:
-    path = write("a.csv.gz", gzip.compress(b"\n" * LIMIT + b"link,name\n1,2\n"))
+    path = write("a.csv.gz", gzip.compress(b"\n" * MAX_ROW + b"link,name\n1,2\n"))
     with pytest.raises(SourceError) as refused:
         open_sources([A, path])
     assert str(refused.value) == f"{path!r} has no column 'url'; it has 'link', 'name'"

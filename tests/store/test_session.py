@@ -21,7 +21,7 @@ from support.factories import failed_result, make_result
 
 from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
-from fetchq.inputs.source import SourceError
+from fetchq.inputs.lines import SourceError
 from fetchq.store.folder import FolderError
 from fetchq.store.input_copy import Copier, describe, same
 from fetchq.store.ledger import Ledger
@@ -272,11 +272,11 @@ def test_arguments_that_a_kill_has_kept_from_being_kept_are_asked_for_again() ->
 
 def test_standard_input_is_kept_as_it_comes() -> None:
     with begin("-", stdin="".join(f"{url}\n" for url in URLS).encode()) as session:
-        assert not session.source.finite
+        assert not session.source.rereadable
         assert read(session) == ALL
         do(session, 1)
     with Session.of_folder("run") as session:
-        assert session.source.finite
+        assert session.source.rereadable
         assert session.warning is None
         assert read(session) == [ALL[0], *ALL[2:]]
 

@@ -1,0 +1,168 @@
+"""Opens the arguments of the command line as inputs: URLs, files (also compressed ones) and standard input."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, BinaryIO, TypeAlias
+
+from fetchq.core.model import Request
+from fetchq.core.text import redact_all
+from fetchq.http.content_coding import zstd_module
+from fetchq.inputs.csv import CsvParser
+from fetchq.inputs.lines import JsonLinesParser, RowParser, SourceError, TextParser
+from fetchq.inputs.readers import Input, ListInput, ParserFactory, StoredRows, UrlInput
+from fetchq.inputs.source import Source
+
+__all__ = ["StoredList", "open_sources", "open_stored_lists", "open_stored_rows", "standard_input"]
+
+_Opening: TypeAlias = tuple[Callable[[], Any], tuple[type[Exception], ...]]
+"""What opens a stream of bytes, and the exceptions that reading from it may raise."""
+_HOST = re.compile(r"(?:[\w-]+(?:\.[\w-]+)+|localhost)(?::\d+)?(?:[/?#].*)?")
+_LIST_NAME = re.compile(r"[^/]+\.(?:txt|csv|tsv|jsonl?|ndjson|gz|zst|list|lst|log|urls)", re.IGNORECASE)
+
+
+def open_sources(
+    arguments: Sequence[str],
+    *,
+    input_format: str | None = None,
+    url_column: str = "url",
+    stdin: BinaryIO | None = None,
+) -> Source:
+    """The rows of all arguments, in order: URLs, files, or `-` for standard input (`stdin`, else the process's).
+
+    `input_format` is "text", "csv" or "jsonl"; None guesses it from each name. Raises `SourceError` for what is wrong
+    with the arguments before the first row is fetched: a file that is missing, unreadable or damaged at its start, a
+    CSV file without the column `url_column`, standard input given twice.
+    """
+    if arguments.count("-") > 1:
+        raise SourceError("standard input (-) is given twice")
+    inputs: list[Input] = []
+    for at, argument in enumerate(arguments):
+        if "://" in argument:
+            inputs.append(UrlInput(argument, f"argument {at + 1}"))
+            continue
+        name = _name(argument)
+        suffix = f" of {name}" if len(arguments) > 1 else ""
+        parser = partial(_parser, input_format, argument, url_column, name=name, suffix=suffix)
+        if argument == "-":
+            inputs.append(_stream_input(argument, standard_input(stdin), parser))
+        else:
+            inputs.append(_file_input(argument, parser, name))
+    return Source(inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredList:
+    """A list of a durable run: a file of the user's, or the copy of a pipe or of arguments in the run's folder."""
+
+    path: str
+    given: str
+    """The argument that named it; messages use it, and the input format is guessed from it."""
+    input_format: str | None = None
+    """The format, where it is not that of the run."""
+    stream: BinaryIO | None = None
+    """The bytes of the copy, while it is still being written."""
+
+
+def open_stored_lists(
+    lists: Sequence[StoredList], *, input_format: str | None = None, url_column: str = "url"
+) -> Source:
+    """The rows of these lists, in order. The rest is as for `open_sources`."""
+    inputs: list[Input] = []
+    for one in lists:
+        name = _name(one.given)
+        suffix = f" of {name}" if len(lists) > 1 else ""
+        parser = partial(_parser, one.input_format or input_format, one.given, url_column, name=name, suffix=suffix)
+        if one.stream is None:
+            inputs.append(_file_input(one.path, parser, name))
+        else:
+            inputs.append(_stream_input(one.given, one.stream, parser))
+    return Source(inputs)
+
+
+def open_stored_rows(page: Callable[[int], list[Request]]) -> Source:
+    """The rows of a database. `page` returns some of them, from an index on, and an empty list after the last."""
+    return Source([StoredRows(page)])
+
+
+def standard_input(stdin: BinaryIO | None = None) -> BinaryIO:
+    """`stdin`, else the process's, without its buffer. Raises SourceError where it is closed or missing."""
+    stream = stdin or getattr(sys.stdin, "buffer", None)
+    if stream is None or stream.closed:
+        raise SourceError("there is no standard input to read from")
+    # A read from a non-blocking pipe without data would look like its end. A stream of Python code has no descriptor.
+    with suppress(AttributeError, OSError):
+        os.set_blocking(stream.fileno(), True)
+    # A thread that waits for the pipe would hold the lock of the buffer when the process ends.
+    raw: BinaryIO = getattr(stream, "raw", stream)
+    return raw
+
+
+def _name(argument: str) -> str:
+    return "standard input" if argument == "-" else repr(argument)
+
+
+def _stream_input(argument: str, stream: BinaryIO, parser: ParserFactory) -> ListInput:
+    opener, errors = _opening(argument, stream)
+    return ListInput(_name(argument), opener, errors, parser, rereadable=False)
+
+
+def _file_input(path: str, parser: ParserFactory, name: str) -> ListInput:
+    status = _status(path)
+    if stat.S_ISDIR(status.st_mode):
+        raise SourceError(f"{path!r} is a folder, not a file of URLs")
+    rereadable = stat.S_ISREG(status.st_mode)
+    opener, errors = _opening(path)
+    found = ListInput(name, opener, errors, parser, rereadable=rereadable, size=status.st_size)
+    if not rereadable:  # what a check reads from a pipe would be lost
+        if not os.access(path, os.R_OK):
+            raise SourceError(f"{path!r} cannot be read: permission denied")
+    elif not status.st_size and path.lower().endswith((".gz", ".zst")):
+        raise SourceError(f"{path!r} cannot be read: it is empty, not even compressed")
+    else:
+        found.check()
+    return found
+
+
+def _status(path: str) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: the path has a NUL
+        bare = _HOST.fullmatch(path) and not _LIST_NAME.fullmatch(path)
+        hint = " (a URL needs http:// or https://)" if bare else ""
+        raise SourceError(f"there is no file {redact_all(path)!r}{hint}") from None
+    except OSError as problem:
+        raise SourceError(f"{redact_all(path)!r} cannot be read: {problem.strerror}") from problem
+
+
+def _opening(path: str, stream: BinaryIO | None = None) -> _Opening:
+    """How to open the file, or `stream` in its place, and decompress it."""
+    name = path.lower()
+    if name.endswith(".gz"):
+        import gzip
+        import zlib
+
+        return partial(gzip.open, stream or path, "rb"), (OSError, EOFError, zlib.error)
+    if name.endswith(".zst"):
+        zstd = zstd_module()
+        return partial(zstd.open, stream or path, "rb"), (OSError, EOFError, zstd.ZstdError)
+    if stream is not None:
+        return partial(nullcontext, stream), (OSError,)  # the caller closes it
+    return partial(open, path, "rb", buffering=0), (OSError,)
+
+
+def _parser(input_format: str | None, path: str, column: str, index: int, *, name: str, suffix: str) -> RowParser:
+    """The parser of a list, by its format or its name; the first row has the number `index`."""
+    bare = re.sub(r"\.(?:gz|zst)$", "", path.lower())
+    if input_format == "csv" or (input_format is None and bare.endswith((".csv", ".tsv"))):
+        return CsvParser(index, suffix, name=name, column=column, tabs=bare.endswith(".tsv"))
+    if input_format == "jsonl" or (input_format is None and bare.endswith((".jsonl", ".ndjson"))):
+        return JsonLinesParser(index, suffix, column=column)
+    return TextParser(index, suffix)
