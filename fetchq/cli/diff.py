@@ -1,13 +1,11 @@
-"""`fetchq diff OLD NEW`: what has changed between two runs."""
+"""Runs `fetchq diff OLD NEW`: prints what has changed between two durable runs."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections import Counter
 from collections.abc import Iterable
-from shutil import copyfileobj
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -17,9 +15,6 @@ if TYPE_CHECKING:
     from fetchq.reports.diff import Difference
 
 __all__ = ["command"]
-
-_IN_MEMORY = 1_000_000
-"""Bytes of a group of lines beyond which it waits in a temporary file."""
 
 
 class _Factor(click.ParamType[float]):
@@ -62,42 +57,19 @@ def command(old: str, new: str, json: bool, factor: float, least: float) -> int:
     2 wrong usage.
     """
     from fetchq.cli.stored import reading, stored_run
+    from fetchq.reports.diff_text import write_differences
 
     with stored_run(old) as before, stored_run(new) as after, reading():
         found = differences(before, after, factor=factor, least=least)
-        return 1 if (_write_json if json else _write_text)(found) else 0
+        return 1 if (_write_json if json else write_differences)(found, sys.stdout.buffer) else 0
 
 
-def _write_json(found: Iterable[Difference]) -> bool:
+def _write_json(found: Iterable[Difference], stream: BinaryIO) -> bool:
     from fetchq.store.sinks.records_jsonl import json_line
 
-    some = False
+    found_any = False
     for difference in found:
-        sys.stdout.buffer.write(json_line(difference.to_record()))
-        some = True
-    sys.stdout.buffer.flush()
-    return some
-
-
-def _write_text(found: Iterable[Difference]) -> bool:
-    """The counts come first, so that the lines have to wait."""
-    from contextlib import ExitStack
-    from tempfile import SpooledTemporaryFile
-
-    from fetchq.reports.diff_text import TITLES, counts_line, difference_line
-
-    counts = Counter[Any]()
-    with ExitStack() as files:
-        groups = {change: files.enter_context(SpooledTemporaryFile(_IN_MEMORY)) for change in TITLES}
-        for difference in found:
-            counts[difference.change] += 1
-            groups[difference.change].write(f"{difference_line(difference)}\n".encode())
-        out = sys.stdout.buffer
-        out.write(f"{counts_line(counts) or 'no difference'}\n".encode())
-        for change, title in TITLES.items():
-            if counts[change]:
-                out.write(f"\n{title}:\n".encode())
-                groups[change].seek(0)
-                copyfileobj(groups[change], out)
-        out.flush()
-    return bool(counts)
+        stream.write(json_line(difference.to_record()))
+        found_any = True
+    stream.flush()
+    return found_any

@@ -1,4 +1,4 @@
-"""The same list under several modes, one after the other."""
+"""Runs the same list of URLs in several modes, one after the other, and records what each worker did when."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from fetchq.core.model import Result
     from fetchq.core.settings import Settings
 
-__all__ = ["MOST_SPANS", "ModeRun", "Span", "compare"]
+__all__ = ["MAX_SPANS", "ModeRun", "Span", "compare"]
 
-MOST_SPANS = 40
-"""URLs up to which each one's place in time is kept, to be drawn."""
+MAX_SPANS = 40
+"""With more URLs than this, no timeline is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One URL's place in a run: which worker, from when to when. Seconds from the run's first start."""
+    """When a worker fetched a URL, in seconds from the first start of the run."""
 
     index: int
     worker: int
@@ -32,21 +32,21 @@ class Span:
 
 @dataclass(slots=True)
 class ModeRun:
-    """What a mode did with the list. `spans` is empty for a list longer than `MOST_SPANS`."""
+    """The run of one mode: its summary and its spans. `spans` is empty for a list of more than `MAX_SPANS` URLs."""
 
     mode: str
     summary: Summary = field(default_factory=Summary)
     _results: list[tuple[int, int, datetime, float]] = field(default_factory=list)
 
     def add(self, results: Iterable[Result]) -> None:
-        """Keep the places of these results, while there are few."""
+        """Record the spans of these results, up to `MAX_SPANS`."""
         for result in results:
-            if result.worker is not None and result.started is not None and len(self._results) <= MOST_SPANS:
+            if result.worker is not None and result.started is not None and len(self._results) <= MAX_SPANS:
                 self._results.append((result.index, result.worker, result.started, result.elapsed))
 
     @property
     def spans(self) -> list[Span]:
-        if not self._results or len(self._results) > MOST_SPANS:
+        if not self._results or len(self._results) > MAX_SPANS:
             return []
         first = min(started for _, _, started, _ in self._results)
         offsets = [(index, worker, (started - first).total_seconds(), s) for index, worker, started, s in self._results]
@@ -56,9 +56,10 @@ class ModeRun:
 def compare(
     settings: Settings, modes: Sequence[str], fetch: Callable[[Settings, ModeRun], int]
 ) -> tuple[list[ModeRun], int]:
-    """Have `fetch` run the list in each mode. It fills the ModeRun and returns an exit status.
+    """Run the list in each mode with `fetch`, which fills the ModeRun and returns an exit status.
 
-    Returns the runs, and the greatest status; a mode that was interrupted, or could not go on, is the last one.
+    Returns the runs and the greatest status. A status above 1 ends the comparison: the mode was interrupted, or could
+    not go on.
     """
     runs: list[ModeRun] = []
     worst = 0

@@ -1,4 +1,4 @@
-"""Several modes side by side, in plain text."""
+"""Formats the comparison of modes as plain text: a table, and a timeline for each mode."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from fetchq.reports.text import MOST_WORKER_ROWS, rate_text, seconds_text, table
+from fetchq.reports.text import MAX_WORKER_ROWS, rate_text, seconds_text, table
 
 if TYPE_CHECKING:
     from fetchq.reports.compare import ModeRun, Span
@@ -16,12 +16,12 @@ __all__ = ["LEGEND", "compare_lines", "timeline_lines", "timelines"]
 
 LEGEND = "A number is a URL's place in the list, and stands where its fetch began; + is several at once."
 
-_MOST, _LEAST = 64, 20
-"""How wide time is drawn."""
+_MAX_WIDTH, _MIN_WIDTH = 64, 20
+"""Columns of a timeline."""
 
 
 def compare_lines(runs: Sequence[tuple[str, Summary]]) -> list[str]:
-    """The runs side by side, a column for each mode."""
+    """A table of the runs with a column for each mode."""
     slowest = max(summary.duration for _, summary in runs)
     rows = [["mode", *(mode for mode, _ in runs)]]
 
@@ -41,18 +41,18 @@ def compare_lines(runs: Sequence[tuple[str, Summary]]) -> list[str]:
 
 
 def timelines(runs: Sequence[ModeRun], *, columns: int = 120) -> list[str]:
-    """The timelines of all runs, and how to read them, for a terminal of so many columns; empty for a long list."""
+    """The timelines of all runs, and their legend, for a terminal of this width; none for a long list of URLs."""
     workers = [span.worker for run in runs for span in run.spans]
-    width = min(_MOST, max(_LEAST, columns - len(_margin(max(workers, default=0))) - 1))
+    width = min(_MAX_WIDTH, max(_MIN_WIDTH, columns - len(_margin(max(workers, default=0))) - 1))
     lines = [line for run in runs for line in timeline_lines(run, width=width)]
-    return [*lines, *wrap(LEGEND, max(_LEAST, columns)), ""] if lines else []
+    return [*lines, *wrap(LEGEND, max(_MIN_WIDTH, columns)), ""] if lines else []
 
 
-def timeline_lines(run: ModeRun, *, width: int = _MOST) -> list[str]:
-    """Who fetched what when: a row for each worker, time from left to right; empty for a long list."""
+def timeline_lines(run: ModeRun, *, width: int = _MAX_WIDTH) -> list[str]:
+    """The timeline of a run: a row for each worker, time from left to right; none for a long list of URLs."""
     spans = run.spans
     workers = sorted({span.worker for span in spans})
-    if not spans or len(workers) > MOST_WORKER_ROWS:
+    if not spans or len(workers) > MAX_WORKER_ROWS:
         return []
     end = max(run.summary.duration, *(span.end for span in spans)) or 1.0
     lines = [f"{run.mode}: {seconds_text(run.summary.duration)}"]
@@ -68,14 +68,14 @@ def _margin(worker: int, digits: int = 0) -> str:
 
 
 def _row(spans: list[Span], end: float, width: int) -> str:
-    """A bar for each span that begins with its number; a + for those that begin too close together for theirs."""
+    """The row of a worker: a bar for each span, which begins with its number, or with + where numbers do not fit."""
     bars: list[tuple[int, int, str]] = []
     for span in sorted(spans, key=lambda one: one.start):
         label = str(span.index + 1)
         first = max(0, min(width - len(label), int(span.start / end * width)))
         last = min(width, round(span.end / end * width))
         begin, before, taken = bars[-1] if bars else (-width, 0, "+")
-        # Two numbers side by side would be read as one.
+        # Two adjacent numbers would be read as one.
         if first < begin + len(taken) + (taken != "+"):
             bars[-1] = (begin, max(before, last), "+")
         else:

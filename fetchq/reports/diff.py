@@ -1,4 +1,4 @@
-"""What has changed between two durable runs, URL by URL, in memory that does not grow with them."""
+"""Compares two durable runs URL by URL, in constant memory."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ if TYPE_CHECKING:
 __all__ = ["FACTOR", "LEAST", "Change", "Difference", "Row", "differences"]
 
 FACTOR = 2.0
-"""Times as long that counts as slower."""
+"""A URL is slower where it takes this many times as long."""
 LEAST = 0.1
-"""Seconds by which it must be slower."""
+"""A URL is slower where it takes at least this many seconds longer."""
 
 
 class Change(StrEnum):
-    """What is different about a URL."""
+    """The kind of a difference."""
 
     NEW = "new"
-    """It was not fetched before."""
+    """The URL is only in the new run."""
     GONE = "gone"
+    """The URL is only in the old run."""
     STATUS = "status"
-    """Another status, or another cause, or the one in place of the other."""
+    """The status or the cause differs."""
     CONTENT = "content"
-    """Two whole bodies, whose SHA-256 differ."""
+    """Both bodies are complete, and their SHA-256 differ."""
     SLOWER = "slower"
     FASTER = "faster"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is compared of a record; the names are those of the ledger's columns."""
+    """The fields of a record that are compared, by the names of the ledger's columns."""
 
     url: str
     method: str
@@ -50,7 +51,7 @@ _COLUMNS = tuple(one.name for one in fields(Row))
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that is different about one URL; `old` is None where it is new, and `new` where it is gone."""
+    """One difference of one URL. `old` is None for a new URL, and `new` is None for one that is gone."""
 
     change: Change
     old: Row | None
@@ -58,13 +59,13 @@ class Difference:
 
     @property
     def row(self) -> Row:
-        """The newer of the two."""
+        """The row of the new run, else that of the old one."""
         row = self.new or self.old
         assert row is not None
         return row
 
     def to_record(self) -> dict[str, Any]:
-        """What `fetchq diff --json` prints: `old` and `new` are what differs."""
+        """The object that `fetchq diff --json` prints: `old` and `new` are the values that differ."""
         old, new = self.old, self.new
         return {
             "url": self.row.url,
@@ -88,43 +89,45 @@ class Difference:
 def differences(
     old: StoredRun, new: StoredRun, *, factor: float = FACTOR, least: float = LEAST
 ) -> Iterator[Difference]:
-    """The differences, ordered by URL and method. Rows with the same two are compared in the order of the input.
+    """The differences, ordered by URL and method. Rows with the same URL and method are paired in input order.
 
-    `factor`, `least`: a URL is slower or faster when `elapsed` is so many times another, and by so many seconds.
-    Raises `StorageError`.
+    A URL is slower or faster where `elapsed` differs by `factor` and by at least `least` seconds. Raises
+    `StorageError`.
     """
     for before, after in _pairs(_rows(old), _rows(new)):
         if before is None or after is None:
             yield _difference(Change.NEW if before is None else Change.GONE, before, after)
             continue
-        _, _, _, _, _, sha256, elapsed = before
+        _, _, _, _, _, old_sha256, old_elapsed = before
+        _, _, _, _, _, new_sha256, new_elapsed = after
         if _outcome(after) != _outcome(before):
             yield _difference(Change.STATUS, before, after)
-        if after[5] != sha256 and sha256 is not None and after[5] is not None:
+        if new_sha256 != old_sha256 and old_sha256 is not None and new_sha256 is not None:
             yield _difference(Change.CONTENT, before, after)
-        if abs(after[6] - elapsed) >= least:
-            if after[6] > elapsed and after[6] >= factor * elapsed:
+        if abs(new_elapsed - old_elapsed) >= least:
+            if new_elapsed > old_elapsed and new_elapsed >= factor * old_elapsed:
                 yield _difference(Change.SLOWER, before, after)
-            elif after[6] < elapsed and elapsed >= factor * after[6]:
+            elif new_elapsed < old_elapsed and old_elapsed >= factor * new_elapsed:
                 yield _difference(Change.FASTER, before, after)
 
 
 _Values = tuple[Any, ...]
+"""The values of a Row, in the order of its fields."""
 
 
 def _outcome(row: _Values) -> tuple[int | None, str | None]:
-    """Status and cause. What a refresh has kept, because of a 304, is the 200 that it was."""
+    """Status and cause. A 304 counts as the 200 that it confirmed."""
     _, _, _, status, cause, _, _ = row
     return 200 if status == 304 and cause is None else status, cause
 
 
 def _rows(run: StoredRun) -> Iterator[_Values]:
-    # SQLite compares texts by their bytes in UTF-8, which is the order that Python's have, too.
+    # SQLite orders texts by their bytes in UTF-8, which is the order of Python's strings as well.
     return run.ledger.rows(_COLUMNS, order=("url", "method", "index"))
 
 
 def _pairs(old: Iterator[_Values], new: Iterator[_Values]) -> Iterator[tuple[_Values | None, _Values | None]]:
-    """Rows of one URL and method, the first with the first; None where the other run has none."""
+    """Pairs of rows with the same URL and method, in input order; None where the other run has no such row."""
     before, after = next(old, None), next(new, None)
     while before is not None or after is not None:
         if after is None or (before is not None and before[:2] < after[:2]):

@@ -1,4 +1,4 @@
-"""Plain text for a terminal or a log: a line for a result, and the summary of a run."""
+"""Formats results and the summary of a run as plain text, for a terminal or a log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HEADING",
-    "MOST_WORKER_ROWS",
+    "MAX_WORKER_ROWS",
     "Paint",
     "bytes_text",
     "count_text",
@@ -31,22 +31,23 @@ __all__ = [
 ]
 
 Paint = Callable[[str, str], str]
-"""Text and the name of a colour to the text to write."""
+"""From a text and the name of a colour to the text with that colour."""
 
-MOST_WORKER_ROWS = 16
-MOST_HOST_LINES = 10
+MAX_WORKER_ROWS = 16
+"""With more workers than this, the summary shows their distribution instead of each."""
+MAX_HOST_LINES = 10
 
 HEADING = f"{'status':>6} {'time':>9} {'size':>9} {'worker':>6}  URL"
-"""What the columns of `result_line` and `start_line` are."""
+"""The heading of the columns of `result_line` and `start_line`."""
 
 
 def plain(text: str, colour: str) -> str:
-    """The Paint that leaves the text as it is."""
+    """The Paint that adds no colour."""
     return text
 
 
 def seconds_text(seconds: float) -> str:
-    """Three or four digits, with a unit."""
+    """A duration with two to four digits and a unit: `0.3 ms`, `12 ms`, `1.25 s`."""
     if seconds >= 100:
         return f"{seconds:.0f} s"
     if seconds >= 10:
@@ -59,7 +60,7 @@ def seconds_text(seconds: float) -> str:
 
 
 def bytes_text(size: float) -> str:
-    """Bytes with a decimal unit, as --max-filesize takes them."""
+    """A size with a decimal unit, like those that --max-filesize takes."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 999.5:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.1f} {unit}"
@@ -68,22 +69,22 @@ def bytes_text(size: float) -> str:
 
 
 def count_text(number: int, noun: str) -> str:
-    """1 URL, 2 URLs."""
+    """A number with its noun: `1 URL`, `2 URLs`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def done_text(rows: int) -> str:
-    """How many rows are done."""
+    """How many rows of a durable run are done, as a clause."""
     return "1 row is done" if rows == 1 else f"{rows} rows are done"
 
 
 def start_line(request: Request, worker: int) -> str:
-    """A worker begins an attempt at a URL."""
+    """The line for a worker that begins an attempt at a URL."""
     return f"{'':>6} {'start':>9} {'':>9} {worker:>6}  {printable(redact(request.url))}"
 
 
 def result_line(result: Result, paint: Paint = plain) -> str:
-    """Status, time, size, worker and URL; and for a failure its cause."""
+    """The line for a result: status, time, size, worker, URL, and the cause of a failure."""
     status = f"{result.status or '---':>4}"
     size = bytes_text(result.size) if result.status is not None else "-"
     worker = "-" if result.worker is None else result.worker
@@ -96,7 +97,7 @@ def result_line(result: Result, paint: Paint = plain) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns under each other: the first to the left, the others to the right."""
+    """The rows as lines of aligned columns, the first column to the left and the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for first, *others in rows:
@@ -106,7 +107,7 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def summary_lines(summary: Summary, *, paint: Paint = plain, insecure: bool = False) -> list[str]:
-    """The whole summary; empty for a run without a URL."""
+    """The lines of the summary; none for a run without a URL."""
     if not summary.total:
         return []
     failed = f"{summary.failed} failed"
@@ -137,7 +138,7 @@ def summary_lines(summary: Summary, *, paint: Paint = plain, insecure: bool = Fa
 
 
 def rate_text(rate: float) -> str:
-    """URLs a second."""
+    """A number per second."""
     return f"{rate:.0f}" if rate >= 99.5 else f"{rate:.1f}"
 
 
@@ -150,11 +151,11 @@ def _percentile_lines(summary: Summary) -> list[str]:
 
 
 def _phase_lines(summary: Summary) -> list[str]:
-    """Where the fetch time went, and beside it the time in which nothing was fetched."""
+    """The share of each phase in the fetch time, and the time in which requests were held back."""
     spent = [(name, seconds) for name, seconds in summary.phases.items() if name not in ("queued", "held")]
-    whole = sum(seconds for _, seconds in spent) or 1.0
+    total = sum(seconds for _, seconds in spent) or 1.0
     spent.sort(key=lambda one: -one[1])
-    shares = [f"{name} {100 * seconds / whole:.0f} %" for name, seconds in spent if seconds / whole >= 0.005]
+    shares = [f"{name} {100 * seconds / total:.0f} %" for name, seconds in spent if seconds / total >= 0.005]
     lines = ["where it went: " + ", ".join(shares)]
     if summary.phases["held"]:
         lines.append(f"held back, all together: {seconds_text(summary.phases['held'])}")
@@ -162,9 +163,9 @@ def _phase_lines(summary: Summary) -> list[str]:
 
 
 def _host_lines(hosts: Sequence[HostNote]) -> list[str]:
-    """What was done about hosts that refused, failed or grew slow."""
+    """A line for each host that refused, failed or slowed down, with what was done about it."""
     lines = []
-    for note in hosts[:MOST_HOST_LINES]:
+    for note in hosts[:MAX_HOST_LINES]:
         done = [count_text(note.refusals, "refusal")] if note.refusals else []
         if note.pace != inf:
             done.append(f"asked {rate_text(note.pace)} times a second")
@@ -183,7 +184,7 @@ def _host_lines(hosts: Sequence[HostNote]) -> list[str]:
 def _worker_lines(summary: Summary) -> list[str]:
     duration = max(summary.duration, 1e-9)
     counted = "URLs" if summary.attempts == summary.total else "attempts"
-    if len(summary.workers) <= MOST_WORKER_ROWS:
+    if len(summary.workers) <= MAX_WORKER_ROWS:
         rows = [["worker", counted, "busy", "share"]]
         for number, (fetched, busy) in sorted(summary.workers.items()):
             if fetched or busy:

@@ -11,10 +11,10 @@ from support.cli import ACTIVE, Cli
 from support.factories import failed_result, make_result
 from support.runs import NASTY, make_run, nasty_results, renumbered
 
-from fetchq.cli import diff
 from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.model import Cause
 from fetchq.core.text import without_surrogates
+from fetchq.reports import diff_text
 
 ONE, TWO = "1" * 64, "2" * 64
 
@@ -121,9 +121,9 @@ def test_two_fetches_of_one_list_are_compared(cli: Cli, practice: PracticeServer
     assert (done.status, found) == (1, [("gone", "/json"), ("new", "/status/404")])
 
 
-@pytest.mark.parametrize("in_memory", [diff._IN_MEMORY, 10])
+@pytest.mark.parametrize("in_memory", [diff_text._IN_MEMORY, 10])
 def test_values_that_would_do_harm_do_none(cli: Cli, in_memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diff, "_IN_MEMORY", in_memory)
+    monkeypatch.setattr(diff_text, "_IN_MEMORY", in_memory)
     old, new = make_run(cli.folder / "old", nasty_results()), make_run(cli.folder / "new", [])
     done = cli("diff", old, new)
     assert done.status == 1

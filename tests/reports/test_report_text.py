@@ -13,12 +13,12 @@ from support.factories import ACTIVE, HOSTILE, any_text, examples, failed_result
 from fetchq.core.model import Cause, Request, Result, Timing
 from fetchq.core.settings import Settings
 from fetchq.core.text import redact
-from fetchq.reports.compare import MOST_SPANS, ModeRun, Span, compare
+from fetchq.reports.compare import MAX_SPANS, ModeRun, Span, compare
 from fetchq.reports.compare_text import LEGEND, compare_lines, timeline_lines, timelines
 from fetchq.reports.summary import Summary
 from fetchq.reports.text import (
     HEADING,
-    MOST_WORKER_ROWS,
+    MAX_WORKER_ROWS,
     bytes_text,
     rate_text,
     result_line,
@@ -240,9 +240,9 @@ def test_the_colours_of_the_summary() -> None:
 
 
 def test_a_row_for_each_of_a_few_workers() -> None:
-    lines = summary_lines(summary_of(make_result(), workers=MOST_WORKER_ROWS))
-    assert [line.split()[0] for line in lines[-MOST_WORKER_ROWS:]] == [
-        str(number) for number in range(1, MOST_WORKER_ROWS + 1)
+    lines = summary_lines(summary_of(make_result(), workers=MAX_WORKER_ROWS))
+    assert [line.split()[0] for line in lines[-MAX_WORKER_ROWS:]] == [
+        str(number) for number in range(1, MAX_WORKER_ROWS + 1)
     ]
 
 
@@ -265,7 +265,7 @@ def test_where_no_worker_had_anything_to_do_there_is_no_table() -> None:
 
 
 def test_many_workers_are_condensed() -> None:
-    lines = summary_lines(summary_of(make_result(), workers=MOST_WORKER_ROWS + 1))
+    lines = summary_lines(summary_of(make_result(), workers=MAX_WORKER_ROWS + 1))
     assert lines[-4:] == [
         "17 workers   least  median    most",
         "URLs             1       9      17",
@@ -356,7 +356,7 @@ def test_a_timeline_reaches_as_far_as_its_last_fetch() -> None:
 
 def test_there_is_no_timeline_of_nothing_or_of_many_workers() -> None:
     assert timeline_lines(finished()) == []
-    crowd = finished(*((number, number + 1, 0.0, 1.0) for number in range(MOST_WORKER_ROWS + 1)))
+    crowd = finished(*((number, number + 1, 0.0, 1.0) for number in range(MAX_WORKER_ROWS + 1)))
     assert timeline_lines(crowd) == []
 
 
@@ -416,11 +416,11 @@ def test_rows_that_were_never_tried_have_no_span() -> None:
 
 def test_a_long_list_is_not_kept() -> None:
     run = ModeRun("async")
-    run.add(make_result(index=number) for number in range(MOST_SPANS))
-    assert len(run.spans) == MOST_SPANS
+    run.add(make_result(index=number) for number in range(MAX_SPANS))
+    assert len(run.spans) == MAX_SPANS
     run.add(make_result(index=number) for number in range(10_000))
     assert run.spans == []
-    assert len(run._results) == MOST_SPANS + 1
+    assert len(run._results) == MAX_SPANS + 1
 
 
 def compared(*statuses: int) -> tuple[list[str], int]:
