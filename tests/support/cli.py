@@ -90,6 +90,7 @@ class Cli:
         self._cut_off: list[int] = []
         """What a run in this process wanted to end the process with."""
         monkeypatch.setattr(os, "_exit", self._cut_off.append)
+        monkeypatch.setattr(gc, "freeze", lambda: None)  # else what a run here leaves is never collected
         for name in [name for name in os.environ if _OURS.match(name)]:
             monkeypatch.delenv(name)
         home = folder / "home"
@@ -106,7 +107,6 @@ class Cli:
 
     def __exit__(self, *_: object) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, self._limit)
-        gc.unfreeze()
         gc.set_threshold(*self._thresholds)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
