@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 import torture
 from faults.wire import Asked, head, length
-from support.cli import Cli, Scripted, ended, reply
+from support.cli import PATIENT, Cli, Scripted, ended, reply, signal_twice
 from support.servers import PATIENCE
 
 from fetchq.cli.practice.server import PracticeServer
@@ -188,12 +189,12 @@ def test_a_signal_keeps_what_is_done_and_says_how_to_go_on(
 
     with Scripted(answer) as server:
         cli.write("urls.txt", "".join(f"{server.url}/{name}\n" for name in ["quick1", "quick2", "slow", "never"]))
-        process = cli.start("urls.txt", "-o", "run", "--mode", mode, "-w", "3", "--progress", "none")
+        args = ("urls.txt", "-o", "run", "--mode", mode, "-w", "3", "--progress", "none")
+        process = cli.start(*args, patch=PATIENT)
         assert server.wait_for_requests(3)
         assert process.stdout is not None
         process.stdout.readline(), process.stdout.readline()
-        process.send_signal(number)
-        process.send_signal(number)
+        signal_twice(process, number)
         found = ended(process)
         assert found.status == status
         assert found.said.splitlines()[-1] == "run: 2 rows are done; go on with: fetchq resume run"
@@ -389,12 +390,14 @@ def test_a_run_on_a_disk_that_is_only_to_be_read_can_be_read(
 
 
 @pytest.mark.parametrize("save", list(torture.CHECKS))
-def test_a_run_that_is_killed_again_and_again_ends_exact(tmp_path: Path, save: str) -> None:
-    import random
-
+def test_a_run_that_is_killed_again_and_again_ends_exact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: str
+) -> None:
+    """A shorter form of `scripts/torture kill`."""
+    monkeypatch.setattr(torture, "MOST_KILLS", 4)
     server = torture.Server()
     try:
-        kills = torture.one_run(server, tmp_path / "run", 1500, save, random.Random(1))
+        kills = torture.one_run(server, tmp_path / "run", 600, save, random.Random(1))
     finally:
         server.close()
     assert kills >= 1

@@ -18,7 +18,7 @@ import pytest
 from faults.wire import Asked
 from hypothesis import given
 from hypothesis import strategies as st
-from support.cli import PATIENCE, Cli, Scripted, ended, left_threads, reply
+from support.cli import PATIENCE, PATIENT, Cli, Scripted, ended, left_threads, reply, signal_twice
 from support.factories import examples, failed_result, make_result
 from support.store import files_of_at_most
 
@@ -233,10 +233,9 @@ def test_a_signal_leaves_the_waiting_rows_to_do(cli: Cli, mode: str) -> None:
     with Scripted() as server:
         server._answer = server.hold
         cli.write("urls.txt", f"{server.url}/a\n" * 1500)
-        process = cli.start("urls.txt", "-o", "run", "--dedupe", "--mode", mode, "--progress", "none")
+        process = cli.start("urls.txt", "-o", "run", "--dedupe", "--mode", mode, "--progress", "none", patch=PATIENT)
         assert server.wait_for_requests(1)
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGINT)
+        signal_twice(process, signal.SIGINT)
         found = ended(process)
         assert found.status == 130
         assert found.said.splitlines()[-1] == "run: 0 rows are done; go on with: fetchq resume run"

@@ -133,9 +133,12 @@ class Cli:
         assert left_threads() == []
         return Ended(exit_.value.code, out, err)
 
-    def start(self, *args: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[bytes]:
-        """A process of its own. Warnings are errors there, too."""
-        command = [sys.executable, "-W", "error", "-m", "fetchq", *args]
+    def start(
+        self, *args: str, env: Mapping[str, str] | None = None, patch: str = "", **options: Any
+    ) -> subprocess.Popen[bytes]:
+        """A process of its own, where `patch` is executed first. Warnings are errors there, too."""
+        program = ["-c", f"{patch}; import sys; from fetchq.cli import main; main(sys.argv[1:])"]
+        command = [sys.executable, "-W", "error", *(program if patch else ["-m", "fetchq"]), *args]
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         process = subprocess.Popen(command, env={**os.environ, **(env or {})}, **options)
         self._processes.append(process)
@@ -264,6 +267,18 @@ class Handled:
         finally:
             over.set()
             thread.join()
+
+
+PATIENT = "from fetchq.cli import interrupts; interrupts.GRACE = 3600"
+"""A patch for `Cli.start`: after its first signal only a second one ends a run whose server hangs."""
+
+
+def signal_twice(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal, and once more when the first was dealt with: two in a row may arrive as one."""
+    process.send_signal(number)
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith(b"stopping: ")
+    process.send_signal(number)
 
 
 def press(process: subprocess.Popen[bytes], number: signal.Signals, *, every: float, seconds: float) -> None:
