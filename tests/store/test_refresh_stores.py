@@ -306,7 +306,7 @@ def test_a_package_that_the_earlier_run_needs_is_told(
     site.log.clear()
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, package, None)
-        patch.setitem(sys.modules, f"fetchq.store.sinks.{save}", None)
+        patch.setitem(sys.modules, f"fetchq.store.sinks.bodies_{save}", None)
         problem = cli(site.urls("small")[0], "-o", "new", "--refresh", "old").problem
         assert f"the run in '{cli.folder}/old' cannot be read: {save} needs the package {package}" in problem
         assert site.log == []
