@@ -6,10 +6,10 @@ import asyncio
 import inspect
 import os
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator, Sequence, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sized
 from contextlib import aclosing, closing
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from yarl import URL
 
@@ -17,25 +17,76 @@ from fetchq.core.model import OnStart, Request, Result, make_request
 from fetchq.core.parsers import pairs_of
 from fetchq.core.quantities import read_priority
 from fetchq.core.settings import Settings
-from fetchq.workers.run import AsyncRun, BlockingRun, Feed
+from fetchq.pipeline import AsyncPipeline, BlockingPipeline
+from fetchq.reports.summary import Summary
+from fetchq.workers.run import Feed
 
-__all__ = ["fetch_all", "fetch_all_sync", "fetch_iter"]
+if TYPE_CHECKING:
+    from fetchq.store.output import DurableRows
+
+__all__ = ["FetchRun", "Results", "fetch_all", "fetch_all_sync", "fetch_iter"]
 
 T = TypeVar("T")
 Row = str | URL | Request
 OnResult = Callable[[Result], object]
-"""Is told of a Result. What it returns is awaited where that can be, and else of no account."""
+"""Called with a Result. An awaitable return value is awaited; others are ignored."""
 
 
-async def fetch_iter(
+class Results(list[Result]):
+    """The Results of a run, in the order of the input: a list that also has the run's `summary`."""
+
+    __slots__ = ("summary",)
+
+    def __init__(self, results: Iterable[Result] = (), summary: Summary | None = None) -> None:
+        super().__init__(results)
+        self.summary = Summary() if summary is None else summary
+
+
+class FetchRun:
+    """A run under way: iterate it for its Results, as they finish. `async with` ends it at once when you leave."""
+
+    __slots__ = ("_pipeline", "_results")
+
+    def __init__(self, pipeline: AsyncPipeline, on_result: OnResult | None) -> None:
+        self._pipeline = pipeline
+        self._results = _results(pipeline, on_result)
+
+    @property
+    def summary(self) -> Summary:
+        """The numbers of the run: so far, while it goes on, and the final ones afterwards."""
+        return self._pipeline.summary
+
+    def __aiter__(self) -> AsyncIterator[Result]:
+        return self._results  # not self: one call less for each Result
+
+    def __anext__(self) -> Awaitable[Result]:
+        return self._results.__anext__()
+
+    async def aclose(self) -> None:
+        """End the run: what is under way is cancelled, and nothing of it is left."""
+        await self._results.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def fetch_iter(
     urls: Iterable[Row] | AsyncIterable[Row],
     *,
     settings: Settings | None = None,
     on_start: OnStart | None = None,
     on_result: OnResult | None = None,
-    **knobs: Any,
-) -> AsyncGenerator[Result]:
+    **options: Any,
+) -> FetchRun:
     """Fetch `urls` and yield each Result as it finishes, in bounded memory.
+
+        async with fetch_iter(urls, workers=20) as run:
+            async for result in run:
+                ...
+        print(run.summary.failed)
 
     `urls`: str, `yarl.URL` or `Request`, from any iterable, also an endless one, or an async iterable. It is read as
     the workers need it, in the event loop: an iterable that blocks, blocks the loop. Keyword arguments are the fields
@@ -44,14 +95,19 @@ async def fetch_iter(
     `on_start(request, worker)` is called before each attempt, `on_result(result)` before a Result is yielded; both
     may be plain functions or coroutine functions, and what they raise ends the run.
 
-    A URL that fails is a Result that says so, not an exception. Leaving the loop early ends the run; to have it ended
-    at once, iterate inside `contextlib.aclosing`. With `deadline`, the rows of a list that are unfinished then come as
-    `cancelled`; an iterable of unknown length is not read further.
+    A URL that fails is a Result that says so, not an exception. Leaving `async with` ends the run at once; after a
+    bare `async for` was left, Python ends it when it collects the garbage. With `deadline`, the rows of a list that
+    are unfinished then come as `cancelled`; an iterable of unknown length is not read further.
 
-    Raises `SettingsError`, and whatever `urls` or a callback raises.
+    Raises `SettingsError`; and as it is iterated `FolderError` and `StorageError` (with `output`), and whatever `urls`
+    or a callback raises.
     """
-    settings = _settings(settings, knobs)
-    async with aclosing(_batches(urls, settings, on_start)) as batches:
+    chosen = _settings(settings, options)
+    return FetchRun(_pipeline(urls, chosen, on_start), on_result)
+
+
+async def _results(pipeline: AsyncPipeline, on_result: OnResult | None) -> AsyncGenerator[Result]:
+    async with aclosing(pipeline.batches()) as batches:
         async for batch in batches:
             for result in batch:
                 if on_result is not None and inspect.isawaitable(waiting := on_result(result)):
@@ -65,21 +121,18 @@ async def fetch_all(
     settings: Settings | None = None,
     on_start: OnStart | None = None,
     on_result: OnResult | None = None,
-    **knobs: Any,
-) -> list[Result]:
-    """Fetch `urls` and return their Results in the order of the input, one for each.
+    **options: Any,
+) -> Results:
+    """Fetch `urls` and return their Results in the order of the input, one for each, with the run's `summary`.
 
     The arguments are those of `fetch_iter`.
     """
-    settings = _settings(settings, knobs)
+    chosen = _settings(settings, options)
     if not isinstance(urls, AsyncIterable):
         urls = list(_checked(urls))  # it has to end anyway, and a list is read to its end when the deadline strikes
-    results: list[Result] = []
-    finished = fetch_iter(urls, settings=settings, on_start=on_start, on_result=on_result)
-    async with aclosing(finished):
-        async for result in finished:
-            results.append(result)  # noqa: PERF401  # a comprehension would not close the iterator in time
-    return sorted(results, key=_index)
+    async with fetch_iter(urls, settings=chosen, on_start=on_start, on_result=on_result) as run:
+        results = [result async for result in run]
+    return Results(sorted(results, key=_index), run.summary)
 
 
 def fetch_all_sync(
@@ -88,13 +141,13 @@ def fetch_all_sync(
     settings: Settings | None = None,
     on_start: OnStart | None = None,
     on_result: OnResult | None = None,
-    **knobs: Any,
-) -> list[Result]:
+    **options: Any,
+) -> Results:
     """`fetch_all` for plain scripts and notebooks, in any mode, also where an event loop is running already.
 
     Modes `threads` and `sync` need no event loop and use none. The arguments are those of `fetch_iter`.
     """
-    chosen = _settings(settings, knobs)
+    chosen = _settings(settings, options)
     rows = list(_checked(urls))
     if chosen.mode == "async":
         return _in_free_thread(
@@ -105,24 +158,20 @@ def fetch_all_sync(
 
 def _fetch_blocking(
     rows: list[Row], settings: Settings, on_start: OnStart | None, on_result: OnResult | None
-) -> list[Result]:
+) -> Results:
     requests = list(_numbered(rows))
     started: OnStart | None = None if on_start is None else lambda *args: _wait_for(on_start(*args))
-    if settings.output is None:
-        feed = Feed(([request] for request in requests), threaded=False, finite=True)
-        batches: Generator[Sequence[Result]] = BlockingRun(settings, feed, started).batches()
-    else:
-        from fetchq.durable import durable_blocking
-
-        batches = durable_blocking(settings, requests, started)
+    output = _output(settings, requests)
+    batch_of_one = ([request] for request in requests) if output is None else output.to_fetch()
+    pipeline = BlockingPipeline(settings, Feed(batch_of_one, threaded=False, finite=True), output, on_start=started)
     results: list[Result] = []
-    with closing(batches):  # what a callback raises finds the run at its end
+    with closing(pipeline.batches()) as batches:  # the run has ended when a callback's exception reaches the caller
         for batch in batches:
             for result in batch:
                 if on_result is not None:
                     _wait_for(on_result(result))
                 results.append(result)
-    return sorted(results, key=_index)
+    return Results(sorted(results, key=_index), pipeline.summary)
 
 
 def _wait_for(waiting: object) -> None:
@@ -157,35 +206,44 @@ def _in_free_thread(work: Callable[[], T]) -> T:
     return outcome[0]
 
 
-def _settings(settings: Settings | None, knobs: dict[str, Any]) -> Settings:
+def _settings(settings: Settings | None, options: dict[str, Any]) -> Settings:
     if settings is None:
-        settings = Settings(**knobs)
-    elif knobs:
-        raise TypeError(f"either settings or {', '.join(knobs)}, not both")
+        settings = Settings(**options)
+    elif options:
+        raise TypeError(f"either settings or {', '.join(options)}, not both")
     if settings.output is None:
         return settings
-    return replace(settings, output=os.path.abspath(settings.output))  # the program may go elsewhere meanwhile
+    return replace(settings, output=os.path.abspath(settings.output))  # the program may change its directory meanwhile
 
 
-def _batches(
-    urls: Iterable[Row] | AsyncIterable[Row], settings: Settings, on_start: OnStart | None
-) -> AsyncGenerator[Sequence[Result]]:
+def _pipeline(urls: Iterable[Row] | AsyncIterable[Row], settings: Settings, on_start: OnStart | None) -> AsyncPipeline:
     finite = isinstance(urls, Sized)
     requests: Iterable[Request] | AsyncIterable[Request]
     if not isinstance(urls, AsyncIterable):
         requests = _numbered(urls)
+        if finite and settings.output is not None:
+            requests = list(requests)
     elif settings.mode != "async":
         raise TypeError(f"an async iterable of URLs needs mode 'async', not {settings.mode!r}")
     else:
         requests = _numbered_async(urls)
-    if settings.output is not None:
-        from fetchq.durable import durable_async
+    output = _output(settings, requests)
+    if output is not None:
+        feed = Feed(output.to_fetch(), threaded=False, finite=finite)
+    elif isinstance(requests, AsyncIterable):
+        feed = Feed(requests, threaded=False, finite=finite)
+    else:  # one request in a batch: the next URL may be long in coming
+        feed = Feed(([request] for request in requests), threaded=False, finite=finite)
+    return AsyncPipeline(settings, feed, output, on_start=on_start)
 
-        rows = list(requests) if finite and isinstance(requests, Iterator) else requests
-        return durable_async(settings, rows, on_start, finite=finite)
-    # One request a batch: the next URL may take its time to come.
-    feed: Any = requests if isinstance(requests, AsyncIterable) else ([request] for request in requests)
-    return AsyncRun(settings, Feed(feed, threaded=False, finite=finite), on_start).batches()
+
+def _output(settings: Settings, requests: Iterable[Request] | AsyncIterable[Request]) -> DurableRows | None:
+    """Where the Results of a durable run go; None for one that is not durable."""
+    if settings.output is None:
+        return None
+    from fetchq.store.output import DurableRows
+
+    return DurableRows(settings, requests)
 
 
 def _numbered(urls: Iterable[Row]) -> Iterator[Request]:

@@ -15,6 +15,7 @@ from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_
 from fetchq.core.settings import MODES, Settings, SettingsError
 
 if TYPE_CHECKING:
+    from fetchq.core.model import Result
     from fetchq.inputs.source import Source
     from fetchq.reports.compare import ModeRun
 
@@ -69,15 +70,18 @@ def compare_and_show(settings: Settings, display: Display, source: Source, modes
     from fetchq.reports.compare import compare
     from fetchq.reports.compare_text import compare_lines, timelines
     from fetchq.reports.text import count_text
-    from fetchq.store.writer import Writer
 
     def fetch(settings: Settings, run: ModeRun) -> int:
-        screen = Screen(display, source=source, summary=run.summary, on_commit=run.add, records=False)
-        writer = Writer(sink=screen, on_commit=screen.count)
+        screen = Screen(display, source=source, summary=run.summary, records=False)
+
+        def on_done(results: Sequence[Result]) -> None:
+            run.add(results)
+            screen.advance(results)
+
         if not display.quiet:
             screen.say(f"mode {settings.mode}, {count_text(settings.workers, 'worker')}")
         try:
-            return drive(settings, source, screen, run.summary, writer, verbose=display.verbose)
+            return drive(settings, source, screen, run.summary, on_done=on_done, verbose=display.verbose)
         except SettingsError as problem:
             raise click.UsageError(usage_message(problem)) from None
 

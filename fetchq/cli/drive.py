@@ -1,4 +1,4 @@
-"""Drives a run for the command line: signals, the loop, the one writer, and what becomes of errors."""
+"""Runs a pipeline for the command line: event loop, signals, and the exit status that an error leads to."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import asyncio
 import errno
 import gc
 import os
-from contextlib import aclosing, closing, contextmanager
-from dataclasses import dataclass
-from time import perf_counter
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import click
@@ -18,48 +16,56 @@ from fetchq.cli.interrupts import Interrupts
 from fetchq.cli.loop import loop_factory
 from fetchq.cli.status import COULD_NOT_GO_ON
 from fetchq.core.disk import StorageError
-from fetchq.workers.run import DURABLE_LINGER, AsyncRun, BlockingRun, Feed
+from fetchq.pipeline import AsyncPipeline, BlockingPipeline
+from fetchq.store.output import Output
+from fetchq.workers.run import Feed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from fetchq.cli.screen import Screen
-    from fetchq.core.model import OnStart, Result
+    from fetchq.core.model import Result
     from fetchq.core.settings import Settings
     from fetchq.inputs.source import Source
     from fetchq.reports.summary import Summary
-    from fetchq.store.writer import Writer
+    from fetchq.store.session import Session
 
 __all__ = ["drive"]
 
 LINGER = 0.01
-"""Seconds in which results gather before they are written: a hand-over to a thread for each would cost more."""
+"""Seconds in which an event loop lets results gather: handing each of them to the writer's thread would cost more."""
 
 
 def drive(
-    settings: Settings, source: Source, screen: Screen, summary: Summary, writer: Writer, *, verbose: bool
+    settings: Settings,
+    source: Source,
+    screen: Screen,
+    summary: Summary,
+    *,
+    session: Session | None = None,
+    on_done: Callable[[Sequence[Result]], None],
+    verbose: bool,
 ) -> int:
-    """Fetch all of `source`. Returns the exit status."""
+    """Fetch all of `source`, show the Results on `screen`, and count them in `summary`. Returns the exit status.
+
+    `session` is that of a durable run, and stays open; `on_done` is called with the Results that are done.
+    """
     collect_less_often()
     interrupts = click.get_current_context().find_object(Interrupts) or Interrupts()
-    on_start = screen.started if verbose else None
-    work = _Work(settings, source, on_start, summary, writer, interrupts, screen.say_at_once)
-    run_it = work.in_loop if settings.mode == "async" else work.blocking
-    status: int | None = None
-    try:
-        run_it()
-    except BrokenPipeError:  # whoever read the records has seen enough
-        status = 1
-        forget_stdout()
-    except OSError as problem:
-        status = COULD_NOT_GO_ON
-        forget_stdout()
-        screen.say(f"fetchq: the records cannot be written: {os.strerror(problem.errno or errno.EIO)}")
-    except StorageError as problem:
-        status = COULD_NOT_GO_ON
-        screen.say(f"fetchq: {problem}")
-    finally:
-        screen.finish()
+    feed = Feed(source, threaded=True, finite=source.rereadable)
+    output = Output(screen, session, keep_body=settings.keep_body)
+    in_loop = settings.mode == "async"
+    pipeline = (AsyncPipeline if in_loop else BlockingPipeline)(
+        settings,
+        feed,
+        output,
+        summary=summary,
+        on_start=screen.started if verbose else None,
+        on_done=on_done,
+        interrupted=lambda: interrupts.number is not None,
+        linger=LINGER if in_loop else 0.0,
+    )
+    status = _status_of_error(pipeline, interrupts, screen)
     if status is not None:
         return status
     if interrupts.number is not None:
@@ -67,86 +73,51 @@ def drive(
     return 1 if summary.failed else 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """One run, from the source to the writer."""
+def _status_of_error(pipeline: AsyncPipeline | BlockingPipeline, interrupts: Interrupts, screen: Screen) -> int | None:
+    """Run the pipeline to its end. Returns the exit status for an error that it ended with, after saying so."""
+    try:
+        _run(pipeline, interrupts, screen.say_at_once)
+    except BrokenPipeError:  # whoever read the records has seen enough
+        forget_stdout()
+        return 1
+    except OSError as problem:
+        forget_stdout()
+        screen.say(f"fetchq: the records cannot be written: {os.strerror(problem.errno or errno.EIO)}")
+        return COULD_NOT_GO_ON
+    except StorageError as problem:
+        screen.say(f"fetchq: {problem}")
+        return COULD_NOT_GO_ON
+    finally:
+        screen.finish()
+    return None
 
-    settings: Settings
-    source: Source
-    on_start: OnStart | None
-    summary: Summary
-    writer: Writer
-    interrupts: Interrupts
-    say: Callable[[str], None]
-    """Tells the person of an interrupt."""
 
-    def in_loop(self) -> None:
-        """Fetch in an event loop, which never waits for the writer."""
+def _run(pipeline: AsyncPipeline | BlockingPipeline, interrupts: Interrupts, say: Callable[[str], None]) -> None:
+    if isinstance(pipeline, AsyncPipeline):
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(self._in_loop())
-
-    async def _in_loop(self) -> None:
-        loop = asyncio.get_running_loop()
-        run = AsyncRun(self.settings, self._feed, self.on_start, linger=self._linger)
-        batches = run.batches()
-
-        def stop() -> None:
-            loop.call_soon_threadsafe(run.stop)
-
-        def abort() -> None:
-            loop.call_soon_threadsafe(run.abort)
-
-        with self.interrupts.of_run(stop, abort, self.say), _counted(self.summary, run):
-            try:
-                async with aclosing(batches):
-                    async for batch in batches:
-                        await asyncio.to_thread(self._write, batch)
-                await asyncio.to_thread(self._write_rest)
-            finally:
-                await asyncio.to_thread(self.writer.finish)
-
-    def blocking(self) -> None:
-        """Fetch without an event loop."""
-        run = BlockingRun(self.settings, self._feed, self.on_start, linger=self._linger)
-        with self.interrupts.of_run(run.stop, run.abort, self.say), _counted(self.summary, run):
-            try:
-                with closing(run.batches()) as batches:
-                    for batch in batches:
-                        self._write(batch)
-                self._write_rest()
-            finally:
-                self.writer.finish()
-
-    def _write(self, batch: Sequence[Result]) -> None:
-        self.writer.commit(batch)
-        while self.interrupts.number is None and self.writer.copies() is not None:
-            pass  # what is not copied before an interrupt remains to do
-
-    def _write_rest(self) -> None:
-        while self.interrupts.number is None and self.writer.rest() is not None:
+            runner.run(_in_loop(pipeline, interrupts, say))
+        return
+    with interrupts.of_run(pipeline.stop, pipeline.abort, say):
+        for _ in pipeline.batches():
             pass
 
-    @property
-    def _feed(self) -> Feed:
-        return Feed(self.source, threaded=True, finite=self.source.rereadable)
 
-    @property
-    def _linger(self) -> float:
-        if self.settings.output is not None:
-            return DURABLE_LINGER
-        return LINGER if self.settings.mode == "async" else 0.0
+async def _in_loop(pipeline: AsyncPipeline, interrupts: Interrupts, say: Callable[[str], None]) -> None:
+    loop = asyncio.get_running_loop()
 
+    def stop() -> None:
+        loop.call_soon_threadsafe(pipeline.stop)
 
-@contextmanager
-def _counted(summary: Summary, run: AsyncRun | BlockingRun) -> Iterator[None]:
-    """The duration and the workers of the run, however it ends."""
-    try:
-        yield
-    finally:
-        summary.finish(perf_counter() - (run.began or perf_counter()), run.clocks, run.notes())
+    def abort() -> None:
+        loop.call_soon_threadsafe(pipeline.abort)
+
+    with interrupts.of_run(stop, abort, say):
+        async with aclosing(pipeline.batches()) as batches:
+            async for _ in batches:
+                pass
 
 
 def collect_less_often() -> None:
-    """Hardly anything here is garbage in cycles, and looking for it takes a sixth of the time of a busy run."""
+    """Raise the thresholds of the garbage collector: it finds next to nothing here, and takes a sixth of a busy run."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

@@ -72,17 +72,14 @@ def fetch_and_show(
     from fetchq.inputs.lines import SourceError
     from fetchq.reports.summary import Summary
     from fetchq.reports.text import summary_lines
-    from fetchq.store.writer import Writer
 
     settings = replace(settings, keep_body=_needs_bodies(display))
     summary = Summary()
     screen = Screen(display, source=source, summary=summary)
     try:
-        if session is None:
-            writer = Writer(sink=screen, on_commit=screen.count)
-        else:
-            writer = session.writer(screen, screen.count, keep_body=settings.keep_body)
-        status = drive(settings, source, screen, summary, writer, verbose=display.verbose)
+        status = drive(
+            settings, source, screen, summary, session=session, on_done=screen.advance, verbose=display.verbose
+        )
     except SettingsError as problem:
         raise click.UsageError(usage_message(problem)) from None
     except SourceError as problem:

@@ -42,11 +42,9 @@ class Screen:
         *,
         source: Source,
         summary: Summary,
-        on_commit: Callable[[Sequence[Result]], None] | None = None,
         records: bool = True,
     ) -> None:
         self._summary = summary
-        self._on_commit = on_commit
         self._display = display
         self._lock = threading.RLock()
         colour = not display.no_color and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -89,13 +87,9 @@ class Screen:
     def flush(self) -> None:
         """There is nothing left to write."""
 
-    def count(self, results: Sequence[Result]) -> None:
-        """These results are done."""
+    def advance(self, results: Sequence[Result]) -> None:
+        """Show the progress: these results are done, and the summary has counted them."""
         with self._lock:
-            for result in results:
-                self._summary.add(result)
-            if self._on_commit is not None:
-                self._on_commit(results)
             self._progress.advance(results, self._summary)
 
     def _show_heading(self) -> None:

@@ -1,59 +1,65 @@
-"""Numbers about a run, counted as results pass: constant memory, and two summaries can be merged into one."""
+"""Counts the numbers of a run as its Results pass, in constant memory."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from math import ceil, exp, log
+from typing import TYPE_CHECKING, NamedTuple
 
-from fetchq.core.model import PHASES, phase_values
+from fetchq.core.model import PHASES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from fetchq.core.model import Result
     from fetchq.scheduling.congestion import HostNote
     from fetchq.workers.settle import WorkerClock
 
-__all__ = ["Histogram", "Summary"]
+__all__ = ["Histogram", "Summary", "WorkerTotals"]
 
-_GROWTH = math.log(1.02)
+_GROWTH = log(1.02)
 _LEAST = 1e-6
 
 
 class Histogram:
-    """Durations in seconds, in buckets that grow by 2 %: any percentile is at most 2 % too high."""
+    """A distribution of durations in seconds. Its buckets grow by 2 %, so a percentile is at most 2 % too high."""
 
     __slots__ = ("buckets", "count", "greatest")
 
     def __init__(self) -> None:
         self.buckets: dict[int, int] = {}
+        """How many durations are in each bucket, by its number."""
         self.count = 0
         self.greatest = 0.0
+        """The longest duration, exactly."""
 
-    def add(self, seconds: float) -> None:
-        bucket = int(math.log(seconds / _LEAST) / _GROWTH) if seconds > _LEAST else 0
-        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
-        self.count += 1
-        if seconds > self.greatest:
-            self.greatest = seconds
+    def add(self, durations: Sequence[float]) -> None:
+        """Count these durations."""
+        buckets = self.buckets
+        for seconds in durations:
+            bucket = int(log(seconds / _LEAST) / _GROWTH) if seconds > _LEAST else 0
+            buckets[bucket] = buckets.get(bucket, 0) + 1
+            if seconds > self.greatest:
+                self.greatest = seconds
+        self.count += len(durations)
 
     def merge(self, other: Histogram) -> None:
+        """Count the durations of `other`, too."""
         for bucket, count in other.buckets.items():
             self.buckets[bucket] = self.buckets.get(bucket, 0) + count
         self.count += other.count
         self.greatest = max(self.greatest, other.greatest)
 
     def percentile(self, percent: float) -> float:
-        """The value that so many percent do not exceed; 0 when there are no values."""
-        rank = max(1, math.ceil(self.count * percent / 100))
+        """The duration in seconds that so many percent (0 to 100) do not exceed; 0 when there are none."""
+        rank = max(1, ceil(self.count * percent / 100))
         seen = 0
         for bucket in sorted(self.buckets):
             seen += self.buckets[bucket]
             if seen >= rank:
-                # The bucket's upper edge: a percentile below the least value would be a riddle.
-                return min(_LEAST * math.exp((bucket + 1) * _GROWTH), self.greatest)
+                # The upper edge of the bucket: its lower edge may be below every duration.
+                return min(_LEAST * exp((bucket + 1) * _GROWTH), self.greatest)
         return 0.0
 
     def __eq__(self, other: object) -> bool:
@@ -62,75 +68,111 @@ class Histogram:
     __hash__ = None  # type: ignore[assignment]  # it changes
 
 
+class WorkerTotals(NamedTuple):
+    """What one worker did in a run."""
+
+    attempts: int
+    busy: float
+    """Seconds in which it was fetching."""
+
+
 @dataclass(slots=True)
 class Summary:
-    """Times in seconds, sizes in bytes."""
+    """Numbers about a run: counts of rows, times in seconds, sizes in bytes. Its size does not grow with the run's.
+
+    Of a durable run it counts the rows that were finished in this session.
+    """
 
     total: int = 0
+    """Rows that are done, each with its Result."""
     ok: int = 0
     causes: Counter[str] = field(default_factory=Counter)
-    """How many failed of each cause."""
+    """How many rows failed, by the value of their `Cause`."""
     copied: int = 0
-    """Of `total`, those that took no time and no bytes, because another row had asked the same."""
+    """How many of `total` got a copy of another row's Result (`dedupe`), at no cost of time or bytes."""
     attempts: int = 0
     size: int = 0
+    """Bytes of the decoded bodies."""
     wire_size: int = 0
+    """Bytes of the bodies as they were received."""
     fetch_time: float = 0.0
-    """The sum of all `elapsed`."""
+    """The sum of `Result.elapsed`, in seconds."""
     phase_sums: list[float] = field(default_factory=lambda: [0.0] * len(PHASES))
-    """The sum of each phase, in the order of `PHASES`."""
+    """Seconds in each phase of `Timing`, in the order of its fields."""
     elapsed: Histogram = field(default_factory=Histogram)
+    """`Result.elapsed` of the rows for which an attempt was made: `summary.elapsed.percentile(99)`."""
     wait: Histogram = field(default_factory=Histogram)
+    """Their `Timing.wait`, the time to the first byte of the response."""
     duration: float = 0.0
-    """Of the whole run, by the clock on the wall."""
-    workers: dict[int, tuple[int, float]] = field(default_factory=dict)
-    """Of each worker: attempts made, and seconds in them."""
+    """Seconds that the whole run took, by the clock on the wall."""
+    workers: dict[int, WorkerTotals] = field(default_factory=dict)
+    """By the number of the worker, from 1."""
     hosts: list[HostNote] = field(default_factory=list)
-    """Those that refused, failed or grew slow, and what was done about it."""
+    """Hosts that refused, failed or grew slow, and what was done about it; known when the run has ended."""
 
     @property
     def phases(self) -> dict[str, float]:
-        """The sum of each phase, by name."""
+        """Seconds in each phase of `Timing`, by its name."""
         return dict(zip(PHASES, self.phase_sums, strict=True))
 
     @property
     def failed(self) -> int:
+        """Rows that are done and not ok."""
         return self.total - self.ok
 
     @property
     def concurrency(self) -> float:
-        """How many were fetched at a time, on average over the run."""
+        """How many URLs were being fetched at a time, on average over `duration`."""
         return self.fetch_time / self.duration if self.duration else 0.0
 
-    def add(self, result: Result) -> None:
-        self.total += 1
-        if result.cause is None:
-            self.ok += 1
-        else:
-            self.causes[result.cause.value] += 1
-        if result.copied:
-            self.copied += 1
-            return
-        self.attempts += result.attempts
-        self.size += result.size
-        self.wire_size += result.wire_size
-        self.fetch_time += result.elapsed
-        timing = result.timing
-        self.phase_sums = [
-            total + (spent or 0.0) for total, spent in zip(self.phase_sums, phase_values(timing), strict=True)
-        ]
-        if result.attempts:
-            self.elapsed.add(result.elapsed)
-            self.wait.add(timing.wait)
+    def add(self, results: Iterable[Result]) -> None:
+        """Count these Results."""
+        # One function, and local names: it runs for every row, also where nobody reads the summary.
+        total, ok, copied, attempts = self.total, self.ok, self.copied, self.attempts
+        size, wire_size, fetch_time = self.size, self.wire_size, self.fetch_time
+        queued, held, dns, connect, tls, wait, receive, decode, store = self.phase_sums
+        elapsed_times: list[float] = []
+        wait_times: list[float] = []
+        for result in results:
+            total += 1
+            if result.cause is None:
+                ok += 1
+            else:
+                self.causes[result.cause.value] += 1
+            if result.copied:
+                copied += 1
+                continue
+            elapsed, timing = result.elapsed, result.timing
+            size += result.size
+            wire_size += result.wire_size
+            fetch_time += elapsed
+            queued += timing.queued
+            held += timing.held
+            dns += timing.dns
+            connect += timing.connect
+            tls += timing.tls or 0.0
+            wait += timing.wait
+            receive += timing.receive
+            decode += timing.decode
+            store += timing.store
+            if result.attempts:
+                attempts += result.attempts
+                elapsed_times.append(elapsed)
+                wait_times.append(timing.wait)
+        self.elapsed.add(elapsed_times)
+        self.wait.add(wait_times)
+        self.total, self.ok, self.copied, self.attempts = total, ok, copied, attempts
+        self.size, self.wire_size, self.fetch_time = size, wire_size, fetch_time
+        self.phase_sums = [queued, held, dns, connect, tls, wait, receive, decode, store]
 
-    def finish(self, duration: float, clocks: Iterable[WorkerClock], hosts: Iterable[HostNote] = ()) -> None:
-        """The run took so many seconds, its workers did this, and this was done about hosts."""
+    def update(self, duration: float, clocks: Iterable[WorkerClock], hosts: Iterable[HostNote] = ()) -> None:
+        """Take over what is not in the Results: the run's `duration` in seconds, its workers' clocks and its hosts."""
         self.duration = duration
         self.hosts = list(hosts)
-        self.workers = {clock.number: (clock.fetched, clock.busy) for clock in clocks}
+        self.workers = {clock.number: WorkerTotals(clock.fetched, clock.busy) for clock in clocks}
 
     def merge(self, other: Summary) -> None:
-        """Count `other` in, a part of the same run that went on beside this one."""
+        """Add the numbers of `other`, a part of the same run that went on at the same time."""
         for name in ("total", "ok", "copied", "attempts", "size", "wire_size", "fetch_time"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.causes.update(other.causes)
@@ -139,6 +181,6 @@ class Summary:
         self.wait.merge(other.wait)
         self.duration = max(self.duration, other.duration)
         self.hosts += other.hosts
-        for number, (fetched, busy) in other.workers.items():
-            before = self.workers.get(number, (0, 0.0))
-            self.workers[number] = (before[0] + fetched, before[1] + busy)
+        for number, more in other.workers.items():
+            before = self.workers.get(number, WorkerTotals(0, 0.0))
+            self.workers[number] = WorkerTotals(before.attempts + more.attempts, before.busy + more.busy)

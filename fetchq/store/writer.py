@@ -1,8 +1,7 @@
-"""The one writer of a run: bodies and records go out, the ledger commits, and only then does anything count as done."""
+"""Writes the Results of a run: the body store first, then the sink, then the ledger, then whoever counts them."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ __all__ = ["Writer"]
 
 
 class Writer:
-    """Blocking code: an async run calls it from a thread. One caller at a time."""
+    """Writes the Results of a run, batch by batch. Its methods block; they are called one at a time."""
 
     def __init__(
         self,
@@ -30,45 +29,67 @@ class Writer:
         on_commit: Callable[[Sequence[Result]], None] | None = None,
         twins: Twins | None = None,
     ) -> None:
+        """`on_commit` is called with the results that are done, after everybody else has them."""
         self._sink = sink
         self._ledger = ledger
         self._store = store
         self._on_commit = on_commit
         self._twins = twins
         self._broken = False
-        """Nothing can be kept any more."""
-        self._lock = threading.Lock()  # a commit may still be under way in a thread whose caller was interrupted
+        """A write is under way, or has failed: then nothing more can be kept."""
+
+    @property
+    def makes_copies(self) -> bool:
+        """`write` may yield more than once."""
+        return self._twins is not None
+
+    def write(self, results: Sequence[Result]) -> Iterator[Sequence[Result]]:
+        """Write these results, and then copies of them for the rows that asked the same. Yields what is done by then.
+
+        The copies are written page by page, as the iterator advances; what is not waited for stays to be done. Raises
+        as `commit` does.
+        """
+        yield self.commit(results)
+        yield from self._copies()
+
+    def rest(self) -> Iterator[Sequence[Result]]:
+        """Write what is left at the end of a run, as the iterator advances. Yields what is done. Raises as `commit`."""
+        while True:
+            yield from self._copies()
+            if not (kept_back := self.finish()):
+                return
+            yield kept_back
 
     def commit(self, results: Sequence[Result]) -> Sequence[Result]:
         """Write these results. Returns those that are done by now; the store may keep some back until later.
 
-        There may be `copies` to be made of them. Raises `StorageError`: nothing more can be kept, and what was kept
-        before stays. OSError: the sink's reader has gone, or its disk is full.
+        Raises `StorageError` when nothing more can be kept; what was kept before stays. Raises OSError when the sink
+        cannot be written to, because its reader has gone or its disk is full.
         """
-        with self._lock:
-            self._broken = True
-            if self._twins is not None:
-                results = self._twins.without_passing(results)
-            return self._stored(results)
+        self._broken = True
+        if self._twins is not None:
+            results = self._twins.without_passing(results)
+        return self._stored(results)
 
-    def copies(self) -> Sequence[Result] | None:
-        """Write some of the copies of what is done, for rows that asked the same. None when there are no more.
+    def finish(self) -> Sequence[Result]:
+        """Write what the store kept back, however the run ended. Returns it. Raises as `commit` does."""
+        if self._store is None or self._broken:
+            return []
+        self._broken = True
+        with _storing():
+            results = self._store.finish()
+        self._commit(results)
+        return results
 
-        Returns those that are done by now. To be called after each `commit`. Raises as it does.
-        """
-        with self._lock:
-            if self._twins is None or self._broken:
-                return None
+    def _copies(self) -> Iterator[Sequence[Result]]:
+        while self._twins is not None and not self._broken:
             self._broken = True
             copies = self._twins.copies()
-            done = self._stored(copies) if copies else None
+            done = self._stored(copies) if copies else []
             self._broken = False
-            return done
-
-    def rest(self) -> Sequence[Result] | None:
-        """Write some of what is still to be written at the end of a run. None when that is all. Raises as `commit`."""
-        copies = self.copies()
-        return copies if copies is not None else self.finish() or None
+            if not copies:
+                return
+            yield done
 
     def _stored(self, results: Sequence[Result]) -> Sequence[Result]:
         if self._store is not None:
@@ -77,21 +98,10 @@ class Writer:
         self._commit(results)
         return results
 
-    def finish(self) -> Sequence[Result]:
-        """Write what was kept back, however the run ended. Returns it. Raises as `commit` does."""
-        with self._lock:
-            if self._store is None or self._broken:
-                return []
-            self._broken = True
-            with _storing():
-                results = self._store.finish()
-            self._commit(results)
-            return results
-
     def _commit(self, results: Sequence[Result]) -> None:
         problem = self._write(results) if results else None
         if results and self._ledger is not None:
-            # A row that was cancelled is not done: a resumed run takes it up again.
+            # A cancelled row is not done: a resumed run fetches it.
             done = [result for result in results if result.cause is not Cause.CANCELLED]
             state = None if self._store is None else self._store.state()
             self._ledger.commit(done, None if state is None else {"store": state})
@@ -99,12 +109,12 @@ class Writer:
                 self._twins.settle(results)
         self._broken = False
         if results and self._on_commit is not None:
-            self._on_commit(results)  # also what nobody reads any more is done
+            self._on_commit(results)  # a result whose record nobody could read is done all the same
         if problem is not None:
             raise problem
 
     def _write(self, results: Sequence[Result]) -> OSError | None:
-        """What went wrong; whoever reads stdout may have gone, and the ledger is kept all the same."""
+        """Write to the sink. Returns its error, if any: the ledger is to commit the results in any case."""
         if self._sink is not None:
             try:
                 self._sink.write(results)

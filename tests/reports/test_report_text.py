@@ -39,10 +39,9 @@ def painted(text: str, colour: str) -> str:
 
 def summary_of(*results: Result, duration: float = 2.0, workers: int = 2) -> Summary:
     summary = Summary()
-    for result in results:
-        summary.add(result)
+    summary.add(results)
     share = duration / 2
-    summary.finish(duration, [WorkerClock(number, number, share) for number in range(1, workers + 1)])
+    summary.update(duration, [WorkerClock(number, number, share) for number in range(1, workers + 1)])
     return summary
 
 
@@ -184,14 +183,14 @@ def test_the_summary_of_one_result() -> None:
 
 def test_the_summary_says_what_was_done_about_which_hosts() -> None:
     summary = Summary()
-    summary.add(make_result())
+    summary.add([make_result()])
     notes = [
         HostNote("http://a", refusals=12, least_window=1, pace=19.2),
         HostNote("http://b", least_window=4.5),
         HostNote("http://c", pauses=4, least_window=1, given_up=True),
         *[HostNote(f"http://d{number}", refusals=1) for number in range(9)],
     ]
-    summary.finish(1.0, [], notes)
+    summary.update(1.0, [], notes)
     lines = summary_lines(summary)
     assert "http://a: 12 refusals, asked 19.2 times a second" in lines
     assert "http://b: down to 4 at a time" in lines
@@ -249,7 +248,7 @@ def test_a_row_for_each_of_a_few_workers() -> None:
 @pytest.mark.parametrize(("idle", "said"), [(1, "1 worker"), (9, "9 workers")])
 def test_workers_that_had_nothing_to_do_share_one_line(idle: int, said: str) -> None:
     summary = summary_of(make_result(), workers=2)
-    summary.finish(2.0, [WorkerClock(1, 0), WorkerClock(2, 1, 1.0), *[WorkerClock(n, 0) for n in range(3, idle + 2)]])
+    summary.update(2.0, [WorkerClock(1, 0), WorkerClock(2, 1, 1.0), *[WorkerClock(n, 0) for n in range(3, idle + 2)]])
     assert summary_lines(summary)[-3:] == [
         "worker  URLs    busy  share",
         "2          1  1.00 s   50 %",
@@ -259,8 +258,8 @@ def test_workers_that_had_nothing_to_do_share_one_line(idle: int, said: str) -> 
 
 def test_where_no_worker_had_anything_to_do_there_is_no_table() -> None:
     summary = Summary()
-    summary.add(failed_result(Cause.INVALID_URL, attempts=0))
-    summary.finish(0.1, [WorkerClock(1), WorkerClock(2)])
+    summary.add([failed_result(Cause.INVALID_URL, attempts=0)])
+    summary.update(0.1, [WorkerClock(1), WorkerClock(2)])
     assert summary_lines(summary)[-3:] == ["failed: 1 invalid_url", "", "2 workers had nothing to do"]
 
 
@@ -331,7 +330,7 @@ def finished(*spans: tuple[int, int, float, float], duration: float = 8.0) -> Mo
         make_result(index=index, worker=worker, started=BEGAN + timedelta(seconds=start), elapsed=seconds)
         for index, worker, start, seconds in spans
     )
-    run.summary.finish(duration, [])
+    run.summary.update(duration, [])
     return run
 
 

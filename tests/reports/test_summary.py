@@ -35,9 +35,8 @@ clocks = st.lists(st.builds(WorkerClock, st.integers(1, 4), st.integers(0, 99), 
 
 def summary_of(found: list[Result], duration: float = 0.0, workers: list[WorkerClock] | None = None) -> Summary:
     summary = Summary()
-    for result in found:
-        summary.add(result)
-    summary.finish(duration, workers or [])
+    summary.add(found)
+    summary.update(duration, workers or [])
     return summary
 
 
@@ -53,8 +52,7 @@ def merged(*parts: Summary) -> Summary:
 
 def histogram_of(values: list[float]) -> Histogram:
     histogram = Histogram()
-    for value in values:
-        histogram.add(value)
+    histogram.add(values)
     return histogram
 
 

@@ -371,16 +371,13 @@ class Played:
             result = make_result(url=url, index=index, label=label, size=index)
         if request.problem is None and cause is not Cause.CANCELLED:
             self.fetched[self.session.ledger.generation, url] += 1
-        self.writer.commit([result])
-        while self.writer.copies() is not None:
-            pass
+        list(self.writer.write([result]))
 
     def to_the_end(self) -> None:
         while self.read() or self.flying:
             while self.flying:
                 self.land(0, None)
-        while self.writer.rest() is not None:
-            pass
+        list(self.writer.rest())
         self.session.end()
 
 

@@ -1,0 +1,206 @@
+"""Drives a run from its requests to the Results that are done, for the command line and for Python callers.
+
+    feed -> workers -> Results -> writer: store, sink, ledger -> Summary -> whoever iterates
+
+`AsyncPipeline` needs an event loop, which never waits for a disk; `BlockingPipeline` needs none. Both do the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, closing, contextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from fetchq.reports.summary import Summary
+from fetchq.workers.run import DURABLE_LINGER, AsyncRun, BlockingRun, Feed
+
+if TYPE_CHECKING:
+    from fetchq.core.model import OnStart, Result
+    from fetchq.core.settings import Settings
+    from fetchq.store.output import Output
+    from fetchq.store.writer import Writer
+
+__all__ = ["AsyncPipeline", "BlockingPipeline"]
+
+T = TypeVar("T")
+RunT = TypeVar("RunT", AsyncRun, BlockingRun)
+
+
+class _Pipeline(Generic[RunT]):
+    """What both drivers have in common: the parts of a run, and its summary."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        feed: Feed,
+        output: Output | None = None,
+        *,
+        summary: Summary | None = None,
+        on_start: OnStart | None = None,
+        on_done: Callable[[Sequence[Result]], None] | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
+        linger: float = 0.0,
+    ) -> None:
+        """`output`: where the Results are written before they count as done; without one they count at once.
+
+        `summary` counts what is done, and `on_done` is called with it afterwards. Once `interrupted` says so, rows that
+        wait for a copy of another's Result are left to a later session. `linger`: seconds in which Results may gather
+        before they are written, in a run that is not durable.
+        """
+        self._settings = settings
+        self._feed = feed
+        self._output = output
+        self._summary = Summary() if summary is None else summary
+        self._on_start = on_start
+        self._on_done = on_done
+        self._interrupted = interrupted
+        self._linger = linger if settings.output is None else DURABLE_LINGER
+        self._run: RunT | None = None
+        """None before the run begins, and when it has ended."""
+        self._stopped = False
+        """The run is to stop, and was told so even where it had not begun."""
+
+    @property
+    def summary(self) -> Summary:
+        """The numbers so far; the final ones when the run has ended. It is the same object each time."""
+        if self._run is not None:
+            self._summary.update(_seconds(self._run), self._run.clocks)
+        return self._summary
+
+    def stop(self) -> None:
+        """Begin no more attempts; those under way may finish. An asynchronous run is told so in its event loop."""
+        self._stopped = True
+        if self._run is not None:
+            self._run.stop()
+
+    def abort(self) -> None:
+        """End the run now: what is under way is cancelled. Where it may be called is as for `stop`."""
+        self._stopped = True
+        if self._run is not None:
+            self._run.abort()
+
+    def _begin(self, run: RunT) -> RunT:
+        self._run = run
+        if self._stopped:
+            run.stop()
+        return run
+
+    @contextmanager
+    def _summarized(self) -> Iterator[None]:
+        """However the run ends, its summary is complete afterwards."""
+        try:
+            yield
+        finally:
+            if (run := self._run) is not None:
+                self._summary.update(_seconds(run), run.clocks, run.notes())
+                self._run = None
+
+    def _count(self, done: Sequence[Result]) -> None:
+        self._summary.add(done)
+        if self._on_done is not None:
+            self._on_done(done)
+
+
+class AsyncPipeline(_Pipeline[AsyncRun]):
+    """A run in an event loop, in any mode."""
+
+    def batches(self) -> AsyncGenerator[Sequence[Result]]:
+        """The Results, in batches, as they are done; to be iterated once. The run ends when the iterator is closed.
+
+        Raises `SettingsError`, `FolderError`, `StorageError`, OSError, and whatever the feed or a callback raises.
+        """
+        return self._unwritten() if self._output is None else self._written(self._output)
+
+    def _new_run(self) -> AsyncRun:
+        return self._begin(AsyncRun(self._settings, self._feed, self._on_start, linger=self._linger))
+
+    async def _unwritten(self) -> AsyncGenerator[Sequence[Result]]:
+        with self._summarized():
+            async with aclosing(self._new_run().batches()) as batches:
+                async for batch in batches:
+                    self._count(batch)
+                    yield batch
+
+    async def _written(self, output: Output) -> AsyncGenerator[Sequence[Result]]:
+        loop = asyncio.get_running_loop()
+        # One thread: what it is told happens in that order, and so the output is closed after the last write.
+        with ThreadPoolExecutor(1, "fetchq-writer") as thread, self._summarized():
+
+            def in_thread(work: Callable[..., T], *given: object) -> asyncio.Future[T]:
+                return loop.run_in_executor(thread, work, *given)
+
+            writer = await self._opened(output, in_thread)
+            try:
+                earlier = output.done_before()
+                while page := await in_thread(_next, earlier):
+                    yield page
+                async with aclosing(self._new_run().batches()) as batches:
+                    async for batch in batches:
+                        steps = writer.write(batch)
+                        while (done := await in_thread(_next, steps)) is not None:
+                            yield done
+                            if self._interrupted() or not writer.makes_copies:
+                                break
+                steps = writer.rest()
+                while not self._interrupted() and (done := await in_thread(_next, steps)) is not None:
+                    yield done
+                await in_thread(output.end)
+            finally:
+                await in_thread(output.close)
+
+    async def _opened(self, output: Output, in_thread: Callable[..., asyncio.Future[Writer]]) -> Writer:
+        opening = in_thread(output.open, self._count)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.wait([opening])
+            if opening.exception() is None:
+                await in_thread(output.close)
+            raise
+
+
+class BlockingPipeline(_Pipeline[BlockingRun]):
+    """A run in mode `threads` or `sync`, without an event loop."""
+
+    def batches(self) -> Generator[Sequence[Result]]:
+        """As `AsyncPipeline.batches`."""
+        return self._unwritten() if self._output is None else self._written(self._output)
+
+    def _new_run(self) -> BlockingRun:
+        return self._begin(BlockingRun(self._settings, self._feed, self._on_start, linger=self._linger))
+
+    def _unwritten(self) -> Generator[Sequence[Result]]:
+        with self._summarized(), closing(self._new_run().batches()) as batches:
+            for batch in batches:
+                self._count(batch)
+                yield batch
+
+    def _written(self, output: Output) -> Generator[Sequence[Result]]:
+        with self._summarized():
+            writer = output.open(self._count)
+            try:
+                yield from output.done_before()
+                with closing(self._new_run().batches()) as batches:
+                    for batch in batches:
+                        for written in writer.write(batch):
+                            yield written
+                            if self._interrupted():
+                                break
+                rest = writer.rest()
+                while not self._interrupted() and (done := _next(rest)) is not None:
+                    yield done
+                output.end()
+            finally:
+                output.close()
+
+
+def _next(iterator: Iterator[T]) -> T | None:
+    return next(iterator, None)
+
+
+def _seconds(run: AsyncRun | BlockingRun) -> float:
+    """Since the first request could go; 0 before that."""
+    return perf_counter() - (run.began or perf_counter())
