@@ -22,7 +22,7 @@ from fetchq.reports.summary import Summary
 from fetchq.workers.run import Feed
 
 if TYPE_CHECKING:
-    from fetchq.store.output import DurableRows
+    from fetchq.store.durable_rows import DurableRows
 
 __all__ = ["FetchRun", "Results", "fetch_all", "fetch_all_sync", "fetch_iter"]
 
@@ -241,7 +241,7 @@ def _output(settings: Settings, requests: Iterable[Request] | AsyncIterable[Requ
     """Where the Results of a durable run go; None for one that is not durable."""
     if settings.output is None:
         return None
-    from fetchq.store.output import DurableRows
+    from fetchq.store.durable_rows import DurableRows
 
     return DurableRows(settings, requests)
 

@@ -1,0 +1,84 @@
+"""Keeps the rows of a Python program in a durable run, and hands out what earlier sessions have done of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from fetchq.core.disk import close_on_error
+from fetchq.store.ledger import DONE
+from fetchq.store.output import Output
+from fetchq.store.session import Session
+from fetchq.store.stored_run import open_run
+
+if TYPE_CHECKING:
+    from fetchq.core.model import Request, Result
+    from fetchq.core.settings import Settings
+    from fetchq.store.writer import Writer
+
+__all__ = ["DurableRows"]
+
+_PAGE = 500
+"""Results of earlier sessions that are read at a time."""
+
+
+class DurableRows(Output):
+    """The durable run of a Python program, which hands its rows over. It opens and closes the session itself."""
+
+    def __init__(self, settings: Settings, requests: Iterable[Request] | AsyncIterable[Request]) -> None:
+        super().__init__(keep_body=settings.keep_body)
+        self._settings = settings
+        self._requests = requests
+
+    def open(self, on_commit: Callable[[Sequence[Result]], None]) -> Writer:
+        """Begin the run, or go on with it. Raises `FolderError`, `StorageError`, OSError."""
+        self._session = session = Session.for_rows(self._settings)
+        with close_on_error(session):
+            if isinstance(self._requests, Sequence):
+                session.keep(self._requests)  # all of them: a later session needs nothing but the folder
+            return super().open(on_commit)
+
+    def done_before(self) -> Iterator[Sequence[Result]]:
+        """The Results of earlier sessions, read as the iterator advances. Raises `StorageError`."""
+        if not self._opened.done:
+            return
+        assert self._settings.output is not None
+        with open_run(self._settings.output) as run:
+            results = run.results(DONE)
+            while page := list(islice(results, _PAGE)):
+                yield [replace(one, body=run.body(one)) for one in page] if self._keep_body else page
+
+    def to_fetch(self) -> Iterator[list[Request]] | AsyncIterator[Request]:
+        """The requests that are not done, read as they are asked for, once the output is open."""
+        return self._each() if isinstance(self._requests, AsyncIterable) else self._batches(self._requests)
+
+    async def _each(self) -> AsyncGenerator[Request]:
+        assert isinstance(self._requests, AsyncIterable)
+        async for request in self._requests:
+            for wanted in self._opened.wanted(request):
+                yield wanted
+        self._opened.all_came()
+
+    def _batches(self, requests: Iterable[Request]) -> Iterator[list[Request]]:
+        """Batches of one request or none: the next one may be long in coming."""
+        for request in requests:
+            yield self._opened.wanted(request)
+        self._opened.all_came()
+
+    def end(self) -> None:
+        """Note in the ledger whether all rows are done. Raises `StorageError`."""
+        self._opened.end()
+
+    def close(self) -> None:
+        """Write what the body store still holds, and close the session. Raises as `Writer.commit` does."""
+        try:
+            super().close()
+        finally:
+            self._opened.close()
+
+    @property
+    def _opened(self) -> Session:
+        assert self._session is not None, "open() comes first"
+        return self._session
