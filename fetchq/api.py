@@ -6,17 +6,14 @@ import asyncio
 import inspect
 import os
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sized
 from contextlib import aclosing, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from yarl import URL
-
-from fetchq.core.model import OnStart, Request, Result, make_request
-from fetchq.core.parsers import pairs_of
-from fetchq.core.quantities import read_priority
+from fetchq.core.model import OnStart, Request, Result
 from fetchq.core.settings import Settings
+from fetchq.inputs.iterables import Row, check_urls, number, number_async
 from fetchq.pipeline import AsyncPipeline, BlockingPipeline
 from fetchq.reports.summary import Summary
 from fetchq.workers.run import Feed
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["FetchRun", "Results", "fetch_all", "fetch_all_sync", "fetch_iter"]
 
 T = TypeVar("T")
-Row = str | URL | Request
 OnResult = Callable[[Result], object]
 """Called with a Result. An awaitable return value is awaited; others are ignored."""
 
@@ -129,7 +125,7 @@ async def fetch_all(
     """
     chosen = _settings(settings, options)
     if not isinstance(urls, AsyncIterable):
-        urls = list(_checked(urls))  # it has to end anyway, and a list is read to its end when the deadline strikes
+        urls = list(check_urls(urls))  # it has to end anyway, and a list is read to its end when the deadline strikes
     async with fetch_iter(urls, settings=chosen, on_start=on_start, on_result=on_result) as run:
         results = [result async for result in run]
     return Results(sorted(results, key=_index), run.summary)
@@ -148,7 +144,7 @@ def fetch_all_sync(
     Modes `threads` and `sync` need no event loop and use none. The arguments are those of `fetch_iter`.
     """
     chosen = _settings(settings, options)
-    rows = list(_checked(urls))
+    rows = list(check_urls(urls))
     if chosen.mode == "async":
         return _in_free_thread(
             lambda: asyncio.run(fetch_all(rows, settings=chosen, on_start=on_start, on_result=on_result))
@@ -159,7 +155,7 @@ def fetch_all_sync(
 def _fetch_blocking(
     rows: list[Row], settings: Settings, on_start: OnStart | None, on_result: OnResult | None
 ) -> Results:
-    requests = list(_numbered(rows))
+    requests = list(number(rows))
     started: OnStart | None = None if on_start is None else lambda *args: _wait_for(on_start(*args))
     output = _output(settings, requests)
     batch_of_one = ([request] for request in requests) if output is None else output.to_fetch()
@@ -220,13 +216,13 @@ def _pipeline(urls: Iterable[Row] | AsyncIterable[Row], settings: Settings, on_s
     finite = isinstance(urls, Sized)
     requests: Iterable[Request] | AsyncIterable[Request]
     if not isinstance(urls, AsyncIterable):
-        requests = _numbered(urls)
+        requests = number(urls)
         if finite and settings.output is not None:
             requests = list(requests)
     elif settings.mode != "async":
         raise TypeError(f"an async iterable of URLs needs mode 'async', not {settings.mode!r}")
     else:
-        requests = _numbered_async(urls)
+        requests = number_async(urls)
     output = _output(settings, requests)
     if output is not None:
         feed = Feed(output.to_fetch(), threaded=False, finite=finite)
@@ -244,55 +240,6 @@ def _output(settings: Settings, requests: Iterable[Request] | AsyncIterable[Requ
     from fetchq.store.durable_rows import DurableRows
 
     return DurableRows(settings, requests)
-
-
-def _numbered(urls: Iterable[Row]) -> Iterator[Request]:
-    return (_request(row, index) for index, row in enumerate(_checked(urls)))
-
-
-def _checked(urls: Iterable[Row]) -> Iterable[Row]:
-    if isinstance(urls, str | bytes):
-        raise TypeError("a list of URLs is needed, not a single one")
-    return urls
-
-
-async def _numbered_async(urls: AsyncIterable[Row]) -> AsyncGenerator[Request]:
-    index = 0
-    async for row in urls:
-        yield _request(row, index)
-        index += 1
-
-
-def _request(row: Row, index: int) -> Request:
-    if isinstance(row, str):
-        return make_request(row, index)
-    if isinstance(row, URL):
-        return Request(str(row), index)
-    if isinstance(row, Request):
-        return _read(row, index)
-    raise TypeError(f"row {index} is {type(row).__name__}, not str, yarl.URL or Request")
-
-
-_TYPES: tuple[tuple[str, type, str], ...] = (
-    ("method", str, "a text"),
-    ("body", bytes, "bytes"),
-    ("label", str, "a text"),
-)
-
-
-def _read(row: Request, index: int) -> Request:
-    """The row with what a program has put into it read, as its types say: where it cannot be, the row is unusable."""
-    try:
-        for name, kind, what in _TYPES:
-            if not isinstance(getattr(row, name), kind | None):
-                raise ValueError(f"the {name} is not {what}")
-        headers = pairs_of(row.headers) if row.headers else ()
-        return replace(
-            row, index=index, headers=headers, priority=0 if row.priority == 0 else read_priority(row.priority)
-        )
-    except ValueError as problem:
-        usable = {name: getattr(row, name) for name, kind, _ in _TYPES if isinstance(getattr(row, name), kind)}
-        return Request(row.url, index, **usable, problem=row.problem or str(problem))
 
 
 def _index(result: Result) -> int:

@@ -31,7 +31,7 @@ ROOMS: dict[str, set[str]] = {
 """Each room, and the rooms that its modules may import from, beside their own."""
 BESIDE: dict[str, set[str]] = {
     "_version": set(),
-    "api": {"pipeline", "reports", "store", "workers", "core"},
+    "api": {"pipeline", "reports", "store", "workers", "inputs", "core"},
     "pipeline": {"reports", "store", "workers", "core"},
     "__main__": {"cli"},
 }

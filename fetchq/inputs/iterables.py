@@ -1,0 +1,68 @@
+"""Reads the rows that a Python program hands over: URLs and Requests, from any iterable."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
+from dataclasses import replace
+
+from yarl import URL
+
+from fetchq.core.model import Request, make_request
+from fetchq.core.parsers import pairs_of
+from fetchq.core.quantities import read_priority
+
+__all__ = ["Row", "check_urls", "number", "number_async"]
+
+Row = str | URL | Request
+
+
+def number(urls: Iterable[Row]) -> Iterator[Request]:
+    """The Requests of these rows, with their indexes, read as they are asked for. Raises TypeError."""
+    return (_request(row, index) for index, row in enumerate(check_urls(urls)))
+
+
+def check_urls(urls: Iterable[Row]) -> Iterable[Row]:
+    """`urls`, unless that is a single URL by mistake, which is an iterable of characters: then a TypeError."""
+    if isinstance(urls, str | bytes):
+        raise TypeError("a list of URLs is needed, not a single one")
+    return urls
+
+
+async def number_async(urls: AsyncIterable[Row]) -> AsyncGenerator[Request]:
+    """As `number`."""
+    index = 0
+    async for row in urls:
+        yield _request(row, index)
+        index += 1
+
+
+def _request(row: Row, index: int) -> Request:
+    if isinstance(row, str):
+        return make_request(row, index)
+    if isinstance(row, URL):
+        return Request(str(row), index)
+    if isinstance(row, Request):
+        return _read(row, index)
+    raise TypeError(f"row {index} is {type(row).__name__}, not str, yarl.URL or Request")
+
+
+_TYPES: tuple[tuple[str, type, str], ...] = (
+    ("method", str, "a text"),
+    ("body", bytes, "bytes"),
+    ("label", str, "a text"),
+)
+
+
+def _read(row: Request, index: int) -> Request:
+    """The row with its fields checked and parsed. Where one is of a wrong type, the row has a `problem`."""
+    try:
+        for name, kind, what in _TYPES:
+            if not isinstance(getattr(row, name), kind | None):
+                raise ValueError(f"the {name} is not {what}")
+        headers = pairs_of(row.headers) if row.headers else ()
+        return replace(
+            row, index=index, headers=headers, priority=0 if row.priority == 0 else read_priority(row.priority)
+        )
+    except ValueError as problem:
+        usable = {name: getattr(row, name) for name, kind, _ in _TYPES if isinstance(getattr(row, name), kind)}
+        return Request(row.url, index, **usable, problem=row.problem or str(problem))
