@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from fetchq.cli.practice.server import blocks
+from fetchq.cli.practice.bodies import blocks
 
 try:
     import uvloop

@@ -1,4 +1,4 @@
-"""`fetchq export DIR`: the records of a run, in another form."""
+"""Runs `fetchq export DIR`: writes the records of a durable run in another format."""
 
 from __future__ import annotations
 
@@ -6,20 +6,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
-from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from fetchq.store.sinks import RECORD_FORMATS
 
-if TYPE_CHECKING:
-    from fetchq.store.stored_run import StoredRun
-
 __all__ = ["command"]
-
-_BATCH = 1000
-_ENDINGS = {".csv": "csv", ".parquet": "parquet"}
 
 
 @click.command("export", context_settings={"max_content_width": 110})
@@ -35,44 +27,27 @@ def command(folder: str, form: str | None, output: str | None, where: str) -> in
     """
     from fetchq.cli.stored import reading, stored_run
     from fetchq.core.atomic_file import atomic_write
+    from fetchq.store.export import format_of_name, write_records
 
     if output == "-":
         output = None
-    form = form or _ENDINGS.get(os.path.splitext(output or "")[1].lower(), "jsonl")
+    form = form or format_of_name(output or "")
     if form == "parquet":
         _check_parquet(output)
     with stored_run(folder) as run:
         if output is None:
             with reading():
-                _write(run, form, sys.stdout.buffer, where)
+                write_records(run, form, sys.stdout.buffer, where)
             return 0
         _check_target(output, folder)
-        with _told(output), reading(), atomic_write(output) as stream:
-            _write(run, form, stream, where)
+        with _writing(output), reading(), atomic_write(output) as stream:
+            write_records(run, form, stream, where)
     return 0
-
-
-def _write(run: StoredRun, form: str, stream: BinaryIO, where: str) -> None:
-    """Raises `ConditionError`, `StorageError`, OSError."""
-    from fetchq.store.sinks import record_sink_for
-
-    records = run.records(where)
-    batch = list(islice(records, _BATCH))  # a wrong condition shows before anything is written
-    sink = record_sink_for(form, stream)
-    try:
-        while batch:
-            sink.write_records(batch)
-            sink.flush()
-            batch = list(islice(records, _BATCH))
-        sink.close()
-    except BaseException:  # whatever it is, raised again
-        sink.close(whole=False)
-        raise
 
 
 def _check_parquet(output: str | None) -> None:
     try:
-        import fetchq.store.sinks.records_parquet  # noqa: F401  # only to see whether it can be
+        import fetchq.store.sinks.records_parquet  # noqa: F401  # only to find out whether it can be imported
     except ImportError:
         raise click.UsageError('Parquet needs pyarrow: pip install "fetchq[parquet]"') from None
     if output is None and sys.stdout.isatty():
@@ -92,13 +67,13 @@ def _check_target(output: str, folder: str) -> None:
 
 
 @contextmanager
-def _told(output: str) -> Iterator[None]:
-    """A file that cannot be written ends the command with 3, and one line."""
+def _writing(output: str) -> Iterator[None]:
+    """Turn an error of writing FILE into exit status 3 and one line."""
     from fetchq.cli.status import CouldNotGoOn
 
     try:
         yield
-    except BrokenPipeError:  # FILE is a pipe, and whoever read it has seen enough
+    except BrokenPipeError:  # FILE is a pipe whose reader has left
         raise
     except OSError as problem:
         raise CouldNotGoOn(f"{output!r} cannot be written: {problem.strerror or problem}") from None

@@ -17,11 +17,11 @@ from support.cli import ACTIVE, Cli
 from support.factories import make_result
 from support.runs import NASTY, make_run, nasty_results
 
-from fetchq.cli import export
 from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.atomic_file import atomic_write
 from fetchq.core.model import PHASES
 from fetchq.core.text import without_surrogates
+from fetchq.store.export import write_records
 from fetchq.store.sinks import RECORD_FORMATS, sink_for
 from fetchq.store.stored_run import open_run
 
@@ -114,7 +114,7 @@ def test_memory_does_not_grow_with_the_run(tmp_path: Path, form: str) -> None:
         path = make_run(tmp_path / str(len(peaks)), (make_result(index=at) for at in range(rows)))
         with open_run(path) as run, open(os.devnull, "wb") as stream:
             tracemalloc.start()
-            export._write(run, form, stream, "1")
+            write_records(run, form, stream, "1")
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
     assert peaks[2] < peaks[1] + 200_000  # 12000 rows would be millions

@@ -11,7 +11,8 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 from support.cli import Cli, clean
 
-from fetchq.cli.practice.server import ROUTES, PracticeServer
+from fetchq.cli.practice.routes import ROUTES
+from fetchq.cli.practice.server import PracticeServer
 
 read = build_opener(ProxyHandler({})).open  # no proxy of the environment
 

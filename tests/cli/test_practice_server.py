@@ -25,8 +25,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from fetchq.cli.practice import routes as module
-from fetchq.cli.practice.routes import BLOCK, MOST_HELD
-from fetchq.cli.practice.server import ROUTES, PracticeServer, blocks, make_app, serve
+from fetchq.cli.practice.bodies import BLOCK, blocks
+from fetchq.cli.practice.routes import MAX_HELD, ROUTES, make_app
+from fetchq.cli.practice.server import PracticeServer, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,7 +145,7 @@ def test_a_path_that_is_no_route_is_404(ask: Asker) -> None:
         "/retry-after/0.5",
         "/stream/-1",
         "/stream/1?interval=-1",
-        f"/gzip?bytes={MOST_HELD + 1}",
+        f"/gzip?bytes={MAX_HELD + 1}",
         "/zstd?bytes=some",
     ],
 )
@@ -360,7 +361,7 @@ def test_two_servers_do_not_share_their_counts(ask: Asker) -> None:
 
 
 def test_only_so_many_counts_are_kept_and_the_oldest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_KEYS", 2)
+    monkeypatch.setattr(module, "MAX_KEYS", 2)
     with PracticeServer() as server:
         ask = Asker(server.url)
         asked = [ask(path).status for path in ("/flaky/1?key=a", "/flaky/1?key=b", "/flaky/1?key=b", "/flaky/1?key=c")]
@@ -533,8 +534,8 @@ def test_echo_repeats_the_whole_url_that_a_proxy_is_asked_for(ask: Asker) -> Non
 
 
 def test_echo_turns_away_a_body_that_is_too_large(ask: Asker) -> None:
-    request = f"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {MOST_HELD + 1}\r\n\r\n".encode()
-    with ask.raw(request + bytes(MOST_HELD + 1)) as sock:
+    request = f"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {MAX_HELD + 1}\r\n\r\n".encode()
+    with ask.raw(request + bytes(MAX_HELD + 1)) as sock:
         assert read_until(sock, b"\r\n").startswith(b"HTTP/1.1 413 ")
 
 

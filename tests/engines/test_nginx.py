@@ -20,7 +20,7 @@ from measuring import SIZE, child, server, url_of, wait_for, write_list
 from support.servers import Script, ScriptServer
 
 from fetchq import fetch_all_sync
-from fetchq.cli.practice.server import blocks
+from fetchq.cli.practice.bodies import blocks
 from fetchq.http.range_resume import LEAST
 
 COUNT = 2_000

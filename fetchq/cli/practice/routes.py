@@ -1,42 +1,35 @@
-"""The routes of the practice server.
+"""Defines the routes of the practice server, and their answers.
 
-One table, `ROUTES`, says what it answers to what; every route answers every method, and a parameter out of bounds is
-a 400. It speaks HTTP as it should be spoken: a server that breaks the rules is a raw socket's work.
+`ROUTES` lists them. Every route answers every method, and answers 400 to a parameter out of bounds. All answers are
+valid HTTP; a server that breaks the rules needs a raw socket.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gzip
-import hashlib
-import json
 import math
 import re
 import time
-import zlib
 from base64 import b64encode
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from email.utils import formatdate
-from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from aiohttp import web
 from multidict import CIMultiDict
 
-from fetchq.http.content_coding import brotli_module, zstd_module
+from fetchq.cli.practice.bodies import BLOCK, CODERS, blocks, coded_body, headers_of, small_body
 
-__all__ = ["ROUTES", "Route", "blocks", "make_app"]
+__all__ = ["ROUTES", "Route", "make_app"]
 
-BLOCK = 64 * 1024
-"""Bytes of a generated body that are made at a time; a body of no more is kept."""
-MOST_BYTES = 2**30
-MOST_HELD = 16 * 2**20
-"""The largest body that is coded or echoed, and so held whole."""
-MOST_SECONDS = 300.0
-MOST_TIMES = 1_000_000
-MOST_KEYS = 100_000
+MAX_BYTES = 2**30
+MAX_HELD = 16 * 2**20
+"""Bytes of the largest body that is encoded or echoed, and so is in memory as a whole."""
+MAX_SECONDS = 300.0
+MAX_TIMES = 1_000_000
+MAX_KEYS = 100_000
 
 _BODYLESS = frozenset({204, 205, 304})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -47,16 +40,16 @@ N = TypeVar("N", int, float)
 
 
 class Memory(OrderedDict[str, float]):
-    """Forgets its oldest key when there are too many."""
+    """A dict of at most `MAX_KEYS` keys, which drops the oldest."""
 
     def __setitem__(self, key: str, value: float) -> None:
         super().__setitem__(key, value)
-        if len(self) > MOST_KEYS:
+        if len(self) > MAX_KEYS:
             self.popitem(last=False)
 
 
 class State(NamedTuple):
-    """What an app remembers of keys, and its clocks."""
+    """The state of an app: what it remembers of each key, and its clocks."""
 
     memory: Memory
     monotonic: Callable[[], float]
@@ -74,7 +67,7 @@ def _read(number: Callable[[str], N], text: str, low: N, high: N) -> N:
 
 
 def _text(status: int, text: str, headers: Iterable[tuple[str, str]] = ()) -> web.Response:
-    """A text response; a 400 where a header could not be sent, or would break the framing."""
+    """A text response; 400 where a header cannot be sent, or would break the framing."""
     sent = CIMultiDict(headers)
     for name, value in sent.items():
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
@@ -89,60 +82,14 @@ async def _stream(
     request: web.Request, headers: CIMultiDict[str], chunks: Iterable[bytes], pause: float = 0.0
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers=headers)
-    with suppress(ConnectionError):  # the client has left, which aiohttp would log as an error of ours
+    with suppress(ConnectionError):  # the client has left, which aiohttp would log as an error
         await response.prepare(request)
         for number, chunk in enumerate(chunks if request.method != "HEAD" else ()):
             if number:
-                # Also when the pause is 0: a reader that keeps up would else have the loop for itself.
+                # Also where the pause is 0: this handler would otherwise block the loop while the reader keeps up.
                 await asyncio.sleep(pause)
             await response.write(chunk)
     return response
-
-
-# --- generated bodies ------------------------------------------------------------------------------------------------
-
-
-def blocks(size: int, seed: str = "") -> Iterator[bytes]:
-    """The body of `/bytes/{size}?seed={seed}`, in blocks. It cannot be compressed."""
-    for start in range(0, size, BLOCK):
-        yield hashlib.shake_128(f"{seed}/{start}".encode()).digest(min(BLOCK, size - start))
-
-
-@lru_cache(maxsize=256)
-def _headers_of(size: int, seed: str) -> CIMultiDict[str]:
-    etag = hashlib.sha256(f"{seed}/{size}".encode()).hexdigest()[:32]
-    kind = "application/octet-stream"
-    return CIMultiDict({"Content-Type": kind, "Content-Length": str(size), "ETag": f'"{etag}"'})
-
-
-@lru_cache(maxsize=256)
-def _small(size: int, seed: str) -> bytes:
-    return b"".join(blocks(size, seed))
-
-
-def _brotli(data: bytes) -> bytes:
-    coded: bytes = brotli_module().compress(data, quality=5)
-    return coded
-
-
-def _zstd(data: bytes) -> bytes:
-    coded: bytes = zstd_module().compress(data)
-    return coded
-
-
-# RFC 9110, 8.4.1.2: `deflate` is the zlib format, not the bare one.
-CODERS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": lambda data: gzip.compress(data, mtime=0),
-    "deflate": zlib.compress,
-    "br": _brotli,
-    "zstd": _zstd,
-}
-
-
-@lru_cache(maxsize=8)
-def _coded(coding: str, size: int | None) -> bytes:
-    text = {"coding": coding, "text": "The quick brown fox jumps over the lazy dog. " * 20}
-    return CODERS[coding](json.dumps(text).encode() if size is None else b"".join(blocks(size)))
 
 
 # --- the answers -----------------------------------------------------------------------------------------------------
@@ -154,26 +101,26 @@ async def index(request: web.Request) -> web.StreamResponse:
 
 
 async def delay(request: web.Request) -> web.StreamResponse:
-    seconds = _read(float, request.match_info["seconds"], 0.0, MOST_SECONDS)
+    seconds = _read(float, request.match_info["seconds"], 0.0, MAX_SECONDS)
     await asyncio.sleep(seconds)
     return web.json_response({"delay": seconds})
 
 
 async def some_bytes(request: web.Request) -> web.StreamResponse:
-    size = _read(int, request.match_info["n"], 0, MOST_BYTES)
+    size = _read(int, request.match_info["n"], 0, MAX_BYTES)
     seed = request.query.get("seed", "")
     if "delay" in request.query:
-        await asyncio.sleep(_read(float, request.query["delay"], 0.0, MOST_SECONDS))
-    headers = _headers_of(size, seed)
+        await asyncio.sleep(_read(float, request.query["delay"], 0.0, MAX_SECONDS))
+    headers = headers_of(size, seed)
     if _is_known(request, headers["ETag"]):
         return web.Response(status=304, headers={"ETag": headers["ETag"]})
     if size <= BLOCK:
-        return web.Response(body=_small(size, seed), headers=headers)
+        return web.Response(body=small_body(size, seed), headers=headers)
     return await _stream(request, headers, blocks(size, seed))
 
 
 def _is_known(request: web.Request, etag: str) -> bool:
-    """Whoever asks has it already (RFC 9110, 13.1.2)."""
+    """Whether the client has this representation already (If-None-Match, RFC 9110, 13.1.2)."""
     known = request.if_none_match or ()
     return request.method in ("GET", "HEAD") and any(one.value in ("*", etag.strip('"')) for one in known)
 
@@ -185,7 +132,7 @@ async def status(request: web.Request) -> web.StreamResponse:
 
 
 async def redirect(request: web.Request) -> web.StreamResponse:
-    left = _read(int, request.match_info["n"], 0, MOST_TIMES)
+    left = _read(int, request.match_info["n"], 0, MAX_TIMES)
     code = _read(int, request.query.get("status", "302"), 300, 399)
     if code not in _REDIRECTS:
         raise web.HTTPBadRequest(text=f"{code} is not a redirect\n")
@@ -196,7 +143,7 @@ async def redirect(request: web.Request) -> web.StreamResponse:
 
 
 async def flaky(request: web.Request) -> web.StreamResponse:
-    times = _read(int, request.match_info["n"], 0, MOST_TIMES)
+    times = _read(int, request.match_info["n"], 0, MAX_TIMES)
     code = _read(int, request.query.get("status", "503"), 200, 999)
     memory = request.app[STATE].memory
     failed = int(memory.get(request.path_qs, 0))
@@ -207,40 +154,40 @@ async def flaky(request: web.Request) -> web.StreamResponse:
 
 
 async def retry_after(request: web.Request) -> web.StreamResponse:
-    seconds = _read(int, request.match_info["seconds"], 0, MOST_TIMES)
+    seconds = _read(int, request.match_info["seconds"], 0, MAX_TIMES)
     memory, monotonic, wall = request.app[STATE]
     key, now = f"{request.path}?{request.query.get('key', '')}", monotonic()
     if key not in memory:
         memory[key] = now + seconds
     elif now >= memory[key]:
         return _text(200, "welcome back")
-    left = min(memory[key] - now, seconds)  # the difference of two floats may exceed it a little
+    left = min(memory[key] - now, seconds)  # the difference of the two floats may be a little greater
     value = formatdate(math.ceil(wall() + left), usegmt=True) if "date" in request.query else str(math.ceil(left))
     return _text(429, f"{left:g} seconds too early", [("Retry-After", value)])
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
-    count = _read(int, request.match_info["n"], 0, MOST_TIMES)
-    pause = _read(float, request.query.get("interval", "0"), 0.0, MOST_SECONDS)
+    count = _read(int, request.match_info["n"], 0, MAX_TIMES)
+    pause = _read(float, request.query.get("interval", "0"), 0.0, MAX_SECONDS)
     lines = (b'{"line": %d, "of": %d}\n' % (number, count) for number in range(1, count + 1))
     return await _stream(request, CIMultiDict({"Content-Type": "application/x-ndjson"}), lines, pause)
 
 
 async def coded(request: web.Request) -> web.StreamResponse:
     coding, asked = request.path.removeprefix("/"), request.query.get("bytes")
-    size = None if asked is None else _read(int, asked, 0, MOST_HELD)
-    body = await asyncio.to_thread(_coded, coding, size)
+    size = None if asked is None else _read(int, asked, 0, MAX_HELD)
+    body = await asyncio.to_thread(coded_body, coding, size)
     kind = "application/json" if size is None else "application/octet-stream"
     return web.Response(body=body, headers={"Content-Type": kind, "Content-Encoding": coding})
 
 
 async def echo(request: web.Request) -> web.StreamResponse:
     body = await request.read()
-    target = request.raw_path  # as it came: a proxy is asked for the whole URL
+    target = request.raw_path  # as received: a proxy gets an absolute URL
     url = f"{request.scheme}://{request.host}{target}" if target.startswith("/") else target
     said: dict[str, Any] = {
         "method": request.method,
-        # Of bytes that are not UTF-8 aiohttp makes lone surrogates, which not every parser of JSON takes.
+        # aiohttp turns bytes that are not UTF-8 into lone surrogates, which some JSON parsers refuse.
         "url": url.encode(errors="backslashreplace").decode(),
         "headers": [[part.decode("utf-8", "backslashreplace") for part in pair] for pair in request.raw_headers],
         "remote": request.remote,
@@ -266,7 +213,7 @@ async def html(_: web.Request) -> web.StreamResponse:
 
 
 class Route(NamedTuple):
-    """A path, an example of it, and what the index says of it."""
+    """A path with an example, its line in the index, and its handler."""
 
     path: str
     example: str
@@ -302,8 +249,8 @@ ROUTES = (
 def make_app(
     *, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
 ) -> web.Application:
-    """The application. The clocks, in seconds, are those of `/retry-after`."""
-    app = web.Application(client_max_size=MOST_HELD)
+    """The application. `/retry-after` reads the clocks, which are in seconds."""
+    app = web.Application(client_max_size=MAX_HELD)
     app[STATE] = State(Memory(), monotonic, wall)
     for route in ROUTES:
         app.router.add_route("*", route.path, route.answer)

@@ -1,6 +1,6 @@
-"""The practice server: what `fetchq serve`, the demo, the tests and the benchmarks fetch from.
+"""Runs the practice server, which `fetchq serve`, the demo, the tests and the benchmarks fetch from.
 
-`practice` has its routes.
+`fetchq.cli.practice.routes` defines its answers.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Self
 
 from aiohttp import web
 
-from fetchq.cli.practice.routes import ROUTES, Route, blocks, make_app
+from fetchq.cli.practice.routes import make_app
 
-__all__ = ["ROUTES", "PracticeServer", "Route", "blocks", "make_app", "serve"]
+__all__ = ["PracticeServer", "serve"]
 
 
 @asynccontextmanager
 async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
-    """Serves inside the `async with`, whose value is the URL. What is open at the end is cut off."""
+    """Serve inside the `async with`, whose value is the URL. Connections that are open at its end are aborted."""
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -39,15 +39,15 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
             port = server.sockets[0].getsockname()[1]
             yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         finally:
-            # asyncio leaks a connection that is between its accept and its transport when the server is closed:
-            # first stop accepting, then give the loop the turns that a transport takes.
+            # asyncio leaks a connection that was accepted but has no transport yet when the server is closed. So stop
+            # accepting first, then give the loop the turns that creating a transport takes.
             for sock in server.sockets:
                 with suppress(NotImplementedError):
                     loop.remove_reader(sock.fileno())
             for _ in range(5):
                 await asyncio.sleep(0)
             server.close()
-            # aiohttp would wait for slow answers, and leave open the socket of a client that has stopped reading.
+            # aiohttp would wait for slow answers, and leave the socket of a client that has stopped reading open.
             for connection in handler.connections:
                 if connection.transport is not None:
                     connection.transport.abort()
@@ -56,17 +56,17 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
 
 
 async def serve(host: str, port: int, *, ready: Callable[[str], None]) -> None:
-    """Serve until cancelled; `ready` is called with the URL once it listens. Raises `OSError` when it cannot."""
+    """Serve until cancelled. `ready` is called with the URL once the server listens. Raises `OSError` if it cannot."""
     async with _listening(make_app(), host, port) as url:
         ready(url)
         await asyncio.Event().wait()
 
 
 class PracticeServer:
-    """A practice server in its own thread, for code that is not asynchronous. A context manager.
+    """A practice server in a thread of its own, for synchronous code. A context manager.
 
-    It listens as soon as it is made, on a free port unless one is given. Raises `OSError` when it cannot.
-    `url` is `http://127.0.0.1:54321`, say, without a slash at the end.
+    It listens once it is constructed, by default on a free port. Raises `OSError` if it cannot. `url` has no slash at
+    its end: `http://127.0.0.1:54321`.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class PracticeServer:
             raise
 
     def stop(self) -> None:
-        """Cut off what is open and end the thread. A second call does nothing."""
+        """Abort the open connections and end the thread. A second call does nothing."""
         with suppress(RuntimeError):  # the loop is closed already
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()

@@ -1,0 +1,45 @@
+"""Writes the records of a stored run to a stream in another format."""
+
+from __future__ import annotations
+
+import os
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from fetchq.store.sinks import record_sink_for
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from fetchq.store.stored_run import StoredRun
+
+__all__ = ["format_of_name", "write_records"]
+
+_BATCH = 1000
+"""Records that are in memory at a time."""
+_FORMATS = {".csv": "csv", ".parquet": "parquet"}
+
+
+def format_of_name(path: str) -> str:
+    """The record format that the ending of a file's name stands for: "csv", "parquet", else "jsonl"."""
+    return _FORMATS.get(os.path.splitext(path)[1].lower(), "jsonl")
+
+
+def write_records(run: StoredRun, record_format: str, stream: BinaryIO, where: str) -> None:
+    """Write the records of the rows that meet the SQL condition `where`, by index.
+
+    Raises `ConditionError` before anything is written, where the condition is wrong already there; `StorageError`, and
+    OSError where the stream cannot be written.
+    """
+    records = run.records(where)
+    batch = list(islice(records, _BATCH))  # a wrong condition is found before anything is written
+    sink = record_sink_for(record_format, stream)
+    try:
+        while batch:
+            sink.write_records(batch)
+            sink.flush()
+            batch = list(islice(records, _BATCH))
+        sink.close()
+    except BaseException:  # whatever it is, raised again
+        sink.close(whole=False)
+        raise
