@@ -91,7 +91,7 @@ def resume() -> bool:
     """Going on with a finished run of 1,000,000 rows, which must see that there is nothing to do."""
     from fetchq import fetch_all_sync
     from fetchq.core.settings import Settings
-    from fetchq.store.session import Session
+    from fetchq.store.open_session import session_for_sources
 
     rows = 1_000_000
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +100,7 @@ def resume() -> bool:
             file.writelines(f"http://127.0.0.1:9/{number}\n" for number in range(rows))
         (one,) = fetch_all_sync(["http://127.0.0.1:9/0"], retries=0)
         settings = Settings(output=f"{folder}/run", save="none")
-        with Session.for_sources(settings, [str(urls)]) as session:
+        with session_for_sources(settings, [str(urls)]) as session:
             writer = session.writer()
             for batch in session.source:
                 writer.commit([replace(one, index=request.index, url=request.url) for request in batch])

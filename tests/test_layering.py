@@ -63,7 +63,12 @@ HOMES = {
     "platformdirs": {"fetchq.cli.options"},
     "codetiming": {"fetchq.workers.settle"},
     "filelock": {"fetchq.store.folder"},
-    "sqlite3": {"fetchq.store.ledger", "fetchq.store.ledger_connection", "fetchq.store.scratch_db"},
+    "sqlite3": {
+        "fetchq.store.ledger",
+        "fetchq.store.ledger_connection",
+        "fetchq.store.ledger_reader",
+        "fetchq.store.scratch_db",
+    },
     "warcio": {"fetchq.store.sinks.bodies_warc"},
     "publicsuffixlist": {"fetchq.scheduling.host_key"},
     "protego": {"fetchq.http.robots_txt"},

@@ -52,7 +52,7 @@ def ended(session: Session, status: int, say: Callable[[str], None]) -> int:
         say(f"fetchq: {problem}")
         return COULD_NOT_GO_ON
     folder = str(session.folder)
-    if left != 0 and session.ledger.there:
+    if left != 0 and session.ledger.in_place:
         done = done_text(session.ledger.count())
         say(printable(f"{folder}: {done}; go on with: fetchq resume {quote(folder)}"))
     elif left == 0 and session.done:

@@ -47,9 +47,9 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
     reading: dict[str, Any] = {"input_format": display.input_format, "url_column": display.url_column}
     if settings.output is not None:
         from fetchq.cli.durable import opened
-        from fetchq.store.session import Session
+        from fetchq.store.open_session import session_for_sources
 
-        with opened(lambda: Session.for_sources(settings, sources, **reading)) as session:
+        with opened(lambda: session_for_sources(settings, sources, **reading)) as session:
             return fetch_and_show(settings, display, session.source, sources, session)
     from fetchq.inputs.lines import SourceError
     from fetchq.inputs.opening import open_sources

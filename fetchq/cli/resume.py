@@ -31,9 +31,9 @@ def resume(folder: str, **given: Any) -> int:
     headers, cookies and data to send that were options are not kept in the folder: give them again.
     """
     from fetchq.cli.durable import opened
-    from fetchq.store.session import Session
+    from fetchq.store.open_session import session_in_folder
 
-    with opened(lambda: Session.of_folder(folder)) as session:
+    with opened(lambda: session_in_folder(folder)) as session:
         return go_on(session, given)
 
 

@@ -23,9 +23,9 @@ def retry(folder: str, where: str | None, **given: Any) -> int:
     """
     from fetchq.cli.durable import opened
     from fetchq.http.retry import retryable
-    from fetchq.store.session import Session
+    from fetchq.store.open_session import session_in_folder
 
-    with opened(lambda: Session.of_folder(folder)) as session:
+    with opened(lambda: session_in_folder(folder)) as session:
         return go_on(session, given, lambda settings: retryable(settings.retry_on) if where is None else where)
 
 

@@ -74,6 +74,8 @@ class Request:
     """The response of the run that is refreshed. A run with `refresh` looks it up itself."""
     priority: int = 0
     """From -1,000,000 to 1,000,000. Among the requests to one host, those of higher priority go first."""
+    duplicate_of: int | None = field(default=None, repr=False, compare=False)
+    """The earlier row with an equal request (`dedupe`), whose Result this one gets. A run sets it itself."""
 
     def __repr__(self) -> str:
         return f"Request(index={self.index}, url={redact(self.url)!r}, method={self.method!r}, label={self.label!r})"
@@ -179,8 +181,8 @@ class Result:
     """The body until the writer has stored it in the run's folder; None in the Results that callers get."""
     sent: Sent | None = field(default=None, repr=False, compare=False)
     """The request for the web archive, until the writer has stored it; None in the Results that callers get."""
-    copied: bool = field(default=False, repr=False, compare=False)
-    """This is a copy of the Result of another row with an equal request (`dedupe`)."""
+    duplicate_of: int | None = field(default=None, repr=False, compare=False)
+    """The earlier row with an equal request (`dedupe`), of whose Result this is a copy."""
 
     def text(self, errors: str = "replace") -> str:
         """The body as text, in the charset that the server named; UTF-8 where it named none, or an unknown one."""
@@ -246,7 +248,8 @@ make_timing = fast_constructor(Timing)
 PHASES = tuple(f.name for f in fields(Timing))
 _RESULT_FIELDS = tuple(f.name for f in fields(Result))
 _HEADERS = _RESULT_FIELDS.index("headers")
-RECORD_FIELDS = tuple(name for name in _RESULT_FIELDS if name not in ("headers", "body", "spool", "sent", "copied"))
+_NOT_RECORDED = ("headers", "body", "spool", "sent", "duplicate_of")
+RECORD_FIELDS = tuple(name for name in _RESULT_FIELDS if name not in _NOT_RECORDED)
 """The fields of a record, in order; `timing` is an object of the `PHASES`."""
 _record_values = attrgetter(*RECORD_FIELDS)
 phase_values = attrgetter(*PHASES)

@@ -60,9 +60,8 @@ def _read(row: Request, index: int) -> Request:
             if not isinstance(getattr(row, name), kind | None):
                 raise ValueError(f"the {name} is not {what}")
         headers = pairs_of(row.headers) if row.headers else ()
-        return replace(
-            row, index=index, headers=headers, priority=0 if row.priority == 0 else read_priority(row.priority)
-        )
+        priority = 0 if row.priority == 0 else read_priority(row.priority)
+        return replace(row, index=index, headers=headers, priority=priority, duplicate_of=None)
     except ValueError as problem:
         usable = {name: getattr(row, name) for name, kind, _ in _TYPES if isinstance(getattr(row, name), kind)}
         return Request(row.url, index, **usable, problem=row.problem or str(problem))

@@ -139,7 +139,7 @@ class Summary:
                 ok += 1
             else:
                 self.causes[result.cause.value] += 1
-            if result.copied:
+            if result.duplicate_of is not None:
                 copied += 1
                 continue
             elapsed, timing = result.elapsed, result.timing

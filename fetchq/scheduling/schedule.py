@@ -108,7 +108,8 @@ class Schedule:
         """A job waits from now on; `first`: before the others of its host."""
         self._waiting += 1
         job.since = now
-        if job.request.problem is not None or self._ended:
+        request = job.request
+        if request.problem is not None or request.duplicate_of is not None or self._ended:
             self._hopeless.append(job)
             return
         lane: HostQueue | None = job.lane

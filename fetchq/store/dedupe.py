@@ -1,15 +1,16 @@
-"""Rows that ask the same (`--dedupe`): the first of them is fetched, and the others get a copy of its record.
+"""Finds rows with the same request (`--dedupe`): the first one is fetched, the others get copies of its Result.
 
-The same is: method, URL without its fragment, headers and body, to the letter. Which row is the first follows from the
-input alone, so a resumed run finds it again; it goes by its own priority, whatever that of the others. A row whose
-first one
+Two requests are the same if method, URL without its fragment, headers and body are, to the letter. Which row comes
+first follows from the input alone, so a resumed run finds the same one; it has its own priority, whatever the priority
+of its duplicates. A duplicate whose first row
 
-- is still under way, waits here, and is copied when that one is done; or is cancelled with it, and so still to do;
-- is done, is copied from the ledger, which of the headers has kept only ETag and Last-Modified;
-- is done, but before a retry that this row is a part of, is fetched, as the first one of the retry.
+- is not done yet waits here, and is copied when that row is done, or cancelled with it, and so still to do;
+- is done is copied from the ledger, which of the headers keeps only ETag and Last-Modified;
+- was done before a retry that selects the duplicate is fetched, as the first row of that retry.
 
-The pool gets these rows, too, as some that cannot be fetched: so they keep their turn, and cannot come faster than the
-writer takes them; but a worker is done with them at once.
+Duplicates pass through the pool, too, so that they keep their place in the queue and come no faster than the writer
+takes them. Their requests carry `duplicate_of`: a worker makes no attempt, and returns a Result for the deduplicator to
+replace.
 """
 
 from __future__ import annotations
@@ -23,171 +24,180 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fetchq.core.model import Cause, Result
 from fetchq.core.row_set import RowSet
 from fetchq.core.text import redact
-from fetchq.store.scratch_db import Scratch, key_of
+from fetchq.store.scratch_db import ScratchDatabase, key_of
 from fetchq.store.sinks.stored import not_stored
-from fetchq.store.stored_run import Bodies, kept_result
+from fetchq.store.stored_run import Bodies, stored_result
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.store.folder import RunFolder
     from fetchq.store.ledger import Ledger
 
-__all__ = ["Twins"]
+__all__ = ["Deduplicator"]
 
 _SCHEMA = """
 CREATE TABLE firsts (key BLOB PRIMARY KEY, "index" INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE queued ("index" INTEGER PRIMARY KEY, first INTEGER, url BLOB, label BLOB);
 CREATE TABLE waiting (first INTEGER, "index" INTEGER, url BLOB, label BLOB, PRIMARY KEY (first, "index")) WITHOUT ROWID;
-CREATE TABLE passing ("index" INTEGER PRIMARY KEY, first INTEGER, url BLOB, label BLOB);
 """
-_PASSING = "copied from another row"
-"""The problem of a row that only passes through the pool."""
-PAGE = 500
-"""Copies that are made at a time."""
-PAGE_SIZE = 16_000_000
-"""Bytes of the bodies in them from which on there are no more."""
+"""The first row of each request; the duplicates in the pool; and those that wait for their first row."""
+BATCH_ROWS = 500
+BATCH_SIZE = 16_000_000
+"""Copies made at a time, and the bytes of their bodies at which a batch ends early."""
 
 
-class _Row(NamedTuple):
-    number: int
+class _Duplicate(NamedTuple):
+    row: int
     first: int
     url: str
     label: str | None
 
 
-class Twins:
-    """Knows them in one session. Where the source is read, `to_fetch` is asked; everything else is the writer's."""
+class Deduplicator:
+    """The duplicates of one session.
+
+    The thread that reads the source calls `select`, the writer's thread all other methods.
+    """
 
     def __init__(self, folder: RunFolder, ledger: Ledger, done: RowSet, *, method: str | None, has_data: bool) -> None:
-        """`done`: the rows that are, now. `method`, `has_data`: what holds for requests that say nothing else."""
+        """`done`: the rows done before this session. `method`, `has_data`: those of the run."""
         self._method = method
         self._has_data = has_data
         self._bodies = Bodies(folder.path)
         self._ledger = ledger
-        self._before = done
-        self._again = ledger.again()
-        self._fresh = RowSet() if ledger.generation else done
-        """Of the rows that were done before, those that no retry has come after."""
+        self._done_before = done
+        self._pending_retries = ledger.pending_retries()
+        self._current = RowSet() if ledger.generation else done
+        """The rows done before this session, but after the last retry was asked for."""
         if ledger.generation:
             for (index,) in ledger.rows(("index",), f"generation = {ledger.generation}"):
-                self._fresh.add(index)
+                self._current.add(index)
         self._done = done.copy()
-        self._given_up = RowSet()
-        self._scratch = Scratch(folder.temporary / "twins.db", _SCHEMA)
-        self._ready: deque[Result] = deque()
-        """First rows that are over, with rows that have waited for them."""
-        self._passed: deque[_Row] = deque()
-        """Rows that have come through the pool, and whose first ones are done."""
+        self._cancelled = RowSet()
+        self._scratch = ScratchDatabase(folder.temporary / "dedupe.db", _SCHEMA)
+        self._finished: deque[Result] = deque()
+        """Results of first rows for which duplicates wait."""
+        self._copyable: deque[_Duplicate] = deque()
+        """Duplicates that have left the pool, and whose first rows were done by then."""
         self.keep_body = False
-        """Copies from the ledger get their body read, too."""
+        """Whether copies made from the ledger carry their body."""
 
     def close(self) -> None:
         self._scratch.close()
 
     # --- on the way to the pool ---
 
-    def to_fetch(self, requests: Sequence[Request]) -> list[Request]:
-        """What the pool is to get of these rows, which are the next of the input, all of it. Raises `StorageError`."""
-        with self._scratch.together():
-            return [sent for request in requests if (sent := self._sent(request)) is not None]
+    def select(self, requests: Sequence[Request]) -> list[Request]:
+        """The requests among these that the pool gets, duplicates marked. Raises `StorageError`.
 
-    def _sent(self, request: Request) -> Request | None:
-        index, done = request.index, request.index in self._before
+        All rows of the input must come here, also those that are done, in their order.
+        """
+        with self._scratch.transaction():
+            return [selected for request in requests if (selected := self._select(request)) is not None]
+
+    def _select(self, request: Request) -> Request | None:
+        index, done = request.index, request.index in self._done_before
         if request.problem is not None:
             return None if done else request
         key = self._key(request)
         found = self._scratch.select('SELECT "index" FROM firsts WHERE key = ?', (key,))
         if not found or self._outdated(found[0][0], index):
-            self._scratch.change("INSERT OR REPLACE INTO firsts VALUES (?, ?)", [(key, index)])
+            self._scratch.execute_many("INSERT OR REPLACE INTO firsts VALUES (?, ?)", [(key, index)])
             return None if done else request
         if done:
             return None
-        row = (index, found[0][0], _packed(redact(request.url)), _packed(request.label))
-        self._scratch.change("INSERT OR REPLACE INTO passing VALUES (?, ?, ?, ?)", [row])
-        return replace(request, problem=_PASSING)
+        first = found[0][0]
+        row = (index, first, _to_blob(redact(request.url)), _to_blob(request.label))
+        self._scratch.execute_many("INSERT OR REPLACE INTO queued VALUES (?, ?, ?, ?)", [row])
+        return replace(request, duplicate_of=first)
 
     def _key(self, request: Request) -> bytes:
-        own = self._method or ("GET" if request.body is None and not self._has_data else "POST")
-        method = own if request.method is None else str(request.method).upper()
+        default = self._method or ("GET" if request.body is None and not self._has_data else "POST")
+        method = default if request.method is None else str(request.method).upper()
         headers = [(str(name).lower(), value) for name, value in request.headers]
         return key_of(method, request.url.partition("#")[0], headers, request.body)
 
     def _outdated(self, first: int, index: int) -> bool:
-        """The first row was done before a retry that the other is, or was, a part of."""
-        if first not in self._before or first in self._fresh:
+        """Whether the first row was done before a retry that selected row `index`."""
+        if first not in self._done_before or first in self._current:
             return False
-        return index in (self._fresh if index in self._before else self._again)
+        return index in (self._current if index in self._done_before else self._pending_retries)
 
     # --- on the way to the disk ---
 
-    def without_passing(self, results: Sequence[Result]) -> Sequence[Result]:
-        """The results of the rows that were fetched. Of the others there will be copies. Raises `StorageError`."""
-        if not any(result.error == _PASSING for result in results):
+    def without_duplicates(self, results: Sequence[Result]) -> Sequence[Result]:
+        """The results of the rows that were fetched; `copies` makes those of the others. Raises `StorageError`."""
+        if all(result.duplicate_of is None for result in results):
             return results
-        with self._scratch.together():
-            fetched = [other for result in results if (other := self._unless_passing(result)) is not None]
+        with self._scratch.transaction():
+            fetched = [other for result in results if (other := self._unless_duplicate(result)) is not None]
         if not fetched:
-            self._ledger.commit_input()  # there may be a million of them before anything else is committed
+            self._ledger.commit_input()  # a million duplicates may come before the next commit
         return fetched
 
-    def _unless_passing(self, result: Result) -> Result | None:
-        sql = 'SELECT "index", first, url, label FROM passing WHERE "index" = ?'
-        found = self._scratch.select(sql, (result.index,)) if result.error == _PASSING else None
-        if not found:
+    def _unless_duplicate(self, result: Result) -> Result | None:
+        """`result`, unless its row now waits to be copied. A cancelled duplicate has a Result of its own."""
+        if result.duplicate_of is None:
             return result
-        row = _row(*found[0])
-        if row.first in self._given_up:
-            return replace(result, url=row.url, cause=Cause.CANCELLED, error="the run ended first")
-        self._scratch.change('DELETE FROM passing WHERE "index" = ?', [(row.number,)])
-        if row.first in self._done:
-            self._passed.append(row)
+        if result.cause is Cause.CANCELLED:
+            return replace(result, duplicate_of=None)
+        sql = 'SELECT "index", first, url, label FROM queued WHERE "index" = ?'
+        ((index, first, url, label),) = self._scratch.select(sql, (result.index,))
+        if first in self._cancelled:
+            shown = _duplicate(index, first, url, label)
+            return replace(result, url=shown.url, cause=Cause.CANCELLED, error="the run ended first", duplicate_of=None)
+        self._scratch.execute_many('DELETE FROM queued WHERE "index" = ?', [(index,)])
+        if first in self._done:
+            self._copyable.append(_duplicate(index, first, url, label))
         else:
-            waiting = (row.first, row.number, *found[0][2:])
-            self._scratch.change("INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?)", [waiting])
+            self._scratch.execute_many(
+                "INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?)", [(first, index, url, label)]
+            )
         return None
 
-    def settle(self, results: Sequence[Result]) -> None:
-        """The ledger has these results, but for cancelled ones. Raises `StorageError`."""
-        with self._scratch.together():
+    def committed(self, results: Sequence[Result]) -> None:
+        """Take note that the ledger has these results, except for cancelled ones. Raises `StorageError`."""
+        with self._scratch.transaction():
             for result in results:
-                if result.copied:
+                if result.duplicate_of is not None:
                     continue
-                (self._given_up if result.cause is Cause.CANCELLED else self._done).add(result.index)
+                (self._cancelled if result.cause is Cause.CANCELLED else self._done).add(result.index)
                 if self._scratch.select("SELECT 1 FROM waiting WHERE first = ? LIMIT 1", (result.index,)):
-                    self._ready.append(result)
+                    self._finished.append(result)
 
     def copies(self) -> list[Result]:
-        """Some of the copies that can be made now; none when there are no more. Raises `StorageError`."""
-        return self._of_those_that_waited() or self._of_those_that_passed()
+        """A batch of the copies that can be made now; empty when there are none. Raises `StorageError`."""
+        return self._copies_of_results() or self._copies_from_ledger()
 
-    def _of_those_that_waited(self) -> list[Result]:
+    def _copies_of_results(self) -> list[Result]:
         sql = 'SELECT "index", first, url, label FROM waiting WHERE first = ? ORDER BY "index" LIMIT ?'
-        while self._ready:
-            first = self._ready[0]
-            rows = [_row(*values) for values in self._scratch.select(sql, (first.index, PAGE))]
-            if rows:
-                keys = [(row.first, row.number) for row in rows]
-                self._scratch.change('DELETE FROM waiting WHERE first = ? AND "index" = ?', keys)
-                return [_copy(first, row) for row in rows]
-            self._ready.popleft()
+        while self._finished:
+            first = self._finished[0]
+            duplicates = [_duplicate(*values) for values in self._scratch.select(sql, (first.index, BATCH_ROWS))]
+            if duplicates:
+                keys = [(one.first, one.row) for one in duplicates]
+                self._scratch.execute_many('DELETE FROM waiting WHERE first = ? AND "index" = ?', keys)
+                return [_copy(first, one) for one in duplicates]
+            self._finished.popleft()
         return []
 
-    def _of_those_that_passed(self) -> list[Result]:
-        rows = list(islice(self._passed, PAGE))
-        wanted = ", ".join(str(first) for first in {row.first for row in rows})
-        records = self._ledger.records(f'"index" IN ({wanted})') if rows else ()
-        firsts = {record["index"]: kept_result(record) for record in records}
-        read: set[int] = set()
-        held = 0
+    def _copies_from_ledger(self) -> list[Result]:
+        duplicates = list(islice(self._copyable, BATCH_ROWS))
+        rows = ", ".join(str(first) for first in {one.first for one in duplicates})
+        records = self._ledger.records(f'"index" IN ({rows})') if duplicates else ()
+        firsts = {record["index"]: stored_result(record) for record in records}
+        with_body: set[int] = set()
+        size = 0
         copies: list[Result] = []
-        for row in rows:
-            if held >= PAGE_SIZE:
+        for one in duplicates:
+            if size >= BATCH_SIZE:
                 break
-            if self.keep_body and row.first not in read:
-                firsts[row.first] = self._with_body(firsts[row.first])
-                read.add(row.first)
-                held += len(firsts[row.first].body)
-            copies.append(_copy(firsts[row.first], row))
-            self._passed.popleft()
+            if self.keep_body and one.first not in with_body:
+                firsts[one.first] = self._with_body(firsts[one.first])
+                with_body.add(one.first)
+                size += len(firsts[one.first].body)
+            copies.append(_copy(firsts[one.first], one))
+            self._copyable.popleft()
         return copies
 
     def _with_body(self, result: Result) -> Result:
@@ -197,16 +207,16 @@ class Twins:
             return not_stored(result, f"the body cannot be read: {problem.strerror or problem}")
 
 
-def _copy(first: Result, row: _Row) -> Result:
-    """The record of `first` for another row. The body is stored, where it is: once."""
-    return replace(first, index=row.number, url=row.url, label=row.label, copied=True, spool=None, sent=None)
+def _copy(first: Result, one: _Duplicate) -> Result:
+    """The Result of `first` for a duplicate. The body is stored once: both have the same `path`."""
+    return replace(first, index=one.row, url=one.url, label=one.label, duplicate_of=one.first, spool=None, sent=None)
 
 
-def _packed(text: Any) -> Any:
-    """A command line's bytes that are not UTF-8 come as lone surrogates, which SQLite takes for no text."""
+def _to_blob(text: Any) -> Any:
+    """`text` as bytes: SQLite rejects the lone surrogates that stand for bytes of a command line that are not UTF-8."""
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
 
 
-def _row(number: int, first: int, url: bytes, label: Any) -> _Row:
+def _duplicate(row: int, first: int, url: bytes, label: Any) -> _Duplicate:
     text = label.decode("utf-8", "surrogatepass") if isinstance(label, bytes) else label
-    return _Row(number, first, url.decode("utf-8", "surrogatepass"), text)
+    return _Duplicate(row, first, url.decode("utf-8", "surrogatepass"), text)

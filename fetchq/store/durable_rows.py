@@ -8,14 +8,15 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from fetchq.core.disk import close_on_error
-from fetchq.store.ledger import DONE
+from fetchq.store.ledger_reader import DONE
+from fetchq.store.open_session import session_for_rows
 from fetchq.store.output import Output
-from fetchq.store.session import Session
 from fetchq.store.stored_run import open_run
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result
     from fetchq.core.settings import Settings
+    from fetchq.store.session import Session
     from fetchq.store.writer import Writer
 
 __all__ = ["DurableRows"]
@@ -34,10 +35,10 @@ class DurableRows(Output):
 
     def open(self, on_commit: Callable[[Sequence[Result]], None]) -> Writer:
         """Begin the run, or go on with it. Raises `FolderError`, `StorageError`, OSError."""
-        self._session = session = Session.for_rows(self._settings)
+        self._session = session = session_for_rows(self._settings)
         with close_on_error(session):
             if isinstance(self._requests, Sequence):
-                session.keep(self._requests)  # all of them: a later session needs nothing but the folder
+                session.rows.keep(self._requests)  # all of them: a later session needs nothing but the folder
             return super().open(on_commit)
 
     def done_before(self) -> Iterator[Sequence[Result]]:
@@ -57,15 +58,15 @@ class DurableRows(Output):
     async def _each(self) -> AsyncGenerator[Request]:
         assert isinstance(self._requests, AsyncIterable)
         async for request in self._requests:
-            for wanted in self._opened.wanted(request):
-                yield wanted
-        self._opened.all_came()
+            for selected in self._opened.rows.select(request):
+                yield selected
+        self._opened.rows.end()
 
     def _batches(self, requests: Iterable[Request]) -> Iterator[list[Request]]:
         """Batches of one request or none: the next one may be long in coming."""
         for request in requests:
-            yield self._opened.wanted(request)
-        self._opened.all_came()
+            yield self._opened.rows.select(request)
+        self._opened.rows.end()
 
     def end(self) -> None:
         """Note in the ledger whether all rows are done. Raises `StorageError`."""

@@ -1,4 +1,4 @@
-"""The folder of a durable run: what is in it, and who may write there."""
+"""The folder of a durable run: its contents, and the lock on it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["OWN", "FolderError", "RunFolder"]
 _LOCK = "lock"
 _LEDGER = ("run.db", "run.db-wal", "run.db-shm", "run.db-journal")
 OWN = frozenset({_LOCK, *_LEDGER})
-"""Files in the folder that nobody else may write."""
+"""Files in the folder that only fetchq may write."""
 _CONTENT = (TEMPORARY, "input", "bodies", "warc", "parquet")
 
 
 class FolderError(Exception):
-    """The folder cannot be used for this. One line for people."""
+    """A folder cannot be used as asked. The message is one line for people."""
 
 
 class RunFolder:
-    """A folder that holds a run, or will. Use it as a context manager: inside it is locked."""
+    """A folder that holds a run, or will. As a context manager it locks the folder."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -41,7 +41,7 @@ class RunFolder:
         return str(self.path)
 
     def check(self) -> None:
-        """Refuse a folder that holds other things than a run. Raises `FolderError`, OSError."""
+        """Raise `FolderError` for a folder that holds anything but a run; and OSError."""
         if not self.path.exists():
             return
         if not self.path.is_dir():
@@ -49,7 +49,7 @@ class RunFolder:
         names = {one.name for one in self.path.iterdir()}
         if not names or "run.db" in names:
             return
-        # A kill may have left what there was before the ledger, or what there still was of an old run behind it.
+        # A kill may have left what is made before the ledger, or what `wipe` had yet to delete after it.
         others = names - {*OWN, *_CONTENT} if _LOCK in names else names
         if others:
             raise FolderError(f"{str(self.path)!r} holds other files ({min(others)!r}) and no run; name a new folder")
@@ -59,7 +59,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
-        """Lock it. Raises `FolderError` when another process has, OSError."""
+        """Lock the folder. Raises `FolderError` when another process has locked it, and OSError."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(self.path / _LOCK, thread_local=False)
@@ -75,7 +75,7 @@ class RunFolder:
             self._lock.release()
 
     def sweep(self) -> None:
-        """Make the temporary folder, empty. Raises OSError."""
+        """Create the temporary folder, or empty it. Raises OSError."""
         if self.temporary.is_symlink():
             self.temporary.unlink()
         self.temporary.mkdir(exist_ok=True)
@@ -83,8 +83,8 @@ class RunFolder:
             one.unlink()
 
     def wipe(self) -> None:
-        """Throw away the run, or what a kill has left of its beginning. Raises OSError."""
-        for name in _LEDGER:  # first: as long as there is one, what it says is there must be there
+        """Delete the run, or what a kill has left of its beginning. Raises OSError."""
+        for name in _LEDGER:  # first: as long as the ledger exists, everything that it names must exist
             with suppress(FileNotFoundError):
                 (self.path / name).unlink()
         sync_folder(self.path)

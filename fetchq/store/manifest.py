@@ -1,4 +1,7 @@
-"""What a run was begun with: what its ledger keeps of that, and whether it is the same when it is begun once more."""
+"""The run manifest, and the check that a resumed run matches it.
+
+The manifest is the first content of the ledger's `meta`: fetchq's version, the time, the settings and the inputs.
+"""
 
 from __future__ import annotations
 
@@ -8,56 +11,59 @@ from typing import TYPE_CHECKING, Any
 
 from fetchq._version import __version__
 from fetchq.store.folder import FolderError, RunFolder
-from fetchq.store.input_copy import same
+from fetchq.store.input_copy import same_inputs
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
-    from fetchq.store.ledger import Ledger
+    from fetchq.store.ledger_reader import LedgerReader
 
-__all__ = ["check_same", "first_meta", "now"]
+__all__ = ["check_matches", "new_manifest", "timestamp"]
 
-_ONCE_AND_FOR_ALL = ("save", "dedupe", "refresh")
-"""Settings that do not change as a run goes on."""
-_NOT_KEPT = ("output", "resume", "overwrite", "keep_body")
-"""Settings that belong to a session and not to the run."""
+_FIXED = ("save", "dedupe", "refresh")
+"""Settings that must stay the same in all sessions of a run."""
+_OF_SESSION = ("output", "resume", "overwrite", "keep_body")
+"""Settings that belong to one session, and not to the run."""
 
 
-def first_meta(settings: Settings, entries: list[dict[str, Any]], reading: dict[str, Any]) -> dict[str, Any]:
-    """What a new ledger has: the settings but for secrets, of which it only says that there were any, and the input."""
+def new_manifest(settings: Settings, inputs: list[dict[str, Any]], reading: dict[str, Any]) -> dict[str, Any]:
+    """The `meta` of a new ledger. Of settings that may hold secrets it only says which ones were given.
+
+    `inputs`: see `describe_inputs`. `reading`: how they are read, `input_format` and `url_column`.
+    """
     kept: dict[str, Any] = {}
     withheld: list[str] = []
     for one in fields(settings):
         value = getattr(settings, one.name)
-        if one.name in _NOT_KEPT:
+        if one.name in _OF_SESSION:
             continue
-        if one.repr:  # also what is the default: elsewhere, or later, a config file may say otherwise
+        if one.repr:  # defaults, too: a config file may change them on another machine, or later
             kept[one.name] = sorted(value) if isinstance(value, frozenset) else value
         elif value != one.default:
             withheld.append(one.name)
     return {
         "fetchq": __version__,
-        "created": now(),
+        "created": timestamp(),
         "settings": kept,
         "withheld": withheld,
-        "inputs": entries,
+        "inputs": inputs,
         "reading": reading,
         "generation": 0,
     }
 
 
-def check_same(
-    folder: RunFolder, ledger: Ledger, settings: Settings, entries: list[dict[str, Any]], reading: dict[str, Any]
+def check_matches(
+    folder: RunFolder, ledger: LedgerReader, settings: Settings, inputs: list[dict[str, Any]], reading: dict[str, Any]
 ) -> None:
-    """Raise `FolderError` where the run that is there is another one than what was asked for."""
-    if not same(ledger.needed("inputs"), entries):
+    """Raise `FolderError` where the run in the folder has other inputs, or other values of fixed settings."""
+    if not same_inputs(ledger.needed("inputs"), inputs):
         raise FolderError(f"the run in {str(folder)!r} has other sources")
     before = ledger.needed("settings") | ledger.needed("reading")
-    asked = {name: getattr(settings, name) for name in _ONCE_AND_FOR_ALL} | reading
-    for name, value in asked.items():
+    given = {name: getattr(settings, name) for name in _FIXED} | reading
+    for name, value in given.items():
         if (before.get(name) or None) != (value or None):
             raise FolderError(f"the run in {str(folder)!r} was begun with another --{name.replace('_', '-')}")
 
 
-def now() -> str:
-    """The moment, as the ledger's meta has it."""
+def timestamp() -> str:
+    """The current time in UTC, as the ledger's `meta` holds it: RFC 3339 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

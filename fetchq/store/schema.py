@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import chain, compress
 from operator import not_
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from multidict import istr
 
 from fetchq.core.header_text import wire_text
-from fetchq.core.model import PHASES, RECORD_FIELDS, phase_values
+from fetchq.core.model import PHASES, RECORD_FIELDS, Request, phase_values
 from fetchq.core.timestamps import utc_text
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from fetchq.core.model import Result
 
-__all__ = ["APPLICATION", "COLUMNS", "FORMAT", "SCHEMA", "inserts", "row_of"]
+__all__ = ["APPLICATION", "COLUMNS", "FORMAT", "SCHEMA", "input_values", "inserts", "request_of", "row_of"]
 
 APPLICATION = 0x46455451
 """What SQLite's header calls the program that a file belongs to."""
@@ -110,6 +111,28 @@ def _header(headers: MultiMapping[str], name: str) -> str | None:
     """Readable, if need be as Latin-1: an escape would be another value, and in ASCII."""
     value = headers.get(name)
     return None if value is None else wire_text(value)
+
+
+def input_values(request: Request) -> tuple[Any, ...]:
+    """The values of a row of `input`."""
+    headers = json.dumps(request.headers)
+    return (
+        request.index,
+        request.url,
+        request.method,
+        headers,
+        request.body,
+        request.label,
+        request.problem,
+        request.priority,
+    )
+
+
+def request_of(values: Sequence[Any]) -> Request:
+    """The Request that a row of `input` was made from."""
+    index, url, method, headers, body, label, problem, priority = values
+    pairs = tuple((name, value) for name, value in json.loads(headers))
+    return Request(url, index, method, pairs, body, label, problem, priority=priority)
 
 
 def inserts(table: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, list[Any]]]:

@@ -1,4 +1,4 @@
-"""A database for one session: what would take too much memory with millions of rows, and can be found out again."""
+"""A temporary SQLite database for one session: look-up tables that would take too much memory for millions of rows."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from typing import Any
 
 from fetchq.core.disk import StorageError
 
-__all__ = ["Scratch", "key_of"]
+__all__ = ["ScratchDatabase", "key_of"]
 
 
-def key_of(*what: object) -> bytes:
-    """16 bytes that stand for these values: even of a billion others none is likely to have the same."""
-    return blake2b(repr(what).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def key_of(*values: object) -> bytes:
+    """A 16-byte hash of these values; among a billion others a collision is very unlikely."""
+    return blake2b(repr(values).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-class Scratch:
-    """A SQLite file that nobody else knows and that does not last. Any thread may use it. Raises `StorageError`."""
+class ScratchDatabase:
+    """A SQLite file that `close` deletes; nothing in it has to survive a crash.
+
+    Any thread may use it. All methods but `close` raise `StorageError`.
+    """
 
     def __init__(self, path: Path, schema: str) -> None:
         self._path = path
         self._lock = threading.RLock()
         with self._translated():
-            # Only for its owner, as all that is made of the input.
+            # Readable by its owner alone, like everything made from the input.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
@@ -40,8 +43,8 @@ class Scratch:
                 raise
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """What is done inside is done at once, as far as other threads can see, and faster."""
+    def transaction(self) -> Iterator[None]:
+        """Statements inside run in one transaction, which is faster, and no other thread's come between them."""
         with self._lock, self._translated():
             if self._connection.in_transaction:
                 yield
@@ -53,17 +56,17 @@ class Scratch:
                 self._connection.execute("COMMIT")
 
     def select(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        """All lines that the query finds."""
+        """All rows that the query finds."""
         with self._lock, self._translated():
             return self._connection.execute(sql, values).fetchall()
 
-    def change(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Do that for each of the rows."""
+    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Execute the statement once for each row of values."""
         with self._lock, self._translated():
             self._connection.executemany(sql, rows)
 
     def close(self) -> None:
-        """It is gone."""
+        """Close the database and delete its file."""
         with self._lock, suppress(sqlite3.Error):
             self._connection.close()
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What of the input goes to the pool in one session, and as what: what is left, once each, with what is known of it."""
+"""Selects the rows this session still has to fetch."""
 
 from __future__ import annotations
 
@@ -11,58 +11,61 @@ from fetchq.store.folder import RunFolder
 if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.row_set import RowSet
-    from fetchq.store.dedupe import Twins
+    from fetchq.store.dedupe import Deduplicator
     from fetchq.store.ledger import Ledger
-    from fetchq.store.refresh import Earlier
+    from fetchq.store.refresh import PreviousRun
 
-__all__ = ["Choice"]
+__all__ = ["RowSelection"]
 
 
-class Choice:
-    """Call it with the rows of the input, all of them, as they come: it returns what the pool is to get."""
+class RowSelection:
+    """Leaves out rows that are done, marks duplicates, and adds what the run that is refreshed has stored."""
 
-    def __init__(self, folder: RunFolder, ledger: Ledger, done: RowSet, *, more: bool) -> None:
-        """`more`: rows may come to a run that is finished. Raises `StorageError`."""
+    def __init__(self, folder: RunFolder, ledger: Ledger, done: RowSet, *, more_rows: bool) -> None:
+        """`more_rows`: a Python program may hand over more rows than a finished run had. Raises `StorageError`."""
         self._done = done
-        self.twins: Twins | None = None
-        self._earlier: Earlier | None = None
+        self.deduplicator: Deduplicator | None = None
+        self._previous_run: PreviousRun | None = None
         self.warning: str | None = None
-        """One line that the user should see."""
+        """One line for the user."""
         settings = ledger.needed("settings")
-        if ledger.meta("finished") is not None and not more:
+        if ledger.meta("finished") is not None and not more_rows:
             return
         withheld = ledger.needed("withheld")
         with close_on_error(self):
             if settings.get("dedupe"):
-                from fetchq.store.dedupe import Twins
+                from fetchq.store.dedupe import Deduplicator
 
-                self.twins = Twins(folder, ledger, done, method=settings.get("method"), has_data="data" in withheld)
+                self.deduplicator = Deduplicator(
+                    folder, ledger, done, method=settings.get("method"), has_data="data" in withheld
+                )
             if (path := settings.get("refresh")) is None:
                 return
             if not RunFolder(path).ledger.is_file():
                 self.warning = f"the run in {path!r}, which this one refreshes, is gone: what is left is fetched whole"
                 return
-            from fetchq.store.refresh import Earlier
+            from fetchq.store.refresh import PreviousRun
 
-            self._earlier = Earlier(path, folder.temporary, settings=settings, withheld=withheld)
-            if more:  # they come in an event loop, which had better not wait for that later
-                self._earlier.look_through()
+            self._previous_run = PreviousRun(path, folder.temporary, settings=settings, withheld=withheld)
+            if more_rows:  # they come in an event loop, which should not have to wait for the index later
+                self._previous_run.index_urls()
 
     def close(self) -> None:
-        """Let go of all files."""
-        if self.twins is not None:
-            self.twins.close()
-        if self._earlier is not None:
-            self._earlier.close()
+        """Close the files of the deduplicator and of the previous run."""
+        if self.deduplicator is not None:
+            self.deduplicator.close()
+        if self._previous_run is not None:
+            self._previous_run.close()
 
     @property
-    def needed(self) -> bool:
-        """There is more to it than to leave out what is done."""
-        return self.twins is not None or self._earlier is not None
+    def changes_requests(self) -> bool:
+        """Whether `select` does more than leave out rows that are done."""
+        return self.deduplicator is not None or self._previous_run is not None
 
-    def __call__(self, requests: Sequence[Request]) -> list[Request]:
-        if self.twins is not None:
-            chosen = self.twins.to_fetch(requests)
+    def select(self, requests: Sequence[Request]) -> list[Request]:
+        """The requests among these that the pool gets. All rows of the input must come here, in their order."""
+        if self.deduplicator is not None:
+            selected = self.deduplicator.select(requests)
         else:
-            chosen = [request for request in requests if request.index not in self._done]
-        return chosen if self._earlier is None else self._earlier.with_known(chosen)
+            selected = [request for request in requests if request.index not in self._done]
+        return selected if self._previous_run is None else self._previous_run.with_stored(selected)

@@ -1,4 +1,4 @@
-"""A durable run, read: its records, counts and bodies."""
+"""Reads a durable run: its records, counts and bodies."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from fetchq.core.body_spool import Opened
 from fetchq.core.model import PHASES, RECORD_FIELDS, Cause, Complete, Result, Timing
 from fetchq.store.folder import RunFolder
-from fetchq.store.ledger import Ledger
+from fetchq.store.ledger_reader import LedgerReader
 
 if TYPE_CHECKING:
     from fetchq.store.sinks.bodies_parquet import PartReader
 
-__all__ = ["Bodies", "StoredRun", "kept_result", "open_run", "within"]
+__all__ = ["Bodies", "StoredRun", "is_inside", "open_run", "stored_result"]
 
 _PIECE = 65_536
-"""Bytes of a body that are read at a time."""
+"""Bytes of a body read at a time."""
 _PLAIN = tuple(name for name in RECORD_FIELDS if name != "timing")
 _TIMING = tuple(f"timing_{phase}" for phase in PHASES)
 
 
 def open_run(path: str | os.PathLike[str]) -> StoredRun:
-    """The durable run in a folder (`output=`, `-o`), to read it; also while it goes on.
+    """Open the durable run in a folder (`output=`, `-o`) to read it, also while it goes on.
 
     Raises `LedgerError` when there is none, or its ledger is damaged.
     """
@@ -39,17 +39,20 @@ def open_run(path: str | os.PathLike[str]) -> StoredRun:
 
 
 class StoredRun:
-    """Use it as a context manager, or `close` it. Its methods raise `StorageError` where the folder cannot be read."""
+    """A durable run, open to be read: a context manager; or call `close`.
+
+    Its methods raise `StorageError` where the folder cannot be read.
+    """
 
     def __init__(self, path: Path) -> None:
         folder = RunFolder(path)
         self.path = folder.path
-        self.ledger = Ledger.read(folder.ledger)
+        self.ledger = LedgerReader.open(folder.ledger)
         self._bodies = Bodies(folder.path)
 
     def __iter__(self) -> Iterator[Result]:
-        """The Results by index, read as they are asked for. They hold no bodies (see `body`), and of the
-        headers only ETag and Last-Modified."""
+        """The Results by index, read lazily. They hold no bodies (see `body`), and of the headers only ETag and
+        Last-Modified."""
         return self.results()
 
     def __len__(self) -> int:
@@ -57,15 +60,15 @@ class StoredRun:
         return self.ledger.count()
 
     def results(self, where: str = "1") -> Iterator[Result]:
-        """The Results of the rows that meet an SQL condition over the ledger's columns: `cause = 'timeout'`.
+        """The Results of the rows that meet an SQL condition over the ledger's columns: `cause = 'timeout'`, say.
 
-        Raises `ConditionError` when it is none.
+        Raises `ConditionError` when `where` is no condition.
         """
         for row in self.ledger.records(where):
-            yield kept_result(row)
+            yield stored_result(row)
 
     def records(self, where: str = "1") -> Iterator[dict[str, Any]]:
-        """The same as records: what `--json` prints, as dictionaries."""
+        """The records of the same rows: what `--json` prints, as dictionaries."""
         for values in self.ledger.rows((*_PLAIN, *_TIMING), where):
             record = dict(zip(_PLAIN, values, strict=False))
             record["ok"] = bool(record["ok"])
@@ -73,20 +76,20 @@ class StoredRun:
             yield record
 
     def counts(self) -> Counter[str]:
-        """How many rows are "ok", and how many failed of each cause."""
+        """How many rows are "ok", and how many failed with each cause."""
         return Counter(self.ledger.causes())
 
     @property
     def finished(self) -> bool:
-        """Every row of the input is done."""
+        """Whether every row of the input is done."""
         return self.ledger.meta("finished") is not None
 
     def body(self, result: Result) -> bytes:
-        """The body of one of the run's Results, decoded; empty where none was stored. Raises OSError."""
+        """The decoded body of one of the run's Results; empty where none was stored. Raises OSError."""
         return self._bodies.read(result.path)
 
     def close(self) -> None:
-        """Let go of the ledger."""
+        """Close the ledger."""
         self.ledger.close()
 
     def __enter__(self) -> Self:
@@ -97,15 +100,15 @@ class StoredRun:
 
 
 class Bodies:
-    """The bodies of the run in `root`, by the `path` of its records. Any thread may ask for them."""
+    """The bodies of the run in the folder `root`, found by the `path` of its records. Any thread may use it."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     @contextmanager
     def opened(self, path: str) -> Iterator[Opened]:
-        """The body at `path`. Raises OSError, also as it is read."""
-        if not within(path):
+        """The body at `path`, open. Raises OSError, also while it is read."""
+        if not is_inside(path):
             raise PermissionError(errno.EPERM, "not a file of the run", path)
         name, mark, place = path.partition("#")
         file = self._root / name
@@ -121,7 +124,7 @@ class Bodies:
                 yield opened
 
     def read(self, path: str | None) -> bytes:
-        """All of the body at `path`; empty where that is None. Raises OSError."""
+        """The whole body at `path`; empty where `path` is None. Raises OSError."""
         if path is None:
             return b""
         with self.opened(path) as opened:
@@ -134,19 +137,19 @@ class Bodies:
         return PartReader()
 
 
-def within(path: str) -> bool:
-    """The path of a record leads nowhere out of the run's folder; whoever gave the folder away may wish it did."""
+def is_inside(path: str) -> bool:
+    """Whether the `path` of a record stays inside the run's folder. The folder may come from an attacker."""
     return not os.path.isabs(path) and ".." not in Path(path).parts
 
 
-def kept_result(row: dict[str, Any]) -> Result:
-    """The Result that a line of the ledger is of, as far as the ledger knows it."""
+def stored_result(row: dict[str, Any]) -> Result:
+    """The Result that a row of `records` was made from, as far as the ledger keeps it."""
     plain = {name: row[name] for name in _PLAIN}
     plain["ok"] = bool(row["ok"])
     plain["cause"] = None if row["cause"] is None else Cause(row["cause"])
     plain["complete"] = None if row["complete"] is None else Complete(row["complete"])
     plain["started"] = None if row["started"] is None else datetime.fromisoformat(row["started"])
     timing = Timing(**{phase: row[f"timing_{phase}"] for phase in PHASES})
-    kept = {"ETag": row["etag"], "Last-Modified": row["last_modified"]}
-    headers: CIMultiDict[str] = CIMultiDict({name: value for name, value in kept.items() if value is not None})
+    validators = {"ETag": row["etag"], "Last-Modified": row["last_modified"]}
+    headers: CIMultiDict[str] = CIMultiDict({name: value for name, value in validators.items() if value is not None})
     return Result(**plain, timing=timing, headers=CIMultiDictProxy(headers))

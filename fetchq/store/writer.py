@@ -10,7 +10,7 @@ from fetchq.core.disk import StorageError
 from fetchq.core.model import Cause, Result
 
 if TYPE_CHECKING:
-    from fetchq.store.dedupe import Twins
+    from fetchq.store.dedupe import Deduplicator
     from fetchq.store.ledger import Ledger
     from fetchq.store.sinks.base import BodyStore, Sink
 
@@ -27,21 +27,21 @@ class Writer:
         ledger: Ledger | None = None,
         store: BodyStore | None = None,
         on_commit: Callable[[Sequence[Result]], None] | None = None,
-        twins: Twins | None = None,
+        deduplicator: Deduplicator | None = None,
     ) -> None:
         """`on_commit` is called with the results that are done, after everybody else has them."""
         self._sink = sink
         self._ledger = ledger
         self._store = store
         self._on_commit = on_commit
-        self._twins = twins
+        self._deduplicator = deduplicator
         self._broken = False
         """A write is under way, or has failed: then nothing more can be kept."""
 
     @property
     def makes_copies(self) -> bool:
         """`write` may yield more than once."""
-        return self._twins is not None
+        return self._deduplicator is not None
 
     def write(self, results: Sequence[Result]) -> Iterator[Sequence[Result]]:
         """Write these results, and then copies of them for the rows that asked the same. Yields what is done by then.
@@ -67,8 +67,8 @@ class Writer:
         cannot be written to, because its reader has gone or its disk is full.
         """
         self._broken = True
-        if self._twins is not None:
-            results = self._twins.without_passing(results)
+        if self._deduplicator is not None:
+            results = self._deduplicator.without_duplicates(results)
         return self._stored(results)
 
     def finish(self) -> Sequence[Result]:
@@ -82,9 +82,9 @@ class Writer:
         return results
 
     def _copies(self) -> Iterator[Sequence[Result]]:
-        while self._twins is not None and not self._broken:
+        while self._deduplicator is not None and not self._broken:
             self._broken = True
-            copies = self._twins.copies()
+            copies = self._deduplicator.copies()
             done = self._stored(copies) if copies else []
             self._broken = False
             if not copies:
@@ -105,8 +105,8 @@ class Writer:
             done = [result for result in results if result.cause is not Cause.CANCELLED]
             state = None if self._store is None else self._store.state()
             self._ledger.commit(done, None if state is None else {"store": state})
-            if self._twins is not None:
-                self._twins.settle(results)
+            if self._deduplicator is not None:
+                self._deduplicator.committed(results)
         self._broken = False
         if results and self._on_commit is not None:
             self._on_commit(results)  # a result whose record nobody could read is done all the same

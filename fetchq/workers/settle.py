@@ -84,6 +84,8 @@ class Desk:
         request = job.request
         if request.problem is not None:
             raise Refused(Cause.INVALID_URL, request.problem)
+        if request.duplicate_of is not None:  # the writer puts a copy of that row's Result in the place of this one's
+            raise Refused(Cause.INVALID_URL, f"the request is the same as that of row {request.duplicate_of}")
         if request.headers or request.method is not None:
             check_sendable(request, self._settings)
         return parse_url(request.url)
@@ -211,6 +213,7 @@ class Desk:
             elapsed=elapsed,
             timing=timing,
             headers=NO_HEADERS,
+            duplicate_of=request.duplicate_of,
         )
 
     def cancel(self, job: Job) -> Result | Rules | ResolvedAddress:

@@ -24,10 +24,10 @@ from support.store import files_of_at_most
 
 from fetchq import Cause, Request, Result, Settings, SettingsError, fetch_all, fetch_all_sync, fetch_iter, open_run
 from fetchq.core.disk import StorageError
-from fetchq.store.dedupe import PAGE
+from fetchq.store.dedupe import BATCH_ROWS
 from fetchq.store.folder import FolderError
-from fetchq.store.scratch_db import Scratch
-from fetchq.store.session import Session
+from fetchq.store.open_session import session_for_rows, session_in_folder
+from fetchq.store.scratch_db import ScratchDatabase
 
 
 def echo(asked: Asked) -> bytes:
@@ -64,7 +64,7 @@ def test_rows_differ_when_anything_that_is_sent_does(tmp_path: Path, mode: str) 
         again = [Request(url, headers=(("x", "1"),)), Request(url, body=b"1", method="POST")]
         results = fetch_all_sync([*alike, *other, *again], output=str(tmp_path / "run"), dedupe=True, mode=mode)
         assert len(server.log) == 1 + len(other)
-    assert [result.copied for result in results] == [False, True, True, True, *[False] * 8, True, True]
+    assert [result.duplicate_of for result in results] == [None, 0, 0, 0, *[None] * 8, 8, 11]
     assert [result.label for result in results[:3]] == [None, None, "x"]
     assert results[1].url == f"{url}#part"
     assert {result.body for result in results[:4]} == {b"GET /a  " * 5000}
@@ -132,7 +132,7 @@ def test_rows_wait_without_holding_a_worker(cli: Cli, mode: str) -> None:
 
 
 def test_more_copies_than_fit_in_memory_at_a_time(cli: Cli, mode: str) -> None:
-    count = 5 * PAGE + 7
+    count = 5 * BATCH_ROWS + 7
     with Scripted(echo) as server:
         cli.write("urls.txt", f"{server.url}/a\n" * count + f"{server.url}/b\n" + f"{server.url}/a\n" * count)
         assert cli("urls.txt", "-o", "run", "--dedupe", "-q", "--mode", mode).status == 0
@@ -283,9 +283,9 @@ def test_a_copy_counts_only_when_everybody_else_is_done_with_it(
 
 
 def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
-    scratch = Scratch(tmp_path / "twins.db", "CREATE TABLE rows (text TEXT)")
-    with files_of_at_most(20_000), pytest.raises(StorageError, match=r"twins\.db"):
-        scratch.change("INSERT INTO rows VALUES (?)", [("x" * 1000,)] * 100)
+    scratch = ScratchDatabase(tmp_path / "scratch.db", "CREATE TABLE rows (text TEXT)")
+    with files_of_at_most(20_000), pytest.raises(StorageError, match=r"scratch\.db"):
+        scratch.execute_many("INSERT INTO rows VALUES (?)", [("x" * 1000,)] * 100)
     scratch.close()
     assert list(tmp_path.iterdir()) == []
 
@@ -340,12 +340,12 @@ class Played:
 
     def open(self) -> None:
         if self.again is None:
-            self.session = Session.for_rows(Settings(output=self.folder, save="none", dedupe=True, resume=True))
-            self.session.keep(self.requests)
-            self.left = iter([self.session.wanted(request) for request in self.requests])
+            self.session = session_for_rows(Settings(output=self.folder, save="none", dedupe=True, resume=True))
+            self.session.rows.keep(self.requests)
+            self.left = iter([self.session.rows.select(request) for request in self.requests])
             self.session.source.ended = True
         else:
-            self.session = Session.of_folder(self.folder)
+            self.session = session_in_folder(self.folder)
             self.session.retry(self.again)
             self.left = iter(self.session.source)
         self.writer = self.session.writer()
@@ -363,13 +363,13 @@ class Played:
         """One that is under way is over."""
         request = self.flying.pop(at % len(self.flying))
         url, index, label = request.url, request.index, request.label
-        if request.problem is not None:
-            result = failed_result(Cause.INVALID_URL, url=url, index=index, error=request.problem)
+        if request.duplicate_of is not None:
+            result = failed_result(Cause.INVALID_URL, url=url, index=index, duplicate_of=request.duplicate_of)
         elif cause is not None:
             result = failed_result(cause, url=url, index=index, label=label)
         else:
             result = make_result(url=url, index=index, label=label, size=index)
-        if request.problem is None and cause is not Cause.CANCELLED:
+        if request.duplicate_of is None and cause is not Cause.CANCELLED:
             self.fetched[self.session.ledger.generation, url] += 1
         list(self.writer.write([result]))
 

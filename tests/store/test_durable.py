@@ -86,11 +86,11 @@ def test_a_stored_result_is_the_one_that_was_given(run: str, urls: list[str]) ->
 
 
 def test_a_row_that_is_to_be_fetched_again_gives_one_result(practice: PracticeServer, run: str, mode: str) -> None:
-    from fetchq.store.session import Session
+    from fetchq.store.open_session import session_in_folder
 
     urls = [f"{practice.url}/json", f"{practice.url}/status/404"]
     fetch_all_sync(urls, output=run)
-    with Session.of_folder(run) as session:
+    with session_in_folder(run) as session:
         session.retry("NOT ok")
     results = fetch_all_sync(urls, output=run, resume=True, mode=mode)
     assert [(result.index, result.status) for result in results] == [(0, 200), (1, 404)]
@@ -180,9 +180,9 @@ def test_a_list_is_known_to_the_folder_before_it_is_fetched(practice: PracticeSe
     urls = [f"{practice.url}/json?{number}" for number in range(2000)]
     with pytest.raises(Stop):
         fetch_all_sync(urls, output=run, on_result=on_result)
-    from fetchq.store.session import Session
+    from fetchq.store.open_session import session_in_folder
 
-    with Session.of_folder(run) as session:
+    with session_in_folder(run) as session:
         left = [request.url for batch in session.source for request in batch]
         assert 0 < len(left) < len(urls)
         assert set(left) <= set(urls)

@@ -20,7 +20,8 @@ from support.factories import HOSTILE, any_text, examples, failed_result, make_r
 from fetchq.core.disk import StorageError
 from fetchq.core.model import RECORD_FIELDS, Cause, Request, Timing
 from fetchq.store.ledger import Ledger
-from fetchq.store.ledger_connection import ConditionError, LedgerError
+from fetchq.store.ledger_connection import ConditionError, LedgerError, ledger_exists
+from fetchq.store.ledger_reader import LedgerReader
 from fetchq.store.schema import COLUMNS, FORMAT
 
 
@@ -115,12 +116,12 @@ def test_a_ledger_that_was_closed_is_one_file(path: Path) -> None:
 
 
 def test_a_ledger_can_be_read_while_it_is_written(ledger: Ledger) -> None:
-    with closing(Ledger.read(ledger.path)) as reader:
+    with closing(LedgerReader.open(ledger.path)) as reader:
         assert reader.count() == 0
         ledger.commit([make_result()])
         assert reader.count() == 1
         with pytest.raises(StorageError):
-            reader.set_meta(a=1)
+            reader._select("DELETE FROM records")
 
 
 def test_what_a_kill_leaves_of_a_commit_is_nothing(path: Path, tmp_path: Path) -> None:
@@ -230,14 +231,14 @@ def test_kept_rows_come_back_in_pages(ledger: Ledger) -> None:
         Request("http://b/\ud800", 1, "POST", (("A", "1"), ("a", "2")), b"\x00\xff", "label"),
         Request("nonsense", 2, problem="line 3: no URL", priority=-5),
     ]
-    ledger.keep(requests)
-    assert ledger.input() == []
+    ledger.add_input(requests)
+    assert ledger.input_rows() == []
     ledger.commit(())
-    assert ledger.input(0, 2)[1] == Request(
+    assert ledger.input_rows(0, 2)[1] == Request(
         "http://b/\\ud800", 1, "POST", (("A", "1"), ("a", "2")), b"\x00\xff", "label"
     )
-    assert ledger.input(2) == requests[2:]
-    assert ledger.input(3) == []
+    assert ledger.input_rows(2) == requests[2:]
+    assert ledger.input_rows(3) == []
 
 
 # --- what is no ledger ---
@@ -256,7 +257,7 @@ def test_what_is_no_database_is_told(path: Path, content: bytes) -> None:
     with pytest.raises(LedgerError):
         Ledger.open(path)
     with pytest.raises(LedgerError):
-        Ledger.begun(path)
+        ledger_exists(path)
 
 
 def test_a_database_of_somebody_else_is_told(path: Path) -> None:
@@ -284,14 +285,14 @@ def test_a_damaged_ledger_is_told(path: Path) -> None:
 
 
 def test_what_is_left_of_a_ledger_that_was_never_made_is_none(path: Path) -> None:
-    assert not Ledger.begun(path)
+    assert not ledger_exists(path)
     path.touch()
-    assert not Ledger.begun(path)
+    assert not ledger_exists(path)
     sqlite3.connect(path).close()
-    assert not Ledger.begun(path)
+    assert not ledger_exists(path)
     path.unlink()
     Ledger.create(path, {}).close()
-    assert Ledger.begun(path)
+    assert ledger_exists(path)
 
 
 def test_a_full_disk_is_a_storage_error_and_leaves_the_ledger_as_it_was(path: Path) -> None:
@@ -336,4 +337,4 @@ def test_a_ledger_that_is_taken_away_keeps_nothing_any_more_and_says_so(
         path.touch()
     with pytest.raises(LedgerError, match="was taken away"):
         ledger.commit([make_result(index=1)])
-    assert not ledger.there
+    assert not ledger.in_place

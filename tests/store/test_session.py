@@ -8,7 +8,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,11 @@ from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
 from fetchq.inputs.lines import SourceError
 from fetchq.store.folder import FolderError
-from fetchq.store.input_copy import Copier, describe, same
-from fetchq.store.ledger import Ledger
+from fetchq.store.input_copy import describe_inputs, same_inputs
 from fetchq.store.ledger_connection import ConditionError, LedgerError
+from fetchq.store.ledger_reader import LedgerReader
+from fetchq.store.open_session import session_for_rows, session_for_sources, session_in_folder
+from fetchq.store.pipe_copy import PipeCopier
 from fetchq.store.session import Session
 
 URLS = [f"http://a.test/{number}" for number in range(5)]
@@ -41,7 +43,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def begin(*arguments: str, stdin: bytes | None = None, **changes: Any) -> Session:
     chosen = Settings(**({"output": "run", "save": "none"} | changes))
     stream = None if stdin is None else io.BytesIO(stdin)
-    return Session.for_sources(chosen, arguments or ("urls.txt",), stdin=stream)
+    return session_for_sources(chosen, arguments or ("urls.txt",), stdin=stream)
 
 
 def read(session: Session) -> list[tuple[int, str]]:
@@ -64,14 +66,14 @@ def test_what_is_done_is_left_out_when_the_run_goes_on() -> None:
         do(session, 0, 3)
         session.end()
         assert (session.left, session.ledger.meta("finished")) == (3, None)
-    with Session.of_folder("run") as session:
+    with session_in_folder("run") as session:
         assert not session.finished
         assert session.source.count() == 3
         assert read(session) == [ALL[1], ALL[2], ALL[4]]
         do(session, 1, 2, 4)
         session.end()
         assert session.left == 0
-    with Session.of_folder("run") as session:
+    with session_in_folder("run") as session:
         assert session.finished
 
 
@@ -104,15 +106,15 @@ def test_what_a_kill_has_left_of_a_beginning_is_begun_anew(left: list[str]) -> N
     for name in left:
         Path("run", name).touch()
     with pytest.raises(FolderError, match="there is no run in 'run'"):
-        Session.of_folder("run")
+        session_in_folder("run")
     with begin() as session:
         assert read(session) == ALL
 
 
 def test_two_sessions_on_one_folder_are_one_too_many() -> None:
     with begin(), pytest.raises(FolderError, match="another fetchq is at work"):
-        Session.of_folder("run")
-    with Session.of_folder("run"):
+        session_in_folder("run")
+    with session_in_folder("run"):
         pass
 
 
@@ -121,9 +123,9 @@ def test_a_session_that_cannot_begin_leaves_no_lock() -> None:
         do(session, 0)
     os.rename("urls.txt", "other.txt")
     with pytest.raises(SourceError, match="is gone; put it back to go on"):
-        Session.of_folder("run")
+        session_in_folder("run")
     os.rename("other.txt", "urls.txt")
-    with Session.of_folder("run"):
+    with session_in_folder("run"):
         pass
 
 
@@ -133,7 +135,7 @@ def test_an_input_that_has_changed_is_refused(change: str) -> None:
         do(session, 0)
     Path("urls.txt").write_text(change)
     with pytest.raises(SourceError, match="has changed since it began"):
-        Session.of_folder("run")
+        session_in_folder("run")
 
 
 @pytest.mark.parametrize("change", ["http://b.test/\n", "".join(f"{url}\n" for url in [*URLS, "http://b.test/"])])
@@ -152,8 +154,8 @@ def test_another_way_to_read_the_input_is_refused(other: dict[str, str]) -> None
         assert read(session) == ALL[:1]
     chosen = Settings(output="run", save="none", resume=True)
     with pytest.raises(FolderError, match=f"another --{next(iter(other)).replace('_', '-')}"):
-        Session.for_sources(chosen, ["urls.csv"], **other)
-    with Session.for_sources(chosen, ["urls.csv"]) as session:
+        session_for_sources(chosen, ["urls.csv"], **other)
+    with session_for_sources(chosen, ["urls.csv"]) as session:
         assert read(session) == ALL[:1]
 
 
@@ -163,7 +165,7 @@ def test_an_input_that_is_no_file_any_more_is_refused_at_once() -> None:
     os.unlink("urls.txt")
     os.mkfifo("urls.txt")
     with pytest.raises(SourceError, match="is not a file any more"):
-        Session.of_folder("run")
+        session_in_folder("run")
 
 
 def test_a_folder_of_somebody_s_own_is_not_taken_for_a_run_because_of_a_lock() -> None:
@@ -197,7 +199,7 @@ def test_a_damaged_ledger_is_told() -> None:
         pass
     Path("run/run.db").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
     with pytest.raises(LedgerError):
-        Session.of_folder("run")
+        session_in_folder("run")
 
 
 @pytest.mark.parametrize("name", ["settings", "inputs", "reading", "withheld"])
@@ -210,7 +212,7 @@ def test_damage_in_what_every_ledger_has_is_told(name: str, value: str | None) -
         if value is not None:
             connection.execute("INSERT INTO meta VALUES (?, ?)", (name, value))
     with pytest.raises(LedgerError, match=f"its meta has no good '{name}'"):
-        Session.of_folder("run")
+        session_in_folder("run")
 
 
 @pytest.mark.parametrize("table", ["records", "again"])
@@ -220,7 +222,7 @@ def test_a_table_that_is_missing_is_no_wrong_condition(table: str) -> None:
     with closing(sqlite3.connect("run/run.db")) as connection, connection:
         connection.execute(f"DROP TABLE {table}")
     with pytest.raises(LedgerError, match=f"no such table: {table}"):
-        Session.of_folder("run")
+        session_in_folder("run")
 
 
 def test_settings_are_kept_and_secrets_are_not() -> None:
@@ -252,7 +254,7 @@ def test_urls_that_are_arguments_are_kept_for_their_owner_alone() -> None:
         rows = read(session)
         do(session, 0)
     assert [url for _, url in rows] == [*arguments[:2], *URLS, arguments[3]]
-    with Session.of_folder("run") as session:
+    with session_in_folder("run") as session:
         assert read(session) == rows[1:]
     for path in Path("run/input").iterdir():
         assert path.stat().st_mode & 0o077 == 0
@@ -265,7 +267,7 @@ def test_arguments_that_a_kill_has_kept_from_being_kept_are_asked_for_again() ->
         pass
     os.unlink("run/input/0.jsonl")
     with pytest.raises(SourceError, match="begin it anew"):
-        Session.of_folder("run")
+        session_in_folder("run")
     with begin(*URLS, resume=True) as session:
         assert read(session) == ALL
 
@@ -275,7 +277,7 @@ def test_standard_input_is_kept_as_it_comes() -> None:
         assert not session.source.rereadable
         assert read(session) == ALL
         do(session, 1)
-    with Session.of_folder("run") as session:
+    with session_in_folder("run") as session:
         assert session.source.rereadable
         assert session.warning is None
         assert read(session) == [ALL[0], *ALL[2:]]
@@ -297,18 +299,18 @@ def test_what_had_come_in_when_the_run_was_killed_can_be_gone_on_with_and_it_is_
     cut_off = Pipe(b"http://a.test/0\nhttp://a.test/1\nhttp://a.te")
     with _begun_with(cut_off) as session, pytest.raises(SourceError, match="damaged after line 2"):
         read(session)
-    with Session.of_folder("run") as session:
+    with session_in_folder("run") as session:
         assert (
             session.warning
             == "the run ended before all of standard input had come in; it goes on with the 32 bytes that had"
         )
         assert read(session) == ALL[:2]
-    with Session.of_folder("run") as session:
+    with session_in_folder("run") as session:
         assert session.warning is None
 
 
 def _begun_with(stdin: Any) -> Session:
-    return Session.for_sources(Settings(output="run", save="none", resume=True), ["-"], stdin=stdin)
+    return session_for_sources(Settings(output="run", save="none", resume=True), ["-"], stdin=stdin)
 
 
 def test_standard_input_that_comes_again_completes_what_was_killed() -> None:
@@ -357,14 +359,14 @@ def test_a_named_pipe_is_kept_too_also_a_compressed_one(here: Path) -> None:
         with open("urls.txt.gz", "wb") as pipe:
             pipe.write(gzip.compress("".join(f"{url}\n" for url in URLS).encode()))
         assert read(session) == ALL
-    with Session.of_folder("run") as session:
+    with session_in_folder("run") as session:
         assert read(session) == ALL
 
 
 def test_a_copy_can_be_read_while_it_grows(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb", buffering=0) as stream, os.fdopen(writer, "wb", buffering=0) as sender:
-        copier = Copier("-", stream, tmp_path / "copy")
+        copier = PipeCopier("-", stream, tmp_path / "copy")
         copier.start()
         tail = copier.tail()
         for piece in (b"one", b"two", b"three"):
@@ -376,11 +378,11 @@ def test_a_copy_can_be_read_while_it_grows(tmp_path: Path) -> None:
 
 
 def test_sources_are_the_same_when_they_hold_the_same() -> None:
-    assert same(describe(["urls.txt"]), describe([os.path.abspath("urls.txt")]))
-    assert same(describe(["http://a/", "http://b/"]), describe(["http://a/", "http://b/"]))
-    assert not same(describe(["http://a/", "http://b/"]), describe(["http://b/", "http://a/"]))
+    assert same_inputs(describe_inputs(["urls.txt"]), describe_inputs([os.path.abspath("urls.txt")]))
+    assert same_inputs(describe_inputs(["http://a/", "http://b/"]), describe_inputs(["http://a/", "http://b/"]))
+    assert not same_inputs(describe_inputs(["http://a/", "http://b/"]), describe_inputs(["http://b/", "http://a/"]))
     with pytest.raises(SourceError, match="cannot be read"):
-        describe(["missing.txt"])
+        describe_inputs(["missing.txt"])
 
 
 # --- rows of a program ---
@@ -388,32 +390,36 @@ def test_sources_are_the_same_when_they_hold_the_same() -> None:
 
 def test_rows_of_a_program_are_known_to_the_folder_alone() -> None:
     requests = [Request(url, index, "POST", (("A", "b"),), b"\xff", "x", priority=-index) for index, url in ALL]
-    with Session.for_rows(Settings(output="run", save="none")) as session:
-        session.keep(requests)
-        assert all(session.wanted(request) for request in requests)
+    with session_for_rows(Settings(output="run", save="none")) as session:
+        session.rows.keep(requests)
+        assert all(session.rows.select(request) for request in requests)
         do(session, 2)
-    with Session.of_folder("run") as session:
+    with session_in_folder("run") as session:
         assert [one for batch in session.source for one in batch] == [*requests[:2], *requests[3:]]
 
 
 def test_a_row_that_is_another_one_now_is_refused() -> None:
-    with Session.for_rows(Settings(output="run", save="none")) as session:
-        session.keep([Request(url, index) for index, url in ALL])
-    with Session.for_rows(Settings(output="run", save="none", resume=True)) as session:
-        assert session.wanted(Request(URLS[0], 0))
+    with session_for_rows(Settings(output="run", save="none")) as session:
+        session.rows.keep([Request(url, index) for index, url in ALL])
+    with session_for_rows(Settings(output="run", save="none", resume=True)) as session:
+        assert session.rows.select(Request(URLS[0], 0))
         with pytest.raises(FolderError, match="row 1 is not what it was"):
-            session.wanted(Request("http://other.test/", 1))
+            session.rows.select(Request("http://other.test/", 1))
 
 
-@pytest.mark.parametrize("wanted", [Session.keep, lambda session, rows: [session.wanted(row) for row in rows]])
-def test_fewer_rows_than_before_are_refused(wanted: Any) -> None:
-    with Session.for_rows(Settings(output="run", save="none")) as session:
-        session.keep([Request(url, index) for index, url in ALL])
-    with Session.for_rows(Settings(output="run", save="none", resume=True)) as session:
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_fewer_rows_than_before_are_refused(one_by_one: bool) -> None:
+    with session_for_rows(Settings(output="run", save="none")) as session:
+        session.rows.keep([Request(url, index) for index, url in ALL])
+    with session_for_rows(Settings(output="run", save="none", resume=True)) as session:
 
         def come() -> None:
-            wanted(session, [Request(URLS[0], 0)])
-            session.all_came()
+            rows = [Request(URLS[0], 0)]
+            if one_by_one:
+                session.rows.select(rows[0])
+            else:
+                session.rows.keep(rows)
+            session.rows.end()
 
         with pytest.raises(FolderError, match="there are fewer rows than when"):
             come()
@@ -422,27 +428,27 @@ def test_fewer_rows_than_before_are_refused(wanted: Any) -> None:
 def test_texts_that_utf_8_cannot_hold_are_the_same_when_they_come_again() -> None:
     rows = [Request("http://a.test/\ud83d", 0, label="\udcff")]
     for resume in (False, True):
-        with Session.for_rows(Settings(output="run", save="none", resume=resume)) as session:
-            session.keep(rows)
+        with session_for_rows(Settings(output="run", save="none", resume=resume)) as session:
+            session.rows.keep(rows)
 
 
 def test_a_row_may_have_another_priority_in_a_later_session() -> None:
-    with Session.for_rows(Settings(output="run", save="none")) as session:
-        session.keep([Request(url, index) for index, url in ALL])
-    with Session.for_rows(Settings(output="run", save="none", resume=True)) as session:
+    with session_for_rows(Settings(output="run", save="none")) as session:
+        session.rows.keep([Request(url, index) for index, url in ALL])
+    with session_for_rows(Settings(output="run", save="none", resume=True)) as session:
         urgent = Request(URLS[0], 0, priority=5)
-        assert session.wanted(urgent) == [urgent]
+        assert session.rows.select(urgent) == [urgent]
 
 
 def test_a_longer_list_goes_on_where_the_shorter_ended() -> None:
-    with Session.for_rows(Settings(output="run", save="none")) as session:
-        assert session.wanted(Request(URLS[0], 0))
+    with session_for_rows(Settings(output="run", save="none")) as session:
+        assert session.rows.select(Request(URLS[0], 0))
         do(session, 0)
-    with Session.for_rows(Settings(output="run", save="none", resume=True)) as session:
+    with session_for_rows(Settings(output="run", save="none", resume=True)) as session:
         rows = [Request(url, index) for index, url in ALL]
-        assert [session.wanted(row) for row in rows] == [[], *([row] for row in rows[1:])]
+        assert [session.rows.select(row) for row in rows] == [[], *([row] for row in rows[1:])]
         do(session, 1)
-    with Session.of_folder("run") as session:
+    with session_in_folder("run") as session:
         assert read(session) == ALL[2:]
 
 
@@ -455,18 +461,18 @@ def test_rows_are_fetched_again_by_a_condition() -> None:
         do(session, 0, 1, 2)
         session.writer().commit([failed_result(Cause.DNS, index=3), failed_result(Cause.TLS, index=4)])
         session.end()
-    with Session.of_folder("run") as session:
+    with session_in_folder("run") as session:
         with pytest.raises(ConditionError):
             session.retry("nonsense =")
         assert session.finished
         session.retry("cause = 'dns'")
         assert read(session) == [ALL[3]]
-    with Session.of_folder("run") as session:  # a kill came first
+    with session_in_folder("run") as session:  # a kill came first
         assert read(session) == [ALL[3]]
         do(session, 3)
         session.end()
         assert session.left == 0
-    with Session.of_folder("run") as session:
+    with session_in_folder("run") as session:
         session.retry("cause = 'dns'")
         assert session.finished
 
@@ -492,27 +498,27 @@ class AnyHistory(RuleBasedStateMachine):
     def _requests(self) -> list[Request]:
         return [Request(URLS[0], index) for index in range(self.rows)]
 
-    def _open(self, session: Session) -> None:
+    def _open(self, session: Session, batches: Iterable[Sequence[Request]]) -> None:
         self.session = session
         self.taken = []
-        self.waiting = iter([request for request in self._requests() if session.wanted(request)])
+        self.waiting = iter([request for batch in batches for request in batch])
         session.source.ended = True
 
     @precondition(lambda self: self.session is None)
     @rule(more=st.integers(0, 3))
     def begin_or_resume(self, more: int) -> None:
         self.rows += more
-        session = Session.for_rows(Settings(output=self.folder, save="none", resume=True))
-        session.keep(self._requests())
-        self._open(session)
+        session = session_for_rows(Settings(output=self.folder, save="none", resume=True))
+        session.rows.keep(self._requests())
+        self._open(session, map(session.rows.select, self._requests()))
 
     @precondition(lambda self: self.session is None and os.path.exists(f"{self.folder}/run.db"))
     @rule(failed_only=st.booleans())
     def retry(self, failed_only: bool) -> None:
-        session = Session.of_folder(self.folder)
+        session = session_in_folder(self.folder)
         session.retry("NOT ok" if failed_only else "1")
         self.again |= {row for row, ok in self.model.items() if not (ok and failed_only)}
-        self._open(session)
+        self._open(session, session.source)
 
     @precondition(lambda self: self.session is not None)
     @rule()
@@ -558,7 +564,7 @@ class AnyHistory(RuleBasedStateMachine):
     @invariant()
     def each_row_has_one_final_record(self) -> None:
         if os.path.exists(f"{self.folder}/run.db"):
-            with closing(Ledger.read(Path(self.folder, "run.db"))) as ledger:
+            with closing(LedgerReader.open(Path(self.folder, "run.db"))) as ledger:
                 assert {record["index"]: bool(record["ok"]) for record in ledger.records()} == self.model
                 assert ledger.count("again") == len(self.again)
 
@@ -589,5 +595,5 @@ def test_a_link_planted_where_the_input_is_kept_is_not_followed(here: Path, plan
         read(session)  # so runs with such an input look
     (here / "run" / "run.db").write_bytes((here / "other" / "run.db").read_bytes())
     with pytest.raises(OSError, match="symbolic link"):
-        Session.of_folder("run")
+        session_in_folder("run")
     assert not list(elsewhere.iterdir()) if elsewhere.is_dir() else elsewhere.read_text() == "precious"

@@ -94,6 +94,7 @@ def make_result(*, headers: Iterable[tuple[str, str]] = (), **changes: Any) -> R
         "timing": Timing(wait=0.5),
         "body": b"",
         "spool": None,
+        "duplicate_of": None,
     }
     assert changes.keys() <= fields.keys()
     return Result(**(fields | changes), headers=header_map(headers))

@@ -152,7 +152,7 @@ class _Part:
 
     def add(self, result: Result) -> None:
         """Take a result. Raises OSError where the file cannot be written."""
-        size = 0 if result.sha256 is None or result.copied else result.size
+        size = 0 if result.sha256 is None or result.duplicate_of is not None else result.size
         if size > LARGEST and result.spool is not None:
             result.spool.discard()
             result = not_stored(result, f"a body of {size} bytes, which is more than Parquet can hold")
@@ -258,7 +258,7 @@ class PartReader:
 
 def _body_of(result: Result) -> bytes | None:
     """The body; None where none that is whole has come, or it cannot be kept. Raises OSError."""
-    if result.sha256 is None or result.cause is Cause.STORE or result.copied:
+    if result.sha256 is None or result.cause is Cause.STORE or result.duplicate_of is not None:
         return None
     if result.spool is None:
         return result.body

@@ -131,7 +131,7 @@ class WarcStore:
         try:
             for result in results:
                 # Nothing whole has come, or it is there already.
-                if result.sha256 is None or result.status is None or result.copied:
+                if result.sha256 is None or result.status is None or result.duplicate_of is not None:
                     done.append(result)
                     continue
                 if archive is None or archive.size >= FILE_SIZE:

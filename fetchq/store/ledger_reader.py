@@ -1,0 +1,120 @@
+"""Reads a ledger: its records, how many there are, its input and its metadata."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from fetchq.core.disk import close_on_error
+from fetchq.core.model import Request
+from fetchq.core.row_set import RowSet
+from fetchq.store.ledger_connection import LedgerError, condition_errors, connect, ledger_errors
+from fetchq.store.schema import COLUMNS, request_of
+
+__all__ = ["DONE", "LedgerReader"]
+
+DONE = '"index" NOT IN again'
+"""The SQL condition for final records: no retry still has to fetch their rows."""
+
+
+class LedgerReader:
+    """An open ledger. Any thread may use it, one at a time. All methods raise `StorageError`."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the ledger at `path` to read it; a run may go on meanwhile. Raises `StorageError`."""
+        with ledger_errors(path):
+            connection = connect(path, "ro")
+            with close_on_error(connection):
+                connection.execute("PRAGMA query_only = ON")
+                return cls(path, connection)
+
+    def close(self) -> None:
+        """Close the connection. The ledger cannot be used any more."""
+        with self._lock, ledger_errors(self.path):
+            self._connection.close()
+
+    # --- the records ---
+
+    def records(self, where: str = "1") -> Iterator[dict[str, Any]]:
+        """The rows of `records` that meet the SQL condition `where`, by index.
+
+        Raises `ConditionError`, `StorageError`.
+        """
+        for values in self.rows(COLUMNS, where):
+            yield dict(zip(COLUMNS, values, strict=True))
+
+    def rows(
+        self, columns: Sequence[str], where: str = "1", order: Sequence[str] = ("index",)
+    ) -> Iterator[tuple[Any, ...]]:
+        """The values of these columns of `records` where the SQL condition holds, sorted by the columns in `order`.
+
+        Raises `ConditionError`, `StorageError`. Memory does not grow with the ledger: SQLite sorts in temporary files.
+        """
+        selected, by = (", ".join(f'"{name}"' for name in names) for names in (columns, order))
+        with condition_errors(where), ledger_errors(self.path):  # a condition may also fail at a later row
+            cursor = self._connection.execute(f"SELECT {selected} FROM records WHERE ({where}\n) ORDER BY {by}")  # noqa: S608  # read-only
+            for values in cursor:  # noqa: UP028  # `yield from` would close the cursor, perhaps after the connection
+                yield values
+
+    def count(self, table: str = "records", where: str = "1") -> int:
+        """How many rows of `table` meet the SQL condition `where`. Raises `ConditionError`, `StorageError`."""
+        with condition_errors(where):
+            ((count,),) = self._select(f"SELECT count(*) FROM {table} WHERE ({where}\n)")  # noqa: S608  # fetchq's own words
+        return int(count)
+
+    def causes(self) -> dict[str, int]:
+        """How many records are "ok", and how many have each cause."""
+        return dict(self._select("SELECT coalesce(cause, 'ok'), count(*) FROM records GROUP BY cause"))
+
+    def done(self) -> RowSet:
+        """The rows that are done."""
+        return self._indexes(f"records WHERE {DONE}")
+
+    def pending_retries(self) -> RowSet:
+        """The rows that a retry still has to fetch."""
+        return self._indexes("again")
+
+    def _indexes(self, rows: str) -> RowSet:
+        indexes = RowSet()
+        with self._lock, ledger_errors(self.path):
+            for (index,) in self._connection.execute(f'SELECT "index" FROM {rows}'):  # noqa: S608  # fetchq's own words
+                indexes.add(index)
+        return indexes
+
+    # --- the input and the metadata ---
+
+    def input_rows(self, first: int = 0, most: int = 1000) -> list[Request]:
+        """At most `most` rows of the input that the ledger keeps, from row `first` on."""
+        found = self._select('SELECT * FROM input WHERE "index" >= ? ORDER BY "index" LIMIT ?', (first, most))
+        return [request_of(values) for values in found]
+
+    def meta(self, name: str, default: Any = None) -> Any:
+        """The value that `meta` has under that name, or `default`."""
+        found = self._select("SELECT value FROM meta WHERE name = ?", (name,))
+        try:
+            return json.loads(found[0][0]) if found else default
+        except (TypeError, ValueError):
+            raise self._damaged(name) from None
+
+    def needed(self, name: str) -> Any:
+        """The value of a name that every ledger has. Raises `StorageError` where it is missing."""
+        if (value := self.meta(name)) is None:
+            raise self._damaged(name)
+        return value
+
+    def _damaged(self, name: str) -> LedgerError:
+        return LedgerError(f"the ledger {str(self.path)!r} is damaged: its meta has no good {name!r}")
+
+    def _select(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        with self._lock, ledger_errors(self.path):
+            return self._connection.execute(sql, values).fetchall()

@@ -1,0 +1,99 @@
+"""Opens a session: begins a run in a folder, or goes on with the run that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from fetchq.core.disk import close_on_error
+from fetchq.store.folder import FolderError, RunFolder
+from fetchq.store.input_copy import PROGRAM_ROWS, RunInput, describe_inputs, open_input_rows, open_inputs
+from fetchq.store.ledger import Ledger
+from fetchq.store.ledger_connection import ledger_exists
+from fetchq.store.manifest import check_matches, new_manifest
+from fetchq.store.refresh import check_refreshable
+from fetchq.store.session import Session
+
+if TYPE_CHECKING:
+    from fetchq.core.settings import Settings
+
+__all__ = ["session_for_rows", "session_for_sources", "session_in_folder"]
+
+
+def session_for_sources(
+    settings: Settings,
+    arguments: Sequence[str],
+    *,
+    input_format: str | None = None,
+    url_column: str = "url",
+    stdin: BinaryIO | None = None,
+) -> Session:
+    """Begin the run of `settings.output`, or go on with it where `settings.resume` is set.
+
+    The parameters are those of `open_sources`. Raises `FolderError` and `SourceError` for what forbids it, OSError,
+    `StorageError`.
+    """
+    inputs = describe_inputs(arguments)
+    reading = {"input_format": input_format, "url_column": url_column}
+    closing = ExitStack()
+    with close_on_error(closing):
+        session = _begin_or_resume(settings, inputs, reading, closing)
+        session.read_from(_open_input(session, arguments, stdin))
+    return session
+
+
+def session_for_rows(settings: Settings) -> Session:
+    """The same for rows that a Python program hands over (see `ProgramRows`)."""
+    closing = ExitStack()
+    with close_on_error(closing):
+        session = _begin_or_resume(settings, [{"kind": PROGRAM_ROWS}], {}, closing)
+        session.read_from(open_input_rows(session.ledger), more_rows=True)
+    return session
+
+
+def session_in_folder(path: str) -> Session:
+    """Go on with the run in a folder, with the settings and the input that its ledger has. Raises like the others."""
+    closing = ExitStack()
+    with close_on_error(closing):
+        folder = RunFolder(path)
+        if not folder.ledger.is_file() or not ledger_exists(folder.ledger):
+            raise FolderError(f"there is no run in {path!r}")
+        closing.enter_context(folder)
+        ledger = Ledger.open(folder.ledger)
+        closing.callback(ledger.close)
+        session = Session(folder, ledger, closing)
+        of_program = ledger.needed("inputs")[0]["kind"] == PROGRAM_ROWS
+        session.read_from(open_input_rows(ledger) if of_program else _open_input(session))
+    return session
+
+
+def _begin_or_resume(
+    settings: Settings, inputs: list[dict[str, Any]], reading: dict[str, Any], closing: ExitStack
+) -> Session:
+    assert settings.output is not None
+    if settings.refresh is not None:
+        check_refreshable(settings.refresh, settings.output, settings.save)
+    folder = RunFolder(settings.output)
+    folder.check()
+    folder.make()
+    closing.enter_context(folder)
+    has_run = not settings.overwrite and ledger_exists(folder.ledger)
+    if has_run and not settings.resume:
+        raise FolderError(f"{str(folder)!r} holds a run already: --resume goes on with it, --overwrite throws it away")
+    if has_run:
+        ledger = Ledger.open(folder.ledger)
+        closing.callback(ledger.close)
+        check_matches(folder, ledger, settings, inputs, reading)
+    else:
+        folder.wipe()
+        ledger = Ledger.create(folder.ledger, new_manifest(settings, inputs, reading))
+        closing.callback(ledger.close)
+    return Session(folder, ledger, closing)
+
+
+def _open_input(session: Session, arguments: Sequence[str] = (), stdin: BinaryIO | None = None) -> RunInput:
+    ledger = session.ledger
+    return open_inputs(
+        ledger.needed("inputs"), session.folder, arguments=arguments, stdin=stdin, **ledger.needed("reading")
+    )

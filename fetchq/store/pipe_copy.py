@@ -1,0 +1,148 @@
+"""Copies a pipe into the run's folder while it is read, so that a later session can read it again."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, BinaryIO
+
+__all__ = ["PipeCopier", "cut_short", "write_private"]
+
+_PART = ".part"
+"""The suffix of a copy that is not complete."""
+_CHUNK = 65_536
+
+
+def _open_private(path: Path, flags: int) -> BinaryIO:
+    """Open a file for writing that only its owner may read: URLs and rows may hold passwords. Raises OSError."""
+    flags |= getattr(os, "O_NOFOLLOW", 0)
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600), "r+b")
+
+
+class PipeCopier:
+    """Copies a pipe into a file as fast as it comes, in a thread of its own; `tail` reads what has been copied.
+
+    What an earlier session has copied must come again, byte for byte.
+    """
+
+    def __init__(self, given: str, stream: BinaryIO | None, copy: Path) -> None:
+        """`given`: the pipe's path, opened where there is no `stream`."""
+        self._given = given
+        self._stream = stream
+        self._copy = copy
+        self._complete = copy.exists()
+        """Whether an earlier session has copied all of it."""
+        self._part = copy if self._complete else _part_of(copy)
+        self._changed = threading.Condition()
+        self._size = 0
+        """Bytes of the copy that can be read."""
+        self._ended = False
+        self._problem: OSError | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        # A daemon: the pipe may stay open for ever, and a thread that is blocked in a read cannot be interrupted.
+        threading.Thread(target=self._run, name="fetchq-copier", daemon=True).start()
+
+    def tail(self) -> BinaryIO:
+        """The bytes of the pipe, from its beginning; a read blocks until there are more of them."""
+        tail: Any = io.BufferedReader(_Tail(self._read), _CHUNK)
+        return tail  # type: ignore[no-any-return]  # typeshed's BufferedReader is no typing.BinaryIO
+
+    def _run(self) -> None:
+        try:
+            opened = nullcontext(self._stream) if self._stream else open(self._given, "rb", buffering=0)  # noqa: SIM115
+            with opened as stream, _open_private(self._part, 0) as copy:
+                self._copy_all(stream, copy)
+            os.replace(self._part, self._copy)
+        except OSError as problem:
+            self._problem = problem
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _copy_all(self, stream: BinaryIO, copy: BinaryIO) -> None:
+        while chunk := stream.read(_CHUNK):
+            before = copy.read(len(chunk))
+            if not chunk.startswith(before) or (self._complete and len(before) < len(chunk)):
+                raise OSError(0, "it is not what it was when the run began")
+            copy.write(chunk[len(before) :])
+            copy.flush()
+            with self._changed:
+                self._size += len(chunk)
+                self._changed.notify_all()
+        if copy.read(1):
+            raise OSError(0, "it is shorter than it was when the run began")
+        os.fsync(copy.fileno())
+
+    def _read(self, at: int, most: int) -> bytes:
+        with self._changed:
+            while self._size <= at and not self._ended:
+                self._changed.wait()
+            if self._size <= at and self._problem is not None:
+                raise self._problem
+            size = self._size
+        if size <= at:
+            return b""
+        path = self._copy if self._copy.exists() else self._part
+        with open(path, "rb", buffering=0) as copy:
+            copy.seek(at)
+            return copy.read(min(most, size - at))
+
+
+class _Tail(io.RawIOBase):
+    def __init__(self, read: Callable[[int, int], bytes]) -> None:
+        self._read_at = read
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._read_at(self._at, len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def cut_short(copy: Path, *, compressed: bool) -> int:
+    """Make an incomplete copy the final one, cut after its last whole line unless compressed. Returns its bytes."""
+    part = _part_of(copy)
+    with _open_private(part, 0) as file:
+        if not compressed:
+            file.truncate(_end_of_last_line(file))
+        size = file.seek(0, os.SEEK_END)
+        os.fsync(file.fileno())
+    os.replace(part, copy)
+    return size
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that appears under its name when it is complete and on the disk. Raises OSError."""
+    part = _part_of(path)
+    with _open_private(part, os.O_TRUNC) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def _part_of(copy: Path) -> Path:
+    return copy.with_name(copy.name + _PART)
+
+
+def _end_of_last_line(file: BinaryIO) -> int:
+    """The number of bytes up to the last newline, including it."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - _CHUNK)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
