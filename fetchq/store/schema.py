@@ -1,8 +1,10 @@
-"""The tables of a ledger, and a Result as a row of one."""
+"""Defines the tables of a ledger, and turns Results and Requests into their rows."""
 
 from __future__ import annotations
 
 import json
+from datetime import datetime
+from enum import Enum
 from itertools import chain, compress
 from operator import not_
 from typing import TYPE_CHECKING, Any
@@ -10,48 +12,42 @@ from typing import TYPE_CHECKING, Any
 from multidict import istr
 
 from fetchq.core.header_text import wire_text
-from fetchq.core.model import PHASES, RECORD_FIELDS, Request, phase_values
+from fetchq.core.model import Request, phase_values
+from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
 from fetchq.core.timestamps import utc_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from multidict import MultiMapping
 
     from fetchq.core.model import Result
+    from fetchq.core.record_fields import RecordField
 
 __all__ = ["APPLICATION", "COLUMNS", "FORMAT", "SCHEMA", "input_values", "inserts", "request_of", "row_of"]
 
 APPLICATION = 0x46455451
-"""What SQLite's header calls the program that a file belongs to."""
+"""The application_id in the header of the SQLite file."""
 FORMAT = 1
+"""The user_version in the header. It goes up with every change of a table."""
 
 _BLOCK = 64
-"""Rows of one statement: with each the interpreter's lock changes hands, and a busy event loop wants it."""
-_TYPES = {
-    "index": "INTEGER PRIMARY KEY",
-    "url": "TEXT NOT NULL",
-    "method": "TEXT NOT NULL",
-    "ok": "INTEGER NOT NULL",
-    "status": "INTEGER",
-    "attempts": "INTEGER NOT NULL",
-    "redirects": "INTEGER NOT NULL",
-    "size": "INTEGER NOT NULL",
-    "wire_size": "INTEGER NOT NULL",
-    "worker": "INTEGER",
-    "mode": "TEXT NOT NULL",
-    "elapsed": "REAL NOT NULL",
-    "generation": "INTEGER NOT NULL",
-}
-"""The columns that are not just TEXT, those of the timing apart, which are all REAL."""
-_PLAIN = tuple(name for name in RECORD_FIELDS if name != "timing")
-COLUMNS = (*_PLAIN, *(f"timing_{phase}" for phase in PHASES), "etag", "last_modified", "generation")
+"""Rows in one statement. Each statement releases the GIL and takes it again, from an event loop that is busy."""
+_SQL_TYPES = {bool: "INTEGER", int: "INTEGER", float: "REAL"}
+"""The types of columns that are not TEXT."""
+COLUMNS = (*PLAIN_FIELDS, *PHASE_FIELDS, "etag", "last_modified", "generation")
 """The columns of `records`, in order."""
 
 
 def _columns(index: str) -> str:
-    types = {f"timing_{phase}": "REAL" for phase in PHASES} | _TYPES | {"index": index}
-    return ", ".join(f'"{name}" {types.get(name, "TEXT")}' for name in COLUMNS)
+    """The definitions of `COLUMNS`; `index`: that of the first one."""
+    plain = [
+        f'"{name}" {_SQL_TYPES.get(field.kind, "TEXT")}{"" if field.nullable else " NOT NULL"}'
+        for name, field in PLAIN_FIELDS.items()
+    ]
+    phases = [f'"{name}" REAL' for name in PHASE_FIELDS]
+    added = ['"etag" TEXT', '"last_modified" TEXT', '"generation" INTEGER NOT NULL']
+    return ", ".join([f'"index" {index}', *plain[1:], *phases, *added])
 
 
 SCHEMA = f"""
@@ -65,52 +61,39 @@ CREATE TABLE input ("index" INTEGER PRIMARY KEY, url TEXT NOT NULL, method TEXT,
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {FORMAT};
 """
-_ETAG = istr("ETag")
-_LAST_MODIFIED = istr("Last-Modified")
-
-
-def row_of(result: Result, generation: int) -> tuple[Any, ...]:
-    """The values of `COLUMNS`."""
-    started = result.started
-    headers = result.headers
-    return (
-        result.index,
-        result.url,
-        result.final_url,
-        result.method,
-        result.label,
-        1 if result.ok else 0,
-        result.status,
-        result.reason,
-        None if result.cause is None else result.cause.value,
-        result.error,
-        result.attempts,
-        result.redirects,
-        result.size,
-        result.wire_size,
-        result.sha256,
-        result.content_type,
-        result.charset,
-        result.content_encoding,
-        None if result.complete is None else result.complete.value,
-        result.path,
-        result.worker,
-        result.mode,
-        result.http_version,
-        result.remote,
-        None if started is None else utc_text(started),
-        result.elapsed,
-        *phase_values(result.timing),
-        _header(headers, _ETAG),
-        _header(headers, _LAST_MODIFIED),
-        generation,
-    )
 
 
 def _header(headers: MultiMapping[str], name: str) -> str | None:
-    """Readable, if need be as Latin-1: an escape would be another value, and in ASCII."""
+    """The value of a header field, decoded as Latin-1 if need be: escaped, it would be a different validator."""
     value = headers.get(name)
     return None if value is None else wire_text(value)
+
+
+def _value(name: str, field: RecordField) -> str:
+    """The Python expression that makes the value of a column from `result`."""
+    value = f"result.{name}"
+    if field.kind is bool:
+        return f"1 if {value} else 0"
+    converted = f"utc_text({value})" if field.kind is datetime else f"{value}.value"
+    if field.kind is not datetime and not issubclass(field.kind, Enum):
+        return value
+    return f"None if {value} is None else {converted}" if field.nullable else converted
+
+
+def _row_function() -> Callable[[Result, int], tuple[Any, ...]]:
+    """`row_of`, generated from the fields so that a row costs no call for each of them."""
+    values = [_value(name, field) for name, field in PLAIN_FIELDS.items()]
+    values += ["*phase_values(result.timing)", "header(result.headers, etag)", "header(result.headers, last_modified)"]
+    source = f"def row_of(result, generation):\n return ({', '.join(values)}, generation)"
+    scope: dict[str, Any] = {"utc_text": utc_text, "phase_values": phase_values, "header": _header}
+    scope |= {"etag": istr("ETag"), "last_modified": istr("Last-Modified")}
+    exec(source, scope)  # noqa: S102  # only field names go in
+    function: Callable[[Result, int], tuple[Any, ...]] = scope["row_of"]
+    return function
+
+
+row_of = _row_function()
+"""The values of `COLUMNS` for a Result and the generation of the run."""
 
 
 def input_values(request: Request) -> tuple[Any, ...]:
@@ -136,10 +119,10 @@ def request_of(values: Sequence[Any]) -> Request:
 
 
 def inserts(table: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, list[Any]]]:
-    """The statements, and their values, that put rows into a table, in place of those with the same number.
+    """The statements, with their values, that insert rows into a table or replace those with the same index.
 
-    Columns without a value in any row of a statement are written as NULL there: of each None that it is handed,
-    sqlite3 looks for an adapter. Some seven columns of a good record are empty, and a commit took 1.4 times as long.
+    A column without a value in any row of a statement is written as NULL in it: sqlite3 looks up an adapter for each
+    None that it is given. About seven columns of an ok record are empty, and a commit took 1.4 times as long.
     """
     for first in range(0, len(rows), _BLOCK):
         block = rows[first : first + _BLOCK]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property, partial
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from fetchq.core.body_spool import Opened
-from fetchq.core.model import PHASES, RECORD_FIELDS, Cause, Complete, Result, Timing
+from fetchq.core.model import PHASES, Result, Timing
+from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
 from fetchq.store.folder import RunFolder
 from fetchq.store.ledger_reader import LedgerReader
 
@@ -26,8 +27,13 @@ __all__ = ["Bodies", "StoredRun", "is_inside", "open_run", "stored_result"]
 
 _PIECE = 65_536
 """Bytes of a body read at a time."""
-_PLAIN = tuple(name for name in RECORD_FIELDS if name != "timing")
-_TIMING = tuple(f"timing_{phase}" for phase in PHASES)
+_PARSERS: dict[str, Callable[[Any], Any]] = {
+    name: datetime.fromisoformat if field.kind is datetime else field.kind
+    for name, field in PLAIN_FIELDS.items()
+    if field.kind not in (int, float, str)
+}
+"""What makes the values of fields whose type SQLite does not have: flags, times and enums."""
+_FLAGS = tuple(name for name, field in PLAIN_FIELDS.items() if field.kind is bool)
 
 
 def open_run(path: str | os.PathLike[str]) -> StoredRun:
@@ -69,10 +75,11 @@ class StoredRun:
 
     def records(self, where: str = "1") -> Iterator[dict[str, Any]]:
         """The records of the same rows: what `--json` prints, as dictionaries."""
-        for values in self.ledger.rows((*_PLAIN, *_TIMING), where):
-            record = dict(zip(_PLAIN, values, strict=False))
-            record["ok"] = bool(record["ok"])
-            record["timing"] = dict(zip(PHASES, values[len(_PLAIN) :], strict=True))
+        for values in self.ledger.rows((*PLAIN_FIELDS, *PHASE_FIELDS), where):
+            record = dict(zip(PLAIN_FIELDS, values, strict=False))
+            for name in _FLAGS:
+                record[name] = bool(record[name])
+            record["timing"] = dict(zip(PHASES, values[len(PLAIN_FIELDS) :], strict=True))
             yield record
 
     def counts(self) -> Counter[str]:
@@ -144,12 +151,11 @@ def is_inside(path: str) -> bool:
 
 def stored_result(row: dict[str, Any]) -> Result:
     """The Result that a row of `records` was made from, as far as the ledger keeps it."""
-    plain = {name: row[name] for name in _PLAIN}
-    plain["ok"] = bool(row["ok"])
-    plain["cause"] = None if row["cause"] is None else Cause(row["cause"])
-    plain["complete"] = None if row["complete"] is None else Complete(row["complete"])
-    plain["started"] = None if row["started"] is None else datetime.fromisoformat(row["started"])
-    timing = Timing(**{phase: row[f"timing_{phase}"] for phase in PHASES})
+    plain = {name: row[name] for name in PLAIN_FIELDS}
+    for name, parse in _PARSERS.items():
+        if plain[name] is not None:
+            plain[name] = parse(plain[name])
+    timing = Timing(**{phase: row[name] for phase, name in zip(PHASES, PHASE_FIELDS, strict=True)})
     validators = {"ETag": row["etag"], "Last-Modified": row["last_modified"]}
     headers: CIMultiDict[str] = CIMultiDict({name: value for name, value in validators.items() if value is not None})
     return Result(**plain, timing=timing, headers=CIMultiDictProxy(headers))

@@ -30,7 +30,8 @@ import pyarrow.parquet as pq
 
 from fetchq.core.disk import file_error_text, file_identity, make_folder, sync_folder
 from fetchq.core.header_text import wire_text
-from fetchq.core.model import RECORD_FIELDS, Cause, phase_values
+from fetchq.core.model import Cause, phase_values
+from fetchq.core.record_fields import PLAIN_FIELDS
 from fetchq.core.text import without_surrogates
 from fetchq.store.sinks.records_parquet import RECORD_SCHEMA
 from fetchq.store.sinks.stored import not_stored
@@ -55,8 +56,7 @@ LARGEST = 2**31 - 2**20
 """Bytes of a body: Parquet counts those of a value with 31 bits."""
 _PARQUET = "parquet"
 _NAME = re.compile(r"part-(\d{5,})\.parquet")
-_PLAIN = tuple(name for name in RECORD_FIELDS if name != "timing")
-_plain_values = attrgetter(*_PLAIN)
+_plain_values = attrgetter(*PLAIN_FIELDS)
 SCHEMA = pa.schema(
     [
         *RECORD_SCHEMA,

@@ -7,7 +7,8 @@ import io
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from fetchq.core.model import PHASES, RECORD_FIELDS
+from fetchq.core.model import PHASES
+from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
 from fetchq.core.text import printable
 from fetchq.core.timestamps import utc_text
 from fetchq.store.sinks.records_jsonl import json_line
@@ -31,19 +32,18 @@ class CsvSink:
         extra = [
             name for name, of in (("headers", ("headers",)), ("body", ("text", "base64"))) if set(of) & set(include)
         ]
-        columns = [name for name in RECORD_FIELDS if name != "timing"]
-        self._writer.writerow([*columns, *(f"timing_{phase}" for phase in PHASES), *extra])
-        self._columns = (*columns, *extra)
+        self._writer.writerow([*PLAIN_FIELDS, *PHASE_FIELDS, *extra])
+        self._extra = extra
 
     def write(self, results: Sequence[Result]) -> None:
         self.write_records(result.to_record(self._include) for result in results)
 
     def write_records(self, records: Iterable[dict[str, Any]]) -> None:
         for record in records:
-            cells = [_cell(record[name]) for name in self._columns]
-            timing = [_cell(record["timing"][phase]) for phase in PHASES]
-            at = len(RECORD_FIELDS) - 1
-            self._writer.writerow([*cells[:at], *timing, *cells[at:]])
+            cells = [_cell(record[name]) for name in PLAIN_FIELDS]
+            cells += [_cell(record["timing"][phase]) for phase in PHASES]
+            cells += [_cell(record[name]) for name in self._extra]
+            self._writer.writerow(cells)
 
     def flush(self) -> None:
         self._stream.write(self._text.getvalue().encode())

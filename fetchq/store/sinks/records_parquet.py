@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 import pyarrow
 from pyarrow.parquet import ParquetWriter
 
-from fetchq.core.model import PHASES, RECORD_FIELDS
+from fetchq.core.model import PHASES
+from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS, RecordField
 from fetchq.core.text import without_surrogates
 
 __all__ = ["RECORD_SCHEMA", "ROW_GROUP", "ParquetRecords", "record_arrays"]
@@ -18,36 +19,33 @@ __all__ = ["RECORD_SCHEMA", "ROW_GROUP", "ParquetRecords", "record_arrays"]
 ROW_GROUP = 1000
 """Records in a row group: what is held in memory at a time."""
 
-_INT = pyarrow.int64()
 _TYPES = {
-    **dict.fromkeys(("index", "size", "wire_size"), _INT),
-    **dict.fromkeys(("status", "attempts", "redirects", "worker"), pyarrow.int32()),
-    "ok": pyarrow.bool_(),
-    "started": pyarrow.timestamp("us", tz="UTC"),
-    "elapsed": pyarrow.float64(),
+    bool: pyarrow.bool_(),
+    int: pyarrow.int64(),
+    float: pyarrow.float64(),
+    datetime: pyarrow.timestamp("us", tz="UTC"),
 }
-"""The columns that are no texts, those of the timing apart, which are all numbers of seconds."""
-_NEVER_NULL = frozenset(
-    ("index", "url", "method", "ok", "attempts", "redirects", "size", "wire_size", "mode", "elapsed")
-)
-_PLAIN = tuple(name for name in RECORD_FIELDS if name != "timing")
+"""The types of columns that are not texts."""
+_SMALL = frozenset(("status", "attempts", "redirects", "worker"))
+"""Whole numbers that 32 bits can hold."""
 
 
-RECORD_SCHEMA = pyarrow.schema(
-    [
-        *(pyarrow.field(name, _TYPES.get(name, pyarrow.string()), name not in _NEVER_NULL) for name in _PLAIN),
-        *(pyarrow.field(f"timing_{phase}", pyarrow.float64(), phase == "tls") for phase in PHASES),
-    ]
-)
+def _column(name: str, field: RecordField) -> pyarrow.Field:
+    kind = pyarrow.int32() if name in _SMALL else _TYPES.get(field.kind, pyarrow.string())
+    return pyarrow.field(name, kind, field.nullable)
+
+
+RECORD_SCHEMA = pyarrow.schema([_column(name, field) for name, field in (PLAIN_FIELDS | PHASE_FIELDS).items()])
 """The columns of a record; `timing` becomes timing_queued to timing_store, as in CSV and in the ledger."""
 
 
 def record_arrays(records: Sequence[dict[str, Any]]) -> list[pyarrow.Array]:
     """The columns of `RECORD_SCHEMA`, filled with these records."""
-    columns = [[record[name] for record in records] for name in _PLAIN]
+    columns = [
+        [_time(record[name]) if field.kind is datetime else record[name] for record in records]
+        for name, field in PLAIN_FIELDS.items()
+    ]
     columns += [[record["timing"][phase] for record in records] for phase in PHASES]
-    started = _PLAIN.index("started")
-    columns[started] = [_moment(value) for value in columns[started]]
     return [_array(values, type_) for values, type_ in zip(columns, RECORD_SCHEMA.types, strict=True)]
 
 
@@ -104,5 +102,5 @@ def _array(values: list[Any], type_: pyarrow.DataType) -> pyarrow.Array:
         return pyarrow.array(without_surrogates(values), type_)
 
 
-def _moment(started: datetime | str | None) -> datetime | None:
-    return datetime.fromisoformat(started) if isinstance(started, str) else started
+def _time(value: datetime | str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value

@@ -1,0 +1,39 @@
+"""Describes the fields of a record, from which every format derives its columns.
+
+They are read off the annotations of Result: a field that is added there, before `headers`, is a column of JSON Lines,
+CSV, Parquet and the ledger. (A new column makes a new format of the ledger: see `FORMAT` in store/schema.py.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import datetime
+from typing import NamedTuple
+
+from fetchq.core.cause import Cause, Complete
+from fetchq.core.model import PHASES, RECORD_FIELDS, Result, Timing
+
+__all__ = ["PHASE_FIELDS", "PLAIN_FIELDS", "RecordField"]
+
+_TYPES = {kind.__name__: kind for kind in (bool, int, float, str, datetime, Cause, Complete)}
+"""The types that a field of a record may have, by their names in the annotations."""
+
+
+class RecordField(NamedTuple):
+    """The type of a field."""
+
+    kind: type
+    """bool, int, float, str, datetime, or one of fetchq's enums of texts."""
+    nullable: bool
+
+
+def _field(annotation: object) -> RecordField:
+    name, _, none = str(annotation).partition(" | ")
+    return RecordField(_TYPES[name], none == "None")
+
+
+_ANNOTATIONS = {one.name: one.type for kind in (Result, Timing) for one in fields(kind)}
+PLAIN_FIELDS = {name: _field(_ANNOTATIONS[name]) for name in RECORD_FIELDS if name != "timing"}
+"""All fields but `timing`, in order."""
+PHASE_FIELDS = {f"timing_{phase}": _field(_ANNOTATIONS[phase]) for phase in PHASES}
+"""`timing` as columns, timing_queued to timing_store, for formats without nested objects."""
