@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from fetchq.core.option import SettingsError, ValidatedSettings, setting
 from fetchq.core.parsers import choice_of, choices_of, read_flag, read_text
+from fetchq.store.sinks import LIVE_FORMATS
 
 __all__ = ["Display"]
 
 INCLUDES = ("headers", "text", "base64")
-FORMATS = ("text", "jsonl", "csv")
+FORMATS = ("text", *LIVE_FORMATS)
 INPUT_FORMATS = ("text", "csv", "jsonl")
 PROGRESS = ("auto", "bar", "dots", "none")
 

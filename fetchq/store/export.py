@@ -6,7 +6,7 @@ import os
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from fetchq.store.sinks import record_sink_for
+from fetchq.store.sinks import RECORD_FORMATS, record_sink_for
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -17,12 +17,12 @@ __all__ = ["format_of_name", "write_records"]
 
 _BATCH = 1000
 """Records that are in memory at a time."""
-_FORMATS = {".csv": "csv", ".parquet": "parquet"}
 
 
 def format_of_name(path: str) -> str:
-    """The record format that the ending of a file's name stands for: "csv", "parquet", else "jsonl"."""
-    return _FORMATS.get(os.path.splitext(path)[1].lower(), "jsonl")
+    """The record format whose suffix the name of a file has, as .csv stands for "csv"; else "jsonl"."""
+    suffix = os.path.splitext(path)[1].lower().removeprefix(".")
+    return suffix if suffix in RECORD_FORMATS else "jsonl"
 
 
 def write_records(run: StoredRun, record_format: str, stream: BinaryIO, where: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from fetchq.core.body_spool import TEMPORARY
 from fetchq.core.disk import sync_folder
+from fetchq.store.sinks import BODY_FOLDERS
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -20,7 +21,7 @@ _LOCK = "lock"
 _LEDGER = ("run.db", "run.db-wal", "run.db-shm", "run.db-journal")
 OWN = frozenset({_LOCK, *_LEDGER})
 """Files in the folder that only fetchq may write."""
-_CONTENT = (TEMPORARY, "input", "bodies", "warc", "parquet")
+_CONTENT = (TEMPORARY, "input", *BODY_FOLDERS)
 
 
 class FolderError(Exception):

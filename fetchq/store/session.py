@@ -11,7 +11,7 @@ from fetchq.store.ledger import Ledger
 from fetchq.store.manifest import timestamp
 from fetchq.store.program_rows import ProgramRows
 from fetchq.store.selection import RowSelection
-from fetchq.store.sinks import store_for
+from fetchq.store.sinks import body_store_for
 from fetchq.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Session:
         self.done = ledger.done()
         """The rows that were done when the session began, or when `retry` was called."""
         try:
-            self._store = store_for(ledger.needed("settings")["save"], self.folder, ledger.generation)
+            self._store = body_store_for(ledger.needed("settings")["save"], self.folder.path, ledger.generation)
         except ValueError as problem:
             raise FolderError(str(problem)) from None
         if self._store is not None:

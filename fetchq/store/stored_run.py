@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,9 +19,10 @@ from fetchq.core.model import PHASES, Result, Timing
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
 from fetchq.store.folder import RunFolder
 from fetchq.store.ledger_reader import LedgerReader
+from fetchq.store.sinks import body_reader_for
 
 if TYPE_CHECKING:
-    from fetchq.store.sinks.bodies_parquet import PartReader
+    from fetchq.store.sinks.base import BodyReader
 
 __all__ = ["Bodies", "StoredRun", "is_inside", "open_run", "stored_result"]
 
@@ -111,6 +112,8 @@ class Bodies:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._readers: dict[str, BodyReader] = {}
+        """The readers of files with many bodies, by the suffix of their names."""
 
     @contextmanager
     def opened(self, path: str) -> Iterator[Opened]:
@@ -122,12 +125,8 @@ class Bodies:
         if not mark:
             with open(file, "rb", buffering=0) as stream:
                 yield Opened(iter(partial(stream.read, _PIECE), b""))
-        elif name.endswith(".parquet"):
-            yield Opened(iter([self._parts.body(file, int(place))]))
         else:
-            from fetchq.store.sinks.bodies_warc import opened_in_archive
-
-            with opened_in_archive(file, int(place)) as opened:
+            with self._reader_of(name)(file, int(place)) as opened:
                 yield opened
 
     def read(self, path: str | None) -> bytes:
@@ -137,11 +136,14 @@ class Bodies:
         with self.opened(path) as opened:
             return b"".join(opened.pieces)
 
-    @cached_property
-    def _parts(self) -> PartReader:
-        from fetchq.store.sinks.bodies_parquet import PartReader
-
-        return PartReader()
+    def _reader_of(self, name: str) -> BodyReader:
+        suffix = "".join(Path(name).suffixes)
+        if suffix not in self._readers:
+            reader = body_reader_for(name)
+            if reader is None:
+                raise FileNotFoundError(errno.ENOENT, "no body store writes such files", name)
+            self._readers[suffix] = reader
+        return self._readers[suffix]
 
 
 def is_inside(path: str) -> bool:

@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 def store_in(folder: RunFolder, generation: int = 0, done: tuple[int, ...] = ()) -> FileStore:
-    store = FileStore(folder, generation)
+    store = FileStore(folder.path, generation)
     rows = RowSet()
     for row in done:
         rows.add(row)

@@ -47,7 +47,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def store_in(folder: RunFolder, state: Any = None, generation: int = 0) -> ParquetStore:
-    store = ParquetStore(folder, generation)
+    store = ParquetStore(folder.path, generation)
     store.restore(state, RowSet())
     return store
 

@@ -43,7 +43,7 @@ from fetchq.store.writer import Writer
 
 
 def store_in(folder: RunFolder, state: Any = None) -> WarcStore:
-    store = WarcStore(folder, 0)
+    store = WarcStore(folder.path, 0)
     store.restore(state, RowSet())
     return store
 

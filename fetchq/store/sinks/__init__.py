@@ -1,81 +1,105 @@
-"""The sinks: each takes results and writes them somewhere."""
+"""The registry of sinks: the formats of records, and the ways to store bodies.
+
+To add a format of records, write a module with a `RecordSink` (and `Sink`, if it can be written while a run goes on)
+and add a line to `_FORMATS`. To add a way to store bodies, write a module with a `BodyStore`, add a line to
+`_BODY_STORES`, and its name to `SAVES` in core/parsers.py, which checks the setting `save`. The command line, `export`
+and the readers of runs know them by these lines. The modules are imported when they are needed: some need a package
+that may be missing, and `fetchq --help` needs none of them.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetchq.core.parsers import read_save
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
     from typing import BinaryIO
 
-    from fetchq.store.folder import RunFolder
-    from fetchq.store.sinks.base import BodyStore, RecordSink, Sink
-    from fetchq.store.sinks.records_csv import CsvSink
-    from fetchq.store.sinks.records_jsonl import JsonLinesSink
-    from fetchq.store.sinks.records_parquet import ParquetRecords
+    from fetchq.store.sinks.base import BodyReader, BodyStore, RecordSink, Sink
 
-__all__ = ["RECORD_FORMATS", "record_sink_for", "sink_for", "store_for"]
-
-
-def _jsonl(stream: BinaryIO, include: Sequence[str] = ()) -> JsonLinesSink:
-    from fetchq.store.sinks.records_jsonl import JsonLinesSink
-
-    return JsonLinesSink(stream, include)
+__all__ = [
+    "BODY_FOLDERS",
+    "LIVE_FORMATS",
+    "RECORD_FORMATS",
+    "body_reader_for",
+    "body_store_for",
+    "record_sink_for",
+    "sink_for",
+]
 
 
-def _csv(stream: BinaryIO, include: Sequence[str] = ()) -> CsvSink:
-    from fetchq.store.sinks.records_csv import CsvSink
+class _Format(NamedTuple):
+    load: Callable[[], Callable[..., Any]]
+    """Imports its class, which is called with a stream."""
+    live: bool = True
+    """Whether it is a `Sink`, too: called with a stream and what to include, it takes Results as a run goes on."""
 
-    return CsvSink(stream, include)
 
-
-_SINKS: dict[str, Callable[[BinaryIO, Sequence[str]], Sink]] = {"jsonl": _jsonl, "csv": _csv}
+_FORMATS = {
+    "jsonl": _Format(lambda: import_module("fetchq.store.sinks.records_jsonl").JsonLinesSink),
+    "csv": _Format(lambda: import_module("fetchq.store.sinks.records_csv").CsvSink),
+    "parquet": _Format(lambda: import_module("fetchq.store.sinks.records_parquet").ParquetRecords, live=False),
+}
+RECORD_FORMATS = tuple(_FORMATS)
+"""The formats of `record_sink_for`; each is also the suffix of its files."""
+LIVE_FORMATS = tuple(name for name, one in _FORMATS.items() if one.live)
+"""The formats of `sink_for`."""
 
 
 def sink_for(format: str, stream: BinaryIO, include: Sequence[str] = ()) -> Sink:
-    """The sink that writes records to `stream`: "jsonl" or "csv"."""
-    return _SINKS[format](stream, include)
-
-
-def _parquet_records(stream: BinaryIO) -> ParquetRecords:
-    from fetchq.store.sinks.records_parquet import ParquetRecords
-
-    return ParquetRecords(stream)
-
-
-_RECORD_SINKS: dict[str, Callable[[BinaryIO], RecordSink]] = {"jsonl": _jsonl, "csv": _csv, "parquet": _parquet_records}
-RECORD_FORMATS = tuple(_RECORD_SINKS)
-"""The formats of `record_sink_for`."""
+    """The sink that writes Results to `stream`, in one of `LIVE_FORMATS`; `include`: see `Result.to_record`."""
+    sink: Sink = _FORMATS[format].load()(stream, include)
+    return sink
 
 
 def record_sink_for(format: str, stream: BinaryIO) -> RecordSink:
-    """The sink that writes ready records to `stream`. Raises ImportError for "parquet" where pyarrow is missing."""
-    return _RECORD_SINKS[format](stream)
+    """The sink that writes records to `stream`. Raises ImportError for "parquet" where pyarrow is missing."""
+    sink: RecordSink = _FORMATS[format].load()(stream)
+    return sink
 
 
-def _files(folder: RunFolder, generation: int) -> BodyStore:
-    from fetchq.store.sinks.bodies_files import FileStore
-
-    return FileStore(folder, generation)
-
-
-def _warc(folder: RunFolder, generation: int) -> BodyStore:
-    from fetchq.store.sinks.bodies_warc import WarcStore
-
-    return WarcStore(folder, generation)
-
-
-def _parquet(folder: RunFolder, generation: int) -> BodyStore:
-    from fetchq.store.sinks.bodies_parquet import ParquetStore
-
-    return ParquetStore(folder, generation)
+class _BodyStore(NamedTuple):
+    folder: str
+    """Its folder inside that of the run."""
+    load: Callable[[], Callable[[Path, int], BodyStore]]
+    """Imports its class, which is called with the folder of the run and the generation."""
+    suffix: str | None = None
+    """The suffix of its files, where each holds many bodies."""
+    load_reader: Callable[[], BodyReader] | None = None
+    """Makes what reads bodies from such files."""
 
 
-_STORES: dict[str, Callable[[RunFolder, int], BodyStore]] = {"files": _files, "warc": _warc, "parquet": _parquet}
+_BODY_STORES = {
+    "files": _BodyStore("bodies", lambda: import_module("fetchq.store.sinks.bodies_files").FileStore),
+    "warc": _BodyStore(
+        "warc",
+        lambda: import_module("fetchq.store.sinks.bodies_warc").WarcStore,
+        ".warc.gz",
+        lambda: import_module("fetchq.store.sinks.bodies_warc").open_archived_body,
+    ),
+    "parquet": _BodyStore(
+        "parquet",
+        lambda: import_module("fetchq.store.sinks.bodies_parquet").ParquetStore,
+        ".parquet",
+        lambda: import_module("fetchq.store.sinks.bodies_parquet").PartReader().opened,
+    ),
+}
+BODY_FOLDERS = tuple(store.folder for store in _BODY_STORES.values())
+"""The folders inside that of a run that hold bodies."""
 
 
-def store_for(save: str, folder: RunFolder, generation: int) -> BodyStore | None:
-    """The store of the bodies of a run; None for "none". Raises ValueError where it lacks its package."""
-    return None if save == "none" else _STORES[read_save(save)](folder, generation)
+def body_store_for(save: str, root: Path, generation: int) -> BodyStore | None:
+    """The body store of the run in `root`; None for "none". Raises ValueError where its package is missing."""
+    return None if save == "none" else _BODY_STORES[read_save(save)].load()(root, generation)
+
+
+def body_reader_for(name: str) -> BodyReader | None:
+    """What reads bodies from the file with that name, which holds many; None where no body store writes such files."""
+    for store in _BODY_STORES.values():
+        if store.suffix is not None and store.load_reader is not None and name.endswith(store.suffix):
+            return store.load_reader()
+    return None

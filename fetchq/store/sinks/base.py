@@ -1,8 +1,13 @@
-"""What a sink is, and what a store of bodies is."""
+"""The protocols of sinks: for Results, for records and for bodies."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from fetchq.core.body_spool import Opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -10,11 +15,11 @@ if TYPE_CHECKING:
     from fetchq.core.model import Result
     from fetchq.core.row_set import RowSet
 
-__all__ = ["BodyStore", "RecordSink", "Sink"]
+__all__ = ["BodyReader", "BodyStore", "RecordSink", "Sink"]
 
 
 class Sink(Protocol):
-    """Blocking code: an async run calls it from a thread. One caller at a time. Raises OSError."""
+    """Writes Results while a run goes on. Its methods block, are called one at a time, and raise OSError."""
 
     def write(self, results: Sequence[Result]) -> None:
         """Take these results; they may wait in a buffer."""
@@ -24,47 +29,54 @@ class Sink(Protocol):
 
 
 class RecordSink(Protocol):
-    """Writes records as `Result.to_record` and `StoredRun.records` give them. Blocking code. Raises OSError."""
+    """Writes records, as `Result.to_record` and `StoredRun.records` give them.
+
+    Its methods block, are called one at a time, and raise OSError.
+    """
 
     def write_records(self, records: Iterable[dict[str, Any]]) -> None:
         """Take these records; they may wait in a buffer."""
 
     def flush(self) -> None:
-        """Hand what can be written by now to the operating system."""
+        """Hand to the operating system what the format can write by now."""
 
     def close(self, *, whole: bool = True) -> None:
-        """Write all that is left, and what the format has at its end; where it is not whole, nothing.
+        """Write what is left and what ends the file; where `whole` is False, write nothing more.
 
         The stream stays open.
         """
 
 
 class BodyStore(Protocol):
-    """Where the bodies of a durable run go. Blocking code; one caller at a time.
+    """Stores the bodies of a durable run. Its methods block and are called one at a time.
 
-    A store may keep results back until what it writes can be read (a Parquet file has its index at its end). What it
-    gives back is on the disk, and stays there whatever happens; the ledger may say so.
+    A store may keep results back until what it has written can be read: a Parquet file has its index at its end. The
+    bodies of the results that it returns are on the disk, and the ledger may say so.
     """
 
     def restore(self, state: Any, done: RowSet) -> None:
-        """Go back to the last committed state: whatever was written after it goes. Raises OSError.
+        """Go back to the last committed state, and delete whatever was written after it. Raises OSError.
 
-        `state` is what `state()` gave before that commit, None at the beginning of a run; `done` are the rows that
-        the ledger has. Called once, before anything else.
+        `state` is what `state()` returned before that commit, None at the beginning of a run; `done` are the rows that
+        the ledger has. It is called once, before any other method.
         """
 
     def store(self, results: Sequence[Result]) -> list[Result]:
-        """Store the bodies of these results, and give back those that are now safe, with `path` and `timing.store`.
+        """Store the bodies of these results. Returns the results that are safe now, with `path` and `timing.store`.
 
-        A body that cannot be stored makes its result a `store` failure. Raises `StorageError` where no body can be
-        stored any more, as on a full disk; and OSError.
+        A body that cannot be stored makes its result a `store` failure. Raises `StorageError` where no other body can
+        be stored, either, as on a full disk; and OSError.
         """
 
     def finish(self) -> list[Result]:
-        """The results that were kept back, now safe. More may follow. Raises OSError."""
+        """Store the results that were kept back, and return them. `store` may be called again. Raises OSError."""
 
     def state(self) -> Any:
         """What `restore` needs to know, as JSON can hold it."""
 
     def close(self) -> None:
-        """The session ends, however it does: what is still kept back is given up."""
+        """End the session, however it ends: results that are still kept back are dropped."""
+
+
+BodyReader: TypeAlias = Callable[[Path, int], AbstractContextManager[Opened]]
+"""Opens the body at that place in a file with many bodies. Raises OSError, also while the body is read."""

@@ -1,10 +1,11 @@
-"""Bodies as files: one for each, under its final name only when it is whole and on the disk."""
+"""Stores each body in a file of its own, which gets its final name when it is complete and on the disk."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from fetchq.core.body_spool import Spool
     from fetchq.core.model import Result
     from fetchq.core.row_set import RowSet
-    from fetchq.store.folder import RunFolder
 
 __all__ = ["FileStore"]
 
@@ -26,13 +26,13 @@ _BODIES = "bodies"
 class FileStore:
     """bodies/000012/00012345-example.org-page.html: a folder for each thousand rows."""
 
-    def __init__(self, folder: RunFolder, generation: int) -> None:
-        self._root = folder.path
+    def __init__(self, root: Path, generation: int) -> None:
+        self._root = root
         self._generation = generation
         self._made: set[str] = set()
-        """The subfolders that are known to be there."""
-        self._fresh = True
-        """There is a new one, which may not be on the disk yet."""
+        """The subfolders that are known to exist."""
+        self._new_subfolder = True
+        """Whether there may be a subfolder whose name is not on the disk yet."""
 
     def restore(self, state: Any, done: RowSet) -> None:
         bodies = self._root / _BODIES
@@ -79,17 +79,17 @@ class FileStore:
         """Nothing is kept back."""
 
     def _write(self, result: Result, spool: Spool) -> tuple[str, str]:
-        """The whole body in a temporary file, and the name that it is to have in the run's folder."""
+        """Write the body to a temporary file. Returns the path of that file, and the body's inside the run's folder."""
         subfolder = folder_of(result.index)
         if subfolder not in self._made:
             make_folder(self._root / _BODIES / subfolder)
             self._made.add(subfolder)
-            self._fresh = True
+            self._new_subfolder = True
         name = body_name(result.index, result.url, result.content_type, self._generation)
         return spool.path(), f"{_BODIES}/{subfolder}/{name}"
 
     def _finish(self, written: dict[int, tuple[str, str]], done: list[Result]) -> None:
-        """To the disk with them, and then to their final names."""
+        """Sync the temporary files, and then rename them to their final names."""
         problems = sync_files([temporary for temporary, _ in written.values()])
         for at, (temporary, path) in written.items():
             try:
@@ -100,13 +100,13 @@ class FileStore:
                 done[at] = not_stored(done[at], file_error_text(problem))
                 with suppress(OSError):
                     os.unlink(temporary)
-        self._settle_names(path for _, path in written.values())
+        self._sync_names(path for _, path in written.values())
 
-    def _settle_names(self, paths: Iterable[str]) -> None:
-        """A new name is on the disk when its folder is; a new folder, when the one above it is."""
+    def _sync_names(self, paths: Iterable[str]) -> None:
+        """Sync the folders of these files: a name is on the disk when the folder that holds it is."""
         for folder in sorted({os.path.dirname(path) for path in paths}):
             sync_folder(self._root / folder)
-        if self._fresh:
+        if self._new_subfolder:
             sync_folder(self._root / _BODIES)
             sync_folder(self._root)
-            self._fresh = False
+            self._new_subfolder = False

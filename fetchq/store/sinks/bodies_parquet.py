@@ -1,4 +1,4 @@
-"""Records, headers and bodies as Parquet: files that DuckDB, pandas, Spark and others read as one table.
+"""Stores records, headers and bodies in Parquet files, which DuckDB, pandas, Spark and others read as one table.
 
 parquet/part-00000.parquet, 00001 and so on. The columns are the fields of the record, `timing` spread over
 timing_queued to timing_store; then `headers`, a list of name and value in the order of the response; `body`, null
@@ -17,8 +17,8 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fetchq.core.body_spool import TEMPORARY, Opened
 from fetchq.core.disk import file_error_text, file_identity, make_folder, sync_folder
 from fetchq.core.header_text import wire_text
 from fetchq.core.model import Cause, phase_values
@@ -39,7 +40,6 @@ from fetchq.store.sinks.stored import not_stored
 if TYPE_CHECKING:
     from fetchq.core.model import Result
     from fetchq.core.row_set import RowSet
-    from fetchq.store.folder import RunFolder
 
 __all__ = ["ParquetStore", "PartReader"]
 
@@ -75,13 +75,13 @@ _REPEATED += ["mode", "http_version", "remote", "headers.list.element.name", "he
 class ParquetStore:
     """Keeps results back until the part they are in is whole."""
 
-    def __init__(self, folder: RunFolder, generation: int) -> None:
-        self._root = folder.path
-        self._folder = folder.path / _PARQUET
-        self._temporary = folder.temporary
+    def __init__(self, root: Path, generation: int) -> None:
+        self._root = root
+        self._folder = root / _PARQUET
+        self._temporary = root / TEMPORARY
         self._generation = generation
         self._number = 0
-        """Of the part that comes next: so many are whole."""
+        """The number of the next part, and so how many are complete."""
         self._part: _Part | None = None
 
     def restore(self, state: Any, done: RowSet) -> None:
@@ -230,6 +230,11 @@ class PartReader:
     def __init__(self) -> None:
         self._groups: deque[_Group] = deque(maxlen=2)
         self._lock = threading.Lock()
+
+    @contextmanager
+    def opened(self, path: Path, row: int) -> Iterator[Opened]:
+        """The body in that row of a part, open. Raises OSError."""
+        yield Opened(iter([self.body(path, row)]))
 
     def body(self, path: Path, row: int) -> bytes:
         """The body in that row of a part. Raises OSError."""

@@ -1,4 +1,4 @@
-"""Bodies in web archives: WARC 1.1 (ISO 28500:2017), as warcio writes it.
+"""Stores bodies in web archives: WARC 1.1 (ISO 28500:2017), written with warcio.
 
 warc/00000.warc.gz, 00001 and so on, about 1 GB each. A file begins with a `warcinfo` record; each row that got a whole
 answer, whatever its status, adds a `response` and a `request` record. `path` is the file and, after #, the offset of
@@ -45,9 +45,8 @@ from fetchq.store.sinks.warc_records import Body, Unreadable, write_records
 if TYPE_CHECKING:
     from fetchq.core.model import Result
     from fetchq.core.row_set import RowSet
-    from fetchq.store.folder import RunFolder
 
-__all__ = ["WarcStore", "opened_in_archive"]
+__all__ = ["WarcStore", "open_archived_body"]
 
 FILE_SIZE = 1_000_000_000
 """Bytes from which on a file gets no more records."""
@@ -69,13 +68,13 @@ _ABOUT = {
 class WarcStore:
     """Keeps nothing back: what `store` returns is in the archive, and on the disk."""
 
-    def __init__(self, folder: RunFolder, generation: int) -> None:
-        self._root = folder.path
-        self._folder = folder.path / _WARC
+    def __init__(self, root: Path, _: int) -> None:
+        self._root = root
+        self._folder = root / _WARC
         self._number = 0
-        """Of the file that is written."""
+        """The number of the current file."""
         self._size = 0
-        """Its bytes; 0 where it is not there yet."""
+        """The bytes of the current file; 0 where it does not exist yet."""
 
     def restore(self, state: Any, done: RowSet) -> None:
         if state is not None:
@@ -227,7 +226,7 @@ def _opened(path: Path, flags: int) -> io.FileIO:
 
 
 @contextmanager
-def opened_in_archive(path: Path, offset: int) -> Iterator[Opened]:
+def open_archived_body(path: Path, offset: int) -> Iterator[Opened]:
     """The body of the record at `offset`. Raises OSError, also as it is read."""
     with path.open("rb") as file:
         file.seek(offset)
