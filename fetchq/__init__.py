@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from fetchq._version import __version__
 
-TYPE_CHECKING = False  # typing's own would have to be imported, and Ctrl-C shows a traceback until that is done
+TYPE_CHECKING = False  # not typing's: importing that takes time, in which Ctrl-C would show a traceback
 
 __all__ = [
     "Cause",
     "Complete",
     "ConditionError",
     "FetchError",
+    "FetchRun",
     "FolderError",
     "LedgerError",
     "Request",
     "Result",
+    "Results",
     "Settings",
     "SettingsError",
     "StorageError",
+    "Summary",
     "Timing",
     "__version__",
     "fetch_all",
@@ -27,19 +30,23 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from fetchq.api import fetch_all, fetch_all_sync, fetch_iter
+    from fetchq.api import FetchRun, Results, fetch_all, fetch_all_sync, fetch_iter
     from fetchq.core.disk import StorageError
     from fetchq.core.model import Cause, Complete, FetchError, Request, Result, Timing
     from fetchq.core.settings import Settings, SettingsError
+    from fetchq.reports.summary import Summary
     from fetchq.store.folder import FolderError
     from fetchq.store.ledger_connection import ConditionError, LedgerError
     from fetchq.store.stored_run import open_run
 
-# The public names are imported when they are first asked for: `fetchq --help` needs no HTTP library.
+# A public name is imported when it is first asked for: `fetchq --help` needs no HTTP library.
 _HOME = {
     "fetch_all": "fetchq.api",
     "fetch_all_sync": "fetchq.api",
     "fetch_iter": "fetchq.api",
+    "FetchRun": "fetchq.api",
+    "Results": "fetchq.api",
+    "Summary": "fetchq.reports.summary",
     "FolderError": "fetchq.store.folder",
     "ConditionError": "fetchq.store.ledger_connection",
     "LedgerError": "fetchq.store.ledger_connection",

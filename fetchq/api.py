@@ -8,11 +8,13 @@ import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sized
 from contextlib import aclosing, closing
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from fetchq.core.model import OnStart, Request, Result
+from fetchq.core.option import settings_text, unexpected_keyword
 from fetchq.core.settings import Settings
+from fetchq.core.settings_kwargs import SettingsKwargs
 from fetchq.inputs.iterables import Row, check_urls, number, number_async
 from fetchq.pipeline import AsyncPipeline, BlockingPipeline
 from fetchq.reports.summary import Summary
@@ -24,8 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["FetchRun", "Results", "fetch_all", "fetch_all_sync", "fetch_iter"]
 
 T = TypeVar("T")
+CallableT = TypeVar("CallableT", bound=Callable[..., object])
 OnResult = Callable[[Result], object]
 """Called with a Result. An awaitable return value is awaited; others are ignored."""
+
+_SETTINGS = f"""The settings, with their defaults. Each takes its value, or the text that its command-line option takes,
+such as '2m' for 120 seconds and '100M' for 100,000,000 bytes.
+
+{settings_text(Settings)}"""
 
 
 class Results(list[Result]):
@@ -69,13 +77,21 @@ class FetchRun:
         await self.aclose()
 
 
+def _lists_settings(function: CallableT) -> CallableT:
+    """Add the settings to what `help()` shows of a function that takes them as keyword arguments."""
+    if function.__doc__ is not None:  # as under python -OO
+        function.__doc__ = f"{inspect.cleandoc(function.__doc__)}\n\n{_SETTINGS}"
+    return function
+
+
+@_lists_settings
 def fetch_iter(
     urls: Iterable[Row] | AsyncIterable[Row],
     *,
     settings: Settings | None = None,
     on_start: OnStart | None = None,
     on_result: OnResult | None = None,
-    **options: Any,
+    **options: Unpack[SettingsKwargs],
 ) -> FetchRun:
     """Fetch `urls` and yield each Result as it finishes, in bounded memory.
 
@@ -98,7 +114,7 @@ def fetch_iter(
     Raises `SettingsError`; and as it is iterated `FolderError` and `StorageError` (with `output`), and whatever `urls`
     or a callback raises.
     """
-    chosen = _settings(settings, options)
+    chosen = _settings("fetch_iter", settings, options)
     return FetchRun(_pipeline(urls, chosen, on_start), on_result)
 
 
@@ -111,19 +127,20 @@ async def _results(pipeline: AsyncPipeline, on_result: OnResult | None) -> Async
                 yield result
 
 
+@_lists_settings
 async def fetch_all(
     urls: Iterable[Row] | AsyncIterable[Row],
     *,
     settings: Settings | None = None,
     on_start: OnStart | None = None,
     on_result: OnResult | None = None,
-    **options: Any,
+    **options: Unpack[SettingsKwargs],
 ) -> Results:
     """Fetch `urls` and return their Results in the order of the input, one for each, with the run's `summary`.
 
     The arguments are those of `fetch_iter`.
     """
-    chosen = _settings(settings, options)
+    chosen = _settings("fetch_all", settings, options)
     if not isinstance(urls, AsyncIterable):
         urls = list(check_urls(urls))  # it has to end anyway, and a list is read to its end when the deadline strikes
     async with fetch_iter(urls, settings=chosen, on_start=on_start, on_result=on_result) as run:
@@ -131,19 +148,20 @@ async def fetch_all(
     return Results(sorted(results, key=_index), run.summary)
 
 
+@_lists_settings
 def fetch_all_sync(
     urls: Iterable[Row],
     *,
     settings: Settings | None = None,
     on_start: OnStart | None = None,
     on_result: OnResult | None = None,
-    **options: Any,
+    **options: Unpack[SettingsKwargs],
 ) -> Results:
     """`fetch_all` for plain scripts and notebooks, in any mode, also where an event loop is running already.
 
     Modes `threads` and `sync` need no event loop and use none. The arguments are those of `fetch_iter`.
     """
-    chosen = _settings(settings, options)
+    chosen = _settings("fetch_all_sync", settings, options)
     rows = list(check_urls(urls))
     if chosen.mode == "async":
         return _in_free_thread(
@@ -202,7 +220,11 @@ def _in_free_thread(work: Callable[[], T]) -> T:
     return outcome[0]
 
 
-def _settings(settings: Settings | None, options: dict[str, Any]) -> Settings:
+def _settings(function: str, settings: Settings | None, options: SettingsKwargs) -> Settings:
+    """The settings that `function` was called with. Raises `SettingsError`; TypeError for what is no setting."""
+    known = (*(one.name for one in fields(Settings)), "settings", "on_start", "on_result")
+    if problem := unexpected_keyword(function, options, known):
+        raise problem
     if settings is None:
         settings = Settings(**options)
     elif options:

@@ -1,22 +1,30 @@
-"""The three functions of the library: what goes in, what comes out, in which order, and what is raised."""
+"""The three functions of the library: what goes in, what comes out, in which order, what is raised and counted."""
 
 from __future__ import annotations
 
 import asyncio
+import copy
+import inspect
+import itertools
 import json
 import os
+import pickle
+import re
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.cli import Cli
 from support.servers import (
     A_MOMENT,
     PATIENCE,
@@ -37,9 +45,10 @@ from support.servers import (
 )
 from yarl import URL
 
-from fetchq import Cause, Request, Result, Settings, fetch_all, fetch_all_sync, fetch_iter
+from fetchq import Cause, Request, Result, Results, Settings, Summary, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.settings import MODES
+from fetchq.reports.text import summary_lines
 from fetchq.scheduling.schedule import READ_AHEAD
 from fetchq.workers.result_buffer import MOST_BYTES, MOST_RESULTS
 
@@ -605,6 +614,129 @@ async def test_a_coroutine_on_start_that_waits_for_ever_does_not_outlive_the_run
         finally:
             release.set()
             await asyncio.wait([task])
+
+
+# --- the summary of a run --------------------------------------------------------------------------------------------
+
+
+def numbers_of(results: list[Result]) -> tuple[object, ...]:
+    failed = Counter(result.cause.value for result in results if result.cause is not None)
+    sums = [sum(getattr(result, name) for result in results) for name in ("attempts", "size", "wire_size")]
+    return (len(results), len(results) - failed.total(), failed, *sums)
+
+
+def counted(summary: Summary) -> tuple[object, ...]:
+    return (summary.total, summary.ok, summary.causes, summary.attempts, summary.size, summary.wire_size)
+
+
+@pytest.mark.parametrize("function", ["fetch_all", "fetch_all_sync"])
+@pytest.mark.parametrize("durable", [False, True])
+async def test_the_results_of_a_run_have_its_summary(mode: str, function: str, durable: bool, tmp_path: Path) -> None:
+    output = {"output": tmp_path / "run", "dedupe": True} if durable else {}
+    with ScriptServer(by_path({"/404": answer(status=b"404 Not Found")})) as server:
+        urls = [f"{server.url}/ok", f"{server.url}/404", BAD_ROW, f"{server.url}/ok?2"]
+        results: Any = await call(function, urls, mode=mode, workers=2, **output)
+    summary = results.summary
+    assert counted(summary) == numbers_of(results)
+    assert (summary.total, summary.failed, summary.causes) == (4, 2, {"status": 1, "invalid_url": 1})
+    assert summary.fetch_time == pytest.approx(sum(result.elapsed for result in results))
+    assert 0 < max(result.elapsed for result in results) <= summary.duration
+    assert summary.concurrency == pytest.approx(summary.fetch_time / summary.duration)
+    assert summary.elapsed.percentile(100) == pytest.approx(max(result.elapsed for result in results))
+    assert sum(worker.attempts for worker in summary.workers.values()) == 3
+    assert sum(summary.phases.values()) >= summary.fetch_time
+    assert summary == copy.deepcopy(results).summary, "it changes no more"
+
+
+async def test_the_summary_of_a_run_under_way_is_up_to_date_and_stays_afterwards(mode: str) -> None:
+    with ScriptServer() as server:
+        async with fetch_iter([f"{server.url}/{n}" for n in range(50)], mode=mode, workers=4) as run:
+            assert (run.summary.total, run.summary.duration, run.summary.concurrency) == (0, 0, 0)
+            seen = duration = 0
+            async for result in run:
+                assert result.ok
+                seen += 1
+                assert run.summary.total >= seen
+                assert run.summary.duration > duration
+                duration = run.summary.duration
+            assert (run.summary.total, len(run.summary.workers)) == (50, 4)
+    last = copy.deepcopy(run.summary)
+    assert last.duration >= duration
+    assert run.summary == last
+
+
+async def test_the_summary_of_a_run_that_was_left_counts_what_was_done(mode: str) -> None:
+    with ScriptServer() as server:
+        async with fetch_iter((server.url for _ in itertools.count()), mode=mode, workers=4) as run:
+            async for _ in run:
+                if run.summary.total >= 20:
+                    break
+    assert run.summary.total == run.summary.ok >= 20
+    assert run.summary.duration > 0
+
+
+def test_the_summary_of_a_run_that_goes_on_counts_this_session_alone(mode: str, tmp_path: Path) -> None:
+    with ScriptServer() as server:
+        urls = [f"{server.url}/{n}" for n in range(5)]
+        fetch_all_sync(urls[:3], mode=mode, output=tmp_path / "run")
+        results = fetch_all_sync(urls, mode=mode, output=tmp_path / "run", resume=True)
+    assert (len(results), results.summary.total) == (5, 2)
+
+
+async def test_the_summary_tells_of_hosts_that_refused(mode: str) -> None:
+    with ScriptServer(answer(status=b"429 Too Many Requests")) as server:
+        results = await fetch_all([server.url], mode=mode, retries=1, retry_wait=0)
+    assert [(host.host, host.refusals) for host in results.summary.hosts] == [(server.url, 2)]
+
+
+def test_the_summary_has_the_numbers_that_the_command_line_shows(mode: str, cli: Cli, practice: PracticeServer) -> None:
+    urls = [f"{practice.url}/bytes/300", f"{practice.url}/status/404", f"{practice.url}/status/503", "nonsense"]
+    done = cli(cli.write("urls.txt", "\n".join(urls)), "--mode", mode, "--workers", "2", "--retries", "0")
+    shown = summary_lines(fetch_all_sync(urls, mode=mode, workers=2, retries=0).summary)
+    times = r"[0-9.]+ (ms|s|URL/s|[kM]?B/s|%|URLs at a time)"
+    told = re.sub(times, "...", done.said).splitlines()
+    for line in shown[:4]:
+        assert re.sub(times, "...", line) in told
+    assert shown[3] == "failed: 2 status, 1 invalid_url"
+
+
+def test_results_are_a_list_in_every_respect(practice: PracticeServer) -> None:
+    results = fetch_all_sync([f"{practice.url}/bytes/1", BAD_ROW])
+    assert isinstance(results, list)
+    assert results == list(results)
+    assert type(results[:1]) is type(results[:0] + results) is list
+    for again in (pickle.loads(pickle.dumps(results)), copy.copy(results), copy.deepcopy(results)):
+        assert (type(again), again, again.summary) == (Results, results, results.summary)
+    assert (Results(), Results().summary) == ([], Summary())
+
+
+# --- keyword arguments -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [("wokers", "workers"), ("header", "headers"), ("onstart", "on_start"), ("setting", "settings"), ("zzzzz", None)],
+)
+async def test_a_misspelt_keyword_is_refused_with_the_nearest_right_one(wrong: str, near: str | None) -> None:
+    hint = f"; did you mean '{near}'?" if near else ""
+    for function in (fetch_all, fetch_iter, fetch_all_sync):
+        unchecked: Any = function
+        with pytest.raises(TypeError) as caught:
+            await unchecked(["http://h/"], **{wrong: 1})
+        assert str(caught.value) == f"{function.__name__}() got an unexpected keyword argument '{wrong}'{hint}"
+
+
+@pytest.mark.parametrize("function", [fetch_all, fetch_iter, fetch_all_sync])
+def test_help_lists_every_setting_with_its_default_and_unit(function: Callable[..., Any]) -> None:
+    said = function.__doc__ or ""
+    for one in fields(Settings):
+        assert re.search(rf"^    {one.name}=\S+( \([a-z |]+\))?: \S", said, re.MULTILINE), one.name
+    assert "    timeout=60.0 (seconds): " in said
+    assert "    max_filesize='100M' (bytes): " in said
+    assert "    mode='async' (async|threads|sync): " in said
+    assert "--" not in said
+    assert max(map(len, said.splitlines())) <= 120
+    assert list(inspect.signature(function).parameters) == ["urls", "settings", "on_start", "on_result", "options"]
 
 
 # --- where it may be called ------------------------------------------------------------------------------------------

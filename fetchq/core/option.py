@@ -5,11 +5,22 @@ The command line's options, the environment variables and the keys of the config
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Self
 
-__all__ = ["SettingOption", "SettingsError", "ValidatedSettings", "option_of", "setting"]
+__all__ = [
+    "SettingOption",
+    "SettingsError",
+    "ValidatedSettings",
+    "option_of",
+    "setting",
+    "settings_text",
+    "unexpected_keyword",
+]
+
+_UNITS = {"S": "seconds", "BYTES": "bytes", "BYTES/s": "bytes per second", "N/s": "per second"}
+"""Units of settings, by the metavar of their options."""
 
 
 class SettingsError(ValueError):
@@ -35,6 +46,8 @@ class SettingOption:
     parser: Callable[[object], Any]
     """From a text, or a value of the right type, to the field's value. Raises ValueError."""
     help: str
+    python_help: str | None
+    """What Python callers are told in place of `help`, where the option is used in another way."""
     metavar: str | None
     minimum: float | None
     above: float | None
@@ -66,6 +79,7 @@ def setting(
     help: str,
     *,
     group: str,
+    python_help: str | None = None,
     metavar: str | None = None,
     minimum: float | None = None,
     above: float | None = None,
@@ -76,9 +90,32 @@ def setting(
 ) -> Any:
     """A dataclass field with its SettingOption. `flags` are separated by spaces; a secret is left out of the repr."""
     option = SettingOption(
-        group, tuple(flags.split()), parser, help, metavar, minimum, above, maximum, repeatable, default_text
+        group=group,
+        flags=tuple(flags.split()),
+        parser=parser,
+        help=help,
+        python_help=python_help,
+        metavar=metavar,
+        minimum=minimum,
+        above=above,
+        maximum=maximum,
+        repeatable=repeatable,
+        default_text=default_text,
     )
     return field(default=default, metadata={"option": option}, repr=not secret)
+
+
+def unexpected_keyword(function: str, given: Iterable[str], known: Iterable[str]) -> TypeError | None:
+    """The error for keyword arguments that `function` does not take; it names the nearest one that it takes."""
+    known = tuple(known)
+    unexpected = next((name for name in given if name not in known), None)
+    if unexpected is None:
+        return None
+    from difflib import get_close_matches
+
+    near = get_close_matches(unexpected, known, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return TypeError(f"{function}() got an unexpected keyword argument {unexpected!r}{hint}")
 
 
 def option_of(a_field: Any) -> SettingOption:
@@ -87,13 +124,40 @@ def option_of(a_field: Any) -> SettingOption:
     return option
 
 
+def settings_text(kind: Any) -> str:
+    """A line for each setting of a dataclass: default, unit and meaning, under the headings of the options' help."""
+    import re
+
+    lines: list[str] = []
+    group = None
+    for one in fields(kind):
+        option = option_of(one)
+        if option.group != group:
+            group = option.group
+            lines += ["", f"{group}:"]
+        default = repr(one.default if option.default_text is None else option.default_text)
+        metavar = option.metavar or ""
+        unit = metavar if "|" in metavar else _UNITS.get(metavar)
+        # Where the help of an option names another one, as in --min-speed, Python has a setting.
+        meaning = re.sub(r"--([a-z-]+)", lambda match: match[1].replace("-", "_"), option.python_help or option.help)
+        lines.append(f"    {one.name}={default}{f' ({unit})' if unit else ''}: {meaning}")
+    return "\n".join(lines[1:])
+
+
 class ValidatedSettings:
     """Base of the dataclasses whose fields are settings: an instance parses and checks each of its values.
 
-    Raises SettingsError.
+    Raises SettingsError, and TypeError for a keyword argument that is no field.
     """
 
     __slots__ = ()
+
+    def __new__(cls, *args: object, **given: object) -> Self:
+        # In Python 3.11 and 3.12, the error of the dataclass's own __init__ names no other field.
+        problem = unexpected_keyword(cls.__name__, given, (one.name for one in fields(cls)))  # type: ignore[arg-type]
+        if problem is not None:
+            raise problem
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for one in fields(self):  # type: ignore[arg-type]  # the subclasses are dataclasses

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fetchq.core.dns_servers import read_dns_servers
 from fetchq.core.option import SettingsError, ValidatedSettings, setting
@@ -31,6 +32,11 @@ from fetchq.core.parsers import (
     read_user,
 )
 from fetchq.core.quantities import read_byte_rate, read_int, read_rate, read_seconds, read_size, read_statuses
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from fetchq.core.settings_kwargs import SettingsKwargs
 
 __all__ = ["Settings", "SettingsError"]
 
@@ -81,7 +87,13 @@ class Settings(ValidatedSettings):
         above=0,
     )
     min_speed: int = _time(
-        100, "--min-speed", read_size, "Bytes/s a body must come at; 0: any.", metavar="BYTES", minimum=0
+        100,
+        "--min-speed",
+        read_size,
+        "Bytes/s a body must come at; 0: any.",
+        python_help="A body must come at so many a second; 0: any.",
+        metavar="BYTES",
+        minimum=0,
     )
     min_speed_time: float = _time(
         30.0, "--min-speed-time", read_seconds, "Over how long --min-speed is measured.", metavar="S", above=0
@@ -111,6 +123,7 @@ class Settings(ValidatedSettings):
         "--adapt",
         read_flag,
         "Do not slow down where a host fails or grows slow; 429 and Retry-After hold all the same.",
+        python_help="Slow down where a host fails or grows slow; 429 and Retry-After hold in any case.",
     )
     robots: bool = _politeness(
         False, "--robots", read_robots, "Fetch only what robots.txt allows; Crawl-delay is kept."
@@ -150,10 +163,23 @@ class Settings(ValidatedSettings):
         None, "-X --method", read_method, "GET, or POST when there is --data.", metavar="METHOD"
     )
     headers: tuple[tuple[str, str], ...] = _request(
-        (), "-H --header", read_headers, "'Name: value', repeatable.", metavar="HEADER", repeatable=True, secret=True
+        (),
+        "-H --header",
+        read_headers,
+        "'Name: value', repeatable.",
+        python_help="A mapping, (name, value) pairs, or 'Name: value' texts.",
+        metavar="HEADER",
+        repeatable=True,
+        secret=True,
     )
     data: bytes | None = _request(
-        None, "-d --data", read_data, "Body to send; @FILE reads it from a file.", metavar="DATA", secret=True
+        None,
+        "-d --data",
+        read_data,
+        "Body to send; @FILE reads it from a file.",
+        python_help="Body to send: bytes, or a text to be sent as UTF-8.",
+        metavar="DATA",
+        secret=True,
     )
     user_agent: str | None = _request(None, "-A --user-agent", read_text, "User-Agent header.", metavar="TEXT")
     user: str | None = _request(
@@ -204,6 +230,7 @@ class Settings(ValidatedSettings):
         "--resolve",
         read_resolve,
         "HOST:PORT:ADDRESS, dial this address; repeatable.",
+        python_help="'HOST:PORT:ADDRESS' texts or (host, port, address) triples: dial this address.",
         metavar="H:P:A",
         repeatable=True,
     )
@@ -230,6 +257,10 @@ class Settings(ValidatedSettings):
     )
 
     keep_body: bool = _library(True, "", read_flag, "Keep the decoded body in Result.body.")
+
+    if TYPE_CHECKING:  # the fields have the types of what was parsed; more can be given
+
+        def __init__(self, **given: Unpack[SettingsKwargs]) -> None: ...
 
     def __post_init__(self) -> None:
         super(Settings, self).__post_init__()  # slots=True makes a new class, which a bare super() does not find

@@ -108,6 +108,16 @@ def test_a_wrong_value_is_refused_by_a_value_error_that_names_its_field(name: st
     assert str(caught.value) == f"{name}: {caught.value.message}"
 
 
+def test_a_setting_that_there_is_not_is_refused_with_the_nearest_that_there_is() -> None:
+    for kind, wrong, near in ((Settings, "wokers", "workers"), (Display, "quite", "quiet")):
+        unchecked: Any = kind
+        with pytest.raises(TypeError) as caught:
+            unchecked(**{wrong: 1})
+        assert str(caught.value) == (
+            f"{kind.__name__}() got an unexpected keyword argument '{wrong}'; did you mean '{near}'?"
+        )
+
+
 def test_the_table_of_wrong_values_has_every_field() -> None:
     assert WRONG.keys() == FIELDS.keys()
 

@@ -97,6 +97,15 @@ async def by_exception_without_aclosing(results: Any, take: int) -> None:
         await consume()
 
 
+async def by_async_with(results: Any, take: int) -> None:
+    async with results as run:
+        assert run is results
+        await by_break(run, take)
+    with pytest.raises(StopAsyncIteration):
+        await anext(results)
+    assert results.summary.total >= take
+
+
 async def by_cancellation(results: Any, take: int) -> None:
     enough = asyncio.Event()
 
@@ -116,7 +125,7 @@ async def by_cancellation(results: Any, take: int) -> None:
     assert task.cancelled()
 
 
-WAYS = [by_break, by_aclose, by_exception, by_exception_without_aclosing, by_cancellation]
+WAYS = [by_break, by_aclose, by_exception, by_exception_without_aclosing, by_async_with, by_cancellation]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -182,6 +191,22 @@ async def test_leaving_before_the_first_result_leaves_nothing(mode: str, how: st
             # A generator that was interrupted has ended; there is nothing left to close.
             await results.aclose()
             assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_run_that_is_dropped_in_the_middle_ends_without_a_collection(mode: str) -> None:
+    async with calm_loop():
+        with nothing_left(), ScriptServer() as server:
+            gc.disable()
+            try:
+                run = fetch_iter(endless(server.url), mode=mode, workers=3)
+                await anext(run)
+                del run
+                await asyncio.sleep(0)  # Python has the loop close it
+                await asyncio.sleep(0)
+                await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=HUNG)
+                assert asyncio.all_tasks() == {asyncio.current_task()}
+            finally:
+                gc.enable()
 
 
 async def test_leaving_while_connecting_leaves_nothing(mode: str) -> None:

@@ -1,0 +1,79 @@
+"""Describes the settings as keyword arguments, for type checkers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from typing import TypedDict
+
+__all__ = ["SettingsKwargs"]
+
+Flag = bool | str
+Integer = int | str
+Number = float | str
+Path = str | PathLike[str]
+Statuses = int | str | Iterable[int]
+
+
+class SettingsKwargs(TypedDict, total=False):
+    """The keyword arguments of `Settings`, `fetch_all`, `fetch_iter` and `fetch_all_sync`, all of them optional.
+
+    Each takes the value itself, or the text that a person would type: `timeout=120`, `timeout="2m"`.
+    """
+
+    mode: str
+    workers: Integer
+
+    timeout: Number
+    connect_timeout: Number
+    read_timeout: Number
+    deadline: Number | None
+    min_speed: Integer
+    min_speed_time: Number
+
+    per_host: Integer | None
+    per_host_by: str
+    host_interval: Number
+    rate: Number | None
+    limit_rate: Integer | None
+    adapt: Flag
+    robots: Flag
+    lookahead: Integer
+
+    retries: Integer
+    retry_wait: Number
+    retry_on: Statuses
+    max_retry_after: Number
+
+    method: str | None
+    headers: Mapping[str, str] | Iterable[str | tuple[str, str]]
+    data: bytes | str | None
+    user_agent: str | None
+    user: str | None
+    cookie: str | None
+
+    max_redirects: Integer
+    max_filesize: Integer
+    max_ratio: Integer
+    accept: Statuses
+    accept_encoded: Flag
+
+    proxy: str | None
+    cacert: Path | None
+    cert: Path | None
+    key: Path | None
+    insecure: Flag
+    ipv4: Flag
+    ipv6: Flag
+    resolve: Iterable[str | tuple[str, int, str]]
+    dns_servers: str | Iterable[str]
+    trust_env: Flag
+
+    output: Path | None
+    save: str
+    resume: Flag
+    overwrite: Flag
+    dedupe: Flag
+    refresh: Path | None
+
+    keep_body: Flag

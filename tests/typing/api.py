@@ -1,0 +1,101 @@
+"""Calls of the public functions, for type checkers alone: right ones with the types they have, and wrong ones.
+
+Each `type: ignore` is an error that must be there: both checkers are told to complain about a needless one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import assert_type
+
+from yarl import URL
+
+from fetchq import (
+    Cause,
+    FetchRun,
+    Request,
+    Result,
+    Results,
+    Settings,
+    Summary,
+    Timing,
+    fetch_all,
+    fetch_all_sync,
+    fetch_iter,
+    open_run,
+)
+
+URLS = ["http://localhost:8000/json"]
+MIXED: list[str | URL | Request] = ["http://h/", URL("http://h/"), Request("http://h/", method="POST", body=b"x")]
+
+
+async def rows() -> AsyncIterator[str]:
+    yield URLS[0]
+
+
+def generated() -> Iterator[Request]:
+    yield Request(URLS[0], label="first", priority=5)
+
+
+async def on_start(request: Request, worker: int) -> None:
+    print(request.url, worker)
+
+
+async def right() -> None:
+    assert_type(await fetch_all(URLS), Results)
+    assert_type(await fetch_all(MIXED, workers=20, timeout=1.5, deadline=None), Results)
+    assert_type(await fetch_all(rows(), timeout="2m", rate="50/s", max_filesize="100M", retries="3"), Results)
+    assert_type(await fetch_all(generated(), headers={"A": "b"}, accept=[200, 404], retry_on="500..=599"), Results)
+    assert_type(await fetch_all(URLS, headers=["A: b", ("C", "d")], resolve=[("h", 80, "::1")], data="text"), Results)
+    assert_type(await fetch_all(URLS, output=Path("run"), resume=True, save="warc", dedupe="yes"), Results)
+    assert_type(await fetch_all(URLS, on_start=on_start, on_result=print), Results)
+    async with fetch_iter(rows(), workers=20) as run:
+        assert_type(run, FetchRun)
+        async for result in run:
+            assert_type(result, Result)
+        assert_type(run.summary, Summary)
+    async for result in fetch_iter(URLS, dns_servers="192.0.2.1"):
+        assert_type(result.timing, Timing)
+    async with aclosing(fetch_iter(iter(URLS), settings=Settings())) as results:
+        assert_type(await anext(results), Result)
+        assert_type([result.cause async for result in results], list[Cause | None])
+
+
+def right_without_a_loop() -> None:
+    results = fetch_all_sync(URLS, mode="threads", cacert=Path("ca.pem"), on_result=lambda result: result.ok)
+    assert_type(results[0], Result)
+    assert_type(results[1:], list[Result])
+    first, second = results
+    assert_type((first.status, second.body), tuple[int | None, bytes])
+    summary = results.summary
+    assert_type((summary.total, summary.ok, summary.failed, summary.size), tuple[int, int, int, int])
+    assert_type((summary.duration, summary.concurrency), tuple[float, float])
+    assert_type(summary.elapsed.percentile(99), float)
+    assert_type(summary.causes["timeout"], int)
+    assert_type(summary.phases["wait"], float)
+    assert_type(summary.workers[1].busy, float)
+    settings = Settings(workers="20", deadline="200ms", limit_rate="1M/s", host_interval=1)
+    assert_type((settings.workers, settings.deadline), tuple[int, float | None])
+    assert_type(replace(settings, retries=0), Settings)
+    with open_run("run") as run:
+        assert_type(next(iter(run)), Result)
+
+
+async def wrong() -> None:
+    await fetch_all(URLS, wokers=20)  # type: ignore[call-arg]
+    await fetch_all(URLS, workers=[20])  # type: ignore[arg-type]
+    await fetch_all(URLS, timeout=None)  # type: ignore[arg-type]
+    await fetch_all([1, 2])  # type: ignore[list-item]
+    await fetch_all(URLS, 20)  # type: ignore[call-arg, arg-type]
+    await fetch_all(URLS, on_result=len)  # type: ignore[arg-type]
+    fetch_iter(URLS, header=["A: b"])  # type: ignore[call-arg]
+    fetch_iter(URLS, on_start=lambda request: None)  # type: ignore[arg-type, misc]
+    fetch_all_sync(rows())  # type: ignore[arg-type]
+    fetch_all_sync(URLS, headers=[("A", 1)])  # type: ignore[list-item]
+    fetch_all_sync(URLS, settings={"workers": 20})  # type: ignore[arg-type]
+    Settings(max_file_size="1M")  # type: ignore[call-arg]
+    Settings(resume=None)  # type: ignore[arg-type]
+    Settings().workers = 5  # type: ignore[misc]
