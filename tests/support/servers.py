@@ -389,9 +389,13 @@ def nothing_left() -> Iterator[None]:
 
 @asynccontextmanager
 async def calm_loop() -> AsyncIterator[None]:
-    """Around a run: afterwards the loop has no task but this one, and had nothing to complain about."""
+    """Around a run: afterwards the loop has no task but this one, and had nothing to complain about.
+
+    Inside, asyncio's debug mode makes each call from another thread that is not safe an error.
+    """
     _put_the_rest_aside()
     loop = asyncio.get_running_loop()
+    loop.set_debug(True)
     complaints: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: complaints.append(context))
     before = asyncio.all_tasks()
@@ -401,6 +405,7 @@ async def calm_loop() -> AsyncIterator[None]:
         await settled()  # an exception that nobody has retrieved is told of when its future goes
         assert not complaints, complaints
     finally:
+        loop.set_debug(False)
         loop.set_exception_handler(None)
 
 

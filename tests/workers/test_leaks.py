@@ -280,6 +280,10 @@ async def test_a_second_cancellation_while_the_first_is_dealt_with_leaves_nothin
             task.cancel()
             assert await ended(task)
             assert task.cancelled()
+            # Who cancels twice is not kept waiting for the threads, which have been told to end.
+            for thread in threading.enumerate():
+                if thread.name.startswith("fetchq-"):
+                    thread.join(HUNG)
             await settled()
 
 
