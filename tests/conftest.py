@@ -14,11 +14,18 @@ from support.servers import Authority
 from fetchq.cli.practice.server import PracticeServer
 
 MODES = ("async", "threads", "sync")
+ENGINE_MODES = ("async", "sync")
 
 
 @pytest.fixture(params=MODES)
 def mode(request: pytest.FixtureRequest) -> str:
-    """Each of the three modes in turn."""
+    """Each of the three modes in turn, where the pool matters."""
+    return str(request.param)
+
+
+@pytest.fixture(params=ENGINE_MODES)
+def engine_mode(request: pytest.FixtureRequest) -> str:
+    """A mode of each engine, for rules of the engines: threads and sync share one."""
     return str(request.param)
 
 
