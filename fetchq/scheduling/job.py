@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.model import Timing, make_timing
@@ -12,7 +13,18 @@ if TYPE_CHECKING:
     from fetchq.http.range_resume import Partial
     from fetchq.http.url import Refused
 
-__all__ = ["Job"]
+__all__ = ["Job", "JobKind"]
+
+
+class JobKind(Enum):
+    """What a job is for, and so what its attempt brings."""
+
+    ROW = "row"
+    """A row of the source; its attempts end in a Result."""
+    ROBOTS_TXT = "robots_txt"
+    """The robots.txt of a host; internal, and told to the schedule by `learn_robots`."""
+    ADDRESS = "address"
+    """The address of the host in the request's URL; internal, and told to the schedule by `learn_address`."""
 
 
 class Job:
@@ -25,8 +37,8 @@ class Job:
         "disallowed",
         "first_taken",
         "held",
-        "internal",
         "judged",
+        "kind",
         "lane",
         "mark",
         "partial",
@@ -42,10 +54,9 @@ class Job:
     )
     # fmt: on
 
-    def __init__(self, request: Request, now: float, *, internal: bool = False) -> None:
+    def __init__(self, request: Request, now: float, kind: JobKind = JobKind.ROW) -> None:
         self.request = request
-        self.internal = internal
-        """It is fetchq's own: for a robots.txt, or an address. No row of the source waits for its Result."""
+        self.kind = kind
         self.since = now
         """Since when it has been waiting."""
         self.mark = 0.0

@@ -8,39 +8,25 @@ anywhere.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.model import Request
 from fetchq.http.url import host_of
 from fetchq.scheduling.host_key import is_address, name_of
-from fetchq.scheduling.job import Job
+from fetchq.scheduling.job import Job, JobKind
 from fetchq.scheduling.schedule import Schedule
 
 if TYPE_CHECKING:
     from fetchq.scheduling.host_queue import HostQueue
 
-__all__ = ["AddressRequest", "PerAddressSchedule", "ResolvedAddress"]
+__all__ = ["PerAddressSchedule"]
 
 _MOST = 20_000
 """Hosts whose address is remembered; any other is looked up again."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddressRequest(Request):
-    """Asks for the address of a host, which `host_of` gives. An internal request: nobody sees a Result of it."""
-
-
-@dataclass(slots=True)
-class ResolvedAddress:
-    """What such an internal request brings."""
-
-    address: str | None = None
-    """None: nobody knows."""
-
-
 class PerAddressSchedule(Schedule):
-    """Each job for an address that `take` gives, whatever becomes of it, ends with a `learn`."""
+    """Each job for an address that `take` gives, whatever becomes of it, ends with a `learn_address`."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -53,22 +39,19 @@ class PerAddressSchedule(Schedule):
             lane = self._round_robin.first()
             if lane is not None and lane in self._unplaced:
                 # Neither the rate nor an interval counts it: it is nothing that a server of the list would notice.
-                job = Job(AddressRequest(lane.host, -1), now, internal=True)
+                job = Job(Request(lane.host, -1), now, JobKind.ADDRESS)
                 job.lane = lane
                 lane.ask()
                 self._place(lane, now)
                 return job
         return super().take(now)
 
-    def learn(self, job: Job, lesson: Any, now: float) -> None:
-        if not isinstance(lesson, ResolvedAddress):
-            super().learn(job, lesson, now)
-            return
+    def learn_address(self, job: Job, address: str | None, now: float) -> None:
         lane: HostQueue = job.lane
         self._unplaced.discard(lane)
         lane.obey(self._settings.host_interval)
-        if lesson.address is not None:
-            self._remember(lane.host, lesson.address)
+        if address is not None:
+            self._remember(lane.host, address)
             for one in lane.drain():
                 self._count_wait(one, lane, now)
                 one.lane = None

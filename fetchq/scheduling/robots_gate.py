@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fetchq.http.robots_txt import RobotsRequest, Rules, request_for
 from fetchq.http.url import Refused, host_of, parse_url
-from fetchq.scheduling.job import Job
+from fetchq.scheduling.job import Job, JobKind
 from fetchq.scheduling.per_address import PerAddressSchedule
 from fetchq.scheduling.schedule import Schedule
 
@@ -38,16 +38,15 @@ def schedule_for(settings: Settings, book: RobotsCache | None, most: float = inf
 
 
 class RobotsSchedule(Schedule):
-    """Each job for a robots.txt that `take` gives, whatever becomes of it, ends with a `learn`, after its `done`."""
+    """Each job for a robots.txt that `take` gives ends, whatever becomes of it, with `learn_robots` after `done`."""
 
     def __init__(self, settings: Settings, book: RobotsCache, most: float = inf) -> None:
         super().__init__(settings, most)
         self._book = book
         self.counts_starts = True  # for the Crawl-delay that a host may ask for
 
-    def learn(self, job: Job, lesson: Any, now: float) -> None:
+    def learn_robots(self, job: Job, rules: Rules, now: float) -> None:
         lane: HostQueue = job.lane
-        rules: Rules = lesson
         host = host_of(job.request.url)
         self.asking -= 1
         rules.until = now + _A_DAY
@@ -62,7 +61,7 @@ class RobotsSchedule(Schedule):
 
     def _pop(self, lane: HostQueue, now: float) -> Job:
         head = lane.head()
-        if lane.refused is None and not head.judged and not head.internal:
+        if lane.refused is None and not head.judged and head.kind is JobKind.ROW:
             host = host_of(head.request.url)  # a lane may have several, each with rules of its own (RFC 9309, 2.3)
             rules = self._book.rules_for(host)
             if rules is None or now >= rules.until:
@@ -76,7 +75,7 @@ class RobotsSchedule(Schedule):
         return lane.pop()
 
     def _errand(self, request: RobotsRequest, lane: HostQueue, now: float) -> Job:
-        job = Job(request, now, internal=True)
+        job = Job(request, now, JobKind.ROBOTS_TXT)
         job.lane, job.judged = lane, True
         job.mark = lane.clock(now, self._gate.clock(now))
         lane.ask()

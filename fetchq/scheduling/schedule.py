@@ -12,7 +12,7 @@ import heapq
 from collections import deque
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
 from fetchq.http.attempt import WAIT
@@ -21,12 +21,14 @@ from fetchq.scheduling.congestion import GIVEN_UP_FOR, HostNote
 from fetchq.scheduling.host_key import key_for
 from fetchq.scheduling.host_queue import HostQueue
 from fetchq.scheduling.hosts import Hosts
+from fetchq.scheduling.job import JobKind
 from fetchq.scheduling.round_robin import LAST, LATER, SOON, RoundRobin
 from fetchq.scheduling.start_rate import RateGate
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.http.attempt import Attempt
+    from fetchq.http.robots_txt import Rules
     from fetchq.scheduling.job import Job
 
 __all__ = ["READ_AHEAD", "Schedule"]
@@ -115,7 +117,7 @@ class Schedule:
         lane: HostQueue | None = job.lane
         if lane is None:
             lane = job.lane = self._lane(job, now)
-        elif not job.internal:
+        elif job.kind is JobKind.ROW:
             lane = job.lane = self._hosts.wake(lane)
         lane.put(job, first=first)
         if lane.turn and lane.counted and lane.known:
@@ -209,9 +211,13 @@ class Schedule:
             self._on_trial.discard(lane)
             self._place(lane, now)
 
-    def learn(self, job: Job, lesson: Any, now: float) -> None:
-        """What an internal request, for a robots.txt or an address, has brought. Other schedules give those out."""
-        raise NotImplementedError
+    def learn_robots(self, job: Job, rules: Rules, now: float) -> None:
+        """The rules that a job for a robots.txt has brought, after its `done`."""
+        raise RuntimeError(f"this schedule gives out no jobs for a robots.txt: {job.request.url}")
+
+    def learn_address(self, job: Job, address: str | None, now: float) -> None:
+        """The address that a job for one has brought, after its `done`; None: nobody knows it."""
+        raise RuntimeError(f"this schedule gives out no jobs for an address: {job.request.url}")
 
     def release(self, now: float) -> None:
         """Let go what is due by now."""

@@ -11,24 +11,24 @@ from inspect import isawaitable
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
-from fetchq.core.model import Result
 from fetchq.engines.fd_limit import room_for
+from fetchq.http.robots_txt import Rules
 from fetchq.http.url import Refused
 from fetchq.inputs.lines import SourceError
-from fetchq.scheduling.job import Job
-from fetchq.scheduling.per_address import AddressRequest, ResolvedAddress
+from fetchq.scheduling.job import Job, JobKind
 from fetchq.workers.async_queue import RequestQueue, ResultQueue
-from fetchq.workers.settle import HEAD_START, Desk
+from fetchq.workers.settle import HEAD_START, Desk, Timer
 
 if TYPE_CHECKING:
-    from fetchq.core.model import OnStart, Request
+    from fetchq.core.model import OnStart, Request, Result
     from fetchq.core.settings import Settings
     from fetchq.engines.base import AsyncEngine
-    from fetchq.http.robots_txt import RobotsCache, Rules
+    from fetchq.http.robots_txt import RobotsCache
     from fetchq.scheduling.congestion import HostNote
 
 __all__ = ["AsyncPool"]
 
+_ROW = JobKind.ROW  # read once: for each row, a look-up in an Enum is slow in Python 3.11
 _SLICE = 0.001
 """Seconds for which the source may hold the event loop."""
 _PARSED_HERE = 32_768
@@ -220,11 +220,11 @@ class AsyncPool:
                 job = queue.get_nowait()
             except asyncio.QueueEmpty:
                 job = await queue.get()
-            if self.desk.stopping:
-                await self._deliver(job, self.desk.cancel(job))
+            if job.kind is not _ROW:
+                await self._do_internal(job, number, timer)
                 continue
-            if job.internal and isinstance(job.request, AddressRequest):
-                await self._deliver(job, await self._located(job.request.url))
+            if self.desk.stopping:
+                await self._deliver(self.desk.cancel(job))
                 continue
             if job.first_taken is None:
                 job.first_taken = time()
@@ -232,13 +232,13 @@ class AsyncPool:
                 target = self.desk.target_of(job)
             except Refused as refused:
                 queue.done(job, None)
-                await self._deliver(job, self.desk.refuse(job, refused, number))
+                await self._deliver(self.desk.refuse(job, refused, number))
                 continue
-            if self._on_start is not None and not job.internal:
+            if self._on_start is not None:
                 if isawaitable(waiting := self._on_start(job.request, number)):
                     await self._unless_aborted(waiting)
                 if self.desk.stopping:
-                    await self._deliver(job, self.desk.cancel(job))
+                    await self._deliver(self.desk.cancel(job))
                     continue
             job.attempts += 1
             timer.start()
@@ -248,25 +248,56 @@ class AsyncPool:
             finally:
                 clock.busy += timer.stop()
             queue.done(job, attempt)
-            if job.internal and attempt.size > _PARSED_HERE:
-                settled = await asyncio.to_thread(self.desk.settle, job, attempt, number)
-            else:
-                settled = self.desk.settle(job, attempt, number)
+            settled = self.desk.settle(job, attempt, number)
             if isinstance(settled, float):
                 queue.hold(job, settled)
-            elif isinstance(settled, Result) and self.outbox.offer(settled):
+            elif self.outbox.offer(settled):
                 self._is_done()
             else:
-                await self._deliver(job, settled)
+                await self._deliver(settled)
 
-    async def _located(self, host: str) -> ResolvedAddress:
-        place = ResolvedAddress()
+    async def _do_internal(self, job: Job, number: int, timer: Timer) -> None:
+        """Fetch the robots.txt, or look the address up, that the schedule asks for, and tell it."""
+        if job.kind is JobKind.ADDRESS:
+            address = None if self.desk.stopping else await self._address_of(job.request.url)
+            self._queue.learn_address(job, address)
+        elif isinstance(rules := await self._fetch_robots(job, number, timer), float):
+            self._queue.hold(job, rules)
+        else:
+            self._queue.learn_robots(job, rules)
+        if self._source_ended:
+            self._close_when_done()
+
+    async def _address_of(self, host: str) -> str | None:
+        address: str | None = None
 
         async def look_up() -> None:
-            place.address = await self._engine.address_of(host)
+            nonlocal address
+            address = await self._engine.address_of(host)
 
         await self._unless_aborted(look_up())
-        return place
+        return address
+
+    async def _fetch_robots(self, job: Job, number: int, timer: Timer) -> Rules | float:
+        """The rules, or the seconds after which another attempt is due."""
+        if self.desk.stopping:
+            return self.desk.cancel_robots()
+        try:
+            target = self.desk.target_of(job)
+        except Refused as refused:
+            self._queue.done(job, None)
+            return Rules(why_not=refused.message)
+        job.attempts += 1
+        timer.start()
+        try:
+            on_sent = partial(self._queue.went_out, job)
+            attempt = await self._engine.attempt(job.request, target, job.partial, on_sent)
+        finally:
+            self.desk.clocks[number - 1].busy += timer.stop()
+        self._queue.done(job, attempt)
+        if attempt.size > _PARSED_HERE:
+            return await asyncio.to_thread(self.desk.settle_robots, job, attempt, number)
+        return self.desk.settle_robots(job, attempt, number)
 
     async def _unless_aborted(self, waiting: Awaitable[object]) -> None:
         """Wait for a callback or a lookup, but not beyond the end of the run."""
@@ -281,14 +312,9 @@ class AsyncPool:
             aborted.cancel()
             await asyncio.wait([callback, aborted])
 
-    async def _deliver(self, job: Job, settled: Result | Rules | ResolvedAddress) -> None:
-        if isinstance(settled, Result):
-            await self.outbox.put(settled)
-            self._is_done()
-        else:
-            self._queue.learn(job, settled)
-            if self._source_ended:
-                self._close_when_done()
+    async def _deliver(self, result: Result) -> None:
+        await self.outbox.put(result)
+        self._is_done()
 
     def _is_done(self) -> None:
         """A row has its Result."""

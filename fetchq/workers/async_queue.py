@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from fetchq.http.attempt import Attempt
     from fetchq.http.robots_txt import RobotsCache, Rules
     from fetchq.scheduling.congestion import HostNote
-    from fetchq.scheduling.per_address import ResolvedAddress
 
 __all__ = ["RequestQueue", "ResultQueue"]
 
@@ -85,9 +84,14 @@ class RequestQueue(asyncio.Queue[Job]):
         """Hosts whose robots.txt is on its way."""
         return self._schedule.asking
 
-    def learn(self, job: Job, lesson: Rules | ResolvedAddress) -> None:
-        """What an internal request, which is done, has brought."""
-        self._schedule.learn(job, lesson, perf_counter())
+    def learn_robots(self, job: Job, rules: Rules) -> None:
+        """The rules that a job for a robots.txt, which is done, has brought."""
+        self._schedule.learn_robots(job, rules, perf_counter())
+        self._changed()
+
+    def learn_address(self, job: Job, address: str | None) -> None:
+        """The address that a job for one has brought; None: nobody knows it."""
+        self._schedule.learn_address(job, address, perf_counter())
         self._changed()
 
     @property

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
-from fetchq.core.model import Result
 from fetchq.engines.fd_limit import room_for
 from fetchq.http.robots_txt import Rules
 from fetchq.http.url import Refused
-from fetchq.scheduling.job import Job
-from fetchq.scheduling.per_address import AddressRequest, ResolvedAddress
+from fetchq.scheduling.job import Job, JobKind
 from fetchq.scheduling.robots_gate import schedule_for
 from fetchq.workers.result_buffer import ResultBuffer
 from fetchq.workers.settle import Desk, Timer
 
 if TYPE_CHECKING:
-    from fetchq.core.model import OnStart, Request
+    from fetchq.core.model import OnStart, Request, Result
     from fetchq.core.settings import Settings
     from fetchq.engines.base import BlockingEngine
     from fetchq.http.attempt import Attempt
     from fetchq.http.robots_txt import RobotsCache
+    from fetchq.http.url import Target
     from fetchq.scheduling.congestion import HostNote
 
 __all__ = ["BlockingPool"]
@@ -77,29 +77,56 @@ class BlockingPool(ABC):
         """The attempt at a job is on its way to the server."""
         self._schedule.went_out(job, perf_counter())
 
-    def _answer(
-        self, job: Job, number: int, timer: Timer
-    ) -> tuple[Result | Rules | ResolvedAddress | float, Attempt | None]:
+    def _answer(self, job: Job, number: int, timer: Timer) -> tuple[Result | float, Attempt | None]:
         """Make an attempt, if one is to be made: what it comes to, or the seconds after which the job goes again."""
         if self.desk.stopping:
             return self.desk.cancel(job), None
-        if job.internal and isinstance(job.request, AddressRequest):
-            return ResolvedAddress(self._engines[number - 1].address_of(job.request.url)), None
         if job.first_taken is None:
             job.first_taken = time()
         try:
             target = self.desk.target_of(job)
         except Refused as refused:
             return self.desk.refuse(job, refused, number), None
-        if self._on_start is not None and not job.internal:
+        if self._on_start is not None:
             self._on_start(job.request, number)
             if self.desk.stopping:
                 return self.desk.cancel(job), None
+        attempt = self._attempt(job, target, number, timer)
+        return self.desk.settle(job, attempt, number), attempt
+
+    def _attempt(self, job: Job, target: Target, number: int, timer: Timer) -> Attempt:
         job.attempts += 1
         timer.start()
         try:
             on_sent = partial(self._went_out, job) if self._schedule.counts_starts else None
-            attempt = self._engines[number - 1].attempt(job.request, target, job.partial, on_sent)
+            return self._engines[number - 1].attempt(job.request, target, job.partial, on_sent)
         finally:
             self.desk.clocks[number - 1].busy += timer.stop()
-        return self.desk.settle(job, attempt, number), attempt
+
+    def _do_internal(self, job: Job, number: int, timer: Timer, lock: AbstractContextManager[object]) -> None:
+        """Fetch the robots.txt, or look the address up, that the schedule asks for, and tell it, holding `lock`."""
+        schedule = self._schedule
+        if job.kind is JobKind.ADDRESS:
+            address = None if self.desk.stopping else self._engines[number - 1].address_of(job.request.url)
+            with lock:
+                schedule.done(job, None, perf_counter(), time())
+                schedule.learn_address(job, address, perf_counter())
+            return
+        rules, attempt = self._fetch_robots(job, number, timer)
+        with lock:
+            schedule.done(job, attempt, perf_counter(), time())
+            if isinstance(rules, float):
+                schedule.hold(job, perf_counter(), rules)
+            else:
+                schedule.learn_robots(job, rules, perf_counter())
+
+    def _fetch_robots(self, job: Job, number: int, timer: Timer) -> tuple[Rules | float, Attempt | None]:
+        """The rules, or the seconds after which another attempt is due."""
+        if self.desk.stopping:
+            return self.desk.cancel_robots(), None
+        try:
+            target = self.desk.target_of(job)
+        except Refused as refused:
+            return Rules(why_not=refused.message), None
+        attempt = self._attempt(job, target, number, timer)
+        return self.desk.settle_robots(job, attempt, number), attempt

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from itertools import cycle
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
-from fetchq.http.robots_txt import Rules
 from fetchq.inputs.lines import SourceError
-from fetchq.scheduling.job import Job
-from fetchq.scheduling.per_address import ResolvedAddress
+from fetchq.scheduling.job import Job, JobKind
 from fetchq.scheduling.schedule import READ_AHEAD
 from fetchq.workers.blocking_pool import BlockingPool
 
@@ -42,14 +41,16 @@ class SerialPool(BlockingPool):
             schedule.release(now)
             if schedule:
                 job = schedule.take(now)
-                settled, attempt = self._answer(job, *next(turns))
-                schedule.done(job, attempt, perf_counter(), time())
-                if isinstance(settled, float):
-                    schedule.hold(job, perf_counter(), settled)
-                elif isinstance(settled, Rules | ResolvedAddress):
-                    schedule.learn(job, settled, perf_counter())
+                number, timer = next(turns)
+                if job.kind is JobKind.ROW:
+                    settled, attempt = self._answer(job, number, timer)
+                    schedule.done(job, attempt, perf_counter(), time())
+                    if isinstance(settled, float):
+                        schedule.hold(job, perf_counter(), settled)
+                    else:
+                        settled_now.append(settled)
                 else:
-                    settled_now.append(settled)
+                    self._do_internal(job, number, timer, nullcontext())
                 if not settled_now or (len(settled_now) < READ_AHEAD and schedule.next_is_hopeless()):
                     continue
                 yield settled_now  # at once: nobody knows how long the next one takes

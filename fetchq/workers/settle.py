@@ -24,7 +24,6 @@ from fetchq.http.retry import retry_delay
 from fetchq.http.revalidation import freshened
 from fetchq.http.robots_txt import Rules, agent_of, rules_of
 from fetchq.http.url import Refused, Target, parse_url
-from fetchq.scheduling.per_address import AddressRequest, ResolvedAddress
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
@@ -41,6 +40,7 @@ STARVED_WAIT = 0.25
 MOST_STARVED = 240
 
 _CONTENT_TYPE = istr("Content-Type")
+_ENDED_FIRST = "the run ended first"
 _NEITHER = (None, None)
 _NOT_READ = (Cause.INVALID_URL, Cause.BLOCKED)
 
@@ -90,11 +90,10 @@ class Desk:
             check_sendable(request, self._settings)
         return parse_url(request.url)
 
-    def settle(self, job: Job, attempt: Attempt, worker: int) -> Result | Rules | ResolvedAddress | float:
-        """The Result, the Rules that a robots.txt has, or the seconds after which the job is to go again."""
-        internal = job.internal
+    def settle(self, job: Job, attempt: Attempt, worker: int) -> Result | float:
+        """The Result of a row, or the seconds after which its job is to go again."""
         clock = self.clocks[worker - 1]
-        clock.fetched += not internal
+        clock.fetched += 1
         clock.busy -= attempt.held
         if attempt.cause is not None and (delay := self._delay(job, attempt)) is not None:
             self._again(job, attempt)
@@ -104,7 +103,19 @@ class Desk:
             attempt.partial.discard()
         if job.partial is not None:
             self._carrying.discard(job)
-        return rules_of(attempt, self._agent) if internal else self._result(job, attempt, worker)
+        return self._result(job, attempt, worker)
+
+    def settle_robots(self, job: Job, attempt: Attempt, worker: int) -> Rules | float:
+        """The rules that a robots.txt holds, or the seconds after which its job is to go again."""
+        self.clocks[worker - 1].busy -= attempt.held
+        if attempt.cause is not None and (delay := self._delay(job, attempt)) is not None:
+            self._again(job, attempt)
+            return self.cancel_robots() if self.stopping else delay
+        if attempt.partial is not None:
+            attempt.partial.discard()
+        if job.partial is not None:
+            self._carrying.discard(job)
+        return rules_of(attempt, self._agent)
 
     def _delay(self, job: Job, attempt: Attempt) -> float | None:
         """The seconds after which another attempt is due, the job made ready for it; None after the last one."""
@@ -175,10 +186,8 @@ class Desk:
             _sent(attempt) if self._archives and attempt.digest is not None else None,
         )
 
-    def refuse(self, job: Job, refused: Refused, worker: int | None) -> Result | Rules | ResolvedAddress:
-        """What becomes of a request that is not, or no longer, tried."""
-        if job.internal:
-            return ResolvedAddress() if isinstance(job.request, AddressRequest) else Rules(why_not=refused.message)
+    def refuse(self, job: Job, refused: Refused, worker: int | None) -> Result:
+        """The Result of a row that is not, or no longer, tried."""
         if job.partial is not None:
             job.partial.discard()
             self._carrying.discard(job)
@@ -216,8 +225,13 @@ class Desk:
             duplicate_of=request.duplicate_of,
         )
 
-    def cancel(self, job: Job) -> Result | Rules | ResolvedAddress:
-        return self.refuse(job, Refused(Cause.CANCELLED, "the run ended first"), None)
+    def cancel_robots(self) -> Rules:
+        """The rules of a robots.txt that the run ended before: nothing is allowed."""
+        return Rules(why_not=_ENDED_FIRST)
+
+    def cancel(self, job: Job) -> Result:
+        """The Result of a row that the run ended before."""
+        return self.refuse(job, Refused(Cause.CANCELLED, _ENDED_FIRST), None)
 
 
 def _unread(job: Job, refused: Refused) -> bool:

@@ -8,10 +8,8 @@ from math import inf
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
-from fetchq.http.robots_txt import Rules
 from fetchq.inputs.lines import SourceError
-from fetchq.scheduling.job import Job
-from fetchq.scheduling.per_address import ResolvedAddress
+from fetchq.scheduling.job import Job, JobKind
 from fetchq.workers.blocking_pool import BlockingPool
 from fetchq.workers.settle import HEAD_START
 
@@ -134,16 +132,19 @@ class ThreadPool(BlockingPool):
     def _work(self, number: int) -> None:
         timer = self.desk.timer()
         while (job := self._next()) is not None:
+            if job.kind is not JobKind.ROW:
+                self._do_internal(job, number, timer, self._lock)
+                with self._lock:
+                    self._ready.notify()  # somebody must wait for what is due now
+                    if self._finished:
+                        self._wake_all()
+                continue
             settled, attempt = self._answer(job, number, timer)
             with self._lock:
                 self._schedule.done(job, attempt, perf_counter(), time())
                 if isinstance(settled, float):
                     self._schedule.hold(job, perf_counter(), settled)
                     self._ready.notify()  # somebody must wait for this one now
-                elif isinstance(settled, Rules | ResolvedAddress):
-                    self._schedule.learn(job, settled, perf_counter())
-                    if self._finished:
-                        self._wake_all()
                 else:
                     self._deliver(settled)
 

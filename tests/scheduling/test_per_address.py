@@ -31,10 +31,10 @@ from support.servers import (
 
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.http.proxies import first_address
-from fetchq.http.robots_txt import RobotsCache, RobotsRequest, Rules
+from fetchq.http.robots_txt import RobotsCache, Rules
 from fetchq.scheduling import per_address as module
-from fetchq.scheduling.job import Job
-from fetchq.scheduling.per_address import AddressRequest, PerAddressSchedule, ResolvedAddress
+from fetchq.scheduling.job import Job, JobKind
+from fetchq.scheduling.per_address import PerAddressSchedule
 from fetchq.scheduling.robots_gate import RobotsSchedule, schedule_for
 from fetchq.scheduling.schedule import Schedule
 
@@ -60,9 +60,9 @@ class Bench:
         return self.schedule.take(self.now)  # type: ignore[no-any-return]  # it may be any of the schedules
 
     def learn(self, job: Job, address: str | None) -> None:
-        assert isinstance(job.request, AddressRequest)
+        assert job.kind is JobKind.ADDRESS
         self.schedule.done(job, None, self.now, 0.0)
-        self.schedule.learn(job, ResolvedAddress(address), self.now)
+        self.schedule.learn_address(job, address, self.now)
 
     def done(self, job: Job) -> None:
         self.schedule.done(job, Outcome(), self.now, 0.0)
@@ -82,7 +82,7 @@ def test_a_name_is_looked_up_once_and_its_rows_wait_for_that_and_nobody_else() -
     bench = Bench(workers=100)
     bench.add("a.test", "a.test", "192.0.2.9", "a.test")
     asked = bench.take()
-    assert (asked.request.url, isinstance(asked.request, AddressRequest)) == ("http://a.test", True)
+    assert (asked.request.url, asked.kind) == ("http://a.test", JobKind.ADDRESS)
     assert bench.take().request.index == 2
     assert not bench.schedule
     bench.now += 2.0
@@ -158,7 +158,7 @@ def test_only_so_many_addresses_are_remembered(monkeypatch: pytest.MonkeyPatch) 
     for name in ("a", "b", "a", "c", "d", "a", "b"):
         bench.add(f"{name}.test")
         job = bench.take()
-        if isinstance(job.request, AddressRequest):
+        if job.kind is JobKind.ADDRESS:
             bench.learn(job, f"192.0.2.{ord(name)}")
             job = bench.take()
         bench.done(job)
@@ -176,8 +176,8 @@ def test_the_rules_of_a_host_are_asked_for_once_its_address_is_known() -> None:
         job = bench.take()
         seen.append(job.request.url)
         bench.done(job)
-        if isinstance(job.request, RobotsRequest):
-            bench.schedule.learn(job, Rules("User-agent: *\nDisallow:"), bench.now)
+        if job.kind is JobKind.ROBOTS_TXT:
+            bench.schedule.learn_robots(job, Rules("User-agent: *\nDisallow:"), bench.now)
     assert sorted(seen) == sorted(f"http://{name}.test/{page}" for name in "ab" for page in ("", "robots.txt"))
 
 
@@ -202,7 +202,7 @@ def test_however_lookups_and_rows_mix_each_row_goes_once_and_no_address_gets_too
 
     def take() -> None:
         job = bench.take()
-        if isinstance(job.request, AddressRequest):
+        if job.kind is JobKind.ADDRESS:
             assert all(job.request.url != other.request.url for other in lookups)
             lookups.append(job)
             return

@@ -10,8 +10,8 @@ from support.factories import Outcome
 
 from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
-from fetchq.http.robots_txt import RobotsCache, RobotsRequest, Rules
-from fetchq.scheduling.job import Job
+from fetchq.http.robots_txt import RobotsCache, Rules
+from fetchq.scheduling.job import Job, JobKind
 from fetchq.scheduling.robots_gate import RobotsSchedule, schedule_for
 from fetchq.scheduling.schedule import Schedule
 
@@ -25,7 +25,7 @@ DOWN = Outcome(Cause.CONNECT, None, sent=False)
 
 
 def is_errand(job: Job) -> bool:
-    return isinstance(job.request, RobotsRequest)
+    return job.kind is JobKind.ROBOTS_TXT
 
 
 class Bench:
@@ -64,7 +64,7 @@ class Bench:
 
     def learn(self, job: Job, text: str = ALL, outcome: Outcome = OK) -> None:
         self.done(job, outcome)
-        self.schedule.learn(job, Rules(text), self.now)
+        self.schedule.learn_robots(job, Rules(text), self.now)
 
     def numbers(self) -> list[int]:
         return [job.request.index for job in self.take_all()]
@@ -242,7 +242,7 @@ def test_a_host_that_was_given_up_is_not_asked() -> None:
     assert first.refused is not None
     assert second.refused is not None
     bench.done(first, None)
-    bench.schedule.learn(first, Rules(why_not="x"), bench.now)
+    bench.schedule.learn_robots(first, Rules(why_not="x"), bench.now)
     assert bench.schedule.asking == 0
 
 
@@ -334,7 +334,7 @@ class Run(RuleBasedStateMachine):
         self.told[host] += 1
         if text == NO_ODD:
             self.strict.add(host)
-        self.schedule.learn(job, Rules(text), self.bench.now)
+        self.schedule.learn_robots(job, Rules(text), self.bench.now)
 
     @rule(host=st.sampled_from(HOSTS), very=st.integers(0, 3))
     def the_rules_of_a_host_are_forgotten(self, host: str, very: int) -> None:

@@ -13,6 +13,7 @@ from support.factories import Outcome
 from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
 from fetchq.http.attempt import WAIT, Attempt
+from fetchq.http.robots_txt import Rules
 from fetchq.http.url import Refused
 from fetchq.scheduling.job import Job
 from fetchq.scheduling.schedule import READ_AHEAD, Schedule
@@ -875,3 +876,11 @@ def test_hosts_that_nobody_asks_any_more_are_forgotten_but_not_what_was_done_abo
 
 def test_the_schedule_takes_what_an_engine_makes() -> None:
     assert {name for name in vars(OK) if name not in dir(Attempt)} == set()
+
+
+def test_what_an_internal_job_brings_is_refused_by_a_schedule_that_gives_out_none() -> None:
+    bench = Bench()
+    with pytest.raises(RuntimeError, match=r"no jobs for a robots\.txt: http://h/0"):
+        bench.schedule.learn_robots(make_job(), Rules(), bench.now)
+    with pytest.raises(RuntimeError, match="no jobs for an address: http://h/0"):
+        bench.schedule.learn_address(make_job(), "192.0.2.1", bench.now)
