@@ -15,7 +15,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fetchq.reports.summary import Summary
-from fetchq.workers.run import DURABLE_LINGER, AsyncRun, BlockingRun, Feed
+from fetchq.workers.async_run import AsyncRun
+from fetchq.workers.blocking_run import BlockingRun
+from fetchq.workers.run import DURABLE_LINGER, Feed
 
 if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Result

@@ -184,12 +184,13 @@ async def _queue(hosts: int) -> bool:
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
     from fetchq.scheduling.job import Job
-    from fetchq.workers.async_queue import RequestQueue
+    from fetchq.scheduling.schedule import Schedule
+    from fetchq.workers.request_queue import RequestQueue
 
     most, ahead = 200_000, max(1000, hosts)
     good: Any = SimpleNamespace(cause=None, redirects=0, starved=False, held=0.0, phases=[0.0] * 7)
     jobs = [Job(Request(f"http://h{number % hosts}.example/{number}", number), 0.0) for number in range(most)]
-    queue = RequestQueue(Settings(workers=WORKERS, lookahead=most))
+    queue = RequestQueue(Schedule(Settings(workers=WORKERS, lookahead=most)))
     coming, working = iter(jobs), []
     began = time.process_time()
     for job in itertools.islice(coming, ahead):

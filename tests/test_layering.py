@@ -61,7 +61,7 @@ HOMES = {
     "uvloop": {"fetchq.cli.loop"},
     "rich": {"fetchq.cli.progress"},
     "platformdirs": {"fetchq.cli.options"},
-    "codetiming": {"fetchq.workers.settle"},
+    "codetiming": {"fetchq.workers.worker_clock"},
     "filelock": {"fetchq.store.folder"},
     "sqlite3": {
         "fetchq.store.ledger",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fetchq.core.model import Result
     from fetchq.scheduling.congestion import HostNote
-    from fetchq.workers.settle import WorkerClock
+    from fetchq.workers.worker_clock import WorkerClock
 
 __all__ = ["Histogram", "Summary", "WorkerTotals"]
 

@@ -1,4 +1,4 @@
-"""The Results on their way to the one writer: pure, so that all pools keep within the same bounds."""
+"""Collects Results for the one reader of a run, within the same bounds in every pool."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_BYTES = 16_000_000
 
 
 class ResultBuffer:
-    """Results that wait, bounded in number and in bytes. Whoever adds one looks first whether it is full."""
+    """A list of Results, bounded in number and in bytes."""
 
     __slots__ = ("_bytes", "_results")
 
@@ -26,20 +26,20 @@ class ResultBuffer:
     def __len__(self) -> int:
         return len(self._results)
 
-    def full(self) -> bool:
-        """The writer has enough to write. A result larger than the bound passes all the same, on its own."""
-        return len(self._results) >= MOST_RESULTS or self._bytes >= MOST_BYTES
-
-    def ample(self) -> bool:
-        """There is so much that the writer should not wait for more."""
-        return len(self._results) >= MOST_RESULTS // 2 or self._bytes >= MOST_BYTES // 2
-
-    def add(self, result: Result) -> None:
+    def add(self, result: Result) -> bool:
+        """Take `result`; False when there is no room. The last one may exceed the bound in bytes by its own size."""
+        if len(self._results) >= MOST_RESULTS or self._bytes >= MOST_BYTES:
+            return False
         self._results.append(result)
         headers = result.headers
         if result.spool is not None:
             self._bytes += result.spool.held
         self._bytes += len(result.body) + sum(map(len, headers.keys())) + sum(map(len, headers.values()))
+        return True
+
+    def is_ample(self) -> bool:
+        """There are so many that their reader should not wait for more."""
+        return len(self._results) >= MOST_RESULTS // 2 or self._bytes >= MOST_BYTES // 2
 
     def take_all(self) -> list[Result]:
         """The results, in the order in which they came; none is left."""

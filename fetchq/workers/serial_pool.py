@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
 from itertools import cycle
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
@@ -13,9 +11,14 @@ from fetchq.inputs.lines import SourceError
 from fetchq.scheduling.job import Job, JobKind
 from fetchq.scheduling.schedule import READ_AHEAD
 from fetchq.workers.blocking_pool import BlockingPool
+from fetchq.workers.run_state import RunState
+from fetchq.workers.settle import Retry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from fetchq.core.model import Request, Result
+    from fetchq.workers.worker_clock import WorkerClock
 
 __all__ = ["SerialPool"]
 
@@ -25,59 +28,67 @@ class SerialPool(BlockingPool):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._source_ended = False
-        self._woken = threading.Event()
+        self._changed = threading.Event()
+        """The run is not running any more."""
+        self._source_problem: SourceError | None = None
+        """Raised when the rows before it are done."""
+        self.control.listen(self._on_change)
 
     def batches(self, source: Iterable[list[Request]]) -> Iterator[list[Result]]:
-        schedule = self._schedule
-        unread = iter(source)
-        problem: SourceError | None = None
-        settled_now: list[Result] = []
-        turns = cycle([(number, self.desk.timer()) for number in range(1, len(self._engines) + 1)])
-        while True:
-            now = perf_counter()
-            if self.desk.stopping:
-                schedule.end(now)
-            schedule.release(now)
-            if schedule:
-                job = schedule.take(now)
-                number, timer = next(turns)
-                if job.kind is JobKind.ROW:
-                    settled, attempt = self._answer(job, number, timer)
-                    schedule.done(job, attempt, perf_counter(), time())
-                    if isinstance(settled, float):
-                        schedule.hold(job, perf_counter(), settled)
-                    else:
-                        settled_now.append(settled)
+        schedule, control = self._schedule, self.control
+        turns = cycle(self._run.clocks)
+        unread: Iterator[list[Request]] | None = iter(source)
+        results: list[Result] = []
+        try:
+            while True:
+                now = perf_counter()
+                if control.state is not RunState.RUNNING:
+                    schedule.end(now)
+                schedule.release(now)
+                if schedule:
+                    results += self._do_next(next(turns))
+                    if results and not (len(results) < READ_AHEAD and schedule.next_is_hopeless()):
+                        yield results  # at once: nobody knows how long the next one takes
+                        results = []
+                elif unread is not None and control.reads_source and schedule.hungry():
+                    if not self._read(unread):
+                        unread = None
+                elif (due := schedule.next_due()) is not None:
+                    self._changed.wait(max(0.0, due - perf_counter()))
+                elif self._source_problem is not None:
+                    raise self._source_problem
                 else:
-                    self._do_internal(job, number, timer, nullcontext())
-                if not settled_now or (len(settled_now) < READ_AHEAD and schedule.next_is_hopeless()):
-                    continue
-                yield settled_now  # at once: nobody knows how long the next one takes
-                settled_now = []
-            elif not self._source_ended and schedule.hungry():
-                try:
-                    self._read(unread)
-                except SourceError as found:  # raised when what was read before is done
-                    problem, self._source_ended = found, True
-            elif (due := schedule.next_due()) is not None:
-                self._woken.wait(max(0.0, due - perf_counter()))
-            elif problem is not None:
-                raise problem
-            else:
-                return
+                    return
+        finally:
+            control.end()
 
-    def _read(self, unread: Iterator[list[Request]]) -> None:
-        batch = next(unread, None)
+    def _do_next(self, clock: WorkerClock) -> tuple[Result, ...]:
+        """Do the next job; the Result, if it has one now."""
+        schedule = self._schedule
+        job = schedule.take(perf_counter())
+        if job.kind is not JobKind.ROW:
+            self._do_internal(job, clock)
+            return ()
+        outcome, attempt = self._fetch(job, clock)
+        schedule.done(job, attempt, perf_counter(), time())
+        if isinstance(outcome, Retry):
+            schedule.hold(job, perf_counter(), outcome.after)
+            return ()
+        return (outcome,)
+
+    def _read(self, unread: Iterator[list[Request]]) -> bool:
+        """Take in the next batch; False when the source has ended."""
+        try:
+            batch = next(unread, None)
+        except SourceError as problem:
+            self._source_problem = problem
+            return False
         if batch is None:
-            self._source_ended = True
-            return
+            return False
         now = perf_counter()
         for request in batch:
             self._schedule.add(Job(request, now), now)
+        return True
 
-    def stop(self, *, end_source: bool = True) -> None:
-        self.desk.stopping = True
-        if end_source:
-            self._source_ended = True
-        self._woken.set()
+    def _wake(self) -> None:
+        self._changed.set()

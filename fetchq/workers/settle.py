@@ -1,6 +1,8 @@
-"""What the pools share: from a finished attempt to a Result or another try, and the clocks of the workers.
+"""Settles attempts: each becomes the Result of its row, or sends the row back into the queue for another one.
 
-The pools themselves (`async_pool`, `thread_pool`, `serial_pool`) only differ in how they wait.
+Which failures are retried, and after how long, is decided in `fetchq.http.retry`, not here. Two kinds of failure are
+none of the server's and are repeated here: this machine is at a limit, or a stored body that a server has confirmed
+(304) cannot be read.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from random import random
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from codetiming import Timer
 from multidict import istr
 
 from fetchq.core.header_text import charset_of, wire_text
@@ -24,61 +25,53 @@ from fetchq.http.retry import retry_delay
 from fetchq.http.revalidation import freshened
 from fetchq.http.robots_txt import Rules, agent_of, rules_of
 from fetchq.http.url import Refused, Target, parse_url
+from fetchq.workers.run_state import RunState
 
 if TYPE_CHECKING:
+    from fetchq.core.model import StoredResponse
     from fetchq.core.settings import Settings
     from fetchq.http.attempt import Attempt
     from fetchq.scheduling.job import Job
+    from fetchq.workers.run_state import RunControl
+    from fetchq.workers.worker_clock import WorkerClock
 
-__all__ = ["HEAD_START", "Desk", "Timer", "WorkerClock"]
+__all__ = ["Retry", "Settler"]
 
-HEAD_START = 0.02
-"""Seconds for which the source is read before the first worker begins, unless it ends: the first thousands of rows may
-be of one slow host, which would else have all the workers before another one is known."""
 STARVED_WAIT = 0.25
-"""Seconds before another try when this machine is at a limit: that costs the server, and the request, nothing."""
+"""Seconds before an attempt is repeated that failed because this machine is at a limit. It counts as none."""
 MOST_STARVED = 240
+"""Times that this happens to one row; the next such failure counts as the server's would."""
 
 _CONTENT_TYPE = istr("Content-Type")
-_ENDED_FIRST = "the run ended first"
-_NEITHER = (None, None)
-_NOT_READ = (Cause.INVALID_URL, Cause.BLOCKED)
+_RUNNING = RunState.RUNNING  # read once: for each row, a look-up in an Enum is slow in Python 3.11
 
 
-@lru_cache(256)
-def _media(content_type: str) -> tuple[str, str | None]:
-    text = wire_text(content_type)
-    return text, charset_of(text)
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The outcome of an attempt after which another one is due."""
+
+    after: float
+    """Seconds from now."""
 
 
-@dataclass(slots=True)
-class WorkerClock:
-    """How much one worker did: attempts, and the seconds in them."""
+class Settler:
+    """Says where each job goes and what becomes of its attempt. One serves all workers of a run, in any thread."""
 
-    number: int
-    fetched: int = 0
-    busy: float = 0.0
-
-
-class Desk:
-    """Decides what becomes of each attempt. One per run, for all its threads, each of which has a clock of its own."""
-
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, control: RunControl) -> None:
         self._settings = settings
+        self._control = control
         self._archives = settings.archives
         self._agent = agent_of(settings)
-        self.clocks = [WorkerClock(number) for number in range(1, settings.workers + 1)]
-        self._carrying: set[Job] = set()
-        """Jobs that have the beginning of a body: no more of them than workers, since each may hold a whole body."""
-        self.stopping = False
-        """No attempt is begun any more; what has not finished is answered with `cancelled`."""
+        self._with_partial: set[Job] = set()
+        """Jobs that keep the beginning of a body for the next attempt. Each may hold a whole body in memory, so that
+        there are no more of them than workers."""
 
-    def timer(self) -> Timer:
-        """A worker's timer. Without a name: codetiming keeps every measurement of a named one."""
-        return Timer(logger=None)
-
-    def target_of(self, job: Job) -> Target:
-        """Where the request goes. Raises `Refused`."""
+    def begin(self, job: Job) -> Target:
+        """A worker has taken `job`: returns where its request goes. Raises `Refused`, also once the run drains."""
+        if self._control.state is not _RUNNING:
+            raise _cancelled()
+        if job.first_taken is None:
+            job.first_taken = time()
         if job.refused is not None:
             raise job.refused
         request = job.request
@@ -90,112 +83,41 @@ class Desk:
             check_sendable(request, self._settings)
         return parse_url(request.url)
 
-    def settle(self, job: Job, attempt: Attempt, worker: int) -> Result | float:
-        """The Result of a row, or the seconds after which its job is to go again."""
-        clock = self.clocks[worker - 1]
+    def check_running(self) -> None:
+        """Raise `Refused`, with cause `cancelled`, when no attempt may begin any more."""
+        if self._control.state is not _RUNNING:
+            raise _cancelled()
+
+    def settle(self, job: Job, attempt: Attempt, clock: WorkerClock) -> Result | Retry:
+        """What a finished attempt at a row comes to. `clock` is that of the worker that made it."""
         clock.fetched += 1
         clock.busy -= attempt.held
-        if attempt.cause is not None and (delay := self._delay(job, attempt)) is not None:
-            self._again(job, attempt)
-            # Without the stop this would not have been the end of the row: a run that goes on takes it up.
-            return self.cancel(job) if self.stopping else delay
-        if attempt.partial is not None:
-            attempt.partial.discard()
-        if job.partial is not None:
-            self._carrying.discard(job)
-        return self._result(job, attempt, worker)
+        if attempt.cause is not None and (retry := self._retry(job, attempt)) is not None:
+            # A run that is resumed tries a row again that was cancelled instead of retried.
+            return retry if self._control.state is _RUNNING else self.refuse(job, _cancelled(), clock.number)
+        if attempt.partial is not None or job.partial is not None:
+            self._drop_partials(job, attempt)
+        result = self._result(job, attempt, clock.number)
+        return result if attempt.known is None else _with_stored_head(result, attempt, attempt.known)
 
-    def settle_robots(self, job: Job, attempt: Attempt, worker: int) -> Rules | float:
-        """The rules that a robots.txt holds, or the seconds after which its job is to go again."""
-        self.clocks[worker - 1].busy -= attempt.held
-        if attempt.cause is not None and (delay := self._delay(job, attempt)) is not None:
-            self._again(job, attempt)
-            return self.cancel_robots() if self.stopping else delay
-        if attempt.partial is not None:
-            attempt.partial.discard()
-        if job.partial is not None:
-            self._carrying.discard(job)
+    def settle_robots(self, job: Job, attempt: Attempt, clock: WorkerClock) -> Rules | Retry:
+        """What a finished attempt at a robots.txt comes to."""
+        clock.busy -= attempt.held
+        if attempt.cause is not None and (retry := self._retry(job, attempt)) is not None:
+            return retry if self._control.state is _RUNNING else Rules(why_not=_cancelled().message)
+        self._drop_partials(job, attempt)
         return rules_of(attempt, self._agent)
 
-    def _delay(self, job: Job, attempt: Attempt) -> float | None:
-        """The seconds after which another attempt is due, the job made ready for it; None after the last one."""
-        if attempt.starved and job.starved < MOST_STARVED:
-            job.starved += 1
-            job.attempts -= 1
-            return STARVED_WAIT
-        if attempt.unmodified and attempt.cause is Cause.STORE:
-            # What the server says still holds is not there any more, or damaged: it is fetched whole.
-            job.request = replace(job.request, known=None)
-            return 0.0
-        return retry_delay(attempt, job.attempts, self._settings, jitter=random(), now=time())  # noqa: S311
-
-    def _again(self, job: Job, attempt: Attempt) -> None:
-        """Keep what the job's next attempt needs of this one."""
-        job.add(attempt)
-        attempt.drop_spool()
-        job.partial = partial = attempt.partial
-        self._carrying.discard(job)
-        if partial is not None:
-            self._carrying.add(job)
-            if len(self._carrying) > self._settings.workers:
-                self._carrying.discard(job)
-                job.partial = None
-                partial.discard()
-
-    def _result(self, job: Job, attempt: Attempt, worker: int) -> Result:
-        request = job.request
-        timing, elapsed = job.timing(attempt)
-        headers: Any = attempt.headers  # a CIMultiDictProxy: engines have no other
-        if attempt.unmodified and attempt.known is not None:
-            media, charset = attempt.known.content_type, attempt.known.charset
-            headers = freshened(headers, attempt.known)
-        else:
-            content_type = headers.get(_CONTENT_TYPE)
-            media, charset = _NEITHER if content_type is None else _media(content_type)
-        return make_result(
-            request.index,
-            redact(request.url) if "@" in request.url else request.url,
-            redact(attempt.hop.text),
-            attempt.method,
-            request.label,
-            attempt.cause is None,
-            attempt.status,
-            attempt.reason,
-            attempt.cause,
-            attempt.error,
-            job.attempts,
-            attempt.redirects,
-            attempt.size,
-            attempt.wire_size,
-            attempt.digest,
-            media,
-            charset,
-            attempt.content_encoding,
-            attempt.complete,
-            None,
-            worker,
-            self._settings.mode,
-            attempt.http_version,
-            attempt.remote,
-            _moment(job),
-            elapsed,
-            timing,
-            headers,
-            attempt.body,
-            attempt.spool,
-            _sent(attempt) if self._archives and attempt.digest is not None else None,
-        )
-
-    def refuse(self, job: Job, refused: Refused, worker: int | None) -> Result:
-        """The Result of a row that is not, or no longer, tried."""
+    def refuse(self, job: Job, refused: Refused, worker: int) -> Result:
+        """The Result of a row for which no attempt, or no further one, is made. `worker`: the number of its worker."""
         if job.partial is not None:
             job.partial.discard()
-            self._carrying.discard(job)
+            self._with_partial.discard(job)
         timing, elapsed = job.timing(None)
         request = job.request
         return Result(
             index=request.index,
-            url=redact_all(request.url) if _unread(job, refused) else redact(request.url),
+            url=redact_all(request.url) if _is_unreadable(job, refused) else redact(request.url),
             final_url=None,
             method=method_of(request, self._settings),
             label=request.label,
@@ -214,33 +136,119 @@ class Desk:
             content_encoding=None,
             complete=None,
             path=None,
-            worker=worker,
+            worker=None if refused.cause is Cause.CANCELLED else worker,
             mode=self._settings.mode,
             http_version=None,
             remote=None,
-            started=_moment(job),
+            started=None if job.first_taken is None else datetime.fromtimestamp(job.first_taken, UTC),
             elapsed=elapsed,
             timing=timing,
             headers=NO_HEADERS,
             duplicate_of=request.duplicate_of,
         )
 
-    def cancel_robots(self) -> Rules:
-        """The rules of a robots.txt that the run ended before: nothing is allowed."""
-        return Rules(why_not=_ENDED_FIRST)
+    def _retry(self, job: Job, attempt: Attempt) -> Retry | None:
+        """The retry that is due after a failure, `job` made ready for it; None when the failure is final."""
+        if attempt.starved and job.starved < MOST_STARVED:
+            job.starved += 1
+            job.attempts -= 1
+            delay: float | None = STARVED_WAIT
+        elif attempt.unmodified and attempt.cause is Cause.STORE:
+            # The server has confirmed a stored body that is gone or damaged: the next attempt fetches it whole.
+            job.request = replace(job.request, known=None)
+            delay = 0.0
+        else:
+            delay = retry_delay(attempt, job.attempts, self._settings, jitter=random(), now=time())  # noqa: S311
+        if delay is None:
+            return None
+        job.add(attempt)
+        attempt.drop_spool()
+        self._keep_partial(job, attempt)
+        return Retry(delay)
 
-    def cancel(self, job: Job) -> Result:
-        """The Result of a row that the run ended before."""
-        return self.refuse(job, Refused(Cause.CANCELLED, _ENDED_FIRST), None)
+    def _keep_partial(self, job: Job, attempt: Attempt) -> None:
+        """Have the next attempt resume the body, unless too many jobs keep the beginning of one already."""
+        job.partial = partial = attempt.partial
+        self._with_partial.discard(job)
+        if partial is None:
+            return
+        if len(self._with_partial) < self._settings.workers:
+            self._with_partial.add(job)
+        else:
+            job.partial = None
+            partial.discard()
+
+    def _drop_partials(self, job: Job, attempt: Attempt) -> None:
+        """No attempt goes on with the body any more."""
+        if attempt.partial is not None:
+            attempt.partial.discard()
+        if job.partial is not None:
+            self._with_partial.discard(job)
+
+    def _result(self, job: Job, attempt: Attempt, worker: int) -> Result:
+        request = job.request
+        timing, elapsed = job.timing(attempt)
+        headers: Any = attempt.headers  # a CIMultiDictProxy: engines have no other
+        content_type, charset = _content_type(headers.get(_CONTENT_TYPE))
+        return make_result(
+            index=request.index,
+            url=redact(request.url) if "@" in request.url else request.url,
+            final_url=redact(attempt.hop.text),
+            method=attempt.method,
+            label=request.label,
+            ok=attempt.cause is None,
+            status=attempt.status,
+            reason=attempt.reason,
+            cause=attempt.cause,
+            error=attempt.error,
+            attempts=job.attempts,
+            redirects=attempt.redirects,
+            size=attempt.size,
+            wire_size=attempt.wire_size,
+            sha256=attempt.digest,
+            content_type=content_type,
+            charset=charset,
+            content_encoding=attempt.content_encoding,
+            complete=attempt.complete,
+            path=None,
+            worker=worker,
+            mode=self._settings.mode,
+            http_version=attempt.http_version,
+            remote=attempt.remote,
+            started=None if job.first_taken is None else datetime.fromtimestamp(job.first_taken, UTC),
+            elapsed=elapsed,
+            timing=timing,
+            headers=headers,
+            body=attempt.body,
+            spool=attempt.spool,
+            sent=_sent(attempt) if self._archives and attempt.digest is not None else None,
+        )
 
 
-def _unread(job: Job, refused: Refused) -> bool:
-    """Nobody could make a URL of what it asks for; the queue only refuses what it could read."""
-    return refused.cause in _NOT_READ and refused is not job.refused
+@lru_cache(256)
+def _content_type(field: str | None) -> tuple[str | None, str | None]:
+    """A Content-Type as it is shown, and its charset."""
+    if field is None:
+        return None, None
+    text = wire_text(field)
+    return text, charset_of(text)
 
 
-def _moment(job: Job) -> datetime | None:
-    return None if job.first_taken is None else datetime.fromtimestamp(job.first_taken, UTC)
+def _with_stored_head(result: Result, attempt: Attempt, known: StoredResponse) -> Result:
+    """The result of a 304, which says little of the stored response that it confirms (RFC 9111, 4.3.4)."""
+    if not attempt.unmodified:
+        return result
+    headers: Any = freshened(attempt.headers, known)
+    return replace(result, headers=headers, content_type=known.content_type, charset=known.charset)
+
+
+def _cancelled() -> Refused:
+    return Refused(Cause.CANCELLED, "the run ended first")
+
+
+def _is_unreadable(job: Job, refused: Refused) -> bool:
+    """The URL could not be parsed. What the schedule refuses (`job.refused`), it has parsed."""
+    return refused.cause in (Cause.INVALID_URL, Cause.BLOCKED) and refused is not job.refused
 
 
 def _sent(attempt: Attempt) -> Sent:

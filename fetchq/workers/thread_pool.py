@@ -1,9 +1,8 @@
-"""The pool of mode `threads`: a thread for each worker."""
+"""The pool of mode `threads`: a thread for each worker, and one that reads the source."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
@@ -11,10 +10,16 @@ from typing import TYPE_CHECKING, Any
 from fetchq.inputs.lines import SourceError
 from fetchq.scheduling.job import Job, JobKind
 from fetchq.workers.blocking_pool import BlockingPool
-from fetchq.workers.settle import HEAD_START
+from fetchq.workers.result_buffer import ResultBuffer
+from fetchq.workers.run import WORKER_START_DELAY
+from fetchq.workers.run_state import RunState
+from fetchq.workers.settle import Retry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from fetchq.core.model import Request, Result
+    from fetchq.workers.worker_clock import WorkerClock
 
 __all__ = ["ThreadPool"]
 
@@ -23,186 +28,178 @@ _JOIN = 5.0
 
 
 class ThreadPool(BlockingPool):
-    """A thread for each worker, and one that reads the source."""
+    """Worker threads that share one schedule under one lock."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        # Four reasons to wait, one lock.
-        self._lock = threading.RLock()
-        self._ready = threading.Condition(self._lock)
-        self._wanted = threading.Condition(self._lock)
-        self._written = threading.Condition(self._lock)
-        self._space = threading.Condition(self._lock)
+        # One lock, and a condition for each of the four reasons to wait.
+        self._lock = lock = threading.RLock()
+        self._job_ready = threading.Condition(lock)
+        self._source_wanted = threading.Condition(lock)
+        self._result_ready = threading.Condition(lock)
+        self._buffer_free = threading.Condition(lock)
+        self._buffer = ResultBuffer()
         self._watched = inf
-        """When a worker that waits will look for what is due by then; who goes on to something else wakes another."""
-        self._open = 0
-        self._source_ended = False
-        self._abandoned = False
+        """When a worker that waits looks at the clock next. One that stops waiting has another one do that."""
+        self._unfinished = 1
+        """Rows without a Result, internal jobs under way, and the source until its end: at 0 the run ends."""
+        self._reading = True
+        """The source is one of those."""
         self._problem: BaseException | None = None
+        """What a thread has raised; it has ended the run."""
         self._source_problem: SourceError | None = None
+        """Raised when the rows before it are done."""
+        self.control.listen(self._on_change)
 
     def batches(self, source: Iterable[list[Request]]) -> Iterator[list[Result]]:
-        threads = [
-            threading.Thread(
-                target=self._guarded, args=(self._work, number), name=f"fetchq-worker-{number}", daemon=True
-            )
-            for number in range(1, len(self._engines) + 1)
-        ]
-        feeder = threading.Thread(target=self._guarded, args=(self._feed, source), name="fetchq-source", daemon=True)
-        threads.append(feeder)
+        feeder = self._thread("fetchq-source", self._feed, source)
+        threads = [self._thread(f"fetchq-worker-{clock.number}", self._work, clock) for clock in self._run.clocks]
         try:
             feeder.start()
-            feeder.join(HEAD_START)
-            for thread in threads[:-1]:
+            feeder.join(WORKER_START_DELAY)
+            for thread in threads:
                 thread.start()
             while results := self._take():
                 yield results
-            if self._problem is not None:
-                raise self._problem
-            if self._source_problem is not None:
-                raise self._source_problem
+            if (problem := self._problem or self._source_problem) is not None:
+                raise problem
         finally:
-            self._abandon()
+            self.control.end()
             until = perf_counter() + _JOIN
-            for thread in threads:
+            for thread in (*threads, feeder):
                 if thread.ident is not None:  # else it could not be started
                     thread.join(max(0.0, until - perf_counter()))
 
-    def stop(self, *, end_source: bool = True) -> None:
+    def _wake(self) -> None:
         with self._lock:
-            self.desk.stopping = True
-            if end_source:
-                self._source_ended = True
+            if not self.control.reads_source:
+                self._source_ended()
             self._schedule.end(perf_counter())
-            self._wake_all()
+            for condition in (self._job_ready, self._source_wanted, self._result_ready, self._buffer_free):
+                condition.notify_all()
 
-    def _abandon(self) -> None:
-        """Nobody wants the results any more."""
-        with self._lock:
-            self._abandoned = True
-            finished = self._finished
-        if not finished:
-            self.abort()
-        with self._lock:
-            self._wake_all()
+    def _thread(self, name: str, work: Callable[[Any], None], argument: object) -> threading.Thread:
+        """A thread whose exception, if it raises one, ends the run."""
 
-    @property
-    def _finished(self) -> bool:
-        return self._source_ended and self._open == 0 and not self._schedule.asking
+        def run() -> None:
+            try:
+                work(argument)
+            except BaseException as problem:  # noqa: BLE001  # it is raised in the thread that iterates
+                with self._lock:
+                    self._problem = self._problem or problem
+                self.control.end()
 
-    def _wake_all(self) -> None:
-        for condition in (self._ready, self._wanted, self._written, self._space):
-            condition.notify_all()
+        return threading.Thread(target=run, name=name, daemon=True)
 
-    def _guarded(self, work: Callable[..., None], *args: object) -> None:
-        try:
-            work(*args)
-        except BaseException as problem:  # noqa: BLE001  # it is raised in the thread that iterates
-            with self._lock:
-                self._problem = self._problem or problem
-                self._wake_all()
+    def _finish_one(self) -> None:
+        self._unfinished -= 1
+        if self._unfinished == 0:
+            self.control.end()
+
+    # --- the source ---
 
     def _feed(self, source: Iterable[list[Request]]) -> None:
         try:
-            self._feed_all(source)
+            for batch in source:
+                for request in batch:
+                    with self._lock:
+                        while self._schedule.full() and self.control.reads_source:
+                            self._source_wanted.wait()
+                        if not self.control.reads_source:
+                            return
+                        self._unfinished += 1
+                        now = perf_counter()
+                        self._schedule.add(Job(request, now), now)
+                        self._job_ready.notify()
         except SourceError as problem:
-            self._source_problem = problem  # raised when what was read before is done
+            self._source_problem = problem
         with self._lock:
-            self._source_ended = True
-            if self._finished:
-                self._wake_all()
+            self._source_ended()
 
-    def _feed_all(self, source: Iterable[list[Request]]) -> None:
-        for batch in source:
-            for request in batch:
-                with self._lock:
-                    while self._schedule.full() and not self._ending:
-                        self._wanted.wait()
-                    if self._ending:
-                        return
-                    self._open += 1
-                    now = perf_counter()
-                    self._schedule.add(Job(request, now), now)
-                    self._ready.notify()
+    def _source_ended(self) -> None:
+        """The source has no more rows, or the run reads no more of them."""
+        if self._reading:
+            self._reading = False
+            self._finish_one()
 
-    @property
-    def _ending(self) -> bool:
-        return self._source_ended or self._abandoned or self._problem is not None
+    # --- the workers ---
 
-    def _work(self, number: int) -> None:
-        timer = self.desk.timer()
+    def _work(self, clock: WorkerClock) -> None:
         while (job := self._next()) is not None:
             if job.kind is not JobKind.ROW:
-                self._do_internal(job, number, timer, self._lock)
+                self._do_internal(job, clock)
                 with self._lock:
-                    self._ready.notify()  # somebody must wait for what is due now
-                    if self._finished:
-                        self._wake_all()
+                    self._job_ready.notify()  # somebody must wait for what is due now
+                    self._finish_one()
                 continue
-            settled, attempt = self._answer(job, number, timer)
+            outcome, attempt = self._fetch(job, clock)
             with self._lock:
                 self._schedule.done(job, attempt, perf_counter(), time())
-                if isinstance(settled, float):
-                    self._schedule.hold(job, perf_counter(), settled)
-                    self._ready.notify()  # somebody must wait for this one now
+                if isinstance(outcome, Retry):
+                    self._schedule.hold(job, perf_counter(), outcome.after)
+                    self._job_ready.notify()  # somebody must wait for this one now
                 else:
-                    self._deliver(settled)
+                    self._deliver(outcome)
+                    self._finish_one()
 
     def _went_out(self, job: Job) -> None:
         with self._lock:
             super()._went_out(job)
-            self._ready.notify()
+            self._job_ready.notify()
 
     def _next(self) -> Job | None:
-        """The next job, waiting for one; None when there will be none."""
+        """The next job, waiting for one; None when the run has ended."""
+        schedule = self._schedule
         with self._lock:
-            while not (self._finished or self._abandoned or self._problem is not None):
+            while self.control.state is not RunState.ENDED:
                 now = perf_counter()
-                self._schedule.release(now)
-                if self._schedule:
-                    job = self._schedule.take(now)
-                    if self._schedule.hungry():
-                        self._wanted.notify()
-                    if self._schedule or self._schedule.next_due() is not None:
-                        self._ready.notify()
+                schedule.release(now)
+                job = schedule.take(now) if schedule else None
+                if schedule.hungry():
+                    self._source_wanted.notify()
+                if job is not None:
+                    if job.kind is not JobKind.ROW:
+                        self._unfinished += 1
+                    if schedule or schedule.next_due() is not None:
+                        self._job_ready.notify()
                     return job
-                if self._schedule.hungry():
-                    self._wanted.notify()
-                self._wait_for(self._schedule.next_due())
+                self._wait_for(schedule.next_due())
             return None
 
     def _wait_for(self, due: float | None) -> None:
-        """Wait until something changes, or it is that late; but only one worker looks at the clock.
+        """Wait until something changes, or `due`, by `time.perf_counter`; but only one worker looks at the clock.
 
         If all did, hundreds would wake up for one request, and keep each other from sending it.
         """
         if due is None or due >= self._watched:
-            self._ready.wait()
+            self._job_ready.wait()
         else:
             self._watched = due
-            self._ready.wait(max(0.0, due - perf_counter()))
+            self._job_ready.wait(max(0.0, due - perf_counter()))
             if self._watched == due:
                 self._watched = inf
 
+    # --- the results ---
+
     def _deliver(self, result: Result) -> None:
-        while self._backlog.full() and not self._abandoned:
-            self._ready.notify()  # somebody else may have to look at the clock meanwhile
-            self._space.wait()
-        self._backlog.add(result)
-        self._open -= 1
-        self._written.notify()
-        if self._finished:
-            self._wake_all()
+        while not self._buffer.add(result):
+            if self.control.state is RunState.ENDED:
+                return  # nobody reads it any more
+            self._job_ready.notify()  # somebody else may have to look at the clock meanwhile
+            self._buffer_free.wait()
+        self._result_ready.notify()
 
     def _take(self) -> list[Result]:
+        """All results there are, waiting for the first; an empty list when the run has ended."""
+        control, buffer = self.control, self._buffer
         with self._lock:
-            while not self._backlog and not self._finished and self._problem is None:
-                self._written.wait()
-            until = perf_counter() + self._linger
-            while not (self._backlog.ample() or self._finished or self._abandoned or self._problem is not None):
+            while not buffer and control.state is not RunState.ENDED:
+                self._result_ready.wait()
+            until = perf_counter() + self._run.linger
+            while not buffer.is_ample() and control.state is not RunState.ENDED:
                 if (left := until - perf_counter()) <= 0:
                     break
-                self._written.wait(left)
-            results = self._backlog.take_all()
-            self._space.notify_all()
+                self._result_ready.wait(left)
+            results = buffer.take_all()
+            self._buffer_free.notify_all()
             return results

@@ -22,9 +22,11 @@ from fetchq.http import range_resume as rules
 from fetchq.http.attempt import Attempt, AttemptFailed
 from fetchq.http.hops import Hop
 from fetchq.http.range_resume import LEAST, Partial, check_end
-from fetchq.http.url import parse_url
+from fetchq.http.url import Refused, parse_url
 from fetchq.scheduling.job import Job
-from fetchq.workers.settle import Desk
+from fetchq.workers.run_state import RunControl
+from fetchq.workers.settle import Retry, Settler
+from fetchq.workers.worker_clock import WorkerClock
 
 Headers = list[tuple[str, str]]
 BODY = Random(7).randbytes(LEAST + 100_000)
@@ -454,30 +456,34 @@ def test_the_limit_of_size_holds_for_the_whole_body() -> None:
 # --- what becomes of it ---
 
 
-def settle(desk: Desk, job: Job, attempt: Attempt) -> Result | float:
+def settle(settler: Settler, job: Job, attempt: Attempt) -> Result | Retry:
     job.attempts += 1
-    return desk.settle(job, attempt, 1)
+    return settler.settle(job, attempt, WorkerClock(1))
+
+
+def cancel(settler: Settler, job: Job) -> Result:
+    return settler.refuse(job, Refused(Cause.CANCELLED, "the run ended first"), 1)
 
 
 def test_a_job_takes_it_along_to_its_next_attempt() -> None:
-    desk, job = Desk(Settings()), Job(Request(URL), 0.0)
+    settler, job = Settler(Settings(), RunControl()), Job(Request(URL), 0.0)
     attempt = broken()
-    assert isinstance(settle(desk, job, attempt), float)
+    assert isinstance(settle(settler, job, attempt), Retry)
     assert job.partial is attempt.partial
     assert job.partial is not None
-    result = settle(desk, job, continued(job.partial, rest_of(), BODY[SOME:]))
+    result = settle(settler, job, continued(job.partial, rest_of(), BODY[SOME:]))
     assert isinstance(result, Result)
     assert (result.ok, result.status, result.attempts, result.body) == (True, 200, 2, BODY)
-    assert desk._carrying == set()
+    assert settler._with_partial == set()
 
 
 def test_a_machine_at_its_limit_does_not_lose_it() -> None:
-    desk, job = Desk(Settings()), Job(Request(URL), 0.0)
-    settle(desk, job, broken())
+    settler, job = Settler(Settings(), RunControl()), Job(Request(URL), 0.0)
+    settle(settler, job, broken())
     partial = job.partial
     attempt = next_attempt(partial)
     attempt.finish(AttemptFailed(Cause.CONNECT, "no descriptors", starved=True))
-    settle(desk, job, attempt)
+    settle(settler, job, attempt)
     assert partial is not None
     assert job.partial is partial
 
@@ -486,31 +492,31 @@ def test_it_is_let_go_when_there_is_no_next_attempt() -> None:
     attempt = broken()
     partial = attempt.partial
     assert partial is not None
-    result = settle(Desk(Settings(retries=0)), Job(Request(URL), 0.0), attempt)
+    result = settle(Settler(Settings(retries=0), RunControl()), Job(Request(URL), 0.0), attempt)
     assert isinstance(result, Result)
     assert (result.cause, result.wire_size, result.body) == (Cause.INCOMPLETE, SOME, b"")
     assert bytes_of(partial) == 0
 
 
 def test_it_is_let_go_when_the_job_is_cancelled() -> None:
-    desk, job = Desk(Settings()), Job(Request(URL), 0.0)
-    settle(desk, job, broken())
+    settler, job = Settler(Settings(), RunControl()), Job(Request(URL), 0.0)
+    settle(settler, job, broken())
     assert job.partial is not None
-    desk.cancel(job)
-    assert (bytes_of(job.partial), desk._carrying) == (0, set())
+    cancel(settler, job)
+    assert (bytes_of(job.partial), settler._with_partial) == (0, set())
 
 
 def test_no_more_bodies_wait_than_there_are_workers() -> None:
-    desk = Desk(Settings(workers=2))
+    settler = Settler(Settings(workers=2), RunControl())
     jobs = [Job(Request(URL), 0.0) for _ in range(4)]
     attempts = [broken() for _ in jobs]
     partials = [attempt.partial for attempt in attempts]
     for job, attempt in zip(jobs, attempts, strict=True):
-        settle(desk, job, attempt)
+        settle(settler, job, attempt)
     assert [job.partial is not None for job in jobs] == [True, True, False, False]
     assert [bytes_of(partial) for partial in partials if partial] == [SOME, SOME, 0, 0]
-    desk.cancel(jobs[0])
-    settle(desk, jobs[2], broken())
+    cancel(settler, jobs[0])
+    settle(settler, jobs[2], broken())
     assert jobs[2].partial is not None
 
 
@@ -525,12 +531,13 @@ def test_its_temporary_file_goes_with_it(how: str, tmp_path: Path) -> None:
     attempt.intake.write()
     attempt.finish(AttemptFailed(Cause.INCOMPLETE, "it broke off"))
     assert len(temporary(folder)) == 1
-    desk, job = Desk(settings), Job(Request(URL), 0.0)
+    control = RunControl()
+    settler, job = Settler(settings, control), Job(Request(URL), 0.0)
     if how == "final":
-        desk.stopping = True
-    settle(desk, job, attempt)
+        control.stop()
+    settle(settler, job, attempt)
     if how == "cancelled":
-        desk.cancel(job)
+        cancel(settler, job)
     elif how == "refused":
         refused(next_attempt(job.partial, settings), [], 416)
     elif how == "stands for itself":

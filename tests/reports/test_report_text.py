@@ -28,7 +28,7 @@ from fetchq.reports.text import (
     table,
 )
 from fetchq.scheduling.congestion import HostNote
-from fetchq.workers.settle import WorkerClock
+from fetchq.workers.worker_clock import WorkerClock
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 

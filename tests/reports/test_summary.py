@@ -13,7 +13,7 @@ from support.factories import examples, failed_result, make_result
 
 from fetchq.core.model import PHASES, Cause, Result, Timing
 from fetchq.reports.summary import Histogram, Summary
-from fetchq.workers.settle import WorkerClock
+from fetchq.workers.worker_clock import WorkerClock
 
 # Multiples of 1/64: their sums are exact in any order.
 seconds = st.integers(0, 6400).map(lambda number: number / 64)

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from support.factories import make_attempt, respond
 from support.servers import HUNG, PATIENCE, calm_loop, ended, nothing_left
 
-from fetchq.core.model import Cause, Request, Result
+from fetchq.core.model import Cause, OnStart, Request, Result
 from fetchq.core.settings import Settings
 from fetchq.http.attempt import Attempt, AttemptFailed
 from fetchq.workers.async_pool import AsyncPool
+from fetchq.workers.run import Run
 
 Play = Callable[[Request], Awaitable[AttemptFailed | None]]
 
@@ -84,10 +85,14 @@ def batches(n: int, size: int = 1) -> list[list[Request]]:
     return [requests[start : start + size] for start in range(0, n, size)]
 
 
+def make_pool(settings: Settings, engine: FakeEngine, on_start: OnStart | None = None) -> AsyncPool:
+    return AsyncPool(Run(settings), engine, on_start)
+
+
 async def results_of(pool: AsyncPool, source: Any, *, threaded: bool = False) -> list[Result]:
     task = asyncio.create_task(pool.run(source, threaded=threaded))
     results: list[Result] = []
-    while batch := await pool.outbox.take():
+    while batch := await pool.results.take():
         results += batch
     await task
     return results
@@ -120,7 +125,7 @@ def test_whatever_the_attempts_come_to_every_request_gets_one_result(
     async def run() -> list[Result]:
         chosen = Settings(workers=workers, retries=retries, retry_wait=0)
         async with calm_loop():
-            return await results_of(AsyncPool(chosen, FakeEngine(play)), batches(len(fates), size), threaded=threaded)
+            return await results_of(make_pool(chosen, FakeEngine(play)), batches(len(fates), size), threaded=threaded)
 
     results = asyncio.run(run())
     assert sorted(indexes(results)) == list(range(len(fates)))
@@ -139,7 +144,7 @@ async def test_as_many_requests_are_under_way_as_there_are_workers_and_never_mor
         await together.wait()
 
     engine = FakeEngine(play)
-    pool = AsyncPool(Settings(workers=workers), engine)
+    pool = make_pool(Settings(workers=workers), engine)
     async with asyncio.timeout(PATIENCE), calm_loop():
         results = await results_of(pool, batches(3 * workers), threaded=threaded)
     assert len(results) == 3 * workers
@@ -151,19 +156,19 @@ async def test_each_worker_has_a_number_from_one_and_a_clock_that_counts_its_att
         await asyncio.sleep(0.001)
         return AttemptFailed(Cause.CONNECT, "no") if request.index == 0 else None
 
-    pool = AsyncPool(Settings(workers=3, retries=1, retry_wait=0), FakeEngine(play))
-    results = await results_of(pool, batches(9))
-    assert [clock.number for clock in pool.desk.clocks] == [1, 2, 3]
-    assert sum(clock.fetched for clock in pool.desk.clocks) == 10
-    assert all(clock.busy >= clock.fetched * 0.001 for clock in pool.desk.clocks)
+    run = Run(Settings(workers=3, retries=1, retry_wait=0))
+    results = await results_of(AsyncPool(run, FakeEngine(play)), batches(9))
+    assert [clock.number for clock in run.clocks] == [1, 2, 3]
+    assert sum(clock.fetched for clock in run.clocks) == 10
+    assert all(clock.busy >= clock.fetched * 0.001 for clock in run.clocks)
     last = Counter(result.worker for result in results)
-    assert all(last[clock.number] <= clock.fetched for clock in pool.desk.clocks)
+    assert all(last[clock.number] <= clock.fetched for clock in run.clocks)
 
 
 async def test_an_unusable_row_makes_no_attempt_and_calls_no_on_start() -> None:
     started: list[int] = []
     engine = FakeEngine(at_once)
-    pool = AsyncPool(Settings(workers=1), engine, lambda request, _: started.append(request.index))
+    pool = make_pool(Settings(workers=1), engine, lambda request, _: started.append(request.index))
     source = [[Request("no URL", 0)], [Request("http://h/", 1)], [Request("http://h/", 2, problem="a bad line")]]
     results = await results_of(pool, source)
     assert [(result.cause, result.attempts) for result in sorted(results, key=lambda one: one.index)] == [
@@ -185,7 +190,7 @@ async def test_a_machine_without_descriptors_costs_a_request_time_but_no_attempt
         starving -= 1
         return AttemptFailed(Cause.CONNECT, "no descriptors", starved=True) if starving >= 0 else None
 
-    (result,) = await results_of(AsyncPool(Settings(retries=0), FakeEngine(play)), batches(1))
+    (result,) = await results_of(make_pool(Settings(retries=0), FakeEngine(play)), batches(1))
     assert (result.ok, result.attempts) == (True, 1)
     assert result.timing.held == pytest.approx(0.005)
 
@@ -205,7 +210,7 @@ async def test_an_async_source_is_read_while_requests_are_under_way() -> None:
         began.set()
 
     async with asyncio.timeout(PATIENCE):
-        assert len(await results_of(AsyncPool(Settings(), FakeEngine(play)), source())) == 2
+        assert len(await results_of(make_pool(Settings(), FakeEngine(play)), source())) == 2
 
 
 async def test_a_source_that_never_pauses_leaves_the_loop_time_for_others() -> None:
@@ -218,7 +223,7 @@ async def test_a_source_that_never_pauses_leaves_the_loop_time_for_others() -> N
             others += 1
 
     task = asyncio.create_task(other())
-    await results_of(AsyncPool(Settings(), FakeEngine(at_once)), batches(2000))
+    await results_of(make_pool(Settings(), FakeEngine(at_once)), batches(2000))
     task.cancel()
     assert others > 10
 
@@ -236,7 +241,7 @@ async def test_a_source_that_blocks_is_read_in_a_thread_and_blocks_nobody() -> N
 
     async with calm_loop():
         with nothing_left():
-            assert len(await results_of(AsyncPool(Settings(), FakeEngine(play)), source(), threaded=True)) == 2
+            assert len(await results_of(make_pool(Settings(), FakeEngine(play)), source(), threaded=True)) == 2
 
 
 @pytest.mark.parametrize("threaded", [False, True])
@@ -247,11 +252,11 @@ async def test_an_exception_of_the_source_is_raised_as_itself_and_not_in_a_group
 
     async with calm_loop():
         with nothing_left(), pytest.raises(LookupError, match="no more"):
-            await results_of(AsyncPool(Settings(), FakeEngine(never)), source(), threaded=threaded)
+            await results_of(make_pool(Settings(), FakeEngine(never)), source(), threaded=threaded)
 
 
 async def test_a_source_that_hangs_in_its_thread_does_not_keep_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fetchq.workers.async_pool._GRACE", 0.05)
+    monkeypatch.setattr("fetchq.workers.source_feed._GRACE", 0.05)
     hangs, release = threading.Event(), threading.Event()
 
     def source() -> Iterator[list[Request]]:
@@ -261,10 +266,10 @@ async def test_a_source_that_hangs_in_its_thread_does_not_keep_the_run(monkeypat
 
     async with calm_loop():
         with nothing_left():
-            pool = AsyncPool(Settings(), FakeEngine(at_once))
+            pool = make_pool(Settings(), FakeEngine(at_once))
             task = asyncio.create_task(results_of(pool, source(), threaded=True))
             assert await asyncio.to_thread(hangs.wait, PATIENCE)
-            pool.stop()
+            pool.control.stop()
             try:
                 assert await ended(task)
                 assert indexes(task.result()) == [0]
@@ -286,11 +291,11 @@ async def test_stop_lets_what_is_under_way_finish_and_cancels_what_waits(threade
         await release.wait()
 
     engine = FakeEngine(play)
-    pool = AsyncPool(Settings(workers=2), engine)
+    pool = make_pool(Settings(workers=2), engine)
     async with calm_loop():
         task = asyncio.create_task(results_of(pool, batches(10), threaded=threaded))
         await engine.until(2)
-        pool.stop(end_source=False)
+        pool.control.stop(end_source=False)
         release.set()
         assert await ended(task)
     results = sorted(task.result(), key=lambda result: result.index)
@@ -303,11 +308,11 @@ async def test_stop_lets_what_is_under_way_finish_and_cancels_what_waits(threade
 @pytest.mark.parametrize("threaded", [False, True])
 async def test_abort_cancels_what_is_under_way_as_well(threaded: bool) -> None:
     engine = FakeEngine(never)
-    pool = AsyncPool(Settings(workers=2), engine)
+    pool = make_pool(Settings(workers=2), engine)
     async with calm_loop():
         task = asyncio.create_task(results_of(pool, batches(10), threaded=threaded))
         await engine.until(2)
-        pool.abort(end_source=False)
+        pool.control.abort(end_source=False)
         assert await ended(task)
     results = sorted(task.result(), key=lambda result: result.index)
     assert [result.cause for result in results] == [Cause.CANCELLED] * 10
@@ -332,11 +337,11 @@ async def test_stop_reads_an_endless_source_no_further() -> None:
             await release.wait()
 
     engine = FakeEngine(play)
-    pool = AsyncPool(Settings(workers=1), engine)
+    pool = make_pool(Settings(workers=1), engine)
     async with calm_loop():
         task = asyncio.create_task(results_of(pool, source()))
         await engine.until(6)
-        pool.stop()
+        pool.control.stop()
         before = pulled
         release.set()
         assert await ended(task)
@@ -353,12 +358,12 @@ async def test_stop_without_the_end_of_the_source_answers_every_row_that_is_stil
         await release.wait()
 
     engine = FakeEngine(play)
-    pool = AsyncPool(Settings(workers=1), engine)
+    pool = make_pool(Settings(workers=1), engine)
     rows = 2500  # more than are read ahead
     async with calm_loop():
         task = asyncio.create_task(results_of(pool, batches(rows, 10), threaded=threaded))
         await engine.until(1)
-        pool.stop(end_source=False)
+        pool.control.stop(end_source=False)
         release.set()
         assert await ended(task)
     results = sorted(task.result(), key=lambda result: result.index)
@@ -374,10 +379,10 @@ async def test_what_fails_while_the_run_is_stopping_is_not_tried_again() -> None
         return AttemptFailed(Cause.CONNECT, "no")
 
     engine = FakeEngine(play)
-    pool = AsyncPool(Settings(workers=1, retries=5, retry_wait=0), engine)
+    pool = make_pool(Settings(workers=1, retries=5, retry_wait=0), engine)
     task = asyncio.create_task(results_of(pool, batches(1)))
     await engine.until(1)
-    pool.stop()
+    pool.control.stop()
     release.set()
     assert await ended(task)
     assert [(result.cause, result.attempts) for result in task.result()] == [(Cause.CANCELLED, 1)]
@@ -389,12 +394,12 @@ async def test_stop_answers_what_waits_for_a_retry() -> None:
         return AttemptFailed(Cause.CONNECT, "no")
 
     engine = FakeEngine(play)
-    pool = AsyncPool(Settings(workers=1, retry_wait=1e6), engine)
+    pool = make_pool(Settings(workers=1, retry_wait=1e6), engine)
     async with calm_loop():
         task = asyncio.create_task(results_of(pool, batches(3)))
         await engine.until(3)
-        pool.stop()
-        pool.stop()
+        pool.control.stop()
+        pool.control.stop()
         assert await ended(task)
     assert sorted(indexes(task.result())) == [0, 1, 2]
     assert {result.cause for result in task.result()} == {Cause.CANCELLED}
@@ -412,10 +417,10 @@ async def test_a_bug_of_the_engine_is_raised_as_itself_and_ends_every_task() -> 
             await asyncio.Event().wait()
 
     async with calm_loop():
-        pool = AsyncPool(Settings(workers=1), FakeEngine(play))
+        pool = make_pool(Settings(workers=1), FakeEngine(play))
         task = asyncio.create_task(pool.run(batches(9), threaded=False))
         came: list[Result] = []
-        while batch := await pool.outbox.take():
+        while batch := await pool.results.take():
             came += batch
         with pytest.raises(RuntimeError, match="a bug"):
             await task
@@ -435,7 +440,7 @@ async def test_cancelling_the_run_cancels_its_workers_and_is_not_swallowed() -> 
             raise
 
     engine = FakeEngine(play)
-    pool = AsyncPool(Settings(workers=3), engine)
+    pool = make_pool(Settings(workers=3), engine)
     async with calm_loop():
         task = asyncio.create_task(pool.run(batches(9), threaded=False))
         await engine.until(3)

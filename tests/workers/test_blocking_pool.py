@@ -19,6 +19,7 @@ from fetchq.http.attempt import Attempt, AttemptFailed
 from fetchq.scheduling.schedule import Schedule
 from fetchq.workers.blocking_pool import BlockingPool
 from fetchq.workers.result_buffer import MOST_BYTES
+from fetchq.workers.run import Run
 from fetchq.workers.serial_pool import SerialPool
 from fetchq.workers.thread_pool import ThreadPool
 
@@ -142,7 +143,7 @@ def test_whatever_the_attempts_come_to_every_request_gets_one_result(
         cause = causes.pop(0) if len(causes) > 1 else causes[0]
         return None if cause is None else AttemptFailed(cause, "so it is")
 
-    pool = make_pool(Settings(workers=workers, retries=retries, retry_wait=0), Stage(play).engines(workers))
+    pool = make_pool(Run(Settings(workers=workers, retries=retries, retry_wait=0)), Stage(play).engines(workers))
     with nothing_left():
         results = in_time(lambda: results_of(pool, batches(len(fates), size)))
     assert [result.index for result in in_order(results)] == list(range(len(fates)))
@@ -156,7 +157,7 @@ def test_whatever_the_attempts_come_to_every_request_gets_one_result(
 def test_an_unusable_row_makes_no_attempt_and_calls_no_on_start(make_pool: type[BlockingPool]) -> None:
     started: list[int] = []
     stage = Stage(at_once)
-    pool = make_pool(Settings(workers=1), stage.engines(1), lambda request, _: started.append(request.index))
+    pool = make_pool(Run(Settings(workers=1)), stage.engines(1), lambda request, _: started.append(request.index))
     source = [[Request("no URL", 0)], [Request("http://h/", 1)], [Request("http://h/", 2, problem="a bad line")]]
     results = in_time(lambda: results_of(pool, source))
     assert [(result.cause, result.attempts) for result in in_order(results)] == [
@@ -180,7 +181,7 @@ def test_a_machine_without_descriptors_costs_a_request_time_but_no_attempt(
         starving -= 1
         return AttemptFailed(Cause.CONNECT, "no descriptors", starved=True) if starving >= 0 else None
 
-    pool = make_pool(Settings(retries=0, workers=1), Stage(play).engines(1))
+    pool = make_pool(Run(Settings(retries=0, workers=1)), Stage(play).engines(1))
     (result,) = in_time(lambda: results_of(pool, batches(1)))
     assert (result.ok, result.attempts) == (True, 1)
     assert result.timing.held == pytest.approx(0.005)
@@ -195,7 +196,7 @@ def test_a_request_that_waits_for_its_retry_lets_the_others_pass(make_pool: type
         return AttemptFailed(Cause.CONNECT, "no") if request.index in failed and failed.pop() == 0 else None
 
     stage = Stage(play)
-    pool = make_pool(Settings(workers=1, retry_wait=A_MOMENT), stage.engines(1))
+    pool = make_pool(Run(Settings(workers=1, retry_wait=A_MOMENT)), stage.engines(1))
     results = in_time(lambda: results_of(pool, batches(4)))
     assert [index for _, index in stage.begun] == [0, 1, 2, 3, 0]
     assert in_order(results)[0].timing.held == pytest.approx(A_MOMENT)
@@ -207,11 +208,11 @@ def test_each_worker_has_a_clock_that_counts_its_attempts(make_pool: type[Blocki
         engine.aborted.wait(0.001)
 
     stage = Stage(play)
-    pool = make_pool(Settings(workers=3), stage.engines(3))
-    in_time(lambda: results_of(pool, batches(12)))
+    run = Run(Settings(workers=3))
+    in_time(lambda: results_of(make_pool(run, stage.engines(3)), batches(12)))
     made = Counter(number for number, _ in stage.begun)
-    assert [(clock.number, clock.fetched) for clock in pool.desk.clocks] == [(n, made[n]) for n in (1, 2, 3)]
-    assert all(clock.busy >= clock.fetched * 0.001 for clock in pool.desk.clocks)
+    assert [(clock.number, clock.fetched) for clock in run.clocks] == [(n, made[n]) for n in (1, 2, 3)]
+    assert all(clock.busy >= clock.fetched * 0.001 for clock in run.clocks)
 
 
 # --- turns and threads -----------------------------------------------------------------------------------------------
@@ -219,7 +220,7 @@ def test_each_worker_has_a_clock_that_counts_its_attempts(make_pool: type[Blocki
 
 def test_in_the_serial_pool_the_workers_take_turns_one_request_each() -> None:
     stage = Stage(at_once)
-    results = results_of(SerialPool(Settings(workers=3), stage.engines(3)), batches(8, 3))
+    results = results_of(SerialPool(Run(Settings(workers=3)), stage.engines(3)), batches(8, 3))
     assert stage.begun == [(1, 0), (2, 1), (3, 2), (1, 3), (2, 4), (3, 5), (1, 6), (2, 7)]
     assert [result.worker for result in results] == [1, 2, 3, 1, 2, 3, 1, 2]
     assert stage.most_at_once == 1
@@ -227,7 +228,7 @@ def test_in_the_serial_pool_the_workers_take_turns_one_request_each() -> None:
 
 def test_the_serial_pool_yields_each_result_before_it_begins_the_next_request() -> None:
     stage = Stage(at_once)
-    for n, batch in enumerate(SerialPool(Settings(workers=2), stage.engines(2)).batches(batches(5))):
+    for n, batch in enumerate(SerialPool(Run(Settings(workers=2)), stage.engines(2)).batches(batches(5))):
         assert [result.index for result in batch] == [n]
         assert len(stage.begun) == n + 1
 
@@ -235,7 +236,7 @@ def test_the_serial_pool_yields_each_result_before_it_begins_the_next_request() 
 def test_the_serial_pool_starts_no_thread() -> None:
     before = set(threading.enumerate())
     stage = Stage(lambda *_: None if set(threading.enumerate()) == before else AttemptFailed(Cause.PROTOCOL, "threads"))
-    assert all(result.ok for result in results_of(SerialPool(Settings(workers=3), stage.engines(3)), batches(5)))
+    assert all(result.ok for result in results_of(SerialPool(Run(Settings(workers=3)), stage.engines(3)), batches(5)))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 50])
@@ -247,7 +248,7 @@ def test_in_the_thread_pool_every_worker_is_under_way_at_once(workers: int) -> N
 
     stage = Stage(play)
     with nothing_left():
-        pool = ThreadPool(Settings(workers=workers), stage.engines(workers))
+        pool = ThreadPool(Run(Settings(workers=workers)), stage.engines(workers))
         results = in_time(lambda: results_of(pool, batches(4 * workers, 7)))
     assert sorted(result.index for result in results) == list(range(4 * workers))
     assert stage.most_at_once == workers
@@ -260,7 +261,7 @@ def test_fifty_threads_lose_nothing_of_many_requests_that_fail_and_are_tried_aga
         return AttemptFailed(Cause.CONNECT, "no") if request.index % 3 == 0 else None
 
     with nothing_left():
-        pool = ThreadPool(Settings(workers=50, retries=1, retry_wait=0), Stage(play).engines(50))
+        pool = ThreadPool(Run(Settings(workers=50, retries=1, retry_wait=0)), Stage(play).engines(50))
         results = in_time(lambda: results_of(pool, batches(3000, 100)), most=60)
     assert [result.index for result in in_order(results)] == list(range(3000))
     assert all(result.attempts == (2 if result.index % 3 == 0 else 1) for result in results)
@@ -278,7 +279,7 @@ def test_threads_that_have_nothing_to_do_do_not_all_look_at_the_clock(monkeypatc
     monkeypatch.setattr(Schedule, "release", counted)
     rows, workers = 20, 50
     with nothing_left():
-        pool = ThreadPool(Settings(workers=workers, host_interval=0.01), Stage(at_once).engines(workers))
+        pool = ThreadPool(Run(Settings(workers=workers, host_interval=0.01)), Stage(at_once).engines(workers))
         results = in_time(lambda: results_of(pool, batches(rows)))
     assert len(results) == rows
     assert looks < workers + 10 * rows, "and not all of them for each row"
@@ -294,7 +295,7 @@ def test_an_exception_of_the_source_is_raised_to_who_iterates(make_pool: type[Bl
         raise LookupError("no more")
 
     with nothing_left():
-        pool = make_pool(Settings(workers=2), Stage(at_once).engines(2))
+        pool = make_pool(Run(Settings(workers=2)), Stage(at_once).engines(2))
         with pytest.raises(LookupError, match="no more"):
             in_time(lambda: results_of(pool, source()))
 
@@ -308,7 +309,7 @@ def test_a_bug_is_raised_to_who_iterates_after_what_had_been_done(make_pool: typ
     came: list[int] = []
 
     def run() -> None:
-        pool = make_pool(Settings(workers=1), Stage(play).engines(1))
+        pool = make_pool(Run(Settings(workers=1)), Stage(play).engines(1))
         for batch in pool.batches(batches(9)):
             came.extend(result.index for result in batch)
 
@@ -326,7 +327,7 @@ def test_a_bug_in_one_thread_ends_the_attempts_of_the_others() -> None:
 
     stage = Stage(play)
     with nothing_left(), pytest.raises(RuntimeError, match="a bug"):
-        in_time(lambda: results_of(ThreadPool(Settings(workers=4), stage.engines(4)), batches(9)))
+        in_time(lambda: results_of(ThreadPool(Run(Settings(workers=4)), stage.engines(4)), batches(9)))
     assert len(stage.begun) == 4
 
 
@@ -337,7 +338,7 @@ def test_the_threads_wait_when_nobody_takes_their_bodies() -> None:
     size, workers = 4_000_000, 3
     stage = Stage(at_once, bytes(size))
     fit = MOST_BYTES // size
-    results = ThreadPool(Settings(workers=workers), stage.engines(workers)).batches(batches(100))
+    results = ThreadPool(Run(Settings(workers=workers)), stage.engines(workers)).batches(batches(100))
     with nothing_left():
         first = len(next(results))
         stage.until(first + fit + workers)
@@ -358,12 +359,12 @@ def test_stop_lets_what_is_under_way_finish_and_cancels_what_waits(make_pool: ty
         release.wait(PATIENCE)
 
     stage = Stage(play)
-    pool = make_pool(Settings(workers=2), stage.engines(2))
+    pool = make_pool(Run(Settings(workers=2)), stage.engines(2))
     begun = 1 if make_pool is SerialPool else 2
     with nothing_left():
         running = Running(pool, batches(2500, 10))
         stage.until(begun)
-        pool.stop(end_source=False)
+        pool.control.stop(end_source=False)
         release.set()
         results = running.results()
     assert [result.index for result in results] == list(range(2500))
@@ -374,11 +375,11 @@ def test_stop_lets_what_is_under_way_finish_and_cancels_what_waits(make_pool: ty
 @every_pool
 def test_abort_interrupts_what_is_under_way(make_pool: type[BlockingPool]) -> None:
     stage = Stage(until_aborted)
-    pool = make_pool(Settings(workers=2), stage.engines(2))
+    pool = make_pool(Run(Settings(workers=2)), stage.engines(2))
     with nothing_left():
         running = Running(pool, batches(10))
         stage.until(1 if make_pool is SerialPool else 2)
-        pool.abort(end_source=False)
+        pool.control.abort(end_source=False)
         results = running.results()
     assert [result.cause for result in results] == [Cause.CANCELLED] * 10
 
@@ -394,11 +395,11 @@ def test_stop_reads_an_endless_source_no_further(make_pool: type[BlockingPool]) 
             pulled += 1
 
     stage = Stage(at_once)
-    pool = make_pool(Settings(workers=2), stage.engines(2))
+    pool = make_pool(Run(Settings(workers=2)), stage.engines(2))
     with nothing_left():
         running = Running(pool, source())
         stage.until(20)
-        pool.stop()
+        pool.control.stop()
         results = running.results()
     assert [result.index for result in results] == list(range(len(results)))
     assert pulled <= len(results) + 1
@@ -409,12 +410,12 @@ def test_stop_reads_an_endless_source_no_further(make_pool: type[BlockingPool]) 
 def test_stop_wakes_a_pool_that_waits_for_a_retry(make_pool: type[BlockingPool]) -> None:
     unavailable = AttemptFailed(Cause.CONNECT, "no")
     stage = Stage(lambda *_: unavailable)
-    pool = make_pool(Settings(workers=2, retry_wait=1e6), stage.engines(2))
+    pool = make_pool(Run(Settings(workers=2, retry_wait=1e6)), stage.engines(2))
     with nothing_left():
         running = Running(pool, batches(3))
         stage.until(3)
-        pool.stop()
-        pool.stop()
+        pool.control.stop()
+        pool.control.stop()
         results = running.results()
     assert [result.index for result in results] == [0, 1, 2]
     assert {result.attempts for result in results} == {1}
@@ -424,7 +425,7 @@ def test_stop_wakes_a_pool_that_waits_for_a_retry(make_pool: type[BlockingPool])
 def test_closing_the_iterator_ends_the_attempts_and_the_threads(make_pool: type[BlockingPool]) -> None:
     stage = Stage(lambda engine, request: None if request.index == 0 else until_aborted(engine, request))
     with nothing_left():
-        results = make_pool(Settings(workers=3), stage.engines(3)).batches(batches(9))
+        results = make_pool(Run(Settings(workers=3)), stage.engines(3)).batches(batches(9))
         assert [result.index for result in next(results)] == [0]
         in_time(results.close)  # type: ignore[attr-defined]  # a generator
 
@@ -438,5 +439,5 @@ def test_what_on_start_raises_is_raised_to_who_iterates(make_pool: type[Blocking
 
     stage = Stage(at_once)
     with nothing_left(), pytest.raises(ZeroDivisionError):
-        in_time(lambda: results_of(make_pool(Settings(workers=2), stage.engines(2), on_start), batches(9)))
+        in_time(lambda: results_of(make_pool(Run(Settings(workers=2)), stage.engines(2), on_start), batches(9)))
     assert 2 not in [index for _, index in stage.begun]

@@ -33,7 +33,9 @@ from support.servers import (
 from fetchq import Cause, Request, Result, Settings, fetch_all_sync
 from fetchq.engines.requests.engine import RequestsEngine
 from fetchq.http.robots_txt import LOOKED_AT
-from fetchq.workers.run import AsyncRun, BlockingRun, Feed
+from fetchq.workers.async_run import AsyncRun
+from fetchq.workers.blocking_run import BlockingRun
+from fetchq.workers.run import Feed
 
 ROBOTS = "/robots.txt"
 

@@ -38,7 +38,8 @@ from fetchq import Cause, Request, Result, Settings, fetch_all, fetch_all_sync, 
 from fetchq.cli.practice.server import PracticeServer
 from fetchq.engines.aiohttp.engine import AiohttpEngine
 from fetchq.engines.requests.engine import RequestsEngine
-from fetchq.workers.run import BlockingRun, Feed
+from fetchq.workers.blocking_run import BlockingRun
+from fetchq.workers.run import Feed
 
 SOON = 0.3
 """A deadline, in seconds: time enough for a request or two, even on a busy machine."""

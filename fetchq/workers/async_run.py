@@ -1,0 +1,141 @@
+"""A run in any mode, iterated in an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from functools import partial
+from inspect import isawaitable
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from fetchq.engines import async_engine
+from fetchq.workers.run import Run
+
+if TYPE_CHECKING:
+    from fetchq.core.model import OnStart, Request, Result
+    from fetchq.core.settings import Settings
+    from fetchq.engines.base import AsyncEngine
+    from fetchq.workers.run import Feed
+
+__all__ = ["AsyncRun"]
+
+
+class AsyncRun(Run):
+    """A run in any mode, for an event loop. `batches` may be iterated once; `stop` and `abort` belong to the loop."""
+
+    def __init__(self, settings: Settings, feed: Feed, on_start: OnStart | None = None, *, linger: float = 0.0) -> None:
+        super().__init__(settings, linger)
+        self._feed = feed
+        self._on_start = on_start
+
+    def batches(self) -> AsyncGenerator[list[Result]]:
+        """The results, as they come; the run ends when the iterator is closed."""
+        return self._in_loop() if self.settings.mode == "async" else self._in_threads()
+
+    async def _in_loop(self) -> AsyncGenerator[list[Result]]:
+        from fetchq.workers.async_pool import AsyncPool
+
+        loop = asyncio.get_running_loop()
+        engine = async_engine(self.settings, self.robots)
+        pool = AsyncPool(self, engine, self._on_start)
+        deadline: asyncio.TimerHandle | None = None
+        if self.settings.deadline is not None:
+            abort = partial(self.control.abort, end_source=not self._feed.finite)
+            deadline = loop.call_later(self.settings.deadline, abort)
+        self.began = perf_counter()
+        task = loop.create_task(pool.run(self._feed.requests, threaded=self._feed.threaded), name="fetchq-run")
+        try:
+            while batch := await pool.results.take(self.linger):
+                yield batch
+            await task
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+            await _close(task, engine)
+
+    async def _in_threads(self) -> AsyncGenerator[list[Result]]:
+        """A blocking run, for each batch of which a thread waits."""
+        from fetchq.workers.blocking_run import run_blocking
+
+        loop = asyncio.get_running_loop()
+        on_start: OnStart | None = None
+        on_abort: Callable[[], None] | None = None
+        if self._on_start is not None:
+            callback = _LoopCallback(self._on_start, loop)
+            on_start, on_abort = callback, callback.end
+        batches = run_blocking(self, self._feed, on_start, on_abort)
+        waiting: asyncio.Future[list[Result] | None] | None = None
+        thread = ThreadPoolExecutor(1, "fetchq-run")  # the loop's own may be busy, with what waits for this run
+        try:
+            while True:
+                waiting = loop.run_in_executor(thread, next, batches, None)
+                batch = await asyncio.shield(waiting)
+                if batch is None:
+                    return
+                yield batch
+        finally:
+            self.control.abort()
+            try:
+                if waiting is not None:
+                    await asyncio.wait([waiting])
+                    if not waiting.cancelled():
+                        waiting.exception()
+                await loop.run_in_executor(thread, batches.close)
+            finally:
+                thread.shutdown(wait=waiting is None or waiting.done())
+
+
+async def _close(task: asyncio.Task[None], engine: AsyncEngine) -> None:
+    """End the task, and then the engine."""
+    loop_ends = False
+    try:
+        await _cancel(task)
+    except GeneratorExit:  # thrown in while this waits: the loop is at its end, and nothing can be waited for any more
+        loop_ends = True
+        raise
+    finally:
+        if not loop_ends:
+            await engine.close()
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    """Cancel `task` and wait for its end. What it raises has been seen already, or nobody asks for it any more."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()
+
+
+class _LoopCallback:
+    """`on_start` for worker threads: a coroutine function runs in the loop, and the worker waits for it."""
+
+    def __init__(self, on_start: OnStart, loop: asyncio.AbstractEventLoop) -> None:
+        self._on_start = on_start
+        self._loop = loop
+        self._waiting: set[Future[None]] = set()
+        self._ended = False
+
+    def __call__(self, request: Request, worker: int) -> None:
+        waiting = asyncio.run_coroutine_threadsafe(self._in_loop(request, worker), self._loop)
+        self._waiting.add(waiting)
+        try:
+            if self._ended:
+                waiting.cancel()
+            waiting.result()
+        except CancelledError:
+            if not self._ended:
+                raise RuntimeError("a callback was cancelled") from None
+        finally:
+            self._waiting.discard(waiting)
+
+    async def _in_loop(self, request: Request, worker: int) -> None:
+        if isawaitable(waiting := self._on_start(request, worker)):
+            await waiting
+
+    def end(self) -> None:
+        """The run is aborted: the workers wait for no callback any longer."""
+        self._ended = True
+        for waiting in list(self._waiting):
+            waiting.cancel()

@@ -1,0 +1,101 @@
+"""A run in mode `threads` or `sync`, iterated in a plain thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from fetchq.engines import blocking_engines
+from fetchq.scheduling.schedule import READ_AHEAD
+from fetchq.workers.pipe_reader import interruptible
+from fetchq.workers.run import Run
+from fetchq.workers.serial_pool import SerialPool
+from fetchq.workers.thread_pool import ThreadPool
+
+if TYPE_CHECKING:
+    from fetchq.core.model import OnStart, Request, Result
+    from fetchq.core.settings import Settings
+    from fetchq.workers.run import Feed
+
+__all__ = ["BlockingRun", "run_blocking"]
+
+
+class BlockingRun(Run):
+    """A run in mode `threads` or `sync`. `batches` may be iterated once; `stop` and `abort` come from any thread."""
+
+    def __init__(self, settings: Settings, feed: Feed, on_start: OnStart | None = None, *, linger: float = 0.0) -> None:
+        super().__init__(settings, linger)
+        self._feed = feed
+        self._on_start = on_start
+
+    def batches(self) -> Generator[list[Result]]:
+        """The results, as they come; the run ends when the iterator is closed."""
+        return run_blocking(self, self._feed, self._on_start)
+
+
+def run_blocking(
+    run: Run, feed: Feed, on_start: OnStart | None, on_abort: Callable[[], None] | None = None
+) -> Generator[list[Result]]:
+    """Fetch `feed` in mode `threads` or `sync`, and yield the results as they come.
+
+    `on_abort` is called when attempts under way are to be interrupted: an `on_start` may then be waiting for something.
+    """
+    settings = run.settings
+    engines = blocking_engines(settings, run.robots)
+    make_pool = ThreadPool if settings.mode == "threads" else SerialPool
+    pool = make_pool(run, engines, on_start, on_abort)
+    run.began = perf_counter()
+    try:
+        with _deadline(run, feed):
+            yield from pool.batches(_source_of(run, feed))
+    finally:
+        for engine in engines:
+            engine.close()
+
+
+def _source_of(run: Run, feed: Feed) -> Iterable[list[Request]]:
+    assert not isinstance(feed.requests, AsyncIterable)
+    if feed.threaded and not feed.finite:
+        return interruptible(feed.requests, run.control)
+    if feed.finite and run.settings.mode == "sync":
+        return _in_large_batches(feed.requests)
+    return feed.requests
+
+
+@contextmanager
+def _deadline(run: Run, feed: Feed) -> Iterator[None]:
+    """Abort the run when its deadline comes before the end of this context."""
+    if run.settings.deadline is None:
+        yield
+        return
+    timer = threading.Timer(run.settings.deadline, run.control.abort, kwargs={"end_source": not feed.finite})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def _in_large_batches(source: Iterable[list[Request]]) -> Iterator[list[Request]]:
+    """The rows of a source that need not be waited for, many at a time.
+
+    The one worker of mode `sync` reads a batch when it has nothing else to do: one by one, there would never be rows of
+    two hosts to choose from.
+    """
+    rows: list[Request] = []
+    try:
+        for batch in source:
+            rows += batch
+            if len(rows) >= READ_AHEAD:
+                yield rows
+                rows = []
+    except Exception:  # whatever it is, it is raised again, after the rows that came before it
+        yield rows
+        raise
+    if rows:
+        yield rows

@@ -1,0 +1,150 @@
+"""The queue that asyncio workers pull from: an asyncio.Queue whose order is that of a Schedule."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter, time
+from typing import TYPE_CHECKING
+
+from fetchq.scheduling.job import Job, JobKind
+from fetchq.workers.release_timer import ReleaseTimer
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Iterable
+
+    from fetchq.core.model import Request
+    from fetchq.http.attempt import Attempt
+    from fetchq.http.robots_txt import Rules
+    from fetchq.scheduling.schedule import Schedule
+
+__all__ = ["RequestQueue"]
+
+_ROW = JobKind.ROW  # read once: for each row, a look-up in an Enum is slow in Python 3.11
+
+
+class RequestQueue(asyncio.Queue[Job]):
+    """Gives out the jobs that may go now; the others wait inside, and keep no worker busy.
+
+    `get`, `put`, `task_done` and `join` are those of asyncio.Queue: each `get` is followed by a `task_done`, and `join`
+    waits until every job that was put has reached its end. `put` waits while the schedule is full. What it leaves out:
+    `put_nowait` never raises QueueFull, and there is no `shutdown`.
+    """
+
+    # Attributes of asyncio.Queue, which `put_nowait` and `get_nowait` here keep up to date as its own do.
+    _getters: deque[asyncio.Future[None]]
+    _putters: deque[asyncio.Future[None]]
+    _unfinished_tasks: int
+    _finished: asyncio.Event
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._timer = ReleaseTimer(schedule, self._notify)
+        super().__init__()
+
+    def _init(self, maxsize: int) -> None:
+        self._queue = self._schedule  # what `empty`, `qsize` and `get` ask
+
+    def full(self) -> bool:
+        """Enough was read from the source."""
+        return self._schedule.full()
+
+    def put_nowait(self, item: Job) -> None:
+        """Take in a job, even when the queue is full."""
+        if not self._unfinished_tasks:
+            self._finished.clear()
+        self._unfinished_tasks += 1
+        self._schedule.add(item, perf_counter())
+        self._notify()
+
+    async def put_all(self, requests: Iterable[Request]) -> None:
+        """Take in a job for each of `requests`, waiting whenever the queue is full: `put` at a third of its price."""
+        schedule = self._schedule
+        for request in requests:
+            now = perf_counter()
+            job = Job(request, now)
+            if schedule.full():
+                self._notify()
+                await self.put(job)
+                continue
+            if not self._unfinished_tasks:
+                self._finished.clear()
+            self._unfinished_tasks += 1
+            schedule.add(job, now)
+        self._notify()
+
+    def get_nowait(self) -> Job:
+        """The job that goes next. Raises `asyncio.QueueEmpty` when none may go now."""
+        schedule = self._schedule
+        try:
+            job = schedule.take(perf_counter())
+        except IndexError:
+            self._notify()
+            raise asyncio.QueueEmpty from None
+        if job.kind is not _ROW:
+            self._unfinished_tasks += 1  # the schedule has made this job, nobody has put it
+        if self._getters or schedule.timed:
+            self._notify()
+        elif self._putters and schedule.hungry():
+            _wake_one(self._putters)
+        return job
+
+    def done(self, job: Job, attempt: Attempt | None) -> None:
+        """The attempt at a job is over; None when none was made. Its host may have another one now.
+
+        Who reports this goes on to get a job, which lets the source go on if there is room again.
+        """
+        schedule = self._schedule
+        schedule.done(job, attempt, perf_counter(), time())
+        if self._getters or schedule.timed:
+            self._notify()
+
+    def hold(self, job: Job, delay: float) -> None:
+        """Put a job again that goes no sooner than in `delay` seconds."""
+        if job.kind is _ROW:
+            self._unfinished_tasks += 1
+        self._schedule.hold(job, perf_counter(), delay)
+        self._notify()
+
+    def went_out(self, job: Job) -> None:
+        """The request of a job is on its way to the server; to be called where the schedule `counts_starts`."""
+        self._schedule.went_out(job, perf_counter())
+        self._notify()
+
+    def learn_robots(self, job: Job, rules: Rules) -> None:
+        """The rules that a job for a robots.txt, which is done, has brought."""
+        self._schedule.learn_robots(job, rules, perf_counter())
+        self._notify()
+
+    def learn_address(self, job: Job, address: str | None) -> None:
+        """The address that a job for one, which is done, has brought; None: nobody knows it."""
+        self._schedule.learn_address(job, address, perf_counter())
+        self._notify()
+
+    def drain(self) -> None:
+        """Give out all jobs, also those that would have to wait: no attempts are made at them."""
+        self._schedule.end(perf_counter())
+        self._notify()
+        self.close()
+
+    def close(self) -> None:
+        """Stop the timer."""
+        self._timer.cancel()
+
+    def _notify(self) -> None:
+        """Wake a worker when there is a job for it, and a reader of the source when there is room again."""
+        schedule = self._schedule
+        if self._getters and schedule:
+            _wake_one(self._getters)  # who wakes the next one, once it has its job
+        if self._putters and schedule.hungry():
+            _wake_one(self._putters)
+        if schedule.timed:
+            self._timer.arm()
+
+
+def _wake_one(waiters: deque[asyncio.Future[None]]) -> None:
+    while waiters:
+        waiter = waiters.popleft()
+        if not waiter.done():
+            waiter.set_result(None)
+            return

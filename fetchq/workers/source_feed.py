@@ -1,0 +1,142 @@
+"""Reads the source of an async run into its queue: in the event loop, or in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from fetchq.inputs.lines import SourceError
+
+if TYPE_CHECKING:
+    from fetchq.core.model import Request
+    from fetchq.workers.request_queue import RequestQueue
+
+__all__ = ["feed", "no_stray_cancellation"]
+
+_SLICE = 0.001
+"""Seconds for which the source may hold the event loop."""
+_GRACE = 1.0
+"""Seconds that the reading thread gets to end; it may be waiting for a pipe."""
+
+
+async def feed(
+    source: Iterable[list[Request]] | AsyncIterable[Request], queue: RequestQueue, *, threaded: bool
+) -> SourceError | None:
+    """Put all requests of `source` into `queue`, waiting whenever it is full.
+
+    `threaded`: `source` may block, and is read in a thread. Returns the SourceError that has ended the source: it is to
+    be raised once the rows before it are done. Raises what else the source raises.
+    """
+    with no_stray_cancellation():
+        try:
+            if isinstance(source, AsyncIterable):
+                await _feed_async(source, queue)
+            elif threaded:
+                await _feed_from_thread(source, queue)
+            else:
+                await _feed(source, queue)
+        except SourceError as problem:
+            return problem
+    return None
+
+
+@contextmanager
+def no_stray_cancellation() -> Iterator[None]:
+    """Turn a CancelledError that the user's code raises by itself into a RuntimeError.
+
+    A TaskGroup would take it for the quiet end of a task, and a row would never get its Result.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as problem:
+        task = asyncio.current_task()
+        if task is not None and not task.cancelling():
+            raise RuntimeError("a callback, or the source, was cancelled") from problem
+        raise
+
+
+async def _feed(source: Iterable[list[Request]], queue: RequestQueue) -> None:
+    until = perf_counter() + _SLICE
+    for batch in source:
+        await queue.put_all(batch)
+        if perf_counter() > until:
+            await asyncio.sleep(0)
+            until = perf_counter() + _SLICE
+
+
+async def _feed_async(source: AsyncIterable[Request], queue: RequestQueue) -> None:
+    until = perf_counter() + _SLICE
+    async for request in source:
+        await queue.put_all((request,))
+        if perf_counter() > until:  # the source may never have to wait for anything
+            await asyncio.sleep(0)
+            until = perf_counter() + _SLICE
+
+
+async def _feed_from_thread(source: Iterable[list[Request]], queue: RequestQueue) -> None:
+    reader = _ThreadedReader(source, queue)
+    try:
+        await asyncio.shield(reader.ended)
+    except asyncio.CancelledError:
+        reader.stop()
+        await asyncio.wait([reader.ended], timeout=_GRACE)
+        raise
+    finally:
+        reader.join()
+
+
+class _ThreadedReader:
+    """A thread that reads the source, batch by batch, and waits in the event loop for room in the queue."""
+
+    def __init__(self, source: Iterable[list[Request]], queue: RequestQueue) -> None:
+        self._source = source
+        self._queue = queue
+        self._loop = asyncio.get_running_loop()
+        self._stopped = False
+        self._putting: asyncio.Task[None] | None = None
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        """Done at the end of the source, with what it raised."""
+        self._thread = threading.Thread(target=self._read, name="fetchq-source", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Read no further than to the next batch, and put nothing more."""
+        self._stopped = True
+        if self._putting is not None:
+            self._putting.cancel()
+
+    def join(self) -> None:
+        """Wait for the thread, if it has ended reading; one that hangs in a read is left to itself."""
+        if self.ended.done():
+            self._thread.join()
+            with suppress(BaseException):
+                self.ended.exception()  # asyncio would else report that nobody has seen it
+
+    def _read(self) -> None:
+        problem: BaseException | None = None
+        try:
+            for batch in self._source:
+                if self._stopped:
+                    break
+                asyncio.run_coroutine_threadsafe(self._put(batch), self._loop).result()
+        except BaseException as found:  # noqa: BLE001  # it is raised where the run can see it
+            problem = found
+        with suppress(RuntimeError):  # the loop is gone when a read has kept this thread too long
+            self._loop.call_soon_threadsafe(self._end, problem)
+
+    async def _put(self, batch: list[Request]) -> None:
+        if not self._stopped:
+            self._putting = asyncio.current_task()
+            await self._queue.put_all(batch)
+
+    def _end(self, problem: BaseException | None) -> None:
+        if self.ended.done():
+            return
+        if problem is None:
+            self.ended.set_result(None)
+        else:
+            self.ended.set_exception(problem)
