@@ -49,7 +49,7 @@ from fetchq import Cause, Request, Result, Results, Settings, Summary, fetch_all
 from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.settings import MODES
 from fetchq.reports.text import summary_lines
-from fetchq.scheduling.schedule import READ_AHEAD
+from fetchq.scheduling.backlog import READ_AHEAD
 from fetchq.workers.result_buffer import MOST_BYTES, MOST_RESULTS
 
 BAD_ROW = "this is no URL"

@@ -167,8 +167,8 @@ def _host_lines(hosts: Sequence[HostNote]) -> list[str]:
     lines = []
     for note in hosts[:MAX_HOST_LINES]:
         done = [count_text(note.refusals, "refusal")] if note.refusals else []
-        if note.pace != inf:
-            done.append(f"asked {rate_text(note.pace)} times a second")
+        if note.rate != inf:
+            done.append(f"asked {rate_text(note.rate)} times a second")
         elif note.least_window != inf:
             done.append(f"down to {note.least_window:.0f} at a time")
         if note.pauses:

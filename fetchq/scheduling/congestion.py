@@ -1,10 +1,10 @@
-"""How much one host bears, as its answers show: pure, the clock is handed in.
+"""Congestion control for one host: how many attempts it bears at a time, and in a second, as its answers show.
 
-Concurrency goes as in TCP (RFC 5681): a window that is cut in half at a sign of trouble, grows by one with each good
-answer up to the half of what it was, and then by one with each round of them. A host that refuses by 429, or says
-Retry-After, is also given a pace: as many starts a second as it has borne, the time counted in that it wants to be
-left alone. After long enough the pace is raised, by little first; and where that was too much, it goes back, and waits
-twice as long before it tries again.
+Concurrency goes as in TCP (RFC 5681): a window is halved at a sign of congestion, grows by one with each good answer
+up to half of what it was, and then by one with each round of them. A host that refuses with 429, or sends Retry-After,
+also gets a rate limit: as many starts a second as it has accepted, the time for which it is left alone included. After
+long enough the limit is raised, by little at first; where that was too much, it goes back, and the next probe comes
+twice as late.
 """
 
 from __future__ import annotations
@@ -14,162 +14,173 @@ from math import inf
 
 __all__ = ["GIVEN_UP_FOR", "CongestionControl", "HostNote"]
 
-_TROUBLED = 0.1
-"""The smoothed share of failures from which on they are a sign of trouble, and not a matter of single URLs."""
-_SMOOTH = 0.05
+_CONGESTED = 0.1
+"""The smoothed share of failures above which they are a sign of congestion, and not a matter of single URLs."""
+_SMOOTHING = 0.05
+"""The weight of the latest attempt in that share."""
+_LATENCY_SMOOTHING = 0.1
+"""The weight of the latest answer in the smoothed latency."""
 _SLOWED = 3.0
-"""Times its usual, and a second: an answer that takes longer is late."""
+"""A smoothed latency of more than this many times the usual one, and a second, is a sign of congestion."""
 _FAILURES = 5
-"""Connection failures in a row after which a host is set aside."""
+"""Connection failures in a row after which a host is paused."""
 _PAUSES = 4
-"""Times that a host is set aside, for 2, 4, 8 and 16 times the first wait, before it is given up."""
+"""Pauses, of 2, 4, 8 and 16 times the first retry wait, before a host is given up."""
 GIVEN_UP_FOR = 300.0
 """Seconds after which a host that was given up gets another chance."""
 _PROBE_AFTER = 10.0
-"""Seconds of good answers after which the pace is raised, at first."""
+"""Seconds of good answers after which the rate limit is raised for the first time."""
 _LONGEST_PROBE = 160.0
+"""Seconds beyond which the time until the next probe grows no further."""
 _LONG = 3.0
-"""Seconds at a pace after which a refusal says that it was only just too quick."""
+"""Seconds at one rate after which a refusal means that it was only just too high."""
 _STEP = 0.05
-"""By how much it is raised, at first; doubled each time."""
-_NO_PACE = 5000.0
-"""Starts a second beyond which a pace means nothing."""
+"""The share by which the rate limit is raised at first; it is doubled each time."""
+_NO_LIMIT = 5000.0
+"""Starts a second above which a rate limit is dropped."""
 _LONGEST_HOLD = 10.0
-"""Times the first wait, where the server does not say how long."""
+"""Times the first retry wait: the longest hold of a host that does not say how long."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostNote:
-    """What was done about a host that refused, failed or grew slow."""
+    """How far requests to a host that refused, failed or grew slow were held back."""
 
     host: str
     refusals: int = 0
-    """Answers that said this is too much."""
+    """Answers that said there were too many requests."""
     least_window: float = inf
     """The fewest attempts that were allowed at a time."""
-    pace: float = inf
-    """Starts a second, in the end."""
+    rate: float = inf
+    """Starts a second that were allowed in the end."""
     pauses: int = 0
-    """Times that it was set aside."""
+    """Times that it was paused after connection failures."""
     given_up: bool = False
 
 
 class CongestionControl:
-    """One host's. `window`: how many attempts at a time; `pace`: how many starts a second."""
+    """One host's. `window`: attempts that are allowed at a time; `rate`: starts that are allowed in a second."""
 
     # fmt: off
     __slots__ = (
-        "_accepted", "_adapts", "_base", "_before_probe", "_cut_at", "_enough", "_epoch", "_in_row", "_pauses_in_row",
-        "_period", "_probe_at", "_refusals_in_row", "_share", "_smoothed", "_step", "_threshold", "_wait", "at_ease",
-        "given_up", "least_window", "pace", "pauses", "refusals", "window",
+        "_accepted", "_accepted_since", "_adapts", "_cut_at", "_failure_share", "_failures_in_row", "_latency",
+        "_pauses_in_row", "_probe_after", "_probe_at", "_probe_step", "_rate_before_probe", "_refusals_in_row",
+        "_retry_wait", "_threshold", "_usual_latency", "_workers", "given_up", "least_window", "pauses", "rate",
+        "refusals", "unrestricted", "window",
     )
     # fmt: on
 
-    def __init__(self, now: float, *, enough: int, wait: float, adapts: bool = True) -> None:
-        """`enough`: a window of so many is no limit. `wait`: seconds, half of the first pause.
+    def __init__(self, now: float, *, workers: int, retry_wait: float, adapts: bool = True) -> None:
+        """A window of `workers` is no limit. `retry_wait`: seconds, half of the first pause.
 
         Unless it `adapts`, only a refusal has consequences.
         """
-        self._wait = wait
+        self._workers = workers
+        self._retry_wait = retry_wait
         self._adapts = adapts
-        self.window = self._threshold = self.pace = self.least_window = inf
-        self._enough = enough
-        self._epoch = now
-        """Since when `_accepted` counts."""
+        self.window = self.rate = self.least_window = inf
+        self._threshold = inf
+        """The window up to which it grows quickly (ssthresh in RFC 5681)."""
+        self.unrestricted = True
+        """There is no window and no rate limit, and no failure that good answers would have to make up for."""
         self._accepted = 0
-        self.at_ease = True
-        """Nothing that a good answer could make better."""
+        """Good answers since `_accepted_since`."""
+        self._accepted_since = now
         self._cut_at = -inf
-        """What began before this has had its consequences."""
-        self._share = 0.0
-        self._smoothed = -1.0
-        self._base = inf
-        self._in_row = self._pauses_in_row = self._refusals_in_row = 0
+        """Signs of congestion in attempts that started before this are ignored: it has been reacted to."""
+        self._failure_share = 0.0
+        self._latency = -1.0
+        """Smoothed seconds to the first byte of an answer; negative before the first."""
+        self._usual_latency = inf
+        self._failures_in_row = self._pauses_in_row = self._refusals_in_row = 0
         self.pauses = self.refusals = 0
-        """How often it was set aside, and how often it refused."""
+        """How often it was paused, and how often it refused."""
         self.given_up = False
         self._probe_at = inf
-        self._period = _PROBE_AFTER
-        self._step = _STEP
-        self._before_probe = 0.0
+        """When the rate limit is raised next."""
+        self._probe_after = _PROBE_AFTER
+        self._probe_step = _STEP
+        self._rate_before_probe = 0.0
+        """The rate limit that the last probe has raised; 0 where it has not been raised since a refusal."""
 
     def note(self, host: str) -> HostNote | None:
-        """What was done about this host, which is `host`; None where nothing was."""
+        """How far requests to this host, called `host`, were held back; None where they were not."""
         if not self.refusals and not self.pauses and self.least_window == inf:
             return None
-        return HostNote(host, self.refusals, self.least_window, self.pace, self.pauses, self.given_up)
+        return HostNote(host, self.refusals, self.least_window, self.rate, self.pauses, self.given_up)
 
-    # --- what comes back ---
+    # --- what comes back: `started` is when the attempt was taken, `in_flight` how many others still are ---
 
-    def good(self, now: float, started: float, wait: float, active: int) -> None:
-        """An answer that is no sign of trouble, which began after `wait` seconds; `active` more are under way."""
+    def succeeded(self, now: float, started: float, wait: float, in_flight: int) -> None:
+        """An answer that is no sign of congestion, of which the first byte came after `wait` seconds."""
         self._accepted += 1
-        if not self.at_ease:
+        if not self.unrestricted:
             self._recover(now)
-        before = self._smoothed
-        smoothed = self._smoothed = wait if before < 0 else before + (wait - before) * 0.1
-        if smoothed < self._base:
-            self._base = smoothed
-        elif smoothed > _SLOWED * self._base + 1.0:
-            self._base = smoothed / 2  # what is usual may change
-            self._cut(now, started, active)
+        before = self._latency
+        latency = self._latency = wait if before < 0 else before + (wait - before) * _LATENCY_SMOOTHING
+        if latency < self._usual_latency:
+            self._usual_latency = latency
+        elif latency > _SLOWED * self._usual_latency + 1.0:
+            self._usual_latency = latency / 2  # what is usual may change
+            self._cut(now, started, in_flight)
 
     def _recover(self, now: float) -> None:
         self.answered()
         self._refusals_in_row = 0
-        self._share = self._share * (1 - _SMOOTH) if self._share > _SMOOTH / 10 else 0.0
+        share = self._failure_share
+        self._failure_share = share * (1 - _SMOOTHING) if share > _SMOOTHING / 10 else 0.0
         if self.window != inf:
             self._widen()
         if now >= self._probe_at:
             self._probe(now)
-        self.at_ease = not self._share and self.window == inf and self.pace == inf
+        self.unrestricted = not self._failure_share and self.window == inf and self.rate == inf
 
     def answered(self) -> None:
-        """The host is there, whatever it says."""
-        self._in_row = self._pauses_in_row = 0
+        """An answer of any kind: the host is there."""
+        self._failures_in_row = self._pauses_in_row = 0
         self.given_up = False
 
-    def refused(self, now: float, started: float, asked: float | None, active: int) -> float:
-        """It said that this is too much. Returns the seconds in which it is to be left alone.
+    def refused(self, now: float, started: float, retry_after: float | None, in_flight: int) -> float:
+        """A refusal: too many requests. Returns the seconds for which the host is to be left alone.
 
-        `asked`: those that it wants itself.
+        `retry_after`: the seconds for which it asks itself.
         """
         self.refusals += 1
-        if asked == 0:  # it may be asked again at once
-            self.failed(now, started, active)
+        if retry_after == 0:  # it may be asked again at once
+            self.failed(now, started, in_flight)
             return 0.0
         self.answered()
         if started < self._cut_at:
-            return asked or 0.0
-        self.at_ease = False
+            return retry_after or 0.0
+        self.unrestricted = False
         self._refusals_in_row += 1
-        hold = asked or self._wait * min(2.0 ** min(self._refusals_in_row, 10), _LONGEST_HOLD)
+        hold = retry_after or self._retry_wait * min(2.0 ** min(self._refusals_in_row, 10), _LONGEST_HOLD)
         if self._adapts:
-            self._slow_down(now, hold)
-            self._threshold = max(1.0, min(self.window, active + 1) / 2)
+            self._limit_rate(now, hold)
+            self._threshold = max(1.0, min(self.window, in_flight + 1) / 2)
         self._cut_at = now
         self._restart()
-        self._epoch, self._accepted = now + hold, 0
+        self._accepted_since, self._accepted = now + hold, 0
         return hold
 
-    def failed(self, now: float, started: float, active: int) -> None:
-        """An overloaded host would have done this: 503 without Retry-After, a connection that broke."""
+    def failed(self, now: float, started: float, in_flight: int) -> None:
+        """What an overloaded host would have done: 503 without Retry-After, or a connection that broke."""
         self.answered()
-        self.at_ease = False
-        self._share += (1 - self._share) * _SMOOTH
-        if self._share > _TROUBLED:
-            self._cut(now, started, active)
+        self.unrestricted = False
+        self._failure_share += (1 - self._failure_share) * _SMOOTHING
+        if self._failure_share > _CONGESTED:
+            self._cut(now, started, in_flight)
 
-    def down(self, now: float, started: float, *, permanent: bool) -> float:
-        """No connection. Returns the seconds for which it is set aside; it may be given up then.
+    def unreachable(self, now: float, started: float, *, permanent: bool) -> float:
+        """No connection. Returns the seconds for which the host is paused; it may be given up instead.
 
-        `permanent`: another try would come to the same.
+        `permanent`: another attempt would fail in the same way.
         """
         if started < self._cut_at or not self._adapts:
             return 0.0
-        self.at_ease = False
-        self._in_row += 1
-        if self._in_row < _FAILURES and not self._pauses_in_row:
+        self.unrestricted = False
+        self._failures_in_row += 1
+        if self._failures_in_row < _FAILURES and not self._pauses_in_row:
             return 0.0
         self._cut_at = now
         self._restart()
@@ -178,43 +189,43 @@ class CongestionControl:
             return 0.0
         self.pauses += 1
         self._pauses_in_row += 1
-        return self._wait * 2.0**self._pauses_in_row
+        return self._retry_wait * 2.0**self._pauses_in_row
 
-    # --- what follows ---
+    # --- what follows from it ---
 
-    def _cut(self, now: float, started: float, active: int) -> None:
+    def _cut(self, now: float, started: float, in_flight: int) -> None:
         if started < self._cut_at or not self._adapts:
             return
         self._cut_at = now
-        self.at_ease = False
-        self.window = self._threshold = max(1.0, min(self.window, active + 1) / 2)
+        self.unrestricted = False
+        self.window = self._threshold = max(1.0, min(self.window, in_flight + 1) / 2)
         self.least_window = min(self.least_window, self.window)
 
     def _restart(self) -> None:
-        """After it was left alone it is approached one at a time, without a burst."""
+        """After the host was left alone, begin with one attempt at a time, without a burst."""
         self.window = self.least_window = 1.0
 
     def _widen(self) -> None:
         self.window += 1.0 if self.window < self._threshold else 1.0 / self.window
-        if self.window >= self._enough:
+        if self.window >= self._workers:
             self.window = self._threshold = inf
 
-    def _slow_down(self, now: float, hold: float) -> None:
-        if self._before_probe:
-            self.pace = self._before_probe * 0.98
-            self._period = min(self._period * 2, _LONGEST_PROBE)
-        elif self.pace == inf:
-            self.pace = 0.96 * max(self._accepted, 1) / max(now - self._epoch + hold, 0.001)
+    def _limit_rate(self, now: float, hold: float) -> None:
+        if self._rate_before_probe:
+            self.rate = self._rate_before_probe * 0.98
+            self._probe_after = min(self._probe_after * 2, _LONGEST_PROBE)
+        elif self.rate == inf:
+            self.rate = 0.96 * max(self._accepted, 1) / max(now - self._accepted_since + hold, 0.001)
         else:
-            self.pace *= 0.95 if now - self._epoch > _LONG else 0.7
-        self._before_probe, self._step = 0.0, _STEP
-        self._probe_at = now + hold + self._period
+            self.rate *= 0.95 if now - self._accepted_since > _LONG else 0.7
+        self._rate_before_probe, self._probe_step = 0.0, _STEP
+        self._probe_at = now + hold + self._probe_after
 
     def _probe(self, now: float) -> None:
-        self._before_probe = self.pace
-        self.pace *= 1 + self._step
-        self._step = min(self._step * 2, 1.0)
-        self._probe_at = now + self._period
-        if self.pace > _NO_PACE:
-            self.pace = self._probe_at = inf
-            self._before_probe = 0.0
+        self._rate_before_probe = self.rate
+        self.rate *= 1 + self._probe_step
+        self._probe_step = min(self._probe_step * 2, 1.0)
+        self._probe_at = now + self._probe_after
+        if self.rate > _NO_LIMIT:
+            self.rate = self._probe_at = inf
+            self._rate_before_probe = 0.0

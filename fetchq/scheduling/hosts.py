@@ -1,4 +1,4 @@
-"""The hosts of a run, each with its lane: pure. Those that nothing is asked of any more are forgotten in time."""
+"""The queues of all hosts of a run; those that have been idle for longest are forgotten."""
 
 from __future__ import annotations
 
@@ -16,76 +16,77 @@ if TYPE_CHECKING:
 __all__ = ["Hosts"]
 
 _MOST_IDLE = 10_000
-"""Hosts that are remembered when nothing is asked of them."""
+"""Idle hosts whose queue, with its limits, is remembered."""
 _MOST_NOTES = 1000
+"""Hosts that are reported."""
 
 
 class Hosts:
-    """One lane for each host that anything was asked of, but for those that were forgotten."""
+    """One queue for each host, by the host's key."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lanes: dict[str, HostQueue] = {}
+        self._queues: dict[str, HostQueue] = {}
         self._idle: OrderedDict[HostQueue, None] = OrderedDict()
-        """Those of them for which nothing waits or is under way, the longest idle first."""
+        """The idle ones, the longest idle first."""
         self.busy = 0
-        """How many the others are."""
+        """How many are not idle."""
         self._notes: dict[str, HostNote] = {}
 
     def __iter__(self) -> Iterator[HostQueue]:
-        return iter(list(self._lanes.values()))
+        return iter(list(self._queues.values()))
 
-    def __contains__(self, host: str) -> bool:
-        return host in self._lanes
-
-    def lane(self, host: str, now: float) -> HostQueue:
-        """The lane of a host, of which something is to be asked."""
-        lane = self._lanes.get(host)
-        return self._awake(host, now) if lane is None or self._idle else lane
-
-    def _awake(self, host: str, now: float) -> HostQueue:
-        lane = self._lanes.get(host)
-        if lane is None:
+    def queue_for(self, host: str, now: float) -> HostQueue:
+        """The queue of a host, which is about to get a job; a new one where there is none."""
+        queue = self._queues.get(host)
+        if queue is None:
             settings = self._settings
             congestion = CongestionControl(
-                now, enough=settings.workers, wait=settings.retry_wait, adapts=settings.adapt
+                now, workers=settings.workers, retry_wait=settings.retry_wait, adapts=settings.adapt
             )
             most = inf if settings.per_host is None else settings.per_host
-            lane = self._lanes[host] = HostQueue(host, congestion, most=most, interval=settings.host_interval)
+            queue = HostQueue(host, congestion, max_in_flight=most, interval=settings.host_interval)
+            self._queues[host] = queue
             self.busy += 1
-        elif lane in self._idle:
-            del self._idle[lane]
-            self.busy += 1
-        return lane
+        elif queue.idle:
+            self._wake(queue)
+        return queue
 
-    def wake(self, lane: HostQueue) -> HostQueue:
-        """Something is asked of a host again, whose lane this is, or was before it was forgotten."""
-        known = self._lanes.get(lane.host)
-        if known is None:
-            known = self._lanes[lane.host] = lane
+    def wake(self, queue: HostQueue) -> HostQueue:
+        """The queue of the host of `queue`, which is about to get a job: another one, where `queue` was forgotten."""
+        current = self._queues.get(queue.host)
+        if current is None:
+            current = self._queues[queue.host] = queue
+            queue.idle = False
             self.busy += 1
-        elif known in self._idle:
-            del self._idle[known]
-            self.busy += 1
-        return known
+        elif current.idle:
+            self._wake(current)
+        return current
 
-    def rest(self, lane: HostQueue) -> None:
-        """Nothing is asked of this host for now."""
-        if self._lanes.get(lane.host) is lane and lane not in self._idle:
-            self._idle[lane] = None
-            self.busy -= 1
-            if len(self._idle) > _MOST_IDLE:
-                oldest, _ = self._idle.popitem(last=False)
-                self._note(oldest)
-                del self._lanes[oldest.host]
+    def _wake(self, queue: HostQueue) -> None:
+        del self._idle[queue]
+        queue.idle = False
+        self.busy += 1
+
+    def rest(self, queue: HostQueue) -> None:
+        """No job of this host waits, and no attempt at it is in flight. The longest idle host may be forgotten."""
+        if queue.idle or self._queues.get(queue.host) is not queue:
+            return
+        queue.idle = True
+        self._idle[queue] = None
+        self.busy -= 1
+        if len(self._idle) > _MOST_IDLE:
+            oldest, _ = self._idle.popitem(last=False)
+            self._note(oldest)
+            del self._queues[oldest.host]
 
     def notes(self) -> list[HostNote]:
-        """What was done about which hosts, also forgotten ones; those that refused most first."""
-        for lane in self._lanes.values():
-            self._note(lane)
+        """The hosts that requests were slowed down for, also forgotten ones; those that refused most first."""
+        for queue in self._queues.values():
+            self._note(queue)
         return sorted(self._notes.values(), key=lambda note: (-note.refusals, -note.pauses, note.host))
 
-    def _note(self, lane: HostQueue) -> None:
-        note = lane.congestion.note(lane.host)
-        if note is not None and (lane.host in self._notes or len(self._notes) < _MOST_NOTES):
-            self._notes[lane.host] = note
+    def _note(self, queue: HostQueue) -> None:
+        note = queue.congestion.note(queue.host)
+        if note is not None and (queue.host in self._notes or len(self._notes) < _MOST_NOTES):
+            self._notes[queue.host] = note

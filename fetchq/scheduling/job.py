@@ -1,4 +1,4 @@
-"""A request on its way through the queue, and what its attempts have cost so far."""
+"""The job: one request on its way through the schedule and the workers, with what its attempts have cost so far."""
 
 from __future__ import annotations
 
@@ -28,77 +28,87 @@ class JobKind(Enum):
 
 
 class Job:
-    """All seconds are of `time.perf_counter`, unless they are the wall's."""
+    """A request that waits in the schedule, or that a worker has taken. It goes back and forth until it is settled.
+
+    All times are of `time.perf_counter`, except `first_taken`.
+    """
 
     # fmt: off
     __slots__ = (
         "attempts",
-        "coming",
-        "disallowed",
         "first_taken",
         "held",
-        "judged",
+        "hold_clock",
+        "host_queue",
+        "in_flight",
         "kind",
-        "lane",
-        "mark",
         "partial",
         "phases",
         "queued",
         "refused",
         "request",
-        "since",
+        "robots_checked",
+        "robots_refusal",
         "starved",
         "taken_at",
         "tls_known",
-        "under_way",
+        "unsent",
+        "waiting_since",
     )
     # fmt: on
 
     def __init__(self, request: Request, now: float, kind: JobKind = JobKind.ROW) -> None:
         self.request = request
         self.kind = kind
-        self.since = now
-        """Since when it has been waiting."""
-        self.mark = 0.0
-        """What the clock of its lane, which runs while the lane is held, said then."""
-        self.lane: Any = None
-        """Its host's, for the schedule; none where it has no host."""
         self.attempts = 0
+        """Attempts made so far, except those that failed because this machine was at a limit."""
         self.starved = 0
+        """Attempts that failed because this machine was at a limit."""
         self.queued = 0.0
+        """Seconds for which it could have gone and no worker was free."""
         self.held = 0.0
+        """Seconds for which it was not allowed to go."""
         self.phases: list[float] | None = None
-        """The sums over the attempts before the last one."""
+        """Seconds in each phase, summed over all attempts but the last one; None before the second."""
         self.tls_known = False
+        """An attempt could tell the time for TLS from that for the connection."""
         self.partial: Partial | None = None
-        """What the next attempt goes on with. It is no longer the job's once that has begun."""
-        self.refused: Refused | None = None
-        """Why no attempt is made, where the queue has decided that."""
-        self.judged = False
-        """It is known whether the host's robots.txt allows it."""
-        self.disallowed: Refused | None = None
-        """Why not, where it does not."""
-        self.under_way = False
-        """It counts as an attempt at its host."""
-        self.coming = False
-        """Its attempt has not gone out yet."""
-        self.taken_at = 0.0
+        """The beginning of a body that the next attempt resumes; that attempt owns it once it has begun."""
         self.first_taken: float | None = None
         """Wall-clock seconds at which a worker first took it."""
+        # What follows is the schedule's own, except that workers read `refused`.
+        self.host_queue: Any = None
+        """The HostQueue of its host, which cannot be named here without a circle; None before it is put into one."""
+        self.waiting_since = now
+        self.hold_clock = 0.0
+        """Reading of the host's hold clock when the job was queued."""
+        self.taken_at = 0.0
+        """When a worker last took it."""
+        self.refused: Refused | None = None
+        """Why the schedule handed it out without letting an attempt be made: its host was given up, or robots.txt."""
+        self.robots_checked = kind is not JobKind.ROW
+        """Whether robots.txt allows it has been found out, or does not matter."""
+        self.robots_refusal: Refused | None = None
+        """Why robots.txt does not allow it, where it does not."""
+        self.in_flight = False
+        """It counts as an attempt at its host: taken, and not done yet."""
+        self.unsent = False
+        """Its attempt has started, and its request has not been sent yet."""
 
     def add(self, attempt: Attempt) -> None:
-        """Count an attempt's phases in."""
+        """Count the phases of an attempt that is not the last one."""
         self.phases = self.total(attempt)
         self.held += attempt.held
         self.tls_known = self.tls_known or attempt.tls_known
 
     def total(self, attempt: Attempt) -> list[float]:
+        """Seconds in each phase, `attempt` included."""
         if self.phases is None:
             return attempt.phases
         return [before + now for before, now in zip(self.phases, attempt.phases, strict=True)]
 
     def timing(self, attempt: Attempt | None) -> tuple[Timing, float]:
-        """The Timing, `attempt` counted in, and the elapsed seconds."""
+        """The Timing and the elapsed seconds, `attempt` included."""
         phases, held, tls_known = self.phases, self.held, self.tls_known
         if attempt is not None:
             phases = attempt.phases if phases is None else self.total(attempt)
@@ -110,3 +120,14 @@ class Job:
         tls_or_none = tls if tls_known else None
         timing = make_timing(self.queued, held, dns, connect, tls_or_none, wait, receive, decode, store)
         return timing, sum(phases)
+
+    def count_wait(self, now: float, hold_clock: float) -> None:
+        """Add the time since it was queued to `held`, as far as the host was held, and to `queued`.
+
+        `hold_clock`: reading of the host's hold clock now.
+        """
+        waited = max(0.0, now - self.waiting_since)
+        held = min(waited, max(0.0, hold_clock - self.hold_clock))
+        self.held += held
+        self.queued += waited - held
+        self.waiting_since = now

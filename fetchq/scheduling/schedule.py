@@ -1,356 +1,298 @@
-"""Which request may go now: pure, with the clock handed in, so that all pools share it and a test can own the time.
+"""Which job may go now. It is pure: the clock is handed in, so that all pools share it and a test can own the time.
 
-Each host has a lane. A lane of which a request may go takes part in a round_robin; one that must wait, because its host
-is at a limit or wants to be left alone, does not, and is looked at again when it is due or when an attempt comes back.
-Hosts that have less than their share of the workers go before those that have more, and before all those that may keep
-many of them for long.
+Each host has a queue (`HostQueue`) with its limits. A queue of which a job may go is in the order of hosts
+(`HostOrder`, the one file to change for another order); one that must wait, because of its limits or a back-off, is in
+the delay queue, and is looked at again when it is due or when an attempt at its host is done. A job that is retried
+after a delay waits in the delay queue itself. The gates (`AddressGate`, `RobotsGate`) may put an internal job before
+the rows of a host.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
-from itertools import count
 from math import inf
 from typing import TYPE_CHECKING
 
-from fetchq.core.model import Cause
 from fetchq.http.attempt import WAIT
-from fetchq.http.retry import Signal, signal_of
-from fetchq.scheduling.congestion import GIVEN_UP_FOR, HostNote
+from fetchq.http.retry import signal_of
+from fetchq.scheduling.address_gate import AddressGate
+from fetchq.scheduling.backlog import Backlog
+from fetchq.scheduling.delay_queue import DelayQueue
 from fetchq.scheduling.host_key import key_for
-from fetchq.scheduling.host_queue import HostQueue
+from fetchq.scheduling.host_order import FIRST, HostOrder
+from fetchq.scheduling.host_queue import SLOW, HostQueue
 from fetchq.scheduling.hosts import Hosts
-from fetchq.scheduling.job import JobKind
-from fetchq.scheduling.round_robin import LAST, LATER, SOON, RoundRobin
-from fetchq.scheduling.start_rate import RateGate
+from fetchq.scheduling.job import Job, JobKind
+from fetchq.scheduling.rate_limit import RateLimiter
+from fetchq.scheduling.robots_gate import RobotsGate
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.http.attempt import Attempt
-    from fetchq.http.robots_txt import Rules
-    from fetchq.scheduling.job import Job
+    from fetchq.http.robots_txt import RobotsCache, Rules
+    from fetchq.scheduling.gate import Gate
 
-__all__ = ["READ_AHEAD", "Schedule"]
+__all__ = ["Schedule"]
 
-READ_AHEAD = 1000
-"""Ready requests that are read from the source ahead of the workers."""
-_UNKNOWN = 50
-"""Jobs that count of a host that has not answered yet: they may keep nobody busy, and the next may be another's."""
-_SLOW = 0.5
-"""Seconds for an answer beyond which a host counts as slow."""
-_FEW = 16
-"""One worker in so many goes to a host that is slow, or has not answered yet, while others have something to do."""
-_TRIAL = 0.05
-"""Seconds that these few have for the first answer of a host before others follow them, where there are other hosts."""
+_ROW, _ADDRESS = JobKind.ROW, JobKind.ADDRESS  # read once: a look-up in an Enum is slow in Python 3.11
 
 
 class Schedule:
-    """The jobs that wait, and which of them goes next. After each `take`, a `done`."""
+    """The jobs that wait, and which of them goes next.
 
-    def __init__(self, settings: Settings, most: float = inf) -> None:
-        """`most`: attempts that this machine bears at a time, where those are fewer than the workers."""
+    A job comes in by `add` or `hold`. A worker takes it by `take`, and reports `sent`, if `counts_starts`, and `done`.
+    Then it is put back by `hold` for another attempt; or the schedule has seen the last of it, unless it is internal:
+    what such a job has brought is reported by `learn_robots` or `learn_address`.
+    """
+
+    def __init__(self, settings: Settings, robots: RobotsCache | None = None, max_in_flight: float = inf) -> None:
+        """`robots`: the rules of hosts, if robots.txt is obeyed. `max_in_flight`: attempts that this machine bears."""
         self._settings = settings
-        lookahead = settings.lookahead
-        self._lookahead = lookahead
-        self._key = key_for(settings)
-        self._most = most
-        self._active = 0
-        """Attempts under way."""
-        self._gate = RateGate(settings.rate)
-        self._paced = settings.rate is not None
-        self.counts_starts = settings.rate is not None or settings.host_interval > 0
-        """It wants to be told when attempts go out."""
-        self._hosts = Hosts(settings)
-        self._round_robin = RoundRobin()
-        self._workers = min(settings.workers, most)
-        self._few = max(1, self._workers // _FEW)
-        self._on_trial: set[HostQueue] = set()
-        """Lanes that are held and of which nobody knows yet whether they answer."""
-        self._hopeless: deque[Job] = deque()
-        """Jobs that no attempt is made at; they need not wait for anything."""
+        self._max_in_flight = max_in_flight
+        self._in_flight = 0
+        self._rate = RateLimiter(settings.rate)
+        self._rate_limited = settings.rate is not None
+        self._addresses = AddressGate() if settings.per_host_by == "ip" else None
+        self._robots = None if robots is None else RobotsGate(robots)
+        self._gates: list[Gate] = [gate for gate in (self._addresses, self._robots) if gate is not None]
+        self._key_of = key_for(settings) if self._addresses is None else self._addresses.key_of
+        self.counts_starts = self._rate_limited or settings.host_interval > 0 or robots is not None
+        """It has to be told when a request is sent: for the rate, the interval, and the Crawl-delay of robots.txt."""
+        self.hosts = Hosts(settings)
+        self._order = HostOrder(min(settings.workers, max_in_flight), self.hosts)
+        self._delayed: DelayQueue[Job | HostQueue] = DelayQueue()
+        self.backlog = Backlog(settings.lookahead)
+        self.unfetchable: deque[Job] = deque()
+        """Jobs that go without an attempt, and at once: bad rows, duplicates, and everything after the end."""
         self._ended = False
-        self._held: list[tuple[float, int, Job | HostQueue]] = []
-        """What is looked at again later, as a heap."""
-        self._number = count()
-        self._waiting = 0
-        """All jobs that wait."""
-        self._ready = 0
-        """Those of them that may go now, slow hosts apart."""
-        self.asking = 0
-        """Hosts whose robots.txt is on its way."""
 
     def __bool__(self) -> bool:
-        """A job may go."""
-        may = not self._gate.shut and self._active < self._most
-        return bool(self._hopeless or (may and self._round_robin))
+        """Whether a job may go now."""
+        limited = self._rate.limiting or self._in_flight >= self._max_in_flight
+        return bool(self.unfetchable or (not limited and self._order))
 
     def __len__(self) -> int:
-        """How many wait, whether they may go or not."""
-        return self._waiting
-
-    def full(self) -> bool:
-        """Enough was read from the source."""
-        return self._ready + len(self._hopeless) >= READ_AHEAD or self._waiting >= self._lookahead
-
-    def hungry(self) -> bool:
-        """It is time to read more: late enough to read many at a time, early enough to keep every worker busy."""
-        if self._ready > READ_AHEAD // 2:
-            return False
-        room = min(self._lookahead, READ_AHEAD) // 2
-        return self._waiting <= self._lookahead - room and self._ready + len(self._hopeless) <= READ_AHEAD // 2
-
-    def next_is_hopeless(self) -> bool:
-        """The next job is one that no attempt can be made at, and will take no time."""
-        return bool(self._hopeless)
-
-    # --- jobs come and go ---
+        """How many jobs wait, whether they may go or not."""
+        return self.backlog.waiting
 
     def add(self, job: Job, now: float, *, first: bool = False) -> None:
-        """A job waits from now on; `first`: before the others of its host."""
-        self._waiting += 1
-        job.since = now
+        """A job waits from now on, in the queue of its host; `first`: before others of the same priority."""
+        backlog = self.backlog
+        backlog.waiting += 1
+        job.waiting_since = now
         request = job.request
         if request.problem is not None or request.duplicate_of is not None or self._ended:
-            self._hopeless.append(job)
+            self.unfetchable.append(job)
+            backlog.ready += 1
             return
-        lane: HostQueue | None = job.lane
-        if lane is None:
-            lane = job.lane = self._lane(job, now)
-        elif job.kind is JobKind.ROW:
-            lane = job.lane = self._hosts.wake(lane)
-        lane.put(job, first=first)
-        if lane.turn and lane.counted and lane.known:
-            lane.counted += 1
-            self._ready += 1
+        queue: HostQueue | None = job.host_queue
+        if queue is None:
+            queue = job.host_queue = self.hosts.queue_for(self._key_of(request.url), now)
         else:
-            self._place(lane, now)
-        job.mark = lane.held_for if lane.turn and not self._paced else lane.clock(now, self._gate.clock(now))
+            queue = job.host_queue = self.hosts.wake(queue)
+            if job.kind is not _ROW:
+                queue.blocked = False  # it is the internal job that the queue was blocked for
+        queue.jobs.put(job, first=first)
+        if queue.ready and queue.tried:
+            queue.ready += 1
+            backlog.ready += 1
+        else:
+            self._reschedule(queue, now)
+        if queue.rank and not self._rate_limited:
+            job.hold_clock = queue.hold_clock.total
+        else:
+            job.hold_clock = queue.read_hold_clock(now, self._rate.limited_for(now))
 
     def hold(self, job: Job, now: float, delay: float) -> None:
-        """`job` may go again `delay` seconds from now."""
+        """A job waits from now on, and may go again `delay` seconds from now."""
         if self._ended:
             self.add(job, now)
             return
-        self._waiting += 1
-        job.since = now
-        heapq.heappush(self._held, (now + delay, next(self._number), job))
+        self.backlog.waiting += 1
+        job.waiting_since = now
+        self._delayed.push(now + delay, job)
 
     def take(self, now: float) -> Job:
-        """The next job that may go. Raises IndexError when there is none. To be followed by `done`."""
-        if self._hopeless:
-            self._waiting -= 1
-            job = self._hopeless.popleft()
-            job.queued += max(0.0, now - job.since)
+        """Hand out the next job that may go. Raises IndexError when there is none."""
+        backlog = self.backlog
+        if self.unfetchable:
+            backlog.waiting -= 1
+            backlog.ready -= 1
+            job = self.unfetchable.popleft()
+            job.queued += max(0.0, now - job.waiting_since)
             return job
-        lane = self._round_robin.first()
-        if lane is None or self._gate.shut or self._active >= self._most:
-            raise IndexError("nothing may go")
-        job = self._pop(lane, now)
-        self._waiting -= 1
-        if job.mark == lane.held_for and now >= job.since and not self._paced:
-            job.queued += now - job.since
+        queue = self._order.first()
+        if queue is None or self._rate.limiting or self._in_flight >= self._max_in_flight:
+            raise IndexError("no job may go now")
+        for gate in self._gates:
+            if (needed := gate.job_before(queue, now)) is not None:
+                needed.host_queue = queue
+                queue.jobs.put(needed)
+                backlog.waiting += 1
+        job = queue.jobs.pop()
+        backlog.waiting -= 1
+        if job.kind is not _ROW:
+            queue.block()
+        if job.hold_clock == queue.hold_clock.total and now >= job.waiting_since and not self._rate_limited:
+            job.queued += now - job.waiting_since
         else:
-            self._count_wait(job, lane, now)
+            job.count_wait(now, queue.read_hold_clock(now, self._rate.limited_for(now)))
         job.taken_at = now
-        job.refused = lane.refused or job.disallowed
-        if job.refused is None:
-            if self._paced:
-                self._gate.start(now)
-            lane.start(now)
-            self._active += 1
-            job.under_way = job.coming = True
-        if lane.counted > 1 and lane.known and lane.free and lane.congestion.at_ease and now - lane.heard < _SLOW:
-            lane.counted -= 1
-            self._ready -= 1
-            if self._hosts.busy > 1 or lane.turn != SOON:
-                self._round_robin.place(lane, self._rank(lane))
-                self._round_robin.rotate(lane)
+        job.refused = queue.refused or job.robots_refusal
+        if job.refused is None and job.kind is not _ADDRESS:  # a look-up is no attempt: no limit of a host counts it
+            if self._rate_limited:
+                self._rate.start(now)
+            queue.start(now)
+            self._in_flight += 1
+            job.in_flight = job.unsent = True
+        if queue.steady and queue.ready > 1 and now - queue.last_answer < SLOW:
+            queue.ready -= 1
+            backlog.ready -= 1
+            if queue.rank != FIRST or self.hosts.busy > 1:  # else it is the only one, and stays so
+                self._order.place(queue, last=True)
         else:
-            self._place(lane, now)
-            if lane.turn:
-                self._round_robin.rotate(lane)
+            self._reschedule(queue, now, last=True)
         return job
 
-    def went_out(self, job: Job, now: float) -> None:
-        """The attempt at a job that was taken is on its way: starts count from here, or else from when it is `done`."""
-        if not job.coming:
+    def sent(self, job: Job, now: float) -> None:
+        """The request of a job that was taken is sent now: the rate and the interval count from here."""
+        if not job.unsent:
             return
-        job.coming = False
-        lane: HostQueue = job.lane
-        lane.went_out(now)
-        self._gate.went_out(now)
-        self._place(lane, now)
+        job.unsent = False
+        queue: HostQueue = job.host_queue
+        queue.sent(now)
+        self._rate.sent(now)
+        self._reschedule(queue, now)
 
     def done(self, job: Job, attempt: Attempt | None, now: float, wall: float) -> None:
-        """What became of a job that was taken; None: no attempt was made. `wall`: as the clock on the wall has it."""
-        if not job.under_way:
+        """A taken job is in flight no more. `attempt`: None where none was made. `wall`: wall-clock seconds."""
+        if not job.in_flight:
             return
-        job.under_way = False
-        lane: HostQueue = job.lane
+        job.in_flight = False
         if self.counts_starts:
-            self.went_out(job, now)
-        lane.active -= 1
-        self._active -= 1
-        if attempt is None:  # which says nothing of the host
-            self._place(lane, now)
+            self.sent(job, now)
+        queue: HostQueue = job.host_queue
+        queue.in_flight -= 1
+        self._in_flight -= 1
+        if attempt is None:  # which says nothing about the host
+            self._reschedule(queue, now)
             return
+        congestion = queue.congestion
         if attempt.cause is None and not attempt.redirects:
-            lane.refused = None
-            lane.congestion.good(now, job.taken_at, attempt.phases[WAIT], lane.active)
+            queue.refused = None
+            congestion.succeeded(now, job.taken_at, attempt.phases[WAIT], queue.in_flight)
         elif not attempt.redirects and not attempt.starved:
-            self._heed(lane, job, attempt, now, wall)
-        lane.slow = now - job.taken_at - attempt.held > _SLOW
-        lane.heard = now
-        easy = lane.known and lane.counted and lane.free and lane.congestion.at_ease and not lane.slow
-        if easy and lane.due(now) <= now:
-            if self._hosts.busy > 1 or lane.turn != SOON:
-                self._round_robin.place(lane, self._rank(lane))
+            signal, retry_after = signal_of(attempt, self._settings, wall)
+            queue.react(signal, retry_after, attempt, job.taken_at, now)
+        queue.last_answer = now
+        queue.slow = now - job.taken_at - attempt.held > SLOW
+        if queue.steady and congestion.unrestricted and not queue.slow:
+            if queue.rank != FIRST or self.hosts.busy > 1:
+                self._order.place(queue)
         else:
-            lane.known = True
-            self._on_trial.discard(lane)
-            self._place(lane, now)
+            queue.tried = True
+            self._order.on_trial.discard(queue)
+            self._reschedule(queue, now)
 
     def learn_robots(self, job: Job, rules: Rules, now: float) -> None:
         """The rules that a job for a robots.txt has brought, after its `done`."""
-        raise RuntimeError(f"this schedule gives out no jobs for a robots.txt: {job.request.url}")
+        queue: HostQueue | None = job.host_queue
+        if self._robots is None or queue is None:
+            raise RuntimeError(f"this schedule gives out no jobs for a robots.txt: {job.request.url}")
+        self._robots.learn(job, rules, queue, now)
+        queue.blocked = False
+        self._reschedule(queue, now)
+        self._order.prefer(queue)  # the connection is still warm
 
     def learn_address(self, job: Job, address: str | None, now: float) -> None:
         """The address that a job for one has brought, after its `done`; None: nobody knows it."""
-        raise RuntimeError(f"this schedule gives out no jobs for an address: {job.request.url}")
+        queue: HostQueue | None = job.host_queue
+        if self._addresses is None or queue is None:
+            raise RuntimeError(f"this schedule gives out no jobs for an address: {job.request.url}")
+        self._addresses.learn(queue.host, address)
+        queue.blocked = False
+        if address is not None:
+            hold_clock = queue.read_hold_clock(now, self._rate.limited_for(now))
+            for row in queue.jobs.pop_all():
+                row.count_wait(now, hold_clock)
+                row.host_queue = None
+                self.backlog.waiting -= 1
+                self.add(row, now)
+        self._reschedule(queue, now)
 
     def release(self, now: float) -> None:
         """Let go what is due by now."""
-        held = self._held
         jobs = []
-        while held and held[0][0] <= now:
-            due, _, one = heapq.heappop(held)
-            if not isinstance(one, HostQueue):
-                jobs.append((due, one))
-            elif one.due_at == due:
-                one.due_at = inf
-                self._place(one, now)
+        for due, item in self._delayed.pop_due(now):
+            if isinstance(item, Job):
+                jobs.append((due, item))
+            elif item.due_at == due:
+                item.due_at = inf
+                self._reschedule(item, now)
         for due, job in reversed(jobs):  # each before the others of its host: in the end the first due is the first
-            self._waiting -= 1
-            job.held += max(0.0, due - job.since)
+            self.backlog.waiting -= 1
+            job.held += max(0.0, due - job.waiting_since)
             self.add(job, now, first=True)
-            job.since = due
-        self._gate.look(now)
+            job.waiting_since = due
+        self._rate.update(now)
 
     @property
     def timed(self) -> bool:
-        """There may be something to release in time."""
-        return bool(self._held) or self._gate.shut
+        """Whether there may be something to `release` in time: cheaper than `next_due`."""
+        return bool(self._delayed.heap) or self._rate.limiting
 
     def next_due(self) -> float | None:
-        """When there is something to release; None: not before another call."""
-        due = self._held[0][0] if self._held else inf
-        if self._round_robin:
-            due = min(due, self._gate.next_at())
+        """When there is something to `release`; None: not before another call."""
+        heap = self._delayed.heap
+        due = heap[0][0] if heap else inf
+        if self._rate.limiting and self._order:
+            due = min(due, self._rate.next_at())
         return None if due == inf else due
 
     def end(self, now: float) -> None:
-        """Hold nothing back any more: no attempts are made at what waits, or comes yet."""
+        """Hold nothing back any more: what waits, or is still to come, goes without an attempt."""
         if self._ended:
             return
         self._ended = True
-        for lane in self._hosts:
-            while lane:
-                job = lane.pop()
-                self._count_wait(job, lane, now)
-                self._hopeless.append(job)
-            self._place(lane, now)
-        for _, _, one in sorted(self._held):
-            if not isinstance(one, HostQueue):
-                one.held += max(0.0, now - one.since)
-                one.since = now
-                self._hopeless.append(one)
-        self._held.clear()
+        unfetchable = len(self.unfetchable)
+        for queue in self.hosts:
+            hold_clock = queue.read_hold_clock(now, self._rate.limited_for(now))
+            for job in queue.jobs.pop_all():
+                job.count_wait(now, hold_clock)
+                self.unfetchable.append(job)
+            self._reschedule(queue, now)
+        for item in self._delayed.pop_all():
+            if isinstance(item, Job):
+                item.held += max(0.0, now - item.waiting_since)
+                item.waiting_since = now
+                self.unfetchable.append(item)
+        self.backlog.ready += len(self.unfetchable) - unfetchable
 
-    def notes(self) -> list[HostNote]:
-        """What was done about which hosts, those that refused most first."""
-        return self._hosts.notes()
+    def _reschedule(self, queue: HostQueue, now: float, *, last: bool = False) -> None:
+        """Put a queue where it belongs now: into the order of hosts, into the delay queue, or nowhere.
 
-    def _count_wait(self, job: Job, lane: HostQueue, now: float) -> None:
-        """Tell the time in which no worker was free from that in which the job was not to go."""
-        waited = max(0.0, now - job.since)
-        held = min(waited, max(0.0, lane.clock(now, self._gate.clock(now)) - job.mark))
-        job.held += held
-        job.queued += waited - held
-        job.since = now
-
-    # --- lanes ---
-
-    def _pop(self, lane: HostQueue, now: float) -> Job:
-        """The job of a lane whose turn it is."""
-        return lane.pop()
-
-    def _lane(self, job: Job, now: float) -> HostQueue:
-        return self._hosts.lane(self._key(job.request.url), now)
-
-    def _place(self, lane: HostQueue, now: float) -> None:
-        """Put a lane where it belongs now: into the round_robin, among what is held, or nowhere."""
-        waiting = len(lane)
-        due = self._due(lane, now) if waiting else inf
-        if due > now:
-            self._round_robin.remove(lane)
-            self._ready -= lane.counted
-            lane.counted = 0
-            lane.mark_held(now, self._gate.clock(now), held=waiting > 0)
-            if due != inf and not lane.known:
-                self._on_trial.add(lane)
-            if due != inf and due < lane.due_at:
-                lane.due_at = due
-                heapq.heappush(self._held, (due, next(self._number), lane))
-            elif not waiting and not lane.active:
-                self._rest(lane, now)
-            return
-        if lane.active and now - lane.heard > _SLOW:
-            lane.slow = True
-        if not lane.turn:
-            lane.mark_held(now, self._gate.clock(now), held=False)
-        self._round_robin.place(lane, self._rank(lane))
-        counted = 0 if lane.slow else waiting if lane.known else min(waiting, _UNKNOWN)
-        self._ready += counted - lane.counted
-        lane.counted = counted
-
-    def _rest(self, lane: HostQueue, now: float) -> None:
-        """Nothing is asked of this host for now."""
-        self._hosts.rest(lane)
-        if self._hosts.busy == 1 and self._on_trial:  # there is no other host any more that the workers could go to
-            lanes, self._on_trial = self._on_trial, set()
-            for one in lanes:
-                self._place(one, now)
-
-    def _due(self, lane: HostQueue, now: float) -> float:
-        """When a job of a lane may go; not after `now`, if it may go now."""
-        due = lane.due(now)
-        if not lane.known and lane.active >= self._few and self._hosts.busy > 1:
-            due = max(due, lane.heard + _TRIAL)
-        return due
-
-    def _rank(self, lane: HostQueue) -> int:
-        """Whether a lane of which a job may go comes before others."""
-        keeps = lane.slow or not lane.known
-        if lane.active * self._hosts.busy < self._workers and not (keeps and lane.active >= self._few):
-            return SOON
-        return LAST if keeps else LATER
-
-    def _heed(self, lane: HostQueue, job: Job, attempt: Attempt, now: float, wall: float) -> None:
-        """See what an attempt that failed says of its host."""
-        congestion, began = lane.congestion, job.taken_at
-        signal, asked = signal_of(attempt, self._settings, wall)
-        if signal is Signal.DOWN:
-            lane.hold(now + congestion.down(now, began, permanent=attempt.permanent))
-            if congestion.given_up:
-                lane.refuse(attempt.cause or Cause.CONNECT, attempt.error or "", now + GIVEN_UP_FOR)
-            return
-        lane.refused = None
-        if signal is Signal.GOOD:
-            congestion.good(now, began, attempt.phases[WAIT], lane.active)
-        elif signal is Signal.REFUSED:
-            lane.hold(now + congestion.refused(now, began, asked, lane.active))
-        elif signal is Signal.FAILED:
-            congestion.failed(now, began, lane.active)
+        `last`: its turn is over, and other hosts of its rank follow.
+        """
+        waiting = len(queue.jobs)
+        due = queue.due(now) if waiting else inf
+        if waiting and not queue.tried:
+            due = max(due, self._order.trial_ends(queue))
+        self.backlog.ready -= queue.ready
+        hold_time = now - self._rate.limited_for(now) if self._rate_limited else now
+        if due <= now:
+            queue.set_ready(waiting, now, hold_time)
+            self._order.place(queue, last=last)
         else:
-            congestion.answered()
+            queue.set_unready(waiting, hold_time)
+            self._order.remove(queue)
+            if due < queue.due_at:
+                queue.due_at = due
+                self._delayed.push(due, queue)
+        self.backlog.ready += queue.ready
+        if not waiting and not queue.in_flight:
+            self.hosts.rest(queue)
+            if self.hosts.busy == 1 and self._order.on_trial:  # there is no other host that workers could go to
+                on_trial = list(self._order.on_trial)
+                self._order.on_trial.clear()
+                for other in on_trial:
+                    self._reschedule(other, now)

@@ -71,7 +71,7 @@ class BlockingPool(ABC):
 
     def _went_out(self, job: Job) -> None:
         """The request of a job is on its way to the server."""
-        self._schedule.went_out(job, perf_counter())
+        self._schedule.sent(job, perf_counter())
 
     def _fetch(self, job: Job, clock: WorkerClock) -> tuple[Result | Retry, Attempt | None]:
         """Make an attempt at a row, if one is to be made, and settle it."""

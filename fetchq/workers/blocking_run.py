@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fetchq.engines import blocking_engines
-from fetchq.scheduling.schedule import READ_AHEAD
+from fetchq.scheduling.backlog import READ_AHEAD
 from fetchq.workers.pipe_reader import interruptible
 from fetchq.workers.run import Run
 from fetchq.workers.serial_pool import SerialPool

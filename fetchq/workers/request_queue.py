@@ -47,7 +47,7 @@ class RequestQueue(asyncio.Queue[Job]):
 
     def full(self) -> bool:
         """Enough was read from the source."""
-        return self._schedule.full()
+        return self._schedule.backlog.full()
 
     def put_nowait(self, item: Job) -> None:
         """Take in a job, even when the queue is full."""
@@ -63,7 +63,7 @@ class RequestQueue(asyncio.Queue[Job]):
         for request in requests:
             now = perf_counter()
             job = Job(request, now)
-            if schedule.full():
+            if schedule.backlog.full():
                 self._notify()
                 await self.put(job)
                 continue
@@ -85,7 +85,7 @@ class RequestQueue(asyncio.Queue[Job]):
             self._unfinished_tasks += 1  # the schedule has made this job, nobody has put it
         if self._getters or schedule.timed:
             self._notify()
-        elif self._putters and schedule.hungry():
+        elif self._putters and schedule.backlog.low():
             _wake_one(self._putters)
         return job
 
@@ -108,7 +108,7 @@ class RequestQueue(asyncio.Queue[Job]):
 
     def went_out(self, job: Job) -> None:
         """The request of a job is on its way to the server; to be called where the schedule `counts_starts`."""
-        self._schedule.went_out(job, perf_counter())
+        self._schedule.sent(job, perf_counter())
         self._notify()
 
     def learn_robots(self, job: Job, rules: Rules) -> None:
@@ -136,7 +136,7 @@ class RequestQueue(asyncio.Queue[Job]):
         schedule = self._schedule
         if self._getters and schedule:
             _wake_one(self._getters)  # who wakes the next one, once it has its job
-        if self._putters and schedule.hungry():
+        if self._putters and schedule.backlog.low():
             _wake_one(self._putters)
         if schedule.timed:
             self._timer.arm()

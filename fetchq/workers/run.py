@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fetchq.engines.fd_limit import room_for
 from fetchq.http.robots_txt import RobotsCache
-from fetchq.scheduling.robots_gate import schedule_for
+from fetchq.scheduling.schedule import Schedule
 from fetchq.workers.run_state import RunControl
 from fetchq.workers.settle import Settler
 from fetchq.workers.worker_clock import WorkerClock
@@ -50,7 +50,7 @@ class Run:
         self.control = RunControl()
         self.robots = RobotsCache(settings) if settings.robots else None
         """The rules of hosts, where robots.txt is obeyed."""
-        self.schedule = schedule_for(settings, self.robots, room_for(settings).attempts)
+        self.schedule = Schedule(settings, self.robots, room_for(settings).attempts)
         self.settler = Settler(settings, self.control)
         self.clocks = [WorkerClock(number) for number in range(1, settings.workers + 1)]
         self.began = 0.0
@@ -58,7 +58,7 @@ class Run:
 
     def notes(self) -> list[HostNote]:
         """What was done about which hosts: those that refused, failed or grew slow."""
-        return self.schedule.notes()
+        return self.schedule.hosts.notes()
 
     def stop(self) -> None:
         """Begin no more attempts; those under way may finish."""

@@ -8,8 +8,8 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from fetchq.inputs.lines import SourceError
+from fetchq.scheduling.backlog import READ_AHEAD
 from fetchq.scheduling.job import Job, JobKind
-from fetchq.scheduling.schedule import READ_AHEAD
 from fetchq.workers.blocking_pool import BlockingPool
 from fetchq.workers.run_state import RunState
 from fetchq.workers.settle import Retry
@@ -47,10 +47,10 @@ class SerialPool(BlockingPool):
                 schedule.release(now)
                 if schedule:
                     results += self._do_next(next(turns))
-                    if results and not (len(results) < READ_AHEAD and schedule.next_is_hopeless()):
+                    if results and not (len(results) < READ_AHEAD and schedule.unfetchable):
                         yield results  # at once: nobody knows how long the next one takes
                         results = []
-                elif unread is not None and control.reads_source and schedule.hungry():
+                elif unread is not None and control.reads_source and schedule.backlog.low():
                     if not self._read(unread):
                         unread = None
                 elif (due := schedule.next_due()) is not None:

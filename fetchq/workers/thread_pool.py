@@ -103,7 +103,7 @@ class ThreadPool(BlockingPool):
             for batch in source:
                 for request in batch:
                     with self._lock:
-                        while self._schedule.full() and self.control.reads_source:
+                        while self._schedule.backlog.full() and self.control.reads_source:
                             self._source_wanted.wait()
                         if not self.control.reads_source:
                             return
@@ -155,7 +155,7 @@ class ThreadPool(BlockingPool):
                 now = perf_counter()
                 schedule.release(now)
                 job = schedule.take(now) if schedule else None
-                if schedule.hungry():
+                if schedule.backlog.low():
                     self._source_wanted.notify()
                 if job is not None:
                     if job.kind is not JobKind.ROW:

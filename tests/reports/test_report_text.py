@@ -185,7 +185,7 @@ def test_the_summary_says_what_was_done_about_which_hosts() -> None:
     summary = Summary()
     summary.add([make_result()])
     notes = [
-        HostNote("http://a", refusals=12, least_window=1, pace=19.2),
+        HostNote("http://a", refusals=12, least_window=1, rate=19.2),
         HostNote("http://b", least_window=4.5),
         HostNote("http://c", pauses=4, least_window=1, given_up=True),
         *[HostNote(f"http://d{number}", refusals=1) for number in range(9)],

@@ -12,7 +12,6 @@ from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
 from fetchq.http.robots_txt import RobotsCache, Rules
 from fetchq.scheduling.job import Job, JobKind
-from fetchq.scheduling.robots_gate import RobotsSchedule, schedule_for
 from fetchq.scheduling.schedule import Schedule
 
 WALL = 1_700_000_000.0
@@ -34,7 +33,7 @@ class Bench:
     def __init__(self, **knobs: object) -> None:
         self.settings = Settings(**knobs)  # type: ignore[arg-type]  # what a user would type
         self.book = RobotsCache(self.settings)
-        self.schedule = RobotsSchedule(self.settings, self.book)
+        self.schedule = Schedule(self.settings, self.book)
         self.now = 1000.0
         self.made = 0
 
@@ -49,7 +48,7 @@ class Bench:
 
     def _taken(self) -> Job:
         job = self.schedule.take(self.now)
-        self.schedule.went_out(job, self.now)
+        self.schedule.sent(job, self.now)
         return job
 
     def take_all(self) -> list[Job]:
@@ -70,9 +69,11 @@ class Bench:
         return [job.request.index for job in self.take_all()]
 
 
-def test_only_a_run_that_obeys_has_such_a_schedule() -> None:
-    assert type(schedule_for(Settings(), None)) is Schedule
-    assert isinstance(schedule_for(Settings(), RobotsCache(Settings())), RobotsSchedule)
+def test_only_a_run_that_obeys_asks_for_rules() -> None:
+    for cache, kind in ((None, JobKind.ROW), (RobotsCache(Settings()), JobKind.ROBOTS_TXT)):
+        schedule = Schedule(Settings(), cache)
+        schedule.add(Job(Request("http://h/a"), 0.0), 0.0)
+        assert schedule.take(0.0).kind is kind
 
 
 def test_a_host_is_asked_for_its_rules_before_its_first_row_goes_and_only_once() -> None:
@@ -82,10 +83,8 @@ def test_a_host_is_asked_for_its_rules_before_its_first_row_goes_and_only_once()
     assert internal.request.url == "http://h/robots.txt"
     bench.add("/d")
     assert bench.take_all() == []
-    assert bench.schedule.asking == 1
     bench.learn(internal)
     assert bench.numbers() == [0, 1, 2, 3]
-    assert bench.schedule.asking == 0
     bench.add("/e")
     assert bench.numbers() == [4]
 
@@ -224,7 +223,6 @@ def test_at_the_end_of_the_run_an_errand_that_waits_comes_out_like_the_rows() ->
     assert held in jobs
     for internal in (held, under_way):
         bench.learn(internal)
-    assert bench.schedule.asking == 0
     assert len(bench.schedule) == 0
 
 
@@ -232,8 +230,8 @@ def test_a_host_that_was_given_up_is_not_asked() -> None:
     bench = Bench()
     bench.add("/a")
     internal = bench.take()
-    assert internal.lane is not None
-    internal.lane.refuse(Cause.CONNECT, "nobody is there", bench.now + 300)
+    assert internal.host_queue is not None
+    internal.host_queue.give_up(Cause.CONNECT, "nobody is there", bench.now + 300)
     bench.done(internal, DOWN)
     bench.schedule.hold(internal, bench.now, 1.0)
     bench.now += 1.0
@@ -243,7 +241,6 @@ def test_a_host_that_was_given_up_is_not_asked() -> None:
     assert second.refused is not None
     bench.done(first, None)
     bench.schedule.learn_robots(first, Rules(why_not="x"), bench.now)
-    assert bench.schedule.asking == 0
 
 
 # --- what holds for all inputs ---
@@ -356,7 +353,6 @@ class Run(RuleBasedStateMachine):
         working = [job.request.index for job in self.working if not is_errand(job)]
         assert sorted([*self.waiting, *working, *self.finished]) == list(range(self.bench.made))
         assert len(self.schedule) == len(self.waiting) + len(self.held)
-        assert self.schedule.asking == len(self.errands)
 
     def teardown(self) -> None:
         """However things stand, the workers can end the run by waiting."""
@@ -381,7 +377,6 @@ class Run(RuleBasedStateMachine):
             assert due > self.bench.now
             self.bench.now = due
         assert sorted(self.finished) == list(range(self.bench.made))
-        assert self.schedule.asking == 0
 
 
 TestNothingGoesBeforeTheRulesAreThere = Run.TestCase

@@ -15,8 +15,9 @@ from fetchq.core.settings import Settings
 from fetchq.http.attempt import WAIT, Attempt
 from fetchq.http.robots_txt import Rules
 from fetchq.http.url import Refused
+from fetchq.scheduling.backlog import READ_AHEAD
 from fetchq.scheduling.job import Job
-from fetchq.scheduling.schedule import READ_AHEAD, Schedule
+from fetchq.scheduling.schedule import Schedule
 
 WALL = 1_700_000_000.0
 
@@ -55,7 +56,7 @@ class Bench:
     def take(self) -> Job:
         self.schedule.release(self.now)
         job = self.schedule.take(self.now)
-        self.schedule.went_out(job, self.now)
+        self.schedule.sent(job, self.now)
         return job
 
     def take_all(self, most: int = 10_000) -> list[Job]:
@@ -64,7 +65,7 @@ class Bench:
         jobs: list[Job] = []
         while self.schedule and len(jobs) < most:
             jobs.append(self.schedule.take(self.now))
-            self.schedule.went_out(jobs[-1], self.now)
+            self.schedule.sent(jobs[-1], self.now)
         return jobs
 
     def done(self, job: Job, outcome: Outcome | None = OK) -> None:
@@ -85,7 +86,7 @@ class Bench:
                 continue
             job = self.schedule.take(self.now)
             starts.append(self.now)
-            self.schedule.went_out(job, self.now)
+            self.schedule.sent(job, self.now)
             self.now += seconds
             self.done(job, outcome)
         return starts
@@ -170,7 +171,7 @@ class Run(RuleBasedStateMachine):
 
     def _goes_out(self, job: Job) -> None:
         self.coming.remove(job)
-        self.schedule.went_out(job, self.now)
+        self.schedule.sent(job, self.now)
         self.starts[job.request.url[7]].append(self.now)
         self.all_starts.append(self.now)
 
@@ -183,12 +184,12 @@ class Run(RuleBasedStateMachine):
             if recent >= max(1, int(rate)) or self.now < self.last_taken + 1 / rate:
                 return
         for index, due in self.waiting.items():
-            lane = self.jobs[index].lane
+            queue = self.jobs[index].host_queue
             if due > self.now:
                 continue
-            assert lane is not None
+            assert queue is not None
             assert not self.ended
-            assert self.schedule._due(lane, self.now) > self.now
+            assert max(queue.due(self.now), self.schedule._order.trial_ends(queue)) > self.now
 
     @precondition(lambda self: self.working)
     @rule(
@@ -230,7 +231,7 @@ class Run(RuleBasedStateMachine):
         working = [job.request.index for job in self.working]
         assert sorted([*self.waiting, *working, *self.finished]) == list(range(self.made))
         assert len(self.schedule) == len(self.waiting)
-        assert self.schedule._hosts.busy == len(self.schedule._hosts._lanes) - len(self.schedule._hosts._idle)
+        assert self.schedule.hosts.busy == len(self.schedule.hosts._queues) - len(self.schedule.hosts._idle)
 
     @invariant()
     def no_limit_is_exceeded(self) -> None:
@@ -454,7 +455,7 @@ def test_what_is_tried_again_gets_its_turn_beside_a_host_with_many_rows() -> Non
     raise AssertionError("it waits for all of the other host's rows")
 
 
-def test_the_lane_of_what_is_tried_again_is_its_hosts_also_when_that_was_forgotten() -> None:
+def test_a_retry_goes_to_the_queue_of_its_host_also_when_that_was_forgotten() -> None:
     bench = Bench(workers=4, per_host=1)
     bench.add("a")
     job = bench.take()
@@ -596,7 +597,7 @@ def test_a_host_that_fails_again_and_again_is_asked_less() -> None:
         bench.now += 0.001
         bench.done(job, refusal(None, 503))
     assert len(bench.take_all()) < 40
-    note = bench.schedule.notes()[0]
+    note = bench.schedule.hosts.notes()[0]
     assert (note.host, note.least_window < 64) == ("http://h", True)
 
 
@@ -607,13 +608,13 @@ def test_a_host_that_gets_slow_is_asked_less_and_one_that_always_was_is_not() ->
         job = bench.take()
         bench.now += 3.0
         bench.done(job)
-    assert bench.schedule.notes() == []
+    assert bench.schedule.hosts.notes() == []
     bench.add("grows", count=500)
     for number in range(300):
         job = bench.take()
         bench.now += 0.1 if number < 100 else 3.0
         bench.done(job)
-    assert [note.host for note in bench.schedule.notes()] == ["http://grows"]
+    assert [note.host for note in bench.schedule.hosts.notes()] == ["http://grows"]
 
 
 def test_a_host_is_not_slow_because_of_a_limit_of_ours() -> None:
@@ -625,8 +626,9 @@ def test_a_host_is_not_slow_because_of_a_limit_of_ours() -> None:
         job = bench.take()
         bench.now += 0.1 if number < 100 else 3.0
         bench.done(job, OK if number < 100 else held)
-    assert bench.schedule.notes() == []
-    assert not job.lane.slow  # type: ignore[union-attr]  # it has been taken
+    assert bench.schedule.hosts.notes() == []
+    assert job.host_queue is not None
+    assert not job.host_queue.slow
 
 
 def test_without_adapting_only_refusals_have_consequences() -> None:
@@ -684,7 +686,7 @@ def go_down(bench: Bench, outcome: Outcome = DOWN) -> list[float]:
     """All attempts fail until the host is given up. Returns the pauses."""
     pauses = []
     began = bench.now
-    while not bench.schedule.notes() or not bench.schedule.notes()[0].given_up:
+    while not bench.schedule.hosts.notes() or not bench.schedule.hosts.notes()[0].given_up:
         if not (jobs := bench.take_all(1)):
             due = bench.schedule.next_due()
             assert due is not None
@@ -766,25 +768,25 @@ def test_ready_jobs_stop_the_reading_and_half_of_them_start_it_again() -> None:
     bench = Bench()
     bench.add()
     bench.done(bench.take())  # the host is there
-    assert bench.schedule.hungry()
-    while not bench.schedule.full():
+    assert bench.schedule.backlog.low()
+    while not bench.schedule.backlog.full():
         bench.add()
     assert len(bench.schedule) == READ_AHEAD
-    while not bench.schedule.hungry():
+    while not bench.schedule.backlog.low():
         bench.take()
     assert len(bench.schedule) == READ_AHEAD // 2
 
 
 def test_the_first_host_of_a_list_does_not_stop_the_reading_before_it_has_answered() -> None:
     bench = Bench(lookahead=5000)
-    while not bench.schedule.full():
+    while not bench.schedule.backlog.full():
         bench.add("a")
     assert len(bench.schedule) == 5000
     bench = Bench()
     for number in range(READ_AHEAD):
-        assert not bench.schedule.full()
+        assert not bench.schedule.backlog.full()
         bench.add(f"h{number}")
-    assert bench.schedule.full(), "many hosts are enough, though none of them is known"
+    assert bench.schedule.backlog.full(), "many hosts are enough, though none of them is known"
 
 
 def test_quick_hosts_are_read_for_in_time_beside_one_that_never_answers() -> None:
@@ -794,7 +796,7 @@ def test_quick_hosts_are_read_for_in_time_beside_one_that_never_answers() -> Non
     for job in bench.take_all(50):
         if "quick" in job.request.url:
             bench.done(job)
-    while not bench.schedule.hungry():
+    while not bench.schedule.backlog.low():
         job = bench.take()
         if "quick" in job.request.url:
             bench.done(job)
@@ -806,18 +808,18 @@ def test_jobs_that_must_wait_do_not_stop_the_reading_until_the_lookahead_is_used
     bench = Bench(per_host=1, lookahead=5000)
     bench.add("a")
     bench.take()
-    while not bench.schedule.full():
+    while not bench.schedule.backlog.full():
         bench.add("a")
     assert len(bench.schedule) == 5000
-    assert not bench.schedule.hungry()
+    assert not bench.schedule.backlog.low()
 
 
 def test_held_jobs_count_towards_the_lookahead_too() -> None:
     bench = Bench(lookahead=10)
     for index in range(10):
-        assert not bench.schedule.full()
+        assert not bench.schedule.backlog.full()
         bench.schedule.hold(make_job(index), bench.now, 1.0)
-    assert bench.schedule.full()
+    assert bench.schedule.backlog.full()
 
 
 def test_what_waits_for_a_slow_host_does_not_stop_the_reading() -> None:
@@ -825,11 +827,11 @@ def test_what_waits_for_a_slow_host_does_not_stop_the_reading() -> None:
     bench.add("slow", count=READ_AHEAD)
     bench.done(bench.take())
     jobs = bench.take_all(4)
-    assert not bench.schedule.hungry()
+    assert not bench.schedule.backlog.low()
     bench.now += 2.0
     bench.done(jobs[0])
     bench.take()
-    assert bench.schedule.hungry()
+    assert bench.schedule.backlog.low()
 
 
 # --- the end ---
@@ -869,9 +871,9 @@ def test_hosts_that_nobody_asks_any_more_are_forgotten_but_not_what_was_done_abo
     for number in range(10_050):
         bench.add(f"h{number}")
         bench.done(bench.take())
-    assert len(bench.schedule._hosts._lanes) <= 10_000
-    assert [(note.host, note.refusals) for note in bench.schedule.notes()] == [("http://refuses", 1)]
-    assert bench.schedule.notes()[0].pace < inf
+    assert len(bench.schedule.hosts._queues) <= 10_000
+    assert [(note.host, note.refusals) for note in bench.schedule.hosts.notes()] == [("http://refuses", 1)]
+    assert bench.schedule.hosts.notes()[0].rate < inf
 
 
 def test_the_schedule_takes_what_an_engine_makes() -> None:

@@ -11,9 +11,9 @@ from support.factories import Clock, Outcome
 from fetchq.core.model import Request
 from fetchq.core.settings import Settings
 from fetchq.http.robots_txt import RobotsCache, Rules
+from fetchq.scheduling.backlog import READ_AHEAD
 from fetchq.scheduling.job import Job, JobKind
-from fetchq.scheduling.robots_gate import schedule_for
-from fetchq.scheduling.schedule import READ_AHEAD, Schedule
+from fetchq.scheduling.schedule import Schedule
 from fetchq.workers.request_queue import RequestQueue
 
 
@@ -249,7 +249,7 @@ async def test_join_waits_until_every_job_that_was_put_is_done_also_one_that_was
 
 async def test_join_waits_for_the_internal_requests_of_the_schedule_too() -> None:
     settings = Settings(robots=True)
-    queue = RequestQueue(schedule_for(settings, RobotsCache(settings)))
+    queue = RequestQueue(Schedule(settings, RobotsCache(settings)))
     queue.put_nowait(make_job(0))
     robots = queue.get_nowait()
     assert robots.kind is JobKind.ROBOTS_TXT

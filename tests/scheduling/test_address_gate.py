@@ -32,10 +32,8 @@ from support.servers import (
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.http.proxies import first_address
 from fetchq.http.robots_txt import RobotsCache, Rules
-from fetchq.scheduling import per_address as module
+from fetchq.scheduling import address_gate as module
 from fetchq.scheduling.job import Job, JobKind
-from fetchq.scheduling.per_address import PerAddressSchedule
-from fetchq.scheduling.robots_gate import RobotsSchedule, schedule_for
 from fetchq.scheduling.schedule import Schedule
 
 # --- the schedule ---
@@ -45,7 +43,7 @@ class Bench:
     """A schedule with its clock."""
 
     def __init__(self, **knobs: Any) -> None:
-        self.schedule: Any = PerAddressSchedule(Settings(per_host_by="ip", **knobs))
+        self.schedule = Schedule(Settings(**{"per_host_by": "ip", **knobs}))
         self.now = 1000.0
         self.made = 0
 
@@ -57,7 +55,7 @@ class Bench:
 
     def take(self) -> Job:
         self.schedule.release(self.now)
-        return self.schedule.take(self.now)  # type: ignore[no-any-return]  # it may be any of the schedules
+        return self.schedule.take(self.now)
 
     def learn(self, job: Job, address: str | None) -> None:
         assert job.kind is JobKind.ADDRESS
@@ -65,17 +63,14 @@ class Bench:
         self.schedule.learn_address(job, address, self.now)
 
     def done(self, job: Job) -> None:
-        self.schedule.done(job, Outcome(), self.now, 0.0)
+        self.schedule.done(job, Outcome(), self.now, 0.0)  # type: ignore[arg-type]  # it is like one
 
 
-def test_each_run_has_the_schedule_it_needs() -> None:
-    book = RobotsCache(Settings(robots=True))
-    assert type(schedule_for(Settings(), None)) is Schedule
-    assert type(schedule_for(Settings(per_host_by="domain"), None)) is Schedule
-    assert type(schedule_for(Settings(per_host_by="ip"), None)) is PerAddressSchedule
-    both = schedule_for(Settings(per_host_by="ip", robots=True), book)
-    assert isinstance(both, PerAddressSchedule)
-    assert isinstance(both, RobotsSchedule)
+@pytest.mark.parametrize(("by", "kind"), [("host", JobKind.ROW), ("domain", JobKind.ROW), ("ip", JobKind.ADDRESS)])
+def test_only_a_run_that_needs_addresses_asks_for_them(by: str, kind: JobKind) -> None:
+    bench = Bench(per_host_by=by)
+    bench.add("a.test")
+    assert bench.take().kind is kind
 
 
 def test_a_name_is_looked_up_once_and_its_rows_wait_for_that_and_nobody_else() -> None:
@@ -162,12 +157,13 @@ def test_only_so_many_addresses_are_remembered(monkeypatch: pytest.MonkeyPatch) 
             bench.learn(job, f"192.0.2.{ord(name)}")
             job = bench.take()
         bench.done(job)
-        assert len(bench.schedule._places) <= 3
+        assert bench.schedule._addresses is not None
+        assert len(bench.schedule._addresses._keys) <= 3
 
 
 def test_the_rules_of_a_host_are_asked_for_once_its_address_is_known() -> None:
     bench = Bench()
-    bench.schedule = schedule_for(Settings(per_host_by="ip", robots=True), RobotsCache(Settings(robots=True)))
+    bench.schedule = Schedule(Settings(per_host_by="ip", robots=True), RobotsCache(Settings(robots=True)))
     bench.add("a.test", "b.test")
     for asked in (bench.take(), bench.take()):
         bench.learn(asked, "192.0.2.1")

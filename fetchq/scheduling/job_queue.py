@@ -1,0 +1,62 @@
+"""The jobs that wait for one host, in the order in which they go."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from itertools import count
+from math import inf
+from typing import TYPE_CHECKING
+
+from fetchq.scheduling.job import JobKind
+
+if TYPE_CHECKING:
+    from fetchq.scheduling.job import Job
+
+__all__ = ["JobQueue"]
+
+_ROW = JobKind.ROW  # read once: a look-up in an Enum is slow in Python 3.11
+_numbers = count()
+"""One for each job in a heap, in order of arrival; of all queues together, because there may be very many queues."""
+
+
+class JobQueue:
+    """An internal job goes first, then rows of higher priority, then in order of arrival."""
+
+    __slots__ = ("_fifo", "_heap")
+
+    def __init__(self) -> None:
+        self._fifo: deque[Job] = deque()
+        """Rows of priority 0: nearly always all there are."""
+        self._heap: list[tuple[float, int, Job]] = []
+        """The other jobs, by priority, negated."""
+
+    def __len__(self) -> int:
+        return len(self._fifo) + len(self._heap)
+
+    def put(self, job: Job, *, first: bool = False) -> None:
+        """Add a job; `first`: before others of the same priority."""
+        rank = -job.request.priority if job.kind is _ROW else -inf
+        if rank:
+            number = next(_numbers)
+            heapq.heappush(self._heap, (rank, -number if first else number, job))
+        elif first:
+            self._fifo.appendleft(job)
+        else:
+            self._fifo.append(job)
+
+    def pop(self) -> Job:
+        """Remove the next job. Raises IndexError where there is none."""
+        heap = self._heap
+        if heap and (heap[0][0] < 0 or not self._fifo):
+            return heapq.heappop(heap)[2]
+        return self._fifo.popleft()
+
+    def head(self) -> Job:
+        """The job that `pop` would give. Raises IndexError where there is none."""
+        heap = self._heap
+        return heap[0][2] if heap and (heap[0][0] < 0 or not self._fifo) else self._fifo[0]
+
+    def pop_all(self) -> list[Job]:
+        """Remove all jobs, in order."""
+        return [self.pop() for _ in range(len(self))]
