@@ -1,13 +1,13 @@
 """Stores records, headers and bodies in Parquet files, which DuckDB, pandas, Spark and others read as one table.
 
 parquet/part-00000.parquet, 00001 and so on. The columns are the fields of the record, `timing` spread over
-timing_queued to timing_store; then `headers`, a list of name and value in the order of the response; `body`, null
-where none was kept; and `generation`, as the ledger has it: of a row that was fetched again, the greatest one counts.
-`path` is the file and, after #, the row in it, from 0: `parquet/part-00000.parquet#17`. A copy of another row's record
-(`--dedupe`) has the `path` of that one, and no body.
+timing_queued to timing_store; then `headers`, a list of names and values in the order of the response; `body`, null
+where no body was stored; and `generation`, as in the ledger: of several records of a row, the greatest one counts.
+`path` is the file and, after #, the row in it, from 0: `parquet/part-00000.parquet#17`. A duplicate row (`--dedupe`)
+has the `path` of the row that was fetched, and no body.
 
-A Parquet file can only be read when it is whole. A part is written in the temporary folder, and its rows count as done
-when it has been given its name: a kill costs the rows of the part that was being written, which are then fetched again.
+A Parquet file can only be read when it is complete. A part is written in the temporary folder, and its rows are done
+when it has got its final name: after a kill the rows of the current part are fetched again.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ __all__ = ["ParquetStore", "PartReader"]
 
 GROUP_ROWS = 1000
 GROUP_SIZE = 16_000_000
-"""Rows, and bytes of bodies, in one row group: what is in memory at a time. A larger body is alone in its group."""
+"""The most rows and bytes of bodies in one row group, which is held in memory. A larger body has its own group."""
 PART_ROWS = 10_000
 PART_SIZE = 256_000_000
 PART_HELD = 64_000_000
-"""Bytes of bodies that the results themselves hold, for records that include them."""
+"""Bytes of bodies held by the results of a part, for records that include bodies."""
 PART_SECONDS = 10.0
-"""When a part is full."""
+"""A part is finished when it reaches this age in seconds, or one of the limits above."""
 LARGEST = 2**31 - 2**20
-"""Bytes of a body: Parquet counts those of a value with 31 bits."""
+"""The most bytes of a body: the size of a value is a signed 32-bit integer in Parquet."""
 _PARQUET = "parquet"
 _NAME = re.compile(r"part-(\d{5,})\.parquet")
 _plain_values = attrgetter(*PLAIN_FIELDS)
@@ -66,14 +66,14 @@ SCHEMA = pa.schema(
     ]
 )
 _COUNTED = [name for name in SCHEMA.names if name not in ("headers", "body")]
-"""Columns whose least and greatest values are worth knowing."""
+"""Columns for which Parquet keeps minimum and maximum."""
 _REPEATED = ["method", "label", "reason", "cause", "error", "content_type", "charset", "content_encoding", "complete"]
 _REPEATED += ["mode", "http_version", "remote", "headers.list.element.name", "headers.list.element.value"]
-"""Columns in which the same few values come again and again."""
+"""Columns with few distinct values, which are dictionary-encoded."""
 
 
 class ParquetStore:
-    """Keeps results back until the part they are in is whole."""
+    """Keeps results back until the part that holds them is complete."""
 
     def __init__(self, root: Path, generation: int) -> None:
         self._root = root
@@ -96,7 +96,7 @@ class ParquetStore:
     def store(self, results: Sequence[Result]) -> list[Result]:
         safe: list[Result] = []
         for result in results:
-            if result.cause is Cause.CANCELLED:  # it is not done, and a resumed run has another for its row
+            if result.cause is Cause.CANCELLED:  # its row is not done: a resumed run fetches it
                 safe.append(result)
                 continue
             if self._part is None:
@@ -130,7 +130,7 @@ class ParquetStore:
 
 
 class _Part:
-    """One file on its way: `results` are in it, but for the last ones, which wait for their row group to be full."""
+    """A file that is being written: `results` are in it, and further ones wait until their row group is full."""
 
     def __init__(self, path: Path, shown: str, generation: int) -> None:
         self.path = path
@@ -140,7 +140,7 @@ class _Part:
         self._began = perf_counter()
         self._waiting: list[Result] = []
         self._waiting_size = self._size = self._held = 0
-        # Buffered: pyarrow does not look whether all was written that it handed over.
+        # Buffered: pyarrow ignores how many bytes a write has taken.
         self._file = open(path, "xb")  # noqa: SIM115  # it outlives this call
         self._writer = pq.ParquetWriter(
             self._file,
@@ -151,7 +151,7 @@ class _Part:
         )
 
     def add(self, result: Result) -> None:
-        """Take a result. Raises OSError where the file cannot be written."""
+        """Add a result. Raises OSError where the file cannot be written."""
         size = 0 if result.sha256 is None or result.duplicate_of is not None else result.size
         if size > LARGEST and result.spool is not None:
             result.spool.discard()
@@ -174,7 +174,7 @@ class _Part:
         return perf_counter() - self._began >= PART_SECONDS
 
     def finish(self) -> None:
-        """All of it is in the file, and on the disk. Raises OSError."""
+        """Write what waits, and sync the complete file to the disk. Raises OSError."""
         self._write_group()
         self._writer.close()
         self._file.flush()
@@ -187,7 +187,7 @@ class _Part:
                 result.spool.discard()
         with suppress(OSError):
             self._file.close()
-        # It would write its last lines when it is collected, and there is nothing to write them to any more.
+        # Otherwise it would write the end of the file when it is garbage-collected, and the file is closed.
         self._writer.is_open = False
         self.path.unlink(missing_ok=True)
 
@@ -213,7 +213,7 @@ class _Part:
 
 
 class _Group(NamedTuple):
-    """The bodies of a row group."""
+    """The bodies of one row group."""
 
     file: tuple[int, int] | None
     rows: range
@@ -221,10 +221,10 @@ class _Group(NamedTuple):
 
 
 class PartReader:
-    """Reads bodies out of parts. Any thread.
+    """Reads bodies from parts. Any thread may use it.
 
-    A row group can only be read as a whole, and whoever wants one of its bodies mostly wants the next ones, too: so
-    it keeps the last groups, as far as they are not large.
+    A row group can only be read as a whole, and bodies are mostly read in order: so the last groups are kept, except
+    for large ones.
     """
 
     def __init__(self) -> None:
@@ -262,7 +262,7 @@ class PartReader:
 
 
 def _body_of(result: Result) -> bytes | None:
-    """The body; None where none that is whole has come, or it cannot be kept. Raises OSError."""
+    """The body; None where there is no complete one, or where it is not stored in this row. Raises OSError."""
     if result.sha256 is None or result.cause is Cause.STORE or result.duplicate_of is not None:
         return None
     if result.spool is None:
@@ -272,13 +272,13 @@ def _body_of(result: Result) -> bytes | None:
 
 
 def _table(results: Sequence[Result], bodies: list[bytes | None], generation: int) -> pa.Table:
-    """A row for each result."""
+    """A table with a row for each result."""
     columns = [list(column) for column in zip(*map(_plain_values, results), strict=True)]
     columns += [list(column) for column in zip(*(phase_values(result.timing) for result in results), strict=True)]
     columns.append([_headers_of(result) for result in results])
     try:
         arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=False)]
-    except UnicodeEncodeError:  # a command line's bytes that are not UTF-8 come as lone surrogates
+    except UnicodeEncodeError:  # lone surrogates stand for bytes of a command line that are not UTF-8
         columns = [without_surrogates(column) for column in columns]
         arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=False)]
     arrays += [_binary(bodies), pa.array([generation] * len(results), pa.int32())]
@@ -289,7 +289,7 @@ def _binary(bodies: list[bytes | None]) -> pa.Array:
     body = bodies[0] if len(bodies) == 1 else None
     if body is None:
         return pa.array(bodies, pa.binary())
-    # A large body is alone, and is not copied.
+    # A large body is alone in its group; this way it is not copied.
     offsets = pa.array([0, len(body)], pa.int32()).buffers()[1]
     return pa.Array.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(body)])
 

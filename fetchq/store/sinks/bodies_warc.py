@@ -1,20 +1,20 @@
 """Stores bodies in web archives: WARC 1.1 (ISO 28500:2017), written with warcio.
 
-warc/00000.warc.gz, 00001 and so on, about 1 GB each. A file begins with a `warcinfo` record; each row that got a whole
-answer, whatever its status, adds a `response` and a `request` record. `path` is the file and, after #, the offset of
-the response in it: `warc/00000.warc.gz#1234`. Each record is a gzip member of its own, so reading may begin there.
+warc/00000.warc.gz, 00001 and so on, about 1 GB each. A file begins with a `warcinfo` record; each row with a complete
+response, whatever its status, adds a `response` and a `request` record. `path` is the file and, after #, the offset of
+the response in it: `warc/00000.warc.gz#1234`. Each record is a gzip member of its own, so reading can begin there.
 
-What a response record holds is the head as the server sent it and the *decoded* body. Where decoding has changed the
-body, headers that would not be true of it any more are renamed, as Common Crawl does (X-Crawler-Content-Encoding,
-X-Crawler-Transfer-Encoding, X-Crawler-Content-Length), and Content-Length is the real length. A request record is of
-the last hop, and leaves out what may be secret: the body (it then says WARC-Truncated), and every header but a few
+A response record holds the head as the server sent it and the *decoded* body. Where decoding has changed the body,
+header fields that would be false for it are renamed, as Common Crawl does (X-Crawler-Content-Encoding,
+X-Crawler-Transfer-Encoding, X-Crawler-Content-Length), and Content-Length is the real length. A request record shows
+the last hop without what may be secret: the body (the record then has WARC-Truncated), and all header fields but a few
 that are known to be harmless.
 
-A 304 that has kept the body of an earlier run (`--refresh`) is a `revisit` record of the profile server-not-modified,
-with its request. The record that it refers to, and `path` names, is written before it: the earlier run's response with
-its own date, where that run has it in an archive; else, since its head is not known any more, a `resource` record of
-the body, dated as the earlier run's record. Of a HEAD request there is no body, and so no such record: `path` then
-names the `revisit`.
+A 304 that confirms the body of an earlier run (`--refresh`) is a `revisit` record of the profile server-not-modified,
+with its request. The record that it refers to, and that `path` names, is written before it: the earlier response with
+its own date, where the earlier run has it in an archive; otherwise, since its head is unknown, a `resource` record of
+the body, with the date of the earlier record. A HEAD request has no body, and so no such record: `path` then names the
+`revisit`.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ if TYPE_CHECKING:
 __all__ = ["WarcStore", "open_archived_body"]
 
 FILE_SIZE = 1_000_000_000
-"""Bytes from which on a file gets no more records."""
+"""The bytes at which a file is full."""
 _WARC = "warc"
 _PIECE = 262_144
-"""Bytes that are read, and written, at a time."""
+"""Bytes read or written at a time."""
 _LEVEL = 6
-"""warcio's own is 9, which takes four times as long for a body of 2 kB, and makes it no smaller."""
+"""The level of compression. warcio's 9 takes four times as long for a body of 2 kB, which gets no smaller."""
 _NAME = re.compile(r"(\d{5,})\.warc\.gz")
 _ABOUT = {
     "software": f"fetchq/{__version__}",
@@ -66,7 +66,7 @@ _ABOUT = {
 
 
 class WarcStore:
-    """Keeps nothing back: what `store` returns is in the archive, and on the disk."""
+    """Appends to archives, and keeps no results back."""
 
     def __init__(self, root: Path, _: int) -> None:
         self._root = root
@@ -89,7 +89,7 @@ class WarcStore:
             return self._store(results)
         except BaseException:
             self._number, self._size = before
-            with suppress(OSError, StorageError):  # the next session will, if this one cannot
+            with suppress(OSError, StorageError):  # if it fails, the next session does it
                 self._cut_back()
             raise
 
@@ -103,7 +103,7 @@ class WarcStore:
         """Nothing is kept back."""
 
     def _cut_back(self) -> None:
-        """Have the files end where the last one is known to."""
+        """Delete the files after the current one, and cut that one to the known size."""
         files = self._number + (1 if self._size else 0)
         for path in self._folder.iterdir():
             found = _NAME.fullmatch(path.name)
@@ -129,7 +129,7 @@ class WarcStore:
         archive: _Archive | None = None
         try:
             for result in results:
-                # Nothing whole has come, or it is there already.
+                # There is no complete response, or another row has stored it.
                 if result.sha256 is None or result.status is None or result.duplicate_of is not None:
                     done.append(result)
                     continue
@@ -144,7 +144,7 @@ class WarcStore:
         return done
 
     def _next(self, full: _Archive | None) -> _Archive:
-        """The file to write on, which is a new one where the last is full."""
+        """Open the current file, or a new one where that is full; `full` was open until now."""
         if full is not None:
             self._settle(full)
             full.close()
@@ -153,7 +153,7 @@ class WarcStore:
         return _Archive(self._path(), self._size)
 
     def _settle(self, archive: _Archive) -> None:
-        """All that was written is on the disk."""
+        """Sync what was written to the disk."""
         archive.sync()
         if not self._size:
             sync_folder(self._folder)
@@ -161,7 +161,7 @@ class WarcStore:
 
 
 class _Archive:
-    """An archive file, to be written on at its end. warcio writes to it as to any file."""
+    """An archive file, open at its end. warcio's writer uses it as its output file."""
 
     def __init__(self, path: Path, size: int) -> None:
         self._file = _opened(path, os.O_RDWR if size else os.O_RDWR | os.O_CREAT | os.O_EXCL)
@@ -175,19 +175,19 @@ class _Archive:
 
     @property
     def size(self) -> int:
-        """Bytes, those that wait to be written included. Between two records it is the offset of the next."""
+        """Bytes, including those not written yet. Between two records it is the offset of the next one."""
         return self._written + len(self._waiting)
 
     def write(self, data: bytes) -> None:
         self._take(self._gzip.compress(data))
 
     def flush(self) -> None:
-        """warcio calls it at the end of each record, and there alone."""
+        """End a gzip member. warcio calls it at the end of each record, and nowhere else."""
         self._take(self._gzip.flush())
         self._gzip = _gzip()
 
     def cut(self, size: int) -> None:
-        """Forget all that came after it had this size."""
+        """Discard everything after the first `size` bytes."""
         self._gzip = _gzip()
         del self._waiting[max(0, size - self._written) :]
         if size < self._written:
@@ -220,30 +220,30 @@ def _gzip() -> Any:
 
 
 def _opened(path: Path, flags: int) -> io.FileIO:
-    """Not through a symbolic link, where the system can tell. Raises OSError, with the path."""
+    """Open a file, but no symbolic link where the system can refuse it. Raises OSError, with the path."""
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     return io.FileIO(str(path), "r+", opener=lambda name, _: os.open(name, flags, 0o666))
 
 
 @contextmanager
 def open_archived_body(path: Path, offset: int) -> Iterator[Opened]:
-    """The body of the record at `offset`. Raises OSError, also as it is read."""
+    """The body of the record at `offset`, open. Raises OSError, also while it is read."""
     with path.open("rb") as file:
         file.seek(offset)
         member = io.BufferedReader(_Member(file))
         try:
             record = next(iter(ArchiveIterator(member, no_record_parse=True)))
             head = None if record.rec_type == "resource" else b"".join(_head_of(record))
-            said = record.rec_headers.get_header
-            # A revisit has no body, nor the head that one came with.
-            kept = head if record.rec_type == "response" else None
-            yield Opened(_body_of(record, member), Origin(said("WARC-Date"), said("WARC-IP-Address"), kept))
+            header = record.rec_headers.get_header
+            # A revisit has no body, and its head did not come with one.
+            kept_head = head if record.rec_type == "response" else None
+            yield Opened(_body_of(record, member), Origin(header("WARC-Date"), header("WARC-IP-Address"), kept_head))
         except (StopIteration, EOFError, ArchiveLoadFailed, zlib.error) as problem:
             raise OSError(errno.EIO, "there is no such record in the archive", str(path)) from problem
 
 
 class _Member(io.RawIOBase):
-    """One gzip member, decompressed. warcio would not tell of one that is damaged, or only on stderr."""
+    """One gzip member, decompressed. warcio does not report damage, or only on stderr."""
 
     def __init__(self, file: io.BufferedReader) -> None:
         self._file = file
@@ -253,7 +253,7 @@ class _Member(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Raises EOFError and zlib.error, also at its end, where its checksum is."""
+        """Raises EOFError and zlib.error, also at the end of the member, where its checksum is."""
         piece = b""
         while not piece and not self._gzip.eof:
             data = self._gzip.unconsumed_tail or self._file.read1()
@@ -265,7 +265,7 @@ class _Member(io.RawIOBase):
 
 
 def _head_of(record: ArcWarcRecord) -> Iterator[bytes]:
-    """The lines of the HTTP head, to the byte, with the empty one that ends it. warcio would not keep them so."""
+    """The lines of the HTTP head, byte for byte, with the empty line that ends it. warcio would rewrite them."""
     while line := record.raw_stream.readline():
         yield line
         if line == b"\r\n":
@@ -275,11 +275,11 @@ def _head_of(record: ArcWarcRecord) -> Iterator[bytes]:
 def _body_of(record: ArcWarcRecord, member: BinaryIO) -> Iterator[bytes]:
     yield from iter(partial(record.raw_stream.read, _PIECE), b"")
     while member.read(_PIECE):
-        pass  # up to the checksum
+        pass  # read to the end, where the checksum is
 
 
 def _put(archive: _Archive, result: Result, name: str) -> Result:
-    """Write the records of a result. Raises OSError where the archive cannot be written."""
+    """Write the records of a result. Returns it with its `path`. Raises OSError where the archive cannot be written."""
     began = perf_counter()
     offset = archive.size
     body: Body | None = None

@@ -1,4 +1,4 @@
-"""The names under which bodies are stored: readable, safe on every file system, and the same each time."""
+"""Names the files of bodies: readable, safe on every file system, and the same in every session."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from urllib.parse import unquote
 __all__ = ["body_name", "folder_of", "row_of"]
 
 PER_FOLDER = 1000
-"""Files in one folder."""
+"""Rows whose files share a folder."""
 _MOST = 80
-"""Characters of a name that come from the URL."""
+"""The most characters of a name that come from the URL."""
 _UNSAFE = re.compile(r"(?:[^A-Za-z0-9._-]|\.\.)+")
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}$")
 _NAME = re.compile(r"(\d+)(?:~(\d+))?-")
-# What mimetypes does not know, or calls by a name that nobody else does.
+# Media types that mimetypes does not know, or gives an unusual suffix.
 _SUFFIXES = {
     "application/gzip": ".gz",
     "application/javascript": ".js",
@@ -37,24 +37,24 @@ def folder_of(index: int) -> str:
 
 
 def body_name(index: int, url: str, content_type: str | None, generation: int = 0) -> str:
-    """A file name for the body of row `index`, which no other row has, in ASCII and below 120 characters.
+    """The file name for the body of row `index`: unique, in ASCII, and shorter than 120 characters.
 
-    `url`: as it was asked for; where a redirect leads is the server's choice, and names no file here.
+    `url`: that of the request; the URL after redirects is the server's choice, and must not name a file here.
     """
-    # A query may hold what nobody wants in a file's name, and rarely says what it is.
+    # Without the query: it may hold secrets, and rarely says what the file is.
     rest = url.partition("://")[2].partition("#")[0].partition("?")[0]
     host, _, path = rest.rpartition("@")[2].partition("/")
     last = unquote(path.rstrip("/").rpartition("/")[2], errors="replace")
     found = _SUFFIX.search(last)
     suffix = found[0].lower() if found else _suffix_of(content_type)
     stem = f"{host}-{last[: found.start()] if found else last}"
-    # Digits first, so that no name is one that Windows reserves (CON), hidden, or an option.
+    # Digits come first: the name is not reserved on Windows (CON), not hidden, and no option of a command.
     number = f"{index:08d}" if not generation else f"{index:08d}~{generation}"
     return f"{number}-{_UNSAFE.sub('_', stem)[:_MOST].strip('._-')}{suffix}"
 
 
 def row_of(name: str) -> tuple[int, int] | None:
-    """The row and the generation in a name that `body_name` made; None where it is another."""
+    """The row and the generation in a name that `body_name` has made; None for another name."""
     found = _NAME.match(name)
     return (int(found[1]), int(found[2] or 0)) if found else None
 

@@ -1,4 +1,4 @@
-"""CSV (RFC 4180), safe to open in a spreadsheet."""
+"""Writes records as CSV (RFC 4180) that is safe to open in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["CsvSink"]
 
 
 class CsvSink:
-    """A header line, then a line for each record; `timing` becomes the columns timing_queued to timing_store."""
+    """Writes a header line and a line for each record; `timing` becomes the columns timing_queued to timing_store."""
 
     def __init__(self, stream: BinaryIO, include: Sequence[str] = ()) -> None:
         self._stream = stream
@@ -66,5 +66,5 @@ def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = printable(value)
-    # A spreadsheet runs a cell that begins like a formula; the apostrophe makes it text.
+    # A spreadsheet evaluates a cell that begins like a formula; the apostrophe makes it text.
     return "'" + text if text.startswith(("=", "+", "-", "@")) else text

@@ -1,4 +1,4 @@
-"""JSON Lines: one record a line."""
+"""Writes records as JSON Lines, one record a line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
 class JsonLinesSink:
-    """One record a line, in the order of the results."""
+    """Writes one record a line, in the order of the results."""
 
     def __init__(self, stream: BinaryIO, include: Sequence[str] = ()) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Records as Apache Parquet: typed columns, row groups of a thousand records, Zstandard."""
+"""Writes records as Apache Parquet: typed columns, row groups of a thousand records, compressed with Zstandard."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fetchq.core.text import without_surrogates
 __all__ = ["RECORD_SCHEMA", "ROW_GROUP", "ParquetRecords", "record_arrays"]
 
 ROW_GROUP = 1000
-"""Records in a row group: what is held in memory at a time."""
+"""The records in a row group, which is held in memory until it is written."""
 
 _TYPES = {
     bool: pyarrow.bool_(),
@@ -50,7 +50,7 @@ def record_arrays(records: Sequence[dict[str, Any]]) -> list[pyarrow.Array]:
 
 
 class ParquetRecords:
-    """Writes records to a stream, which need not be seekable. The file is whole once this is closed."""
+    """Writes records to a stream, which need not be seekable. The file is complete once `close` was called."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._gate = _Gate(stream)
@@ -64,7 +64,7 @@ class ParquetRecords:
                 self._write()
 
     def flush(self) -> None:
-        """There is nothing to hand on before a row group is full."""
+        """Do nothing: a row group is written when it is full."""
 
     def close(self, *, whole: bool = True) -> None:
         if not whole:
@@ -80,7 +80,7 @@ class ParquetRecords:
 
 
 class _Gate(io.RawIOBase):
-    """Between pyarrow and the stream: pyarrow ends every file as if it were whole, also when it is thrown away."""
+    """Between pyarrow and the stream: pyarrow writes the end of every file, even of one that is given up."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""What becomes of a result when its body has been stored, or could not be."""
+"""Changes a Result whose body has been stored, or could not be stored."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _with_store = fast_replacer(Timing, "store")
 
 
 def stored(result: Result, path: str, seconds: float) -> Result:
-    """Its body is at `path`; writing it took so many seconds."""
+    """The Result of a body that is stored at `path`; storing it took that many seconds."""
     timing = _with_store(result.timing, result.timing.store + seconds)
     return _with_path(result, path, None, None, timing, result.elapsed + seconds)
 
 
 def not_stored(result: Result, error: str) -> Result:
-    """Its body could not be stored, and why."""
+    """The Result of a body that could not be stored; `error` says why."""
     return replace(result, ok=False, cause=Cause.STORE, error=error, path=None, spool=None, sent=None)

@@ -1,4 +1,4 @@
-"""The records of one result in a web archive, as warcio is told to write them."""
+"""Writes the records of one Result into a web archive, through warcio."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Body", "Unreadable", "write_records"]
 
 _PIECE = 262_144
-"""Bytes of a body that are read at a time."""
+"""The fewest bytes of a body read at a time."""
 _BREAKS = re.compile(r"[\r\n\0]")
 _NOT_MODIFIED = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"
 _LEGAL = "!#$%&'()*+,/:;=?@[]~"
@@ -35,7 +35,7 @@ _RENAMED = {
 
 
 class Unreadable(Exception):
-    """The body cannot be read from its temporary file: it is not the archive that fails."""
+    """The body cannot be read from its temporary file; the archive is not at fault."""
 
     def __init__(self, problem: OSError) -> None:
         super().__init__(problem)
@@ -43,7 +43,7 @@ class Unreadable(Exception):
 
 
 class Body:
-    """The body of a result, to be read in pieces, any number of times."""
+    """The body of a result, a stream that can be read in pieces and more than once. Raises `Unreadable`."""
 
     def __init__(self, result: Result) -> None:
         self._spool = result.spool
@@ -77,30 +77,30 @@ class Body:
 
 
 class _Head:
-    """The head of an HTTP message, to the byte; warcio's own class would percent-encode what is not ASCII."""
+    """The head of an HTTP message, byte for byte; warcio's own class would percent-encode what is not ASCII."""
 
     def __init__(self, content: bytes) -> None:
         self.headers_buff = content
 
     def compute_headers_buffer(self, _: object) -> None:
-        """It is there already."""
+        """Do nothing: the buffer is complete."""
 
 
 def write_records(writer: Any, result: Result, body: Body) -> None:
-    """Write the response and its request, and before a 304 that has kept a body, what it has kept.
+    """Write the response and its request; for a 304 that confirms a stored body, first the record of that body.
 
-    `writer`: warcio's. Raises `Unreadable`, and OSError of the archive.
+    `writer`: a WARCWriter of warcio. Raises `Unreadable`, and OSError where the archive cannot be written.
     """
     sent = result.sent
     at = sent.at if sent is not None else result.started
     uri = quote(result.final_url or result.url, safe=_LEGAL, errors="backslashreplace")
     shared = {} if at is None else {"WARC-Date": _date(at)}
-    of_response = shared | _from(_address(result.remote))
+    of_response = shared | _ip_address(_address(result.remote))
     if sent is None or sent.kept is None:
         head = _response_head(result, result.headers, body.size)
         response = _write(writer, uri, "response", of_response | _payload(result), head, body)
     else:
-        of_response |= _write_kept(writer, uri, result, sent.kept, body)
+        of_response |= _write_stored(writer, uri, result, sent.kept, body)
         headers = result.headers if sent.headers is None else sent.headers
         response = _write(writer, uri, "revisit", of_response, _response_head(result, headers))
     if sent is None:
@@ -111,17 +111,18 @@ def write_records(writer: Any, result: Result, body: Body) -> None:
     _write(writer, uri, "request", of_request, sent.head)
 
 
-def _write_kept(writer: Any, uri: str, result: Result, kept: Origin, body: Body) -> dict[str, str]:
-    """Write what brought the body, as far as that is known. Returns what the record of the 304 is to say of it."""
-    said = _payload(result) | ({} if kept.at is None else {"WARC-Date": kept.at})
+def _write_stored(writer: Any, uri: str, result: Result, origin: Origin, body: Body) -> dict[str, str]:
+    """Write the record of a stored body, with its head where that is known. Returns the fields of the 304's record."""
+    fields = _payload(result) | ({} if origin.at is None else {"WARC-Date": origin.at})
     refers = {"WARC-Profile": _NOT_MODIFIED, "WARC-Refers-To-Target-URI": uri}
-    if kept.at is not None:
-        refers["WARC-Refers-To-Date"] = kept.at
-    if kept.head is not None:
-        refers["WARC-Refers-To"] = _write(writer, uri, "response", said | _from(kept.address), kept.head, body)
+    if origin.at is not None:
+        refers["WARC-Refers-To-Date"] = origin.at
+    if origin.head is not None:
+        of_response = fields | _ip_address(origin.address)
+        refers["WARC-Refers-To"] = _write(writer, uri, "response", of_response, origin.head, body)
     elif result.method != "HEAD":
-        said["Content-Type"] = _BREAKS.sub(" ", result.content_type or "application/octet-stream")
-        refers["WARC-Refers-To"] = _write(writer, uri, "resource", said, b"", body)
+        fields["Content-Type"] = _BREAKS.sub(" ", result.content_type or "application/octet-stream")
+        refers["WARC-Refers-To"] = _write(writer, uri, "resource", fields, b"", body)
     return refers
 
 
@@ -129,21 +130,21 @@ def _payload(result: Result) -> dict[str, str]:
     return {"WARC-Payload-Digest": f"sha256:{result.sha256}"}
 
 
-def _from(address: str | None) -> dict[str, str]:
+def _ip_address(address: str | None) -> dict[str, str]:
     return {} if address is None else {"WARC-IP-Address": address}
 
 
-def _write(writer: Any, uri: str, kind: str, said: dict[str, str], head: bytes, body: Body | None = None) -> str:
-    """Write a record whose block is the HTTP `head`, if any, and the body. Returns its id."""
-    # The length and the digests are given: warcio would read the body twice more to find them.
-    said = said | {"WARC-Block-Digest": f"sha256:{_digest(head, body)}"}
+def _write(writer: Any, uri: str, kind: str, fields: dict[str, str], head: bytes, body: Body | None = None) -> str:
+    """Write a record whose block is the HTTP `head`, if any, and the body. Returns its WARC-Record-ID."""
+    # With the length and the digest given, warcio need not read the body twice more to find them.
+    fields = fields | {"WARC-Block-Digest": f"sha256:{_digest(head, body)}"}
     record = writer.create_warc_record(
         uri,
         kind,
         payload=body,
         length=None if body is None else body.size,
         http_headers=_Head(head) if head else None,
-        warc_headers_dict=said,
+        warc_headers_dict=fields,
     )
     writer.write_record(record)
     return str(record.rec_headers.get_header("WARC-Record-ID"))
@@ -159,8 +160,8 @@ def _digest(head: bytes, body: Body | None) -> str:
 
 
 def _response_head(result: Result, headers: MultiMapping[str], size: int = 0) -> bytes:
-    """The head as the server sent it, but for what would not be true of the body that follows here."""
-    # What a response without a body says of one, it says of another response's (RFC 9110, 8.6).
+    """The head as the server sent it, with header fields renamed that would be false for the body in the record."""
+    # A response without a body may describe the one that another response would have had (RFC 9110, 8.6).
     framed = result.method == "HEAD" or result.status in (204, 304)
     stale = set() if framed else {"transfer-encoding"}
     if not framed and known(codings_in(result.content_encoding or "")):
@@ -178,7 +179,7 @@ def _response_head(result: Result, headers: MultiMapping[str], size: int = 0) ->
 
 
 def _line(text: str) -> bytes:
-    """As it came: bytes that are not UTF-8 have travelled as surrogates. It stays one line, whatever is in it."""
+    """One line as the server sent it. Bytes that are not UTF-8 come as surrogates; line breaks become spaces."""
     text = _BREAKS.sub(" ", text)
     try:
         return text.encode("utf-8", "surrogateescape") + b"\r\n"
@@ -191,5 +192,5 @@ def _date(at: datetime) -> str:
 
 
 def _address(remote: str | None) -> str | None:
-    """Without the port."""
+    """The IP address in `remote`, without the port."""
     return None if remote is None else remote.rpartition(":")[0].strip("[]") or None
