@@ -72,6 +72,14 @@ def test_rows_differ_when_anything_that_is_sent_does(tmp_path: Path, mode: str) 
     assert left_threads() == []
 
 
+@pytest.mark.parametrize("dedupe", [False, True])
+def test_a_program_cannot_call_a_row_a_duplicate(tmp_path: Path, dedupe: bool) -> None:
+    with Scripted(echo) as server:
+        rows = [Request(f"{server.url}/{at}", duplicate_of=0) for at in range(2)]
+        results = fetch_all_sync(rows, output=str(tmp_path / "run"), dedupe=dedupe)
+    assert [(result.status, result.duplicate_of) for result in results] == [(200, None)] * 2
+
+
 def test_a_row_without_a_method_is_the_same_as_one_with_that_of_the_run(cli: Cli) -> None:
     with Scripted(echo) as server:
         url = f"{server.url}/a"
