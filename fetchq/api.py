@@ -30,6 +30,8 @@ CallableT = TypeVar("CallableT", bound=Callable[..., object])
 OnResult = Callable[[Result], object]
 """Called with a Result. An awaitable return value is awaited; others are ignored."""
 
+_MOST_SHOWN = 6
+"""Results that the repr of `Results` shows."""
 _SETTINGS = f"""The settings, with their defaults. Each takes its value, or the text that its command-line option takes,
 such as '2m' for 120 seconds and '100M' for 100,000,000 bytes.
 
@@ -44,6 +46,14 @@ class Results(list[Result]):
     def __init__(self, results: Iterable[Result] = (), summary: Summary | None = None) -> None:
         super().__init__(results)
         self.summary = Summary() if summary is None else summary
+
+    def __repr__(self) -> str:
+        """That of a list; after the first few Results, "..." stands for all others.
+
+        `asyncio.run` in Python 3.11 asks for the repr of what it returns, and throws it away.
+        """
+        more = ", ..." if len(self) > _MOST_SHOWN else ""
+        return f"[{', '.join(map(repr, self[:_MOST_SHOWN]))}{more}]"
 
 
 class FetchRun:

@@ -708,6 +708,8 @@ def test_results_are_a_list_in_every_respect(practice: PracticeServer) -> None:
     for again in (pickle.loads(pickle.dumps(results)), copy.copy(results), copy.deepcopy(results)):
         assert (type(again), again, again.summary) == (Results, results, results.summary)
     assert (Results(), Results().summary) == ([], Summary())
+    assert repr(results) == repr(list(results))
+    assert repr(Results(results * 4)) == f"{repr(list(results) * 3)[:-1]}, ...]"
 
 
 # --- keyword arguments -----------------------------------------------------------------------------------------------
