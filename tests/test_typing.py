@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -12,7 +13,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from fetchq import Settings
+from fetchq import Request, Settings
 from fetchq.core.settings_kwargs import SettingsKwargs
 
 ROOT = Path(__file__).parent.parent
@@ -54,6 +55,13 @@ def test_pyright_accepts_the_right_calls_and_the_programs_of_the_readme(checked:
     told = json.loads(done.stdout)
     assert told["generalDiagnostics"] == []
     assert told["summary"]["filesAnalyzed"] == len(checked)
+
+
+def test_the_arguments_of_a_request_that_checkers_see_are_its_fields() -> None:
+    tree = ast.parse((ROOT / "fetchq" / "core" / "model.py").read_text())
+    (kind,) = (one for one in tree.body if isinstance(one, ast.ClassDef) and one.name == "Request")
+    (seen,) = (one for one in ast.walk(kind) if isinstance(one, ast.FunctionDef) and one.name == "__init__")
+    assert [argument.arg for argument in seen.args.args] == ["self", *(one.name for one in fields(Request))]
 
 
 def test_the_keyword_arguments_are_exactly_the_settings() -> None:

@@ -17,7 +17,7 @@ from fetchq.core.header_text import header_lists
 from fetchq.core.text import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -76,6 +76,22 @@ class Request:
     """From -1,000,000 to 1,000,000. Among the requests to one host, those of higher priority go first."""
     duplicate_of: int | None = field(default=None, repr=False, compare=False)
     """The earlier row with an equal request (`dedupe`), whose Result this one gets. A run sets it itself."""
+
+    if TYPE_CHECKING:  # the fields have the types of what a run makes of it; callers may give more
+
+        def __init__(
+            self,
+            url: str,
+            index: int = 0,
+            method: str | None = None,
+            headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+            body: bytes | None = None,
+            label: str | None = None,
+            problem: str | None = None,
+            known: StoredResponse | None = None,
+            priority: int | str = 0,
+            duplicate_of: int | None = None,
+        ) -> None: ...
 
     def __repr__(self) -> str:
         return f"Request(index={self.index}, url={redact(self.url)!r}, method={self.method!r}, label={self.label!r})"

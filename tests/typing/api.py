@@ -38,6 +38,8 @@ async def rows() -> AsyncIterator[str]:
 
 def generated() -> Iterator[Request]:
     yield Request(URLS[0], label="first", priority=5)
+    yield Request(URLS[0], headers={"A": "b"})
+    yield Request(URLS[0], headers=[("A", "b")], method="PUT", body=b"x")
 
 
 async def on_start(request: Request, worker: int) -> None:
@@ -98,4 +100,6 @@ async def wrong() -> None:
     fetch_all_sync(URLS, settings={"workers": 20})  # type: ignore[arg-type]
     Settings(max_file_size="1M")  # type: ignore[call-arg]
     Settings(resume=None)  # type: ignore[arg-type]
+    Request(URLS[0], headers="A: b")  # type: ignore[arg-type]
+    Request(URLS[0], body="text")  # type: ignore[arg-type]
     Settings().workers = 5  # type: ignore[misc]
