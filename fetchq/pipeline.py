@@ -52,18 +52,17 @@ class _Pipeline(Generic[RunT]):
         wait for a copy of another's Result are left to a later session. `linger`: seconds in which Results may gather
         before they are written, in a run that is not durable.
         """
-        self._settings = settings
-        self._feed = feed
         self._output = output
         self._summary = Summary() if summary is None else summary
-        self._on_start = on_start
         self._on_done = on_done
         self._interrupted = interrupted
-        self._linger = linger if settings.output is None else DURABLE_LINGER
-        self._run: RunT | None = None
-        """None before the run begins, and when it has ended."""
-        self._stopped = False
-        """The run is to stop, and was told so even where it had not begun."""
+        self._run: RunT | None = self._new_run(
+            settings, feed, on_start, linger if settings.output is None else DURABLE_LINGER
+        )
+        """None when it has ended."""
+
+    def _new_run(self, settings: Settings, feed: Feed, on_start: OnStart | None, linger: float) -> RunT:
+        raise NotImplementedError
 
     @property
     def summary(self) -> Summary:
@@ -74,31 +73,24 @@ class _Pipeline(Generic[RunT]):
 
     def stop(self) -> None:
         """Begin no more attempts; those under way may finish. An asynchronous run is told so in its event loop."""
-        self._stopped = True
         if self._run is not None:
             self._run.stop()
 
     def abort(self) -> None:
         """End the run now: what is under way is cancelled. Where it may be called is as for `stop`."""
-        self._stopped = True
         if self._run is not None:
             self._run.abort()
 
-    def _begin(self, run: RunT) -> RunT:
-        self._run = run
-        if self._stopped:
-            run.stop()
-        return run
-
     @contextmanager
-    def _summarized(self) -> Iterator[None]:
-        """However the run ends, its summary is complete afterwards."""
+    def _begun(self) -> Iterator[RunT]:
+        """The run, whose summary is complete afterwards, however it ends."""
+        assert self._run is not None, "a run is iterated once"
+        run = self._run
         try:
-            yield
+            yield run
         finally:
-            if (run := self._run) is not None:
-                self._summary.update(_seconds(run), run.clocks, run.notes())
-                self._run = None
+            self._summary.update(_seconds(run), run.clocks, run.notes())
+            self._run = None
 
     def _count(self, done: Sequence[Result]) -> None:
         self._summary.add(done)
@@ -116,12 +108,12 @@ class AsyncPipeline(_Pipeline[AsyncRun]):
         """
         return self._unwritten() if self._output is None else self._written(self._output)
 
-    def _new_run(self) -> AsyncRun:
-        return self._begin(AsyncRun(self._settings, self._feed, self._on_start, linger=self._linger))
+    def _new_run(self, settings: Settings, feed: Feed, on_start: OnStart | None, linger: float) -> AsyncRun:
+        return AsyncRun(settings, feed, on_start, linger=linger)
 
     async def _unwritten(self) -> AsyncGenerator[Sequence[Result]]:
-        with self._summarized():
-            async with aclosing(self._new_run().batches()) as batches:
+        with self._begun() as run:
+            async with aclosing(run.batches()) as batches:
                 async for batch in batches:
                     self._count(batch)
                     yield batch
@@ -129,7 +121,7 @@ class AsyncPipeline(_Pipeline[AsyncRun]):
     async def _written(self, output: Output) -> AsyncGenerator[Sequence[Result]]:
         loop = asyncio.get_running_loop()
         # One thread: what it is told happens in that order, and so the output is closed after the last write.
-        with ThreadPoolExecutor(1, "fetchq-writer") as thread, self._summarized():
+        with ThreadPoolExecutor(1, "fetchq-writer") as thread, self._begun() as run:
 
             def in_thread(work: Callable[..., T], *given: object) -> asyncio.Future[T]:
                 return loop.run_in_executor(thread, work, *given)
@@ -139,7 +131,7 @@ class AsyncPipeline(_Pipeline[AsyncRun]):
                 earlier = output.done_before()
                 while page := await in_thread(_next, earlier):
                     yield page
-                async with aclosing(self._new_run().batches()) as batches:
+                async with aclosing(run.batches()) as batches:
                     async for batch in batches:
                         steps = writer.write(batch)
                         while (done := await in_thread(_next, steps)) is not None:
@@ -171,21 +163,21 @@ class BlockingPipeline(_Pipeline[BlockingRun]):
         """As `AsyncPipeline.batches`."""
         return self._unwritten() if self._output is None else self._written(self._output)
 
-    def _new_run(self) -> BlockingRun:
-        return self._begin(BlockingRun(self._settings, self._feed, self._on_start, linger=self._linger))
+    def _new_run(self, settings: Settings, feed: Feed, on_start: OnStart | None, linger: float) -> BlockingRun:
+        return BlockingRun(settings, feed, on_start, linger=linger)
 
     def _unwritten(self) -> Generator[Sequence[Result]]:
-        with self._summarized(), closing(self._new_run().batches()) as batches:
+        with self._begun() as run, closing(run.batches()) as batches:
             for batch in batches:
                 self._count(batch)
                 yield batch
 
     def _written(self, output: Output) -> Generator[Sequence[Result]]:
-        with self._summarized():
+        with self._begun() as run:
             writer = output.open(self._count)
             try:
                 yield from output.done_before()
-                with closing(self._new_run().batches()) as batches:
+                with closing(run.batches()) as batches:
                     for batch in batches:
                         for written in writer.write(batch):
                             yield written
@@ -205,4 +197,4 @@ def _next(iterator: Iterator[T]) -> T | None:
 
 def _seconds(run: AsyncRun | BlockingRun) -> float:
     """Since the first request could go; 0 before that."""
-    return perf_counter() - (run.began or perf_counter())
+    return perf_counter() - run.began if run.began else 0.0
