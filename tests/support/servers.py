@@ -6,7 +6,6 @@ Servers and checks are context managers, so that a test can say which of them en
 from __future__ import annotations
 
 import asyncio
-import functools
 import gc
 import os
 import selectors
@@ -348,9 +347,11 @@ class Answers(aioresponses):
 # --- what is left ----------------------------------------------------------------------------------------------------
 
 
-@functools.cache
 def _put_the_rest_aside() -> None:
-    """Have the collector pass over what is there before the first test: a test looks at what it made itself."""
+    """Have the collector pass over what is there by now: a test looks at what it makes itself.
+
+    Else each call of `gc.collect` would go through all that pytest and the libraries hold, for a quarter of a second.
+    """
     gc.collect()
     gc.freeze()
 
@@ -375,7 +376,6 @@ def _threads() -> set[threading.Thread]:
 def nothing_left() -> Iterator[None]:
     """What begins inside, a server as well, must have ended with it: descriptors, threads, and objects that warn."""
     _put_the_rest_aside()
-    gc.collect()
     descriptors, threads = _descriptors(), _threads()
     yield
     gc.collect()
