@@ -1,4 +1,4 @@
-"""`python -m fetchq`, and the console script: the way into the command line."""
+"""Starts the command line: `python -m fetchq`, and the console script."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ def main() -> None:
     try:
         import signal
 
-        signal.signal(signal.SIGINT, _leave)  # until the command line has a better way to end
+        signal.signal(signal.SIGINT, _exit_interrupted)  # until the command line installs its own handler
         from fetchq.cli import main as run
     except KeyboardInterrupt:
-        _leave()
+        _exit_interrupted()
     run()
 
 
-def _leave(*_: object) -> None:
-    os._exit(130)  # nothing was begun yet; an exception could be lost, or shown, by what is being imported
+def _exit_interrupted(*_: object) -> None:
+    os._exit(130)  # nothing has begun yet; an exception could be swallowed or shown by code that is being imported
 
 
 if __name__ == "__main__":

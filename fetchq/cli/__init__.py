@@ -1,4 +1,7 @@
-"""The command line. Commands are imported when they are called: `fetchq --version` needs none of them."""
+"""Defines the command group and the entry point of the command line.
+
+A command's module is imported when the command is called: `fetchq --version` needs none of them.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class _Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no 
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            # Where DefaultGroup looks for what was no command, but the first argument of the default one.
+            # DefaultGroup reads here that the word is the first argument of the default command.
             ctx.arg0 = cmd_name  # type: ignore[attr-defined]  # DefaultGroup adds it
             cmd_name = self.default_cmd_name
         command: click.Command = import_module(f"fetchq.cli.{cmd_name}").command
@@ -79,14 +82,14 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> Any:
     """Run the command line and exit: 0 all ok, 1 some not, 2 wrong usage, 3 could not go on, 130/143 interrupted."""
     _open_closed_streams()
-    if sys.stderr is None:  # closed: what would be said there is lost, the records are not
+    if sys.stderr is None:  # it is closed: messages are lost, the records are not
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
     try:
         status = _run(args)
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
-        status = 1  # whoever read has seen enough
+        status = 1  # the reader of stdout has left
         forget_stdout()
     except OSError as problem:
         say(f"fetchq: this cannot be written: {problem.strerror}")
@@ -110,30 +113,30 @@ def _run(args: list[str] | None) -> int:
         return problem.exit_code
     except click.Abort:
         return 130
-    except Exception:  # raised again, unless an interrupt became it
+    except Exception:  # raised again, unless an interrupt caused it
         if interrupts.early is None:
             raise
-        return 128 + interrupts.early  # what was being imported has made another exception of it
+        return 128 + interrupts.early  # code that was being imported has turned the interrupt into this exception
     return status if isinstance(status, int) else 0
 
 
 def _open_closed_streams() -> None:
-    """A descriptor below 3 that is closed would be given to a connection, and what is printed would go there."""
+    """Open descriptors below 3 that are closed: else a connection could get one, and receive what is printed."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, this one
 
 
 def say(text: str) -> None:
-    """A line for the person. A stderr that cannot be written is no reason to stop."""
+    """Print a line on stderr. An error of writing it is ignored."""
     with suppress(OSError):
         click.echo(text, err=True)
 
 
 def forget_stdout() -> None:
-    """What is left in the buffer cannot be written: keep the interpreter from trying at its end."""
+    """Redirect stdout to the null device, so that the interpreter does not fail to flush it at exit."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, sys.stdout.fileno())
     os.close(devnull)

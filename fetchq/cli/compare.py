@@ -100,5 +100,5 @@ def _in_mode(settings: Settings, mode: str) -> Settings:
 
 
 command = click.command(cls=GroupedCommand, context_settings={"max_content_width": 110})(
-    add_options(compare, leave_out=_LEFT_OUT)
+    add_options(compare, exclude=_LEFT_OUT)
 )

@@ -1,4 +1,4 @@
-"""`fetchq demo`: the classic example, four slow URLs and two workers."""
+"""Runs `fetchq demo`: fetches four slow URLs with two workers in each mode."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 __all__ = ["DELAYS", "command"]
 
 DELAYS = (1.5, 1.0, 0.5, 0.2)
-"""Seconds that the four URLs take: one after the other 3.2, two at a time 1.7."""
+"""Seconds that each of the four URLs takes: 3.2 one after the other, 1.7 two at a time."""
 
 
 @click.command()
@@ -19,11 +19,11 @@ def command(workers: str) -> int:
     """
     from fetchq.cli.compare import compare_and_show
     from fetchq.cli.display import Display
-    from fetchq.cli.options import made
+    from fetchq.cli.options import build_settings
     from fetchq.cli.practice.server import PracticeServer
     from fetchq.core.settings import Settings
     from fetchq.inputs.opening import open_sources
 
-    settings = made(Settings, {"workers": workers, "keep_body": False})
+    settings = build_settings(Settings, {"workers": workers, "keep_body": False})
     with PracticeServer() as server, open_sources([f"{server.url}/delay/{delay}" for delay in DELAYS]) as source:
         return compare_and_show(settings, Display(progress="none"), source, ("sync", "threads", "async"))

@@ -18,7 +18,7 @@ PROGRESS = ("auto", "bar", "dots", "none")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Display(ValidatedSettings):
-    """What the command line reads and shows; the library has no use for it."""
+    """The settings of the command line alone. See `Settings` for those that the library has, too."""
 
     input_format: str | None = setting(
         None,
@@ -77,5 +77,5 @@ class Display(ValidatedSettings):
 
     @property
     def records(self) -> str:
-        """The format of the records: what `json` says goes before `format`."""
+        """The format of the records; `json` takes precedence over `format`."""
         return "jsonl" if self.json else self.format

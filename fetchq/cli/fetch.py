@@ -1,4 +1,4 @@
-"""`fetchq SOURCE...`: the main job."""
+"""Runs `fetchq SOURCE...`, the default command: fetches the URLs of all sources."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["command", "fetch_and_show"]
 
 _NEAR = 0.75
-"""How much a word must have of a command to be taken for it, mistyped."""
+"""From this similarity (0 to 1) on a word counts as a mistyped command."""
 
 
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
@@ -41,7 +41,7 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
     _check_names(sources)
     asked_for = given["include"]
     settings, display = read_options(given)
-    if asked_for and display.records == "text":  # in a config file it is meant for the runs that have records
+    if asked_for and display.records == "text":  # from a config file it is ignored: it is meant for runs with records
         raise click.UsageError("--include: a line of text has no room for it; add --json or --format csv")
 
     reading: dict[str, Any] = {"input_format": display.input_format, "url_column": display.url_column}
@@ -98,7 +98,7 @@ def fetch_and_show(
 
 
 def _check_names(sources: Sequence[str]) -> None:
-    """A SOURCE that is no file, but a command in the wrong place, or nearly one, is told of as such."""
+    """Refuse a SOURCE that is no file but a command, in the wrong place or mistyped, and hint at the command."""
     from difflib import get_close_matches
 
     for source in sources:
@@ -114,14 +114,14 @@ def _check_names(sources: Sequence[str]) -> None:
 
 
 def no_urls(sources: Sequence[str]) -> str:
-    """What is said of an empty list."""
+    """The message for an empty list."""
     from fetchq.core.text import printable
 
     return printable(f"fetchq: no URLs in {', '.join(sources)}")
 
 
 def _needs_bodies(display: Display) -> bool:
-    """Bodies are only kept where a record is to hold them."""
+    """Whether the records include the bodies, which are kept only then."""
     return display.records != "text" and not {"text", "base64"}.isdisjoint(display.include)
 
 

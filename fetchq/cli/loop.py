@@ -1,4 +1,7 @@
-"""The event loop of the command line: uvloop where it is installed. The library leaves the choice to its caller."""
+"""Chooses the event loop of the command line: uvloop where it is installed.
+
+The library leaves the choice to its caller.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ __all__ = ["loop_factory"]
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """For `asyncio.Runner`; None is asyncio's own choice."""
+    """The `loop_factory` for `asyncio.Runner`; None stands for asyncio's default loop."""
     try:
         import uvloop
     except ImportError:

@@ -1,4 +1,4 @@
-"""Options, environment variables and the config file: all derived from the fields of Settings and Display."""
+"""Derives options, environment variables and config keys from the fields of Settings and Display, and reads them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fetchq.core.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["GroupedCommand", "add_options", "made", "read_options", "usage_message"]
+__all__ = ["GroupedCommand", "add_options", "build_settings", "read_options", "usage_message"]
 
 T = TypeVar("T", Settings, Display)
 _FIELDS = [*fields(Display), *fields(Settings)]
@@ -25,7 +25,7 @@ _FIELDS = [*fields(Display), *fields(Settings)]
 class _ValueType(click.ParamType[Any]):
     """The click type of an option: it checks the text with the parser of the setting, and passes the text on."""
 
-    envvar_list_splitter = "\n"  # one header, say, on each line
+    envvar_list_splitter = "\n"  # a repeatable option has one value, such as a header, on each line
 
     def __init__(self, spec: SettingOption) -> None:
         self.name = spec.metavar or "value"
@@ -56,30 +56,34 @@ class GroupedCommand(click.Command):
 
 
 class _GroupedOption(click.Option):
+    """An option that is listed under the heading of its group."""
+
     group = "Other"
-    is_set = False
-    """It is a flag that is set where nobody says anything."""
+    on_by_default = False
+    """Whether it is a flag whose default is true."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        # Each flag has its --no-..., which the help says once for all; it shows the one that changes something.
-        both = self.opts, self.secondary_opts
-        self.opts, self.secondary_opts = self.secondary_opts if self.is_set else self.opts, []
+        # Every flag has a --no- form, which the help explains once; it lists the form that changes the default.
+        both_forms = self.opts, self.secondary_opts
+        self.opts, self.secondary_opts = self.secondary_opts if self.on_by_default else self.opts, []
         try:
             return super().get_help_record(ctx)
         finally:
-            self.opts, self.secondary_opts = both
+            self.opts, self.secondary_opts = both_forms
 
 
 def add_options(
-    command: Callable[..., Any], *, leave_out: tuple[str, ...] = (), of_run: bool = False
+    command: Callable[..., Any], *, exclude: tuple[str, ...] = (), of_run: bool = False
 ) -> Callable[..., Any]:
     """Give a command the options of all settings, and --config. With `of_run` the help leaves out the defaults."""
     config = _GroupedOption(
         ["--config"], type=click.Path(), metavar="FILE", help="Settings in TOML; else fetchq.toml here or yours."
     )
-    theirs = fields(Settings) if of_run else ()
+    of_the_run = fields(Settings) if of_run else ()
     options = [
-        _option(one, no_default=one in theirs) for one in _FIELDS if option_of(one).flags and one.name not in leave_out
+        _option(one, no_default=one in of_the_run)
+        for one in _FIELDS
+        if option_of(one).flags and one.name not in exclude
     ]
     for option in reversed([*options, config]):
         _attach(command, option)
@@ -87,10 +91,10 @@ def add_options(
 
 
 def _attach(command: Callable[..., Any], option: click.Option) -> None:
-    # What click.option does, for an Option that is already made.
+    # The decorator click.option does this, but it constructs the option itself.
     parameters: list[click.Parameter] = getattr(command, "__click_params__", [])
     parameters.append(option)
-    command.__click_params__ = parameters  # type: ignore[attr-defined]  # click adds it
+    command.__click_params__ = parameters  # type: ignore[attr-defined]  # an attribute of click's decorators
 
 
 def _option(a_field: Field[Any], *, no_default: bool) -> click.Option:
@@ -108,12 +112,12 @@ def _option(a_field: Field[Any], *, no_default: bool) -> click.Option:
         help=spec.help if no_default else _help(a_field, spec),
     )
     option.group = spec.group
-    option.is_set = a_field.default is True
+    option.on_by_default = a_field.default is True
     return option
 
 
 def _negative(flag: str) -> str:
-    """What switches off a flag that the environment or the config file has set."""
+    """The form that switches the flag off, where the environment or the config file has set it."""
     name = flag.removeprefix("--")
     return f"--{name.removeprefix('no-')}" if name.startswith("no-") else f"--no-{name}"
 
@@ -127,23 +131,23 @@ def _help(a_field: Field[Any], spec: SettingOption) -> str:
 
 
 def read_options(given: dict[str, Any], stored: dict[str, Any] | None = None, **fixed: Any) -> tuple[Settings, Display]:
-    """The settings: option before environment before `stored` before config file before default.
+    """The settings from the options that click was `given`, the `stored` settings of a run, and the config file.
 
-    `fixed` goes before all. Raises `click.UsageError`.
+    Precedence: `fixed`, command line, environment, `stored`, config file, default. Raises `click.UsageError`.
     """
     _settle_format(given)
     chosen = _read_config(given.pop("config", None)) | (stored or {})
     if given.get("format") is not None and not given.get("json"):
-        chosen.pop("json", None)  # the two say the same thing, and the option wins
-    # Not given: None, and () for an option that may be given several times.
+        chosen.pop("json", None)  # both choose the format, and the option takes precedence
+    # An option that was not given is None, or () where it is repeatable.
     chosen |= {name: value for name, value in given.items() if value not in (None, ())}
     if isinstance(data := chosen.get("data"), str) and data.startswith("@"):
         chosen["data"] = _read_data(data[1:])
-    return made(Settings, chosen | fixed), made(Display, chosen)
+    return build_settings(Settings, chosen | fixed), build_settings(Display, chosen)
 
 
 def _settle_format(given: dict[str, Any]) -> None:
-    """--json and --format say the same thing: not both, and what is typed goes before the environment."""
+    """Resolve --json and --format, which both choose the format: typed options take precedence over the environment."""
     form = given.get("format")
     if not given.get("json") or form in (None, "jsonl") or not _is_typed("format"):
         return
@@ -157,8 +161,8 @@ def _is_typed(name: str) -> bool:
     return source is click.core.ParameterSource.COMMANDLINE
 
 
-def made(kind: type[T], chosen: dict[str, Any]) -> T:
-    """The Settings, or the Display, of what was chosen. Raises `click.UsageError`."""
+def build_settings(kind: type[T], chosen: dict[str, Any]) -> T:
+    """The Settings, or the Display, with the chosen values. Raises `click.UsageError`."""
     names = {one.name for one in fields(kind)}
     try:
         return kind(**{name: value for name, value in chosen.items() if name in names})
@@ -167,7 +171,7 @@ def made(kind: type[T], chosen: dict[str, Any]) -> T:
 
 
 def usage_message(problem: SettingsError) -> str:
-    """The problem, with the option's name in place of the field's."""
+    """The message of the problem, with the option's name in place of the field's."""
     flags = {one.name: option_of(one).flags for one in _FIELDS}
     return f"{flags.get(problem.name, (problem.name,))[-1]}: {problem.message}"
 
@@ -186,7 +190,7 @@ def _read_config(path: str | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else problem
         raise click.UsageError(f"the config file {str(file)!r} cannot be read: {reason}") from None
-    # As the option is called, or as the field is.
+    # A key is the name of an option without its dashes, or the name of a field.
     known = {one.name: one.name for one in _FIELDS}
     known |= {flag.lstrip("-"): one.name for one in _FIELDS for flag in option_of(one).flags if flag.startswith("--")}
     unknown = [name for name in found if name not in known]

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, dots in a log, or nothing. Also keeps lines and progress out of each other."""
+"""Shows the progress of a run as a bar, as dots or not at all, and prints lines without garbling it."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "progress_for"]
 
 LONG_RUN = 10.0
-"""Seconds after which a run that is watched by nobody begins to show dots."""
+"""Seconds after which a run whose stderr is no terminal begins to show dots."""
 
 
 class Progress(Protocol):
-    """Shows how far a run is."""
+    """Shows the progress of a run on stderr."""
 
     def advance(self, results: Sequence[Result], summary: Summary) -> None:
-        """These results are done; `summary` has counted them."""
+        """Count these finished results, which `summary` includes already."""
 
     def write(self, lines: Sequence[str]) -> None:
-        """Write lines to stderr, whole, beside the progress."""
+        """Write complete lines to stderr, beside the progress."""
 
     def write_out(self, text: bytes) -> None:
-        """Write lines to stdout, which is the same terminal or file. Raises OSError."""
+        """Write lines to stdout, where it is the same terminal or file as stderr. Raises OSError."""
 
     def close(self) -> None: ...
 
 
-class _Nothing:
+class _NoProgress:
     def advance(self, results: Sequence[Result], summary: Summary) -> None:
         pass
 
@@ -56,47 +56,47 @@ class _Nothing:
         pass
 
     def _echo(self, text: str) -> None:
-        with suppress(OSError):  # a stderr that cannot be written is no reason to stop
+        with suppress(OSError):  # an error of writing to stderr is ignored
             click.echo(text, err=True, nl=False)
 
 
-class _Dots(_Nothing):
-    """A dot for a number of URLs, x where one of them failed; the more there are, the more a dot stands for."""
+class _Dots(_NoProgress):
+    """A dot for a number of URLs, or an x where one of them failed. The number grows tenfold after every 10 lines."""
 
-    ACROSS = 50
+    COLUMNS = 50
     LINES = 10
 
     def __init__(self, *, after: float) -> None:
-        self._from = perf_counter() + after
-        self._each = 1
+        self._starts_at = perf_counter() + after
+        self._per_dot = 1
         self._column = 0
         self._lines = 0
-        self._gathered = 0
-        self._bad = False
+        self._pending = 0
+        self._any_failed = False
 
     def advance(self, results: Sequence[Result], summary: Summary) -> None:
-        if perf_counter() < self._from:
+        if perf_counter() < self._starts_at:
             return
         done = summary.total - len(results)
         failed = summary.failed - sum(not result.ok for result in results)
         for result in results:
             done += 1
             failed += not result.ok
-            self._gathered += 1
-            self._bad = self._bad or not result.ok
-            if self._gathered >= self._each:
+            self._pending += 1
+            self._any_failed = self._any_failed or not result.ok
+            if self._pending >= self._per_dot:
                 self._show_dot(done, failed)
 
     def _show_dot(self, done: int, failed: int) -> None:
-        self._echo("x" if self._bad else ".")
-        self._gathered, self._bad = 0, False
+        self._echo("x" if self._any_failed else ".")
+        self._pending, self._any_failed = 0, False
         self._column += 1
-        if self._column == self.ACROSS:
+        if self._column == self.COLUMNS:
             self._echo(f"  {done} done, {failed} failed\n")
             self._column = 0
             self._lines += 1
             if self._lines % self.LINES == 0:
-                self._each *= 10
+                self._per_dot *= 10
 
     def write(self, lines: Sequence[str]) -> None:
         self.close()
@@ -113,7 +113,7 @@ class _Dots(_Nothing):
 
 
 class _Bar:
-    """rich's bar: done of total, once that is known, rate, failures, time left."""
+    """A bar of rich: URLs done, their total once it is known, rate, failures, time left."""
 
     def __init__(self, source: Source, *, colour: bool) -> None:
         from rich.console import Console
@@ -158,15 +158,15 @@ class _Bar:
         self._print(text.decode(errors="replace"))
 
     def _print(self, text: str) -> None:
-        # All at once, and without having rich look at them: it takes half a millisecond to print a line.
-        self._console.print(_Raw(text), end="", soft_wrap=True)
+        # As one raw text: rich takes half a millisecond to print a line that it parses.
+        self._console.print(_RawText(text), end="", soft_wrap=True)
 
     def close(self) -> None:
         self._rich.stop()
 
 
-class _Raw:
-    """Text that rich writes as it is."""
+class _RawText:
+    """A text that rich writes unchanged."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -178,14 +178,14 @@ class _Raw:
 
 
 def progress_for(display: Display, source: Source, *, colour: bool, lines: bool) -> Progress:
-    """What `display` asks for. `lines`: stderr sees a line for each result anyway."""
+    """The progress that `display` asks for. `lines` says that stderr gets a line for each result anyway."""
     if display.progress == "none" or (display.quiet and display.progress == "auto"):
-        return _Nothing()
+        return _NoProgress()
     if display.progress == "dots":
         return _Dots(after=0.0)
-    # A log file never gets a bar, also when it is asked for.
+    # A file never gets a bar, even if it is asked for.
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         return _Bar(source, colour=colour)
     if display.progress == "bar":
         return _Dots(after=0.0)
-    return _Nothing() if lines else _Dots(after=LONG_RUN)
+    return _NoProgress() if lines else _Dots(after=LONG_RUN)

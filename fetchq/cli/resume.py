@@ -1,4 +1,4 @@
-"""`fetchq resume DIR`: go on with a run."""
+"""Runs `fetchq resume DIR`: continues a durable run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.store.session import Session
 
-__all__ = ["NOT_AGAIN", "command", "go_on"]
+__all__ = ["FIXED_OPTIONS", "command", "continue_run"]
 
-NOT_AGAIN = ("output", "save", "resume", "overwrite", "dedupe", "refresh", "input_format", "url_column")
-"""Options that a run has once and for all."""
+FIXED_OPTIONS = ("output", "save", "resume", "overwrite", "dedupe", "refresh", "input_format", "url_column")
+"""Options that cannot change after the first session of a run."""
 
 
 @click.argument("folder", metavar="DIR")
@@ -34,11 +34,11 @@ def resume(folder: str, **given: Any) -> int:
     from fetchq.store.open_session import session_in_folder
 
     with opened(lambda: session_in_folder(folder)) as session:
-        return go_on(session, given)
+        return continue_run(session, given)
 
 
-def go_on(session: Session, given: dict[str, Any], retried: Callable[[Settings], str] | None = None) -> int:
-    """Fetch what is left, and what `retried` says with the run's settings. Returns the exit status."""
+def continue_run(session: Session, given: dict[str, Any], retried: Callable[[Settings], str] | None = None) -> int:
+    """Fetch the rows that are left, and those that meet the SQL condition from `retried`. Returns the exit status."""
     from fetchq.cli.durable import all_done
     from fetchq.core.text import printable
     from fetchq.store.ledger_connection import ConditionError
@@ -68,5 +68,5 @@ def go_on(session: Session, given: dict[str, Any], retried: Callable[[Settings],
 
 
 command = click.command(cls=GroupedCommand, context_settings={"max_content_width": 110})(
-    add_options(resume, leave_out=NOT_AGAIN, of_run=True)
+    add_options(resume, exclude=FIXED_OPTIONS, of_run=True)
 )

@@ -1,4 +1,4 @@
-"""`fetchq retry DIR`: fetch the failed rows of a run again."""
+"""Runs `fetchq retry DIR`: fetches the failed rows of a durable run again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fetchq.cli.options import GroupedCommand, add_options
-from fetchq.cli.resume import NOT_AGAIN, go_on
+from fetchq.cli.resume import FIXED_OPTIONS, continue_run
 
 __all__ = ["command"]
 
@@ -26,9 +26,9 @@ def retry(folder: str, where: str | None, **given: Any) -> int:
     from fetchq.store.open_session import session_in_folder
 
     with opened(lambda: session_in_folder(folder)) as session:
-        return go_on(session, given, lambda settings: retryable(settings.retry_on) if where is None else where)
+        return continue_run(session, given, lambda settings: retryable(settings.retry_on) if where is None else where)
 
 
 command = click.command(cls=GroupedCommand, context_settings={"max_content_width": 110})(
-    add_options(retry, leave_out=NOT_AGAIN, of_run=True)
+    add_options(retry, exclude=FIXED_OPTIONS, of_run=True)
 )

@@ -1,4 +1,4 @@
-"""`fetchq serve`: the practice server."""
+"""Runs `fetchq serve`, the practice server."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def command(host: str, port: int) -> int:
         loop = asyncio.get_running_loop()
         signalled: asyncio.Future[int] = loop.create_future()
         serving = asyncio.ensure_future(serve(host, port, ready=ready))
-        with suppress(NotImplementedError):  # Windows; there the handlers raise
+        with suppress(NotImplementedError):  # on Windows, where the handlers of the process raise
             for number in SIGNALS:
-                # By the loop: an exception of a handler could be lost in whatever code it comes upon.
+                # In the loop: an exception from a signal handler could be swallowed by the code that it interrupts.
                 loop.add_signal_handler(number, _set, signalled, 128 + number)
         either: list[asyncio.Future[Any]] = [serving, signalled]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -51,7 +51,7 @@ def command(host: str, port: int) -> int:
         return 130
     except OSError as problem:
         if problem.errno in (errno.ENOSPC, errno.EPIPE, errno.EIO):
-            raise  # it listens, and cannot say where
+            raise  # the server listens, but its address cannot be printed
         raise click.UsageError(f"cannot listen on {host}:{port}: {problem.strerror or problem}") from None
 
 

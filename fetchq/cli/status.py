@@ -1,4 +1,4 @@
-"""The exit status of a run that could not go on."""
+"""Defines the exit status of a run that could not go on, and the exception for it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ COULD_NOT_GO_ON = 3
 
 
 class CouldNotGoOn(click.ClickException):
-    """The run cannot go on, or not be read or written: one line says why."""
+    """The run cannot go on, or its folder cannot be read or written. The message is one line."""
 
     exit_code = COULD_NOT_GO_ON

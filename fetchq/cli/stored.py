@@ -1,4 +1,4 @@
-"""What the commands have in common that read a run in a folder, and fetch nothing."""
+"""Opens the run of a folder for the commands that only read it, and turns its errors into exit statuses."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = ["reading", "stored_run"]
 
 @contextmanager
 def stored_run(folder: str) -> Iterator[StoredRun]:
-    """The run in a folder, open. Where there is none that is wrong usage; a run that has not ended is told."""
-    if not os.path.isfile(RunFolder(folder).ledger):  # which is also said of a name that is too long
+    """Open the run of a folder. Prints a note on an unfinished run. Raises UsageError where there is no run."""
+    if not os.path.isfile(RunFolder(folder).ledger):  # also false for a name that is too long
         raise click.UsageError(f"there is no run in {folder!r}")
     with reading():
         run = open_run(folder)
@@ -36,7 +36,7 @@ def stored_run(folder: str) -> Iterator[StoredRun]:
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """What is wrong with a condition, or with the ledger, is told in one line."""
+    """Turn an error of the condition into wrong usage, and one of the ledger into exit status 3, each with one line."""
     try:
         yield
     except ConditionError as problem:

@@ -229,7 +229,7 @@ class Handled:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
         self._changed = threading.Condition()
-        for name in ("_begin_to_stop", "_give_up"):
+        for name in ("_stop_run", "_abort_run"):
             monkeypatch.setattr(interrupts.Interrupts, name, self._counted(getattr(interrupts.Interrupts, name)))
 
     def _counted(self, deal: Callable[[interrupts.Interrupts], None]) -> Callable[[interrupts.Interrupts], None]:
