@@ -1,4 +1,8 @@
-"""The engines: each makes one attempt at a request, and is the only code that knows its HTTP library."""
+"""The engines: each makes attempts over one HTTP library, and is the only code that knows that library.
+
+A new engine is one package beside this module, whose `engine.py` fulfils a protocol of `base`, and one line below that
+imports it. It drives the rules of `fetchq.http.attempt`, and maps its library's exceptions to causes with `errors`.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +16,18 @@ if TYPE_CHECKING:
 __all__ = ["async_engine", "blocking_engines"]
 
 
-def async_engine(settings: Settings, book: RobotsCache | None = None) -> AsyncEngine:
-    """The engine of the running event loop. `book`: the rules of hosts, where robots.txt is obeyed."""
+# The libraries are imported here, when they are needed: each takes longer to load than fetchq itself.
+
+
+def async_engine(settings: Settings, robots: RobotsCache | None = None) -> AsyncEngine:
+    """The engine of mode `async`, for the running event loop. `robots`: the rules of hosts, where they are obeyed."""
     from fetchq.engines.aiohttp.engine import AiohttpEngine
 
-    return AiohttpEngine(settings, book)
+    return AiohttpEngine(settings, robots)
 
 
-def blocking_engines(settings: Settings, book: RobotsCache | None = None) -> list[BlockingEngine]:
-    """An engine for each worker. They share the TLS context, since reading the issuers takes a while, and the limit."""
-    from fetchq.engines.bandwidth import ByteRate
+def blocking_engines(settings: Settings, robots: RobotsCache | None = None) -> list[BlockingEngine]:
+    """The engines of the modes `threads` and `sync`, one for each worker. `robots`: as above."""
     from fetchq.engines.requests.engine import RequestsEngine
-    from fetchq.engines.tls import tls_context
 
-    context = tls_context(settings)
-    rate = None if settings.limit_rate is None else ByteRate(settings.limit_rate)
-    return [RequestsEngine(settings, context, book, rate) for _ in range(settings.workers)]
+    return [*RequestsEngine.for_workers(settings, robots)]

@@ -1,4 +1,4 @@
-"""What an engine is."""
+"""The protocols that an engine fulfils, one for the event loop and one for a worker's thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["AsyncEngine", "BlockingEngine"]
 
 
 class AsyncEngine(Protocol):
-    """Serves all workers of a run from one event loop."""
+    """Serves all workers of a run, in one event loop."""
 
     async def attempt(
         self,
@@ -25,19 +25,23 @@ class AsyncEngine(Protocol):
         partial: Partial | None = None,
         on_sent: Callable[[], None] | None = None,
     ) -> Attempt:
-        """One attempt, finished: what went wrong on the network is in it, not raised. Cancellation is raised.
+        """Make one attempt, redirects included. Returns it finished: a failure is in it, and not raised.
 
-        `partial`: what the request's last attempt has left, to go on with. It belongs to this one now. `on_sent` is
-        called when the request, its head at least, goes out for the first time.
+        `partial`: what the request's last attempt left to resume from; the new attempt owns it. `on_sent` is called
+        when the request, or at least its head, goes out for the first time. Raises CancelledError, and bugs.
         """
 
     async def address_of(self, host: str) -> str | None:
-        """The address that `host`, such as `http://example.org`, is dialled at; None where nobody here knows it."""
+        """The IP address by which `host`, such as `http://example.org`, is known.
+
+        None where it cannot be resolved here: the name has no address, or its proxy resolves it.
+        """
 
     def abort(self) -> None:
-        """End all attempts under way; they fail with `cancelled`. No more are begun after this."""
+        """End all attempts under way; they fail with `cancelled`. No attempt is begun after this."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close all connections. No attempt is under way."""
 
 
 class BlockingEngine(Protocol):
@@ -50,12 +54,13 @@ class BlockingEngine(Protocol):
         partial: Partial | None = None,
         on_sent: Callable[[], None] | None = None,
     ) -> Attempt:
-        """One attempt, finished: what went wrong on the network is in it, not raised. The rest is as above."""
+        """Make one attempt, as `AsyncEngine.attempt` does."""
 
     def address_of(self, host: str) -> str | None:
-        """As above."""
+        """The IP address by which `host` is known, as `AsyncEngine.address_of` finds it."""
 
     def abort(self) -> None:
-        """From any thread: end the attempt under way; it fails with `cancelled`. No more are begun after this."""
+        """From any thread: end the attempt under way; it fails with `cancelled`. No attempt is begun after this."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close all connections. No attempt is under way."""

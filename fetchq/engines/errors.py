@@ -1,4 +1,4 @@
-"""From an exception of the network to a cause: one vocabulary for all engines, mapped at the edge."""
+"""Maps the exceptions of the network to causes: one vocabulary of failures, the same for all engines."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from fetchq.http.failure import AttemptFailed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["closed_early", "is_ours", "network_failure", "no_such_name", "out_of_descriptors"]
+__all__ = ["closed_early", "network_failure", "no_such_name", "out_of_descriptors", "raised_by_fetchq"]
 
 _NO_SUCH_NAME = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)}
-_STARVED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""What a machine says that has no descriptors or memory left: the server is not to blame."""
-_OF_A_LOOKUP = 4
-"""Descriptors that looking a name up takes: a file to read, and sockets."""
+_LOCAL_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""This machine has no descriptors or memory left; the server is not to blame."""
+_LOOKUP_DESCRIPTORS = 4
+"""Descriptors that the lookup of a name takes: a file, and sockets."""
 
 
 def network_failure(problem: BaseException, *, answering: bool) -> AttemptFailed | None:
-    """What `problem` means, by the first exception of the network in its chain; None when there is none.
+    """The failure that `problem` stands for, by the first exception of the network in its chain; None without one.
 
-    `answering`: some of the response was already there.
+    `answering`: some of the response had come.
     """
     chain = list(_chain(problem))
     chain.sort(key=_rank)
@@ -46,51 +46,54 @@ def network_failure(problem: BaseException, *, answering: bool) -> AttemptFailed
             )
         if isinstance(one, TimeoutError) and one.errno is None:
             return AttemptFailed(Cause.TIMEOUT, "timed out")
-        if isinstance(one, OSError) and one.errno in _STARVED:
-            return _starved(one)
+        if isinstance(one, OSError) and one.errno in _LOCAL_LIMITS:
+            return _local_limit(one)
         if isinstance(one, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):
             return closed_early(answering=answering, how="reset")
         if isinstance(one, OSError) and one.errno is not None:
-            return AttemptFailed(Cause.INCOMPLETE if answering else Cause.CONNECT, _said(one))
+            return AttemptFailed(Cause.INCOMPLETE if answering else Cause.CONNECT, _message(one))
     return None
 
 
 def _rank(one: BaseException) -> int:
-    """What TLS says comes first: a library may have made an error of its own number, or of its own words, out of it."""
+    """The order of the exceptions in a chain: an error of TLS first, since libraries wrap it in errors of their own."""
     if isinstance(one, ssl.SSLError):
         return 0 if getattr(one, "reason", None) else 1
     return 0 if isinstance(one, AttemptFailed) else 2
 
 
 def out_of_descriptors() -> AttemptFailed | None:
-    """Whether this machine has none left. Resolvers do not say so: they know of no such name then, or of no server."""
+    """The failure of a lookup that had no descriptors left; None where there are enough.
+
+    Resolvers do not report that: they say that there is no such name, or no server.
+    """
     with ExitStack() as opened:
         try:
-            for _ in range(_OF_A_LOOKUP):
+            for _ in range(_LOOKUP_DESCRIPTORS):
                 opened.enter_context(socket.socket())
         except OSError as problem:
-            return _starved(problem) if problem.errno in _STARVED else None
+            return _local_limit(problem) if problem.errno in _LOCAL_LIMITS else None
     return None
 
 
-def _starved(problem: OSError) -> AttemptFailed:
-    return AttemptFailed(Cause.CONNECT, f"this machine is at a limit: {problem.strerror}", starved=True)
+def _local_limit(problem: OSError) -> AttemptFailed:
+    return AttemptFailed(Cause.CONNECT, f"this machine is at a limit: {problem.strerror}", local_limit=True)
 
 
 def closed_early(*, answering: bool, how: str = "closed") -> AttemptFailed:
-    """The connection ended first: before an answer that is `connect`, inside of one `incomplete`."""
+    """The connection ended too early: `connect` before any response, `incomplete` within one."""
     if answering:
         return AttemptFailed(Cause.INCOMPLETE, f"the connection was {how} before the end of the answer")
     return AttemptFailed(Cause.CONNECT, f"the connection was {how} before an answer")
 
 
 def no_such_name() -> AttemptFailed:
-    """The resolver knows for sure: asking again will not help."""
+    """The name does not exist, by the resolver's own word: another lookup would not help."""
     return AttemptFailed(Cause.DNS, "there is no such name", permanent=True)
 
 
 def _chain(problem: BaseException) -> Iterator[BaseException]:
-    """`problem` and what it was made of, libraries' wrappers included; each once."""
+    """`problem` and the exceptions that it wraps, in the various ways of the libraries; each once."""
     seen: set[int] = set()
     waiting: list[object] = [problem]
     while waiting:
@@ -102,20 +105,20 @@ def _chain(problem: BaseException) -> Iterator[BaseException]:
             waiting += [one.__cause__, None if one.__suppress_context__ else one.__context__]
 
 
-def _said(problem: OSError) -> str:
+def _message(problem: OSError) -> str:
     # strerror alone: str() would repeat the address, which the record has.
     name = errno.errorcode.get(problem.errno or 0)
-    known = {
+    messages = {
         "ECONNREFUSED": "connection refused",
         "ENETUNREACH": "network unreachable",
         "EHOSTUNREACH": "host unreachable",
     }
-    return known.get(name or "", problem.strerror or name or "connection failed")
+    return messages.get(name or "", problem.strerror or name or "connection failed")
 
 
-def is_ours(problem: Exception) -> bool:
-    """It was raised by code of fetchq's: a bug, which must not pass for a failure of the network."""
-    if isinstance(problem, OSError):  # what a socket raises, raises in the frame of who called it
+def raised_by_fetchq(problem: Exception) -> bool:
+    """Whether fetchq's own code raised it: a bug, which must not pass for a failure of the network."""
+    if isinstance(problem, OSError):  # a socket has no frame: its exceptions come from the frame of the caller
         return False
     trace = problem.__traceback__
     while trace is not None and trace.tb_next is not None:

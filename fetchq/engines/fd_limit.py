@@ -1,4 +1,4 @@
-"""How many files this process may have open, and so how many attempts fit: each connection is one."""
+"""Budgets the file descriptors of this process: how many attempts and idle connections its limit allows."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
 
-__all__ = ["Room", "room_for"]
+__all__ = ["FdBudget", "fd_budget"]
 
 _RESERVE = 64
-"""For the program's own files: the source, the ledger, look-ups, whatever it opens meanwhile."""
-_UNKNOWN = 1_000_000
-"""Where a system has no such limit, or none that it tells."""
+"""Descriptors for other purposes: the source, the ledger, lookups, and whatever the program opens meanwhile."""
+_NO_LIMIT = 1_000_000
+"""Stands for the limit where the system has none, or none that can be read."""
 
 
-class Room(NamedTuple):
-    """What fits beside the files that are open already."""
+class FdBudget(NamedTuple):
+    """What the limit allows, beside the files that are open already."""
 
     attempts: int
-    """At a time; at least one."""
-    resting: int
-    """Connections that may be kept for the next attempts."""
+    """Attempts at a time; at least one."""
+    idle: int
+    """Idle connections that may be kept for later attempts."""
 
 
-def room_for(settings: Settings) -> Room:
-    """How many attempts and resting connections fit. The process's limit is raised where it is too low, and may be."""
-    each = 3 if settings.stores else 2  # two addresses may be tried at once, and a large body is a file
+def fd_budget(settings: Settings) -> FdBudget:
+    """The budget of a run. A limit that is too low is raised as far as the system allows."""
+    each = 3 if settings.stores else 2  # two addresses are tried at once, and a large body is in a file
     workers = settings.workers
-    resting = 2 * workers + 16
+    idle = 2 * workers + 16
     used = _in_use() + _RESERVE
-    free = _limit(used + each * workers + resting) - used
+    free = _limit(used + each * workers + idle) - used
     attempts = max(1, min(workers, free // each))
-    return Room(attempts, max(0, min(resting, free - each * attempts)))
+    return FdBudget(attempts, max(0, min(idle, free - each * attempts)))
 
 
 def _limit(wanted: int) -> int:
-    """The limit, `wanted` if that can be had."""
+    """The limit of open files, raised to `wanted` if possible."""
     try:
         import resource
     except ImportError:
-        return _UNKNOWN
+        return _NO_LIMIT
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
-        return _UNKNOWN
+        return _NO_LIMIT
     if soft < wanted:
         better = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with suppress(OSError, ValueError):  # macOS names a hard limit that it does not grant

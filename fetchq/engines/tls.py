@@ -1,4 +1,4 @@
-"""The TLS context of a run: one for all engines, so that they trust the same issuers."""
+"""Makes the TLS context of a run, the same for all engines, so that they trust the same certificate authorities."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["tls_context"]
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext:
-    """The context that `settings` describe. Raises `SettingsError` when a certificate file cannot be used."""
+    """The TLS context by the settings. Raises `SettingsError` where a certificate file cannot be used."""
     try:
         context = ssl.create_default_context(cafile=settings.cacert)
     except (ssl.SSLError, OSError) as problem:
         raise SettingsError("cacert", f"no certificates in {settings.cacert!r} ({problem})") from None
-    if settings.cacert is None and not _system_has_issuers():
+    if settings.cacert is None and not _system_has_authorities():
         import certifi
 
         context.load_verify_locations(certifi.where())
@@ -29,7 +29,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     if settings.cert is not None:
         try:
-            # An empty password, so that OpenSSL does not ask the terminal for one.
+            # The empty password keeps OpenSSL from asking for one on the terminal.
             context.load_cert_chain(settings.cert, settings.key, password="")
         except (ssl.SSLError, OSError) as problem:
             raise SettingsError("cert", f"no certificate and key in {settings.cert!r} ({problem})") from None
@@ -37,6 +37,6 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
     return context
 
 
-def _system_has_issuers() -> bool:
+def _system_has_authorities() -> bool:
     paths = ssl.get_default_verify_paths()
     return paths.cafile is not None or (paths.capath is not None and bool(os.listdir(paths.capath)))

@@ -1,4 +1,4 @@
-"""The body of a response as it comes in: decoded, held to the limits, hashed, and kept where it is wanted."""
+"""Receives the body of a response: decodes it, holds it to the limits, hashes it, and keeps or spools it."""
 
 from __future__ import annotations
 
@@ -8,41 +8,62 @@ from typing import TYPE_CHECKING, Any
 from fetchq.core.body_spool import Spool
 from fetchq.core.disk import file_error_text
 from fetchq.core.model import Cause
+from fetchq.core.settings import Settings
 from fetchq.http.content_coding import RATIO_FROM, BombError, DecodeError, Decoder, codings_in, decoder_for
 from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
-    from fetchq.core.settings import Settings
+    from fetchq.core.body_spool import Origin
 
-__all__ = ["Intake"]
+__all__ = ["NO_BODY", "ReceivedBody"]
 
-_EMPTY = sha256(b"").hexdigest()
+_SHA256_OF_NOTHING = sha256(b"").hexdigest()
 
 
-class Intake:
-    """One body. Its methods raise `AttemptFailed`."""
+class ReceivedBody:
+    """One body, as far as it has come. Its methods raise `AttemptFailed`."""
 
-    __slots__ = ("_decoder", "_hash", "_pieces", "_settings", "size", "spool", "wire_size", "writing")
+    # fmt: off
+    __slots__ = (
+        "_decoder", "_hash", "_max_size", "_pieces", "_settings", "_stores", "content", "content_encoding", "digest",
+        "origin", "size", "spool", "truncated", "wire_size", "writing",
+    )
+    # fmt: on
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, stores: bool) -> None:
+        """`stores`: it is to go into the run's folder, as `settings.stores` says."""
         self._settings = settings
+        self._stores = stores
+        self._max_size = settings.max_filesize
         self._decoder: Decoder | None = None
         self._hash: Any = None
         self._pieces: list[bytes] = []
         self.size = self.wire_size = 0
+        """Bytes, decoded and as received (without the transfer coding)."""
+        self.content_encoding: str | None = None
+        """As the server sent it."""
+        self.digest: str | None = None
+        """SHA-256 of the decoded body, in hexadecimal, once it is whole."""
+        self.content = b""
+        """The decoded body, once it is whole; empty where the run does not keep bodies in memory."""
         self.spool: Spool | None = None
-        """The body, where it is to be stored and not empty."""
+        """The decoded body, where it is to be stored and not empty."""
+        self.origin: Origin | None = None
+        """Where the body came from, when it is an earlier run's (`revalidation`)."""
+        self.truncated = False
+        """All that is wanted of the body is in `content`; the rest is not read. Only of a robots.txt."""
         self.writing = False
-        """A thread is in `write`, or was when its attempt was interrupted, and may be still."""
+        """A thread is in `write`; or it was when its attempt was interrupted, and may be still."""
 
     def check_length(self, length: int, *, coded: bool) -> None:
-        """The length that a body is said to have, as it comes: one that cannot but be too large is not even read."""
+        """Refuse a body whose Content-Length alone shows that it is too large. `coded`: it has a content coding."""
         most = self._settings.max_filesize
         if length > (most * self._settings.max_ratio if coded else most):
             raise AttemptFailed(Cause.TOO_LARGE, f"a body of {length} bytes; at most {most}")
 
-    def expect(self, content_encoding: str, length: int | None) -> None:
-        """The Content-Encoding of what comes, and its Content-Length."""
+    def expect_coding(self, content_encoding: str, length: int | None) -> None:
+        """Prepare for a body with this Content-Encoding and this Content-Length."""
+        self.content_encoding = content_encoding
         if not (codings := codings_in(content_encoding)):
             return
         limits = self._settings
@@ -53,66 +74,68 @@ class Intake:
         if self._decoder is None and not limits.accept_encoded and length != 0:
             raise AttemptFailed(Cause.DECODE, f"an unknown content coding: {content_encoding}")
 
-    def take(self, data: bytes) -> None:
-        """Some of the body, without its transfer coding."""
+    def feed(self, data: bytes) -> None:
+        """Take in some more of the body, as received."""
         self.wire_size += len(data)
-        if self._decoder is None:
-            self._take(data)
-            return
+        settings = self._settings
         try:
-            for piece in self._decoder.feed(data):
-                self._take(piece)
+            for piece in (data,) if self._decoder is None else self._decoder.feed(data):
+                self.size += len(piece)
+                if self._hash is None:
+                    self._hash = sha256(piece)
+                else:
+                    self._hash.update(piece)
+                if settings.keep_body:
+                    self._pieces.append(piece)
+                if self.size > RATIO_FROM or self.size > self._max_size:
+                    self._check_size()
+                if self._stores:
+                    if self.spool is None:
+                        self.spool = Spool(settings.output or "")
+                    self.spool.add(piece)
         except BombError as problem:
             raise AttemptFailed(Cause.TOO_LARGE, str(problem)) from None
         except DecodeError as problem:
             raise AttemptFailed(Cause.DECODE, str(problem)) from None
 
-    def _take(self, piece: bytes) -> None:
-        self.size += len(piece)
-        settings = self._settings
-        if self.size > settings.max_filesize:
-            raise AttemptFailed(Cause.TOO_LARGE, f"a body of more than {settings.max_filesize} bytes")
-        if self.size > RATIO_FROM and self.size > self.wire_size * settings.max_ratio:
-            raise AttemptFailed(
-                Cause.TOO_LARGE, f"a body that decodes to more than {settings.max_ratio} times its size"
-            )
-        if self._hash is None:
-            self._hash = sha256(piece)
-        else:
-            self._hash.update(piece)
-        if settings.keep_body:
-            self._pieces.append(piece)
-        if settings.stores:
-            if self.spool is None:
-                self.spool = Spool(settings.output or "")
-            self.spool.add(piece)
+    def _check_size(self) -> None:
+        if self.size > self._max_size:
+            raise AttemptFailed(Cause.TOO_LARGE, f"a body of more than {self._max_size} bytes")
+        ratio = self._settings.max_ratio
+        if self.size > RATIO_FROM and self.size > self.wire_size * ratio:
+            raise AttemptFailed(Cause.TOO_LARGE, f"a body that decodes to more than {ratio} times its size")
 
-    def end(self) -> tuple[str, bytes]:
-        """The body is whole: its SHA-256 in hexadecimal, and the bytes where they are kept in memory."""
+    def finish(self) -> None:
+        """The body has come to its end: set `digest` and `content`."""
         if self._decoder is not None and self.wire_size:
             try:
                 self._decoder.finish()
             except DecodeError as problem:
                 raise AttemptFailed(Cause.DECODE, str(problem)) from None
-        digest = _EMPTY if self._hash is None else self._hash.hexdigest()
-        return digest, self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self.digest = _SHA256_OF_NOTHING if self._hash is None else self._hash.hexdigest()
+        pieces, self._pieces = self._pieces, []
+        self.content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def discard(self) -> None:
-        """Nobody wants what has come."""
+        """Free what has come, in memory and on the disk."""
         self._pieces = []
         if self.spool is not None:
             self.spool.discard()
             self.spool = None
 
     @property
-    def due(self) -> bool:
+    def write_due(self) -> bool:
         """So much is in memory that `write` is to be called, where blocking does no harm."""
         return self.spool is not None and self.spool.due
 
     def write(self) -> None:
-        """Move what is in memory to the disk. Raises `StorageError` where nothing can be stored any more."""
+        """Move the spooled part from memory to the disk. Raises `StorageError` where nothing can be stored any more."""
         assert self.spool is not None
         try:
             self.spool.write()
         except OSError as problem:
             raise AttemptFailed(Cause.STORE, file_error_text(problem), permanent=True) from None
+
+
+NO_BODY = ReceivedBody(Settings(), stores=False)
+"""Stands in for the body of a response that has not come, or is not valid HTTP. Nothing is fed to it."""

@@ -1,7 +1,7 @@
-"""Undoing content codings (RFC 9110, 8.4), streamed and in bounded memory.
+"""Decodes content codings (RFC 9110, 8.4) as a stream, in bounded memory.
 
-The HTTP libraries can decode too, but pass a truncated body as whole and a bomb as a body. Here the coded stream must
-reach its own end, and every piece that comes out is at most `PIECE` bytes.
+The HTTP libraries can decode too, but they accept truncated bodies and decompression bombs. Here the coded stream must
+reach its own end, and no decoded piece is larger than `PIECE` bytes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ __all__ = [
     "Decoder",
     "brotli_module",
     "codings_in",
+    "decodable",
     "decoder_for",
     "zstd_module",
 ]
@@ -27,31 +28,31 @@ __all__ = [
 PIECE = 65536
 MOST_CODINGS = 4
 RATIO_FROM = 1_000_000
-"""Decoded bytes below which no ratio makes a bomb."""
+"""Decoded bytes up to which the ratio to the received ones is not limited."""
 ZSTD_WINDOW_LOG = 23
-"""8 MiB: the largest window the coding may use on the web (RFC 9659)."""
+"""8 MiB: the largest window that the content coding zstd may use (RFC 9659)."""
 
 
 class DecodeError(Exception):
-    """The coded data is broken. The message is for people."""
+    """The coded data is broken."""
 
 
 class BombError(DecodeError):
-    """Between two codings there is far more data than was received, whatever the last one makes of it."""
+    """The data between two codings is far more than was received, even if the last coding makes it small again."""
 
 
 class Decoder(Protocol):
     """One coding, or several in a chain."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The decoded pieces that `data` completes. Raises `DecodeError`. Must be run to its end."""
+        """Yield the decoded pieces that `data` completes; to be iterated to the end. Raises `DecodeError`."""
 
     def finish(self) -> None:
-        """Say that no more data comes. Raises `DecodeError` when the stream has not reached its end."""
+        """No more data comes: raises `DecodeError` where the stream has not reached its end."""
 
 
 class _Inflate:
-    """gzip (RFC 1952, several members) and deflate (RFC 1950, and the raw RFC 1951 that servers send in its name)."""
+    """gzip (RFC 1952, also several members) and deflate (RFC 1950, or raw RFC 1951, as some servers send)."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -84,7 +85,7 @@ class _Inflate:
                     data, self._inflater, self._ended = self._inflater.unused_data, None, True
                     break
                 data = self._inflater.unconsumed_tail
-                full = len(piece) == PIECE  # then more may be waiting inside
+                full = len(piece) == PIECE  # then the inflater may have more
 
     def _begin(self, data: bytes) -> Any:
         if self._name == "deflate" and not (data[0] & 15 == 8 and (data[0] * 256 + data[1]) % 31 == 0):
@@ -97,7 +98,7 @@ class _Inflate:
 
 
 class _Brotli:
-    """RFC 7932."""
+    """br (RFC 7932)."""
 
     def __init__(self) -> None:
         brotli = brotli_module()
@@ -112,7 +113,7 @@ class _Brotli:
         try:
             piece = self._brotli.process(data, output_buffer_limit=PIECE)
             while piece:
-                # The limit is one that Brotli may overstep.
+                # Brotli may exceed the limit.
                 yield from (piece[at : at + PIECE] for at in range(0, len(piece), PIECE))
                 piece = b"" if self._brotli.is_finished() else self._brotli.process(b"", output_buffer_limit=PIECE)
         except self._error:
@@ -138,7 +139,7 @@ def zstd_module() -> Any:
 
 
 class _Zstd:
-    """RFC 8878, one or several frames."""
+    """zstd (RFC 8878), one or several frames."""
 
     def __init__(self) -> None:
         self._zstd = zstd_module()
@@ -167,7 +168,7 @@ class _Zstd:
 
 
 class _Chain:
-    """Codings applied one upon the other: the last applied is undone first."""
+    """Two codings, one applied upon the other: `outer`, which was applied last, is decoded first."""
 
     def __init__(self, outer: Decoder, inner: Decoder, most: int, most_ratio: int) -> None:
         self._outer, self._inner = outer, inner
@@ -203,19 +204,19 @@ def codings_in(content_encoding: str) -> list[str]:
     return [name for name in names if name not in ("", "identity")]
 
 
-def known(codings: list[str]) -> bool:
-    """Whether fetchq can undo all of these codings; else it keeps what it gets as it came."""
+def decodable(codings: list[str]) -> bool:
+    """Whether fetchq can decode all of these codings."""
     return all(name in _DECODERS for name in codings)
 
 
 def decoder_for(codings: list[str], *, most: int = 10**9, most_ratio: int = 1000) -> Decoder | None:
-    """What undoes these codings; None when one of them is unknown. Raises `DecodeError` when they are too many.
+    """The decoder of these codings; None where one of them is unknown. Raises `DecodeError` where they are too many.
 
-    `most`, `most_ratio`: the bytes allowed between two codings, and their ratio to those received.
+    `most`, `most_ratio`: the bytes allowed between two codings, and their ratio to the received ones.
     """
     if len(codings) > MOST_CODINGS:
         raise DecodeError(f"{len(codings)} content codings, one upon the other")
-    if not known(codings):
+    if not decodable(codings):
         return None
     decoder = _DECODERS[codings[-1]]()
     for name in reversed(codings[:-1]):

@@ -1,4 +1,4 @@
-"""How an attempt ends that does not succeed."""
+"""The exception that ends an attempt without success: its cause, and what the retry policy has to know of it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ __all__ = ["AttemptFailed"]
 
 
 class AttemptFailed(Exception):
-    """Ends the attempt. `permanent`: trying again cannot help. `starved`: this machine ran out of descriptors."""
+    """Ends the attempt.
 
-    def __init__(self, cause: Cause, message: str, *, permanent: bool = False, starved: bool = False) -> None:
+    `permanent`: another attempt would fail in the same way. `local_limit`: this machine has no descriptors or memory
+    left; the server is not to blame.
+    """
+
+    def __init__(self, cause: Cause, message: str, *, permanent: bool = False, local_limit: bool = False) -> None:
         super().__init__(message)
         self.cause = cause
         self.message = message
         self.permanent = permanent
-        self.starved = starved
+        self.local_limit = local_limit

@@ -1,4 +1,4 @@
-"""The clock of an attempt: in which phase its time went, and how much of it is left."""
+"""Measures an attempt: how long each phase took, how much time is left, and how fast the body comes in."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING
+
+from fetchq.core.model import Cause
+from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
@@ -18,57 +21,56 @@ DNS, CONNECT, TLS, WAIT, RECEIVE, DECODE, STORE = range(7)
 
 
 class AttemptClock:
-    """What an attempt knows of time. Seconds come from `time.perf_counter`."""
+    """The times of one attempt. Seconds come from `time.perf_counter`."""
 
     # fmt: off
     __slots__ = (
-        "_last", "_on_hold", "_window_start", "began", "connecting_since", "held", "phases", "progress_at", "settings",
+        "_on_hold", "_phase_began", "_window_bytes", "_window_start", "began", "connecting_since", "held", "phases",
+        "progress_at", "settings",
     )
     # fmt: on
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.phases = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+        """Seconds spent in each phase."""
         self.held = 0.0
-        """Seconds of waiting because of a limit of ours; they are in no phase."""
+        """Seconds spent waiting for a limit of the run (`limit_rate`); they count in no phase."""
         self._on_hold = False
-        self._last = self.began = perf_counter()
-        """`began`: or later, by what has been held; the timeout counts from here."""
+        self._phase_began = self.began = perf_counter()
+        """`began`: the start of the timeout; held time is added."""
         self.connecting_since: float | None = None
+        """When the engine began to look for a connection; None once it has one."""
         self.progress_at = 0.0
+        """When the last byte came, or the last piece of the request was taken; the read timeout counts from here."""
+        # The window over which the speed is measured: when it began, and the bytes received since.
         self._window_start = 0.0
-        """Since when the speed is measured."""
+        self._window_bytes = 0
 
     def lap(self, phase: int) -> float:
-        """Count the time since the last lap to `phase`. Returns now."""
+        """Count the time since the last lap to `phase`. Returns the time now."""
         now = perf_counter()
-        self.phases[phase] += now - self._last
-        self._last = now
+        self.phases[phase] += now - self._phase_began
+        self._phase_began = now
         return now
-
-    def lap_at(self, phase: int, when: float) -> None:
-        """Count the time from the last lap until `when` to `phase`; nothing where `when` lies before it."""
-        if when > self._last:
-            self.phases[phase] += when - self._last
-            self._last = when
 
     @contextmanager
     def on_hold(self) -> Iterator[None]:
-        """Inside, we wait because of a limit of ours: that is held against nobody, and nothing times out."""
+        """Around a wait for a limit of the run: meanwhile nothing times out, and no phase grows."""
         since = self.lap(RECEIVE)
         self._on_hold = True
         try:
             yield
         finally:
             self._on_hold = False
-            self._last = self.progress_at = perf_counter()
-            waited = self._last - since
+            self._phase_began = self.progress_at = perf_counter()
+            waited = self._phase_began - since
             self.held += waited
             self.began += waited
             self._window_start += waited
 
     def time_left(self, now: float) -> tuple[float, str]:
-        """Seconds until something times out, and what it then was. Negative when that is past."""
+        """Seconds until the earliest timeout, and the message of its failure. Negative once it is past."""
         if self._on_hold:
             return inf, ""
         settings = self.settings
@@ -79,3 +81,11 @@ class AttemptClock:
         elif (until := self.progress_at + settings.read_timeout) < limit:
             limit, what = until, f"no byte in {settings.read_timeout:g} s (read timeout)"
         return limit - now, what
+
+    def _check_speed(self, now: float) -> None:
+        """At the end of a window: raise `AttemptFailed` (`too_slow`), or begin the next one."""
+        seconds = now - self._window_start
+        if self._window_bytes < self.settings.min_speed * seconds:
+            speed = self._window_bytes / seconds
+            raise AttemptFailed(Cause.TOO_SLOW, f"{speed:.0f} bytes/s over {seconds:.0f} s")
+        self._window_start, self._window_bytes = now, 0

@@ -1,6 +1,8 @@
-"""Pure decisions: is a failed attempt tried again, and when. No clock and no randomness of their own.
+"""Decides whether a failed attempt is retried, and when; and what an attempt says of its host.
 
-Delays follow "exponential backoff and full jitter"; Retry-After is RFC 9110, 10.2.3.
+The one module to change for a new reason to retry: `_may_repeat` decides, `retryable` says the same in SQL for
+`fetchq retry`, and `signal_of` tells the schedule whether the host is overloaded, or down. The clock and the randomness
+are handed in. Delays follow "exponential backoff and full jitter"; Retry-After is RFC 9110, 10.2.3.
 """
 
 from __future__ import annotations
@@ -20,23 +22,25 @@ if TYPE_CHECKING:
 __all__ = ["IDEMPOTENT", "Outcome", "Signal", "retry_after", "retry_delay", "retryable", "signal_of"]
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-"""RFC 9110, 9.2.2: sending one of these twice does what sending it once does."""
+"""Methods whose requests have the same effect when they are sent twice (RFC 9110, 9.2.2)."""
 
 LONGEST_WAIT = 30.0
-"""Seconds; the exponential backoff grows no further."""
+"""Seconds, the upper bound of the exponential backoff."""
 
 _TRANSIENT = frozenset({Cause.CONNECT, Cause.DNS, Cause.TIMEOUT, Cause.TOO_SLOW, Cause.INCOMPLETE})
+"""Causes of failures that may pass with time."""
 _NOT_PROCESSED = frozenset({425, 429, 503})
+"""Statuses that say that the request was not processed: it may be repeated whatever its method."""
 
 
 class Outcome(Protocol):
-    """What the policy looks at in a finished attempt."""
+    """What a finished attempt has that matters here."""
 
     @property
     def cause(self) -> Cause | None: ...
     @property
     def permanent(self) -> bool:
-        """The failure is known not to pass: there is no such name."""
+        """Another attempt would fail in the same way: there is no such name, say."""
 
     @property
     def sent(self) -> bool:
@@ -58,7 +62,7 @@ def retry_delay(outcome: Outcome, attempts: int, settings: Settings, *, jitter: 
     """
     if outcome.cause is None or attempts > settings.retries or not _may_repeat(outcome, settings):
         return None
-    # Beyond 2**60 the product would only be cut off again, and far beyond it a float overflows.
+    # The exponent is limited because a float would overflow; the delay is cut at LONGEST_WAIT long before.
     backoff = jitter * min(LONGEST_WAIT, settings.retry_wait * 2.0 ** min(attempts - 1, 60))
     if outcome.status not in settings.retry_on:
         return backoff
@@ -80,22 +84,23 @@ class Signal(Enum):
     """What an attempt says of its host."""
 
     GOOD = auto()
+    """The host answers well."""
     ANSWERED = auto()
-    """It is there; more cannot be told."""
+    """The host answers; whether it is overloaded cannot be told."""
     FAILED = auto()
-    """As an overloaded host would have it."""
+    """The attempt failed as on an overloaded host."""
     REFUSED = auto()
-    """It wants to be asked less."""
+    """The host asks for fewer requests: 429, or a Retry-After."""
     DOWN = auto()
-    """There was no connection."""
+    """No connection to the host could be made."""
 
 
-_BROKEN = frozenset({Cause.CONNECT, Cause.INCOMPLETE, Cause.TIMEOUT})
+_OVERLOAD = frozenset({Cause.CONNECT, Cause.INCOMPLETE, Cause.TIMEOUT})
 _CONNECTING = frozenset({Cause.CONNECT, Cause.DNS, Cause.TIMEOUT})
 
 
 def signal_of(outcome: Outcome, settings: Settings, now: float) -> tuple[Signal, float | None]:
-    """What an attempt says of its host, and for how many seconds that wants to be left alone, where it says so.
+    """What an attempt says of its host, and the seconds for which the host wants no request, where it says so.
 
     `now`: wall-clock seconds.
     """
@@ -111,21 +116,21 @@ def signal_of(outcome: Outcome, settings: Settings, now: float) -> tuple[Signal,
         return (Signal.FAILED if status == 503 else Signal.GOOD), None
     if cause in _CONNECTING and not outcome.sent:
         return Signal.DOWN, None
-    return (Signal.FAILED if cause in _BROKEN else Signal.ANSWERED), None
+    return (Signal.FAILED if cause in _OVERLOAD else Signal.ANSWERED), None
 
 
 def retryable(retry_on: Iterable[int]) -> str:
-    """The failures that may pass with time, as an SQL condition over the columns of the record."""
+    """The failures that a retry may mend, as an SQL condition over the columns of the record."""
     causes = ", ".join(f"'{cause}'" for cause in sorted({*_TRANSIENT, Cause.STORE}))
     statuses = ", ".join(map(str, sorted(retry_on)))
     return f"cause IN ({causes}) OR (cause = 'status' AND status IN ({statuses}))"
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """The seconds that Retry-After asks for, None when it is missing or nonsense. Never negative.
+    """The seconds that Retry-After asks for, at least 0; None where it is missing or not valid.
 
-    A date is read against the server's own Date header where there is one: its clock may be wrong, but both come
-    from it.
+    A date counts from the response's Date header where there is one, since the clocks of the server and of this machine
+    may differ. `now`: wall-clock seconds, used otherwise.
     """
     text = headers.get("Retry-After")
     if text is None:
@@ -143,7 +148,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 def _date(text: str) -> float | None:
     try:
         date = parsedate_to_datetime(text)
-        # Without a zone it is UTC (RFC 9110, 5.6.7), not the time of this machine's place.
+        # Without a time zone it is UTC (RFC 9110, 5.6.7), not local time.
         return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
     except (TypeError, ValueError, IndexError, OverflowError):
         return None

@@ -1,4 +1,4 @@
-"""What a response takes from an earlier run, when it says that nothing has changed: 304 (RFC 9110, 15.4.5)."""
+"""Takes a page from an earlier run when its server answers 304, that nothing has changed (RFC 9110, 15.4.5)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from fetchq.core.body_spool import LinkedSpool, Origin
 from fetchq.core.header_text import wire_text
 from fetchq.core.model import Cause
-from fetchq.http.body import Intake
+from fetchq.http.body import NO_BODY, ReceivedBody
 from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
@@ -19,106 +19,107 @@ if TYPE_CHECKING:
     from fetchq.core.model import Complete, StoredResponse
     from fetchq.core.settings import Settings
 
-__all__ = ["check_confirms", "confirm", "freshened", "keep", "keeps"]
+__all__ = ["check_validators", "freshened", "load_stored_body", "loads_stored_body", "take_stored_record"]
 
-_SAME_IN_ALL = frozenset({"", "accept-encoding"})
-"""What a page may vary with although two runs are to have the same of it."""
+_SAME_IN_ALL_RUNS = frozenset({"", "accept-encoding"})
+"""Request headers in a Vary that two runs are taken to send alike."""
 
 
-class Asking(Protocol):
-    """An attempt, as far as it matters here."""
+class Revalidating(Protocol):
+    """What an attempt has that matters here."""
 
     settings: Settings
-    known: StoredResponse | None
-    intake: Intake | None
-    body: bytes
-    digest: str | None
-    size: int
-    wire_size: int
+    stored: StoredResponse | None
+    body: ReceivedBody
     complete: Complete | None
-    content_encoding: str | None
-    kept: Origin | None
-
-    @property
-    def unmodified(self) -> bool: ...
+    unmodified: bool
 
 
-def freshened(headers: MultiMapping[str], known: StoredResponse) -> CIMultiDictProxy[str]:
-    """The headers, with what the next run will want to ask with where they leave that out."""
+def freshened(headers: MultiMapping[str], stored: StoredResponse) -> CIMultiDictProxy[str]:
+    """The headers of a 304, with the stored validators where it leaves them out: the next run will ask with them.
+
+    See RFC 9111, 4.3.4.
+    """
     more = CIMultiDict(headers)
-    for name, value in (("ETag", known.etag), ("Last-Modified", known.last_modified)):
+    for name, value in (("ETag", stored.etag), ("Last-Modified", stored.last_modified)):
         if value is not None:
             more.setdefault(name, value)
     return CIMultiDictProxy(more)
 
 
-def check_confirms(headers: MultiMapping[str], known: StoredResponse) -> None:
-    """Raise `AttemptFailed` where a 304 is not of the version that is known (RFC 9111, 4.3.4), or may not be."""
+def check_validators(headers: MultiMapping[str], stored: StoredResponse) -> None:
+    """Raise `AttemptFailed` where a 304 does not, or may not, select the stored response (RFC 9111, 4.3.4)."""
     tags = headers.getall("ETag", [])
     if tags:
-        if known.etag is None or {_opaque(tag) for tag in tags} != {_opaque(known.etag)}:
-            raise _lost("the server confirms another version")
+        if stored.etag is None or {_opaque(tag) for tag in tags} != {_opaque(stored.etag)}:
+            raise _unusable("the server confirms another version")
         return
-    if known.etag is not None:
+    if stored.etag is not None:
         return
-    if any(date != known.last_modified for date in headers.getall("Last-Modified", [])):
-        raise _lost("the server confirms another version")
-    # A date is that of each variant, and what this run sends may be none of what the earlier one sent (4.1).
+    if any(date != stored.last_modified for date in headers.getall("Last-Modified", [])):
+        raise _unusable("the server confirms another version")
+    # A date is that of each variant, and the headers of this run may select another one than those of the earlier run
+    # (RFC 9111, 4.1).
     varies = {name.strip().lower() for value in headers.getall("Vary", []) for name in value.split(",")}
-    if varies - _SAME_IN_ALL:
-        raise _lost("the page is not the same for everybody, and has no ETag")
+    if varies - _SAME_IN_ALL_RUNS:
+        raise _unusable("the page is not the same for everybody, and has no ETag")
 
 
 def _opaque(tag: str) -> str:
-    """To be compared weakly (RFC 9110, 8.8.3.2)."""
+    """The part of an ETag that counts in a weak comparison (RFC 9110, 8.8.3.2)."""
     return wire_text(tag).removeprefix("W/")
 
 
-def keeps(attempt: Asking) -> bool:
-    """The exchange is over, and `keep` is to be called, where blocking does no harm."""
-    known, settings = attempt.known, attempt.settings
-    if not attempt.unmodified or known is None or known.open is None:
+def loads_stored_body(attempt: Revalidating) -> bool:
+    """Whether `load_stored_body` is to be called once the exchange is over."""
+    stored, settings = attempt.stored, attempt.settings
+    if not attempt.unmodified or stored is None or stored.open is None:
         return False
     return settings.stores or settings.keep_body
 
 
-def keep(attempt: Asking) -> None:
-    """Take the body that is known as if it had come. Raises `AttemptFailed`: it is not what it was, or not there."""
-    known, settings = attempt.known, attempt.settings
-    assert known is not None
-    assert known.open is not None
-    intake = Intake(settings)
-    attempt.intake = attempt.digest = None
+def load_stored_body(attempt: Revalidating) -> None:
+    """Read the stored body as if it had come from the server. Blocks.
+
+    Raises `AttemptFailed` (`store`) where it is missing or damaged.
+    """
+    stored, settings = attempt.stored, attempt.settings
+    assert stored is not None
+    assert stored.open is not None
+    body = ReceivedBody(settings, stores=settings.stores)
+    attempt.body = NO_BODY
     try:
-        if settings.stores and known.file is not None:
-            with suppress(OSError):  # another file system, or one that has no second names: it is copied
-                intake.spool = LinkedSpool(settings.output or "", known.file)
-        with known.open() as opened:
+        if settings.stores and stored.file is not None:
+            with suppress(OSError):  # on another file system, or one without hard links, the body is copied
+                body.spool = LinkedSpool(settings.output or "", stored.file)
+        with stored.open() as opened:
             for piece in opened.pieces:
-                if intake.size + len(piece) > known.size:
-                    raise _lost("it is damaged")
-                intake.take(piece)
-                if intake.due:
-                    intake.write()
-        digest, body = intake.end()
-        if digest != known.sha256:
-            raise _lost("it is damaged")
-        attempt.intake, attempt.digest, attempt.body, attempt.kept = intake, digest, body, opened.origin
+                if body.size + len(piece) > stored.size:
+                    raise _unusable("it is damaged")
+                body.feed(piece)
+                if body.write_due:
+                    body.write()
+        body.finish()
+        if body.digest != stored.sha256:
+            raise _unusable("it is damaged")
+        body.origin = opened.origin
+        attempt.body = body
     except (OSError, ImportError) as problem:
-        raise _lost(getattr(problem, "strerror", None) or str(problem)) from None
+        raise _unusable(getattr(problem, "strerror", None) or str(problem)) from None
     finally:
-        if attempt.digest is None:
-            intake.discard()
+        if attempt.body is NO_BODY:
+            body.discard()
 
 
-def confirm(attempt: Asking) -> None:
-    """The record of a 304 is that of what it has confirmed."""
-    known = attempt.known
-    assert known is not None
-    attempt.size, attempt.wire_size, attempt.digest = known.size, 0, known.sha256
-    attempt.complete, attempt.content_encoding = known.complete, known.content_encoding
-    attempt.kept = attempt.kept or Origin(known.at)
+def take_stored_record(attempt: Revalidating) -> None:
+    """Record a 304 as the stored response that it confirms."""
+    stored, body = attempt.stored, attempt.body
+    assert stored is not None
+    body.size, body.wire_size, body.digest = stored.size, 0, stored.sha256
+    body.content_encoding = stored.content_encoding
+    body.origin = body.origin or Origin(stored.at)
+    attempt.complete = stored.complete
 
 
-def _lost(why: str) -> AttemptFailed:
+def _unusable(why: str) -> AttemptFailed:
     return AttemptFailed(Cause.STORE, f"the body of the earlier run cannot be used: {why}", permanent=True)

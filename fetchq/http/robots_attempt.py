@@ -1,72 +1,41 @@
-"""Attempts at a robots.txt beside those at rows: how an engine begins either."""
+"""Adapts an attempt to a robots.txt, of which only the beginning is read."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
-from fetchq.http.attempt import Attempt
-from fetchq.http.body import Intake
+from fetchq.http.body import ReceivedBody
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.hops import HopPlan
-from fetchq.http.robots_txt import LOOKED_AT, RobotsRequest, settings_for
+from fetchq.http.robots_txt import MAX_SIZE, settings_for
 
 if TYPE_CHECKING:
-    from fetchq.core.model import Request
     from fetchq.core.settings import Settings
-    from fetchq.http.proxies import Routes
-    from fetchq.http.range_resume import Partial
-    from fetchq.http.robots_txt import RobotsCache
-    from fetchq.http.url import Target
+    from fetchq.http.proxies import ProxyConfig
 
-__all__ = ["Plans"]
+__all__ = ["robots_plan"]
 
 
-class Plans:
-    """The two plans of a run, and which one a request follows."""
-
-    def __init__(self, settings: Settings, routes: Routes, book: RobotsCache | None) -> None:
-        self._settings = settings
-        self._rows = HopPlan(settings, routes, book)
-        self._robots_settings = None if book is None else settings_for(settings)
-        self._robots = self._rows if self._robots_settings is None else HopPlan(self._robots_settings, routes)
-
-    def begin(self, request: Request, target: Target, partial: Partial | None) -> tuple[Attempt, HopPlan]:
-        """The attempt at a request, and the plan of its hops."""
-        if self._robots_settings is not None and isinstance(request, RobotsRequest):
-            return _RobotsAttempt(self._robots_settings, self._robots, request, target), self._robots
-        return Attempt(self._settings, self._rows, request, target, partial), self._rows
+def robots_plan(settings: Settings, proxies: ProxyConfig) -> HopPlan:
+    """The plan of the attempts at robots.txt in a run with these settings."""
+    return HopPlan(settings_for(settings), proxies, body_class=_RobotsBody)
 
 
-class _Beginning(Intake):
-    """The beginning of a body, in memory, as far as a robots.txt counts."""
+class _RobotsBody(ReceivedBody):
+    """The beginning of a body, as much of it as counts in a robots.txt. What has come by then ends the attempt well."""
 
     __slots__ = ()
+
+    def __init__(self, settings: Settings, *, stores: bool) -> None:
+        super().__init__(settings, stores=stores)
+        self._max_size = MAX_SIZE
 
     def check_length(self, length: int, *, coded: bool) -> None:
-        """However long it is, it begins somewhere."""
+        """Take a body of any length: only its beginning is read."""
 
-    def _take(self, piece: bytes) -> None:
-        self._pieces.append(piece[: LOOKED_AT - self.size])
-        self.size += len(self._pieces[-1])
-        if self.size == LOOKED_AT:
+    def _check_size(self) -> None:
+        if self.size > self._max_size:
+            self.content, self._pieces = b"".join(self._pieces)[: self._max_size], []
+            self.truncated = True
             raise AttemptFailed(Cause.TOO_LARGE, "the rest does not count")
-
-    @property
-    def beginning(self) -> bytes | None:
-        """What there is, where that is enough."""
-        return b"".join(self._pieces) if self.size == LOOKED_AT else None
-
-
-class _RobotsAttempt(Attempt):
-    """It is over when enough of the body is there."""
-
-    __slots__ = ()
-    takes = _Beginning
-
-    def finish(self, failed: AttemptFailed | None) -> None:
-        if isinstance(self.intake, _Beginning) and (beginning := self.intake.beginning) is not None:
-            self.body = beginning
-            accepted = self.status in self.settings.accept
-            failed = None if accepted else AttemptFailed(Cause.STATUS, f"{self.status} {self.reason or ''}".rstrip())
-        super().finish(failed)

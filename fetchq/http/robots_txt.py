@@ -1,6 +1,7 @@
-"""robots.txt: what a host wants to be left alone, and how often it may be asked (RFC 9309).
+"""Reads robots.txt: which URLs of a host are disallowed, and how long to wait between two requests (RFC 9309).
 
-The only module that imports protego, which knows the rules; here stands what RFC 9309 leaves to whoever fetches them.
+protego parses and matches the rules. Here is what RFC 9309 leaves to the crawler: how a robots.txt is fetched, what
+follows when it is not available, and which groups are ours.
 """
 
 from __future__ import annotations
@@ -17,32 +18,33 @@ from fetchq.http.url import Refused, parse_url
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
+    from fetchq.http.body import ReceivedBody
 
-__all__ = ["LOOKED_AT", "RobotsCache", "RobotsRequest", "Rules", "agent_of", "request_for", "rules_of", "settings_for"]
+__all__ = ["MAX_SIZE", "RobotsCache", "RobotsRequest", "Rules", "agent_of", "request_for", "rules_of", "settings_for"]
 
-LOOKED_AT = 500 * 1024
-"""Bytes of a robots.txt that count (RFC 9309, 2.5)."""
-_HOPS = 5
-"""Redirects that are followed at least (RFC 9309, 2.3.1.2)."""
-_MOST_TEXT = 64_000_000
-"""Characters of rules that are remembered, those of a host counted as this many at least:"""
-_LEAST = 256
-_MOST_PARSED = 4_000_000
-"""Characters of those that are in the parser's hands, where each takes up to forty bytes."""
-_US = "us"
-"""What we are called in what the parser gets to see."""
+MAX_SIZE = 500 * 1024
+"""Bytes at the beginning of a robots.txt that are read; the rest is ignored (RFC 9309, 2.5)."""
+_MIN_REDIRECTS = 5
+"""Redirects that are followed even if the run follows fewer (RFC 9309, 2.3.1.2)."""
+_MAX_TEXT = 64_000_000
+"""Characters of rules that are cached; each host counts as `_MIN_TEXT` characters at least."""
+_MIN_TEXT = 256
+_MAX_PARSED = 4_000_000
+"""Characters of rules that are cached as parsed, where each takes up to forty bytes."""
+_OUR_AGENT = "us"
+"""Our product token in the text that is given to protego."""
 _AGENT = re.compile(r"\s*user(?:-|\s*)agent(?:\s*:|\s)\s*(.*)", re.IGNORECASE)
-_ASIDE = re.compile(r"\s*(?:$|#|(?:site-?maps?|host)\b)", re.IGNORECASE)
+_IGNORED = re.compile(r"\s*(?:$|#|(?:site-?maps?|host)\b)", re.IGNORECASE)
 """A line that belongs to no group, and ends none."""
 
 
 @dataclass(frozen=True, slots=True)
 class RobotsRequest(Request):
-    """Asks for a robots.txt. An internal request, and no row: nobody sees a Result of it."""
+    """Asks for a robots.txt: an internal request, which has no row and no Result."""
 
 
 def request_for(host: str) -> RobotsRequest | None:
-    """The request for the robots.txt of a host (`http://example.org:81`); None where it can have none."""
+    """The request for the robots.txt of a host (`http://example.org:81`); None where its URL would not be valid."""
     url = f"{host}/robots.txt"
     try:
         parse_url(url)
@@ -52,9 +54,9 @@ def request_for(host: str) -> RobotsRequest | None:
 
 
 def settings_for(settings: Settings) -> Settings:
-    """How a robots.txt is fetched: as the run fetches, but for what is meant for its rows.
+    """The settings for fetching a robots.txt: those of the run, without what is meant for its rows alone.
 
-    Headers, body and passwords may be secret, and are for the pages that were asked for: only the User-Agent is sent.
+    Headers, body and passwords may be secret, and are meant for the pages: only the User-Agent is sent.
     """
     return replace(
         settings,
@@ -63,8 +65,8 @@ def settings_for(settings: Settings) -> Settings:
         data=None,
         user=None,
         cookie=None,
-        trust_env=False,  # ~/.netrc; which proxy to take has been read before
-        max_redirects=max(_HOPS, settings.max_redirects),
+        trust_env=False,  # no ~/.netrc; the proxies of the environment have been read before
+        max_redirects=max(_MIN_REDIRECTS, settings.max_redirects),
         max_filesize=100_000_000,
         max_ratio=1000,
         accept=frozenset(range(200, 300)),
@@ -90,32 +92,33 @@ def _token(text: str) -> str:
 
 
 class Rules:
-    """Of one host."""
+    """The rules of one host."""
 
-    __slots__ = ("_parsed", "interval", "text", "until", "why_not")
+    __slots__ = ("_parsed", "interval", "text", "unavailable", "until")
 
-    def __init__(self, text: str = "", *, why_not: str | None = None) -> None:
-        """`text`: the lines that are meant for us. `why_not`: they cannot be had, and nothing is allowed."""
+    def __init__(self, text: str = "", *, unavailable: str | None = None) -> None:
+        """`text`: the groups that apply to us. `unavailable`: why they could not be fetched; all is disallowed then."""
         self.text = text
-        self.why_not = why_not
+        self.unavailable = unavailable
         self.until = inf
-        """When they are no longer to be trusted."""
+        """When they expire."""
         self._parsed: Any = None
-        self.interval = (self._parser().crawl_delay(_US) or 0.0) if text else 0.0
-        """Seconds from start to start that the host asks for."""
+        self.interval = (self._parser().crawl_delay(_OUR_AGENT) or 0.0) if text else 0.0
+        """Seconds that the host wants between the starts of two requests (Crawl-delay)."""
 
     def refusal(self, host: str, url: str) -> Refused | None:
         """Why this URL of the host may not be fetched; None where it may."""
-        if self.why_not is not None:
-            why = f"robots.txt of {host} cannot be had, which disallows everything: {self.why_not}"
+        if self.unavailable is not None:
+            why = f"robots.txt of {host} cannot be had, which disallows everything: {self.unavailable}"
             return Refused(Cause.BLOCKED, why)
-        if not self.text or self._parser().can_fetch(url, _US):
+        if not self.text or self._parser().can_fetch(url, _OUR_AGENT):
             return None
         return Refused(Cause.BLOCKED, f"robots.txt of {host} disallows it")
 
     @property
-    def weight(self) -> int:
-        return max(_LEAST, len(self.text))
+    def cost(self) -> int:
+        """The characters as which the rules count in the cache."""
+        return max(_MIN_TEXT, len(self.text))
 
     def _parser(self) -> Any:
         if self._parsed is None:
@@ -125,12 +128,12 @@ class Rules:
         return self._parsed
 
     def shrink(self) -> None:
-        """Give back what the parser takes, until it is needed again."""
+        """Free the parsed rules, until they are needed again."""
         self._parsed = None
 
 
 class Answer(Protocol):
-    """What became of the request for a robots.txt."""
+    """What a finished attempt at a robots.txt has that matters here."""
 
     @property
     def cause(self) -> Cause | None: ...
@@ -139,42 +142,42 @@ class Answer(Protocol):
     @property
     def status(self) -> int | None: ...
     @property
-    def body(self) -> bytes: ...
+    def body(self) -> ReceivedBody: ...
 
 
 def rules_of(answer: Answer, agent: str) -> Rules:
-    """The rules for `agent` that the last attempt at a robots.txt has brought (RFC 9309, 2.3.1).
+    """The rules for `agent` by the last attempt at a robots.txt (RFC 9309, 2.3.1).
 
-    Where there is none (4xx, or redirects that lead nowhere) all is allowed; where it cannot be had (5xx, 429, or the
-    network fails), nothing is.
+    Where there is no robots.txt (4xx, or a redirect that cannot be followed), all is allowed; where it is unreachable
+    (5xx, 429, or a failure of the network), nothing is.
     """
     if answer.cause is None:
-        return Rules(_meant_for(agent, answer.body))
+        return Rules(_groups_for(agent, answer.body.content))
     status = answer.status or 0
-    unavailable = answer.cause is Cause.STATUS and 300 <= status < 500 and status != 429
-    if unavailable or answer.cause in (Cause.REDIRECT, Cause.BLOCKED):
+    missing = answer.cause is Cause.STATUS and 300 <= status < 500 and status != 429
+    if missing or answer.cause in (Cause.REDIRECT, Cause.BLOCKED):
         return Rules()
-    return Rules(why_not=answer.error or "it failed")
+    return Rules(unavailable=answer.error or "it failed")
 
 
-def _meant_for(agent: str, body: bytes) -> str:
-    """The lines of the groups for `agent` and for everybody.
+def _groups_for(agent: str, body: bytes) -> str:
+    """The lines of the groups for `agent` and for everybody (`*`).
 
-    The others would take memory for nothing: as many rules as there are lines, for each of as many agents. Besides,
-    protego takes "fetch" for a group of "fetchq", where RFC 9309 wants the whole word.
+    The other groups would only take memory: as many rules as there are lines, for each of as many agents. Besides,
+    protego applies a group of "fetch" to "fetchq", where RFC 9309 wants the whole token to be the same.
     """
-    if len(body) >= LOOKED_AT:
-        body = body[:LOOKED_AT].rpartition(b"\n")[0]  # half a line may say something else
-    kept: list[str] = []
+    if len(body) >= MAX_SIZE:
+        body = body[:MAX_SIZE].rpartition(b"\n")[0]  # half a line may mean something else
+    lines: list[str] = []
     ours = heading = False
     for line in body.decode("utf-8-sig", "replace").splitlines():
-        if _ASIDE.match(line):
+        if _IGNORED.match(line):
             continue
         found = _AGENT.match(line)
         if found is None:
             heading = False
             if ours:
-                kept.append(line)
+                lines.append(line)
             continue
         name = found[1].partition("#")[0].strip()
         everybody = name == "*"
@@ -182,14 +185,14 @@ def _meant_for(agent: str, body: bytes) -> str:
         ours = mine or (heading and ours)
         heading = True
         if mine:
-            kept.append("User-agent: *" if everybody else f"User-agent: {_US}")
-    return "\n".join(kept)
+            lines.append("User-agent: *" if everybody else f"User-agent: {_OUR_AGENT}")
+    return "\n".join(lines)
 
 
 class RobotsCache:
-    """The rules of the hosts of a run, those that were used last; what it takes is bounded. For any number of threads.
+    """The rules of the hosts of a run that were used last, in bounded memory. Any thread may use it.
 
-    A host whose rules had to go is asked again when its turn comes again.
+    The robots.txt of a host whose rules were dropped is fetched again when its next row is due.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -202,18 +205,18 @@ class RobotsCache:
         self._parsed_text = 0
 
     def learn(self, host: str, rules: Rules) -> None:
-        """From now on these are the rules there. Their interval is held to what the run allows."""
+        """Store the rules of a host. Their interval is limited by the settings of the run."""
         rules.interval = min(max(rules.interval, self._least_interval), self._longest_interval)
         with self._lock:
-            self._forget(host)
+            self._drop(host)
             self._rules[host] = rules
-            self._text += rules.weight
+            self._text += rules.cost
             self._note_parsed(host, rules)
-            while self._text > _MOST_TEXT and len(self._rules) > 1:
-                self._forget(next(iter(self._rules)))
+            while self._text > _MAX_TEXT and len(self._rules) > 1:
+                self._drop(next(iter(self._rules)))
 
     def rules_for(self, host: str) -> Rules | None:
-        """None where they are not, or no longer, known."""
+        """The rules of a host; None where they are not, or no longer, cached."""
         with self._lock:
             rules = self._rules.get(host)
             if rules is not None:
@@ -221,7 +224,7 @@ class RobotsCache:
             return rules
 
     def refusal(self, host: str, url: str) -> Refused | None:
-        """Why `url`, which is of that host, may not be fetched; None where it may, or nobody knows."""
+        """Why `url`, which is of that host, may not be fetched; None where it may, or the rules are not cached."""
         with self._lock:
             rules = self._rules.get(host)
             if rules is None:
@@ -235,7 +238,7 @@ class RobotsCache:
             return
         self._parsed[host] = rules
         self._parsed_text += len(rules.text)
-        while self._parsed_text > _MOST_PARSED and len(self._parsed) > 1:
+        while self._parsed_text > _MAX_PARSED and len(self._parsed) > 1:
             self._shrink(next(iter(self._parsed)))
 
     def _shrink(self, host: str) -> None:
@@ -244,8 +247,8 @@ class RobotsCache:
             self._parsed_text -= len(rules.text)
             rules.shrink()
 
-    def _forget(self, host: str) -> None:
+    def _drop(self, host: str) -> None:
         self._shrink(host)
         rules = self._rules.pop(host, None)
         if rules is not None:
-            self._text -= rules.weight
+            self._text -= rules.cost

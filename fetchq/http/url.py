@@ -1,7 +1,7 @@
-"""Which URLs may be reached: the scheme, the host and the port, checked before anything is sent.
+"""Parses URLs and checks their scheme, host and port before anything is sent.
 
-`parse_url` is the only way from text to a URL, for input rows and for redirects alike. What is legal in a URL stays as
-it was written, to the letter: signed URLs depend on it.
+`parse_url` is the only way from text to a URL, for input rows and for redirects alike. The legal characters of a URL
+stay exactly as they were written: signed URLs depend on that.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from fetchq.http.failure import AttemptFailed
 __all__ = ["SCHEME", "Refused", "Target", "basic_auth", "check_family", "dns_name", "host_of", "origin", "parse_url"]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-"""What a URL begins with, and a relative reference does not (RFC 3986, 3.1)."""
+"""The scheme that a URL begins with, and a relative reference does not (RFC 3986, 3.1)."""
 
 _LEGAL = r"A-Za-z0-9\-._~!$&'()*+,;=:@/?"  # RFC 3986, 3.3 and 3.4
 _PLAIN = re.compile(
     rf"(https?)://(([a-z0-9][a-z0-9.-]*)(?::([0-9]{{1,5}}))?)((?:/[{_LEGAL[:-1]}%]*)?)(?:\?([{_LEGAL}%]*))?"
 )
-"""Scheme, authority, host, port, path and query of a URL in which there is nothing to change."""
+"""Scheme, authority, host, port, path and query of a URL that needs no change."""
 _ILLEGAL = re.compile(rf"[^{_LEGAL}%]|%(?![0-9A-Fa-f]{{2}})")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
 _NAME = re.compile(r"(?:[a-z0-9_~-]{1,63}\.)*[a-z0-9_~-]{1,63}\.?")
 _split_result = tuple.__new__
 _LONGEST_NAME = 254
-"""With the dot at its end. Longer ones are not kept, either: thousands of them would take all memory."""
+"""Characters, with the dot at the end. Longer names are not cached: thousands of them would take all memory."""
 _NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\.?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _DOTS = re.compile(r"(?:^|/)\.\.?(?:/|$)")
 
 
 class Refused(Exception):
-    """The URL is not fetched."""
+    """No request is sent: the URL is not valid, or not allowed, or the run has ended."""
 
     def __init__(self, cause: Cause, message: str) -> None:
         super().__init__(message)
@@ -55,7 +55,7 @@ class Target(NamedTuple):
     url: URL
     """Absolute, http or https, without userinfo and fragment."""
     text: str
-    """The same, as it is written."""
+    """The same, as it was written."""
     authorization: str | None
     """The Authorization header that the URL's userinfo asks for."""
 
@@ -65,8 +65,8 @@ def parse_url(text: str) -> Target:
     match = _PLAIN.fullmatch(text)
     if match is not None and "/." not in text and ("%" not in text or not _ILLEGAL.search(text)):
         scheme, authority, host, port, path, query = match.groups("")
-        if _canonical_host(host) == host and 0 < int(port or 80) < 65536:
-            # yarl would take the text apart once more, and that would be the half of what this function costs.
+        if len(host) <= _LONGEST_NAME and _canonical(host) == host and 0 < int(port or 80) < 65536:
+            # yarl would split the text once more, which would double the cost of this function.
             parts = _split_result(SplitResult, (scheme, authority, path, query, ""))
             return Target(URL(parts, encoded=True), text, None)
     return _parse_other(text)
@@ -78,17 +78,17 @@ def basic_auth(user: str, password: str) -> str:
 
 
 def origin(url: URL) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port (RFC 6454): what a redirect must not leave with secrets."""
+    """Scheme, host and port (RFC 6454). Secrets do not follow a redirect to another origin."""
     return url.scheme, url.raw_host, url.port
 
 
 def dns_name(host: str) -> str:
-    """The name as DNS is asked for it: IDNA, lower case, without the dot at its end. Raises `Refused`."""
+    """The name as a DNS query has it: IDNA, lower case, without the dot at its end. Raises `Refused`."""
     return _in_ascii(host).rstrip(".")
 
 
 def check_family(host: str, *, ipv4: bool) -> None:
-    """Raise `AttemptFailed` where `host` is an address of the other family: it has none that could be dialled."""
+    """Raise `AttemptFailed` where `host` is an IP address of the other family than the run may connect to."""
     if ":" in host if ipv4 else host.replace(".", "").isdigit():
         wanted = "IPv4" if ipv4 else "IPv6"
         raise AttemptFailed(Cause.DNS, f"the host is not an {wanted} address", permanent=True)
@@ -104,7 +104,7 @@ def _host(prefix: str) -> str:
 
 
 def host_of(url: str) -> str:
-    """Scheme, host and port of a URL as one text; of what is no URL, any text."""
+    """Scheme, host and port of a URL as one text, such as `http://example.org:81`; of an invalid URL, any text."""
     end = url.find("/", 8)
     return _host(url if end < 0 else url[:end])
 
@@ -114,7 +114,7 @@ def _parse_other(text: str) -> Target:
         raise _invalid(f"the URL contains {_shown(found[0])}")
     scheme = _scheme_of(text)
     authority, rest = _split(text)
-    if "\\" in authority:  # browsers read it as a slash: the host would depend on who is asked
+    if "\\" in authority:  # browsers read it as a slash, so that the host would depend on the reader
         raise _invalid("there is a backslash before the path")
     userinfo, _, place = authority.rpartition("@")
     host, port = _host_and_port(place)
@@ -133,7 +133,7 @@ def _scheme_of(text: str) -> str:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """What stands between the // and the path; and the path with the query. The fragment is not sent."""
+    """The authority, and the path with the query. The fragment is not sent."""
     after = text.split("://", 1)[1].partition("#")[0]
     end = min((at for at in (after.find("/"), after.find("?")) if at >= 0), default=len(after))
     return after[:end], after[end:]
@@ -159,7 +159,7 @@ def _host_and_port(place: str) -> tuple[str, str]:
 
 
 def _in_ascii(host: str) -> str:
-    """The name as DNS has it (IDNA)."""
+    """The name in ASCII (IDNA) and lower case."""
     if host.isascii():
         return host.lower()
     try:
@@ -169,7 +169,7 @@ def _in_ascii(host: str) -> str:
 
 
 def _path_and_query(rest: str) -> str:
-    """What is sent, illegal characters percent-encoded, and dot segments removed (RFC 3986, 5.2.4)."""
+    """Path and query with illegal characters percent-encoded, and dot segments removed (RFC 3986, 5.2.4)."""
     if _ILLEGAL.search(rest):
         rest = _ILLEGAL.sub(lambda found: quote(found[0], safe=""), rest)
     path, mark, query = rest.partition("?")
@@ -179,16 +179,16 @@ def _path_and_query(rest: str) -> str:
 
 
 def _without_dots(path: str) -> str:
-    kept: list[str] = []
+    resolved: list[str] = []
     segments = path.split("/")[1:]
     for segment in segments:
         if segment == "..":
-            del kept[-1:]
+            del resolved[-1:]
         elif segment != ".":
-            kept.append(segment)
+            resolved.append(segment)
     if segments[-1] in (".", ".."):
-        kept.append("")
-    return "/" + "/".join(kept)
+        resolved.append("")
+    return "/" + "/".join(resolved)
 
 
 def _authorization(userinfo: str) -> str:
@@ -197,7 +197,7 @@ def _authorization(userinfo: str) -> str:
 
 
 def _canonical_host(host: str) -> str | None:
-    """The host as it is dialled, or None when it is none. 127.1 and 0x7f000001 are 127.0.0.1, as inet_aton has it."""
+    """The host as it is connected to; None where it is not valid. 127.1 and 0x7f000001 are 127.0.0.1 (inet_aton)."""
     return _canonical(host) if len(host) <= _LONGEST_NAME else None
 
 
@@ -215,7 +215,7 @@ def _canonical(host: str) -> str | None:
 
 
 def _canonical_address(address: str) -> str | None:
-    """An IPv6 address in its brackets; one with a zone could only be dialled from one network card."""
+    """An IPv6 address in its brackets; None where it is not valid, or has a zone, which is local to one interface."""
     try:
         return None if "%" in address else f"[{ipaddress.IPv6Address(address)}]"
     except ValueError:

@@ -1,6 +1,7 @@
-"""What the parsers of the libraries judge differently, or let pass: checked on the bytes themselves, for all engines.
+"""Checks the bytes of a response where the HTTP libraries disagree, or are too lenient; for all engines alike.
 
-Two readers that disagree about where a message ends can be made to take one's body for the other's next answer.
+Two readers that disagree about where a message ends can be made to take part of it for the next response (request and
+response smuggling; RFC 9112, 11).
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ __all__ = [
 ]
 
 BEGINNING = b"HTTP/1."
-"""Of every answer."""
+"""The first bytes of every response."""
 MAX_INTERIM = 16
-"""1xx responses taken before the final one; more are `protocol`."""
+"""Interim responses (1xx) accepted before the final one."""
 MAX_LINE = 65536
-"""Bytes of a header line, a trailer, a status line, or the line of a chunk's size."""
+"""Bytes of a status line, a header line, a trailer line, or a chunk size line."""
 MAX_HEADERS = 256
-"""Lines of a head; of the trailers, the same."""
+"""Header lines of a response; as many trailer lines are accepted, too."""
 MAX_HEAD = 262_144
 """Bytes of a response's head."""
 MAX_SILENT = 1_000_000
-"""Bytes a server may send without one of them being of a body: headers, chunk extensions, trailers."""
+"""Bytes that a server may send in a row without one of the body: of headers, chunk extensions, trailers."""
 
 _LONGEST_CHUNK = 2**63
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -47,22 +48,25 @@ _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 def not_http(what: str) -> AttemptFailed:
-    """How an attempt ends whose answer is not HTTP."""
+    """The failure of an attempt whose response is not valid HTTP."""
     return AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: {what}")
 
 
 def check_head(raw: bytes, interim: int) -> tuple[int, int]:
-    """Where the head of the final response begins and ends in `raw`, which begins with so many interim ones.
+    """Where the head of the final response begins and ends in `raw`. `interim`: as many interim responses precede it.
 
     Raises `AttemptFailed` (`protocol`).
     """
     start = 0
-    if raw[:1] in (b"\r", b"\n"):  # empty lines before a response are to be ignored (RFC 9112, 2.2)
+    if raw[:1] in (b"\r", b"\n"):  # empty lines before a message are ignored (RFC 9112, 2.2)
         start = len(raw) - len(raw.lstrip(b"\r\n"))
-    end = _past_empty_line(raw, start)
-    while end and interim:
-        interim -= 1
-        start, end = end, _past_empty_line(raw, end)
+    line_end = raw.find(b"\n\r\n", start)
+    end = line_end + 3
+    if line_end < 0 or interim or raw.find(b"\n\n", start, line_end + 1) >= 0:  # not the plain case
+        end = _past_empty_line(raw, start)
+        while end and interim:
+            interim -= 1
+            start, end = end, _past_empty_line(raw, end)
     if not end:
         raise not_http("a head without an end")
     if end - start > MAX_HEAD:
@@ -76,11 +80,11 @@ def check_head(raw: bytes, interim: int) -> tuple[int, int]:
 
 
 def check_after(after: bytes, *, bodyless: bool) -> None:
-    """What came behind the end of an answer, with it: the connection is not used again in any case.
+    """Check the bytes that came after the end of a response, on a connection that is not used again in any case.
 
-    An empty line is forgiven, and the beginning of another answer is nobody's (RFC 9112, 6.3). Else the two sides
-    disagree about where the answer ends. `bodyless`: it has no body because the method is HEAD, so that a body after
-    it is likelier than anything else. Raises `AttemptFailed` (`protocol`).
+    Empty lines are accepted, and so is the beginning of another response, which is ignored (RFC 9112, 6.3). Anything
+    else means that the two sides disagree about where the response ends: raises `AttemptFailed` (`protocol`).
+    `bodyless`: the response has no body because the method is HEAD; then what follows is most likely a body.
     """
     text = after.lstrip(b"\r\n")
     if text and (bodyless or text[: len(BEGINNING)] != BEGINNING[: len(text)]):
@@ -88,45 +92,46 @@ def check_after(after: bytes, *, bodyless: bool) -> None:
 
 
 def _past_empty_line(raw: bytes, start: int) -> int:
-    """Where the first empty line after `start` ends; 0 where there is none."""
+    """The index after the first empty line behind `start`; 0 where there is none."""
     proper = raw.find(b"\n\r\n", start)
     bare = raw.find(b"\n\n", start, None if proper < 0 else proper + 1)
     return bare + 2 if bare >= 0 else proper + 3 if proper >= 0 else 0
 
 
 class ChunkCheck:
-    """Follows a chunked body (RFC 9112, 7.1) from its first byte. Raises `AttemptFailed` (`protocol`)."""
+    """Follows a chunked body (RFC 9112, 7.1) from its first byte."""
 
-    __slots__ = ("_ended", "_held", "_left", "_trailers", "after")
+    __slots__ = ("_ended", "_left", "_line_start", "_trailers", "after")
 
     def __init__(self) -> None:
         self.after = b""
-        """What the last bytes had behind the end of the body."""
-        self._held = b""
-        """The beginning of a line."""
+        """The bytes behind the end of the body, as far as they came together with its last ones."""
+        self._line_start = b""
+        """The beginning of a line whose end has not come."""
         self._left = 0
-        """Bytes of the chunk that are still to come, the two that end it included."""
+        """Bytes of the chunk that are still to come, with the CRLF that ends it."""
         self._trailers = -1
-        """How many there were; -1 before the last chunk."""
+        """The trailer lines so far; -1 before the last chunk."""
         self._ended = False
 
     def feed(self, data: bytes) -> None:
-        if self._held:
-            data, self._held = self._held + data, b""
+        """Follow some more bytes. Raises `AttemptFailed` (`protocol`)."""
+        if self._line_start:
+            data, self._line_start = self._line_start + data, b""
         at, end = 0, len(data)
         while at < end and not self._ended:
             if self._left:
                 at = self._skip(data, at, end)
             elif self._trailers < 0 and (size := _SIZE.match(data, at)) is not None:
                 at = size.end()
-                self._begin(int(size[1], 16))
+                self._begin_chunk(int(size[1], 16))
             else:
-                at = self._line(data, at, end)
+                at = self._read_line(data, at, end)
         if self._ended:
             self.after = data[at:]
 
     def _skip(self, data: bytes, at: int, end: int) -> int:
-        """Pass over what there is of the chunk's data, and of the CRLF after it."""
+        """Skip the data of the chunk, as far as it has come, and check the CRLF after it. Returns where to go on."""
         past = min(at + self._left, end)
         left = self._left - (past - at)
         if left < 2:
@@ -136,7 +141,7 @@ class ChunkCheck:
         self._left = left
         return past
 
-    def _begin(self, size: int) -> None:
+    def _begin_chunk(self, size: int) -> None:
         if size >= _LONGEST_CHUNK:
             raise not_http("a chunk size beyond all bounds")
         if size:
@@ -144,13 +149,13 @@ class ChunkCheck:
         else:
             self._trailers = 0
 
-    def _line(self, data: bytes, at: int, end: int) -> int:
-        """A line that has not come whole, is of the trailers, or is wrong."""
+    def _read_line(self, data: bytes, at: int, end: int) -> int:
+        """Read a trailer line, or store one that has not come whole. Returns where to go on."""
         past = data.find(b"\n", at) + 1
         if (past or end) - at > MAX_LINE:
             raise not_http(f"a line of more than {MAX_LINE} bytes between the chunks")
         if not past:
-            self._held = data[at:]
+            self._line_start = data[at:]
             return end
         if self._trailers < 0:
             raise not_http("not the size of a chunk")
@@ -159,7 +164,7 @@ class ChunkCheck:
             self._ended = True
             return past
         self._trailers += 1
-        # A line that continues the one before it is obsolete, but allowed.
+        # A line may continue the one before it: obsolete line folding (RFC 9112, 5.2).
         trailer = _TRAILER.fullmatch(line)
         if (trailer is None and (line[:1] not in b" \t" or self._trailers == 1)) or self._trailers > MAX_HEADERS:
             raise not_http("not a trailer, or too many of them")

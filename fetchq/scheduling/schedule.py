@@ -181,7 +181,7 @@ class Schedule:
         if attempt.cause is None and not attempt.redirects:
             queue.refused = None
             congestion.succeeded(now, job.taken_at, attempt.phases[WAIT], queue.in_flight)
-        elif not attempt.redirects and not attempt.starved:
+        elif not attempt.redirects and not attempt.local_limit:
             signal, retry_after = signal_of(attempt, self._settings, wall)
             queue.react(signal, retry_after, attempt, job.taken_at, now)
         queue.last_answer = now

@@ -153,7 +153,7 @@ class AsyncPool:
             target = self._settler.begin(job)
         except Refused as refused:
             self._queue.done(job, None)
-            return Rules(why_not=refused.message)
+            return Rules(unavailable=refused.message)
         job.attempts += 1
         clock.timer.start()
         try:
@@ -162,7 +162,7 @@ class AsyncPool:
         finally:
             clock.busy += clock.timer.stop()
         self._queue.done(job, attempt)
-        if attempt.size > _PARSED_IN_LOOP:
+        if attempt.body.size > _PARSED_IN_LOOP:
             return await asyncio.to_thread(self._settler.settle_robots, job, attempt, clock)
         return self._settler.settle_robots(job, attempt, clock)
 

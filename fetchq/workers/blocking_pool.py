@@ -117,6 +117,6 @@ class BlockingPool(ABC):
         try:
             target = self._settler.begin(job)
         except Refused as refused:
-            return Rules(why_not=refused.message), None
+            return Rules(unavailable=refused.message), None
         attempt = self._attempt(job, target, clock)
         return self._settler.settle_robots(job, attempt, clock), attempt

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fetchq.engines.fd_limit import room_for
+from fetchq.engines.fd_limit import fd_budget
 from fetchq.http.robots_txt import RobotsCache
 from fetchq.scheduling.schedule import Schedule
 from fetchq.workers.run_state import RunControl
@@ -50,7 +50,7 @@ class Run:
         self.control = RunControl()
         self.robots = RobotsCache(settings) if settings.robots else None
         """The rules of hosts, where robots.txt is obeyed."""
-        self.schedule = Schedule(settings, self.robots, room_for(settings).attempts)
+        self.schedule = Schedule(settings, self.robots, fd_budget(settings).attempts)
         self.settler = Settler(settings, self.control)
         self.clocks = [WorkerClock(number) for number in range(1, settings.workers + 1)]
         self.began = 0.0

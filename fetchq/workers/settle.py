@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from random import random
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from multidict import istr
 
@@ -98,13 +98,13 @@ class Settler:
         if attempt.partial is not None or job.partial is not None:
             self._drop_partials(job, attempt)
         result = self._result(job, attempt, clock.number)
-        return result if attempt.known is None else _with_stored_head(result, attempt, attempt.known)
+        return result if attempt.stored is None else _with_stored_head(result, attempt, attempt.stored)
 
     def settle_robots(self, job: Job, attempt: Attempt, clock: WorkerClock) -> Rules | Retry:
         """What a finished attempt at a robots.txt comes to."""
         clock.busy -= attempt.held
         if attempt.cause is not None and (retry := self._retry(job, attempt)) is not None:
-            return retry if self._control.state is _RUNNING else Rules(why_not=_cancelled().message)
+            return retry if self._control.state is _RUNNING else Rules(unavailable=_cancelled().message)
         self._drop_partials(job, attempt)
         return rules_of(attempt, self._agent)
 
@@ -149,7 +149,7 @@ class Settler:
 
     def _retry(self, job: Job, attempt: Attempt) -> Retry | None:
         """The retry that is due after a failure, `job` made ready for it; None when the failure is final."""
-        if attempt.starved and job.starved < MOST_STARVED:
+        if attempt.local_limit and job.starved < MOST_STARVED:
             job.starved += 1
             job.attempts -= 1
             delay: float | None = STARVED_WAIT
@@ -162,7 +162,7 @@ class Settler:
         if delay is None:
             return None
         job.add(attempt)
-        attempt.drop_spool()
+        attempt.discard_body()
         self._keep_partial(job, attempt)
         return Retry(delay)
 
@@ -186,10 +186,9 @@ class Settler:
             self._with_partial.discard(job)
 
     def _result(self, job: Job, attempt: Attempt, worker: int) -> Result:
-        request = job.request
+        request, response, body = job.request, attempt.response, attempt.body
         timing, elapsed = job.timing(attempt)
-        headers: Any = attempt.headers  # a CIMultiDictProxy: engines have no other
-        content_type, charset = _content_type(headers.get(_CONTENT_TYPE))
+        content_type, charset = _content_type(response.headers.get(_CONTENT_TYPE))
         return make_result(
             index=request.index,
             url=redact(request.url) if "@" in request.url else request.url,
@@ -197,31 +196,31 @@ class Settler:
             method=attempt.method,
             label=request.label,
             ok=attempt.cause is None,
-            status=attempt.status,
-            reason=attempt.reason,
+            status=response.status,
+            reason=response.reason,
             cause=attempt.cause,
             error=attempt.error,
             attempts=job.attempts,
             redirects=attempt.redirects,
-            size=attempt.size,
-            wire_size=attempt.wire_size,
-            sha256=attempt.digest,
+            size=body.size,
+            wire_size=body.wire_size,
+            sha256=body.digest,
             content_type=content_type,
             charset=charset,
-            content_encoding=attempt.content_encoding,
+            content_encoding=body.content_encoding,
             complete=attempt.complete,
             path=None,
             worker=worker,
             mode=self._settings.mode,
-            http_version=attempt.http_version,
+            http_version=response.http_version,
             remote=attempt.remote,
             started=None if job.first_taken is None else datetime.fromtimestamp(job.first_taken, UTC),
             elapsed=elapsed,
             timing=timing,
-            headers=headers,
-            body=attempt.body,
-            spool=attempt.spool,
-            sent=_sent(attempt) if self._archives and attempt.digest is not None else None,
+            headers=response.headers,
+            body=body.content,
+            spool=body.spool,
+            sent=_sent(attempt) if self._archives and body.digest is not None else None,
         )
 
 
@@ -234,12 +233,12 @@ def _content_type(field: str | None) -> tuple[str | None, str | None]:
     return text, charset_of(text)
 
 
-def _with_stored_head(result: Result, attempt: Attempt, known: StoredResponse) -> Result:
+def _with_stored_head(result: Result, attempt: Attempt, stored: StoredResponse) -> Result:
     """The result of a 304, which says little of the stored response that it confirms (RFC 9111, 4.3.4)."""
     if not attempt.unmodified:
         return result
-    headers: Any = freshened(attempt.headers, known)
-    return replace(result, headers=headers, content_type=known.content_type, charset=known.charset)
+    headers = freshened(attempt.headers, stored)
+    return replace(result, headers=headers, content_type=stored.content_type, charset=stored.charset)
 
 
 def _cancelled() -> Refused:
@@ -253,4 +252,4 @@ def _is_unreadable(job: Job, refused: Refused) -> bool:
 
 def _sent(attempt: Attempt) -> Sent:
     began = datetime.fromtimestamp(time() - attempt.held - sum(attempt.phases), UTC)
-    return Sent(head_shown(attempt.hop), attempt.hop.body is not None, began, attempt.headers, attempt.kept)
+    return Sent(head_shown(attempt.hop), attempt.hop.body is not None, began, attempt.headers, attempt.body.origin)

@@ -24,13 +24,13 @@ from fetchq import Cause, Request, Result, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.core.body_spool import SMALL, Spool
 from fetchq.core.model import Complete
 from fetchq.http import range_resume
-from fetchq.http.range_resume import LEAST
+from fetchq.http.range_resume import MIN_RESUMED
 
 __all__ = ["few_issuers"]
 
-BODY = Random(1).randbytes(2 * LEAST)
-NEW = Random(2).randbytes(2 * LEAST)
-CUT = LEAST + 700_000
+BODY = Random(1).randbytes(2 * MIN_RESUMED)
+NEW = Random(2).randbytes(2 * MIN_RESUMED)
+CUT = MIN_RESUMED + 700_000
 """Where it breaks off; of what came last, a client that is told of the break may not have read all."""
 ETAG = b'ETag: "v1"'
 PARTIAL = b"HTTP/1.1 206 Partial Content"
@@ -136,7 +136,7 @@ def test_a_long_body_that_breaks_off_is_gone_on_with(mode: str) -> None:
     first, second = server.log
     assert (first.header("Range"), first.header("If-Range")) == (None, None)
     assert second.header("If-Range") == '"v1"'
-    assert LEAST < (start_of(second) or 0) <= CUT
+    assert MIN_RESUMED < (start_of(second) or 0) <= CUT
     assert sum(server.sent.values()) < 2 * len(BODY)
 
 
@@ -155,7 +155,7 @@ def test_wherever_and_however_it_breaks_off_the_body_is_right(
     body = gzip.compress(plain, 0) if coded else plain
     lines = [b"Content-Encoding: gzip"] if coded else []
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(range_resume, "LEAST", 0)
+        monkeypatch.setattr(range_resume, "MIN_RESUMED", 0)
         with serving(breaking(rest(body, *lines), *lines, body=body, cut=cut, chunked=chunked, end=end)) as server:
             result = fetch(server, mode)
     assert_whole(result, plain)
@@ -175,7 +175,7 @@ def test_it_is_gone_on_with_as_often_as_it_breaks_off(mode: str) -> None:
         if told != last:
             conn.close()
 
-    with serving(breaking(give, cut=LEAST + 400_000)) as server:
+    with serving(breaking(give, cut=MIN_RESUMED + 400_000)) as server:
         result = fetch(server, mode, retries=10)
     assert_whole(result, attempts=len(server.log))
     asked = [start for start in starts(server) if start is not None]
@@ -191,20 +191,20 @@ def test_a_server_that_falls_silent_is_gone_on_from_too(mode: str) -> None:
 
 
 def test_a_coded_body_is_decoded_across_the_break(mode: str) -> None:
-    plain = BODY + bytes(3 * LEAST)
+    plain = BODY + bytes(3 * MIN_RESUMED)
     wire = gzip.compress(plain, 1)
     coding = b"Content-Encoding: gzip"
     with serving(breaking(rest(wire, coding), coding, body=wire)) as server:
         result = fetch(server, mode)
     assert_whole(result, plain)
     assert (result.wire_size, result.content_encoding) == (len(wire), "gzip")
-    assert (starts(server)[1] or 0) > LEAST
+    assert (starts(server)[1] or 0) > MIN_RESUMED
 
 
 def test_a_body_without_a_length_gets_it_from_the_content_range(mode: str) -> None:
     with serving(breaking(rest(), chunked=True)) as server:
         assert_whole(fetch(server, mode))
-    assert (starts(server)[1] or 0) > LEAST
+    assert (starts(server)[1] or 0) > MIN_RESUMED
 
 
 def test_the_rest_may_come_in_chunks(mode: str) -> None:
@@ -291,7 +291,7 @@ def test_what_is_not_the_rest_is_thrown_away_and_the_body_fetched_anew(mode: str
         result = fetch(server, mode)
     assert_whole(result, NEW, attempts=3)
     asked = starts(server)
-    assert (asked[0], asked[2], (asked[1] or 0) > LEAST) == (None, None, True)
+    assert (asked[0], asked[2], (asked[1] or 0) > MIN_RESUMED) == (None, None, True)
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_an_answer_that_does_not_fit_to_the_last_attempt_is_a_body_that_broke_of
         ({"etag": b"Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT"}, [], {}),
         ({}, [b"Accept-Ranges: none"], {}),
         ({"cut": 1000}, [], {}),
-        ({"cut": LEAST}, [], {}),
+        ({"cut": MIN_RESUMED}, [], {}),
         ({}, [], {"headers": ["If-Range: x"]}),
     ],
     ids=["weak", "no etag", "no ranges", "short", "a mebibyte", "the user's If-Range"],
@@ -371,7 +371,7 @@ def test_only_the_last_of_several_urls_is_asked_for_the_rest(mode: str) -> None:
     assert_whole(result)
     assert (result.redirects, server.seen) == (1, ["/a", "/b", "/a", "/b"])
     assert starts(server)[:3] == [None, None, None]
-    assert (starts(server)[3] or 0) > LEAST
+    assert (starts(server)[3] or 0) > MIN_RESUMED
 
 
 def test_a_redirect_that_leads_elsewhere_by_then_gets_a_body_of_its_own(mode: str) -> None:
@@ -422,7 +422,7 @@ def test_a_body_whose_write_outlives_its_attempt_is_begun_anew(tmp_path: Path, m
     hold: list[bool] = []
 
     def late(spool: Spool) -> None:
-        if spool.size > LEAST and not hold:
+        if spool.size > MIN_RESUMED and not hold:
             hold.append(again.wait(PATIENCE))
         write(spool)
 
@@ -464,7 +464,7 @@ def test_nothing_is_left_of_a_body_that_never_comes_whole(mode: str, tmp_path: P
             urls, mode=mode, workers=1, retry_wait=0, retries=1, output=str(folder), on_start=on_start
         )
     assert [result.cause for result in results] == [Cause.INCOMPLETE, None]
-    assert results[0].wire_size > LEAST
+    assert results[0].wire_size > MIN_RESUMED
     assert any(sizes and sizes[0] > SMALL for sizes in seen)  # between the attempts
     assert in_temporary(folder) == []
 
@@ -507,8 +507,8 @@ async def test_nothing_is_left_of_a_body_whose_run_is_cancelled_while_it_is_gone
 
 def test_many_bodies_that_break_off_at_once_all_come_right() -> None:
     """Each in its own part of the run: nothing is shared between them."""
-    bodies = {f"/{n}": Random(n).randbytes(LEAST + 300_000) for n in range(8)}
-    scripts = {path: breaking(rest(body), body=body, cut=LEAST + 250_000) for path, body in bodies.items()}
+    bodies = {f"/{n}": Random(n).randbytes(MIN_RESUMED + 300_000) for n in range(8)}
+    scripts = {path: breaking(rest(body), body=body, cut=MIN_RESUMED + 250_000) for path, body in bodies.items()}
     with serving(by_path(scripts)) as server:
         urls = [server.url + path for path in bodies]
         results = fetch_all_sync(urls, mode="threads", workers=4, retry_wait=0.05, timeout=PATIENCE)

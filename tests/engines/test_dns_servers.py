@@ -88,15 +88,15 @@ async def test_a_second_server_is_asked_where_the_first_is_not_there(practice: P
 
 
 async def test_only_so_many_names_are_kept_and_closing_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "KEPT", 20)
+    monkeypatch.setattr(module, "CACHE_SIZE", 20)
     async with calm_loop():
         with nothing_left(), DnsServer() as dns:
             resolver = Resolver(Settings(dns_servers=dns.address))
             for start in range(0, 200, 50):
                 asked = (resolver.resolve(f"n{n}.names.test", 80) for n in range(start, start + 50))
                 assert await asyncio.gather(*asked) == [[Address(2, "127.0.0.1")]] * 50
-                assert len(resolver._kept) == 20
-            assert not resolver._asking
+                assert len(resolver._cache) == 20
+            assert not resolver._lookups
             await resolver.close()
 
 
@@ -137,12 +137,12 @@ class Lookups:
 
 async def test_only_so_many_questions_are_asked_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     lookups = Lookups(monkeypatch)
-    monkeypatch.setattr(module, "FRESH", HUNG)
+    monkeypatch.setattr(module, "SLOT_TIME", HUNG)
     resolver = Resolver(Settings())
     async with calm_loop():
         assert len(await asyncio.gather(*(resolver.resolve(f"n{n}.test", 80) for n in range(1000)))) == 1000
         await resolver.close()
-    assert lookups.most == module.AT_ONCE
+    assert lookups.most == module.MAX_LOOKUPS
 
 
 async def test_questions_that_are_not_answered_hold_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,11 +154,11 @@ async def test_questions_that_are_not_answered_hold_up_no_others(monkeypatch: py
         async with asyncio.timeout(HUNG):
             await resolver.resolve("answered.test", 80)
         assert lookups.under_way == 250
-        assert resolver._slots._value <= module.AT_ONCE
+        assert resolver._slots._value <= module.MAX_LOOKUPS
         await resolver.close()
         await asyncio.wait(silent)
-        await asyncio.sleep(module.FRESH)
-        assert resolver._slots._value == module.AT_ONCE  # each was given back once
+        await asyncio.sleep(module.SLOT_TIME)
+        assert resolver._slots._value == module.MAX_LOOKUPS  # each was given back once
 
 
 # --- the option ---

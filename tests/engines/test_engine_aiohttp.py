@@ -29,8 +29,8 @@ from support.servers import (
 
 from fetchq import Cause, Request, Result, __version__, fetch_all, fetch_all_sync
 from fetchq.core.settings import MODES, Settings
+from fetchq.engines.aiohttp import connector as connector_module
 from fetchq.engines.aiohttp.engine import AiohttpEngine
-from fetchq.http.attempt import current_attempt
 from fetchq.http.content_coding import ACCEPT_ENCODING
 
 ENGINES = ("async", "sync")
@@ -729,7 +729,7 @@ async def test_the_hooks_that_the_engine_has_in_aiohttp_are_there() -> None:
     engine = AiohttpEngine(Settings())
     async with calm_loop():
         try:
-            current_attempt.set(Mock(engine=[]))
+            connector_module._current.set(Mock(protocols=[]))
             connector: Any = engine._connector
             protocol = connector._factory()
             assert type(protocol).__module__ == "fetchq.engines.aiohttp.connection"

@@ -174,7 +174,7 @@ def test_no_such_name_is_not_tried_again(mode: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_name_server_that_fails_is_asked_again(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fetchq.engines.aiohttp.resolver.FAILURE_KEPT_FOR", 0.0)
+    monkeypatch.setattr("fetchq.engines.aiohttp.resolver.FAILURE_CACHE_TIME", 0.0)
     looked_up = no_name(monkeypatch, socket.EAI_AGAIN)
     result = fetch_one("http://some-name.test/", mode, retries=2)
     assert (result.cause, result.attempts) == (Cause.DNS, 3)
@@ -752,15 +752,16 @@ def test_a_body_that_an_abort_cut_off_between_two_reads_is_not_ok(
 
     on_data = Attempt.on_data
 
-    def aborting(self: Attempt, data: bytes) -> None:
-        on_data(self, data)
+    def aborting(self: Attempt, data: bytes) -> bool:
+        write_due = on_data(self, data)
         engine.abort()
+        return write_due
 
     monkeypatch.setattr(Attempt, "on_data", aborting)
     context = authority.server() if tls else None
     with ScriptServer(open_ended, tls=context) as server, Engine(cacert=authority.cacert) as engine:
         attempt = engine.get(server.url)
-    assert attempt.cause is Cause.CANCELLED, f"ok, with {attempt.size} bytes of {size}"
+    assert attempt.cause is Cause.CANCELLED, f"ok, with {attempt.body.size} bytes of {size}"
 
 
 def test_an_engine_opens_no_more_than_one_connection_to_an_origin() -> None:
@@ -780,8 +781,8 @@ def test_an_engine_that_is_out_of_descriptors_gives_back_those_of_its_connection
         assert engine.get(server.url).cause is None
         serving = [thread for thread, _ in server._handlers]  # none, where it has ended already
         with monkeypatch.context() as starving:
-            starving.setattr("fetchq.engines.requests.engine.dial", starve)
-            assert engine.get(other.url).starved
+            starving.setattr("fetchq.engines.requests.dial.dial", starve)
+            assert engine.get(other.url).local_limit
         for thread in serving:
             thread.join(HUNG)
             assert not thread.is_alive()

@@ -83,9 +83,11 @@ def test_a_connection_that_ends_inside_an_answer_leaves_it_incomplete(problem: O
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
 @pytest.mark.parametrize("answering", [True, False])
-def test_a_machine_that_is_at_a_limit_is_starved_and_the_server_is_not_to_blame(code: int, answering: bool) -> None:
+def test_a_machine_without_descriptors_is_a_local_limit_and_the_server_is_not_to_blame(
+    code: int, answering: bool
+) -> None:
     failed = found(os_error(code), answering=answering)
-    assert (failed.starved, failed.permanent) == (True, False)
+    assert (failed.local_limit, failed.permanent) == (True, False)
     assert "this machine is at a limit" in failed.message
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from fetchq.core.settings import Settings
-from fetchq.engines.fd_limit import room_for
+from fetchq.engines.fd_limit import fd_budget
 
 
 class Limits:
@@ -35,41 +35,41 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> Limits:
 
 def test_a_limit_that_is_high_enough_is_left_alone(limits: Limits) -> None:
     limits.soft, limits.hard = 1024, 4096
-    assert room_for(Settings(workers=100)) == (100, 216)
+    assert fd_budget(Settings(workers=100)) == (100, 216)
     assert limits.soft == 1024
 
 
 def test_a_limit_that_is_too_low_is_raised_as_far_as_needed(limits: Limits) -> None:
     limits.soft, limits.hard = 256, 100_000
-    assert room_for(Settings(workers=1000)) == (1000, 2016)
+    assert fd_budget(Settings(workers=1000)) == (1000, 2016)
     assert limits.soft == 4 + 64 + 2 * 1000 + 2016
 
 
 def test_where_it_may_not_be_raised_fewer_attempts_are_made_at_a_time(limits: Limits) -> None:
     limits.soft, limits.hard = 256, 1024
-    attempts, resting = room_for(Settings(workers=10_000))
+    attempts, idle = fd_budget(Settings(workers=10_000))
     assert limits.soft == 1024
-    assert (attempts, resting) == ((1024 - 68) // 2, 0)
+    assert (attempts, idle) == ((1024 - 68) // 2, 0)
     limits.soft, limits.granted = 256, False
-    assert room_for(Settings(workers=10_000)).attempts == (256 - 68) // 2
+    assert fd_budget(Settings(workers=10_000)).attempts == (256 - 68) // 2
 
 
 def test_one_attempt_is_made_however_little_room_there_is(limits: Limits) -> None:
     limits.soft = limits.hard = 16
-    assert room_for(Settings(workers=5)) == (1, 0)
+    assert fd_budget(Settings(workers=5)) == (1, 0)
 
 
 def test_large_bodies_of_a_durable_run_need_room_too(limits: Limits) -> None:
     limits.soft = limits.hard = 668
-    assert room_for(Settings(workers=1000)).attempts == 300
-    assert room_for(Settings(workers=1000, output="run")).attempts == 200
+    assert fd_budget(Settings(workers=1000)).attempts == 300
+    assert fd_budget(Settings(workers=1000, output="run")).attempts == 200
 
 
 def test_no_limit_is_no_limit(limits: Limits) -> None:
     limits.soft = limits.hard = resource.RLIM_INFINITY
-    assert room_for(Settings(workers=100_000)).attempts == 100_000
+    assert fd_budget(Settings(workers=100_000)).attempts == 100_000
     limits.soft = 256
-    assert room_for(Settings(workers=1000)).attempts == 1000
+    assert fd_budget(Settings(workers=1000)).attempts == 1000
 
 
 PROGRAM = """

@@ -8,14 +8,14 @@ from collections.abc import Hashable
 import pytest
 
 from fetchq.engines.aiohttp import idle_pool
-from fetchq.engines.aiohttp.idle_pool import Resting
+from fetchq.engines.aiohttp.idle_pool import IdlePool
 
 
 class Line:
     """As much of a connection as matters here."""
 
-    def __init__(self, place: Hashable = "a") -> None:
-        self.place = place
+    def __init__(self, key: Hashable = "a") -> None:
+        self.key = key
         self.open = True
 
     def close(self) -> None:
@@ -26,7 +26,7 @@ class Line:
 
 
 async def test_a_connection_is_given_out_once_and_only_to_where_it_leads() -> None:
-    pool: Resting[Line] = Resting(10)
+    pool: IdlePool[Line] = IdlePool(10)
     line = Line()
     pool.add(line)
     assert pool.take("b") is None
@@ -37,7 +37,7 @@ async def test_a_connection_is_given_out_once_and_only_to_where_it_leads() -> No
 
 
 async def test_of_several_the_one_that_has_rested_shortest_goes_first() -> None:
-    pool: Resting[Line] = Resting(10)
+    pool: IdlePool[Line] = IdlePool(10)
     lines = [Line() for _ in range(3)]
     for line in lines:
         pool.add(line)
@@ -46,7 +46,7 @@ async def test_of_several_the_one_that_has_rested_shortest_goes_first() -> None:
 
 
 async def test_of_one_too_many_the_one_that_has_rested_longest_is_closed() -> None:
-    pool: Resting[Line] = Resting(2)
+    pool: IdlePool[Line] = IdlePool(2)
     lines = [Line(number) for number in range(3)]
     for line in lines:
         pool.add(line)
@@ -57,14 +57,14 @@ async def test_of_one_too_many_the_one_that_has_rested_longest_is_closed() -> No
 
 
 async def test_where_there_is_no_room_none_rests() -> None:
-    pool: Resting[Line] = Resting(0)
+    pool: IdlePool[Line] = IdlePool(0)
     pool.add(line := Line())
     assert (line.open, len(pool)) == (False, 0)
     pool.close()
 
 
 async def test_one_that_the_server_has_closed_is_not_given_out() -> None:
-    pool: Resting[Line] = Resting(10)
+    pool: IdlePool[Line] = IdlePool(10)
     good, gone = Line(), Line()
     pool.add(good)
     pool.add(gone)
@@ -74,7 +74,7 @@ async def test_one_that_the_server_has_closed_is_not_given_out() -> None:
 
 
 async def test_closing_closes_all_and_leaves_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool: Resting[Line] = Resting(10)
+    pool: IdlePool[Line] = IdlePool(10)
     lines = [Line() for _ in range(3)]
     for line in lines:
         pool.add(line)
@@ -86,7 +86,7 @@ async def test_closing_closes_all_and_leaves_no_timer(monkeypatch: pytest.Monkey
 async def test_one_that_nobody_asks_for_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(idle_pool, "monotonic", lambda: now)
-    pool: Resting[Line] = Resting(10)
+    pool: IdlePool[Line] = IdlePool(10)
     first, second = Line("a"), Line("b")
     pool.add(first)
     now += 20.0

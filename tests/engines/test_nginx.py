@@ -21,7 +21,7 @@ from support.servers import Script, ScriptServer
 
 from fetchq import fetch_all_sync
 from fetchq.cli.practice.bodies import blocks
-from fetchq.http.range_resume import LEAST
+from fetchq.http.range_resume import MIN_RESUMED
 
 COUNT = 2_000
 VARIES = ("mode", "worker", "started", "elapsed", "timing", "remote")
@@ -109,7 +109,7 @@ def test_a_download_that_breaks_off_is_gone_on_with_unless_the_file_has_changed(
     mode: str, changes: bool, folder_served: tuple[Path, str]
 ) -> None:
     folder, base = folder_served
-    old, new = (Random(seed).randbytes(2 * LEAST) for seed in (1, 2))
+    old, new = (Random(seed).randbytes(2 * MIN_RESUMED) for seed in (1, 2))
     file = folder / f"{mode}-{changes}"
     file.write_bytes(old)
 
@@ -118,11 +118,11 @@ def test_a_download_that_breaks_off_is_gone_on_with_unless_the_file_has_changed(
             file.with_suffix(".new").write_bytes(new + b"!")
             file.with_suffix(".new").replace(file)
 
-    with ScriptServer(relay(base, LEAST + 700_000)) as front:
+    with ScriptServer(relay(base, MIN_RESUMED + 700_000)) as front:
         (result,) = fetch_all_sync([f"{front.url}/{file.name}"], mode=mode, retry_wait=0, on_start=on_start)
     assert (result.ok, result.status, result.attempts) == (True, 200, 2)
     assert result.body == (new + b"!" if changes else old)
     first, second = front.log
     assert first.header("Range") is None
-    assert int((second.header("Range") or "").removeprefix("bytes=").removesuffix("-")) > LEAST
-    assert sum(front.sent.values()) < (4 if changes else 2.5) * LEAST
+    assert int((second.header("Range") or "").removeprefix("bytes=").removesuffix("-")) > MIN_RESUMED
+    assert sum(front.sent.values()) < (4 if changes else 2.5) * MIN_RESUMED

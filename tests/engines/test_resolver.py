@@ -128,7 +128,7 @@ async def test_an_answer_is_kept_a_while_and_then_asked_for_again(lookup: FakeLo
     for _ in range(3):
         await resolver.resolve("example.org", 80)
     assert len(lookup.asked) == 1
-    clock.now += module.KEPT_FOR - 0.001
+    clock.now += module.CACHE_TIME - 0.001
     await resolver.resolve("example.org", 443)
     assert len(lookup.asked) == 1
     clock.now += 0.002
@@ -140,20 +140,20 @@ async def test_an_answer_is_kept_a_while_and_then_asked_for_again(lookup: FakeLo
 async def test_a_lookup_for_which_there_were_no_descriptors_says_nothing_about_the_name(
     lookup: FakeLookup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = [AttemptFailed(Cause.CONNECT, "too many open files", starved=True)]
+    found = [AttemptFailed(Cause.CONNECT, "too many open files", local_limit=True)]
     monkeypatch.setattr(module, "out_of_descriptors", found.pop)
     resolver = Resolver(Settings())
     lookup._answer = no_such_name
     with pytest.raises(AttemptFailed, match="too many open files") as failed:
         await resolver.resolve("example.org", 80)
-    assert failed.value.starved
+    assert failed.value.local_limit
     lookup._answer = lambda _: [HERE]
     assert await resolver.resolve("example.org", 80) == [HERE]
     await resolver.close()
 
 
 async def test_a_failure_is_kept_only_briefly_and_told_to_everybody(lookup: FakeLookup, clock: Clock) -> None:
-    assert module.FAILURE_KEPT_FOR < module.KEPT_FOR
+    assert module.FAILURE_CACHE_TIME < module.CACHE_TIME
     lookup._answer = no_such_name
     resolver = Resolver(Settings())
     async with calm_loop():
@@ -166,7 +166,7 @@ async def test_a_failure_is_kept_only_briefly_and_told_to_everybody(lookup: Fake
         assert kept.value.permanent
         assert len(lookup.asked) == 1
         lookup._answer = lambda _: [HERE]
-        clock.now += module.FAILURE_KEPT_FOR + 0.001
+        clock.now += module.FAILURE_CACHE_TIME + 0.001
         assert await resolver.resolve("no.test", 80) == [HERE]
         await resolver.close()
 
@@ -178,11 +178,11 @@ def test_however_names_are_asked_for_only_so_many_are_kept_and_every_answer_is_r
         lookup = FakeLookup(lambda host: [Address(socket.AF_INET, f"127.0.0.{host.partition('.')[0]}")])
         with pytest.MonkeyPatch.context() as monkeypatch:
             monkeypatch.setattr(module, "_lookups", lambda: (lookup, lookup.close))
-            monkeypatch.setattr(module, "KEPT", 3)
+            monkeypatch.setattr(module, "CACHE_SIZE", 3)
             resolver = Resolver(Settings())
             for number in numbers:
                 assert await resolver.resolve(f"{number}.test", 80) == [Address(socket.AF_INET, f"127.0.0.{number}")]
-                assert len(resolver._kept) <= 3
+                assert len(resolver._cache) <= 3
             await resolver.close()
 
     asyncio.run(run())
@@ -324,7 +324,7 @@ def test_a_slow_name_holds_up_no_other_url(mode: str, monkeypatch: pytest.Monkey
             assert await asyncio.to_thread(others_are_done.wait, HUNG)
         return [HERE]
 
-    monkeypatch.setattr("fetchq.engines.requests.engine.look_up", look_up)
+    monkeypatch.setattr("fetchq.engines.requests.dial.look_up", look_up)
     monkeypatch.setattr(module, "_lookups", lambda: (lookup, no_close))
     done: list[int] = []
     with ScriptServer() as server:

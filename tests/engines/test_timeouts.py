@@ -23,7 +23,7 @@ from fetchq.core.settings import Settings
 from fetchq.engines.aiohttp import timeouts as module
 from fetchq.engines.aiohttp.engine import AiohttpEngine
 from fetchq.engines.aiohttp.timeouts import Watchdog
-from fetchq.http.attempt import Attempt, AttemptFailed
+from fetchq.http.attempt import Attempt
 from fetchq.http.url import parse_url
 
 
@@ -32,7 +32,6 @@ class FakeAttempt:
 
     def __init__(self, until: float) -> None:
         self.until = until
-        self.expired: AttemptFailed | None = None
 
     def time_left(self, now: float) -> tuple[float, str]:
         return self.until - now, "too long"
@@ -67,8 +66,10 @@ async def test_only_what_is_out_of_time_is_interrupted_and_told_why(clock: Clock
     watchdog._look()
     await asyncio.wait([late_task], timeout=HUNG)
     assert late_task.cancelled()
-    assert (late.expired.cause, late.expired.message) == (Cause.TIMEOUT, "too long")
-    assert early.expired is None
+    failed = watchdog.failure(late)
+    assert failed is not None
+    assert (failed.cause, failed.message) == (Cause.TIMEOUT, "too long")
+    assert watchdog.failure(early) is None
     assert early_task.cancelling() == 0
     watchdog.forget(late)
     watchdog.forget(early)
@@ -82,7 +83,7 @@ async def test_it_looks_by_itself_and_soon_enough() -> None:
     async with asyncio.timeout(HUNG):
         with suppress(asyncio.CancelledError):
             await task
-    assert attempt.expired is not None
+    assert watchdog.failure(attempt) is not None
     watchdog.forget(attempt)
     watchdog.close()
 
@@ -94,7 +95,9 @@ async def test_an_attempt_is_interrupted_once_only(clock: Clock) -> None:
         watchdog._look()
     watchdog.interrupt_all("the run ended first")
     assert task.cancelling() == 1
-    assert attempt.expired.cause is Cause.TIMEOUT
+    failed = watchdog.failure(attempt)
+    assert failed is not None
+    assert failed.cause is Cause.TIMEOUT
     watchdog.forget(attempt)
     watchdog.close()
     await asyncio.wait([task])
@@ -103,11 +106,11 @@ async def test_an_attempt_is_interrupted_once_only(clock: Clock) -> None:
 async def test_what_is_forgotten_is_left_alone(clock: Clock) -> None:
     watchdog = Watchdog(Settings())
     attempt, task = watched(watchdog, clock.now - 1)
-    watchdog.forget(attempt)
+    assert watchdog.forget(attempt) is None
     watchdog._look()
     watchdog.interrupt_all("the run ended first")
     assert task.cancelling() == 0
-    assert attempt.expired is None
+    assert watchdog.failure(attempt) is None
     task.cancel()
     watchdog.close()
 
@@ -118,9 +121,11 @@ async def test_interrupting_all_says_why_to_each() -> None:
     watchdog.interrupt_all("the run ended first")
     await asyncio.wait([task for _, task in attempts], timeout=HUNG)
     assert [task.cancelled() for _, task in attempts] == [True] * 3
-    assert {(one.expired.cause, one.expired.message) for one, _ in attempts} == {
+    failures = [watchdog.forget(one) for one, _ in attempts]
+    assert {(failed.cause, failed.message) for failed in failures if failed is not None} == {
         (Cause.CANCELLED, "the run ended first")
     }
+    assert None not in failures
     watchdog.close()
 
 

@@ -12,7 +12,8 @@ from support.factories import ACTIVE, examples, make_plan
 from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
 from fetchq.http.content_coding import ACCEPT_ENCODING
-from fetchq.http.hops import DEFAULT_HEADERS, REDIRECTS, Hop
+from fetchq.http.hops import DEFAULT_HEADERS, Hop
+from fetchq.http.redirects import REDIRECTS
 from fetchq.http.url import Refused, basic_auth, parse_url
 
 FORM = "application/x-www-form-urlencoded"

@@ -12,7 +12,7 @@ from yarl import URL
 from fetchq.core.model import Request
 from fetchq.core.settings import Settings
 from fetchq.http import proxies as routes_module
-from fetchq.http.proxies import Routes
+from fetchq.http.proxies import ProxyConfig
 from fetchq.http.url import basic_auth, parse_url
 
 HTTP, HTTPS = URL("http://h.example/"), URL("https://h.example/")
@@ -41,44 +41,44 @@ def write_netrc(folder: Path, text: str | bytes, name: str = ".netrc") -> Path:
 
 def test_without_a_proxy_the_connection_is_direct() -> None:
     for settings in (Settings(), Settings(trust_env=True)):
-        assert Routes(settings).proxy_for(HTTP) is None
+        assert ProxyConfig(settings).proxy_for(HTTP) is None
 
 
 def test_the_proxy_of_the_settings_is_for_all() -> None:
-    routes = Routes(Settings(proxy="proxy:3128"))
-    assert routes.proxy_for(HTTP) == routes.proxy_for(HTTPS) == "http://proxy:3128"
+    proxies = ProxyConfig(Settings(proxy="proxy:3128"))
+    assert proxies.proxy_for(HTTP) == proxies.proxy_for(HTTPS) == "http://proxy:3128"
 
 
 def test_the_proxy_variables_are_used_only_when_asked_for(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("http_proxy", "http://one:1")
     environment.setenv("HTTPS_PROXY", "two:2")
-    assert Routes(Settings()).proxy_for(HTTP) is None
-    routes = Routes(Settings(trust_env=True))
-    assert routes.proxy_for(HTTP) == "http://one:1"
-    assert routes.proxy_for(HTTPS) == "http://two:2"
-    assert routes.proxy_for(HTTP) == "http://one:1", "the second time it is known"
+    assert ProxyConfig(Settings()).proxy_for(HTTP) is None
+    proxies = ProxyConfig(Settings(trust_env=True))
+    assert proxies.proxy_for(HTTP) == "http://one:1"
+    assert proxies.proxy_for(HTTPS) == "http://two:2"
+    assert proxies.proxy_for(HTTP) == "http://one:1", "the second time it is known"
 
 
 def test_the_proxy_of_the_settings_comes_before_those_of_the_environment(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("http_proxy", "http://one:1")
     environment.setenv("no_proxy", "*")
-    assert Routes(Settings(trust_env=True, proxy="mine:9")).proxy_for(HTTP) == "http://mine:9"
+    assert ProxyConfig(Settings(trust_env=True, proxy="mine:9")).proxy_for(HTTP) == "http://mine:9"
 
 
 def test_the_routes_know_whether_there_is_any_proxy(environment: pytest.MonkeyPatch) -> None:
-    assert not Routes(Settings(trust_env=True)).proxied
-    assert Routes(Settings(proxy="mine:9")).proxied
+    assert not ProxyConfig(Settings(trust_env=True)).proxied
+    assert ProxyConfig(Settings(proxy="mine:9")).proxied
     environment.setenv("http_proxy", "http://one:1")
-    assert not Routes(Settings()).proxied
-    assert Routes(Settings(trust_env=True)).proxied
+    assert not ProxyConfig(Settings()).proxied
+    assert ProxyConfig(Settings(trust_env=True)).proxied
 
 
 def test_one_variable_can_name_the_proxy_of_all_schemes(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("all_proxy", "http://all:1")
     environment.setenv("https_proxy", "http://two:2")
-    routes = Routes(Settings(trust_env=True))
-    assert routes.proxy_for(HTTP) == "http://all:1"
-    assert routes.proxy_for(HTTPS) == "http://two:2"
+    proxies = ProxyConfig(Settings(trust_env=True))
+    assert proxies.proxy_for(HTTP) == "http://all:1"
+    assert proxies.proxy_for(HTTPS) == "http://two:2"
 
 
 @pytest.mark.parametrize(
@@ -98,34 +98,34 @@ def test_one_variable_can_name_the_proxy_of_all_schemes(environment: pytest.Monk
 def test_hosts_that_need_no_proxy_are_dialled(environment: pytest.MonkeyPatch, no_proxy: str, direct: bool) -> None:
     environment.setenv("http_proxy", "http://one:1")
     environment.setenv("no_proxy", no_proxy)
-    assert (Routes(Settings(trust_env=True)).proxy_for(HTTP) is None) is direct
+    assert (ProxyConfig(Settings(trust_env=True)).proxy_for(HTTP) is None) is direct
 
 
 def test_a_proxy_variable_may_be_a_bare_host_as_other_programs_have_it(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("http_proxy", "one")
-    assert Routes(Settings(trust_env=True)).proxy_for(HTTP) == "http://one"
+    assert ProxyConfig(Settings(trust_env=True)).proxy_for(HTTP) == "http://one"
 
 
 @pytest.mark.parametrize("value", ["socks5://one:1", "", "http://one:1/path", "http://o ne"])
 def test_a_proxy_variable_that_cannot_be_used_is_ignored(environment: pytest.MonkeyPatch, value: str) -> None:
     environment.setenv("http_proxy", value)
-    assert Routes(Settings(trust_env=True)).proxy_for(HTTP) is None
+    assert ProxyConfig(Settings(trust_env=True)).proxy_for(HTTP) is None
 
 
 def test_the_environment_is_read_once(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("http_proxy", "http://one:1")
-    routes = Routes(Settings(trust_env=True))
+    proxies = ProxyConfig(Settings(trust_env=True))
     environment.setenv("http_proxy", "http://two:2")
-    assert routes.proxy_for(HTTP) == "http://one:1"
+    assert proxies.proxy_for(HTTP) == "http://one:1"
 
 
 def test_what_is_known_of_hosts_is_bounded(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("http_proxy", "http://one:1")
     environment.setattr(routes_module, "proxy_bypass", lambda host: False)
-    routes = Routes(Settings(trust_env=True))
+    proxies = ProxyConfig(Settings(trust_env=True))
     for number in range(25_000):
-        assert routes.proxy_for(URL.build(scheme="http", host=f"h{number}")) == "http://one:1"
-    assert len(routes._known) <= 10_001
+        assert proxies.proxy_for(URL.build(scheme="http", host=f"h{number}")) == "http://one:1"
+    assert len(proxies._by_host) <= 10_001
 
 
 # --- passwords ---
@@ -133,24 +133,24 @@ def test_what_is_known_of_hosts_is_bounded(environment: pytest.MonkeyPatch) -> N
 
 def test_netrc_is_read_only_when_asked_for(tmp_path: Path) -> None:
     write_netrc(tmp_path, "machine h.example login me password pass\n")
-    assert Routes(Settings()).authorization_for(HTTP) is None
-    routes = Routes(Settings(trust_env=True))
-    assert routes.authorization_for(HTTP) == basic_auth("me", "pass")
-    assert routes.authorization_for(URL("http://other/")) is None
-    assert routes.authorization_for(URL("relative")) is None
+    assert ProxyConfig(Settings()).authorization_for(HTTP) is None
+    proxies = ProxyConfig(Settings(trust_env=True))
+    assert proxies.authorization_for(HTTP) == basic_auth("me", "pass")
+    assert proxies.authorization_for(URL("http://other/")) is None
+    assert proxies.authorization_for(URL("relative")) is None
 
 
 def test_the_environment_may_name_another_netrc(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write_netrc(tmp_path, "machine h.example login one password one\n")
     environment.setenv("NETRC", str(write_netrc(tmp_path, "machine h.example login two password zwei\n", "mine")))
-    assert Routes(Settings(trust_env=True)).authorization_for(HTTP) == basic_auth("two", "zwei")
+    assert ProxyConfig(Settings(trust_env=True)).authorization_for(HTTP) == basic_auth("two", "zwei")
 
 
 def test_a_netrc_may_have_a_default_and_lack_a_login(tmp_path: Path) -> None:
     write_netrc(tmp_path, "machine h.example password only\ndefault login any password one\n")
-    routes = Routes(Settings(trust_env=True))
-    assert routes.authorization_for(HTTP) == basic_auth("", "only")
-    assert routes.authorization_for(URL("http://other/")) == basic_auth("any", "one")
+    proxies = ProxyConfig(Settings(trust_env=True))
+    assert proxies.authorization_for(HTTP) == basic_auth("", "only")
+    assert proxies.authorization_for(URL("http://other/")) == basic_auth("any", "one")
 
 
 @pytest.mark.parametrize(
@@ -160,15 +160,15 @@ def test_a_netrc_may_have_a_default_and_lack_a_login(tmp_path: Path) -> None:
 )
 def test_a_netrc_that_cannot_be_read_is_none(tmp_path: Path, content: bytes) -> None:
     write_netrc(tmp_path, content)
-    authorization = Routes(Settings(trust_env=True)).authorization_for(URL("http://other/"))
+    authorization = ProxyConfig(Settings(trust_env=True)).authorization_for(URL("http://other/"))
     assert authorization is None
 
 
 def test_a_netrc_that_is_missing_or_a_folder_is_none(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert Routes(Settings(trust_env=True)).authorization_for(HTTP) is None
+    assert ProxyConfig(Settings(trust_env=True)).authorization_for(HTTP) is None
     for wrong in (tmp_path, tmp_path / "missing"):
         environment.setenv("NETRC", str(wrong))
-        assert Routes(Settings(trust_env=True)).authorization_for(HTTP) is None
+        assert ProxyConfig(Settings(trust_env=True)).authorization_for(HTTP) is None
 
 
 # --- what the hops make of it ---

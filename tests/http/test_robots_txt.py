@@ -14,15 +14,19 @@ from support.factories import examples
 from fetchq.core.model import Cause
 from fetchq.core.settings import Settings
 from fetchq.http import robots_txt as robots
-from fetchq.http.robots_txt import LOOKED_AT, RobotsCache, Rules, agent_of, request_for, rules_of, settings_for
+from fetchq.http.robots_txt import MAX_SIZE, RobotsCache, Rules, agent_of, request_for, rules_of, settings_for
 
 HOST = "http://h"
+
+
+class Body(NamedTuple):
+    content: bytes = b""
 
 
 class Answer(NamedTuple):
     cause: Cause | None = None
     status: int | None = 200
-    body: bytes = b""
+    body: Body = Body()
     error: str | None = None
 
 
@@ -32,7 +36,7 @@ def failed(cause: Cause = Cause.STATUS, status: int | None = None) -> Answer:
 
 def allows(text: str | bytes, path: str = "/x", agent: str = "fetchq") -> bool:
     body = text.encode() if isinstance(text, str) else text
-    return rules_of(Answer(body=body), agent).refusal(HOST, HOST + path) is None
+    return rules_of(Answer(body=Body(body)), agent).refusal(HOST, HOST + path) is None
 
 
 # --- the answer ---
@@ -44,7 +48,7 @@ def allows(text: str | bytes, path: str = "/x", agent: str = "fetchq") -> bool:
         *(failed(status=status) for status in (300, 304, 400, 401, 403, 404, 410, 451, 499)),
         failed(Cause.REDIRECT, 302),
         failed(Cause.BLOCKED, 302),
-        Answer(body=b""),
+        Answer(body=Body(b"")),
         Answer(status=204),
     ],
 )
@@ -117,7 +121,7 @@ def test_bytes_that_are_not_utf_8_do_no_harm_to_the_rest() -> None:
 
 def test_what_comes_after_500_kib_does_not_count_nor_does_half_a_line() -> None:
     start = b"User-agent: *\nDisallow: /x\n"
-    filler = b"#" * (LOOKED_AT - len(start) - 12) + b"\n"
+    filler = b"#" * (MAX_SIZE - len(start) - 12) + b"\n"
     assert allows(start + filler + b"Disallow: /public/private", "/public")
     assert not allows(start + filler + b"Disallow: /public/private", "/x")
 
@@ -125,7 +129,7 @@ def test_what_comes_after_500_kib_does_not_count_nor_does_half_a_line() -> None:
 def test_of_many_agents_with_many_rules_only_ours_cost_anything() -> None:
     agents = "\n".join(f"User-agent: a{number}" for number in range(10_000))
     rules = "\n".join(f"Disallow: /{number}" for number in range(10_000))
-    found = rules_of(Answer(body=f"{agents}\n{rules}\nUser-agent: fetchq\nDisallow: /x".encode()), "fetchq")
+    found = rules_of(Answer(body=Body(f"{agents}\n{rules}\nUser-agent: fetchq\nDisallow: /x".encode())), "fetchq")
     assert found.text == "User-agent: us\nDisallow: /x"
 
 
@@ -143,7 +147,7 @@ lines = st.one_of(
 @given(text=st.lists(lines, max_size=12).map("\n".join))
 def test_leaving_out_what_is_meant_for_others_changes_nothing(text: str) -> None:
     whole = Protego.parse(text)
-    rules = rules_of(Answer(body=text.encode()), "fetchq")
+    rules = rules_of(Answer(body=Body(text.encode())), "fetchq")
     for path in ("/a", "/b", "/c"):
         assert (rules.refusal(HOST, HOST + path) is None) is whole.can_fetch(HOST + path, "fetchq")
     assert rules.interval == (whole.crawl_delay("fetchq") or 0.0)
@@ -152,7 +156,7 @@ def test_leaving_out_what_is_meant_for_others_changes_nothing(text: str) -> None
 @examples(200)
 @given(body=st.binary(max_size=300) | st.text().map(str.encode))
 def test_no_robots_txt_is_a_bug_of_ours(body: bytes) -> None:
-    rules_of(Answer(body=body), "fetchq").refusal(HOST, HOST + "/x")
+    rules_of(Answer(body=Body(body)), "fetchq").refusal(HOST, HOST + "/x")
 
 
 # --- who asks, and how ---
@@ -194,7 +198,7 @@ def test_nothing_that_is_meant_for_the_rows_is_sent_with_it() -> None:
     assert own.headers == (("User-Agent", "us"),)
     assert (own.method, own.data, own.user, own.cookie, own.trust_env) == (None, None, None, None, False)
     assert own.max_redirects == 5
-    assert own.max_filesize > LOOKED_AT
+    assert own.max_filesize > MAX_SIZE
     assert 404 not in own.accept
     assert own.timeout == 7.0
 
@@ -229,7 +233,7 @@ def test_crawl_delay_raises_the_interval_up_to_what_the_run_obeys(
     delay: str, host_interval: float, longest: float, interval: float
 ) -> None:
     book = RobotsCache(Settings(host_interval=host_interval, max_retry_after=longest))
-    rules = rules_of(Answer(body=f"User-agent: *\nCrawl-delay: {delay}".encode()), "fetchq")
+    rules = rules_of(Answer(body=Body(f"User-agent: *\nCrawl-delay: {delay}".encode())), "fetchq")
     book.learn(HOST, rules)
     assert rules.interval == interval
 
@@ -245,10 +249,10 @@ def rules_text(number: int) -> bytes:
 
 
 def test_the_rules_that_were_used_longest_ago_go_first_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(robots, "_MOST_TEXT", 1300)
+    monkeypatch.setattr(robots, "_MAX_TEXT", 1300)
     book = RobotsCache(Settings())
     for number in range(4):
-        book.learn(f"http://{number}", rules_of(Answer(body=rules_text(number)), "fetchq"))
+        book.learn(f"http://{number}", rules_of(Answer(body=Body(rules_text(number))), "fetchq"))
         book.rules_for("http://0")
     assert [number for number in range(4) if book.rules_for(f"http://{number}")] == [0, 2, 3]
     book.learn("http://big", Rules("User-agent: *\n" + "Disallow: /x\n" * 1000))
@@ -257,10 +261,10 @@ def test_the_rules_that_were_used_longest_ago_go_first_when_there_are_too_many(m
 
 
 def test_rules_that_the_parser_had_to_give_up_are_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(robots, "_MOST_PARSED", 1000)
+    monkeypatch.setattr(robots, "_MAX_PARSED", 1000)
     book = RobotsCache(Settings())
     for number in range(5):
-        book.learn(f"http://{number}", rules_of(Answer(body=rules_text(number)), "fetchq"))
+        book.learn(f"http://{number}", rules_of(Answer(body=Body(rules_text(number))), "fetchq"))
     for number in (0, 3, 0, 4, 2, 1):
         host = f"http://{number}"
         assert book.refusal(host, f"{host}/{number}") is not None
@@ -270,5 +274,5 @@ def test_rules_that_the_parser_had_to_give_up_are_parsed_again(monkeypatch: pyte
 
 
 def test_our_name_in_the_parsers_hands_cannot_be_taken() -> None:
-    assert re.fullmatch(r"[a-z]+", robots._US)
-    assert allows(f"User-agent: {robots._US}\nDisallow: /")
+    assert re.fullmatch(r"[a-z]+", robots._OUR_AGENT)
+    assert allows(f"User-agent: {robots._OUR_AGENT}\nDisallow: /")

@@ -296,7 +296,7 @@ async def test_the_deadline_interrupts_lookups(mode: str, monkeypatch: pytest.Mo
         assert released.wait(HUNG)
         raise socket.gaierror(socket.EAI_AGAIN, "no answer")
 
-    monkeypatch.setattr("fetchq.engines.requests.engine.look_up", never)
+    monkeypatch.setattr("fetchq.engines.requests.dial.look_up", never)
     async with calm_loop():
         with DnsServer(silent="silent.test") as dns:
             servers = (dns.address,) if mode == "async" else ()

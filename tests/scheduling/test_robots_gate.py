@@ -240,7 +240,7 @@ def test_a_host_that_was_given_up_is_not_asked() -> None:
     assert first.refused is not None
     assert second.refused is not None
     bench.done(first, None)
-    bench.schedule.learn_robots(first, Rules(why_not="x"), bench.now)
+    bench.schedule.learn_robots(first, Rules(unavailable="x"), bench.now)
 
 
 # --- what holds for all inputs ---

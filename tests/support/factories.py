@@ -15,7 +15,7 @@ from fetchq.core.model import Cause, Complete, Request, Result, Timing
 from fetchq.core.settings import Settings
 from fetchq.http.attempt import Attempt
 from fetchq.http.hops import HopPlan
-from fetchq.http.proxies import Routes
+from fetchq.http.proxies import ProxyConfig
 from fetchq.http.url import parse_url
 
 URL = "http://example.org/"
@@ -59,6 +59,13 @@ any_object = (
 
 def header_map(pairs: Iterable[tuple[str, str]] = ()) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(CIMultiDict(pairs))
+
+
+def raw_headers(pairs: Iterable[tuple[str, str]] = ()) -> list[tuple[bytes, bytes]]:
+    """Header fields as they come from a server."""
+    return [
+        (name.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape")) for name, value in pairs
+    ]
 
 
 def make_result(*, headers: Iterable[tuple[str, str]] = (), **changes: Any) -> Result:
@@ -136,7 +143,7 @@ class Outcome:
         self.sent = sent
         self.permanent = permanent
         self.redirects = redirects
-        self.starved = False
+        self.local_limit = False
         self.held = 0.0
         self.phases = [0.0] * 7
         self.method = "GET"
@@ -145,7 +152,7 @@ class Outcome:
 
 
 def make_plan(settings: Settings) -> HopPlan:
-    return HopPlan(settings, Routes(settings))
+    return HopPlan(settings, ProxyConfig(settings))
 
 
 def make_attempt(
@@ -154,7 +161,7 @@ def make_attempt(
     """An attempt at `url`, not yet begun. `fields`: of the Request."""
     settings = settings or Settings()
     request = Request(url, method=method, **fields)
-    return Attempt(settings, make_plan(settings), request, parse_url(url))
+    return Attempt(make_plan(settings), request, parse_url(url))
 
 
 def connect(attempt: Attempt) -> None:
@@ -169,7 +176,7 @@ def respond(
     *,
     reason: str | None = "OK",
     version: tuple[int, int] = (1, 1),
-) -> None:
-    """The head of a response is in; the attempt is connected first where it is not."""
+) -> bool:
+    """The head of a response is in; the attempt is connected first. Whether its body is to be read."""
     connect(attempt)
-    attempt.on_response(status, reason, header_map(headers), version)
+    return attempt.on_response(status, reason, raw_headers(headers), version)

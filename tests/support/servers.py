@@ -242,7 +242,7 @@ def know_names(monkeypatch: pytest.MonkeyPatch, names: dict[str, list[tuple[sock
 
         return look_up_here, close
 
-    monkeypatch.setattr("fetchq.engines.requests.engine.look_up", look_up)
+    monkeypatch.setattr("fetchq.engines.requests.dial.look_up", look_up)
     monkeypatch.setattr(resolver, "_lookups", lookups)
 
 
@@ -318,6 +318,26 @@ class _Answer(ClientResponse):
         super().__init__(*args, stream_writer=Mock(), **options)
 
 
+class _Connection:
+    """What the engine asks of a connection, with one answer and no network."""
+
+    def __init__(self, answer: ClientResponse) -> None:
+        self._answer = answer
+
+    def send(self, *_: object, **options: object) -> None:
+        pass
+
+    async def read(self) -> tuple[RawResponseMessage, StreamReader]:
+        found = self._answer
+        head = RawResponseMessage(
+            HttpVersion11, found.status, found.reason or "", found.headers, found.raw_headers, False, None, False, False
+        )
+        return head, found.content
+
+    def end_exchange(self, *, whole: bool) -> bool:
+        return False
+
+
 class Answers(aioresponses):
     """aioresponses, for the async mode. No connection is made: there is no address, and nothing to time.
 
@@ -327,16 +347,13 @@ class Answers(aioresponses):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         # fetchq asks aiohttp's connections, where aioresponses expects a ClientSession.
-        self.patcher = patch.object(AiohttpEngine, "_ask", self._ask)
+        self.patcher = patch.object(AiohttpEngine, "_connect", self._connect)
 
-    async def _ask(self, attempt: Attempt, hop: Hop) -> tuple[RawResponseMessage, StreamReader]:
-        attempt.begin_exchange()
+    async def _connect(self, attempt: Attempt) -> tuple[_Connection, Hop, bytes]:
+        hop = attempt.begin_exchange()
         found = await self.match(hop.method, hop.url, allow_redirects=False)
         assert found is not None, f"no answer was given for {hop.url}"
-        head = RawResponseMessage(
-            HttpVersion11, found.status, found.reason or "", found.headers, found.raw_headers, False, None, False, False
-        )
-        return head, found.content
+        return _Connection(found), hop, b""
 
     def give(self, url: str, *, status: int = 200, body: bytes = b"", **headers: str) -> None:
         self.add(
@@ -366,10 +383,10 @@ def _descriptors() -> Counter[str]:
 
 def _threads() -> set[threading.Thread]:
     # Those of a loop's default executor are the loop's, and end with it; pycares keeps one for all its resolvers.
-    def is_ours(thread: threading.Thread) -> bool:
+    def raised_by_fetchq(thread: threading.Thread) -> bool:
         return not thread.name.startswith("asyncio_") and "_run_safe_shutdown_loop" not in thread.name
 
-    return {thread for thread in filter(is_ours, threading.enumerate()) if thread.is_alive()}
+    return {thread for thread in filter(raised_by_fetchq, threading.enumerate()) if thread.is_alive()}
 
 
 @contextmanager

@@ -28,7 +28,8 @@ class FakeEngine:
 
     def __init__(self, play: Play) -> None:
         self._play = play
-        self._running: dict[asyncio.Task[Any], Attempt] = {}
+        self._running: set[asyncio.Task[Any]] = set()
+        self._aborted = False
         self._more = asyncio.Event()
         self.begun: list[int] = []
         self.most_at_once = 0
@@ -45,27 +46,27 @@ class FakeEngine:
         respond(attempt, 200, [("Content-Length", "0")])
         task = asyncio.current_task()
         assert task is not None
-        self._running[task] = attempt
+        self._running.add(task)
         self.begun.append(request.index)
         self._more.set()
         self.most_at_once = max(self.most_at_once, len(self._running))
         try:
             failed = await self._play(request)
         except asyncio.CancelledError:
-            if attempt.expired is None:
+            if not self._aborted:
                 raise
             task.uncancel()
-            failed = attempt.expired
+            failed = AttemptFailed(Cause.CANCELLED, "the run ended first")
         finally:
-            del self._running[task]
+            self._running.remove(task)
         if failed is None:
             attempt.on_end()
         attempt.finish(failed)
         return attempt
 
     def abort(self) -> None:
-        for task, attempt in self._running.items():
-            attempt.expired = AttemptFailed(Cause.CANCELLED, "the run ended first")
+        self._aborted = True
+        for task in self._running:
             task.cancel()
 
     async def close(self) -> None:
@@ -188,7 +189,7 @@ async def test_a_machine_without_descriptors_costs_a_request_time_but_no_attempt
     async def play(_: Request) -> AttemptFailed | None:
         nonlocal starving
         starving -= 1
-        return AttemptFailed(Cause.CONNECT, "no descriptors", starved=True) if starving >= 0 else None
+        return AttemptFailed(Cause.CONNECT, "no descriptors", local_limit=True) if starving >= 0 else None
 
     (result,) = await results_of(make_pool(Settings(retries=0), FakeEngine(play)), batches(1))
     assert (result.ok, result.attempts) == (True, 1)

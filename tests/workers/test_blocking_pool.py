@@ -179,7 +179,7 @@ def test_a_machine_without_descriptors_costs_a_request_time_but_no_attempt(
     def play(*_: object) -> AttemptFailed | None:
         nonlocal starving
         starving -= 1
-        return AttemptFailed(Cause.CONNECT, "no descriptors", starved=True) if starving >= 0 else None
+        return AttemptFailed(Cause.CONNECT, "no descriptors", local_limit=True) if starving >= 0 else None
 
     pool = make_pool(Run(Settings(retries=0, workers=1)), Stage(play).engines(1))
     (result,) = in_time(lambda: results_of(pool, batches(1)))

@@ -32,7 +32,7 @@ from support.servers import (
 
 from fetchq import Cause, Request, Result, Settings, fetch_all_sync
 from fetchq.engines.requests.engine import RequestsEngine
-from fetchq.http.robots_txt import LOOKED_AT
+from fetchq.http.robots_txt import MAX_SIZE
 from fetchq.workers.async_run import AsyncRun
 from fetchq.workers.blocking_run import BlockingRun
 from fetchq.workers.run import Feed
@@ -197,7 +197,7 @@ def test_of_a_huge_file_500_kib_count(mode: str, coded: bool) -> None:
     import gzip
 
     start = b"User-agent: *\nDisallow: /x\n"
-    body = start + b"#" * LOOKED_AT + b"\n" + b"Disallow: /\n" * 100_000
+    body = start + b"#" * MAX_SIZE + b"\n" + b"Disallow: /\n" * 100_000
     lines = [b"Content-Encoding: gzip"] if coded else []
     with ScriptServer(site(answer(gzip.compress(body) if coded else body, *lines))) as server:
         results = fetch(mode, [f"{server.url}/x", f"{server.url}/y"], max_filesize=1000)
@@ -206,7 +206,7 @@ def test_of_a_huge_file_500_kib_count(mode: str, coded: bool) -> None:
 
 
 def test_a_huge_page_that_says_there_is_none_is_no_robots_txt(mode: str) -> None:
-    body = b"User-agent: *\nDisallow: /\n" + b"#" * 2 * LOOKED_AT
+    body = b"User-agent: *\nDisallow: /\n" + b"#" * 2 * MAX_SIZE
     with ScriptServer(site(answer(body, status=b"404 Not Found"))) as server:
         assert causes(fetch(mode, [server.url])) == [None]
 

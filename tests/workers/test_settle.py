@@ -59,9 +59,9 @@ def answered(
     return attempt
 
 
-def failed(cause: Cause = Cause.TIMEOUT, *, starved: bool = False) -> Attempt:
+def failed(cause: Cause = Cause.TIMEOUT, *, local_limit: bool = False) -> Attempt:
     attempt = make_attempt()
-    attempt.finish(AttemptFailed(cause, "it failed", starved=starved))
+    attempt.finish(AttemptFailed(cause, "it failed", local_limit=local_limit))
     attempt.phases = [0.0] * 7
     return attempt
 
@@ -100,7 +100,7 @@ def test_a_result_tells_what_the_attempt_found() -> None:
     assert (result.worker, result.mode, result.remote) == (3, "threads", "192.0.2.1:80")
     assert result.started == datetime.fromtimestamp(WALL, UTC)
     assert result.headers["a"] == "b"
-    assert (result.body, result.sha256) == (b"hello", attempt.digest)
+    assert (result.body, result.sha256) == (b"hello", attempt.body.digest)
 
 
 def test_the_results_of_a_pool_are_like_any_other() -> None:
@@ -191,7 +191,7 @@ def test_once_the_run_stops_nothing_is_tried_again_but_what_would_have_been_is_n
     control = RunControl()
     settler = make_settler(Settings(retries=2), control)
     control.stop()
-    for attempt in (failed(), failed(starved=True)):
+    for attempt in (failed(), failed(local_limit=True)):
         assert settled(attempt, settler=settler).cause is Cause.CANCELLED
 
 
@@ -205,12 +205,12 @@ def test_once_the_run_stops_the_last_of_the_tries_still_counts() -> None:
 def test_a_machine_at_its_limit_costs_the_request_no_attempt() -> None:
     job, settler = taken(), make_settler(Settings(retries=0))
     for _ in range(MOST_STARVED):
-        attempt = failed(Cause.CONNECT, starved=True)
+        attempt = failed(Cause.CONNECT, local_limit=True)
         attempt.phases[CONNECT] = 1.0
         assert settler.settle(job, attempt, WorkerClock(1)) == Retry(STARVED_WAIT)
         assert job.attempts == 0
         job.attempts += 1
-    result = settled(failed(Cause.CONNECT, starved=True), job, settler)
+    result = settled(failed(Cause.CONNECT, local_limit=True), job, settler)
     assert (result.attempts, result.elapsed) == (1, MOST_STARVED)
 
 

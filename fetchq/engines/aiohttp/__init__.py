@@ -1,1 +1,1 @@
-"""The engine over aiohttp's connections, for an event loop."""
+"""The engine over aiohttp, for mode `async`."""

@@ -1,7 +1,7 @@
-"""A connection of aiohttp's, and what fetchq has to know of it. A part of the async engine.
+"""One connection of the async engine: aiohttp's protocol, with the checks and the measurements that fetchq adds.
 
-Here it reaches under aiohttp's surface: only a connection's protocol sees when the first byte came, and whether bytes
-came that nobody had asked for. The tests of the engine hold it to that.
+This module reaches under aiohttp's surface, since only a connection's protocol sees when the first byte came, and which
+bytes came unsolicited. The engine's tests check that what it relies on is there.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import istr
 
+from fetchq.engines.bandwidth import UPLOAD_PIECE
 from fetchq.engines.errors import closed_early
-from fetchq.engines.requests.upload import PIECE
-from fetchq.http.attempt import WAIT, Attempt, AttemptFailed
-from fetchq.http.proxies import address_text
+from fetchq.http.addresses import address_text
+from fetchq.http.failure import AttemptFailed
 from fetchq.http.wire_checks import MAX_HEADERS, MAX_INTERIM, MAX_LINE, MAX_SILENT, ChunkCheck, check_after, check_head
 
 if TYPE_CHECKING:
-    from aiohttp.http import RawResponseMessage
+    from fetchq.http.attempt import Attempt
 
 __all__ = ["Connection"]
 
@@ -33,60 +33,59 @@ _LENGTH = istr("Content-Length")
 
 
 class Connection(ResponseHandler):
-    """aiohttp's protocol of one connection, and what fetchq has to know of it."""
+    """aiohttp's protocol of one connection, which serves one exchange after another."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
+        self.key: Hashable = None
+        """Where it leads: requests with the same key can share it."""
         self.used = False
-        self.stray = False
-        """Bytes came while nothing was asked for: what follows them cannot be trusted."""
-        self.remote: str | None = None
-        self.below: asyncio.Transport | None = None
-        """The TCP that TLS goes over. What is told to wait is this: with uvloop, TLS that waits loses the end of what
-        has come when the server hangs up."""
-        self.place: Hashable = None
-        """Where it leads."""
+        self.unsolicited = False
+        """Bytes came while no request was under way: what follows them cannot be trusted."""
+        self.carrier: asyncio.Transport | None = None
+        """The TCP transport below TLS. Reading is paused on this one: with uvloop, a paused TLS transport loses the end
+        of the data when the server hangs up."""
         self._attempt: Attempt | None = None
-        self._payload_reader: aiohttp.StreamReader | None = None
+        self._remote: str | None = None
+        self._closing: asyncio.Future[None] | None = None
+        self._tls: ssl.SSLObject | None = None
+        self._upload: asyncio.Task[None] | None = None
+        # The response under way.
+        self._body: aiohttp.StreamReader | None = None
         self._interim = 0
         self._silent = 0
+        """Bytes since the last one of the body."""
         self._raw: bytes | None = None
-        """The answer so far, until its head is there."""
+        """The response so far, until its head has come."""
         self._chunks: ChunkCheck | None = None
         self._left: int | None = None
         """Bytes of the body that are still to come, where its length is known."""
-        self._ending: asyncio.Future[None] | None = None
-        self._tls: ssl.SSLObject | None = None
-        self._upload: asyncio.Task[None] | None = None
 
-    def take(self, attempt: Attempt) -> None:
-        """`attempt` sends its request on this connection now."""
-        if not self.used:
-            self.remote = _remote(self.transport)
-            # To be asked for while the connection lives; how it ended can be read from it afterwards.
-            self._ending = self.closed
-            self._tls = None if self.transport is None else self.transport.get_extra_info("ssl_object")
-            if self._ending is not None:
-                self._ending.add_done_callback(_seen)
-        attempt.connected(reused=self.used)
-        if attempt.on_sent is not None:
-            self._loop.call_soon(attempt.going_out)  # uvloop sends what is written at the end of a turn
-        self.used = True
-        attempt.remote = self.remote
-        attempt.connection = self
-        self._attempt, self._payload_reader, self._interim, self._silent = attempt, None, 0, 0
-        self._raw, self._chunks, self._left = b"", None, None
+    def send(self, attempt: Attempt, head: bytes, body: bytes | None, *, bodyless: bool, buffer: int) -> None:
+        """Send a request, and be ready for its response, of which no more than `buffer` bytes are read ahead.
 
-    def send(self, head: bytes, body: bytes | None, *, answered_with_body: bool, buffer: int) -> None:
-        """Send a request, and be ready for its answer, of which no more than `buffer` bytes are read ahead.
-
-        Raises `AttemptFailed`.
+        `bodyless`: the response has no body, since the method is HEAD. Raises `AttemptFailed`.
         """
         transport = self.transport
+        if not self.used and transport is not None:
+            # Both are to be asked for while the connection lives; how it ended can be read from them afterwards.
+            self._closing = self.closed
+            self._tls = transport.get_extra_info("ssl_object")
+            if self._closing is not None:
+                self._closing.add_done_callback(_retrieve)
+            peer = transport.get_extra_info("peername")
+            self._remote = None if peer is None else address_text(peer)
+        attempt.connected(reused=self.used)
+        attempt.remote = self._remote
+        if attempt.on_sent is not None:
+            self._loop.call_soon(attempt.request_sent)  # uvloop sends what is written at the end of a turn
+        self.used = True
+        self._attempt, self._body, self._interim, self._silent = attempt, None, 0, 0
+        self._raw, self._chunks, self._left = b"", None, None
         if transport is None or transport.is_closing():
             raise closed_early(answering=False)
         self.set_response_params(
-            skip_payload=not answered_with_body,
+            skip_payload=bodyless,
             read_until_eof=True,
             auto_decompress=False,
             read_bufsize=buffer,
@@ -94,84 +93,76 @@ class Connection(ResponseHandler):
             max_field_size=MAX_LINE,
             max_headers=MAX_HEADERS,
         )
-        if not body:
+        if body and len(body) > UPLOAD_PIECE:
             transport.write(head)
-        elif len(body) <= PIECE:
-            transport.write(head + body)
+            self._upload = self._loop.create_task(self._send_body(attempt, body), name="fetchq-upload")
         else:
-            transport.write(head)
-            self._upload = self._loop.create_task(self._send_body(body), name="fetchq-upload")
+            transport.write(head + body if body else head)
 
-    async def _send_body(self, body: bytes) -> None:
-        """Each piece that the network takes is progress: a long upload is no read timeout."""
-        attempt, left = self._attempt, memoryview(body)
-        with suppress(OSError):  # whoever waits for the answer is told of that as well
+    async def _send_body(self, attempt: Attempt, body: bytes) -> None:
+        """Send a long body in pieces. Each one that the network takes is progress, so that it is no read timeout."""
+        left = memoryview(body)
+        with suppress(OSError):  # the reader of the response gets this exception, too
             while left and self.transport is not None and not self.transport.is_closing():
-                self.transport.write(left[:PIECE])
-                left = left[PIECE:]
+                self.transport.write(left[:UPLOAD_PIECE])
+                left = left[UPLOAD_PIECE:]
                 await self._drain_helper()
-                await asyncio.sleep(0)  # else the end of the connection shows only when all was written to it
-                if attempt is not None:
-                    attempt.progress_at = perf_counter()
+                await asyncio.sleep(0)  # otherwise a closed connection would only show after the whole body
+                attempt.progress_at = perf_counter()
 
-    async def answer(self) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
-        """The head of the final response, and its body as it comes. Raises what aiohttp and the network do."""
-        while True:
-            message, content = await self.read()
-            if not 100 <= message.code < 200 or message.code == 101:
-                return message, content
+    def end_exchange(self, *, whole: bool) -> bool:
+        """Whether the connection can serve another exchange; otherwise it is closed.
 
-    def settle(self) -> bool:
-        """The exchange is over. Whether the connection may serve another one; else it is closed."""
+        `whole`: the response was read to its end.
+        """
         if self._upload is not None:
-            self._upload.cancel()  # an answer may come before all of the request was sent
-            self._should_close = self._should_close or not self._upload.done()
+            self._upload.cancel()  # the response may come before the whole request was sent
+            whole = whole and self._upload.done()
             self._upload = None
-        if self.should_close or not self.is_connected():
-            self.abort()
-            return False
-        return True
+        if whole and not self.should_close and self.is_connected():
+            return True
+        self.abort()
+        return False
 
     def data_received(self, data: bytes) -> None:
         attempt = self._attempt
         if attempt is None:
             if self._parser is not None and not self.used:
-                super().data_received(data)  # what a proxy says of a tunnel
+                super().data_received(data)  # a proxy's response to CONNECT
             elif data:
-                self.stray = True
+                self.unsolicited = True
                 self._pause_transport_reading()  # there may be no end of it
             return
         now = attempt.progress_at = perf_counter()
         if not attempt.answering:
-            attempt.answering = True
-            attempt.lap_at(WAIT, now)
-        reader = self._payload_reader
-        before = 0 if reader is None else reader.total_bytes
+            attempt.first_byte(now)
+        body = self._body
+        before = 0 if body is None else body.total_bytes
         if self._raw is not None:
             self._raw = self._raw + data if self._raw else data
-        elif reader is not None:
+        elif body is not None:
             try:
-                data = self._of_the_body(data)
+                data = self._within_body(data)
             except AttemptFailed as problem:
-                reader.set_exception(problem)
+                body.set_exception(problem)
                 self.force_close()
                 return
         self._parse(data)
-        reader = self._payload_reader
-        if reader is not None and reader.is_eof():
+        body = self._body
+        if body is not None and body.is_eof():
             self._attempt = None
             return
-        self._silent = 0 if reader is not None and reader.total_bytes > before else self._silent + len(data)
+        self._silent = 0 if body is not None and body.total_bytes > before else self._silent + len(data)
         if self._silent > MAX_SILENT:
             self.set_exception(HttpProcessingError(message=f"more than {MAX_SILENT} bytes without a body"))
-        if reader is not None and self.exception() is not None and reader.exception() is None:
-            # aiohttp tells whoever waits for the next message, but not who reads this body.
-            reader.set_exception(aiohttp.ClientPayloadError("the body is not valid HTTP"))
+        if body is not None and self.exception() is not None and body.exception() is None:
+            # aiohttp tells the reader of the next message, but not the reader of this body.
+            body.set_exception(aiohttp.ClientPayloadError("the body is not valid HTTP"))
 
-    def _of_the_body(self, data: bytes) -> bytes:
-        """What of these bytes belongs to the body. Raises `AttemptFailed`.
+    def _within_body(self, data: bytes) -> bytes:
+        """The bytes of `data` that belong to the body. Raises `AttemptFailed`.
 
-        The parser would wait for more of another answer in what is behind it.
+        The parser would take those behind its end for the beginning of another response, and wait for the rest.
         """
         after = b""
         if self._chunks is not None:
@@ -187,7 +178,7 @@ class Connection(ResponseHandler):
         return data
 
     def _parse(self, data: bytes) -> None:
-        """What aiohttp's `data_received` does with an answer; its read timeout and WebSockets are nothing for us."""
+        """Parse as aiohttp's `data_received` does, without its read timeout and its WebSockets."""
         parser: Any = self._parser
         if parser is None or self._upgraded:
             return
@@ -206,28 +197,10 @@ class Connection(ResponseHandler):
             bodyless = self._skip_payload or message.code < 200 or message.code in (204, 304)
             self.feed_data((message, aiohttp.EMPTY_PAYLOAD if bodyless else payload))
 
-    def _pause_transport_reading(self) -> None:
-        if self.below is None:
-            super()._pause_transport_reading()
-        else:
-            with suppress(RuntimeError):  # it is closing
-                self.below.pause_reading()
-
-    def _resume_transport_reading(self) -> None:
-        if self.below is None:
-            super()._resume_transport_reading()
-        else:
-            with suppress(RuntimeError):
-                self.below.resume_reading()
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        """aiohttp asks for it with each piece that is read, and would go through all of its parser for nothing."""
-        if self._reading_paused or self._buffer_paused:
-            super().resume_reading(resume_parser)
-
     def feed_data(self, data: Any, size: int = 0) -> None:
+        """aiohttp has parsed the head of a response, interim or final: check it before it is passed on."""
         if self.exception() is not None:
-            return  # what comes after what was wrong is no answer
+            return  # what follows an error is no response
         message, payload = data
         if 100 <= message.code < 200 and message.code != 101:
             self._interim += 1
@@ -236,52 +209,62 @@ class Connection(ResponseHandler):
                 self.close()
                 return
         else:
-            if self._raw is not None and not self._sound(message, payload):
-                return
-            self._payload_reader = payload
+            if (raw := self._raw) is not None:
+                self._raw = None
+                try:
+                    _, end = check_head(raw, self._interim)
+                    if payload is aiohttp.EMPTY_PAYLOAD:
+                        self._left = 0
+                    elif message.chunked:
+                        self._chunks = ChunkCheck()
+                    elif (length := message.headers.get(_LENGTH)) is not None:
+                        self._left = int(length)  # which aiohttp has found to be one number
+                    if self._left is not None and len(raw) - end <= self._left:
+                        self._left -= len(raw) - end
+                    else:
+                        self._within_body(raw[end:])
+                except AttemptFailed as problem:
+                    self.set_exception(problem)
+                    return
+            self._body = payload
         super().feed_data(data, size)
 
-    def _sound(self, message: Any, payload: Any) -> bool:
-        """The head of the answer is there: whether it, and what there is of a body in chunks, is as it should be."""
-        assert self._raw is not None
-        try:
-            _, end = check_head(self._raw, self._interim)
-            if payload is aiohttp.EMPTY_PAYLOAD:
-                self._left = 0
-            elif message.chunked:
-                self._chunks = ChunkCheck()
-            elif (length := message.headers.get(_LENGTH)) is not None:
-                self._left = int(length)  # which aiohttp has read as one
-            self._of_the_body(self._raw[end:])
-        except AttemptFailed as problem:
-            self.set_exception(problem)
-            return False
-        finally:
-            self._raw = None
-        return True
+    def _pause_transport_reading(self) -> None:
+        if self.carrier is None:
+            super()._pause_transport_reading()
+        else:
+            with suppress(RuntimeError):  # it is closing
+                self.carrier.pause_reading()
+
+    def _resume_transport_reading(self) -> None:
+        if self.carrier is None:
+            super()._resume_transport_reading()
+        else:
+            with suppress(RuntimeError):
+                self.carrier.resume_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """aiohttp calls this for each piece that is read, and would run its parser again each time."""
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
 
     def close(self) -> None:
-        """At once: TLS would first say good-bye to a server that may not listen, and outlast the run with that."""
+        """Close at once: a TLS shutdown would wait for a server that may not answer, longer than the run takes."""
         self.abort()
 
-    async def ended_cleanly(self) -> None:
-        """Raise `AttemptFailed` when the connection, whose end was the body's end, was reset or cut off."""
-        if self._ending is None:
+    async def check_closed_cleanly(self) -> None:
+        """After a body that ended with the connection: raise `AttemptFailed` where that was reset, or TLS cut off."""
+        if self._closing is None:
             raise closed_early(answering=True)
-        await asyncio.wait([self._ending])
-        if not self._ending.cancelled() and self._ending.exception() is not None:
+        await asyncio.wait([self._closing])
+        if not self._closing.cancelled() and self._closing.exception() is not None:
             raise closed_early(answering=True, how="reset")
-        if self._tls is not None and not _said_good_bye(self._tls):
+        if self._tls is not None and not _has_close_notify(self._tls):
             raise closed_early(answering=True)
 
 
-def _remote(transport: asyncio.BaseTransport | None) -> str | None:
-    peer = transport.get_extra_info("peername") if transport is not None else None
-    return None if peer is None else address_text(peer)
-
-
-def _said_good_bye(tls: ssl.SSLObject) -> bool:
-    """The other end has closed TLS, and not only what carries it: else anybody may have cut it off (RFC 9112, 9.8)."""
+def _has_close_notify(tls: ssl.SSLObject) -> bool:
+    """Whether the server has closed TLS itself; otherwise anybody may have cut the connection (RFC 9112, 9.8)."""
     try:
         return not tls.read(1)
     except ssl.SSLZeroReturnError:
@@ -290,6 +273,7 @@ def _said_good_bye(tls: ssl.SSLObject) -> bool:
         return False
 
 
-def _seen(ending: asyncio.Future[None]) -> None:
-    if not ending.cancelled():
-        ending.exception()
+def _retrieve(closing: asyncio.Future[None]) -> None:
+    """Retrieve the exception: asyncio would log one that nobody has asked for."""
+    if not closing.cancelled():
+        closing.exception()

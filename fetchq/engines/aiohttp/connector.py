@@ -1,20 +1,32 @@
-"""How aiohttp opens connections: directly, through proxies, with TLS. A part of the async engine.
+"""Opens aiohttp's connections: name resolution, TCP, proxies and TLS.
 
-Here it reaches under aiohttp's surface, too.
+This module reaches under aiohttp's surface, as `connection` does.
 """
 
 from __future__ import annotations
 
+import functools
+import socket
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from fetchq.core.model import Cause
 from fetchq.engines.aiohttp.connection import Connection
-from fetchq.http.attempt import Attempt, AttemptFailed, current_attempt
+from fetchq.engines.bandwidth import buffer_for
+from fetchq.engines.tls import tls_context
+from fetchq.http.attempt import CONNECT, DNS, Attempt
+from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
+    from aiohttp.connector import AddrInfoType
     from yarl import URL
+
+    from fetchq.core.settings import Settings
+    from fetchq.engines.aiohttp.resolver import Resolver
 
 __all__ = ["Connector"]
 
@@ -25,54 +37,108 @@ _create: Any = aiohttp.TCPConnector._wrap_create_connection
 _start_tls: Any = aiohttp.TCPConnector._start_tls_connection
 
 
-class Connector(aiohttp.TCPConnector):
-    """Opens connections. It keeps none: what becomes of one when its exchange is over is for the engine to say."""
+@dataclass(slots=True)
+class _Opening:
+    """A connection that is being opened."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    attempt: Attempt
+    protocols: list[Connection] = field(default_factory=list)
+    """In the order in which they were made: with TLS in a tunnel, one carries the next."""
+
+
+_current: ContextVar[_Opening] = ContextVar("fetchq-opening")
+"""What the running task opens: how the hooks inside aiohttp find its attempt."""
+
+
+class Connector(aiohttp.TCPConnector):
+    """Opens connections and keeps none of them: the engine does."""
+
+    def __init__(self, settings: Settings, resolver: Resolver) -> None:
+        buffer = buffer_for(settings.limit_rate)
+        super().__init__(
+            limit=0,  # the workers are the limit
+            ssl=tls_context(settings),
+            family=socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC,
+            resolver=_ResolverAdapter(resolver),
+            use_dns_cache=False,  # the Resolver has one, and the time spent waiting for it is measured
+            socket_factory=None if buffer is None else functools.partial(_socket, buffer),
+        )
         assert hasattr(self, "_factory"), "this aiohttp makes its connections in another way"
         self._factory = self._make  # type: ignore[assignment]  # a subclass
 
     async def open(self, attempt: Attempt, url: URL, proxy: URL | None, proxy_headers: dict[str, str]) -> Connection:
-        """A new connection to where `url` leads; through the proxy, for https, and else to it."""
+        """A new connection for requests to `url`: to its host, or to the proxy; for https, through a tunnel there."""
         request = aiohttp.ClientRequest("GET", url, loop=self._loop, proxy=proxy, proxy_headers=proxy_headers or None)
-        made: list[Connection] = []
-        attempt.engine = made
+        opening = _Opening(attempt)
+        _current.set(opening)
         try:
             await self._create_connection(request, [], _NO_TIMEOUT)
         except BaseException:  # whatever it is, raised again
-            for connection in made:
-                connection.abort()  # aiohttp would let TLS say good-bye, to somebody who may not listen
+            for connection in opening.protocols:
+                connection.abort()  # aiohttp would wait for a TLS shutdown by a server that may not answer
             raise
-        finally:
-            attempt.engine = None
-        return made[-1]  # what came before it carries it
+        return opening.protocols[-1]
 
     def _make(self) -> Connection:
         connection = Connection(self._loop)
-        current_attempt.get().engine.append(connection)
+        _current.get().protocols.append(connection)
         return connection
 
     async def _wrap_create_connection(self, *args: Any, req: Any, timeout: Any, **options: Any) -> Any:  # noqa: ASYNC109  # aiohttp's
-        """TCP first, and then TLS over it, so that the first can be told to wait (see `Connection.below`)."""
+        """Connect with TCP first, and then start TLS over it, so that TCP can be paused (see `Connection.carrier`)."""
         context, name = options.pop("ssl"), options.pop("server_hostname")
         transport, plain = await _create(self, *args, req=req, timeout=timeout, **options)
         if context is None:
             return transport, plain
-        if plain.stray:
+        if plain.unsolicited:
             raise AttemptFailed(Cause.TLS, "TLS failed: the server speaks first, and no TLS")
         req.server_hostname = name  # without the dot that a name may end with
         return await self._secured(transport, req=req, timeout=timeout, client_error=options["client_error"])
 
     async def _start_tls_connection(self, transport: Any, *, req: Any, timeout: Any) -> Any:  # type: ignore[override]  # noqa: ASYNC109
-        """The tunnel stands: from here on, it is the origin that is spoken to."""
-        current_attempt.get().proxy = None
+        """The tunnel stands: what fails from here on is the origin's failure."""
+        _current.get().attempt.proxy = None
         return await self._secured(transport, req=req, timeout=timeout)
 
     async def _secured(self, transport: Any, **given: Any) -> tuple[Any, Connection]:
-        """TLS over a transport: its own, and the connection that speaks through it."""
+        """Start TLS over a transport. Returns the TLS transport, and the connection on it."""
         carrier: Connection = transport.get_protocol()
         secured, opened = await _start_tls(self, transport, **given)
         connection: Any = opened
-        connection.below = carrier.below or transport
+        connection.carrier = carrier.carrier or transport
         return secured, connection
+
+
+def _socket(buffer: int, address: AddrInfoType) -> socket.socket:
+    """A socket with a receive buffer of so many bytes."""
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    return made
+
+
+class _ResolverAdapter(AbstractResolver):
+    """The Resolver behind aiohttp's interface; it measures the time that resolving takes."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        attempt = _current.get().attempt
+        attempt.lap(CONNECT)
+        try:
+            addresses = await self._resolver.resolve(host, port)
+        finally:
+            attempt.lap(DNS)
+        usable = [address for address in addresses if family in (socket.AF_UNSPEC, address.family)]
+        if not usable:
+            version = "IPv4" if family == socket.AF_INET else "IPv6"
+            raise AttemptFailed(Cause.DNS, f"the name has no {version} address", permanent=True)
+        return [
+            ResolveResult(hostname=host, host=address.host, port=port, family=address.family, proto=0, flags=0)
+            for address in usable
+        ]
+
+    async def close(self) -> None:
+        """The engine closes the Resolver."""

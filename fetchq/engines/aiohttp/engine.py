@@ -1,42 +1,38 @@
-"""The async engine. It and the `aiohttp_` modules are the only ones that import aiohttp, the practice server apart."""
+"""The async engine: makes attempts over aiohttp's connections, for all workers of a run in one event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import socket
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from fetchq.core.model import Cause
-from fetchq.engines.aiohttp.connection import Connection
 from fetchq.engines.aiohttp.connector import Connector
 from fetchq.engines.aiohttp.failures import failure_of
-from fetchq.engines.aiohttp.idle_pool import Resting
+from fetchq.engines.aiohttp.idle_pool import IdlePool
 from fetchq.engines.aiohttp.resolver import Resolver
 from fetchq.engines.aiohttp.timeouts import Watchdog
-from fetchq.engines.bandwidth import ByteRate, buffer_for
-from fetchq.engines.fd_limit import room_for
-from fetchq.engines.tls import tls_context
-from fetchq.http.attempt import CONNECT, DNS, RECEIVE, STORE, Attempt, AttemptFailed, current_attempt, header_map
-from fetchq.http.hops import Hop, host_field, request_head
-from fetchq.http.proxies import Routes, first_address, proxy_parts
-from fetchq.http.revalidation import keep, keeps
-from fetchq.http.robots_attempt import Plans
+from fetchq.engines.bandwidth import ByteRate
+from fetchq.engines.fd_limit import fd_budget
+from fetchq.http.addresses import first_address
+from fetchq.http.attempt import RECEIVE, STORE, Attempt, AttemptFailed
+from fetchq.http.hops import HopPlan, host_field, request_head
+from fetchq.http.proxies import ProxyConfig, proxy_parts
+from fetchq.http.revalidation import load_stored_body, loads_stored_body
+from fetchq.http.robots_attempt import robots_plan
+from fetchq.http.robots_txt import RobotsRequest
 from fetchq.http.url import parse_url
 
 if TYPE_CHECKING:
-    from aiohttp.connector import AddrInfoType
-    from aiohttp.http import RawResponseMessage
-
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
-    from fetchq.http.body import Intake
+    from fetchq.engines.aiohttp.connection import Connection
+    from fetchq.http.hops import Hop
     from fetchq.http.range_resume import Partial
     from fetchq.http.robots_txt import RobotsCache
     from fetchq.http.url import Target
@@ -47,30 +43,22 @@ _DISK_THREADS = 4
 
 
 class AiohttpEngine:
-    """One for the run. Create it in the event loop that it serves."""
+    """One serves a whole run. Create it in the event loop that it is for."""
 
-    def __init__(self, settings: Settings, book: RobotsCache | None = None) -> None:
+    def __init__(self, settings: Settings, robots: RobotsCache | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
-        self._routes = Routes(settings)
-        self._plans = Plans(settings, self._routes, book)
+        self._proxies = ProxyConfig(settings)
+        self._plan = HopPlan(settings, self._proxies, robots)
+        self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies)
         self._watchdog = Watchdog(settings)
         self._resolver = Resolver(settings)
-        family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
         self._rate = None if settings.limit_rate is None else ByteRate(settings.limit_rate)
         self._buffer = 65536 if self._rate is None else 16384
-        buffer = buffer_for(settings.limit_rate)
-        self._connector = Connector(
-            limit=0,  # the workers are the limit
-            ssl=tls_context(settings),
-            family=family,
-            resolver=_ResolverAdapter(self._resolver),
-            use_dns_cache=False,  # the Resolver has one, and the time spent waiting for it is counted
-            socket_factory=None if buffer is None else functools.partial(_socket, buffer),
-        )
-        self._resting: Resting[Connection] = Resting(room_for(settings).resting)
+        self._connector = Connector(settings, self._resolver)
+        self._idle: IdlePool[Connection] = IdlePool(fd_budget(settings).idle)
         self._unreliable: set[str] = set()
-        """Servers that sent what nobody had asked for."""
+        """Hosts that sent bytes unsolicited: no connection to them is used again."""
         self._disk: ThreadPoolExecutor | None = None
 
     async def attempt(
@@ -80,9 +68,9 @@ class AiohttpEngine:
         partial: Partial | None = None,
         on_sent: Callable[[], None] | None = None,
     ) -> Attempt:
-        attempt, plan = self._plans.begin(request, target, partial)
+        plan = self._robots_plan if isinstance(request, RobotsRequest) else self._plan
+        attempt = Attempt(plan, request, target, partial)
         attempt.on_sent = on_sent
-        current_attempt.set(attempt)
         task = asyncio.current_task(self._loop)  # without the loop, Python 3.11 asks the kernel for the process id
         assert task is not None
         failed: AttemptFailed | None = None
@@ -90,33 +78,32 @@ class AiohttpEngine:
         try:
             await self._exchange(attempt)
             while attempt.redirecting:
-                attempt.follow(plan)
+                attempt.follow_redirect()
                 await self._exchange(attempt)
         except AttemptFailed as problem:
             failed = problem
         except asyncio.CancelledError:
-            if attempt.expired is None:
+            failed = self._watchdog.failure(attempt)
+            if failed is None:
                 raise
-            failed = attempt.expired
         finally:
-            self._watchdog.forget(attempt)
-            attempt.on_sent = None  # which may still be due in the next turn of the loop
-            # As asyncio.timeout does: take our own cancellation back; what is left came from outside.
-            if attempt.expired is not None and task.uncancel() > 0:
+            attempt.on_sent = None  # the loop may still have to call it, in its next turn
+            # As asyncio.timeout does: take the Watchdog's cancellation back; what is left came from outside.
+            if self._watchdog.forget(attempt) is not None and task.uncancel() > 0:
                 raise asyncio.CancelledError
-        if failed is None and keeps(attempt):
+        if failed is None and attempt.unmodified and loads_stored_body(attempt):
             try:
-                await self._in_thread(attempt, keep, attempt)
+                await self._in_thread(attempt, load_stored_body, attempt)
             except AttemptFailed as problem:
                 failed = problem
-        if failed is not None and failed.starved:
-            self._resting.close()
+        if failed is not None and failed.local_limit:
+            self._idle.close()
         attempt.finish(failed)
         return attempt
 
     async def address_of(self, host: str) -> str | None:
         url = parse_url(host).url
-        if self._routes.proxy_for(url) is not None:
+        if self._proxies.proxy_for(url) is not None:
             return None
         try:
             async with asyncio.timeout(self._settings.connect_timeout):
@@ -131,110 +118,101 @@ class AiohttpEngine:
 
     async def close(self) -> None:
         self._watchdog.close()
-        self._resting.close()
+        self._idle.close()
         await self._connector.close()
         await self._resolver.close()
         if self._disk is not None:
             self._disk.shutdown()
         for _ in range(3):
-            await asyncio.sleep(0)  # a transport that is aborted closes its socket a turn of the loop later, or two
+            await asyncio.sleep(0)  # an aborted transport closes its socket in the next turn of the loop, or after it
 
     async def _exchange(self, attempt: Attempt) -> None:
-        """One hop: from the request to the end of its body. Raises `AttemptFailed`."""
+        """Make one hop: from the request to the end of its response. Raises `AttemptFailed`."""
+        connection: Connection | None = None
         content: aiohttp.StreamReader | None = None
         try:
             while content is None:
                 try:
-                    message, content = await self._ask(attempt, attempt.asked)
-                except Exception as problem:  # `failure_of` tells a bug of ours from one of the network
-                    if not attempt.may_resend(failure_of(attempt, problem)):
+                    connection, hop, head = await self._connect(attempt)
+                    connection.send(attempt, head, hop.body, bodyless=hop.method == "HEAD", buffer=self._buffer)
+                    message, payload = await connection.read()
+                    while 100 <= message.code < 200 and message.code != 101:  # interim responses
+                        message, payload = await connection.read()
+                    content = payload
+                except Exception as problem:  # `failure_of` raises a bug of ours again
+                    if not attempt.may_resend(failure_of(problem, connection, answering=attempt.answering)):
                         raise
-                    self._let_go(attempt, whole=False)
-                    attempt.resent = True
-            headers = header_map(message.raw_headers)  # aiohttp has its own spelling of the names that it knows
-            attempt.on_response(message.code, message.reason, headers, message.version)
-            if attempt.redirecting and not attempt.drains:
+                    attempt.needs_fresh_connection = True
+                    if connection is not None:
+                        connection.end_exchange(whole=False)
+                        connection = None
+            # The raw headers: aiohttp has its own spelling of the names that it knows.
+            if not attempt.on_response(message.code, message.reason, message.raw_headers, message.version):
                 return
-            while not content.at_eof():
-                data = await content.readany()
-                if self._rate is not None:
-                    await self._hold(attempt, self._rate, len(data))
-                attempt.on_data(data)
-                intake = attempt.intake
-                if intake is not None and intake.due:
-                    await self._write(attempt, intake)
-            if not attempt.framed:
-                await _connection_of(attempt).ended_cleanly()
+            await self._receive_body(attempt, content)
+            if not attempt.response.framed and connection is not None:
+                await connection.check_closed_cleanly()
             attempt.on_end()
         except AttemptFailed as problem:
             if problem.cause is Cause.PROTOCOL:
                 content = None  # wherever that ends
             raise
-        except Exception as problem:  # a hostile server must not find an exception that gets out
-            raise failure_of(attempt, problem) from problem
+        except Exception as problem:  # no exception that a hostile server causes may leave the engine
+            raise failure_of(problem, connection, answering=attempt.answering) from problem
         finally:
-            self._let_go(attempt, whole=content is not None and content.is_eof())
+            if connection is not None and connection.end_exchange(whole=content is not None and content.is_eof()):
+                self._idle.add(connection)
 
-    async def _ask(self, attempt: Attempt, hop: Hop) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
-        """Send what a hop asks. Returns the head of the final response, and its body as it comes.
+    async def _connect(self, attempt: Attempt) -> tuple[Connection, Hop, bytes]:
+        """A connection for the attempt's hop, an idle one or a new one; the hop as it is to be sent; and its head.
 
-        The connection may turn out to have been closed just before.
+        The server may have closed an idle connection just before.
         """
-        url = hop.url
-        proxy, authorization = proxy_parts(self._routes.proxy_for(url)) if self._routes.proxied else (None, {})
-        attempt.begin_exchange(proxy)
-        place = (url.scheme, host_field(url), proxy)
-        connection = self._rested(attempt, place)
-        if connection is None:
-            connection = await self._connector.open(attempt, url, proxy, authorization)
-            connection.place = place
-        connection.take(attempt)
+        url = attempt.hop.url
+        proxy, authorization = proxy_parts(self._proxies.proxy_for(url)) if self._proxies.proxied else (None, {})
+        hop = attempt.begin_exchange(proxy)
+        host = host_field(url.scheme, url.raw_authority)
         absolute = proxy is not None and url.scheme == "http"
-        head = request_head(hop, absolute=absolute, more=authorization if absolute else {})
-        connection.send(head, hop.body, answered_with_body=hop.method != "HEAD", buffer=self._buffer)
-        return await connection.answer()
-
-    def _rested(self, attempt: Attempt, place: Hashable) -> Connection | None:
-        """A connection to there that is still good; those that are not, are closed."""
-        while (connection := self._resting.take(place)) is not None:
-            authority = host_field(attempt.hop.url)
-            if connection.stray or connection.should_close:
-                # What this server sends unasked could come late as well, as the answer to the next request.
-                self._unreliable.add(authority)
-            elif not attempt.resent and authority not in self._unreliable:
-                return connection
+        head = request_head(hop, host, absolute=absolute, more=authorization if absolute else {})
+        key = (url.scheme, host, proxy)
+        while (connection := self._idle.take(key)) is not None:
+            if connection.unsolicited or connection.should_close:
+                # What this host sends unsolicited could come late as well, as the response to the next request.
+                self._unreliable.add(host)
+            elif not attempt.needs_fresh_connection and host not in self._unreliable:
+                return connection, hop, head
             connection.close()
-        return None
+        connection = await self._connector.open(attempt, url, proxy, authorization)
+        connection.key = key
+        return connection, hop, head
 
-    def _let_go(self, attempt: Attempt, *, whole: bool) -> None:
-        """The hop needs its connection no longer; `whole`: it has read the response to its end."""
-        connection: Connection | None = attempt.connection
-        if connection is None:
-            return
-        attempt.connection = None  # it may be another attempt's in a moment
-        if not whole:
-            connection.force_close()
-        if connection.settle():
-            self._resting.add(connection)
+    async def _receive_body(self, attempt: Attempt, content: aiohttp.StreamReader) -> None:
+        while not content.at_eof():
+            data = await content.readany()
+            if self._rate is not None:
+                await self._hold(attempt, self._rate, len(data))
+            if attempt.on_data(data):
+                await self._write(attempt)
 
     async def _hold(self, attempt: Attempt, rate: ByteRate, size: int) -> None:
-        """Wait until the limit allows what has come. Meanwhile aiohttp stops reading from the socket."""
+        """Wait until the rate limit allows for the bytes that came. Meanwhile aiohttp stops reading from the socket."""
         now = perf_counter()
         if (seconds := rate.reserve(size, now) - now) > 0:
             with attempt.on_hold():
                 await asyncio.sleep(seconds)
 
-    async def _write(self, attempt: Attempt, intake: Intake) -> None:
-        """The watchdog does not count that time against the server."""
-        intake.writing = True
+    async def _write(self, attempt: Attempt) -> None:
+        """Move the body from memory to the disk; that time does not count against the server."""
+        body = attempt.body
+        body.writing = True
         try:
-            await self._in_thread(attempt, intake.write)
+            await self._in_thread(attempt, body.write)
         finally:
             attempt.progress_at = perf_counter()
-        intake.writing = False
+        body.writing = False
 
     async def _in_thread(self, attempt: Attempt, work: Callable[..., None], *given: object) -> None:
-        """The loop never waits for a disk."""
+        """Do disk work in a thread: the event loop never waits for a disk."""
         if self._disk is None:
             self._disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="fetchq-disk")
         attempt.lap(RECEIVE)
@@ -242,43 +220,3 @@ class AiohttpEngine:
             await self._loop.run_in_executor(self._disk, work, *given)
         finally:
             attempt.lap(STORE)
-
-
-def _connection_of(attempt: Attempt) -> Connection:
-    connection: Connection = attempt.connection
-    return connection
-
-
-def _socket(buffer: int, address: AddrInfoType) -> socket.socket:
-    """A socket that receives no more than so many bytes ahead."""
-    made = socket.socket(*address[:3])
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-    return made
-
-
-class _ResolverAdapter(AbstractResolver):
-    """The Resolver, as aiohttp asks for it."""
-
-    def __init__(self, resolver: Resolver) -> None:
-        self._resolver = resolver
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        attempt = current_attempt.get()
-        attempt.lap(CONNECT)
-        try:
-            addresses = await self._resolver.resolve(host, port)
-        finally:
-            attempt.lap(DNS)
-        wanted = [address for address in addresses if family in (socket.AF_UNSPEC, address.family)]
-        if not wanted:
-            version = "IPv4" if family == socket.AF_INET else "IPv6"
-            raise AttemptFailed(Cause.DNS, f"the name has no {version} address", permanent=True)
-        return [
-            ResolveResult(hostname=host, host=address.host, port=port, family=address.family, proto=0, flags=0)
-            for address in wanted
-        ]
-
-    async def close(self) -> None:
-        """The engine closes the Resolver."""

@@ -1,4 +1,4 @@
-"""What the exceptions mean that aiohttp raises. A part of the async engine."""
+"""Maps the exceptions that aiohttp raises to causes."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from fetchq.core.model import Cause
-from fetchq.engines.errors import closed_early, is_ours, network_failure
-from fetchq.http.attempt import AttemptFailed
+from fetchq.engines.errors import closed_early, network_failure, raised_by_fetchq
+from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
     from fetchq.engines.aiohttp.connection import Connection
-    from fetchq.http.attempt import Attempt
 
 __all__ = ["failure_of"]
 
 _ERRNO = re.compile(r"\[Errno ([0-9]+)\]")
 
 
-def failure_of(attempt: Attempt, problem: Exception) -> AttemptFailed:
-    """What an exception means. One that was raised by code of ours is a bug, and is raised again."""
+def failure_of(problem: Exception, connection: Connection | None, *, answering: bool) -> AttemptFailed:
+    """The failure that an exception stands for. One raised by fetchq's own code is a bug, and is raised again.
+
+    `answering`: some of the response had come.
+    """
     if isinstance(problem, AttemptFailed):
         return problem
-    if is_ours(problem):
+    if raised_by_fetchq(problem):
         raise problem
-    connection: Connection | None = attempt.connection
     if isinstance(problem, aiohttp.ClientHttpProxyError):
         return AttemptFailed(Cause.CONNECT, f"it answered {problem.status} {problem.message}".rstrip())
     if isinstance(problem, aiohttp.ClientResponseError | HttpProcessingError):
@@ -38,14 +39,14 @@ def failure_of(attempt: Attempt, problem: Exception) -> AttemptFailed:
             return AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: {connection.exception()}")
         return closed_early(answering=True)
     if isinstance(problem, aiohttp.ServerDisconnectedError):
-        return closed_early(answering=attempt.answering)
+        return closed_early(answering=answering)
     if isinstance(problem, aiohttp.ClientConnectorError) and problem.os_error.errno is None:
-        problem = _of_the_last_address(problem.os_error)
-    failed = network_failure(problem, answering=attempt.answering)
+        problem = _last_error(problem.os_error)
+    failed = network_failure(problem, answering=answering)
     return failed or AttemptFailed(Cause.PROTOCOL, f"{type(problem).__name__}: {problem}")
 
 
-def _of_the_last_address(problem: OSError) -> OSError:
-    """Where several addresses failed, each in another way, only the text says how."""
+def _last_error(problem: OSError) -> OSError:
+    """The error of the last address, where several addresses failed differently: only the text has their numbers."""
     codes = _ERRNO.findall(str(problem))
     return OSError(int(codes[-1]), os.strerror(int(codes[-1]))) if codes else problem

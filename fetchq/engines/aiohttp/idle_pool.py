@@ -1,4 +1,4 @@
-"""Connections that wait for another request to where they lead."""
+"""Keeps the idle connections of an event loop for later requests."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Hashable
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["KEPT_FOR", "Resting"]
+__all__ = ["IDLE_TIMEOUT", "IdlePool"]
 
-KEPT_FOR = 30.0
-"""Seconds after which a connection that nobody has asked for is closed."""
+IDLE_TIMEOUT = 30.0
+"""Seconds after which an idle connection is closed."""
 
 
 class _Connection(Protocol):
-    place: Hashable
-    """Where it leads."""
+    key: Hashable
+    """Where it leads: requests with the same key can share it."""
 
     def close(self) -> None: ...
 
@@ -26,39 +26,41 @@ class _Connection(Protocol):
 C = TypeVar("C", bound=_Connection)
 
 
-class Resting(Generic[C]):
-    """At most so many; of one too many, the one that has rested longest is closed. For one event loop."""
+class IdlePool(Generic[C]):
+    """At most `size` idle connections; of one more, the one that has been idle longest is closed."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._since: OrderedDict[C, float] = OrderedDict()
-        """Since when each has rested, by `time.monotonic`: the longest first."""
-        self._places: dict[Hashable, dict[C, None]] = {}
-        """The same by where they lead."""
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._idle_since: OrderedDict[C, float] = OrderedDict()
+        """When each became idle, by `time.monotonic`; the longest idle comes first."""
+        self._by_key: dict[Hashable, dict[C, None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._since)
+        return len(self._idle_since)
 
     def add(self, connection: C) -> None:
-        """A connection has nothing to do."""
-        self._since[connection] = monotonic()
-        there = self._places.get(connection.place)
-        if there is None:
-            there = self._places[connection.place] = {}
-        there[connection] = None
-        if len(self._since) > self._most:
-            self._drop(next(iter(self._since))).close()
+        """Keep a connection that has become idle."""
+        self._idle_since[connection] = monotonic()
+        same = self._by_key.get(connection.key)
+        if same is None:
+            same = self._by_key[connection.key] = {}
+        same[connection] = None
+        if len(self._idle_since) > self._size:
+            self._remove(next(iter(self._idle_since))).close()
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(KEPT_FOR, self._sweep)
+            self._timer = asyncio.get_running_loop().call_later(IDLE_TIMEOUT, self._sweep)
 
-    def take(self, place: Hashable) -> C | None:
-        """A connection to there; None where none is left. Of several, the one that has rested shortest."""
-        while (there := self._places.get(place)) is not None:
-            connection = self._drop(next(reversed(there)))
+    def take(self, key: Hashable) -> C | None:
+        """A connection with this key, which is no longer in the pool; of several, the one that became idle last."""
+        while (same := self._by_key.get(key)) is not None:
+            connection, _ = same.popitem()
+            del self._idle_since[connection]
+            if not same:
+                del self._by_key[key]
             if connection.is_connected():
                 return connection
-            connection.close()  # at once: it may be saying good-bye in TLS, to a server that does not listen
+            connection.close()  # at once: it may be in a TLS shutdown that the server never answers
         return None
 
     def close(self) -> None:
@@ -66,23 +68,23 @@ class Resting(Generic[C]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._since:
-            self._drop(next(iter(self._since))).close()
+        while self._idle_since:
+            self._remove(next(iter(self._idle_since))).close()
 
-    def _drop(self, connection: C) -> C:
-        del self._since[connection]
-        there = self._places[connection.place]
-        del there[connection]
-        if not there:
-            del self._places[connection.place]
+    def _remove(self, connection: C) -> C:
+        del self._idle_since[connection]
+        same = self._by_key[connection.key]
+        del same[connection]
+        if not same:
+            del self._by_key[connection.key]
         return connection
 
     def _sweep(self) -> None:
-        """Close those that have rested long enough; and those that the server has closed."""
+        """Close the connections that have been idle too long, those that the server has closed included."""
         self._timer = None
         now = monotonic()
-        for connection in [one for one, since in self._since.items() if now - since >= KEPT_FOR]:
-            self._drop(connection).close()
-        if self._since:
-            oldest = next(iter(self._since.values()))
-            self._timer = asyncio.get_running_loop().call_later(oldest + KEPT_FOR - now, self._sweep)
+        for connection in [one for one, since in self._idle_since.items() if now - since >= IDLE_TIMEOUT]:
+            self._remove(connection).close()
+        if self._idle_since:
+            oldest = next(iter(self._idle_since.values()))
+            self._timer = asyncio.get_running_loop().call_later(oldest + IDLE_TIMEOUT - now, self._sweep)

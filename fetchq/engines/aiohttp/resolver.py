@@ -1,4 +1,4 @@
-"""Names to addresses for the async engine: each name is asked for once at a time, and the answers are kept a while."""
+"""Resolves names for the async engine: one lookup per name at a time, and a cache."""
 
 from __future__ import annotations
 
@@ -6,49 +6,52 @@ import asyncio
 import socket
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from fetchq.core.model import Cause
 from fetchq.engines.errors import network_failure, no_such_name, out_of_descriptors
+from fetchq.http.addresses import fixed_addresses
 from fetchq.http.failure import AttemptFailed
-from fetchq.http.proxies import fixed_addresses
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
 
 __all__ = ["Address", "Resolver"]
 
-KEPT = 10_000
-"""Names kept."""
-KEPT_FOR = 60.0
-"""Seconds."""
-FAILURE_KEPT_FOR = 5.0
-AT_ONCE = 100
-"""Questions at a time: more of them would overflow a buffer on the way, and a lost one costs two seconds."""
-FRESH = 0.05
-"""Seconds after which a question does not count any more: one that is not answered must not hold up the others."""
+CACHE_SIZE = 10_000
+"""Names in the cache."""
+CACHE_TIME = 60.0
+"""Seconds for which addresses are cached."""
+FAILURE_CACHE_TIME = 5.0
+"""Seconds for which a failure is cached."""
+MAX_LOOKUPS = 100
+"""Lookups at a time: more of them would overflow a buffer on the way, and a lost query costs two seconds."""
+SLOT_TIME = 0.05
+"""Seconds after which a lookup gives up its slot: one that is not answered must not hold up the others."""
 
 
 class Address(NamedTuple):
-    """An IP address, and its family as the socket module has it."""
+    """An IP address, with its family as in the socket module."""
 
     family: int
     host: str
 
 
 Lookup = Callable[[str], Awaitable[list[Address]]]
+_NOT_CACHED: tuple[float, list[Address] | AttemptFailed] = (-inf, [])
 
 
 class Resolver:
-    """Lookups by c-ares where aiodns is installed, else in the loop's threads. Belongs to one event loop."""
+    """Resolves with c-ares where aiodns is installed, otherwise in threads. Belongs to one event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._fixed = fixed_addresses(settings)
         self._servers = settings.dns_servers
-        self._kept: OrderedDict[str, tuple[float, list[Address] | AttemptFailed]] = OrderedDict()
-        self._asking: dict[str, asyncio.Task[list[Address]]] = {}
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._cache: OrderedDict[str, tuple[float, list[Address] | AttemptFailed]] = OrderedDict()
+        self._lookups: dict[str, asyncio.Task[list[Address]]] = {}
+        self._slots = asyncio.Semaphore(MAX_LOOKUPS)
         self._lookup: Lookup | None = None
         self._close_lookup: Callable[[], Awaitable[None]] = _nothing
 
@@ -56,22 +59,22 @@ class Resolver:
         """The addresses of `host`, at least one. Raises `AttemptFailed` (`dns`)."""
         if (fixed := self._fixed.get((host.rstrip("."), port))) is not None:
             return [Address(socket.AF_INET6 if ":" in fixed else socket.AF_INET, fixed)]
-        kept = self._kept.get(host)
-        if kept is not None and kept[0] > monotonic():
-            if isinstance(kept[1], AttemptFailed):
-                raise AttemptFailed(kept[1].cause, kept[1].message, permanent=kept[1].permanent)
-            return kept[1]
-        task = self._asking.get(host)
+        until, answer = self._cache.get(host, _NOT_CACHED)
+        if until > monotonic():
+            if isinstance(answer, AttemptFailed):
+                raise AttemptFailed(answer.cause, answer.message, permanent=answer.permanent)
+            return answer
+        task = self._lookups.get(host)
         if task is None:
-            task = self._asking[host] = asyncio.create_task(self._ask(host), name=f"fetchq-dns-{host}")
+            task = self._lookups[host] = asyncio.create_task(self._resolve(host), name=f"fetchq-dns-{host}")
             task.add_done_callback(_retrieve)
         # Shielded: another request may be waiting for the same answer.
         return await asyncio.shield(task)
 
-    async def _ask(self, host: str) -> list[Address]:
+    async def _resolve(self, host: str) -> list[Address]:
         answer: list[Address] | AttemptFailed
         try:
-            if self._lookup is None:  # a list of addresses needs no c-ares, and the thread that it keeps
+            if self._lookup is None:  # only now: a run to IP addresses alone does not need c-ares and its thread
                 self._lookup, self._close_lookup = _lookups(*self._servers)
             await self._slots.acquire()
             slot = _Slot(self._slots)
@@ -80,22 +83,23 @@ class Resolver:
             finally:
                 slot.give_back()
         except AttemptFailed as problem:
-            if (starved := out_of_descriptors()) is not None:
-                raise starved from problem  # and not kept: the name may be there
+            if (failure := out_of_descriptors()) is not None:
+                raise failure from problem  # not cached: the name may exist
             answer = problem
         finally:
-            del self._asking[host]
-        lifetime = FAILURE_KEPT_FOR if isinstance(answer, AttemptFailed) else KEPT_FOR
-        self._kept[host] = (monotonic() + lifetime, answer)
-        self._kept.move_to_end(host)
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+            del self._lookups[host]
+        lifetime = FAILURE_CACHE_TIME if isinstance(answer, AttemptFailed) else CACHE_TIME
+        self._cache[host] = (monotonic() + lifetime, answer)
+        self._cache.move_to_end(host)
+        if len(self._cache) > CACHE_SIZE:
+            self._cache.popitem(last=False)
         if isinstance(answer, AttemptFailed):
             raise answer
         return answer
 
     async def close(self) -> None:
-        tasks = list(self._asking.values())
+        """End the lookups under way."""
+        tasks = list(self._lookups.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -103,11 +107,11 @@ class Resolver:
 
 
 class _Slot:
-    """One of the questions at a time, until it is answered or no longer fresh."""
+    """One of the `MAX_LOOKUPS` slots, held until the lookup ends, or for `SLOT_TIME`."""
 
     def __init__(self, slots: asyncio.Semaphore) -> None:
         self._slots = slots
-        self._timer = asyncio.get_running_loop().call_later(FRESH, self.give_back)
+        self._timer = asyncio.get_running_loop().call_later(SLOT_TIME, self.give_back)
         self._held = True
 
     def give_back(self) -> None:
@@ -118,7 +122,7 @@ class _Slot:
 
 
 def _retrieve(task: asyncio.Task[list[Address]]) -> None:
-    """Nobody may be left to wait for the answer; then its failure is nobody's business."""
+    """Retrieve the exception of a lookup that no request waits for any more: asyncio would log it."""
     if not task.cancelled():
         task.exception()
 
@@ -140,7 +144,7 @@ def _lookups(*servers: str) -> tuple[Lookup, Callable[[], Awaitable[None]]]:
             if code in (aiodns.error.ARES_ENOTFOUND, aiodns.error.ARES_ENODATA, aiodns.error.ARES_EBADNAME):
                 raise no_such_name() from None
             raise AttemptFailed(Cause.DNS, f"no answer: {message}") from None
-        return _some([Address(node.family, _text(node.addr[0])) for node in found.nodes])
+        return _not_empty([Address(node.family, _text(node.addr[0])) for node in found.nodes])
 
     return lookup, resolver.close
 
@@ -150,14 +154,14 @@ async def _lookup_in_threads(host: str) -> list[Address]:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as problem:
         raise network_failure(problem, answering=False) or AttemptFailed(Cause.DNS, str(problem)) from None
-    return _some([Address(family, str(address[0])) for family, _, _, _, address in found])
+    return _not_empty([Address(family, str(address[0])) for family, _, _, _, address in found])
 
 
 async def _nothing() -> None:
     pass
 
 
-def _some(addresses: list[Address]) -> list[Address]:
+def _not_empty(addresses: list[Address]) -> list[Address]:
     if not addresses:
         raise no_such_name()
     return addresses

@@ -1,4 +1,4 @@
-"""One timer for all attempts of an event loop: a timer for each would cost more than the request's own bookkeeping."""
+"""Interrupts the attempts of an event loop that are out of time, by one timer: one for each would cost far more."""
 
 from __future__ import annotations
 
@@ -17,29 +17,37 @@ __all__ = ["Watchdog"]
 
 
 class Watchdog:
-    """Interrupts attempts that run out of time, at most `interval` seconds late."""
+    """Cancels the tasks of attempts that are out of time, at most `interval` seconds late."""
 
     def __init__(self, settings: Settings) -> None:
         shortest = min(settings.timeout, settings.connect_timeout, settings.read_timeout)
         self.interval = max(0.005, min(0.25, shortest / 20))
         self._watched: dict[Attempt, asyncio.Task[object]] = {}
+        self._interrupted: dict[Attempt, AttemptFailed] = {}
+        """Those of the watched attempts whose task was cancelled, and why."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, attempt: Attempt, task: asyncio.Task[object]) -> None:
-        """Cancel `task` when `attempt` is out of time; `attempt.expired` then says why."""
+        """Cancel `task` when `attempt` is out of time; `failure` then says why."""
         self._watched[attempt] = task
         if self._timer is None:
             self._timer = self._loop.call_later(self.interval, self._look)
 
-    def forget(self, attempt: Attempt) -> None:
+    def failure(self, attempt: Attempt) -> AttemptFailed | None:
+        """Why the attempt's task was cancelled by this Watchdog; None where it was not."""
+        return self._interrupted.get(attempt)
+
+    def forget(self, attempt: Attempt) -> AttemptFailed | None:
+        """Watch the attempt no longer. Returns its `failure`."""
         del self._watched[attempt]
+        return self._interrupted.pop(attempt, None)
 
     def interrupt_all(self, why: str) -> None:
         """Cancel the tasks of all attempts."""
         for attempt, task in self._watched.items():
-            if attempt.expired is None:
-                attempt.expired = AttemptFailed(Cause.CANCELLED, why)
+            if attempt not in self._interrupted:
+                self._interrupted[attempt] = AttemptFailed(Cause.CANCELLED, why)
                 task.cancel()
 
     def close(self) -> None:
@@ -50,9 +58,9 @@ class Watchdog:
     def _look(self) -> None:
         now = perf_counter()
         for attempt, task in self._watched.items():
-            if attempt.expired is None:
+            if attempt not in self._interrupted:
                 left, what = attempt.time_left(now)
                 if left <= 0:
-                    attempt.expired = AttemptFailed(Cause.TIMEOUT, what)
+                    self._interrupted[attempt] = AttemptFailed(Cause.TIMEOUT, what)
                     task.cancel()
         self._timer = self._loop.call_later(self.interval, self._look) if self._watched else None

@@ -1,1 +1,1 @@
-"""The engine over requests, for threads and for one request at a time."""
+"""The engine over requests, for the modes `threads` and `sync`."""

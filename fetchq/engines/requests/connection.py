@@ -1,4 +1,4 @@
-"""urllib3's connections, and what fetchq does otherwise on them. A part of the blocking engine."""
+"""urllib3's connections, with fetchq's own connecting and reading; and the phases that are measured on them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from fetchq.core.model import Cause
+from fetchq.engines.bandwidth import UPLOAD_PIECE
 from fetchq.engines.errors import closed_early
+from fetchq.engines.requests.exchange import current_exchange
 from fetchq.engines.requests.response import WireResponse
-from fetchq.engines.requests.upload import PIECE, upload, waiting
-from fetchq.http.attempt import CONNECT, TLS, AttemptFailed, current_attempt
-from fetchq.http.proxies import address_text
+from fetchq.engines.requests.upload import unsolicited_bytes, upload
+from fetchq.http.addresses import address_text
+from fetchq.http.attempt import CONNECT, TLS, AttemptFailed
 
 __all__ = ["POOLS"]
 
 
-class _Timed:
-    """What both connection classes add: fetchq's own connecting and reading, and the phases of the attempt."""
+class _ExchangeMixin:
+    """What both connection classes add. They work for the exchange of the running thread."""
 
     response_class: Any = WireResponse
     timeout: Any
@@ -31,34 +33,33 @@ class _Timed:
 
     @property
     def is_connected(self) -> bool:
-        """Nothing has come on it that nobody had asked for, nor its end."""
+        """The connection is open, and no bytes came unsolicited."""
         if self.sock is None:
             return False
         try:
-            came = waiting(self.sock)
+            came = unsolicited_bytes(self.sock)
         except OSError:
             return False
         if came:
-            attempt = current_attempt.get()
-            attempt.engine.unreliable.add(attempt.hop.url.raw_authority)
+            exchange = current_exchange.get()
+            exchange.unreliable.add(exchange.attempt.hop.url.raw_authority)
         return came is None
 
     def _new_conn(self) -> socket.socket:
         self.used = False  # urllib3 keeps the object, and connects it anew
-        attempt = current_attempt.get()
+        exchange = current_exchange.get()
         host, port = self._dns_host, self.port  # type: ignore[attr-defined]  # a mix-in
-        sock: socket.socket = attempt.engine.connect(host, port, attempt)
-        return sock
+        return exchange.dialer.connect(host, port, exchange.attempt)
 
     def _tunnel(self) -> None:
-        attempt = current_attempt.get()
-        # http.client only bounds the time between two bytes of the proxy's answer.
+        attempt = current_exchange.get().attempt
+        # http.client only limits the time between two bytes of the proxy's response.
         left = max(0.001, attempt.time_left(perf_counter())[0])
         timer = threading.Timer(left, socket.socket.shutdown, (self.sock, socket.SHUT_RDWR))
         timer.start()
         try:
             super()._tunnel()  # type: ignore[misc]  # a mix-in
-        except http.client.RemoteDisconnected:  # which passes for a reset
+        except http.client.RemoteDisconnected:  # a subclass of ConnectionResetError, though it was closed, or timed out
             left, what = attempt.time_left(perf_counter())
             raise closed_early(answering=False) if left > 0 else AttemptFailed(Cause.TIMEOUT, what) from None
         finally:
@@ -68,40 +69,41 @@ class _Timed:
         attempt.lap(CONNECT)
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
-        attempt = current_attempt.get()
+        exchange = current_exchange.get()
+        attempt = exchange.attempt
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]  # a mix-in
         sock = getattr(self.sock, "socket", self.sock)  # in a tunnel through TLS, urllib3's own socket is around it
-        attempt.engine.use(sock)
-        attempt.engine.check()
+        exchange.abort_switch.watch(sock)
+        exchange.abort_switch.check()
         attempt.remote = address_text(sock.getpeername())
         attempt.connected(reused=self.used)
         self.used = True
         self.timeout = max(0.001, attempt.time_left(perf_counter())[0])
         hop = attempt.hop
-        # urllib3 would rewrite the percent-encoding; signed URLs do not survive that.
+        # urllib3 would rewrite the percent-encoding, which signed URLs do not survive.
         exact = hop.url.raw_path_qs if url.startswith("/") else hop.text
         super().request(method, exact, *args, **options)  # type: ignore[misc]  # a mix-in
-        attempt.going_out()  # only now: between a clock and the sending, another thread may have its turn
+        attempt.request_sent()  # only after sending: another thread could run between this and the sending
 
     def send(self, data: Any) -> None:
-        if len(data) <= PIECE or not isinstance(self.sock, socket.socket):
+        if len(data) <= UPLOAD_PIECE or not isinstance(self.sock, socket.socket):
             super().send(data)  # type: ignore[misc]  # a mix-in
         else:
-            attempt = current_attempt.get()
-            attempt.engine.early = upload(data, self.sock, attempt)
+            exchange = current_exchange.get()
+            exchange.early = upload(data, self.sock, exchange)
 
 
-class _HTTPConnection(_Timed, HTTPConnection):
+class _HTTPConnection(_ExchangeMixin, HTTPConnection):
     pass
 
 
-class _HTTPSConnection(_Timed, HTTPSConnection):
+class _HTTPSConnection(_ExchangeMixin, HTTPSConnection):
     def connect(self) -> None:
         super().connect()
-        self.sock.suppress_ragged_eofs = False  # a reset, or any cut, would pass for an end
-        self.is_verified = self.proxy_is_verified = True  # else urllib3 warns of --insecure, which was asked for
-        attempt = current_attempt.get()
+        self.sock.suppress_ragged_eofs = False  # otherwise a reset, or any cut, would pass for an end
+        self.is_verified = self.proxy_is_verified = True  # otherwise urllib3 warns of --insecure, which was asked for
+        attempt = current_exchange.get().attempt
         attempt.lap(TLS)
         attempt.tls_known = True
 
@@ -115,4 +117,4 @@ class _HTTPSPool(HTTPSConnectionPool):
 
 
 POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
-"""What urllib3 is told to pool connections with, by scheme."""
+"""The pool classes that urllib3 is to use, by scheme."""

@@ -1,4 +1,4 @@
-"""Connecting a blocking socket to the first of several addresses that answers (happy eyeballs, RFC 8305)."""
+"""Connects a blocking socket to the first of a host's addresses that answers (happy eyeballs, RFC 8305)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,78 @@ import socket
 from collections.abc import Callable
 from itertools import chain, zip_longest
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fetchq.core.disk import close_on_error
+from fetchq.core.model import Cause
+from fetchq.engines.bandwidth import buffer_for
+from fetchq.engines.errors import no_such_name, out_of_descriptors
+from fetchq.http.addresses import fixed_addresses
+from fetchq.http.attempt import CONNECT, DNS, AttemptFailed
 
-__all__ = ["GLANCE", "Address", "dial", "look_up"]
+if TYPE_CHECKING:
+    from fetchq.core.settings import Settings
+    from fetchq.engines.requests.abort_switch import AbortSwitch
+    from fetchq.http.attempt import Attempt
+
+__all__ = ["POLL_INTERVAL", "Address", "Dialer", "dial", "look_up"]
 
 STAGGER = 0.25
-"""Seconds an address has for itself before the next one is tried beside it (RFC 8305, 5)."""
-GLANCE = 0.1
-"""Seconds after which a caller that wants to stop is noticed."""
+"""Seconds after which the next address is tried beside one that has not answered (RFC 8305, 5)."""
+POLL_INTERVAL = 0.1
+"""Seconds between two looks at whether the attempt is to end."""
 
 Address = tuple[socket.AddressFamily, tuple[str | int, ...]]
 
 
+class Dialer:
+    """Connects the sockets of one worker, as the settings say."""
+
+    def __init__(self, settings: Settings, abort_switch: AbortSwitch) -> None:
+        self._abort_switch = abort_switch
+        self._family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
+        self._fixed = fixed_addresses(settings)
+        self._buffer = buffer_for(settings.limit_rate)
+
+    def connect(self, host: str, port: int, attempt: Attempt) -> socket.socket:
+        """A connected socket, within the time that the attempt has left. Raises `AttemptFailed`, and OSError."""
+        attempt.lap(CONNECT)
+        try:
+            addresses = self.addresses(host, port)
+        finally:
+            attempt.lap(DNS)
+        now = perf_counter()
+        left, what = attempt.time_left(now)
+        try:
+            sock = dial(addresses, now + left, self._abort_switch.check, self._buffer)
+        except TimeoutError:
+            raise AttemptFailed(Cause.TIMEOUT, what) from None
+        finally:
+            attempt.lap(CONNECT)
+        with close_on_error(sock):
+            sock.settimeout(max(0.001, attempt.time_left(perf_counter())[0]))  # for the TLS handshake
+            secure = "https" in (attempt.hop.url.scheme, attempt.proxy and attempt.proxy.scheme)
+            self._abort_switch.watch(sock, handshake=secure)
+            self._abort_switch.check()
+        return sock
+
+    def addresses(self, host: str, port: int) -> list[Address]:
+        """The addresses of `host`. Raises `AttemptFailed` (`dns`), and `socket.gaierror`."""
+        host = self._fixed.get((host.rstrip("."), port), host)
+        try:
+            return look_up(host, port, self._family)
+        except socket.gaierror as problem:
+            if (failure := out_of_descriptors()) is not None:
+                raise failure from problem
+            if problem.errno == getattr(socket, "EAI_ADDRFAMILY", None):
+                raise no_such_name() from None
+            raise
+        except UnicodeError:
+            raise no_such_name() from None
+
+
 def look_up(host: str, port: int, family: int) -> list[Address]:
-    """The addresses of `host`, families taking turns, IPv6 first. Raises `socket.gaierror`."""
+    """The addresses of `host`, IPv6 and IPv4 alternating, IPv6 first. Raises `socket.gaierror`."""
     found: Any = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
     addresses: list[Address] = list(dict.fromkeys((one[0], one[4]) for one in found))
     six = [one for one in addresses if one[0] == socket.AF_INET6]
@@ -35,7 +91,8 @@ def look_up(host: str, port: int, family: int) -> list[Address]:
 def dial(addresses: list[Address], until: float, check: Callable[[], None], buffer: int | None = None) -> socket.socket:
     """A connected, blocking socket. Raises OSError: the last address's own, or TimeoutError at `until` (perf_counter).
 
-    `check` is called all the while; what it raises ends the dialling. `buffer`: bytes that it receives ahead.
+    `check` is called again and again; an exception that it raises ends the dialling. `buffer`: the receive buffer, in
+    bytes.
     """
     waiting = list(addresses)
     problem: OSError = OSError(errno.EADDRNOTAVAIL, "no address to connect to")
@@ -55,7 +112,7 @@ def dial(addresses: list[Address], until: float, check: Callable[[], None], buff
                     next_at = now + STAGGER
                     continue
                 pause = min(until, next_at if waiting else until) - now
-                for key, _ in pending.select(min(pause, GLANCE)):
+                for key, _ in pending.select(min(pause, POLL_INTERVAL)):
                     connecting = _socket_of(key)
                     pending.unregister(connecting)
                     if (code := connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)) == 0:

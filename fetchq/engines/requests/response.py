@@ -1,7 +1,8 @@
-"""The blocking engine's reading of a response: http.client's place taken by h11.
+"""Reads the responses of the blocking engine with h11, in place of http.client.
 
-http.client takes 103 for the answer, accepts Content-Length: -5 and chunk sizes such as 0x5, and keeps no time but the
-one between two bytes. urllib3 asks its connection class for the response, so that is where this one comes in.
+http.client takes an interim response such as 103 for the final one, accepts Content-Length: -5 and chunk sizes such as
+0x5, and has no timeout but that between two bytes. urllib3 asks its connection class for the class of the response,
+which is how this one gets in.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import h11
 
 from fetchq.core.model import Cause
 from fetchq.engines.errors import closed_early
-from fetchq.http.attempt import NO_HEADERS, WAIT, Attempt, AttemptFailed, current_attempt, header_map
+from fetchq.engines.requests.exchange import Exchange, current_exchange
+from fetchq.http.failure import AttemptFailed
 from fetchq.http.wire_checks import (
     BEGINNING,
     MAX_HEADERS,
@@ -30,13 +32,13 @@ from fetchq.http.wire_checks import (
     not_http,
 )
 
-__all__ = ["WireResponse", "receive"]
+__all__ = ["WireResponse"]
 
 _LENGTHS = re.compile(rb"^content-length\s*:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 
 
 class WireResponse(http.client.HTTPResponse):
-    """A response read by h11. `begin` reads the head; `piece` the body, bit by bit."""
+    """A response read by h11: `begin` reads its head, `piece` its body, piece by piece."""
 
     def __init__(
         self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
@@ -44,19 +46,21 @@ class WireResponse(http.client.HTTPResponse):
         super().__init__(sock, debuglevel, method, url)
         self._sock = sock
         self._bodyless = method == "HEAD"
-        self._attempt = current_attempt.get()
+        self._exchange = current_exchange.get()
         self._wire = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_SILENT)
         self._wire.send(_request(method or "GET"))
         self._wire.send(h11.EndOfMessage())
         self._head: list[bytes] | None = []
-        """What came, until the head is there."""
+        """The bytes received, until the head is complete."""
         self._chunks: ChunkCheck | None = None
         self._ended = False
-        self.fields = NO_HEADERS
+        self._peer_closed = False
+        self.raw_headers: list[tuple[bytes, bytes]] = []
         self.version_pair = (1, 1)
 
     def begin(self) -> None:
-        self._attempt.connection = self
+        """Read the head of the final response. Raises `AttemptFailed`, and OSError."""
+        self._exchange.response = self
         event = self._next()
         interim = 0
         while isinstance(event, h11.InformationalResponse):
@@ -72,20 +76,23 @@ class WireResponse(http.client.HTTPResponse):
         major, _, minor = event.http_version.partition(b".")
         self.version_pair = (int(major), int(minor))
         self.version = 11
-        self.fields = header_map(event.headers.raw_items())
+        self.raw_headers = event.headers.raw_items()
         self.headers = self.msg = http.client.HTTPMessage()
-        self.will_close = False  # the engine closes the connection, or gives it back
+        self.will_close = False  # the engine closes the connection, or returns it to the pool
         self.chunked = False
         self.length = None
 
-    def _begun(self, data: bytes) -> bytes:
-        """The first bytes of a response, without empty lines before it: h11 would wait for a head that never ends."""
+    def _first_bytes(self, data: bytes) -> bytes:
+        """The first bytes of a response, from `data` on and without the empty lines before it.
+
+        Without this, h11 would wait for a head where something else than HTTP comes.
+        """
         skipped = 0
         while data and len(text := data.lstrip(b"\r\n")) < len(BEGINNING) and BEGINNING.startswith(text):
             skipped += len(data) - len(text)
             if skipped > MAX_SILENT:
                 raise not_http("nothing but empty lines")
-            more = receive(self._sock, self._attempt)
+            more = _receive(self._sock, self._exchange)
             if not more:
                 return text
             data = text + more
@@ -98,7 +105,7 @@ class WireResponse(http.client.HTTPResponse):
         raw = b"".join(self._head or ())
         self._head = None
         start, end = check_head(raw, interim)
-        # h11 makes one of several equal lengths; where they come from, the next answer may be somebody else's.
+        # h11 accepts several equal lengths; but they are a sign of response smuggling.
         lengths = _LENGTHS.findall(raw, start, end)
         if len(lengths) > 1 or any(b"," in length for length in lengths):
             raise not_http("several Content-Length")
@@ -115,7 +122,7 @@ class WireResponse(http.client.HTTPResponse):
         """Some of the body; empty at its end. Raises `AttemptFailed`."""
         if self._ended:
             return b""
-        # What one read gave, joined: of a body in tiny chunks the pieces would take a hundred times its size.
+        # The pieces of one read are joined: in tiny chunks, they would take a hundred times their size.
         parts: list[bytes] = []
         event = self._next()
         while isinstance(event, h11.Data):
@@ -133,11 +140,11 @@ class WireResponse(http.client.HTTPResponse):
 
     @property
     def reusable(self) -> bool:
-        """The response is over, and nothing came after it."""
+        """The response was read to its end, and nothing came after it."""
         return self._ended and self._wire.their_state is h11.DONE and not self._wire.trailing_data[0]
 
     def _next(self, *, wait: bool = True) -> Any:
-        """The next event of the response, EndOfMessage at its end; NEED_DATA where it is not to wait for one."""
+        """The next event of the response, EndOfMessage at its end. Without `wait`, NEED_DATA where none is complete."""
         while True:
             try:
                 event = self._wire.next_event()
@@ -147,10 +154,10 @@ class WireResponse(http.client.HTTPResponse):
                 return event
             if not wait:
                 return event
-            data = receive(self._sock, self._attempt)
+            data = _receive(self._sock, self._exchange)
             if self._head is not None:
                 if not self._head:
-                    data = self._begun(data)
+                    data = self._first_bytes(data)
                 self._head.append(data)
             elif self._chunks is not None:
                 self._chunks.feed(data)
@@ -159,40 +166,40 @@ class WireResponse(http.client.HTTPResponse):
             except h11.RemoteProtocolError as problem:
                 raise self._failure(problem) from None
             if not data:
-                self._attempt.peer_closed = True
+                self._peer_closed = True
 
     def _failure(self, problem: h11.RemoteProtocolError) -> AttemptFailed:
-        if self._attempt.peer_closed:
-            return closed_early(answering=self._attempt.answering)
+        if self._peer_closed:
+            return closed_early(answering=self._exchange.attempt.answering)
         return not_http(str(problem))
 
 
-def receive(sock: socket.socket, attempt: Attempt) -> bytes:
-    """What comes next, empty at the end. Raises `AttemptFailed` when the attempt's time is up, and OSError."""
+def _receive(sock: socket.socket, exchange: Exchange) -> bytes:
+    """The bytes that come next, empty at the end of the connection. Raises `AttemptFailed`, and OSError."""
+    attempt = exchange.attempt
     left, what = attempt.time_left(perf_counter())
     if left <= 0:
         raise AttemptFailed(Cause.TIMEOUT, what)
     sock.settimeout(left)
     data: bytes
     try:
-        if data := attempt.engine.early:
-            attempt.engine.early = b""
+        if data := exchange.early or b"":
+            exchange.early = b""
         else:
             data = sock.recv(65536)
     except TimeoutError:
         raise AttemptFailed(Cause.TIMEOUT, what) from None
     except ssl.SSLEOFError as problem:
-        # TLS was closed without a good-bye, by whomever (RFC 9112, 9.8). Of a reset, Python says much the same.
-        attempt.engine.check()
+        # The connection was closed without TLS's close_notify (RFC 9112, 9.8). Python reports a reset alike.
+        exchange.abort_switch.check()
         how = "closed" if problem.reason == "UNEXPECTED_EOF_WHILE_READING" else "reset"
         raise closed_early(answering=attempt.answering, how=how) from None
-    attempt.engine.check()  # an abort looks like the end of the connection
+    exchange.abort_switch.check()  # an abort looks like the end of the connection
     now = perf_counter()
     if data:
         attempt.progress_at = now
         if not attempt.answering:
-            attempt.answering = True
-            attempt.lap_at(WAIT, now)
+            attempt.first_byte(now)
     return data
 
 
@@ -200,7 +207,7 @@ _requests: dict[str, h11.Request] = {}
 
 
 def _request(method: str) -> h11.Request:
-    """What h11 is told was sent: of the real request only the method matters for reading the response."""
+    """The request that h11 is told was sent: only the method matters for reading the response."""
     if method not in _requests:
         _requests[method] = h11.Request(method=method, target="/", headers=[("Host", "-")])
     return _requests[method]

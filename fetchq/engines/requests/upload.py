@@ -1,4 +1,4 @@
-"""Sending a long body piece by piece: each that the network takes is progress, so that it is no read timeout."""
+"""Sends a long body in pieces. Each one that the network takes is progress, so that it is no read timeout."""
 
 from __future__ import annotations
 
@@ -8,52 +8,54 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
-from fetchq.engines.requests.dial import GLANCE
+from fetchq.engines.bandwidth import UPLOAD_PIECE
+from fetchq.engines.requests.dial import POLL_INTERVAL
 from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
     import socket
 
-    from fetchq.http.attempt import Attempt
+    from fetchq.engines.requests.exchange import Exchange
 
-__all__ = ["PIECE", "upload", "waiting"]
+__all__ = ["unsolicited_bytes", "upload"]
 
-PIECE = 65536
-"""Bytes; a body that is no longer is sent at once."""
-_ANSWER = re.compile(rb"(?:\A|\r\n\r\n)(?!HTTP/1\.[01] 1)(?=.)", re.DOTALL)
-"""At the beginning, or after another one, what is no interim response: those do not mean that the rest is unwanted."""
+_FINAL_RESPONSE = re.compile(rb"(?:\A|\r\n\r\n)(?!HTTP/1\.[01] 1)(?=.)", re.DOTALL)
+"""Anything but interim responses: those do not mean that the server will not read the rest."""
 
 
-def upload(body: bytes, sock: socket.socket, attempt: Attempt) -> bytes | None:
+def upload(body: bytes, sock: socket.socket, exchange: Exchange) -> bytes | None:
     """Send `body` on a blocking socket. Raises `AttemptFailed`, and OSError.
 
-    A server that answers before it has all of it may not read the rest, which is not sent then. Returns what came
-    meanwhile, None when nothing did.
+    A server that responds before it has the whole body may not read the rest, which is not sent then. Returns the bytes
+    that came meanwhile, None where none did.
     """
-    left = memoryview(body)
+    attempt, left = exchange.attempt, memoryview(body)
     came: bytes | None = None
     while left:
         seconds, what = attempt.time_left(perf_counter())
         if seconds <= 0:
             raise AttemptFailed(Cause.TIMEOUT, what)
-        sock.settimeout(min(seconds, GLANCE))
+        sock.settimeout(min(seconds, POLL_INTERVAL))
         try:
-            left = left[sock.send(left[:PIECE]) :]
+            left = left[sock.send(left[:UPLOAD_PIECE]) :]
             attempt.progress_at = perf_counter()
         except TimeoutError:
-            attempt.engine.check()
-            if (more := waiting(sock)) is None:
+            exchange.abort_switch.check()
+            if (more := unsolicited_bytes(sock)) is None:
                 continue
             came = (came or b"") + more
-            if not more or len(came) > PIECE or _ANSWER.search(came):
+            if not more or len(came) > UPLOAD_PIECE or _FINAL_RESPONSE.search(came):
                 break
     return came
 
 
-def waiting(sock: socket.socket) -> bytes | None:
-    """What has come unasked; None when nothing has, or nothing but what is TLS's own. Raises OSError."""
+def unsolicited_bytes(sock: socket.socket) -> bytes | None:
+    """The bytes that can be read without waiting, empty at the end of the connection; None where there are none.
+
+    Messages of TLS itself do not count. Raises OSError.
+    """
     sock.settimeout(0)
     try:
-        return sock.recv(PIECE)
+        return sock.recv(UPLOAD_PIECE)
     except (BlockingIOError, ssl.SSLWantReadError):
         return None

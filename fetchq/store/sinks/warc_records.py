@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
 
-from fetchq.http.content_coding import codings_in, known
+from fetchq.http.content_coding import codings_in, decodable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -164,7 +164,7 @@ def _response_head(result: Result, headers: MultiMapping[str], size: int = 0) ->
     # A response without a body may describe the one that another response would have had (RFC 9110, 8.6).
     framed = result.method == "HEAD" or result.status in (204, 304)
     stale = set() if framed else {"transfer-encoding"}
-    if not framed and known(codings_in(result.content_encoding or "")):
+    if not framed and decodable(codings_in(result.content_encoding or "")):
         stale.add("content-encoding")
     lines = [f"HTTP/{result.http_version or '1.1'} {result.status} {result.reason or ''}"]
     for name, value in headers.items():

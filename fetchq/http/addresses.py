@@ -1,0 +1,42 @@
+"""IP addresses: those set by --resolve, and how an address is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fetchq.core.settings import SettingsError
+from fetchq.http.url import Refused, dns_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fetchq.core.settings import Settings
+
+__all__ = ["address_text", "first_address", "fixed_addresses"]
+
+
+def fixed_addresses(settings: Settings) -> dict[tuple[str, int], str]:
+    """The addresses set by --resolve, by host name (as `dns_name` has it) and port.
+
+    Entries for a host that is an address are left out. Raises `SettingsError`.
+    """
+    fixed = {}
+    for host, port, address in settings.resolve:
+        try:
+            name = dns_name(host)
+        except Refused as problem:
+            raise SettingsError("resolve", f"{host!r}: {problem.message}") from None
+        if not name.replace(".", "").isdigit() and ":" not in name:
+            fixed[name, port] = address
+    return fixed
+
+
+def address_text(peer: tuple[Any, ...]) -> str:
+    """A socket's address as a URL has it: 192.0.2.1:443, [2001:db8::1]:443."""
+    host, port = peer[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def first_address(found: Iterable[str]) -> str | None:
+    """The address that stands for a host with several: the least one, IPv4 before IPv6; None where there is none."""
+    return min(found, key=lambda address: (":" in address, address), default=None)

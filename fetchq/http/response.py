@@ -1,0 +1,92 @@
+"""Reads the head of a response: its status and headers, and where the body after it ends (RFC 9112, 6.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from multidict import CIMultiDict, CIMultiDictProxy, istr
+
+from fetchq.core.fast_dataclass import fast_constructor
+from fetchq.core.header_text import wire_text
+from fetchq.core.model import Cause
+from fetchq.core.text import one_line
+from fetchq.http.failure import AttemptFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["NO_HEADERS", "NO_RESPONSE", "ResponseHead", "make_head", "read_head"]
+
+# istr: looked up without being folded to lower case each time.
+_CONTENT_LENGTH = istr("Content-Length")
+_TRANSFER_ENCODING = istr("Transfer-Encoding")
+
+NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """The head of a final response."""
+
+    status: int | None
+    """None where there is no response (`NO_RESPONSE`)."""
+    reason: str | None
+    """On one line, and without control characters."""
+    headers: CIMultiDictProxy[str]
+    http_version: str | None
+    """As "1.1"."""
+    length: int | None
+    """Bytes of the body that this response, or the one it continues, should have brought at its end; None where the
+    head does not tell."""
+    framed: bool
+    """The message itself shows where the body ends; else the body ends with the connection."""
+    total: int | None = None
+    """The complete length of the body, where this is a 206 that continues a partial one."""
+
+
+make_head = fast_constructor(ResponseHead)
+
+NO_RESPONSE = ResponseHead(None, None, NO_HEADERS, None, None, framed=True)
+"""Stands in for the head of a response that has not come, or is not valid HTTP."""
+
+
+def read_head(
+    method: str, status: int, reason: str | None, raw_headers: Iterable[tuple[bytes, bytes]], version: tuple[int, int]
+) -> ResponseHead:
+    """The head of the final response to a request of this method. `version`: of HTTP, as (1, 1).
+
+    Header bytes that are not UTF-8 become lone surrogates. Raises `AttemptFailed` (`protocol`) where the status or the
+    version is none of HTTP/1's, and where two readers could disagree about the end of the body.
+    """
+    if version not in _VERSIONS or status < 200:
+        raise AttemptFailed(Cause.PROTOCOL, f"an answer in HTTP/{version[0]}.{version[1]} with status {status}")
+    headers: CIMultiDict[str] = CIMultiDict()
+    for name, value in raw_headers:
+        headers.add(name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
+    lengths = headers.getall(_CONTENT_LENGTH, ())
+    codings = headers.getall(_TRANSFER_ENCODING, ())
+    if codings:
+        if lengths or version < (1, 1) or [coding.strip(" \t").lower() for coding in codings] != ["chunked"]:
+            raise AttemptFailed(Cause.PROTOCOL, "a Transfer-Encoding that is not just chunked")
+    elif lengths:
+        text = lengths[0]
+        if len(lengths) > 1 or not (text.isascii() and text.isdigit()) or len(text) > 18:
+            raise AttemptFailed(Cause.PROTOCOL, f"not a Content-Length: {', '.join(lengths)}")
+    if method == "HEAD" or status in (204, 304):
+        length: int | None = 0
+        framed = True
+    else:
+        length = int(lengths[0]) if lengths else None
+        framed = bool(codings or lengths)
+    reason = _one_line(reason) if reason else reason
+    return make_head(status, reason, CIMultiDictProxy(headers), _VERSIONS[version], length, framed)
+
+
+_VERSIONS = {(1, 0): "1.0", (1, 1): "1.1"}
+
+
+@lru_cache(256)
+def _one_line(reason: str) -> str:
+    return one_line(wire_text(reason))
