@@ -30,7 +30,7 @@ from support.servers import (
 )
 
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all, fetch_all_sync, fetch_iter
-from fetchq.http.proxies import first_address
+from fetchq.http.addresses import first_address
 from fetchq.http.robots_txt import RobotsCache, Rules
 from fetchq.scheduling import address_gate as module
 from fetchq.scheduling.job import Job, JobKind

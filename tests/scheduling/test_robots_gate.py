@@ -188,7 +188,7 @@ def test_a_host_whose_rules_had_to_go_is_asked_again_but_the_row_that_they_came_
     bench = Bench()
     bench.add("/odd/1", "/odd/2")
     bench.learn(bench.take(), NO_ODD)
-    bench.book._forget("http://h")
+    bench.book._drop("http://h")
     first, internal = bench.take(), bench.take()
     assert first.refused is not None
     assert is_errand(internal)
@@ -336,7 +336,7 @@ class Run(RuleBasedStateMachine):
     @rule(host=st.sampled_from(HOSTS), very=st.integers(0, 3))
     def the_rules_of_a_host_are_forgotten(self, host: str, very: int) -> None:
         if very == 0:
-            self.bench.book._forget(f"http://{host}")
+            self.bench.book._drop(f"http://{host}")
 
     @rule(seconds=st.sampled_from([0.01, 1.0, 400.0]))
     def time_passes(self, seconds: float) -> None:
