@@ -39,7 +39,7 @@ MAX_ROW = 65_536
 UTF8 = ("utf-8", "surrogateescape")
 """Encoding and error handler of all lines: bytes that are not UTF-8 become surrogates from U+DC80 to U+DCFF."""
 TRUNCATED = "\ud800"
-"""Marks the end of a line that was too long and of which only the head was kept. No valid_text line can contain it."""
+"""Marks the end of a line that was too long and of which only the head was kept. No decoded line can contain it."""
 _MAX_SHOWN = 200
 """Characters of a row, or of a problem, that a message shows."""
 TOO_LONG = f"longer than {MAX_ROW:,} bytes"
