@@ -42,6 +42,7 @@ class Job:
         "host_queue",
         "in_flight",
         "kind",
+        "local_limits",
         "partial",
         "phases",
         "queued",
@@ -49,7 +50,6 @@ class Job:
         "request",
         "robots_checked",
         "robots_refusal",
-        "starved",
         "taken_at",
         "tls_known",
         "unsent",
@@ -62,7 +62,7 @@ class Job:
         self.kind = kind
         self.attempts = 0
         """Attempts made so far, except those that failed because this machine was at a limit."""
-        self.starved = 0
+        self.local_limits = 0
         """Attempts that failed because this machine was at a limit."""
         self.queued = 0.0
         """Seconds for which it could have gone and no worker was free."""

@@ -15,7 +15,7 @@ from fetchq.workers.result_queue import ResultQueue
 from fetchq.workers.run import WORKER_START_DELAY
 from fetchq.workers.run_state import RunState
 from fetchq.workers.settle import Retry
-from fetchq.workers.source_feed import feed, no_stray_cancellation
+from fetchq.workers.source_feed import feed_queue, no_stray_cancellation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Iterable
@@ -48,7 +48,7 @@ class AsyncPool:
         self._queue = RequestQueue(run.schedule)
         self._feeder: asyncio.Task[SourceError | None] | None = None
         self._cancelled_at_abort: set[asyncio.Future[Any]] = set()
-        """Callbacks and look-ups under way; the engine ends its attempts itself."""
+        """Callbacks and address look-ups under way; the engine aborts its attempts itself."""
         self.results = ResultQueue()
         self.control.listen(self._on_change)
 
@@ -60,7 +60,7 @@ class AsyncPool:
         try:
             async with asyncio.TaskGroup() as group:
                 self._feeder = feeder = group.create_task(
-                    feed(source, self._queue, threaded=threaded), name="fetchq-source"
+                    feed_queue(source, self._queue, threaded=threaded), name="fetchq-source"
                 )
                 if not self.control.reads_source:
                     feeder.cancel()
@@ -136,7 +136,7 @@ class AsyncPool:
     # --- internal requests ---
 
     async def _do_internal(self, job: Job, clock: WorkerClock) -> None:
-        """Make the internal request that the schedule asks for, and tell it what that has brought."""
+        """Make an internal request, and tell the schedule what it has brought."""
         if job.kind is JobKind.ADDRESS:
             address = None
             if self.control.state is RunState.RUNNING:
@@ -167,7 +167,7 @@ class AsyncPool:
         return self._settler.settle_robots(job, attempt, clock)
 
     async def _unless_aborted(self, awaitable: Awaitable[T]) -> T | None:
-        """What `awaitable` gives; None when the run is aborted first, which cancels it."""
+        """The result of `awaitable`; None if the run is aborted first, which cancels it."""
         waiting = asyncio.ensure_future(awaitable)
         self._cancelled_at_abort.add(waiting)
         try:
@@ -182,7 +182,7 @@ class AsyncPool:
 
 
 def _first(problems: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The exception that came first: a group would hide what the user's own code has raised."""
+    """The first exception of a group, which would hide what the user's own code has raised."""
     found: BaseException = problems
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]

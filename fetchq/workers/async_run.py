@@ -56,7 +56,7 @@ class AsyncRun(Run):
             await _close(task, engine)
 
     async def _in_threads(self) -> AsyncGenerator[list[Result]]:
-        """A blocking run, for each batch of which a thread waits."""
+        """A blocking run; a thread waits for each batch of it."""
         from fetchq.workers.blocking_run import run_blocking
 
         loop = asyncio.get_running_loop()
@@ -92,7 +92,7 @@ async def _close(task: asyncio.Task[None], engine: AsyncEngine) -> None:
     loop_ends = False
     try:
         await _cancel(task)
-    except GeneratorExit:  # thrown in while this waits: the loop is at its end, and nothing can be waited for any more
+    except GeneratorExit:  # the loop is ending: nothing can be awaited any more
         loop_ends = True
         raise
     finally:
@@ -101,7 +101,7 @@ async def _close(task: asyncio.Task[None], engine: AsyncEngine) -> None:
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    """Cancel `task` and wait for its end. What it raises has been seen already, or nobody asks for it any more."""
+    """Cancel `task` and wait for its end. What it raises has been seen before, or is of no interest any more."""
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled():
@@ -135,7 +135,7 @@ class _LoopCallback:
             await waiting
 
     def end(self) -> None:
-        """The run is aborted: the workers wait for no callback any longer."""
+        """The run is aborted: no worker waits for a callback any longer."""
         self._ended = True
         for waiting in list(self._waiting):
             waiting.cancel()

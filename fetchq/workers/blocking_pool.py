@@ -47,7 +47,7 @@ class BlockingPool(ABC):
         self._on_start = on_start
         self._on_abort = on_abort
         self._lock: AbstractContextManager[object] = nullcontext()
-        """Held while the schedule is told something."""
+        """Held while the schedule is told what an internal request has brought."""
 
     @abstractmethod
     def batches(self, source: Iterable[list[Request]]) -> Iterator[list[Result]]:
@@ -58,10 +58,10 @@ class BlockingPool(ABC):
 
     @abstractmethod
     def _wake(self) -> None:
-        """Have whoever waits see that the state of the run has changed."""
+        """Wake all threads that wait, to see that the state of the run has changed."""
 
     def _on_change(self) -> None:
-        """The run is stopped, aborted or at its end."""
+        """The run has been stopped or aborted, or it has ended."""
         self._wake()
         if self.control.state in (RunState.ABORTING, RunState.ENDED):
             if self._on_abort is not None:
@@ -95,7 +95,7 @@ class BlockingPool(ABC):
             clock.busy += clock.timer.stop()
 
     def _do_internal(self, job: Job, clock: WorkerClock) -> None:
-        """Make the internal request that the schedule asks for, and tell it what that has brought."""
+        """Make an internal request, and tell the schedule what it has brought."""
         schedule = self._schedule
         if job.kind is JobKind.ADDRESS:
             address = None

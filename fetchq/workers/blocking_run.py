@@ -41,7 +41,7 @@ def run_blocking(
 ) -> Generator[list[Result]]:
     """Fetch `feed` in mode `threads` or `sync`, and yield the results as they come.
 
-    `on_abort` is called when attempts under way are to be interrupted: an `on_start` may then be waiting for something.
+    `on_abort` is called when attempts under way are to be interrupted: a worker may be waiting in `on_start` then.
     """
     settings = run.settings
     engines = blocking_engines(settings, run.robots)
@@ -84,8 +84,8 @@ def _deadline(run: Run, feed: Feed) -> Iterator[None]:
 def _in_large_batches(source: Iterable[list[Request]]) -> Iterator[list[Request]]:
     """The rows of a source that need not be waited for, many at a time.
 
-    The one worker of mode `sync` reads a batch when it has nothing else to do: one by one, there would never be rows of
-    two hosts to choose from.
+    Mode `sync` reads a batch when no job may go: with one row a batch, the schedule would never have two hosts to
+    choose from.
     """
     rows: list[Request] = []
     try:
@@ -94,7 +94,7 @@ def _in_large_batches(source: Iterable[list[Request]]) -> Iterator[list[Request]
             if len(rows) >= READ_AHEAD:
                 yield rows
                 rows = []
-    except Exception:  # whatever it is, it is raised again, after the rows that came before it
+    except Exception:  # it is raised again, after the rows that came before it
         yield rows
         raise
     if rows:

@@ -1,4 +1,4 @@
-"""Lets jobs go in time that a Schedule holds back, by a timer of the event loop."""
+"""Releases the jobs that a Schedule holds back when they are due, by a timer of the event loop."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["ReleaseTimer"]
 
 _TICK = 0.001
-"""Seconds: what the loop's timers can tell apart."""
+"""Seconds: no timer is set to less, since the event loop cannot tell such times apart."""
 
 
 class ReleaseTimer:
-    """One timer, set to the time at which the schedule has something to release next."""
+    """One timer, set to the time at which the schedule has something to release."""
 
     def __init__(self, schedule: Schedule, on_release: Callable[[], None]) -> None:
         """`on_release` is called after each release."""
@@ -29,7 +29,7 @@ class ReleaseTimer:
         self._due = inf
 
     def arm(self) -> None:
-        """Set the timer, unless it goes off early enough: then it will be set again."""
+        """Set the timer to the next release, unless it is set to an earlier time: then it is set again at that time."""
         due = self._schedule.next_due()
         if due is None or due >= self._due:
             return

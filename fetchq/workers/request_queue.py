@@ -26,9 +26,9 @@ _ROW = JobKind.ROW  # read once: for each row, a look-up in an Enum is slow in P
 class RequestQueue(asyncio.Queue[Job]):
     """Gives out the jobs that may go now; the others wait inside, and keep no worker busy.
 
-    `get`, `put`, `task_done` and `join` are those of asyncio.Queue: each `get` is followed by a `task_done`, and `join`
-    waits until every job that was put has reached its end. `put` waits while the schedule is full. What it leaves out:
-    `put_nowait` never raises QueueFull, and there is no `shutdown`.
+    It is used as any asyncio.Queue: workers call `task_done` after each `get`, and `join` waits for the last of them.
+    `put` waits while the schedule is full. It leaves out two things: `put_nowait` never raises QueueFull, and
+    `shutdown` is not supported.
     """
 
     # Attributes of asyncio.Queue, which `put_nowait` and `get_nowait` here keep up to date as its own do.
@@ -46,7 +46,7 @@ class RequestQueue(asyncio.Queue[Job]):
         self._queue = self._schedule  # what `empty`, `qsize` and `get` ask
 
     def full(self) -> bool:
-        """Enough was read from the source."""
+        """As many jobs wait as are to be read ahead of the workers."""
         return self._schedule.backlog.full()
 
     def put_nowait(self, item: Job) -> None:
@@ -58,7 +58,7 @@ class RequestQueue(asyncio.Queue[Job]):
         self._notify()
 
     async def put_all(self, requests: Iterable[Request]) -> None:
-        """Take in a job for each of `requests`, waiting whenever the queue is full: `put` at a third of its price."""
+        """Take in a job for each of `requests`, waiting whenever the queue is full: faster than a `put` for each."""
         schedule = self._schedule
         for request in requests:
             now = perf_counter()
@@ -82,7 +82,7 @@ class RequestQueue(asyncio.Queue[Job]):
             self._notify()
             raise asyncio.QueueEmpty from None
         if job.kind is not _ROW:
-            self._unfinished_tasks += 1  # the schedule has made this job, nobody has put it
+            self._unfinished_tasks += 1  # the schedule itself has made this job; it was never put
         if self._getters or schedule.timed:
             self._notify()
         elif self._putters and schedule.backlog.low():
@@ -90,9 +90,9 @@ class RequestQueue(asyncio.Queue[Job]):
         return job
 
     def done(self, job: Job, attempt: Attempt | None) -> None:
-        """The attempt at a job is over; None when none was made. Its host may have another one now.
+        """The attempt at a job that was got is over; None: none was made. Another one may go to its host now.
 
-        Who reports this goes on to get a job, which lets the source go on if there is room again.
+        The worker gets another job next, and it is that which wakes a waiting `put`.
         """
         schedule = self._schedule
         schedule.done(job, attempt, perf_counter(), time())
@@ -100,7 +100,7 @@ class RequestQueue(asyncio.Queue[Job]):
             self._notify()
 
     def hold(self, job: Job, delay: float) -> None:
-        """Put a job again that goes no sooner than in `delay` seconds."""
+        """Put a job that was got once more; it is given out again in `delay` seconds at the earliest."""
         if job.kind is _ROW:
             self._unfinished_tasks += 1
         self._schedule.hold(job, perf_counter(), delay)
@@ -122,7 +122,7 @@ class RequestQueue(asyncio.Queue[Job]):
         self._notify()
 
     def drain(self) -> None:
-        """Give out all jobs, also those that would have to wait: no attempts are made at them."""
+        """Hold no job back any more: all are given out at once, to be answered with `cancelled`."""
         self._schedule.end(perf_counter())
         self._notify()
         self.close()
@@ -132,10 +132,10 @@ class RequestQueue(asyncio.Queue[Job]):
         self._timer.cancel()
 
     def _notify(self) -> None:
-        """Wake a worker when there is a job for it, and a reader of the source when there is room again."""
+        """Wake a worker if there is a job for it, and a waiting `put` if there is room again."""
         schedule = self._schedule
         if self._getters and schedule:
-            _wake_one(self._getters)  # who wakes the next one, once it has its job
+            _wake_one(self._getters)  # it wakes the next one when it has got its job
         if self._putters and schedule.backlog.low():
             _wake_one(self._putters)
         if schedule.timed:

@@ -1,4 +1,4 @@
-"""Collects Results for the one reader of a run, within the same bounds in every pool."""
+"""Collects Results until the one reader of a run takes them, within the same bounds in every pool."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ResultBuffer:
         return True
 
     def is_ample(self) -> bool:
-        """There are so many that their reader should not wait for more."""
+        """There are enough that the reader should not wait for more."""
         return len(self._results) >= MOST_RESULTS // 2 or self._bytes >= MOST_BYTES // 2
 
     def take_all(self) -> list[Result]:

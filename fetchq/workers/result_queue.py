@@ -46,7 +46,7 @@ class ResultQueue:
     async def take(self, linger: float = 0.0) -> list[Result]:
         """All results there are, waiting for the first; an empty list when no more come. For one reader.
 
-        After the first one, more are waited for: for `linger` seconds, or until there are many.
+        After the first one it waits for more, for `linger` seconds or until there are many.
         """
         while not self._buffer and not self._closed:
             await self._until_woken()

@@ -34,17 +34,18 @@ class Feed:
     requests: Iterable[list[Request]] | AsyncIterable[Request]
     """Batches of them; or, in an async run, an async iterable."""
     threaded: bool
-    """Reading may block, on a file or a pipe. An event loop has it read in a thread; a blocking run does so only if it
-    may block for ever, which is when it is not finite."""
+    """Reading may block, on a file or a pipe. An async run then reads in a thread; a blocking run does so only if the
+    source is not finite, since only then may it block for ever."""
     finite: bool
-    """At the deadline the rest is read, so that every row gets its (cancelled) Result."""
+    """The source has an end that need not be waited for. At the deadline it is read to that end, so that every row gets
+    its (cancelled) Result."""
 
 
 class Run:
-    """One run, without its pool: what the pool works with, and what whoever started the run asks or tells it."""
+    """The parts of one run that its pool works with, and the handle by which its owner watches and stops it."""
 
     def __init__(self, settings: Settings, linger: float = 0.0) -> None:
-        """`linger`: seconds for which results may gather before they are handed on, as Kafka's `linger.ms`."""
+        """`linger`: seconds for which results may gather before they are handed on (Kafka's `linger.ms`)."""
         self.settings = settings
         self.linger = linger
         self.control = RunControl()
@@ -65,5 +66,5 @@ class Run:
         self.control.stop()
 
     def abort(self) -> None:
-        """End now; what is under way is cancelled."""
+        """Begin no more attempts, and cancel those under way."""
         self.control.abort()

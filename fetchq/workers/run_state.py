@@ -13,7 +13,7 @@ __all__ = ["RunControl", "RunState"]
 
 
 class RunState(IntEnum):
-    """How far a run is on its way to its end. It never goes back.
+    """How far a run is on its way to its end. A later state is never followed by an earlier one.
 
         RUNNING --stop()--> DRAINING --abort()--> ABORTING
            |                   |                     |
@@ -28,7 +28,7 @@ class RunState(IntEnum):
     ABORTING = 2
     """Attempts under way are interrupted, too."""
     ENDED = 3
-    """Every row has its Result; or, after a bug or when the results are no longer read, no row gets one any more."""
+    """Every row has its Result; or the rest gets none, after a bug, or because the results are no longer read."""
 
 
 class RunControl:
@@ -42,8 +42,10 @@ class RunControl:
         self._listener: Callable[[], None] | None = None
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after each change of state from now on, in the thread that makes it; and at once, when the
-        run is no longer running."""
+        """Call `listener` after each change of state, in the thread that makes it; and at once if there was one before.
+
+        There is one listener: the pool.
+        """
         with self._lock:
             self._listener = listener
             running = self.state is RunState.RUNNING

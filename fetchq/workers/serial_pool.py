@@ -29,7 +29,7 @@ class SerialPool(BlockingPool):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._changed = threading.Event()
-        """The run is not running any more."""
+        """Set once the run has been stopped; ends a wait for the next job."""
         self._source_problem: SourceError | None = None
         """Raised when the rows before it are done."""
         self.control.listen(self._on_change)
@@ -48,7 +48,7 @@ class SerialPool(BlockingPool):
                 if schedule:
                     results += self._do_next(next(turns))
                     if results and not (len(results) < READ_AHEAD and schedule.unfetchable):
-                        yield results  # at once: nobody knows how long the next one takes
+                        yield results  # at once, since the next attempt may take long
                         results = []
                 elif unread is not None and control.reads_source and schedule.backlog.low():
                     if not self._read(unread):
@@ -63,7 +63,7 @@ class SerialPool(BlockingPool):
             control.end()
 
     def _do_next(self, clock: WorkerClock) -> tuple[Result, ...]:
-        """Do the next job; the Result, if it has one now."""
+        """Do the next job; returns its Result if it is settled now."""
         schedule = self._schedule
         job = schedule.take(perf_counter())
         if job.kind is not JobKind.ROW:

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Retry", "Settler"]
 
-STARVED_WAIT = 0.25
+LOCAL_LIMIT_WAIT = 0.25
 """Seconds before an attempt is repeated that failed because this machine is at a limit. It counts as none."""
-MOST_STARVED = 240
-"""Times that this happens to one row; the next such failure counts as the server's would."""
+MOST_LOCAL_LIMITS = 240
+"""Attempts at one row that are repeated for that reason; the next such failure counts like any other."""
 
 _CONTENT_TYPE = istr("Content-Type")
 _RUNNING = RunState.RUNNING  # read once: for each row, a look-up in an Enum is slow in Python 3.11
@@ -55,7 +55,7 @@ class Retry:
 
 
 class Settler:
-    """Says where each job goes and what becomes of its attempt. One serves all workers of a run, in any thread."""
+    """Checks each job before its attempt and settles it afterwards. All workers of a run share one, in any thread."""
 
     def __init__(self, settings: Settings, control: RunControl) -> None:
         self._settings = settings
@@ -67,7 +67,7 @@ class Settler:
         there are no more of them than workers."""
 
     def begin(self, job: Job) -> Target:
-        """A worker has taken `job`: returns where its request goes. Raises `Refused`, also once the run drains."""
+        """Where the request of a job goes that a worker has taken. Raises `Refused` when no attempt is to be made."""
         if self._control.state is not _RUNNING:
             raise _cancelled()
         if job.first_taken is None:
@@ -84,16 +84,16 @@ class Settler:
         return parse_url(request.url)
 
     def check_running(self) -> None:
-        """Raise `Refused`, with cause `cancelled`, when no attempt may begin any more."""
+        """Raise `Refused`, with cause `cancelled`, once the run is stopped."""
         if self._control.state is not _RUNNING:
             raise _cancelled()
 
     def settle(self, job: Job, attempt: Attempt, clock: WorkerClock) -> Result | Retry:
-        """What a finished attempt at a row comes to. `clock` is that of the worker that made it."""
+        """The outcome of a finished attempt at a row. `clock`: that of the worker that made the attempt."""
         clock.fetched += 1
         clock.busy -= attempt.held
         if attempt.cause is not None and (retry := self._retry(job, attempt)) is not None:
-            # A run that is resumed tries a row again that was cancelled instead of retried.
+            # A cancelled row is not done: the session that resumes the run tries it again.
             return retry if self._control.state is _RUNNING else self.refuse(job, _cancelled(), clock.number)
         if attempt.partial is not None or job.partial is not None:
             self._drop_partials(job, attempt)
@@ -101,7 +101,7 @@ class Settler:
         return result if attempt.stored is None else _with_stored_head(result, attempt, attempt.stored)
 
     def settle_robots(self, job: Job, attempt: Attempt, clock: WorkerClock) -> Rules | Retry:
-        """What a finished attempt at a robots.txt comes to."""
+        """The outcome of a finished attempt at a robots.txt."""
         clock.busy -= attempt.held
         if attempt.cause is not None and (retry := self._retry(job, attempt)) is not None:
             return retry if self._control.state is _RUNNING else Rules(unavailable=_cancelled().message)
@@ -149,10 +149,10 @@ class Settler:
 
     def _retry(self, job: Job, attempt: Attempt) -> Retry | None:
         """The retry that is due after a failure, `job` made ready for it; None when the failure is final."""
-        if attempt.local_limit and job.starved < MOST_STARVED:
-            job.starved += 1
+        if attempt.local_limit and job.local_limits < MOST_LOCAL_LIMITS:
+            job.local_limits += 1
             job.attempts -= 1
-            delay: float | None = STARVED_WAIT
+            delay: float | None = LOCAL_LIMIT_WAIT
         elif attempt.unmodified and attempt.cause is Cause.STORE:
             # The server has confirmed a stored body that is gone or damaged: the next attempt fetches it whole.
             job.request = replace(job.request, known=None)
@@ -167,7 +167,7 @@ class Settler:
         return Retry(delay)
 
     def _keep_partial(self, job: Job, attempt: Attempt) -> None:
-        """Have the next attempt resume the body, unless too many jobs keep the beginning of one already."""
+        """Let the next attempt resume the body, unless too many jobs keep the beginning of one already."""
         job.partial = partial = attempt.partial
         self._with_partial.discard(job)
         if partial is None:
@@ -179,7 +179,7 @@ class Settler:
             partial.discard()
 
     def _drop_partials(self, job: Job, attempt: Attempt) -> None:
-        """No attempt goes on with the body any more."""
+        """No further attempt will resume the body."""
         if attempt.partial is not None:
             attempt.partial.discard()
         if job.partial is not None:
@@ -226,7 +226,7 @@ class Settler:
 
 @lru_cache(256)
 def _content_type(field: str | None) -> tuple[str | None, str | None]:
-    """A Content-Type as it is shown, and its charset."""
+    """The text and the charset of a Content-Type field."""
     if field is None:
         return None, None
     text = wire_text(field)
@@ -246,7 +246,7 @@ def _cancelled() -> Refused:
 
 
 def _is_unreadable(job: Job, refused: Refused) -> bool:
-    """The URL could not be parsed. What the schedule refuses (`job.refused`), it has parsed."""
+    """The URL could not be parsed. A job that the schedule refuses (`job.refused`) has one that could."""
     return refused.cause in (Cause.INVALID_URL, Cause.BLOCKED) and refused is not job.refused
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.workers.request_queue import RequestQueue
 
-__all__ = ["feed", "no_stray_cancellation"]
+__all__ = ["feed_queue", "no_stray_cancellation"]
 
 _SLICE = 0.001
 """Seconds for which the source may hold the event loop."""
@@ -23,13 +23,13 @@ _GRACE = 1.0
 """Seconds that the reading thread gets to end; it may be waiting for a pipe."""
 
 
-async def feed(
+async def feed_queue(
     source: Iterable[list[Request]] | AsyncIterable[Request], queue: RequestQueue, *, threaded: bool
 ) -> SourceError | None:
     """Put all requests of `source` into `queue`, waiting whenever it is full.
 
-    `threaded`: `source` may block, and is read in a thread. Returns the SourceError that has ended the source: it is to
-    be raised once the rows before it are done. Raises what else the source raises.
+    `threaded`: `source` may block, and is read in a thread. Returns the SourceError that has ended the source, if one
+    has; it is to be raised once the rows before it are done. Raises anything else that the source raises.
     """
     with no_stray_cancellation():
         try:
@@ -48,7 +48,7 @@ async def feed(
 def no_stray_cancellation() -> Iterator[None]:
     """Turn a CancelledError that the user's code raises by itself into a RuntimeError.
 
-    A TaskGroup would take it for the quiet end of a task, and a row would never get its Result.
+    A TaskGroup takes it for the normal end of a task: the row of the task would never get a Result.
     """
     try:
         yield
@@ -104,17 +104,17 @@ class _ThreadedReader:
         self._thread.start()
 
     def stop(self) -> None:
-        """Read no further than to the next batch, and put nothing more."""
+        """Put nothing more, and end with the batch that is being read."""
         self._stopped = True
         if self._putting is not None:
             self._putting.cancel()
 
     def join(self) -> None:
-        """Wait for the thread, if it has ended reading; one that hangs in a read is left to itself."""
+        """Wait for the thread if it has ended reading; a thread that hangs in a read is left behind."""
         if self.ended.done():
             self._thread.join()
             with suppress(BaseException):
-                self.ended.exception()  # asyncio would else report that nobody has seen it
+                self.ended.exception()  # otherwise asyncio would report an exception that was never retrieved
 
     def _read(self) -> None:
         problem: BaseException | None = None

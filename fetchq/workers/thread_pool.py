@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["ThreadPool"]
 
 _JOIN = 5.0
-"""Seconds a thread gets to end; one that waits for a resolver cannot be interrupted, and does not keep the process."""
+"""Seconds that the threads get to end. One that waits for a resolver cannot be interrupted; it is left behind, as a
+daemon."""
 
 
 class ThreadPool(BlockingPool):
@@ -40,11 +41,12 @@ class ThreadPool(BlockingPool):
         self._buffer_free = threading.Condition(lock)
         self._buffer = ResultBuffer()
         self._watched = inf
-        """When a worker that waits looks at the clock next. One that stops waiting has another one do that."""
+        """Until when the one worker that watches the clock waits; inf when none does. When it goes on to something
+        else, it has another worker do that."""
         self._unfinished = 1
-        """Rows without a Result, internal jobs under way, and the source until its end: at 0 the run ends."""
+        """Rows without a Result and internal jobs under way, and the source until it ends. At 0 the run ends."""
         self._reading = True
-        """The source is one of those."""
+        """The source is still counted in `_unfinished`."""
         self._problem: BaseException | None = None
         """What a thread has raised; it has ended the run."""
         self._source_problem: SourceError | None = None
@@ -129,7 +131,7 @@ class ThreadPool(BlockingPool):
             if job.kind is not JobKind.ROW:
                 self._do_internal(job, clock)
                 with self._lock:
-                    self._job_ready.notify()  # somebody must wait for what is due now
+                    self._job_ready.notify()  # a worker has to watch the clock for what is held now
                     self._finish_one()
                 continue
             outcome, attempt = self._fetch(job, clock)
@@ -137,7 +139,7 @@ class ThreadPool(BlockingPool):
                 self._schedule.done(job, attempt, perf_counter(), time())
                 if isinstance(outcome, Retry):
                     self._schedule.hold(job, perf_counter(), outcome.after)
-                    self._job_ready.notify()  # somebody must wait for this one now
+                    self._job_ready.notify()  # a worker has to watch the clock for this job
                 else:
                     self._deliver(outcome)
                     self._finish_one()
@@ -167,7 +169,7 @@ class ThreadPool(BlockingPool):
             return None
 
     def _wait_for(self, due: float | None) -> None:
-        """Wait until something changes, or `due`, by `time.perf_counter`; but only one worker looks at the clock.
+        """Wait until something changes, or until `due` (`time.perf_counter`). Only one worker watches the clock.
 
         If all did, hundreds would wake up for one request, and keep each other from sending it.
         """
@@ -185,7 +187,7 @@ class ThreadPool(BlockingPool):
         while not self._buffer.add(result):
             if self.control.state is RunState.ENDED:
                 return  # nobody reads it any more
-            self._job_ready.notify()  # somebody else may have to look at the clock meanwhile
+            self._job_ready.notify()  # another worker may have to watch the clock meanwhile
             self._buffer_free.wait()
         self._result_ready.notify()
 

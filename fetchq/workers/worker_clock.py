@@ -20,6 +20,6 @@ class WorkerClock:
     """Attempts at rows; those at a robots.txt are not counted."""
     busy: float = 0.0
     """Seconds in attempts, without those in which a limit of the run held them up."""
-    # Without a name: codetiming keeps every measurement of a named timer for ever.
+    # It has no name, because codetiming keeps every measurement of a named timer for ever.
     timer: Timer = field(default_factory=partial(Timer, logger=None), repr=False, compare=False)
     """Runs while an attempt is under way."""

@@ -196,7 +196,7 @@ OUT_OF_DESCRIPTORS = """
 import resource, socket, sys
 from fetchq import fetch_all_sync
 from fetchq.workers import settle
-settle.STARVED_WAIT, settle.MOST_STARVED = 0.01, 2
+settle.LOCAL_LIMIT_WAIT, settle.MOST_LOCAL_LIMITS = 0.01, 2
 mode, *urls = sys.argv[1:]
 fetch_all_sync(["http://127.0.0.1:1/"], mode=mode, retries=0)  # whatever has to be read first
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

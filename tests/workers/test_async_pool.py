@@ -183,7 +183,7 @@ async def test_an_unusable_row_makes_no_attempt_and_calls_no_on_start() -> None:
 async def test_a_machine_without_descriptors_costs_a_request_time_but_no_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fetchq.workers.settle.STARVED_WAIT", 0.001)
+    monkeypatch.setattr("fetchq.workers.settle.LOCAL_LIMIT_WAIT", 0.001)
     starving = 5
 
     async def play(_: Request) -> AttemptFailed | None:
@@ -370,6 +370,23 @@ async def test_stop_without_the_end_of_the_source_answers_every_row_that_is_stil
     results = sorted(task.result(), key=lambda result: result.index)
     assert indexes(results) == list(range(rows))
     assert [result.cause for result in results] == [None, *[Cause.CANCELLED] * (rows - 1)]
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+async def test_a_run_that_was_stopped_before_it_began_reads_no_source(threaded: bool) -> None:
+    pulled: list[int] = []
+
+    def source() -> Iterator[list[Request]]:
+        pulled.append(0)
+        yield [Request("http://h/", 0)]
+
+    engine = FakeEngine(at_once)
+    run = Run(Settings())
+    run.stop()
+    async with calm_loop():
+        with nothing_left():
+            assert await results_of(AsyncPool(run, engine), source(), threaded=threaded) == []
+    assert (pulled, engine.begun) == ([], [])
 
 
 async def test_what_fails_while_the_run_is_stopping_is_not_tried_again() -> None:

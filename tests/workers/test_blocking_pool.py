@@ -173,7 +173,7 @@ def test_an_unusable_row_makes_no_attempt_and_calls_no_on_start(make_pool: type[
 def test_a_machine_without_descriptors_costs_a_request_time_but_no_attempt(
     make_pool: type[BlockingPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fetchq.workers.settle.STARVED_WAIT", 0.001)
+    monkeypatch.setattr("fetchq.workers.settle.LOCAL_LIMIT_WAIT", 0.001)
     starving = 5
 
     def play(*_: object) -> AttemptFailed | None:
@@ -403,6 +403,15 @@ def test_stop_reads_an_endless_source_no_further(make_pool: type[BlockingPool]) 
         results = running.results()
     assert [result.index for result in results] == list(range(len(results)))
     assert pulled <= len(results) + 1
+
+
+@every_pool
+def test_a_run_that_was_stopped_before_it_began_makes_no_attempt(make_pool: type[BlockingPool]) -> None:
+    stage, run = Stage(at_once), Run(Settings(workers=2))
+    run.stop()
+    with nothing_left():
+        assert in_time(lambda: results_of(make_pool(run, stage.engines(2)), batches(9))) == []
+    assert stage.begun == []
 
 
 @every_pool

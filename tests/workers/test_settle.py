@@ -20,7 +20,7 @@ from fetchq.scheduling.job import Job
 from fetchq.workers import settle
 from fetchq.workers.run import Run
 from fetchq.workers.run_state import RunControl
-from fetchq.workers.settle import MOST_STARVED, STARVED_WAIT, Retry, Settler
+from fetchq.workers.settle import LOCAL_LIMIT_WAIT, MOST_LOCAL_LIMITS, Retry, Settler
 from fetchq.workers.worker_clock import WorkerClock
 
 WALL = 1_700_000_000.25
@@ -204,14 +204,14 @@ def test_once_the_run_stops_the_last_of_the_tries_still_counts() -> None:
 
 def test_a_machine_at_its_limit_costs_the_request_no_attempt() -> None:
     job, settler = taken(), make_settler(Settings(retries=0))
-    for _ in range(MOST_STARVED):
+    for _ in range(MOST_LOCAL_LIMITS):
         attempt = failed(Cause.CONNECT, local_limit=True)
         attempt.phases[CONNECT] = 1.0
-        assert settler.settle(job, attempt, WorkerClock(1)) == Retry(STARVED_WAIT)
+        assert settler.settle(job, attempt, WorkerClock(1)) == Retry(LOCAL_LIMIT_WAIT)
         assert job.attempts == 0
         job.attempts += 1
     result = settled(failed(Cause.CONNECT, local_limit=True), job, settler)
-    assert (result.attempts, result.elapsed) == (1, MOST_STARVED)
+    assert (result.attempts, result.elapsed) == (1, MOST_LOCAL_LIMITS)
 
 
 # --- rows that are not fetched ---
