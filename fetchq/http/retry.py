@@ -1,6 +1,6 @@
 """Decides whether a failed attempt is retried, and when; and what an attempt says of its host.
 
-The one module to change for a new reason to retry: `_may_repeat` decides, `retryable` says the same in SQL for
+The one module to change for a new reason to retry: `plan_retry` decides, `retryable` says the same in SQL for
 `fetchq retry`, and `signal_of` tells the schedule whether the host is overloaded, or down. The clock and the randomness
 are handed in. Delays follow "exponential backoff and full jitter"; Retry-After is RFC 9110, 10.2.3.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fetchq.core.model import Cause
 
@@ -19,13 +19,27 @@ if TYPE_CHECKING:
 
     from fetchq.core.settings import Settings
 
-__all__ = ["IDEMPOTENT", "Outcome", "Signal", "retry_after", "retry_delay", "retryable", "signal_of"]
+__all__ = [
+    "IDEMPOTENT",
+    "Outcome",
+    "RetryPlan",
+    "Signal",
+    "plan_retry",
+    "retry_after",
+    "retry_delay",
+    "retryable",
+    "signal_of",
+]
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods whose requests have the same effect when they are sent twice (RFC 9110, 9.2.2)."""
 
 LONGEST_WAIT = 30.0
 """Seconds, the upper bound of the exponential backoff."""
+LOCAL_LIMIT_WAIT = 0.25
+"""Seconds before the retry of an attempt that failed because this machine is at a limit."""
+MAX_LOCAL_LIMIT_RETRIES = 240
+"""Such retries of one request; the next such failure is retried, or not, as the server's would be."""
 
 _TRANSIENT = frozenset({Cause.CONNECT, Cause.DNS, Cause.TIMEOUT, Cause.TOO_SLOW, Cause.INCOMPLETE})
 """Causes of failures that may pass with time."""
@@ -43,6 +57,14 @@ class Outcome(Protocol):
         """Another attempt would fail in the same way: there is no such name, say."""
 
     @property
+    def local_limit(self) -> bool:
+        """This machine has no descriptors or memory left; the server is not to blame."""
+
+    @property
+    def unmodified(self) -> bool:
+        """The server has confirmed the stored response of an earlier run (304)."""
+
+    @property
     def sent(self) -> bool:
         """Some of the request may have reached a server."""
 
@@ -54,11 +76,39 @@ class Outcome(Protocol):
     def headers(self) -> Mapping[str, str]: ...
 
 
-def retry_delay(outcome: Outcome, attempts: int, settings: Settings, *, jitter: float, now: float) -> float | None:
-    """Seconds until the next attempt, or None when this outcome is final.
+class RetryPlan(NamedTuple):
+    """The retry that is due after a failed attempt."""
 
-    `attempts`: how many were made, this one included. `jitter`: from 0 to 1. `now`: wall-clock seconds, for a
+    delay: float
+    """Seconds until the next attempt."""
+    counts: bool = True
+    """The failed attempt counts among the attempts of the request."""
+    revalidates: bool = True
+    """The next attempt may ask again whether the stored response is still valid; else it fetches the page whole."""
+
+
+def plan_retry(
+    outcome: Outcome, attempts: int, local_limits: int, settings: Settings, *, jitter: float, now: float
+) -> RetryPlan | None:
+    """The retry that is due after a failed attempt; None where the failure is final.
+
+    `attempts`: how many were made, this one included. `local_limits`: those before it that failed because this machine
+    is at a limit, which do not count among the `attempts`. `jitter`: from 0 to 1. `now`: wall-clock seconds, for a
     Retry-After that names a date.
+    """
+    if outcome.local_limit and local_limits < MAX_LOCAL_LIMIT_RETRIES:
+        return RetryPlan(LOCAL_LIMIT_WAIT, counts=False)
+    if outcome.unmodified and outcome.cause is Cause.STORE:
+        # The server has confirmed a stored body that is gone or damaged.
+        return RetryPlan(0.0, revalidates=False)
+    delay = retry_delay(outcome, attempts, settings, jitter=jitter, now=now)
+    return None if delay is None else RetryPlan(delay)
+
+
+def retry_delay(outcome: Outcome, attempts: int, settings: Settings, *, jitter: float, now: float) -> float | None:
+    """Seconds until the retry of an attempt that the server, or the network, is to blame for; None: there is none.
+
+    The arguments are those of `plan_retry`.
     """
     if outcome.cause is None or attempts > settings.retries or not _may_repeat(outcome, settings):
         return None

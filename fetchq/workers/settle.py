@@ -1,8 +1,6 @@
 """Settles attempts: each becomes the Result of its row, or sends the row back into the queue for another one.
 
-Which failures are retried, and after how long, is decided in `fetchq.http.retry`, not here. Two kinds of failure are
-none of the server's and are repeated here: this machine is at a limit, or a stored body that a server has confirmed
-(304) cannot be read.
+Which failures are retried, and after how long, is decided in `fetchq.http.retry`, not here.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from fetchq.core.model import Cause, Result, Sent, make_result
 from fetchq.core.text import one_line, redact, redact_all
 from fetchq.http.attempt import NO_HEADERS
 from fetchq.http.hops import check_sendable, head_shown, method_of
-from fetchq.http.retry import retry_delay
+from fetchq.http.retry import plan_retry
 from fetchq.http.revalidation import freshened
 from fetchq.http.robots_txt import Rules, agent_of, rules_of
 from fetchq.http.url import Refused, Target, parse_url
@@ -36,11 +34,6 @@ if TYPE_CHECKING:
     from fetchq.workers.worker_clock import WorkerClock
 
 __all__ = ["Retry", "Settler"]
-
-LOCAL_LIMIT_WAIT = 0.25
-"""Seconds before an attempt is repeated that failed because this machine is at a limit. It counts as none."""
-MOST_LOCAL_LIMITS = 240
-"""Attempts at one row that are repeated for that reason; the next such failure counts like any other."""
 
 _CONTENT_TYPE = istr("Content-Type")
 _RUNNING = RunState.RUNNING  # read once: for each row, a look-up in an Enum is slow in Python 3.11
@@ -149,22 +142,18 @@ class Settler:
 
     def _retry(self, job: Job, attempt: Attempt) -> Retry | None:
         """The retry that is due after a failure, `job` made ready for it; None when the failure is final."""
-        if attempt.local_limit and job.local_limits < MOST_LOCAL_LIMITS:
+        plan = plan_retry(attempt, job.attempts, job.local_limits, self._settings, jitter=random(), now=time())  # noqa: S311
+        if plan is None:
+            return None
+        if not plan.counts:
             job.local_limits += 1
             job.attempts -= 1
-            delay: float | None = LOCAL_LIMIT_WAIT
-        elif attempt.unmodified and attempt.cause is Cause.STORE:
-            # The server has confirmed a stored body that is gone or damaged: the next attempt fetches it whole.
+        if not plan.revalidates:
             job.request = replace(job.request, known=None)
-            delay = 0.0
-        else:
-            delay = retry_delay(attempt, job.attempts, self._settings, jitter=random(), now=time())  # noqa: S311
-        if delay is None:
-            return None
         job.add(attempt)
         attempt.discard_body()
         self._keep_partial(job, attempt)
-        return Retry(delay)
+        return Retry(plan.delay)
 
     def _keep_partial(self, job: Job, attempt: Attempt) -> None:
         """Let the next attempt resume the body, unless too many jobs keep the beginning of one already."""

@@ -195,8 +195,8 @@ def test_addresses_that_fail_in_different_ways_are_a_connect_failure(
 OUT_OF_DESCRIPTORS = """
 import resource, socket, sys
 from fetchq import fetch_all_sync
-from fetchq.workers import settle
-settle.LOCAL_LIMIT_WAIT, settle.MOST_LOCAL_LIMITS = 0.01, 2
+from fetchq.http import retry
+retry.LOCAL_LIMIT_WAIT, retry.MAX_LOCAL_LIMIT_RETRIES = 0.01, 2
 mode, *urls = sys.argv[1:]
 fetch_all_sync(["http://127.0.0.1:1/"], mode=mode, retries=0)  # whatever has to be read first
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

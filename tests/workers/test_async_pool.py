@@ -183,7 +183,7 @@ async def test_an_unusable_row_makes_no_attempt_and_calls_no_on_start() -> None:
 async def test_a_machine_without_descriptors_costs_a_request_time_but_no_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fetchq.workers.settle.LOCAL_LIMIT_WAIT", 0.001)
+    monkeypatch.setattr("fetchq.http.retry.LOCAL_LIMIT_WAIT", 0.001)
     starving = 5
 
     async def play(_: Request) -> AttemptFailed | None:

@@ -173,7 +173,7 @@ def test_an_unusable_row_makes_no_attempt_and_calls_no_on_start(make_pool: type[
 def test_a_machine_without_descriptors_costs_a_request_time_but_no_attempt(
     make_pool: type[BlockingPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fetchq.workers.settle.LOCAL_LIMIT_WAIT", 0.001)
+    monkeypatch.setattr("fetchq.http.retry.LOCAL_LIMIT_WAIT", 0.001)
     starving = 5
 
     def play(*_: object) -> AttemptFailed | None:

@@ -15,12 +15,13 @@ from support.factories import ACTIVE, HOSTILE, any_text, examples, make_attempt,
 from fetchq.core.model import Cause, Complete, Request, Result, Timing
 from fetchq.core.settings import Settings
 from fetchq.http.attempt import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT, Attempt, AttemptFailed
+from fetchq.http.retry import LOCAL_LIMIT_WAIT, MAX_LOCAL_LIMIT_RETRIES
 from fetchq.http.url import Refused
 from fetchq.scheduling.job import Job
 from fetchq.workers import settle
 from fetchq.workers.run import Run
 from fetchq.workers.run_state import RunControl
-from fetchq.workers.settle import LOCAL_LIMIT_WAIT, MOST_LOCAL_LIMITS, Retry, Settler
+from fetchq.workers.settle import Retry, Settler
 from fetchq.workers.worker_clock import WorkerClock
 
 WALL = 1_700_000_000.25
@@ -204,14 +205,14 @@ def test_once_the_run_stops_the_last_of_the_tries_still_counts() -> None:
 
 def test_a_machine_at_its_limit_costs_the_request_no_attempt() -> None:
     job, settler = taken(), make_settler(Settings(retries=0))
-    for _ in range(MOST_LOCAL_LIMITS):
+    for _ in range(MAX_LOCAL_LIMIT_RETRIES):
         attempt = failed(Cause.CONNECT, local_limit=True)
         attempt.phases[CONNECT] = 1.0
         assert settler.settle(job, attempt, WorkerClock(1)) == Retry(LOCAL_LIMIT_WAIT)
         assert job.attempts == 0
         job.attempts += 1
     result = settled(failed(Cause.CONNECT, local_limit=True), job, settler)
-    assert (result.attempts, result.elapsed) == (1, MOST_LOCAL_LIMITS)
+    assert (result.attempts, result.elapsed) == (1, MAX_LOCAL_LIMIT_RETRIES)
 
 
 # --- rows that are not fetched ---
