@@ -89,7 +89,7 @@ class _Pipeline(Generic[RunT]):
         try:
             yield run
         finally:
-            self._summary.update(_seconds(run), run.clocks, run.notes())
+            self._summary.update(_seconds(run), run.clocks, run.backoffs())
             self._run = None
 
     def _count(self, done: Sequence[Result]) -> None:

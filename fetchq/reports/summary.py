@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fetchq.core.model import Result
-    from fetchq.scheduling.congestion import HostNote
+    from fetchq.scheduling.congestion import HostBackoff
     from fetchq.workers.worker_clock import WorkerClock
 
 __all__ = ["Histogram", "Summary", "WorkerTotals"]
@@ -107,7 +107,7 @@ class Summary:
     """Seconds that the whole run took, by the clock on the wall."""
     workers: dict[int, WorkerTotals] = field(default_factory=dict)
     """By the number of the worker, from 1."""
-    hosts: list[HostNote] = field(default_factory=list)
+    hosts: list[HostBackoff] = field(default_factory=list)
     """Hosts that refused, failed or grew slow, and what was done about it; known when the run has ended."""
 
     @property
@@ -165,7 +165,7 @@ class Summary:
         self.size, self.wire_size, self.fetch_time = size, wire_size, fetch_time
         self.phase_sums = [queued, held, dns, connect, tls, wait, receive, decode, store]
 
-    def update(self, duration: float, clocks: Iterable[WorkerClock], hosts: Iterable[HostNote] = ()) -> None:
+    def update(self, duration: float, clocks: Iterable[WorkerClock], hosts: Iterable[HostBackoff] = ()) -> None:
         """Take over what is not in the Results: the run's `duration` in seconds, its workers' clocks and its hosts."""
         self.duration = duration
         self.hosts = list(hosts)

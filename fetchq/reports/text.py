@@ -12,7 +12,7 @@ from fetchq.core.text import printable, redact
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result
     from fetchq.reports.summary import Summary
-    from fetchq.scheduling.congestion import HostNote
+    from fetchq.scheduling.congestion import HostBackoff
 
 __all__ = [
     "HEADING",
@@ -162,7 +162,7 @@ def _phase_lines(summary: Summary) -> list[str]:
     return lines
 
 
-def _host_lines(hosts: Sequence[HostNote]) -> list[str]:
+def _host_lines(hosts: Sequence[HostBackoff]) -> list[str]:
     """A line for each host that refused, failed or slowed down, with what was done about it."""
     lines = []
     for note in hosts[:MAX_HOST_LINES]:

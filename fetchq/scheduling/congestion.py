@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-__all__ = ["GIVEN_UP_FOR", "CongestionControl", "HostNote"]
+__all__ = ["GIVEN_UP_FOR", "CongestionControl", "HostBackoff"]
 
 _CONGESTED = 0.1
 """The smoothed share of failures above which they are a sign of congestion, and not a matter of single URLs."""
@@ -43,7 +43,7 @@ _LONGEST_HOLD = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class HostNote:
+class HostBackoff:
     """How far requests to a host that refused, failed or grew slow were held back."""
 
     host: str
@@ -103,13 +103,13 @@ class CongestionControl:
         self._rate_before_probe = 0.0
         """The rate limit that the last probe has raised; 0 where it has not been raised since a refusal."""
 
-    def note(self, host: str) -> HostNote | None:
-        """How far requests to this host, called `host`, were held back; None where they were not."""
+    def backoff(self, host: str) -> HostBackoff | None:
+        """How far requests to this host, whose key is `host`, were held back; None where they were not."""
         if not self.refusals and not self.pauses and self.least_window == inf:
             return None
-        return HostNote(host, self.refusals, self.least_window, self.rate, self.pauses, self.given_up)
+        return HostBackoff(host, self.refusals, self.least_window, self.rate, self.pauses, self.given_up)
 
-    # --- what comes back: `started` is when the attempt was taken, `in_flight` how many others still are ---
+    # --- outcomes of attempts; `started` is when the attempt was taken, `in_flight` how many others there are ---
 
     def succeeded(self, now: float, started: float, wait: float, in_flight: int) -> None:
         """An answer that is no sign of congestion, of which the first byte came after `wait` seconds."""
@@ -191,7 +191,7 @@ class CongestionControl:
         self._pauses_in_row += 1
         return self._retry_wait * 2.0**self._pauses_in_row
 
-    # --- what follows from it ---
+    # --- consequences ---
 
     def _cut(self, now: float, started: float, in_flight: int) -> None:
         if started < self._cut_at or not self._adapts:

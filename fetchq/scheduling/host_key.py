@@ -1,4 +1,4 @@
-"""What counts as one host where fetchq is polite: a host with its port, or a registrable domain.
+"""The key of a URL's host, which says what counts as one host: a host with its port, or a registrable domain.
 
 The only module that imports publicsuffixlist, which brings the list (https://publicsuffix.org) and asks no network.
 """
@@ -21,15 +21,15 @@ __all__ = ["is_address", "key_for", "name_of"]
 
 
 def key_for(settings: Settings) -> Callable[[str], str]:
-    """From a URL, also one that is none, to the text that all URLs of the same host have in common."""
+    """The function from a URL, or from text that is none, to its host's key, which all URLs of that host share."""
     if settings.per_host_by != "domain":
         return host_of
-    _suffixes()  # now: it takes some 50 ms, which no event loop should have to wait
+    _suffixes()  # loading the list takes some 50 ms, for which no event loop should have to wait later
     return _domain_of
 
 
 def name_of(host: str) -> str | None:
-    """The name, or the address, in what `host_of` gives; None where it is none."""
+    """The name or the address in `host`, which `host_of` gives; None where it cannot be parsed."""
     try:
         name = parse_url(host).url.raw_host
     except Refused:
@@ -38,7 +38,7 @@ def name_of(host: str) -> str | None:
 
 
 def is_address(name: str) -> bool:
-    """Whether what `name_of` gives is an IP address."""
+    """Whether `name`, which `name_of` gives, is an IP address."""
     return ":" in name or name.replace(".", "").isdigit()
 
 
@@ -48,7 +48,7 @@ def _domain_of(url: str) -> str:
 
 @lru_cache(20_000)
 def _domain(host: str) -> str:
-    """An address is a domain of its own, and so is a name under which nothing can be registered: localhost."""
+    """The registrable domain of a host; an address, or a name like localhost, counts as its own domain."""
     name = name_of(host)
     if name is None:
         return host

@@ -1,8 +1,8 @@
 """The order of hosts: which of those that may be asked now is asked next. To have another order, change this file.
 
-A host with fewer attempts in flight than its fair share (the workers, divided by the hosts that have anything to do)
-comes before one with more. Last come slow and untried hosts that already keep a sixteenth of the workers busy. Among
-equals it is round robin. The order within one host is that of its `JobQueue`.
+A host with fewer attempts in flight than its fair share (the workers, divided by the busy hosts) comes before one that
+has reached it. Last come slow and untried hosts that have reached their share, or a sixteenth of the workers. Hosts of
+the same rank take turns (round robin). The order within one host is that of its `JobQueue`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["FIRST", "HostOrder"]
 
 FIRST, _LATER, _LAST = 1, 2, 3
-"""The ranks: below the fair share; above it; slow or untried, and with its few attempts in flight."""
+"""The ranks: below the fair share; at it or above; slow or untried, and at that share or at its few attempts.
+
+The schedule does not have a host placed again that is the only busy one and has the first rank.
+"""
 _FEW = 16
-"""One worker in so many goes to a host that is slow, or has not answered yet, while others have something to do."""
+"""The few attempts of a slow or untried host, while others are busy: one worker in this many, and at least one."""
 _TRIAL = 0.05
 """Seconds that an untried host gets for its first answer before more attempts follow, while there are other hosts."""
 
@@ -36,7 +39,7 @@ class HostOrder:
         self._few = max(1, workers // _FEW)
         self._hosts = hosts
         self._ranks: tuple[OrderedDict[HostQueue, None], ...] = tuple(OrderedDict() for _ in range(_LAST + 1))
-        """By rank; there is none at 0, which means that a queue is not in the order."""
+        """The queues of each rank; 0, which means that a queue is not in the order, has none."""
         self.on_trial: set[HostQueue] = set()
         """Queues that wait for the first answer of their host, because there are other hosts."""
 

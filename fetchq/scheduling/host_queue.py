@@ -66,6 +66,7 @@ class HostQueue:
         self._unsent = False
         """An attempt has started and was not sent yet; the interval counts from when it is sent."""
         self._not_before = -inf
+        """When the next attempt may start, at the earliest."""
         self.ready = 0
         """How many of its jobs count as ready: none of a slow host, and not all of an untried one."""
         self.steady = False

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import TYPE_CHECKING
 
-from fetchq.scheduling.congestion import CongestionControl, HostNote
+from fetchq.scheduling.congestion import CongestionControl, HostBackoff
 from fetchq.scheduling.host_queue import HostQueue
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["Hosts"]
 
 _MOST_IDLE = 10_000
-"""Idle hosts whose queue, with its limits, is remembered."""
-_MOST_NOTES = 1000
-"""Hosts that are reported."""
+"""Idle hosts that are remembered, with what their answers have shown."""
+_MOST_BACKOFFS = 1000
+"""Hosts whose back-off is reported."""
 
 
 class Hosts:
@@ -31,7 +31,7 @@ class Hosts:
         """The idle ones, the longest idle first."""
         self.busy = 0
         """How many are not idle."""
-        self._notes: dict[str, HostNote] = {}
+        self._backoffs: dict[str, HostBackoff] = {}
 
     def __iter__(self) -> Iterator[HostQueue]:
         return iter(list(self._queues.values()))
@@ -77,16 +77,16 @@ class Hosts:
         self.busy -= 1
         if len(self._idle) > _MOST_IDLE:
             oldest, _ = self._idle.popitem(last=False)
-            self._note(oldest)
+            self._keep_backoff(oldest)
             del self._queues[oldest.host]
 
-    def notes(self) -> list[HostNote]:
+    def backoffs(self) -> list[HostBackoff]:
         """The hosts that requests were slowed down for, also forgotten ones; those that refused most first."""
         for queue in self._queues.values():
-            self._note(queue)
-        return sorted(self._notes.values(), key=lambda note: (-note.refusals, -note.pauses, note.host))
+            self._keep_backoff(queue)
+        return sorted(self._backoffs.values(), key=lambda backoff: (-backoff.refusals, -backoff.pauses, backoff.host))
 
-    def _note(self, queue: HostQueue) -> None:
-        note = queue.congestion.note(queue.host)
-        if note is not None and (queue.host in self._notes or len(self._notes) < _MOST_NOTES):
-            self._notes[queue.host] = note
+    def _keep_backoff(self, queue: HostQueue) -> None:
+        backoff = queue.congestion.backoff(queue.host)
+        if backoff is not None and (queue.host in self._backoffs or len(self._backoffs) < _MOST_BACKOFFS):
+            self._backoffs[queue.host] = backoff

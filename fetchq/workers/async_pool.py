@@ -121,7 +121,7 @@ class AsyncPool:
                     job.attempts += 1
                     clock.timer.start()
                     try:
-                        on_sent = partial(queue.went_out, job) if counts_starts else None
+                        on_sent = partial(queue.sent, job) if counts_starts else None
                         attempt = await self._engine.attempt(job.request, target, job.partial, on_sent)
                     finally:
                         clock.busy += clock.timer.stop()
@@ -157,7 +157,7 @@ class AsyncPool:
         job.attempts += 1
         clock.timer.start()
         try:
-            on_sent = partial(self._queue.went_out, job)
+            on_sent = partial(self._queue.sent, job)
             attempt = await self._engine.attempt(job.request, target, job.partial, on_sent)
         finally:
             clock.busy += clock.timer.stop()

@@ -69,7 +69,7 @@ class BlockingPool(ABC):
             for engine in self._engines:
                 engine.abort()
 
-    def _went_out(self, job: Job) -> None:
+    def _sent(self, job: Job) -> None:
         """The request of a job is on its way to the server."""
         self._schedule.sent(job, perf_counter())
 
@@ -89,7 +89,7 @@ class BlockingPool(ABC):
         job.attempts += 1
         clock.timer.start()
         try:
-            on_sent = partial(self._went_out, job) if self._schedule.counts_starts else None
+            on_sent = partial(self._sent, job) if self._schedule.counts_starts else None
             return self._engines[clock.number - 1].attempt(job.request, target, job.partial, on_sent)
         finally:
             clock.busy += clock.timer.stop()

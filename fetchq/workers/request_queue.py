@@ -106,7 +106,7 @@ class RequestQueue(asyncio.Queue[Job]):
         self._schedule.hold(job, perf_counter(), delay)
         self._notify()
 
-    def went_out(self, job: Job) -> None:
+    def sent(self, job: Job) -> None:
         """The request of a job is on its way to the server; to be called where the schedule `counts_starts`."""
         self._schedule.sent(job, perf_counter())
         self._notify()

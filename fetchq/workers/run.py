@@ -16,7 +16,7 @@ from fetchq.workers.worker_clock import WorkerClock
 if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
-    from fetchq.scheduling.congestion import HostNote
+    from fetchq.scheduling.congestion import HostBackoff
 
 __all__ = ["DURABLE_LINGER", "WORKER_START_DELAY", "Feed", "Run"]
 
@@ -57,9 +57,9 @@ class Run:
         self.began = 0.0
         """When the first request could go (`time.perf_counter`); 0 before that."""
 
-    def notes(self) -> list[HostNote]:
+    def backoffs(self) -> list[HostBackoff]:
         """What was done about which hosts: those that refused, failed or grew slow."""
-        return self.schedule.hosts.notes()
+        return self.schedule.hosts.backoffs()
 
     def stop(self) -> None:
         """Begin no more attempts; those under way may finish."""

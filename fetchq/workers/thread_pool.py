@@ -144,9 +144,9 @@ class ThreadPool(BlockingPool):
                     self._deliver(outcome)
                     self._finish_one()
 
-    def _went_out(self, job: Job) -> None:
+    def _sent(self, job: Job) -> None:
         with self._lock:
-            super()._went_out(job)
+            super()._sent(job)
             self._job_ready.notify()
 
     def _next(self) -> Job | None:

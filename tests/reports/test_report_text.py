@@ -27,7 +27,7 @@ from fetchq.reports.text import (
     summary_lines,
     table,
 )
-from fetchq.scheduling.congestion import HostNote
+from fetchq.scheduling.congestion import HostBackoff
 from fetchq.workers.worker_clock import WorkerClock
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -185,10 +185,10 @@ def test_the_summary_says_what_was_done_about_which_hosts() -> None:
     summary = Summary()
     summary.add([make_result()])
     notes = [
-        HostNote("http://a", refusals=12, least_window=1, rate=19.2),
-        HostNote("http://b", least_window=4.5),
-        HostNote("http://c", pauses=4, least_window=1, given_up=True),
-        *[HostNote(f"http://d{number}", refusals=1) for number in range(9)],
+        HostBackoff("http://a", refusals=12, least_window=1, rate=19.2),
+        HostBackoff("http://b", least_window=4.5),
+        HostBackoff("http://c", pauses=4, least_window=1, given_up=True),
+        *[HostBackoff(f"http://d{number}", refusals=1) for number in range(9)],
     ]
     summary.update(1.0, [], notes)
     lines = summary_lines(summary)

@@ -42,8 +42,8 @@ from fetchq.scheduling.schedule import Schedule
 class Bench:
     """A schedule with its clock."""
 
-    def __init__(self, **knobs: Any) -> None:
-        self.schedule = Schedule(Settings(**{"per_host_by": "ip", **knobs}))
+    def __init__(self, **options: Any) -> None:
+        self.schedule = Schedule(Settings(**{"per_host_by": "ip", **options}))
         self.now = 1000.0
         self.made = 0
 
@@ -189,7 +189,7 @@ def test_however_lookups_and_rows_mix_each_row_goes_once_and_no_address_gets_too
 ) -> None:
     bench = Bench(per_host=2, adapt=False)
     lookups: deque[Job] = deque()
-    flying: list[Job] = []
+    in_flight: list[Job] = []
     came: Counter[int] = Counter()
 
     def key(job: Job) -> str:
@@ -202,9 +202,9 @@ def test_however_lookups_and_rows_mix_each_row_goes_once_and_no_address_gets_too
             assert all(job.request.url != other.request.url for other in lookups)
             lookups.append(job)
             return
-        flying.append(job)
+        in_flight.append(job)
         came[job.request.index] += 1
-        assert max(Counter(map(key, flying)).values()) <= 2
+        assert max(Counter(map(key, in_flight)).values()) <= 2
 
     def learn() -> None:
         asked = lookups.popleft()
@@ -216,17 +216,17 @@ def test_however_lookups_and_rows_mix_each_row_goes_once_and_no_address_gets_too
             bench.add(f"{number}.test")
         elif step == "take" and bench.schedule:
             take()
-        elif step == "end an attempt" and flying:
-            bench.done(flying.pop(number % len(flying)))
+        elif step == "end an attempt" and in_flight:
+            bench.done(in_flight.pop(number % len(in_flight)))
         elif step == "learn" and lookups:
             learn()
-    while bench.schedule or lookups or flying:
+    while bench.schedule or lookups or in_flight:
         if bench.schedule:
             take()
         elif lookups:
             learn()
         else:
-            bench.done(flying.pop())
+            bench.done(in_flight.pop())
     assert came == Counter(range(bench.made))
     assert len(bench.schedule) == 0
 
@@ -281,8 +281,8 @@ async def test_a_name_that_is_never_answered_holds_up_its_own_rows_only() -> Non
     async with calm_loop():
         with DnsServer(silent="silent.test") as dns, ScriptServer() as server:
             urls = [server.at("silent.test")] * 3 + [server.at(f"n{n}.test") for n in range(30)]
-            knobs: dict[str, Any] = {"workers": 4, "retries": 0, "connect_timeout": 1.0, "per_host_by": "ip"}
-            async with aclosing(fetch_iter(urls, dns_servers=dns.address, **knobs)) as results:
+            options: dict[str, Any] = {"workers": 4, "retries": 0, "connect_timeout": 1.0, "per_host_by": "ip"}
+            async with aclosing(fetch_iter(urls, dns_servers=dns.address, **options)) as results:
                 ended = [result async for result in results]
     assert all(result.ok for result in ended[:30])
     assert [result.cause for result in ended[30:]] == [Cause.TIMEOUT] * 3
@@ -302,8 +302,8 @@ async def test_the_deadline_interrupts_lookups(mode: str, monkeypatch: pytest.Mo
             servers = (dns.address,) if mode == "async" else ()
             timer = threading.Timer(3 * A_MOMENT, released.set)
             timer.start()
-            knobs: dict[str, Any] = {"workers": 2, "dns_servers": servers, "deadline": A_MOMENT, "per_host_by": "ip"}
+            options: dict[str, Any] = {"workers": 2, "dns_servers": servers, "deadline": A_MOMENT, "per_host_by": "ip"}
             async with asyncio.timeout(HUNG):
-                results = await fetch_all([f"http://silent.test/{n}" for n in range(5)], mode=mode, **knobs)
+                results = await fetch_all([f"http://silent.test/{n}" for n in range(5)], mode=mode, **options)
             timer.join()
     assert [result.cause for result in results] == [Cause.CANCELLED] * 5

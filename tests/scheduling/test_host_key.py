@@ -87,8 +87,8 @@ def test_names_and_ports_of_one_domain_share_its_limit(mode: str, by: str, most:
         places = [(server.port, name) for server in servers for name in ("a.example.test", "b.example.test")]
         urls = [f"http://{name}:{port}/" for port, name in places] * 2
         resolve = [f"{name}:{port}:127.0.0.1" for port, name in places]
-        knobs: dict[str, Any] = {"mode": mode, "resolve": resolve, "per_host": 1, "per_host_by": by}
-        results = fetch_all_sync(urls, workers=8, **knobs)
+        options: dict[str, Any] = {"mode": mode, "resolve": resolve, "per_host": 1, "per_host_by": by}
+        results = fetch_all_sync(urls, workers=8, **options)
     assert all(result.ok for result in results)
     assert counted.most <= most
     assert by == "domain" or counted.most > 1
@@ -103,8 +103,8 @@ def test_each_host_of_a_domain_is_obeyed_by_its_own_robots_txt(mode: str) -> Non
         places = [(one.port, "one.example.test"), (two.port, "two.example.test")]
         urls = [f"http://{name}:{port}/{page}" for page in "abab" for port, name in places]
         resolve = [f"{name}:{port}:127.0.0.1" for port, name in places]
-        knobs: dict[str, Any] = {"mode": mode, "resolve": resolve, "per_host_by": "domain", "robots": True}
-        results = fetch_all_sync(urls, workers=2, **knobs)
+        options: dict[str, Any] = {"mode": mode, "resolve": resolve, "per_host_by": "domain", "robots": True}
+        results = fetch_all_sync(urls, workers=2, **options)
         assert [server.seen.count("/robots.txt") for server in (one, two)] == [1, 1]
     causes = [result.cause for result in results]
     assert causes == [Cause.BLOCKED, None, None, Cause.BLOCKED] * 2

@@ -35,9 +35,9 @@ def server() -> Iterator[ScriptServer]:
 
 @pytest.mark.parametrize("durable", [False, True])
 def test_rows_of_a_program_go_by_priority(mode: str, durable: bool, server: ScriptServer, tmp_path: Path) -> None:
-    knobs: dict[str, Any] = {"output": str(tmp_path / "run"), "save": "none"} if durable else {}
+    options: dict[str, Any] = {"output": str(tmp_path / "run"), "save": "none"} if durable else {}
     rows = [Request(f"{server.url}/{index}", priority=priority) for index, priority in enumerate(PRIORITIES)]
-    results = fetch_all_sync(rows, mode=mode, workers=1, **knobs)
+    results = fetch_all_sync(rows, mode=mode, workers=1, **options)
     assert server.seen == [f"/{index}" for index in IN_ORDER]
     assert [result.index for result in results] == list(range(7))
 
@@ -75,8 +75,8 @@ def test_rows_that_ask_the_same_go_by_the_priority_of_the_first(server: ScriptSe
 def test_a_priority_that_is_none_makes_a_row_of_a_program_unusable(priority: Any, tmp_path: Path) -> None:
     rows = [Request("http://a.test/", priority=priority), Request("http://a.test/", priority=priority, problem="worse")]
     durable = {"output": str(tmp_path / "run"), "save": "none"}
-    for knobs in ({}, durable):
-        first, second = fetch_all_sync(rows, **knobs)
+    for options in ({}, durable):
+        first, second = fetch_all_sync(rows, **options)
         assert first.cause is second.cause is Cause.INVALID_URL
         assert first.error == "the priority is not a whole number from -1,000,000 to 1,000,000"
         assert second.error == "worse"

@@ -23,17 +23,17 @@ OK = Outcome()
 DOWN = Outcome(Cause.CONNECT, None, sent=False)
 
 
-def is_errand(job: Job) -> bool:
+def is_internal(job: Job) -> bool:
     return job.kind is JobKind.ROBOTS_TXT
 
 
 class Bench:
     """A schedule with its clock."""
 
-    def __init__(self, **knobs: object) -> None:
-        self.settings = Settings(**knobs)  # type: ignore[arg-type]  # what a user would type
-        self.book = RobotsCache(self.settings)
-        self.schedule = Schedule(self.settings, self.book)
+    def __init__(self, **options: object) -> None:
+        self.settings = Settings(**options)  # type: ignore[arg-type]  # what a user would type
+        self.cache = RobotsCache(self.settings)
+        self.schedule = Schedule(self.settings, self.cache)
         self.now = 1000.0
         self.made = 0
 
@@ -95,7 +95,7 @@ def test_another_host_does_not_wait_for_it() -> None:
     bench.learn(bench.take())
     bench.take_all()
     bench.add("/b", host="slow")
-    assert is_errand(bench.take())
+    assert is_internal(bench.take())
     bench.add("/c", host="known")
     assert bench.numbers() == [2]
 
@@ -126,7 +126,7 @@ def test_a_row_that_is_disallowed_is_given_out_to_be_refused_and_counts_for_no_l
 
 
 @pytest.mark.parametrize("path", ["/odd", "/x/../odd", "/./odd", "/%6fdd", "/odd#x"])
-def test_a_row_is_judged_by_what_would_be_sent(path: str) -> None:
+def test_a_row_is_checked_by_what_would_be_sent(path: str) -> None:
     bench = Bench()
     bench.add(path)
     bench.learn(bench.take(), NO_ODD)
@@ -139,7 +139,7 @@ def test_what_no_request_can_be_made_of_asks_for_nothing_and_is_left_to_its_work
         bench.schedule.add(Job(Request(url), bench.now), bench.now)
     jobs = bench.take_all()
     assert len(jobs) == 4
-    assert not any(is_errand(job) or job.refused for job in jobs)
+    assert not any(is_internal(job) or job.refused for job in jobs)
     bench.add("/odd\x01")
     bench.learn(bench.take(), NO_ODD)
     assert bench.take().refused is None
@@ -188,10 +188,10 @@ def test_a_host_whose_rules_had_to_go_is_asked_again_but_the_row_that_they_came_
     bench = Bench()
     bench.add("/odd/1", "/odd/2")
     bench.learn(bench.take(), NO_ODD)
-    bench.book._drop("http://h")
+    bench.cache._drop("http://h")
     first, internal = bench.take(), bench.take()
     assert first.refused is not None
-    assert is_errand(internal)
+    assert is_internal(internal)
     bench.learn(internal, ALL)
     assert bench.take().refused is None
 
@@ -210,7 +210,7 @@ def test_rules_are_asked_for_again_after_a_day() -> None:
     assert bench.take().refused is None
 
 
-def test_at_the_end_of_the_run_an_errand_that_waits_comes_out_like_the_rows() -> None:
+def test_at_the_end_of_the_run_an_internal_job_that_waits_comes_out_like_the_rows() -> None:
     bench = Bench()
     bench.add("/a", host="h")
     bench.add("/b", host="i")
@@ -219,7 +219,7 @@ def test_at_the_end_of_the_run_an_errand_that_waits_comes_out_like_the_rows() ->
     bench.schedule.hold(held, bench.now, 5.0)
     bench.schedule.end(bench.now)
     jobs = bench.take_all()
-    assert {job.request.index for job in jobs if not is_errand(job)} == {0, 1}
+    assert {job.request.index for job in jobs if not is_internal(job)} == {0, 1}
     assert held in jobs
     for internal in (held, under_way):
         bench.learn(internal)
@@ -249,7 +249,7 @@ HOSTS = ("a", "b", "c")
 
 
 class Run(RuleBasedStateMachine):
-    """Rows and errands of three hosts on their way, and beside them plain lists that say where each must be."""
+    """Rows and internal jobs of three hosts on their way, and beside them plain lists that say where each must be."""
 
     @initialize(
         per_host=st.none() | st.integers(1, 2), interval=st.sampled_from([0.0, 1.0]), rate=st.sampled_from([None, 2.0])
@@ -260,7 +260,7 @@ class Run(RuleBasedStateMachine):
         self.waiting: set[int] = set()
         self.working: list[Job] = []
         self.finished: list[int] = []
-        self.errands: list[Job] = []
+        self.internal: list[Job] = []
         """All that were given out and have not ended."""
         self.held: list[Job] = []
         """Those of them that wait for another attempt."""
@@ -282,12 +282,12 @@ class Run(RuleBasedStateMachine):
             return
         job = self.schedule.take(self.bench.now)
         host = job.request.url[7]
-        if is_errand(job):
+        if is_internal(job):
             if job in self.held:
                 self.held.remove(job)
             else:
-                assert not any(other.request.url[7] == host for other in self.errands), "it is asked twice at a time"
-                self.errands.append(job)
+                assert not any(other.request.url[7] == host for other in self.internal), "it is asked twice at a time"
+                self.internal.append(job)
             if self.ended or job.refused is not None:
                 self._learn(job, ALL)
             else:
@@ -301,7 +301,7 @@ class Run(RuleBasedStateMachine):
             self.finished.append(job.request.index)
             return
         assert self.told[host], "it goes before the rules are there"
-        assert not any(other.request.url[7] == host for other in self.errands), "it goes while they are on their way"
+        assert not any(other.request.url[7] == host for other in self.internal), "it goes while they are on their way"
         self.working.append(job)
 
     @precondition(lambda self: self.working)
@@ -316,17 +316,17 @@ class Run(RuleBasedStateMachine):
         self.bench.done(job, outcome)
         if again is not None:
             self.schedule.hold(job, self.bench.now, again)
-            if is_errand(job):
+            if is_internal(job):
                 self.held.append(job)
             else:
                 self.waiting.add(job.request.index)
-        elif is_errand(job):
+        elif is_internal(job):
             self._learn(job, text)
         else:
             self.finished.append(job.request.index)
 
     def _learn(self, job: Job, text: str) -> None:
-        self.errands.remove(job)
+        self.internal.remove(job)
         host = job.request.url[7]
         self.told[host] += 1
         if text == NO_ODD:
@@ -336,7 +336,7 @@ class Run(RuleBasedStateMachine):
     @rule(host=st.sampled_from(HOSTS), very=st.integers(0, 3))
     def the_rules_of_a_host_are_forgotten(self, host: str, very: int) -> None:
         if very == 0:
-            self.bench.book._drop(f"http://{host}")
+            self.bench.cache._drop(f"http://{host}")
 
     @rule(seconds=st.sampled_from([0.01, 1.0, 400.0]))
     def time_passes(self, seconds: float) -> None:
@@ -350,7 +350,7 @@ class Run(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost_or_there_twice(self) -> None:
-        working = [job.request.index for job in self.working if not is_errand(job)]
+        working = [job.request.index for job in self.working if not is_internal(job)]
         assert sorted([*self.waiting, *working, *self.finished]) == list(range(self.bench.made))
         assert len(self.schedule) == len(self.waiting) + len(self.held)
 
@@ -361,12 +361,12 @@ class Run(RuleBasedStateMachine):
         for _ in range(10_000):
             for job in self.working:
                 self.bench.done(job, OK)
-                if is_errand(job):
+                if is_internal(job):
                     self._learn(job, NO_ODD)
                 else:
                     self.finished.append(job.request.index)
             self.working = []
-            if not self.waiting and not self.errands:
+            if not self.waiting and not self.internal:
                 break
             self.schedule.release(self.bench.now)
             if self.schedule:

@@ -41,10 +41,10 @@ def indexes(jobs: list[Job]) -> list[int]:
 
 
 class Bench:
-    """A schedule with its clock, and what is under way."""
+    """A schedule with its clock, and what is in flight."""
 
-    def __init__(self, *, now: float = 1000.0, **knobs: object) -> None:
-        self.schedule = Schedule(Settings(**knobs))  # type: ignore[arg-type]  # what a user would type
+    def __init__(self, *, now: float = 1000.0, **options: object) -> None:
+        self.schedule = Schedule(Settings(**options))  # type: ignore[arg-type]  # what a user would type
         self.now = now
         self.made = 0
 
@@ -119,7 +119,7 @@ class Run(RuleBasedStateMachine):
         self.waiting: dict[int, float] = {}
         """Index to when it may go, as far as the job itself is concerned."""
         self.working: list[Job] = []
-        self.coming: list[Job] = []
+        self.unsent: list[Job] = []
         """Those of them that have not gone out yet."""
         self.finished: list[int] = []
         self.starts: dict[str, list[float]] = {host: [] for host in HOSTS}
@@ -159,18 +159,18 @@ class Run(RuleBasedStateMachine):
         self.working.append(job)
         host = job.request.url[7]
         assert self.now >= self.quiet_until[host]
-        self.coming.append(job)
+        self.unsent.append(job)
         self.last_taken = self.now
         if at_once:
             self._goes_out(job)
 
-    @precondition(lambda self: self.coming)
+    @precondition(lambda self: self.unsent)
     @rule(at=st.integers(0, 7))
     def an_attempt_goes_out(self, at: int) -> None:
-        self._goes_out(self.coming[at % len(self.coming)])
+        self._goes_out(self.unsent[at % len(self.unsent)])
 
     def _goes_out(self, job: Job) -> None:
-        self.coming.remove(job)
+        self.unsent.remove(job)
         self.schedule.sent(job, self.now)
         self.starts[job.request.url[7]].append(self.now)
         self.all_starts.append(self.now)
@@ -178,9 +178,9 @@ class Run(RuleBasedStateMachine):
     def _all_are_held(self) -> None:
         """Nothing may go: each that waits has a reason."""
         rate = self.settings.rate
-        if rate is not None and (self.all_starts or self.coming):
+        if rate is not None and (self.all_starts or self.unsent):
             window = max(1.0, max(1, int(rate)) / rate)
-            recent = len([at for at in self.all_starts if at > self.now - window]) + len(self.coming)
+            recent = len([at for at in self.all_starts if at > self.now - window]) + len(self.unsent)
             if recent >= max(1, int(rate)) or self.now < self.last_taken + 1 / rate:
                 return
         for index, due in self.waiting.items():
@@ -202,7 +202,7 @@ class Run(RuleBasedStateMachine):
         job = self.working.pop(at % len(self.working))
         index = job.request.index
         self.worked[index] += self.now - job.taken_at
-        if job in self.coming:
+        if job in self.unsent:
             self._goes_out(job)
         self.schedule.done(job, outcome, self.now, WALL)  # type: ignore[arg-type]
         asked = outcome.headers.get("Retry-After")
@@ -235,15 +235,15 @@ class Run(RuleBasedStateMachine):
 
     @invariant()
     def no_limit_is_exceeded(self) -> None:
-        knobs = self.settings
+        settings = self.settings
         for host in HOSTS:
             active = sum(job.request.url[7] == host for job in self.working)
-            assert knobs.per_host is None or active <= knobs.per_host
+            assert settings.per_host is None or active <= settings.per_host
             for before, after in zip(self.starts[host], self.starts[host][1:], strict=False):
-                assert after - before >= knobs.host_interval - 1e-9
-        if knobs.rate is not None and self.all_starts:
-            most = max(1, int(knobs.rate))
-            span = max(1.0, most / knobs.rate)
+                assert after - before >= settings.host_interval - 1e-9
+        if settings.rate is not None and self.all_starts:
+            most = max(1, int(settings.rate))
+            span = max(1.0, most / settings.rate)
             assert sum(at > self.all_starts[-1] - span + 1e-9 for at in self.all_starts) <= most
 
     def teardown(self) -> None:
@@ -597,8 +597,8 @@ def test_a_host_that_fails_again_and_again_is_asked_less() -> None:
         bench.now += 0.001
         bench.done(job, refusal(None, 503))
     assert len(bench.take_all()) < 40
-    note = bench.schedule.hosts.notes()[0]
-    assert (note.host, note.least_window < 64) == ("http://h", True)
+    backoff = bench.schedule.hosts.backoffs()[0]
+    assert (backoff.host, backoff.least_window < 64) == ("http://h", True)
 
 
 def test_a_host_that_gets_slow_is_asked_less_and_one_that_always_was_is_not() -> None:
@@ -608,13 +608,13 @@ def test_a_host_that_gets_slow_is_asked_less_and_one_that_always_was_is_not() ->
         job = bench.take()
         bench.now += 3.0
         bench.done(job)
-    assert bench.schedule.hosts.notes() == []
+    assert bench.schedule.hosts.backoffs() == []
     bench.add("grows", count=500)
     for number in range(300):
         job = bench.take()
         bench.now += 0.1 if number < 100 else 3.0
         bench.done(job)
-    assert [note.host for note in bench.schedule.hosts.notes()] == ["http://grows"]
+    assert [backoff.host for backoff in bench.schedule.hosts.backoffs()] == ["http://grows"]
 
 
 def test_a_host_is_not_slow_because_of_a_limit_of_ours() -> None:
@@ -626,7 +626,7 @@ def test_a_host_is_not_slow_because_of_a_limit_of_ours() -> None:
         job = bench.take()
         bench.now += 0.1 if number < 100 else 3.0
         bench.done(job, OK if number < 100 else held)
-    assert bench.schedule.hosts.notes() == []
+    assert bench.schedule.hosts.backoffs() == []
     assert job.host_queue is not None
     assert not job.host_queue.slow
 
@@ -686,7 +686,7 @@ def go_down(bench: Bench, outcome: Outcome = DOWN) -> list[float]:
     """All attempts fail until the host is given up. Returns the pauses."""
     pauses = []
     began = bench.now
-    while not bench.schedule.hosts.notes() or not bench.schedule.hosts.notes()[0].given_up:
+    while not bench.schedule.hosts.backoffs() or not bench.schedule.hosts.backoffs()[0].given_up:
         if not (jobs := bench.take_all(1)):
             due = bench.schedule.next_due()
             assert due is not None
@@ -872,8 +872,8 @@ def test_hosts_that_nobody_asks_any_more_are_forgotten_but_not_what_was_done_abo
         bench.add(f"h{number}")
         bench.done(bench.take())
     assert len(bench.schedule.hosts._queues) <= 10_000
-    assert [(note.host, note.refusals) for note in bench.schedule.hosts.notes()] == [("http://refuses", 1)]
-    assert bench.schedule.hosts.notes()[0].rate < inf
+    assert [(backoff.host, backoff.refusals) for backoff in bench.schedule.hosts.backoffs()] == [("http://refuses", 1)]
+    assert bench.schedule.hosts.backoffs()[0].rate < inf
 
 
 def test_the_schedule_takes_what_an_engine_makes() -> None:

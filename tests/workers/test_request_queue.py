@@ -169,7 +169,7 @@ async def test_the_rate_holds_the_workers_by_the_real_clock() -> None:
         jobs = []
         while len(jobs) < 20:
             jobs.append(await queue.get())
-            queue.went_out(jobs[-1])
+            queue.sent(jobs[-1])
     assert indexes(jobs) == list(range(20))
     assert perf_counter() - began >= 0.17
     assert sum(job.held for job in jobs) > 1.0
