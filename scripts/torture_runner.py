@@ -21,7 +21,16 @@ from typing import Any, NamedTuple
 KINDS = ("write", "sync", "rename", "open", "read", "other", "short")
 """As faults.c numbers them, from 1."""
 PRELOADED = (
-    *("cli.durable", "cli.fetch", "cli.options", "cli.resume", "cli.retry", "cli.screen", "engines.aiohttp.engine"),
+    *(
+        "cli.drive",
+        "cli.durable",
+        "cli.fetch",
+        "cli.options",
+        "cli.resume",
+        "cli.retry",
+        "cli.screen",
+        "engines.aiohttp.engine",
+    ),
     *("engines.requests.engine", "workers.async_pool", "workers.thread_pool", "workers.run", "store.session"),
     *("store.sinks.bodies_files", "reports.summary", "reports.text"),
 )
@@ -78,11 +87,12 @@ def serve(faults: str) -> None:
     """A line of JSON for each run; forks, and answers with its status and how many calls there were."""
     for module in PRELOADED:
         import_module(f"fetchq.{module}")
-    from fetchq.cli import drive
+    from fetchq import pipeline
     from fetchq.store.sinks import bodies_parquet, bodies_warc
 
     # Several commits, archives and parts, small as the run is.
-    drive.DURABLE_LINGER = 0.03
+    assert pipeline.DURABLE_LINGER > 0.03
+    pipeline.DURABLE_LINGER = 0.03
     bodies_warc.FILE_SIZE = 100_000
     bodies_parquet.PART_ROWS = 5
     shared = mmap.mmap(-1, mmap.PAGESIZE)

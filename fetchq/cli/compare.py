@@ -1,4 +1,4 @@
-"""`fetchq compare`: the same list in several modes."""
+"""`fetchq compare`: fetches the same list in several modes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _DURABLE: dict[str, Any] = {
     "dedupe": False,
     "refresh": None,
 }
-"""What a comparison has no use for, whatever a config file says."""
+"""Settings that a comparison overrides, whatever a config file says: it keeps nothing."""
 _NO_TERMINAL = (120, 24)
-"""Columns and lines to reckon with where stdout is none."""
+"""Columns and lines to assume where stdout is no terminal."""
 _LEFT_OUT = ("mode", "format", "json", "include", *_DURABLE)
 
 
@@ -62,8 +62,8 @@ def compare(sources: tuple[str, ...], modes: tuple[str, ...], **given: Any) -> i
 
 
 def compare_and_show(settings: Settings, display: Display, source: Source, modes: Sequence[str]) -> int:
-    """Run, show the results as they come on stderr, and the comparison on stdout. Returns the exit status."""
-    for mode in modes:  # before the first of them begins
+    """Fetch in each mode, show results on stderr and the comparison on stdout. Returns the exit status."""
+    for mode in modes:  # a wrong setting is refused before the first mode begins
         _in_mode(settings, mode)
     from fetchq.cli.drive import drive
     from fetchq.cli.screen import Screen

@@ -1,4 +1,4 @@
-"""What the commands have in common that work on a run in a folder."""
+"""Opens and closes the session of a durable run for the commands that work on one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fetchq.store.folder import FolderError
 if TYPE_CHECKING:
     from fetchq.store.session import Session
 
-__all__ = ["all_done", "ended", "opened"]
+__all__ = ["all_done_text", "end_session", "open_session"]
 
 
 @contextmanager
-def opened(begin: Callable[[], Session]) -> Iterator[Session]:
-    """The session that `begin` opens. What is wrong with the folder is told in one line, before anything is fetched."""
+def open_session(begin: Callable[[], Session]) -> Iterator[Session]:
+    """The session that `begin` opens, closed at the end. An error of the folder becomes one line for the user."""
     try:
         session = begin()
     except (FolderError, SourceError) as problem:
@@ -38,12 +38,15 @@ def opened(begin: Callable[[], Session]) -> Iterator[Session]:
             click.echo(f"fetchq: {printable(session.warning)}", err=True)
         try:
             yield session
-        except StorageError as problem:  # its ledger, before or after the fetching
+        except StorageError as problem:  # of the ledger, before or after the fetching
             raise CouldNotGoOn(str(problem)) from None
 
 
-def ended(session: Session, status: int, say: Callable[[str], None]) -> int:
-    """Close the books of a durable run, and say how it can be gone on with. Returns the exit status, of all of it."""
+def end_session(session: Session, status: int, say: Callable[[str], None]) -> int:
+    """Note the end of the run in its ledger, and say how to resume it where rows are left.
+
+    `status` is the exit status of this session; that of the whole run, with earlier sessions, is returned.
+    """
     try:
         if status <= 1:
             session.end()
@@ -56,12 +59,12 @@ def ended(session: Session, status: int, say: Callable[[str], None]) -> int:
         done = done_text(session.ledger.count())
         say(printable(f"{folder}: {done}; go on with: fetchq resume {quote(folder)}"))
     elif left == 0 and session.done:
-        say(printable(f"{folder}: {all_done(session)}"))
+        say(printable(f"{folder}: {all_done_text(session)}"))
     return 1 if status == 0 and failed else status
 
 
-def all_done(session: Session) -> str:
-    """What is said of a run that has nothing left to do."""
+def all_done_text(session: Session) -> str:
+    """The line for a run that has no rows left to fetch."""
     rows, failed = session.ledger.count(), session.failed
     if rows == 1:
         return f"the only row is done, and {'failed' if failed else 'ok'}"

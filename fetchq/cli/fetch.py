@@ -46,10 +46,10 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
 
     reading: dict[str, Any] = {"input_format": display.input_format, "url_column": display.url_column}
     if settings.output is not None:
-        from fetchq.cli.durable import opened
+        from fetchq.cli.durable import open_session
         from fetchq.store.open_session import session_for_sources
 
-        with opened(lambda: session_for_sources(settings, sources, **reading)) as session:
+        with open_session(lambda: session_for_sources(settings, sources, **reading)) as session:
             return fetch_and_show(settings, display, session.source, sources, session)
     from fetchq.inputs.lines import SourceError
     from fetchq.inputs.opening import open_sources
@@ -92,9 +92,9 @@ def fetch_and_show(
             screen.say(no_urls(sources))
     if session is None:
         return status
-    from fetchq.cli.durable import ended
+    from fetchq.cli.durable import end_session
 
-    return ended(session, status, screen.say)
+    return end_session(session, status, screen.say)
 
 
 def _check_names(sources: Sequence[str]) -> None:

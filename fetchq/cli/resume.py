@@ -30,21 +30,21 @@ def resume(folder: str, **given: Any) -> int:
     The folder is all that is needed: the run's own settings apply, and options given here replace them. Passwords,
     headers, cookies and data to send that were options are not kept in the folder: give them again.
     """
-    from fetchq.cli.durable import opened
+    from fetchq.cli.durable import open_session
     from fetchq.store.open_session import session_in_folder
 
-    with opened(lambda: session_in_folder(folder)) as session:
+    with open_session(lambda: session_in_folder(folder)) as session:
         return continue_run(session, given)
 
 
 def continue_run(session: Session, given: dict[str, Any], retried: Callable[[Settings], str] | None = None) -> int:
     """Fetch the rows that are left, and those that meet the SQL condition from `retried`. Returns the exit status."""
-    from fetchq.cli.durable import all_done
+    from fetchq.cli.durable import all_done_text
     from fetchq.core.text import printable
     from fetchq.store.ledger_connection import ConditionError
 
     if session.finished and retried is None:
-        click.echo(f"fetchq: {all_done(session)}", err=True)
+        click.echo(f"fetchq: {all_done_text(session)}", err=True)
         return 1 if session.failed else 0
     folder = str(session.folder)
     settings, display = read_options(given, session.ledger.needed("settings"), output=folder)
@@ -62,7 +62,7 @@ def continue_run(session: Session, given: dict[str, Any], retried: Callable[[Set
         if session.warning not in (None, before):
             click.echo(f"fetchq: {printable(session.warning)}", err=True)
     if session.finished:
-        click.echo(f"fetchq: no row is to be fetched again: {all_done(session)}", err=True)
+        click.echo(f"fetchq: no row is to be fetched again: {all_done_text(session)}", err=True)
         return 1 if session.failed else 0
     return fetch_and_show(settings, display, session.source, [folder], session)
 

@@ -21,11 +21,11 @@ def retry(folder: str, where: str | None, **given: Any) -> int:
     on, and the column index needs quotes. What the rows were before is kept in the ledger's table history. Rows that
     the run has not come to yet are fetched, too. The run's own settings apply, and options given here replace them.
     """
-    from fetchq.cli.durable import opened
+    from fetchq.cli.durable import open_session
     from fetchq.http.retry import retryable
     from fetchq.store.open_session import session_in_folder
 
-    with opened(lambda: session_in_folder(folder)) as session:
+    with open_session(lambda: session_in_folder(folder)) as session:
         return continue_run(session, given, lambda settings: retryable(settings.retry_on) if where is None else where)
 
 

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Screen"]
 
-_TOGETHER = 0.02
-"""Seconds in which the line of a worker's end may still come before the line of its next start."""
-_PATIENCE = 0.25
-"""Seconds after which a start is shown although the worker's last end was not: there is none where a retry follows."""
+_START_DELAY = 0.02
+"""Seconds for which the line of a start is kept back: the Result of the worker's last request may still be written."""
+_RESULT_TIMEOUT = 0.25
+"""Seconds after which a start is shown although no Result of the worker's last request came, as before a retry."""
 _STUCK = 0.5
-"""Seconds after which a write to stdout is taken for one that waits for its reader."""
+"""Seconds after which a write to stdout counts as stuck, because nobody reads there."""
 
 
 class Screen:
-    """The Sink of the command line, and everything it shows. Its methods may be called from any thread."""
+    """Shows a run on the terminal, and is its Sink. Any thread may call its methods."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Screen:
         self._ticker: threading.Thread | None = None
 
     def started(self, request: Request, worker: int) -> None:
-        """A worker begins an attempt (shown with --verbose)."""
+        """Show that a worker begins an attempt (with --verbose)."""
         with self._lock:
             self._starts.add(request, worker)
             if self._ticker is None:
@@ -74,7 +74,7 @@ class Screen:
                 self._ticker.start()
 
     def write(self, results: Sequence[Result]) -> None:
-        """Show these results, or write their records. Raises OSError when stdout cannot be written."""
+        """Show these results, or write their records to stdout. Raises OSError when that cannot be written to."""
         with self._lock:
             self._show_heading()
             if self._display.verbose:
@@ -85,7 +85,7 @@ class Screen:
                 self._write(results)
 
     def flush(self) -> None:
-        """There is nothing left to write."""
+        """Do nothing: `write` flushes."""
 
     def advance(self, results: Sequence[Result]) -> None:
         """Show the progress: these results are done, and the summary has counted them."""
@@ -105,21 +105,21 @@ class Screen:
             self._progress.write([result_line(result, self.paint) for result in results])
 
     def finish(self) -> None:
-        """The run is over: no more progress."""
+        """The run is over: show what was kept back, and end the progress display."""
         self._ended.set()
         if self._ticker is not None:
             self._ticker.join()
         with self._lock:
-            self._progress.write(self._starts.ripe(float("inf")))
+            self._progress.write(self._starts.due(float("inf")))
             self._progress.close()
 
     def say(self, text: str) -> None:
-        """A line for the person, on stderr."""
+        """Write a line for the user to stderr."""
         with self._lock:
             self._progress.write([text])
 
     def say_at_once(self, text: str) -> None:
-        """The same for what cannot wait: while nobody reads stdout, who writes there holds the lock, maybe for ever."""
+        """As `say`, without waiting for a write to stdout, which holds the lock for as long as nobody reads there."""
         if not self._lock.acquire(timeout=_STUCK):
             say(text)
             return
@@ -129,26 +129,26 @@ class Screen:
             self._lock.release()
 
     def _tick(self) -> None:
-        while not self._ended.wait(_TOGETHER):
+        while not self._ended.wait(_START_DELAY):
             with self._lock:
-                if starts := self._starts.ripe(perf_counter()):
+                if starts := self._starts.due(perf_counter()):
                     self._show_heading()
                     self._progress.write(starts)
 
 
 class _Starts:
-    """The starts that are still to be shown, so that a worker's lines come in the order of what it did."""
+    """Attempts whose start is not shown yet: the lines of a worker are to come in the order of what it did."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[float, Request, int]] = []
         self._busy: set[int] = set()
-        """Workers whose last start was shown, and its end not yet."""
+        """Workers of which a start was shown, and no Result since."""
 
     def add(self, request: Request, worker: int) -> None:
         self._waiting.append((perf_counter(), request, worker))
 
     def before(self, result: Result) -> list[str]:
-        """The lines of the worker's starts up to the one of this result, which is about to be shown."""
+        """The lines of the worker's starts up to that of this result, which is shown next."""
         worker = result.worker
         self._busy.discard(worker or 0)
         mine = [start for start in self._waiting if start[2] == worker]
@@ -157,12 +157,12 @@ class _Starts:
         self._waiting = [start for start in self._waiting if start not in shown]
         return [start_line(request, number) for _, request, number in shown]
 
-    def ripe(self, now: float) -> list[str]:
-        """The lines of the starts that need not wait any longer."""
+    def due(self, now: float) -> list[str]:
+        """The lines of the starts that have been kept back for long enough."""
         lines, waiting = [], []
         for start in self._waiting:
             since, request, worker = start
-            if now - since >= (_PATIENCE if worker in self._busy else _TOGETHER):
+            if now - since >= (_RESULT_TIMEOUT if worker in self._busy else _START_DELAY):
                 lines.append(start_line(request, worker))
                 self._busy.add(worker)
             else:
@@ -172,7 +172,7 @@ class _Starts:
 
 
 class _TextSink:
-    """A line for each result."""
+    """Writes a line of text for each result."""
 
     def __init__(self, stream: BinaryIO, paint: Callable[[str, str], str]) -> None:
         self._stream = stream
@@ -187,7 +187,7 @@ class _TextSink:
 
 
 class _Shared:
-    """Stdout, where it is the same terminal or file as stderr: the progress there must know of every line."""
+    """Stdout where it is the same terminal or file as stderr: its lines are written by the progress display."""
 
     def __init__(self, write_out: Callable[[bytes], None]) -> None:
         self._write_out = write_out
@@ -203,9 +203,10 @@ class _Shared:
 
 
 def _one_device() -> bool:
+    """Whether stdout and stderr are the same terminal or file."""
     try:
         out, err = os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno())
-    except (OSError, ValueError):  # one of them is no file
+    except (OSError, ValueError):  # one of them has no file descriptor
         return False
     return (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino)
 

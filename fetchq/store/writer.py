@@ -40,14 +40,14 @@ class Writer:
 
     @property
     def makes_copies(self) -> bool:
-        """`write` may yield more than once."""
+        """Whether `write` may yield more than once."""
         return self._deduplicator is not None
 
     def write(self, results: Sequence[Result]) -> Iterator[Sequence[Result]]:
         """Write these results, and then copies of them for the rows that asked the same. Yields what is done by then.
 
-        The copies are written page by page, as the iterator advances; what is not waited for stays to be done. Raises
-        as `commit` does.
+        The copies are written page by page, as the iterator advances: those that it does not reach are left to a later
+        session. Raises as `commit` does.
         """
         yield self.commit(results)
         yield from self._copies()
