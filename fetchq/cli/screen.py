@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fetchq.core.model import Request, Result
     from fetchq.inputs.source import Source
     from fetchq.reports.summary import Summary
+    from fetchq.reports.text import Paint
     from fetchq.store.sinks.base import Sink
 
 __all__ = ["Screen"]
@@ -48,7 +49,7 @@ class Screen:
         self._display = display
         self._lock = threading.RLock()
         colour = not display.no_color and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        self.paint = _paint if colour and sys.stderr.isatty() else _leave
+        self.paint: Paint | None = _paint if colour and sys.stderr.isatty() else None
         chosen = display.records
         shared = _one_device()
         lines = not records or (chosen == "text" and shared)
@@ -57,7 +58,7 @@ class Screen:
         if not records:
             self._sink: Sink | None = None
         elif chosen == "text":
-            self._sink = _TextSink(stdout, _paint if colour and sys.stdout.isatty() else _leave)
+            self._sink = _TextSink(stdout, _paint if colour and sys.stdout.isatty() else None)
         else:
             self._sink = sink_for(chosen, stdout, display.include)
         self._heading = [HEADING] if lines and not display.quiet else []
@@ -174,13 +175,13 @@ class _Starts:
 class _TextSink:
     """Writes a line of text for each result."""
 
-    def __init__(self, stream: BinaryIO, paint: Callable[[str, str], str]) -> None:
+    def __init__(self, stream: BinaryIO, paint: Paint | None) -> None:
         self._stream = stream
         self._paint = paint
 
     def write(self, results: Sequence[Result]) -> None:
-        lines = "".join(f"{result_line(result, self._paint)}\n" for result in results)
-        self._stream.write(lines.encode(errors="backslashreplace"))
+        lines = [result_line(result, self._paint) for result in results]
+        self._stream.write("".join([f"{line}\n" for line in lines]).encode(errors="backslashreplace"))
 
     def flush(self) -> None:
         self._stream.flush()
@@ -213,7 +214,3 @@ def _one_device() -> bool:
 
 def _paint(text: str, colour: str) -> str:
     return click.style(text, fg=colour)
-
-
-def _leave(text: str, colour: str) -> str:
-    return text

@@ -21,7 +21,6 @@ __all__ = [
     "bytes_text",
     "count_text",
     "done_text",
-    "plain",
     "rate_text",
     "result_line",
     "seconds_text",
@@ -39,11 +38,6 @@ MAX_HOST_LINES = 10
 
 HEADING = f"{'status':>6} {'time':>9} {'size':>9} {'worker':>6}  URL"
 """The heading of the columns of `result_line` and `start_line`."""
-
-
-def plain(text: str, colour: str) -> str:
-    """The Paint that adds no colour."""
-    return text
 
 
 def seconds_text(seconds: float) -> str:
@@ -83,17 +77,18 @@ def start_line(request: Request, worker: int) -> str:
     return f"{'':>6} {'start':>9} {'':>9} {worker:>6}  {printable(redact(request.url))}"
 
 
-def result_line(result: Result, paint: Paint = plain) -> str:
-    """The line for a result: status, time, size, worker, URL, and the cause of a failure."""
+def result_line(result: Result, paint: Paint | None = None) -> str:
+    """The line for a result: status, time, size, worker, URL, and the cause of a failure. Plain without `paint`."""
     status = f"{result.status or '---':>4}"
     size = bytes_text(result.size) if result.status is not None else "-"
     worker = "-" if result.worker is None else result.worker
-    line = f"{seconds_text(result.elapsed):>9} {size:>9} {worker:>6}  {printable(result.url)}"
+    url = result.url if result.url.isascii() and result.url.isprintable() else printable(result.url)
+    line = f"{seconds_text(result.elapsed):>9} {size:>9} {worker:>6}  {url}"
     tries = f" after {result.attempts} attempts" if result.attempts > 1 else ""
     if result.cause is None:
-        return f"  {paint(status, 'green')} {line}{f'  {tries}' if tries else ''}"
+        return f"  {paint(status, 'green') if paint else status} {line}{f'  {tries}' if tries else ''}"
     why = f"{result.cause}: {printable(result.error or 'failed')}{tries}"
-    return f"  {paint(status, 'red')} {line}  {paint(why, 'red')}"
+    return f"  {paint(status, 'red')} {line}  {paint(why, 'red')}" if paint else f"  {status} {line}  {why}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -106,11 +101,12 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     return lines
 
 
-def summary_lines(summary: Summary, *, paint: Paint = plain, insecure: bool = False) -> list[str]:
+def summary_lines(summary: Summary, *, paint: Paint | None = None, insecure: bool = False) -> list[str]:
     """The lines of the summary; none for a run without a URL."""
     if not summary.total:
         return []
     failed = f"{summary.failed} failed"
+    paint = paint or _without_colour
     failed = paint(failed, "red") if summary.failed else failed
     duration = max(summary.duration, 1e-9)
     took, size, wire = seconds_text(summary.duration), bytes_text(summary.size), bytes_text(summary.wire_size)
@@ -135,6 +131,10 @@ def summary_lines(summary: Summary, *, paint: Paint = plain, insecure: bool = Fa
     if summary.workers:
         lines += ["", *_worker_lines(summary)]
     return lines
+
+
+def _without_colour(text: str, colour: str) -> str:
+    return text
 
 
 def rate_text(rate: float) -> str:

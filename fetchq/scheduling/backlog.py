@@ -26,6 +26,10 @@ class Backlog:
         """No more should be read from the source."""
         return self.ready >= READ_AHEAD or self.waiting >= self.lookahead
 
+    def room(self) -> int:
+        """How many jobs can be added before `full` may become true; below 1 it is full."""
+        return min(READ_AHEAD - self.ready, self.lookahead - self.waiting)
+
     def low(self) -> bool:
         """It is time to read more: late enough to read many at a time, early enough to keep every worker busy."""
         return self.ready <= READ_AHEAD // 2 and self.waiting <= self._low_water

@@ -26,7 +26,8 @@ class Hosts:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._queues: dict[str, HostQueue] = {}
+        self.queues: dict[str, HostQueue] = {}
+        """The queues by key. One that is to get a job is asked for by `queue_for`, unless it is known and not idle."""
         self._idle: OrderedDict[HostQueue, None] = OrderedDict()
         """The idle ones, the longest idle first."""
         self.busy = 0
@@ -34,11 +35,11 @@ class Hosts:
         self._backoffs: dict[str, HostBackoff] = {}
 
     def __iter__(self) -> Iterator[HostQueue]:
-        return iter(list(self._queues.values()))
+        return iter(list(self.queues.values()))
 
     def queue_for(self, host: str, now: float) -> HostQueue:
         """The queue of a host, which is about to get a job; a new one where there is none."""
-        queue = self._queues.get(host)
+        queue = self.queues.get(host)
         if queue is None:
             settings = self._settings
             congestion = CongestionControl(
@@ -46,7 +47,7 @@ class Hosts:
             )
             most = inf if settings.per_host is None else settings.per_host
             queue = HostQueue(host, congestion, max_in_flight=most, interval=settings.host_interval)
-            self._queues[host] = queue
+            self.queues[host] = queue
             self.busy += 1
         elif queue.idle:
             self._wake(queue)
@@ -54,9 +55,9 @@ class Hosts:
 
     def wake(self, queue: HostQueue) -> HostQueue:
         """The queue of the host of `queue`, which is about to get a job: another one, where `queue` was forgotten."""
-        current = self._queues.get(queue.host)
+        current = self.queues.get(queue.host)
         if current is None:
-            current = self._queues[queue.host] = queue
+            current = self.queues[queue.host] = queue
             queue.idle = False
             self.busy += 1
         elif current.idle:
@@ -70,7 +71,7 @@ class Hosts:
 
     def rest(self, queue: HostQueue) -> None:
         """No job of this host waits, and no attempt at it is in flight. The longest idle host may be forgotten."""
-        if queue.idle or self._queues.get(queue.host) is not queue:
+        if queue.idle or self.queues.get(queue.host) is not queue:
             return
         queue.idle = True
         self._idle[queue] = None
@@ -78,11 +79,11 @@ class Hosts:
         if len(self._idle) > _MOST_IDLE:
             oldest, _ = self._idle.popitem(last=False)
             self._keep_backoff(oldest)
-            del self._queues[oldest.host]
+            del self.queues[oldest.host]
 
     def backoffs(self) -> list[HostBackoff]:
         """The hosts that requests were slowed down for, also forgotten ones; those that refused most first."""
-        for queue in self._queues.values():
+        for queue in self.queues.values():
             self._keep_backoff(queue)
         return sorted(self._backoffs.values(), key=lambda backoff: (-backoff.refusals, -backoff.pauses, backoff.host))
 

@@ -87,7 +87,11 @@ class Schedule:
             return
         queue: HostQueue | None = job.host_queue
         if queue is None:
-            queue = job.host_queue = self.hosts.queue_for(self._key_of(request.url), now)
+            key = self._key_of(request.url)
+            queue = self.hosts.queues.get(key)
+            if queue is None or queue.idle:
+                queue = self.hosts.queue_for(key, now)
+            job.host_queue = queue
         else:
             queue = job.host_queue = self.hosts.wake(queue)
             if job.kind is not _ROW:

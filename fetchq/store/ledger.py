@@ -73,7 +73,8 @@ class Ledger(LedgerReader):
 
         Raises `StorageError`: a full disk, say.
         """
-        rows = sorted(row_of(result, self.generation) for result in results)  # in order: a B-tree fills faster so
+        rows = [row_of(result, self.generation) for result in results]
+        rows.sort()  # a B-tree fills faster in order
         with self._lock, self._transaction() as connection:
             with self._input_lock:
                 new_input, self._pending_input = self._pending_input, []

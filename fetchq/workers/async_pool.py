@@ -11,7 +11,7 @@ from fetchq.http.robots_txt import Rules
 from fetchq.http.url import Refused
 from fetchq.scheduling.job import JobKind
 from fetchq.workers.request_queue import RequestQueue
-from fetchq.workers.result_queue import ResultQueue
+from fetchq.workers.result_buffer import ResultQueue
 from fetchq.workers.run import WORKER_START_DELAY
 from fetchq.workers.run_state import RunState
 from fetchq.workers.settle import Retry

@@ -60,13 +60,15 @@ class RequestQueue(asyncio.Queue[Job]):
     async def put_all(self, requests: Iterable[Request]) -> None:
         """Take in a job for each of `requests`, waiting whenever the queue is full: faster than a `put` for each."""
         schedule = self._schedule
+        room = schedule.backlog.room()
         for request in requests:
             now = perf_counter()
             job = Job(request, now)
-            if schedule.backlog.full():
+            if room <= 0 and (room := schedule.backlog.room()) <= 0:
                 self._notify()
                 await self.put(job)
                 continue
+            room -= 1
             if not self._unfinished_tasks:
                 self._finished.clear()
             self._unfinished_tasks += 1

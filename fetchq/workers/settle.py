@@ -178,10 +178,11 @@ class Settler:
         request, response, body = job.request, attempt.response, attempt.body
         timing, elapsed = job.timing(attempt)
         content_type, charset = _content_type(response.headers.get(_CONTENT_TYPE))
+        url, final_url = request.url, attempt.hop.text
         return make_result(
             index=request.index,
-            url=redact(request.url) if "@" in request.url else request.url,
-            final_url=redact(attempt.hop.text),
+            url=redact(url) if "@" in url else url,
+            final_url=redact(final_url) if "@" in final_url else final_url,
             method=attempt.method,
             label=request.label,
             ok=attempt.cause is None,

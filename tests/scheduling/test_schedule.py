@@ -231,7 +231,7 @@ class Run(RuleBasedStateMachine):
         working = [job.request.index for job in self.working]
         assert sorted([*self.waiting, *working, *self.finished]) == list(range(self.made))
         assert len(self.schedule) == len(self.waiting)
-        assert self.schedule.hosts.busy == len(self.schedule.hosts._queues) - len(self.schedule.hosts._idle)
+        assert self.schedule.hosts.busy == len(self.schedule.hosts.queues) - len(self.schedule.hosts._idle)
 
     @invariant()
     def no_limit_is_exceeded(self) -> None:
@@ -871,7 +871,7 @@ def test_hosts_that_nobody_asks_any_more_are_forgotten_but_not_what_was_done_abo
     for number in range(10_050):
         bench.add(f"h{number}")
         bench.done(bench.take())
-    assert len(bench.schedule.hosts._queues) <= 10_000
+    assert len(bench.schedule.hosts.queues) <= 10_000
     assert [(backoff.host, backoff.refusals) for backoff in bench.schedule.hosts.backoffs()] == [("http://refuses", 1)]
     assert bench.schedule.hosts.backoffs()[0].rate < inf
 

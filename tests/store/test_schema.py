@@ -1,15 +1,16 @@
-"""The statements that fill a ledger."""
+"""The statements that fill a ledger, and the times in it."""
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
 from support.factories import examples
 
-from fetchq.store.schema import inserts
+from fetchq.store.schema import inserts, utc_text
 
 VALUES = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text("ab") | st.binary()
 
@@ -27,3 +28,10 @@ def test_the_statements_put_in_every_row_as_it_is_and_in_order(values: list[tupl
         for statement in inserts("t", rows):
             connection.execute(*statement)
         assert connection.execute("SELECT * FROM t ORDER BY rowid").fetchall() == rows
+
+
+@examples(200)
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_a_moment_is_written_as_rfc_3339_says_and_can_be_read_back(moment: datetime) -> None:
+    assert utc_text(moment) == moment.isoformat().replace("+00:00", "Z")
+    assert datetime.fromisoformat(utc_text(moment)) == moment

@@ -6,8 +6,7 @@ import asyncio
 
 from support.factories import make_result
 
-from fetchq.workers.result_buffer import MOST_BYTES, MOST_RESULTS
-from fetchq.workers.result_queue import ResultQueue
+from fetchq.workers.result_buffer import MOST_BYTES, MOST_RESULTS, ResultQueue
 
 
 async def turns(n: int = 5) -> None:

@@ -1,16 +1,21 @@
-"""Stores each body in a file of its own, which gets its final name when it is complete and on the disk."""
+"""Stores each body in a file of its own, which gets its final name when it is complete and on the disk.
+
+The names are readable, safe on every file system, and the same in every session.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from contextlib import suppress
+from mimetypes import guess_extension
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from fetchq.core.disk import file_error_text, make_folder, sync_files, sync_folder
-from fetchq.store.sinks.file_names import body_name, folder_of, row_of
 from fetchq.store.sinks.stored import not_stored, stored
 
 if TYPE_CHECKING:
@@ -18,9 +23,30 @@ if TYPE_CHECKING:
     from fetchq.core.model import Result
     from fetchq.core.row_set import RowSet
 
-__all__ = ["FileStore"]
+__all__ = ["FileStore", "body_name", "folder_of", "row_of"]
 
 _BODIES = "bodies"
+PER_FOLDER = 1000
+"""Rows whose files share a folder."""
+_MOST = 80
+"""The most characters of a name that come from the URL."""
+_UNSAFE = re.compile(r"(?:[^A-Za-z0-9._-]|\.\.)+")
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}$")
+_NAME = re.compile(r"(\d+)(?:~(\d+))?-")
+# Media types that mimetypes does not know, or gives an unusual suffix.
+_SUFFIXES = {
+    "application/gzip": ".gz",
+    "application/javascript": ".js",
+    "application/octet-stream": ".bin",
+    "application/xhtml+xml": ".xhtml",
+    "application/x-ndjson": ".ndjson",
+    "image/jpeg": ".jpg",
+    "image/webp": ".webp",
+    "text/html": ".html",
+    "text/javascript": ".js",
+    "text/markdown": ".md",
+    "text/plain": ".txt",
+}
 
 
 class FileStore:
@@ -100,9 +126,9 @@ class FileStore:
                 done[at] = not_stored(done[at], file_error_text(problem))
                 with suppress(OSError):
                     os.unlink(temporary)
-        self._sync_names(path for _, path in written.values())
+        self._sync_names([path for _, path in written.values()])
 
-    def _sync_names(self, paths: Iterable[str]) -> None:
+    def _sync_names(self, paths: Sequence[str]) -> None:
         """Sync the folders of these files: a name is on the disk when the folder that holds it is."""
         for folder in sorted({os.path.dirname(path) for path in paths}):
             sync_folder(self._root / folder)
@@ -110,3 +136,36 @@ class FileStore:
             sync_folder(self._root / _BODIES)
             sync_folder(self._root)
             self._new_subfolder = False
+
+
+def folder_of(index: int) -> str:
+    """The subfolder for row `index`."""
+    return f"{index // PER_FOLDER:06d}"
+
+
+def body_name(index: int, url: str, content_type: str | None, generation: int = 0) -> str:
+    """The file name for the body of row `index`: unique, in ASCII, and shorter than 120 characters.
+
+    `url`: that of the request; the URL after redirects is the server's choice, and must not name a file here.
+    """
+    # Without the query: it may hold secrets, and rarely says what the file is.
+    rest = url.partition("://")[2].partition("#")[0].partition("?")[0]
+    host, _, path = rest.rpartition("@")[2].partition("/")
+    last = unquote(path.rstrip("/").rpartition("/")[2], errors="replace")
+    found = _SUFFIX.search(last)
+    suffix = found[0].lower() if found else _suffix_of(content_type)
+    stem = f"{host}-{last[: found.start()] if found else last}"
+    # Digits come first: the name is not reserved on Windows (CON), not hidden, and no option of a command.
+    number = f"{index:08d}" if not generation else f"{index:08d}~{generation}"
+    return f"{number}-{_UNSAFE.sub('_', stem)[:_MOST].strip('._-')}{suffix}"
+
+
+def row_of(name: str) -> tuple[int, int] | None:
+    """The row and the generation in a name that `body_name` has made; None for another name."""
+    found = _NAME.match(name)
+    return (int(found[1]), int(found[2] or 0)) if found else None
+
+
+def _suffix_of(content_type: str | None) -> str:
+    media = (content_type or "").partition(";")[0].strip().lower()
+    return _SUFFIXES.get(media) or guess_extension(media) or ".bin"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from fetchq.core.model import PHASES
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
 from fetchq.core.text import printable
-from fetchq.core.timestamps import utc_text
+from fetchq.store.schema import utc_text
 from fetchq.store.sinks.records_jsonl import json_line
 
 if TYPE_CHECKING:

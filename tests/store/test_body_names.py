@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.factories import any_text
 
-from fetchq.store.sinks.file_names import body_name, folder_of, row_of
+from fetchq.store.sinks.bodies_files import body_name, folder_of, row_of
 
 SAFE = re.compile(r"\d{8,}(~\d+)?-[A-Za-z0-9._-]*\.[a-z0-9]{1,8}")
 
