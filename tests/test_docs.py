@@ -53,14 +53,23 @@ def folder(tmp_path: Path, practice: PracticeServer) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory, practice: PracticeServer) -> Path:
+    """A run of the README's list of URLs."""
+    place = tmp_path_factory.mktemp("begun")
+    (place / "urls.txt").write_text(blocks("text")[1].replace(EXAMPLE, practice.url))
+    begin = [sys.executable, "-m", "fetchq", "urls.txt", "-o", "run/"]
+    subprocess.run(begin, cwd=place, capture_output=True, check=True, timeout=60)
+    return place / "run"
+
+
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_of_the_readme_runs(line: str, folder: Path, practice: PracticeServer) -> None:
+def test_a_command_of_the_readme_runs(line: str, folder: Path, begun: Path, practice: PracticeServer) -> None:
     if "jq" in line and shutil.which("jq") is None:
         pytest.skip("this machine has no jq")
     line = line.replace(EXAMPLE, practice.url).replace(":8000", f":{practice.url.rpartition(':')[2]}")
     if NEEDS_A_RUN.search(line):
-        begin = [sys.executable, "-m", "fetchq", "urls.txt", "-o", "run/"]
-        subprocess.run(begin, cwd=folder, capture_output=True, check=True, timeout=60)
+        shutil.copytree(begun, folder / "run")
     words = re.sub(r"\bfetchq(?= )", f"{shlex.quote(sys.executable)} -m fetchq", line, count=1)
     done = subprocess.run(["bash", "-c", words], cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

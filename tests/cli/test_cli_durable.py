@@ -353,13 +353,13 @@ def small_disk(path: Path, size: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("size", [20_000, 300_000])
 def test_a_full_disk_is_status_3_and_the_run_goes_on_when_there_is_space(
-    cli: Cli, practice: PracticeServer, mode: str, tmp_path: Path, size: int
+    cli: Cli, practice: PracticeServer, engine_mode: str, tmp_path: Path, size: int
 ) -> None:
     count = 6_000_000 // size
     cli.write("urls.txt", "".join(f"{practice.url}/bytes/{size}?seed={number}\n" for number in range(count)))
     disk = tmp_path / "disk"
     with small_disk(disk, "3M"):
-        found = cli.run("urls.txt", "-o", "disk/run", "--mode", mode, "-q")
+        found = cli.run("urls.txt", "-o", "disk/run", "--mode", engine_mode, "-q")
         assert found.status == 3
         assert "No space left on device" in found.said
         assert "go on with: fetchq resume disk/run" in found.said

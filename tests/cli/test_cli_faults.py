@@ -38,6 +38,6 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[torture_fault
 def test_a_call_that_fails_costs_its_row_or_stops_the_run_and_what_is_kept_is_whole(
     workshop: torture_faults.Workshop, stage: str, save: str, mode: str, kind: str, error: str, forever: bool
 ) -> None:
-    found = torture_faults.each(workshop, save, kind, stage, mode, error, forever, step=11)
+    found = torture_faults.each(workshop, save, kind, stage, mode, error, forever, step=23)
     assert found.total() > 0
     assert not found["WRONG"]

@@ -62,8 +62,8 @@ def test_where_the_number_of_rows_is_unknown_the_bar_counts_what_is_done(cli: Cl
     assert "3 done" in shown.decode()
 
 
-def test_a_bar_on_a_terminal_goes_with_records_in_a_file(cli: Cli, practice: PracticeServer, mode: str) -> None:
-    status, shown = cli.on_terminal(*[f"{practice.url}/json"] * 3, "--json", "--mode", mode, out=False)
+def test_a_bar_on_a_terminal_goes_with_records_in_a_file(cli: Cli, practice: PracticeServer, engine_mode: str) -> None:
+    status, shown = cli.on_terminal(*[f"{practice.url}/json"] * 3, "--json", "--mode", engine_mode, out=False)
     assert (status, BAR in shown.decode()) == (0, True)
     assert sorted(json.loads(line)["index"] for line in cli.beside.splitlines()) == [0, 1, 2]
     assert Terminal(shown).lines[0].startswith("3 URLs: 3 ok")
@@ -118,7 +118,7 @@ def test_an_interrupted_run_gives_the_cursor_back(cli: Cli, faults: FaultServer)
     assert "1 URL: 0 ok, 1 failed" in "\n".join(Terminal(shown).lines)
 
 
-def test_what_is_said_at_ctrl_c_has_a_line_of_its_own_and_the_bar_goes_on_below_it(cli: Cli, mode: str) -> None:
+def test_what_is_said_at_ctrl_c_has_a_line_of_its_own_and_the_bar_goes_on_below_it(cli: Cli, engine_mode: str) -> None:
     def interrupt() -> None:
         if server.wait_for_requests(1):
             for process in cli._processes:
@@ -132,7 +132,7 @@ def test_what_is_said_at_ctrl_c_has_a_line_of_its_own_and_the_bar_goes_on_below_
         server._answer = server.hold
         thread = threading.Thread(target=interrupt)
         thread.start()
-        status, shown = cli.on_terminal(server.url, "--mode", mode, seen=go_on)
+        status, shown = cli.on_terminal(server.url, "--mode", engine_mode, seen=go_on)
         thread.join()
     said, heading, record, summary, *_ = Terminal(shown).lines
     assert status == 130
@@ -157,10 +157,10 @@ def test_what_cannot_wait_is_said_also_while_a_write_to_stdout_is_stuck(
 
 
 def test_records_stand_whole_beside_the_bar_and_the_summary_comes_after_them(
-    cli: Cli, practice: PracticeServer, mode: str
+    cli: Cli, practice: PracticeServer, engine_mode: str
 ) -> None:
     given = [f"{practice.url}/bytes/{n}?delay=0.0{n % 7}" for n in range(40)]
-    status, shown = cli.on_terminal(cli.write("urls.txt", "\n".join(given)), "-w", "4", "--mode", mode)
+    status, shown = cli.on_terminal(cli.write("urls.txt", "\n".join(given)), "-w", "4", "--mode", engine_mode)
     lines = Terminal(shown).lines
     heading, records, rest = lines[0], lines[1:41], lines[41:]
     assert status == 0
@@ -234,24 +234,15 @@ def interleaved(cli: Cli, *args: str) -> list[list[str]]:
     return lines
 
 
-@pytest.fixture
-def quick(cli: Cli, practice: PracticeServer) -> str:
-    """A list of URLs that take no time."""
-    return cli.write("urls.txt", "".join(f"{practice.url}/bytes/{n}\n" for n in range(300)))
-
-
-def test_the_start_line_of_a_url_comes_before_its_done_line_with_the_same_worker(
-    cli: Cli, quick: str, mode: str
+def test_a_url_starts_before_it_is_done_and_its_worker_is_done_with_it_before_it_starts_the_next(
+    cli: Cli, practice: PracticeServer, mode: str
 ) -> None:
+    quick = cli.write("urls.txt", "".join(f"{practice.url}/bytes/{n}\n" for n in range(300)))
     lines = interleaved(cli, quick, "-v", "-w", "3", "--mode", mode)
     starts = {(worker, url): at for at, (what, worker, url) in enumerate(lines) if what == "start"}
     ends = {(worker, url): at for at, (what, worker, url) in enumerate(lines) if what == "done"}
     assert len(starts) == len(ends) == 300
     assert [one for one, at in ends.items() if at < starts[one]] == []
-
-
-def test_a_worker_is_done_with_a_url_before_it_starts_the_next(cli: Cli, quick: str, mode: str) -> None:
-    lines = interleaved(cli, quick, "-v", "-w", "3", "--mode", mode)
     for worker in ("1", "2", "3"):
         own = [what for what, number, _ in lines if number == worker]
         assert own == ["start", "done"] * (len(own) // 2)

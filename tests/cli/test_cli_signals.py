@@ -26,6 +26,11 @@ SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 FULL = Path("/dev/full")
 
 signals = pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+# The form is the screen's and the mode the pool's: neither knows of the other.
+forms_and_modes = pytest.mark.parametrize(
+    ("form", "mode"),
+    [("jsonl", "async"), ("csv", "async"), ("text", "async"), ("jsonl", "threads"), ("jsonl", "sync")],
+)
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="this machine has no /dev/full")
 
 
@@ -239,7 +244,7 @@ def test_a_named_pipe_is_read_as_it_fills(cli: Cli, faults: FaultServer) -> None
     assert ended(process).status == 0
 
 
-@pytest.mark.parametrize("form", ["jsonl", "csv", "text"])
+@forms_and_modes
 def test_a_reader_that_closes_the_pipe_ends_the_run_quietly(
     cli: Cli, practice: PracticeServer, mode: str, form: str
 ) -> None:
@@ -280,7 +285,7 @@ def test_signals_end_a_run_whose_reader_has_stopped_reading(cli: Cli, practice: 
 
 
 @needs_full
-@pytest.mark.parametrize("form", ["jsonl", "csv", "text"])
+@forms_and_modes
 def test_a_full_disk_under_stdout_is_said_in_one_line_and_ends_with_3(
     cli: Cli, practice: PracticeServer, mode: str, form: str
 ) -> None:

@@ -23,6 +23,7 @@ from support.servers import (
     by_path,
     calm_loop,
     ended,
+    every_mode,
     few_issuers,  # noqa: F401  # it applies to all tests here
     in_time,
     nothing_left,
@@ -134,12 +135,14 @@ def test_a_long_body_comes_at_the_rate_and_the_wait_is_held_and_not_received(mod
     assert result.elapsed < result.timing.held
 
 
+@every_mode
 def test_many_workers_share_one_rate(mode: str) -> None:
     with ScriptServer(answer(NOISE[:20_000])) as server:
         results = limited(server, mode, 12 * 20_000, 400_000, paths=12, workers=4)
     assert all(result.ok for result in results)
 
 
+@every_mode
 def test_small_bodies_come_at_the_rate_however_many_workers_there_are(mode: str) -> None:
     with ScriptServer(answer(NOISE[:1024])) as server:
         results = limited(server, mode, 160 * 1024, 200_000, paths=160, workers=64)
@@ -199,6 +202,7 @@ def test_a_server_that_falls_silent_times_out_all_the_same(mode: str) -> None:
     assert (result.cause, result.error) == (Cause.TIMEOUT, "no byte in 0.3 s (read timeout)")
 
 
+@every_mode
 def test_the_deadline_ends_a_wait_at_once(mode: str) -> None:
     def fetch() -> list[Result]:
         return fetch_all_sync([server.url] * 2, mode=mode, workers=2, limit_rate=1000, deadline=0.5)
@@ -220,6 +224,7 @@ async def test_a_wait_that_is_cancelled_ends_at_once() -> None:
             assert task.cancelled()
 
 
+@every_mode
 def test_the_server_sees_the_rate(mode: str) -> None:
     """All that it gets rid of beyond it is what fits into the buffers of a connection."""
 

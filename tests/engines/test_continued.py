@@ -13,12 +13,21 @@ from random import Random
 from typing import Any
 
 import pytest
-from conftest import MODES
 from faults.wire import CHUNKED, LAST_CHUNK, Asked, Connection, chunk, head, length
 from hypothesis import given
 from hypothesis import strategies as st
 from support.factories import examples
-from support.servers import PATIENCE, Script, ScriptServer, by_path, ended, few_issuers, nothing_left
+from support.servers import (
+    PATIENCE,
+    Script,
+    ScriptServer,
+    by_path,
+    each_engine,
+    ended,
+    every_mode,
+    few_issuers,
+    nothing_left,
+)
 
 from fetchq import Cause, Request, Result, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.core.body_spool import SMALL, Spool
@@ -35,8 +44,6 @@ CUT = MIN_RESUMED + 700_000
 ETAG = b'ETag: "v1"'
 PARTIAL = b"HTTP/1.1 206 Partial Content"
 Rest = Callable[[Connection, int], None]
-
-every_mode = pytest.mark.parametrize("mode", MODES)
 
 
 def start_of(asked: Asked) -> int | None:
@@ -140,7 +147,7 @@ def test_a_long_body_that_breaks_off_is_gone_on_with(mode: str) -> None:
     assert sum(server.sent.values()) < 2 * len(BODY)
 
 
-@every_mode
+@each_engine
 @examples(25)
 @given(
     cut=st.integers(1, 19_999),
@@ -470,6 +477,7 @@ def test_nothing_is_left_of_a_body_that_never_comes_whole(mode: str, tmp_path: P
 
 
 @pytest.mark.usefixtures("no_jitter")
+@every_mode
 async def test_nothing_is_left_of_a_body_whose_run_ends_before_its_retry(mode: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     seen: list[list[int]] = []

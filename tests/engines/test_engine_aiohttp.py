@@ -22,6 +22,7 @@ from support.servers import (
     answer,
     by_path,
     calm_loop,
+    every_mode,
     few_issuers,  # noqa: F401  # it applies to all tests here
     late,
     ok,
@@ -477,6 +478,7 @@ def test_a_redirect_that_cannot_be_followed_does_not_cost_the_connection_it_came
     assert (hop.cause, after.ok) == (Cause.DNS, True)
 
 
+@every_mode
 def test_there_are_no_more_connections_than_workers(mode: str) -> None:
     with ScriptServer(late(0.002)) as server:
         results = fetch_all_sync([server.url] * 40, mode=mode, workers=4)

@@ -25,6 +25,12 @@ from fetchq.store.folder import FolderError
 
 
 @pytest.fixture
+def mode(engine_mode: str) -> str:
+    """A mode of each engine, and of each way to drive a run: threads and sync share both."""
+    return engine_mode
+
+
+@pytest.fixture
 def site() -> Iterator[Site]:
     pages: Pages = {
         "both": (b"both" * 100, '"1"', DATE),

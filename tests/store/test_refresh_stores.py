@@ -40,6 +40,12 @@ pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture
+def mode(engine_mode: str) -> str:
+    """A mode of each engine, and of each way to drive a run: threads and sync share both."""
+    return engine_mode
+
+
+@pytest.fixture
 def site() -> Iterator[Site]:
     with Site(**PAGES) as one:
         yield one

@@ -42,6 +42,8 @@ HUNG = 4.0
 A_MOMENT = 0.2
 """Seconds given to something that must not happen."""
 
+every_mode = pytest.mark.parametrize("mode", ["async", "threads", "sync"])
+each_engine = pytest.mark.parametrize("mode", ["async", "sync"])
 concurrent = pytest.mark.parametrize("mode", ["async", "threads"])
 blocking = pytest.mark.parametrize("mode", ["threads", "sync"])
 
