@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 from faults.server import FaultServer
-from support.cli import Cli, left_threads
-from support.servers import Authority
+from support.cli import Cli
+from support.leaks import left_threads
+from support.modes import ENGINE_MODES, MODES
+from support.tls import Authority
 
 from fetchq.cli.practice.server import PracticeServer
-
-MODES = ("async", "threads", "sync")
-ENGINE_MODES = ("async", "sync")
 
 
 @pytest.fixture(params=MODES)

@@ -25,24 +25,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cli import Cli
-from support.servers import (
-    A_MOMENT,
-    PATIENCE,
-    ScriptServer,
-    answer,
-    blocking,
-    by_path,
-    calm_loop,
-    closed_port,
-    concurrent,
-    ended,
-    few_issuers,  # noqa: F401  # it applies to all tests here
-    hang,
-    in_time,
-    late,
-    nothing_left,
-    ok,
-)
+from support.leaks import calm_loop, nothing_left
+from support.modes import blocking, concurrent
+from support.servers import ScriptServer, answer, by_path, closed_port, hang, late, ok
+from support.waiting import A_MOMENT, PATIENCE, ended, in_time
 from yarl import URL
 
 from fetchq import Cause, Request, Result, Results, Settings, Summary, fetch_all, fetch_all_sync, fetch_iter

@@ -9,7 +9,11 @@ import signal
 
 import pytest
 from faults.server import FaultServer
-from support.cli import PATIENCE, Cli, Ended, Handled, Terminal, closed_port
+from support.cli import Cli, Ended
+from support.servers import closed_port
+from support.signals import Handled
+from support.terminal import Terminal
+from support.waiting import PATIENCE
 
 from fetchq.cli import interrupts
 from fetchq.cli.practice.server import PracticeServer
@@ -168,8 +172,8 @@ def test_compare_ends_with_0_only_when_every_mode_fetched_every_url(cli: Cli, pr
     done = cli("compare", f"{practice.url}/flaky/1?key=compare", "--retries", "0")
     assert done.status == 1
     assert table(done)["failed"] == ["1", "0", "0"]
-    with closed_port() as port:
-        done = cli("compare", f"http://127.0.0.1:{port}/", "--retries", "0")
+    with closed_port() as url:
+        done = cli("compare", f"{url}/", "--retries", "0")
     assert (done.status, table(done)["failed"]) == (1, ["1"] * 3)
 
 

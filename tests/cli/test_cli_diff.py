@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
-from support.cli import ACTIVE, Cli
+from support.cli import Cli
 from support.factories import failed_result, make_result
 from support.runs import NASTY, make_run, nasty_results, renumbered
+from support.terminal import ACTIVE
 
 from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.model import Cause

@@ -19,8 +19,10 @@ from urllib.parse import urlsplit
 import pytest
 import torture
 from faults.wire import Asked, head, length
-from support.cli import PATIENT, Cli, Scripted, ended, reply, signal_twice
-from support.servers import PATIENCE
+from support.cli import Cli, ended
+from support.servers import Scripted, reply
+from support.signals import PATIENT, signal_twice
+from support.waiting import PATIENCE
 
 from fetchq.cli.practice.server import PracticeServer
 from fetchq.store.ledger import Ledger
@@ -155,7 +157,7 @@ def test_a_folder_that_is_removed_under_a_run_is_status_3(cli: Cli, mode: str) -
 
 def test_a_second_process_is_kept_out_at_once(cli: Cli) -> None:
     with Scripted() as server:
-        server._answer = server.hold
+        server.answer = server.hold
         cli.write("urls.txt", f"{server.url}/\n")
         first = cli.start("urls.txt", "-o", "run")
         assert server.wait_for_requests(1)
@@ -319,7 +321,7 @@ def test_a_run_of_one_row_is_told_of_as_such(cli: Cli, practice: PracticeServer)
 
 def test_secrets_are_asked_for_again_and_kept_nowhere(cli: Cli) -> None:
     with Scripted() as server:
-        server._answer = server.hold
+        server.answer = server.hold
         cli.write("urls.txt", f"{server.url}/\n")
         process = cli.start("urls.txt", "-o", "run", "-H", "Authorization: s3cr3t", "-w", "7")
         assert server.wait_for_requests(1)

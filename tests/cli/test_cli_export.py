@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support.cli import ACTIVE, Cli
+from support.cli import Cli
 from support.factories import make_result
 from support.runs import NASTY, make_run, nasty_results
+from support.terminal import ACTIVE
 
 from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.atomic_file import atomic_write

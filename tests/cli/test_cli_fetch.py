@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 from faults.server import FaultServer
 from faults.wire import CRLF, head, length
-from support.cli import ACTIVE, Cli, Ended, Scripted, closed_port, reply
+from support.cli import Cli, Ended
+from support.servers import Scripted, closed_port, reply
+from support.terminal import ACTIVE
 
 from fetchq._version import __version__
 from fetchq.cli.practice.server import PracticeServer
@@ -315,7 +317,7 @@ def test_wrong_usage_looks_the_same_from_outside(cli: Cli) -> None:
 
 
 def test_each_failed_url_gets_a_record_with_its_cause(cli: Cli, faults: FaultServer, mode: str) -> None:
-    with closed_port() as port:
+    with closed_port() as url:
         cases = {
             faults.url_of("hang"): "timeout",
             faults.url_of("drip"): "too_slow",
@@ -325,7 +327,7 @@ def test_each_failed_url_gets_a_record_with_its_cause(cli: Cli, faults: FaultSer
             faults.url_of("redirect-file"): "blocked",
             "ftp://127.0.0.1/": "blocked",
             f"{faults.url}/none": "status",
-            f"http://127.0.0.1:{port}/": "connect",
+            f"{url}/": "connect",
             f"https://{faults.netloc}/": "timeout",  # the fault server waits for the end of what it takes for a head
             "nonsense": "invalid_url",
         }
@@ -362,8 +364,8 @@ def test_one_failed_url_makes_the_exit_status_1(cli: Cli, practice: PracticeServ
 def test_hundreds_of_urls_of_a_dead_host_are_as_many_connect_records(
     cli: Cli, mode: str, args: list[str], adapt: str
 ) -> None:
-    with closed_port() as port:
-        name = cli.write("urls.txt", "".join(f"http://127.0.0.1:{port}/{n}\n" for n in range(400)))
+    with closed_port() as url:
+        name = cli.write("urls.txt", "".join(f"{url}/{n}\n" for n in range(400)))
         done = cli(name, "--json", "--mode", mode, "-w", "20", adapt, "--retry-wait", "1ms", *args)
     assert done.status == 1
     assert sorted(record["index"] for record in done.records) == list(range(400))
@@ -630,10 +632,12 @@ def assert_secret(done: Ended, *more: str) -> None:
 def test_passwords_cookies_and_tokens_are_sent_but_never_shown(cli: Cli, form: str, mode: str) -> None:
     def answer(asked: Any) -> bytes:
         if "/go" in asked.target:
-            return reply(b"", f"Location: http://me:l0cation@127.0.0.1:{port}/".encode(), status=b"HTTP/1.1 302 Found")
+            return reply(
+                b"", f"Location: {closed.replace('//', '//me:l0cation@')}/".encode(), status=b"HTTP/1.1 302 Found"
+            )
         return reply(b"ok")
 
-    with closed_port() as port, Scripted(answer) as server:
+    with closed_port() as closed, Scripted(answer) as server:
         secret = server.url.replace("//", "//me:s3cr3t@")
         row = {"url": f"{secret}/row", "headers": {"X-Api-Key": "r0wtoken"}, "body": "r0wbody", "method": "POST"}
         bad = {"url": f"{secret}/bad", "headers": {"Authorization": 5, "Cookie": "r0wtoken"}, "body": "r0wbody"}
@@ -665,8 +669,8 @@ def test_the_password_of_a_proxy_is_sent_but_never_shown(cli: Cli, form: str, sc
         assert [asked.header("Proxy-Authorization") for asked in proxy.log] == [wanted]
     assert done.status == 1
     assert_secret(done)
-    with closed_port() as port:
-        done = cli(f"{scheme}://example.org/", "-x", f"http://p:pr0xypw@127.0.0.1:{port}", "--retries", "0", "-v")
+    with closed_port() as url:
+        done = cli(f"{scheme}://example.org/", "-x", url.replace("//", "//p:pr0xypw@"), "--retries", "0", "-v")
     assert done.status == 1
     assert_secret(done)
 
@@ -792,7 +796,7 @@ def test_a_low_soft_limit_of_open_files_is_raised(cli: Cli, mode: str) -> None:
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Scripted() as server:
-        server._answer = server.hold
+        server.answer = server.hold
         name = cli.write("urls.txt", f"{server.url}/\n" * 60)
         process = cli.start(
             name,

@@ -22,7 +22,10 @@ import trustme
 from dnsserver import A, DnsServer
 from faults.server import FaultServer
 from faults.wire import Asked, head, length
-from support.cli import PATIENCE, Cli, Scripted, Terminal, closed_port, reply
+from support.cli import Cli
+from support.servers import Scripted, closed_port, reply
+from support.terminal import Terminal
+from support.waiting import PATIENCE
 
 from fetchq.cli.display import Display
 from fetchq.cli.fetch import command
@@ -236,8 +239,8 @@ def _apart(before: dict[str, Any], after: dict[str, Any]) -> bool:
 
 @shows("adapt")
 def test_a_host_that_is_down_is_given_up_unless_it_is_told_not_to(cli: Cli, mode: str) -> None:
-    with closed_port() as port:
-        name = cli.write("urls.txt", "".join(f"http://127.0.0.1:{port}/{n}\n" for n in range(50)))
+    with closed_port() as url:
+        name = cli.write("urls.txt", "".join(f"{url}/{n}\n" for n in range(50)))
         args = (name, "--json", "--mode", mode, "--retries", "0", "--retry-wait", "1ms")
         given_up = [record for record in cli(*args).records if not record["attempts"]]
         assert len(given_up) > 20
@@ -876,8 +879,8 @@ def test_an_option_can_be_set_in_the_environment_and_in_the_file_by_either_name(
 
 
 def test_a_dead_proxy_is_not_passed_by(cli: Cli, faults: FaultServer, engine: list[str]) -> None:
-    with closed_port() as port:
-        done = cli(f"{faults.url}/ok", "-x", f"127.0.0.1:{port}", *NO_RETRY, *engine)
+    with closed_port() as url:
+        done = cli(f"{faults.url}/ok", "-x", url.removeprefix("http://"), *NO_RETRY, *engine)
     assert (done.status, done.record["cause"]) == (1, "connect")
     assert faults.log == []
 

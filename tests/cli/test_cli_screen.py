@@ -12,7 +12,9 @@ import threading
 import pytest
 from faults.server import FaultServer
 from faults.wire import Asked
-from support.cli import Cli, Scripted, Terminal, reply
+from support.cli import Cli
+from support.servers import Scripted, reply
+from support.terminal import Terminal
 
 from fetchq.cli import progress, screen
 from fetchq.cli.display import Display
@@ -129,7 +131,7 @@ def test_what_is_said_at_ctrl_c_has_a_line_of_its_own_and_the_bar_goes_on_below_
             server.released.set()
 
     with Scripted() as server:
-        server._answer = server.hold
+        server.answer = server.hold
         thread = threading.Thread(target=interrupt)
         thread.start()
         status, shown = cli.on_terminal(server.url, "--mode", engine_mode, seen=go_on)
@@ -250,7 +252,7 @@ def test_a_url_starts_before_it_is_done_and_its_worker_is_done_with_it_before_it
 
 def test_a_start_line_is_shown_while_its_url_is_under_way(cli: Cli) -> None:
     with Scripted() as server:
-        server._answer = server.hold
+        server.answer = server.hold
         process = cli.start(server.url, "-v")
         assert process.stderr is not None
         assert process.stderr.readline().split()[0] == b"start"  # nothing is done yet

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 from faults.server import FaultServer
 from faults.wire import Asked
-from support.cli import PATIENCE, Cli, Handled, Scripted, clean, ended, press, reply
+from support.cli import Cli, clean, ended
+from support.servers import Scripted, reply
+from support.signals import Handled, press
+from support.waiting import PATIENCE
 
 from fetchq.cli import interrupts
 from fetchq.cli.practice.server import PracticeServer

@@ -14,7 +14,8 @@ from typing import Any
 import duckdb
 import pytest
 from faults.wire import Asked
-from support.cli import Cli, Scripted, closed_port, reply
+from support.cli import Cli
+from support.servers import Scripted, closed_port, reply
 from warcio.archiveiterator import ArchiveIterator
 
 from fetchq.cli import main
@@ -69,8 +70,8 @@ def check_kept(folder: Path, save: str, rows: int) -> None:
 @pytest.mark.parametrize("save", STORES)
 def test_a_run_keeps_every_answer(cli: Cli, practice: PracticeServer, mode: str, save: str) -> None:
     paths = ["json", "html", "bytes/300000", "gzip", "status/404", "redirect/2"]
-    with closed_port() as port:
-        cli.write("urls.txt", "\n".join([f"{practice.url}/{path}" for path in paths] + [f"http://127.0.0.1:{port}/"]))
+    with closed_port() as url:
+        cli.write("urls.txt", "\n".join([f"{practice.url}/{path}" for path in paths] + [f"{url}/"]))
         done = cli("urls.txt", "-o", "run", "--save", save, "--mode", mode, "--json", "--retries", "0")
     assert done.status == 1
     assert "7 URLs: 5 ok, 2 failed" in done.said

@@ -15,19 +15,11 @@ from faults.wire import CHUNKED, Asked, Connection, head, length
 from hypothesis import given
 from hypothesis import strategies as st
 from support.factories import examples
-from support.servers import (
-    A_MOMENT,
-    Authority,
-    ScriptServer,
-    answer,
-    by_path,
-    calm_loop,
-    ended,
-    every_mode,
-    few_issuers,  # noqa: F401  # it applies to all tests here
-    in_time,
-    nothing_left,
-)
+from support.leaks import calm_loop, nothing_left
+from support.modes import every_mode
+from support.servers import ScriptServer, answer, by_path
+from support.tls import Authority
+from support.waiting import A_MOMENT, ended, in_time
 
 from fetchq import Cause, Result, fetch_all, fetch_all_sync
 from fetchq.core.model import PHASES

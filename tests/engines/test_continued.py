@@ -17,25 +17,16 @@ from faults.wire import CHUNKED, LAST_CHUNK, Asked, Connection, chunk, head, len
 from hypothesis import given
 from hypothesis import strategies as st
 from support.factories import examples
-from support.servers import (
-    PATIENCE,
-    Script,
-    ScriptServer,
-    by_path,
-    each_engine,
-    ended,
-    every_mode,
-    few_issuers,
-    nothing_left,
-)
+from support.leaks import nothing_left
+from support.modes import each_engine, every_mode
+from support.servers import Script, ScriptServer, by_path
+from support.waiting import PATIENCE, ended
 
 from fetchq import Cause, Request, Result, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.core.body_spool import SMALL, Spool
 from fetchq.core.model import Complete
 from fetchq.http import range_resume
 from fetchq.http.range_resume import MIN_RESUMED
-
-__all__ = ["few_issuers"]
 
 BODY = Random(1).randbytes(2 * MIN_RESUMED)
 NEW = Random(2).randbytes(2 * MIN_RESUMED)

@@ -11,7 +11,9 @@ from time import perf_counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.servers import A_MOMENT, HUNG, need, nothing_left
+from support.leaks import nothing_left
+from support.servers import need
+from support.waiting import A_MOMENT, HUNG
 
 from fetchq.engines.requests import dial as module
 from fetchq.engines.requests.dial import Address, dial, look_up

@@ -13,13 +13,9 @@ from typing import Any
 import pytest
 from dnsserver import AAAA, A, DnsServer
 from support.cli import Cli
-from support.servers import (
-    HUNG,
-    ScriptServer,
-    calm_loop,
-    few_issuers,  # noqa: F401  # it applies to all tests here
-    nothing_left,
-)
+from support.leaks import calm_loop, nothing_left
+from support.servers import ScriptServer
+from support.waiting import HUNG
 
 from fetchq import Cause, Result, Settings, SettingsError, fetch_all, fetch_iter
 from fetchq.cli.practice.server import PracticeServer

@@ -13,20 +13,12 @@ import pytest
 from faults.wire import POISON, Asked, Connection, head
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.servers import (
-    HUNG,
-    Answers,
-    Authority,
-    ScriptServer,
-    _secured,
-    answer,
-    by_path,
-    calm_loop,
-    every_mode,
-    few_issuers,  # noqa: F401  # it applies to all tests here
-    late,
-    ok,
-)
+from support.answers import Answers
+from support.leaks import calm_loop
+from support.modes import every_mode
+from support.servers import ScriptServer, _secured, answer, by_path, late, ok
+from support.tls import Authority
+from support.waiting import HUNG
 
 from fetchq import Cause, Request, Result, __version__, fetch_all, fetch_all_sync
 from fetchq.core.settings import MODES, Settings

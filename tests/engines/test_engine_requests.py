@@ -19,28 +19,11 @@ from typing import Any, Self
 
 import pytest
 from faults.wire import Asked, Connection, head
-from support.servers import (
-    A_MOMENT,
-    FOUR,
-    HUNG,
-    PATIENCE,
-    SIX,
-    Authority,
-    ScriptServer,
-    answer,
-    by_path,
-    closed_port,
-    few_issuers,  # noqa: F401  # it applies to all tests here
-    hang,
-    in_time,
-    ipv6_server,
-    know_names,
-    need,
-    nothing_left,
-    ok,
-    silent_port,
-    tunnel,
-)
+from support.leaks import nothing_left
+from support.names import FOUR, SIX, know_names
+from support.servers import ScriptServer, answer, by_path, closed_port, hang, ipv6_server, need, ok, silent_port, tunnel
+from support.tls import Authority
+from support.waiting import A_MOMENT, HUNG, PATIENCE, in_time
 
 from fetchq import Cause, Request, Result, fetch_all, fetch_all_sync
 from fetchq.core.settings import Settings

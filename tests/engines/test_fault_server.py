@@ -19,19 +19,17 @@ from faults.bombs import zeros
 from faults.content import TEXT, zstd_module
 from faults.server import FAULTS, Fault, FaultServer, Then, fault_named
 from faults.wire import FLOOD_LIMIT, HELLO, POISON, head, length
+from support.waiting import PATIENCE
 
 from fetchq import Settings
 from fetchq.core.model import Cause, Complete
-
-_PATIENCE = 20.0
-"""Seconds after which a test that waits for the server fails."""
 
 
 class Client:
     """A raw socket that asks."""
 
     def __init__(self, server: FaultServer) -> None:
-        self.sock = socket.create_connection(server.address, timeout=_PATIENCE)
+        self.sock = socket.create_connection(server.address, timeout=PATIENCE)
 
     def __enter__(self) -> Self:
         return self
@@ -206,7 +204,7 @@ def test_the_late_answer_comes_once_the_connection_is_idle(server: FaultServer) 
     with Client(server) as client:
         client.ask("/fault/late-answer")
         assert client.read(len(head(length(5))) + 5).endswith(HELLO)
-        assert server.event("late-answer").wait(_PATIENCE)
+        assert server.event("late-answer").wait(PATIENCE)
         client.ask("/ok")
         assert client.read(len(POISON)) == POISON
         assert client.read(len(ok_answer())) == ok_answer()
@@ -224,7 +222,7 @@ def test_the_late_answer_stays_away_when_the_next_request_was_quicker(server: Fa
 def test_an_idle_connection_is_ended_unasked(server: FaultServer, name: str) -> None:
     with Client(server) as client:
         client.ask(f"/fault/{name}")
-        assert server.event(name).wait(_PATIENCE)
+        assert server.event(name).wait(PATIENCE)
         _, _, after = client.rest().partition(HELLO)
         assert after.startswith(b"HTTP/1.1 408 ") if name == "idle-408" else after == b""
 
@@ -435,7 +433,7 @@ def test_what_is_endless_ends_when_the_client_hangs_up(server: FaultServer, faul
         client.ask(fault.target)
         assert client.read(100_000)
     for thread in handlers():
-        thread.join(_PATIENCE)
+        thread.join(PATIENCE)
     assert handlers() == []
     assert server.sent[1] < FLOOD_LIMIT
 
@@ -458,7 +456,7 @@ def test_closing_ends_every_thread_and_socket_also_when_clients_hang() -> None:
         for client, target in zip(clients, targets, strict=False):  # one sends half a request, one nothing
             client.ask(f"/fault/{target}")
         clients[7].sock.sendall(b"GET /ok HTTP/1.1\r\nHo")
-        assert server.wait_for_requests(len(targets), _PATIENCE)
+        assert server.wait_for_requests(len(targets), PATIENCE)
         assert not server.wait_for_requests(len(targets) + 1, 0)
         clients[5].read(1_000_000)  # the flood is under way, and blocked
         clients[1].read_head()

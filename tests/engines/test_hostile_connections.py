@@ -16,16 +16,8 @@ from typing import Any
 import pytest
 import uvloop
 from faults.wire import CHUNKED, LAST_CHUNK, POISON, Asked, Connection, chunk, head, length
-from support.servers import (
-    Authority,
-    ScriptServer,
-    answer,
-    by_path,
-    few_issuers,  # noqa: F401  # it applies to all tests here
-    late,
-    ok,
-    tunnel,
-)
+from support.servers import ScriptServer, answer, by_path, late, ok, tunnel
+from support.tls import Authority
 
 from fetchq import Cause, Request, fetch_all, fetch_all_sync
 

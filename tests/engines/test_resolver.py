@@ -12,15 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.factories import Clock
-from support.servers import (
-    A_MOMENT,
-    HUNG,
-    ScriptServer,
-    calm_loop,
-    concurrent,
-    few_issuers,  # noqa: F401  # it applies to all tests here
-    nothing_left,
-)
+from support.leaks import calm_loop, nothing_left
+from support.modes import concurrent
+from support.servers import ScriptServer
+from support.waiting import A_MOMENT, HUNG
 
 from fetchq import fetch_all_sync
 from fetchq.core.model import Cause

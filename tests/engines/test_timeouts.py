@@ -9,14 +9,9 @@ from typing import Any
 
 import pytest
 from support.factories import Clock
-from support.servers import (
-    HUNG,
-    ScriptServer,
-    calm_loop,
-    ended,
-    few_issuers,  # noqa: F401  # it applies to all tests here
-    hang,
-)
+from support.leaks import calm_loop
+from support.servers import ScriptServer, hang
+from support.waiting import HUNG, ended
 
 from fetchq import Cause, Request, fetch_all
 from fetchq.core.settings import Settings

@@ -15,6 +15,8 @@ from collections import Counter
 from typing import Self
 from urllib.parse import quote, urlencode
 
+from support.waiting import PATIENCE
+
 from faults import bombs, content, framing, redirect
 from faults import head as heads
 from faults import length as lengths
@@ -77,7 +79,7 @@ class FaultServer:
         with self._lock:
             return self._events.setdefault(name, threading.Event())
 
-    def wait_for_requests(self, n: int, seconds: float) -> bool:
+    def wait_for_requests(self, n: int, seconds: float = PATIENCE) -> bool:
         """Wait until the log holds `n` requests; False when they did not come in time."""
         with self._logged:
             return self._logged.wait_for(lambda: len(self.log) >= n, seconds)

@@ -8,7 +8,6 @@ import json
 import os
 import select
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from string import Template
 from typing import NamedTuple
+
+from support.servers import closed_port
 
 from golden.cases import Case
 from golden.mask import masked, with_escapes
@@ -71,18 +72,10 @@ def practice_server(folder: Path) -> Iterator[str]:
             process.terminate()
 
 
-@contextmanager
-def _closed_port() -> Iterator[int]:
-    """A port that nobody listens on, and nobody else gets."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
-
-
 def played(case: Case, folder: Path, web: str | None) -> str:
     """What the golden file of a case holds, as it is today. `web` is the practice server, where the case needs it."""
-    with RawServer() as server, _closed_port() as closed:
-        urls = {"RAW": server.url, "CLOSED": f"http://127.0.0.1:{closed}"} | ({} if web is None else {"WEB": web})
+    with RawServer() as server, closed_port() as closed:
+        urls = {"RAW": server.url, "CLOSED": closed} | ({} if web is None else {"WEB": web})
         work = folder / "work"
         work.mkdir()
         names = {str(work): "<folder>", os.path.realpath(work): "<folder>"}

@@ -14,20 +14,11 @@ from dnsserver import DnsServer
 from hypothesis import given
 from hypothesis import strategies as st
 from support.factories import Outcome, examples
-from support.servers import (
-    A_MOMENT,
-    FOUR,
-    HUNG,
-    Counted,
-    ScriptServer,
-    answer,
-    by_path,
-    calm_loop,
-    concurrent,
-    few_issuers,  # noqa: F401  # it applies to all tests here
-    know_names,
-    nothing_left,
-)
+from support.leaks import calm_loop, nothing_left
+from support.modes import concurrent
+from support.names import FOUR, know_names
+from support.servers import Counted, ScriptServer, answer, by_path
+from support.waiting import A_MOMENT, HUNG
 
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.http.addresses import first_address

@@ -11,14 +11,8 @@ import pytest
 from hypothesis import given
 from support.cli import Cli
 from support.factories import any_text, examples
-from support.servers import (
-    Counted,
-    ScriptServer,
-    answer,
-    by_path,
-    concurrent,
-    few_issuers,  # noqa: F401  # it applies to all tests here
-)
+from support.modes import concurrent
+from support.servers import Counted, ScriptServer, answer, by_path
 
 from fetchq import Cause, Settings, SettingsError, fetch_all_sync
 from fetchq.http.url import host_of

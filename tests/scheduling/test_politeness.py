@@ -8,10 +8,9 @@ from contextlib import aclosing
 
 import pytest
 from politeness import counting
+from support.waiting import PATIENCE
 
 from fetchq import fetch_all_sync, fetch_iter
-
-PATIENCE = 60.0
 
 
 def test_no_host_has_more_than_its_number_of_requests_at_a_time(mode: str) -> None:

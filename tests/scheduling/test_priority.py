@@ -11,13 +11,8 @@ from typing import Any
 
 import pytest
 from support.cli import Cli
-from support.servers import (
-    A_MOMENT,
-    ScriptServer,
-    by_path,
-    few_issuers,  # noqa: F401  # it applies to all tests here
-    late,
-)
+from support.servers import ScriptServer, by_path, late
+from support.waiting import A_MOMENT
 
 from fetchq import Cause, Request, fetch_all_sync
 

@@ -18,9 +18,13 @@ import pytest
 from faults.wire import Asked
 from hypothesis import given
 from hypothesis import strategies as st
-from support.cli import PATIENCE, PATIENT, Cli, Scripted, ended, left_threads, reply, signal_twice
+from support.cli import Cli, ended
 from support.factories import examples, failed_result, make_result
+from support.leaks import left_threads
+from support.servers import Scripted, reply
+from support.signals import PATIENT, signal_twice
 from support.store import files_of_at_most
+from support.waiting import PATIENCE
 
 from fetchq import Cause, Request, Result, Settings, SettingsError, fetch_all, fetch_all_sync, fetch_iter, open_run
 from fetchq.core.disk import StorageError
@@ -185,7 +189,7 @@ async def test_an_endless_list_of_the_same_gives_results_at_once(tmp_path: Path)
 async def test_what_the_deadline_cancels_is_cancelled_for_all_rows_and_done_by_the_next_session(tmp_path: Path) -> None:
     folder = str(tmp_path / "run")
     with Scripted() as server:
-        server._answer = server.hold
+        server.answer = server.hold
         urls = [f"{server.url}/a", f"{server.url}/b"] * 800
         results = await fetch_all(urls, output=folder, dedupe=True, deadline=0.3, workers=1)
         assert Counter(result.cause for result in results) == {Cause.CANCELLED: 1600}
@@ -239,7 +243,7 @@ def test_a_run_that_is_killed_fetches_each_request_once_for_each_kill_at_most(cl
 
 def test_a_signal_leaves_the_waiting_rows_to_do(cli: Cli, mode: str) -> None:
     with Scripted() as server:
-        server._answer = server.hold
+        server.answer = server.hold
         cli.write("urls.txt", f"{server.url}/a\n" * 1500)
         process = cli.start("urls.txt", "-o", "run", "--dedupe", "--mode", mode, "--progress", "none", patch=PATIENT)
         assert server.wait_for_requests(1)

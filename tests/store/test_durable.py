@@ -11,8 +11,8 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from support.cli import left_threads
 from support.factories import make_result
+from support.leaks import left_threads
 
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all, fetch_all_sync, fetch_iter, open_run
 from fetchq.cli.practice.server import PracticeServer

@@ -16,9 +16,10 @@ import pytest
 from faults.wire import Asked
 from hypothesis import given
 from hypothesis import strategies as st
-from support.cli import Cli, Scripted, reply
+from support.cli import Cli
 from support.factories import examples
 from support.refresh import DATE, NOT_MODIFIED, Pages, Site, run, statuses
+from support.servers import Scripted, reply
 
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all_sync, open_run
 from fetchq.store.folder import FolderError
@@ -247,14 +248,14 @@ def test_a_body_that_is_gone_or_another_is_fetched(here: Path, site: Site) -> No
 def test_a_body_that_goes_between_question_and_answer_is_fetched(here: Path, site: Site, mode: str) -> None:
     urls = site.urls("both")
     (old,) = run(urls, "old")
-    answer = site._answer
+    answer = site.answer
 
     def losing(asked: Asked) -> bytes:
         Path(f"old/{old.path}").unlink(missing_ok=True)
         return answer(asked)
 
     site.log.clear()
-    site._answer = losing
+    site.answer = losing
     (result,) = run(urls, "new", refresh="old", mode=mode, retries=0)
     assert (result.ok, result.status, result.body, result.attempts) == (True, 200, old.body, 2)
     assert [asked.header("If-None-Match") for asked in site.log] == ['"1"', None]
@@ -317,13 +318,13 @@ def test_a_refresh_that_is_killed_goes_on_asking(cli: Cli) -> None:
         cli.write("urls.txt", "\n".join(site.urls()))
         assert cli("urls.txt", "-o", "old", "-q").status == 0
         site.log.clear()
-        answer = site._answer
-        site._answer = lambda asked: answer(asked) if int(asked.path[1:]) < 20 else site.hold(asked)
+        answer = site.answer
+        site.answer = lambda asked: answer(asked) if int(asked.path[1:]) < 20 else site.hold(asked)
         process = cli.start("urls.txt", "-o", "new", "--refresh", "old", "-q", "-w", "5")
         assert site.wait_for_requests(25)
         process.kill()
         process.communicate()
-        site._answer = answer
+        site.answer = answer
         site.released.set()
         os.makedirs("elsewhere")
         os.chdir("elsewhere")  # the folder is known by its absolute path

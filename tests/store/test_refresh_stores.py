@@ -273,14 +273,14 @@ def test_a_refresh_that_is_killed_ends_exact(cli: Cli, old: str, new: str, mode:
         cli.write("urls.txt", "\n".join(site.urls()))
         assert cli("urls.txt", "-o", "old", "-q", "--save", old).status == 0
         site.log.clear()
-        answer = site._answer
-        site._answer = lambda asked: answer(asked) if int(asked.path[1:]) < 30 else site.hold(asked)
+        answer = site.answer
+        site.answer = lambda asked: answer(asked) if int(asked.path[1:]) < 30 else site.hold(asked)
         saving = ["-o", "new", "--refresh", "old", "--save", new, "--mode", mode, "-q", "-w", "5"]
         process = cli.start("urls.txt", *saving)
         assert site.wait_for_requests(31)
         process.kill()
         process.communicate()
-        site._answer = answer
+        site.answer = answer
         site.released.set()
         assert cli("resume", "new", "-q").status == 0
         assert all(asked.header("If-None-Match") for asked in site.log)

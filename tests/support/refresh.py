@@ -7,7 +7,7 @@ from typing import Any
 from faults.wire import Asked
 
 from fetchq import Result, fetch_all_sync
-from support.cli import Scripted, reply
+from support.servers import Scripted, reply
 
 __all__ = ["DATE", "NOT_MODIFIED", "Pages", "Site", "run", "statuses"]
 

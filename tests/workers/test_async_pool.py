@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.factories import make_attempt, respond
-from support.servers import HUNG, PATIENCE, calm_loop, ended, nothing_left
+from support.leaks import calm_loop, nothing_left
+from support.waiting import HUNG, PATIENCE, ended
 
 from fetchq.core.model import Cause, OnStart, Request, Result
 from fetchq.core.settings import Settings

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.factories import make_attempt, respond
-from support.servers import A_MOMENT, HUNG, PATIENCE, in_time, nothing_left
+from support.leaks import nothing_left
+from support.waiting import A_MOMENT, HUNG, PATIENCE, in_time
 
 from fetchq.core.model import Cause, Request, Result
 from fetchq.core.settings import Settings

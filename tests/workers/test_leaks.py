@@ -15,22 +15,12 @@ from typing import Any
 
 import pytest
 from faults.wire import Asked, Connection, head, length
-from support.servers import (
-    HUNG,
-    Authority,
-    ScriptServer,
-    answer,
-    by_path,
-    calm_loop,
-    closed_port,
-    concurrent,
-    ended,
-    few_issuers,  # noqa: F401  # it applies to all tests here
-    hang,
-    know_names,
-    nothing_left,
-    settled,
-)
+from support.leaks import calm_loop, nothing_left, settled
+from support.modes import concurrent
+from support.names import know_names
+from support.servers import ScriptServer, answer, by_path, closed_port, hang
+from support.tls import Authority
+from support.waiting import HUNG, ended
 
 from fetchq import Cause, Request, Result, SettingsError, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.cli.practice.server import PracticeServer

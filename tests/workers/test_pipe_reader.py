@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from support.servers import HUNG, PATIENCE, in_time, nothing_left
+from support.leaks import nothing_left
+from support.waiting import HUNG, PATIENCE, in_time
 
 from fetchq.core.model import Request
 from fetchq.workers.pipe_reader import interruptible

@@ -13,22 +13,10 @@ from typing import Any
 
 import pytest
 from faults.wire import Asked, Connection
-from support.servers import (
-    HUNG,
-    Authority,
-    Script,
-    ScriptServer,
-    answer,
-    by_path,
-    calm_loop,
-    closed_port,
-    few_issuers,  # noqa: F401  # it applies to all tests here
-    hang,
-    in_time,
-    late,
-    nothing_left,
-    ok,
-)
+from support.leaks import calm_loop, nothing_left
+from support.servers import Script, ScriptServer, answer, by_path, closed_port, hang, late, ok
+from support.tls import Authority
+from support.waiting import HUNG, in_time
 
 from fetchq import Cause, Request, Result, Settings, fetch_all_sync
 from fetchq.engines.requests.engine import RequestsEngine

@@ -11,28 +11,12 @@ from typing import Any
 
 import pytest
 from faults.wire import Asked, Connection, head
-from support.servers import (
-    A_MOMENT,
-    HUNG,
-    PATIENCE,
-    Authority,
-    Script,
-    ScriptServer,
-    answer,
-    by_path,
-    calm_loop,
-    closed_port,
-    concurrent,
-    ended,
-    few_issuers,  # noqa: F401  # it applies to all tests here
-    hang,
-    in_time,
-    know_names,
-    late,
-    nothing_left,
-    ok,
-    silent_port,
-)
+from support.leaks import calm_loop, nothing_left
+from support.modes import concurrent
+from support.names import know_names
+from support.servers import Script, ScriptServer, answer, by_path, closed_port, hang, late, ok, silent_port
+from support.tls import Authority
+from support.waiting import A_MOMENT, HUNG, PATIENCE, ended, in_time
 
 from fetchq import Cause, Request, Result, Settings, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.cli.practice.server import PracticeServer
