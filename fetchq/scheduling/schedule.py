@@ -2,9 +2,8 @@
 
 Each host has a queue (`HostQueue`) with its limits. A queue of which a job may go is in the order of hosts
 (`HostOrder`, the one file to change for another order); one that must wait, because of its limits or a back-off, is in
-the delay queue, and is looked at again when it is due or when an attempt at its host is done. A job that is retried
-after a delay waits in the delay queue itself. The gates (`AddressGate`, `RobotsGate`) may put an internal job before
-the rows of a host.
+the delay queue, until it is due or an attempt at its host is done; so is a job that is retried after a delay. The gates
+(`AddressGate`, `RobotsGate`) may put an internal job before the rows of a host.
 """
 
 from __future__ import annotations
@@ -89,9 +88,7 @@ class Schedule:
         if queue is None:
             key = self._key_of(request.url)
             queue = self.hosts.queues.get(key)
-            if queue is None or queue.idle:
-                queue = self.hosts.queue_for(key, now)
-            job.host_queue = queue
+            job.host_queue = queue = self.hosts.queue_for(key, now) if queue is None or queue.idle else queue
         else:
             queue = job.host_queue = self.hosts.wake(queue)
             if job.kind is not _ROW:

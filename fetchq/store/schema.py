@@ -129,6 +129,6 @@ def inserts(table: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, 
         block = rows[first : first + _BLOCK]
         columns = [*zip(*block, strict=True)]
         empty = [column.count(None) == len(block) for column in columns]
-        row = f"({', '.join('NULL' if none else '?' for none in empty)})"
+        row = f"({', '.join(['NULL' if none else '?' for none in empty])})"
         given = zip(*compress(columns, map(not_, empty)), strict=True)
         yield f"INSERT OR REPLACE INTO {table} VALUES {', '.join([row] * len(block))}", [*chain.from_iterable(given)]  # noqa: S608  # only marks

@@ -19,6 +19,7 @@ from fetchq.engines.aiohttp import timeouts as module
 from fetchq.engines.aiohttp.engine import AiohttpEngine
 from fetchq.engines.aiohttp.timeouts import Watchdog
 from fetchq.http.attempt import Attempt
+from fetchq.http.failure import AttemptFailed
 from fetchq.http.url import parse_url
 
 
@@ -46,8 +47,16 @@ async def for_ever() -> None:
 def watched(watchdog: Watchdog, until: float) -> tuple[Any, asyncio.Task[None]]:
     attempt: Any = FakeAttempt(until)
     task = asyncio.create_task(for_ever())
-    watchdog.watch(attempt, task)
+    watchdog.watched[attempt] = task
+    if not watchdog.armed:
+        watchdog.arm()
     return attempt, task
+
+
+def forget(watchdog: Watchdog, attempt: Any) -> AttemptFailed | None:
+    """What the engine does with an attempt that has ended; returns why its task was cancelled, if it was."""
+    del watchdog.watched[attempt]
+    return watchdog.interrupted.pop(attempt, None)
 
 
 # --- by itself -------------------------------------------------------------------------------------------------------
@@ -61,13 +70,13 @@ async def test_only_what_is_out_of_time_is_interrupted_and_told_why(clock: Clock
     watchdog._look()
     await asyncio.wait([late_task], timeout=HUNG)
     assert late_task.cancelled()
-    failed = watchdog.failure(late)
+    failed = watchdog.interrupted.get(late)
     assert failed is not None
     assert (failed.cause, failed.message) == (Cause.TIMEOUT, "too long")
-    assert watchdog.failure(early) is None
+    assert watchdog.interrupted.get(early) is None
     assert early_task.cancelling() == 0
-    watchdog.forget(late)
-    watchdog.forget(early)
+    forget(watchdog, late)
+    forget(watchdog, early)
     watchdog.close()
     early_task.cancel()
 
@@ -78,8 +87,8 @@ async def test_it_looks_by_itself_and_soon_enough() -> None:
     async with asyncio.timeout(HUNG):
         with suppress(asyncio.CancelledError):
             await task
-    assert watchdog.failure(attempt) is not None
-    watchdog.forget(attempt)
+    assert watchdog.interrupted.get(attempt) is not None
+    forget(watchdog, attempt)
     watchdog.close()
 
 
@@ -90,10 +99,10 @@ async def test_an_attempt_is_interrupted_once_only(clock: Clock) -> None:
         watchdog._look()
     watchdog.interrupt_all("the run ended first")
     assert task.cancelling() == 1
-    failed = watchdog.failure(attempt)
+    failed = watchdog.interrupted.get(attempt)
     assert failed is not None
     assert failed.cause is Cause.TIMEOUT
-    watchdog.forget(attempt)
+    forget(watchdog, attempt)
     watchdog.close()
     await asyncio.wait([task])
 
@@ -101,11 +110,11 @@ async def test_an_attempt_is_interrupted_once_only(clock: Clock) -> None:
 async def test_what_is_forgotten_is_left_alone(clock: Clock) -> None:
     watchdog = Watchdog(Settings())
     attempt, task = watched(watchdog, clock.now - 1)
-    assert watchdog.forget(attempt) is None
+    assert forget(watchdog, attempt) is None
     watchdog._look()
     watchdog.interrupt_all("the run ended first")
     assert task.cancelling() == 0
-    assert watchdog.failure(attempt) is None
+    assert watchdog.interrupted.get(attempt) is None
     task.cancel()
     watchdog.close()
 
@@ -116,7 +125,7 @@ async def test_interrupting_all_says_why_to_each() -> None:
     watchdog.interrupt_all("the run ended first")
     await asyncio.wait([task for _, task in attempts], timeout=HUNG)
     assert [task.cancelled() for _, task in attempts] == [True] * 3
-    failures = [watchdog.forget(one) for one, _ in attempts]
+    failures = [forget(watchdog, one) for one, _ in attempts]
     assert {(failed.cause, failed.message) for failed in failures if failed is not None} == {
         (Cause.CANCELLED, "the run ended first")
     }
@@ -134,12 +143,12 @@ async def test_it_is_late_by_a_small_part_of_the_shortest_timeout(shortest: floa
 async def test_without_attempts_it_rests_and_with_the_next_one_it_looks_again(clock: Clock) -> None:
     watchdog = Watchdog(Settings())
     first, first_task = watched(watchdog, clock.now + 1)
-    watchdog.forget(first)
+    forget(watchdog, first)
     watchdog._look()
-    assert watchdog._timer is None
+    assert not watchdog.armed
     second, second_task = watched(watchdog, clock.now + 1)
-    assert watchdog._timer is not None
-    watchdog.forget(second)
+    assert watchdog.armed
+    forget(watchdog, second)
     watchdog.close()
     watchdog.close()
     for task in (first_task, second_task):

@@ -71,31 +71,30 @@ class AiohttpEngine:
         plan = self._robots_plan if isinstance(request, RobotsRequest) else self._plan
         attempt = Attempt(plan, request, target, partial)
         attempt.on_sent = on_sent
+        failed: AttemptFailed | None = None
+        watchdog = self._watchdog
         task = asyncio.current_task(self._loop)  # without the loop, Python 3.11 asks the kernel for the process id
         assert task is not None
-        failed: AttemptFailed | None = None
-        self._watchdog.watch(attempt, task)
+        watchdog.watched[attempt] = task
+        if not watchdog.armed:
+            watchdog.arm()
         try:
-            await self._exchange(attempt)
-            while attempt.redirecting:
+            while await self._exchange(attempt):
                 attempt.follow_redirect()
-                await self._exchange(attempt)
         except AttemptFailed as problem:
             failed = problem
         except asyncio.CancelledError:
-            failed = self._watchdog.failure(attempt)
+            failed = watchdog.interrupted.get(attempt)
             if failed is None:
                 raise
         finally:
             attempt.on_sent = None  # the loop may still have to call it, in its next turn
+            del watchdog.watched[attempt]
             # As asyncio.timeout does: take the Watchdog's cancellation back; what is left came from outside.
-            if self._watchdog.forget(attempt) is not None and task.uncancel() > 0:
+            if watchdog.interrupted.pop(attempt, None) is not None and task.uncancel() > 0:
                 raise asyncio.CancelledError
         if failed is None and attempt.unmodified and loads_stored_body(attempt):
-            try:
-                await self._in_thread(attempt, load_stored_body, attempt)
-            except AttemptFailed as problem:
-                failed = problem
+            failed = await self._load_stored_body(attempt)
         if failed is not None and failed.local_limit:
             self._idle.close()
         attempt.finish(failed)
@@ -126,8 +125,11 @@ class AiohttpEngine:
         for _ in range(3):
             await asyncio.sleep(0)  # an aborted transport closes its socket in the next turn of the loop, or after it
 
-    async def _exchange(self, attempt: Attempt) -> None:
-        """Make one hop: from the request to the end of its response. Raises `AttemptFailed`."""
+    async def _exchange(self, attempt: Attempt) -> bool:
+        """Make one hop, from the request to the end of its response, and tell whether it redirects.
+
+        Raises `AttemptFailed`.
+        """
         connection: Connection | None = None
         content: aiohttp.StreamReader | None = None
         try:
@@ -148,7 +150,7 @@ class AiohttpEngine:
                         connection = None
             # The raw headers: aiohttp has its own spelling of the names that it knows.
             if not attempt.on_response(message.code, message.reason, message.raw_headers, message.version):
-                return
+                return attempt.redirecting
             await self._receive_body(attempt, content)
             if not attempt.response.framed and connection is not None:
                 await connection.check_closed_cleanly()
@@ -162,6 +164,7 @@ class AiohttpEngine:
         finally:
             if connection is not None and connection.end_exchange(whole=content is not None and content.is_eof()):
                 self._idle.add(connection)
+        return attempt.redirecting
 
     async def _connect(self, attempt: Attempt) -> tuple[Connection, Hop, bytes]:
         """A connection for the attempt's hop, an idle one or a new one; the hop as it is to be sent; and its head.
@@ -200,6 +203,14 @@ class AiohttpEngine:
         if (seconds := rate.reserve(size, now) - now) > 0:
             with attempt.on_hold():
                 await asyncio.sleep(seconds)
+
+    async def _load_stored_body(self, attempt: Attempt) -> AttemptFailed | None:
+        """Take the body that an earlier run has stored, which the server has confirmed; why not, if it cannot be."""
+        try:
+            await self._in_thread(attempt, load_stored_body, attempt)
+        except AttemptFailed as problem:
+            return problem
+        return None
 
     async def _write(self, attempt: Attempt) -> None:
         """Move the body from memory to the disk; that time does not count against the server."""

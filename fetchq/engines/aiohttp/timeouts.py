@@ -22,45 +22,39 @@ class Watchdog:
     def __init__(self, settings: Settings) -> None:
         shortest = min(settings.timeout, settings.connect_timeout, settings.read_timeout)
         self.interval = max(0.005, min(0.25, shortest / 20))
-        self._watched: dict[Attempt, asyncio.Task[object]] = {}
-        self._interrupted: dict[Attempt, AttemptFailed] = {}
-        """Those of the watched attempts whose task was cancelled, and why."""
+        self.watched: dict[Attempt, asyncio.Task[object]] = {}
+        """The attempts under way with their tasks. Whoever adds one calls `arm` unless it is `armed`."""
+        self.interrupted: dict[Attempt, AttemptFailed] = {}
+        """Those of them whose task was cancelled, and why. Whoever removes an attempt removes it here, too."""
+        self.armed = False
+        """The timer runs. It does until it finds no attempt to watch."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
-    def watch(self, attempt: Attempt, task: asyncio.Task[object]) -> None:
-        """Cancel `task` when `attempt` is out of time; `failure` then says why."""
-        self._watched[attempt] = task
-        if self._timer is None:
-            self._timer = self._loop.call_later(self.interval, self._look)
-
-    def failure(self, attempt: Attempt) -> AttemptFailed | None:
-        """Why the attempt's task was cancelled by this Watchdog; None where it was not."""
-        return self._interrupted.get(attempt)
-
-    def forget(self, attempt: Attempt) -> AttemptFailed | None:
-        """Watch the attempt no longer. Returns its `failure`."""
-        del self._watched[attempt]
-        return self._interrupted.pop(attempt, None)
+    def arm(self) -> None:
+        """Look at the attempts in `interval` seconds."""
+        self._timer = self._loop.call_later(self.interval, self._look)
+        self.armed = True
 
     def interrupt_all(self, why: str) -> None:
         """Cancel the tasks of all attempts."""
-        for attempt, task in self._watched.items():
-            if attempt not in self._interrupted:
-                self._interrupted[attempt] = AttemptFailed(Cause.CANCELLED, why)
+        for attempt, task in self.watched.items():
+            if attempt not in self.interrupted:
+                self.interrupted[attempt] = AttemptFailed(Cause.CANCELLED, why)
                 task.cancel()
 
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
 
     def _look(self) -> None:
         now = perf_counter()
-        for attempt, task in self._watched.items():
-            if attempt not in self._interrupted:
+        for attempt, task in self.watched.items():
+            if attempt not in self.interrupted:
                 left, what = attempt.time_left(now)
                 if left <= 0:
-                    self._interrupted[attempt] = AttemptFailed(Cause.TIMEOUT, what)
+                    self.interrupted[attempt] = AttemptFailed(Cause.TIMEOUT, what)
                     task.cancel()
-        self._timer = self._loop.call_later(self.interval, self._look) if self._watched else None
+        self.armed = False
+        if self.watched:
+            self.arm()
