@@ -50,12 +50,12 @@ def _calls_of(rows: int, url: str, folder: Path) -> Counter[tuple[str, str]]:
     threading.setprofile(count)
     sys.setprofile(count)
     try:
-        main([str(source), "-o", str(folder / "run"), "--quiet", "--workers", "1"])
-    except SystemExit as end:
-        assert not end.code
+        with pytest.raises(SystemExit) as ended:
+            main([str(source), "-o", str(folder / "run"), "--quiet", "--workers", "1"])
     finally:
         threading.setprofile(None)
         sys.setprofile(before)
+    assert not ended.value.code
     return calls
 
 
