@@ -34,10 +34,10 @@ def _descriptors() -> Counter[str]:
 
 def _threads() -> set[threading.Thread]:
     # Those of a loop's default executor are the loop's, and end with it; pycares keeps one for all its resolvers.
-    def raised_by_fetchq(thread: threading.Thread) -> bool:
+    def of_a_run(thread: threading.Thread) -> bool:
         return not thread.name.startswith("asyncio_") and "_run_safe_shutdown_loop" not in thread.name
 
-    return {thread for thread in filter(raised_by_fetchq, threading.enumerate()) if thread.is_alive()}
+    return {thread for thread in filter(of_a_run, threading.enumerate()) if thread.is_alive()}
 
 
 @contextmanager
