@@ -88,10 +88,15 @@ class PipeCopier:
             size = self._size
         if size <= at:
             return b""
-        path = self._copy if self._copy.exists() else self._part
-        with open(path, "rb", buffering=0) as copy:
+        with self._opened() as copy:
             copy.seek(at)
             return copy.read(min(most, size - at))
+
+    def _opened(self) -> io.FileIO:
+        try:
+            return open(self._part, "rb", buffering=0)
+        except FileNotFoundError:  # it is complete, and has got its final name just now
+            return open(self._copy, "rb", buffering=0)
 
 
 class _Tail(io.RawIOBase):

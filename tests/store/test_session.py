@@ -22,6 +22,7 @@ from support.factories import failed_result, make_result
 from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
 from fetchq.inputs.lines import SourceError
+from fetchq.store import pipe_copy
 from fetchq.store.folder import FolderError
 from fetchq.store.input_copy import describe_inputs, same_inputs
 from fetchq.store.ledger_connection import ConditionError, LedgerError
@@ -375,6 +376,22 @@ def test_a_copy_can_be_read_while_it_grows(tmp_path: Path) -> None:
         sender.close()
         assert tail.read1(100) == b""  # type: ignore[attr-defined]
     assert (tmp_path / "copy").read_bytes() == b"onetwothree"
+
+
+def test_a_copy_that_gets_its_final_name_just_before_it_is_opened_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copier = PipeCopier("-", io.BytesIO(b"http://a.test/"), tmp_path / "copy")
+    copier._run()
+    (tmp_path / "copy").rename(tmp_path / "copy.part")
+
+    def rename_and_open(path: Path, *args: Any, **options: Any) -> Any:
+        if path.suffix == ".part" and path.exists():
+            path.rename(tmp_path / "copy")
+        return open(path, *args, **options)
+
+    monkeypatch.setattr(pipe_copy, "open", rename_and_open, raising=False)
+    assert copier.tail().read() == b"http://a.test/"
 
 
 def test_sources_are_the_same_when_they_hold_the_same() -> None:
