@@ -1,4 +1,69 @@
-"""fetchq fetches a list of URLs: fast, safely, and it shows where the time went."""
+"""fetchq fetches a list of URLs: fast, safely, and it shows where the time went.
+
+    from fetchq import fetch_all_sync
+
+    for result in fetch_all_sync(["https://example.org/"], workers=20):
+        print(result.status, result.elapsed, result.cause, result.url)
+
+## Architecture
+
+A row of the list becomes a `Request`. A worker has an engine make attempts at it until one of them is final, and that
+makes exactly one `Result`. Each folder of the package is a room on that way, and has a page of its own that draws its
+part:
+
+      list, file, pipe, arguments
+                  |
+                  v
+      inputs/           reads rows lazily, as far ahead as the workers need them
+                  |  Request
+                  v
+      scheduling/       decides which request may go now: order of hosts, limits, rate,
+                  |  ^                               robots.txt, retries that are due
+             Job  |  |  again, not before a given time
+                  v  |
+      workers/          takes a job, has an attempt made, and settles what came of it
+                  |  ^
+          Request |  |  Attempt
+                  v  |
+      engines/          makes one attempt, over aiohttp or requests; the rules by which a
+                        response is good or bad are in http/, once for both
+                  |  Result, from the worker
+                  v
+      pipeline.py       hands Results on in batches, in one order: body store, sink, ledger, summary
+                  |
+                  v
+      store/            writes bodies and records, and commits to the ledger of a durable run
+                  |
+                  v
+      reports/          counts the summary, compares runs, and puts both into words
+                  |
+                  v
+      cli/, api.py      what people call
+
+Two more rooms hold what travels and what it is judged by: `core/` (Request, Result, Settings, small helpers) and
+`http/` (the rules of URLs, HTTP and content, without I/O). Imports go one way, and `tests/test_layering.py` checks it:
+
+    cli, api -> reports -> store | workers -> inputs | engines | scheduling -> http -> core
+
+What always holds: each input row gets exactly one Result; "ok" means that the status is accepted, and the body whole,
+decoded and within the limits; a request that must wait holds no worker; every queue on the way is bounded; a body
+appears under its final name only when it is whole; what was cancelled is not done, and a later session does it; a bug
+of fetchq's own ends the run loudly.
+
+## What to change for what
+
+| you want | the file to change |
+|---|---|
+| another field of the record | `core/model.py` (`Result`); `workers/settle.py` fills it, every format follows |
+| another setting | `core/settings.py`; `core/settings_kwargs.py` has its type; option and variable follow |
+| another sink, of records or bodies | a module in `store/sinks/`, and a line in its `__init__.py` |
+| another reason to retry | `http/retry.py` |
+| another order of hosts | `scheduling/host_order.py` |
+| another limit of a host, or of the run | `scheduling/host_queue.py`, or `scheduling/rate_limit.py` |
+| another rule for a response | `http/attempt.py`, and what it imports |
+| another HTTP library | a package in `engines/`, and a line in its `__init__.py` |
+| another command | a module in `cli/`, and a line in its `__init__.py` |
+"""
 
 from __future__ import annotations
 

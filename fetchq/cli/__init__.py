@@ -1,5 +1,13 @@
 """Defines the command group and the entry point of the command line.
 
+    fetch, compare, demo, resume, retry, export, diff, serve     a module for each command
+       |  options, display: what is given, by option, variable or config file
+       v
+    drive                  runs a pipeline: loop (event loop), interrupts (signals), status (exit status)
+       |  durable, stored: the folder of a durable run
+       v
+    screen, progress       records on stdout; progress, log and summary on stderr
+
 A command's module is imported when the command is called: `fetchq --version` needs none of them.
 """
 

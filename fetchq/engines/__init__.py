@@ -1,4 +1,10 @@
-"""The engines: each makes attempts over one HTTP library, and is the only code that knows that library.
+"""Makes attempts: each engine does so over one HTTP library, and is the only code that knows that library.
+
+    base         the protocols: AsyncEngine for the event loop, BlockingEngine for one worker's thread
+    aiohttp/     mode `async`
+    requests/    the modes `threads` and `sync`
+    errors       from the exceptions of the network to causes, the same for all engines
+    tls, bandwidth, fd_limit     what they share: the TLS context, the byte rate, the file descriptors
 
 A new engine is one package beside this module, whose `engine.py` fulfils a protocol of `base`, and one line below that
 imports it. It drives the rules of `fetchq.http.attempt`, and maps its library's exceptions to causes with `errors`.

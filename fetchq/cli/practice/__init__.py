@@ -1,1 +1,1 @@
-"""The practice server that `fetchq serve` runs."""
+"""The practice server that `fetchq serve` runs: slow, failing, redirecting and compressed answers on loopback."""

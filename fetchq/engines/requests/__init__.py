@@ -1,1 +1,8 @@
-"""The engine over requests, for the modes `threads` and `sync`."""
+"""The engine over requests, for the modes `threads` and `sync`.
+
+engine          makes the attempts of one worker
+  exchange      how the hooks inside urllib3 find the attempt that they work for
+connection      urllib3's connection, with dial (happy eyeballs) and upload (long bodies)
+response        reads the response with h11, in place of http.client
+abort_switch    ends what the worker does, from another thread
+"""
