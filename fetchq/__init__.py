@@ -8,8 +8,8 @@
 ## Architecture
 
 A row of the list becomes a `Request`. A worker has an engine make attempts at it until one of them is final, and that
-makes exactly one `Result`. Each folder of the package is a room on that way, and has a page of its own that draws its
-part:
+makes exactly one `Result`. Each folder of the package is a room on that way, whose page draws its part: `fetchq.inputs`,
+`fetchq.scheduling`, `fetchq.workers`, `fetchq.engines`, `fetchq.store`, `fetchq.reports`, `fetchq.cli`.
 
       list, file, pipe, arguments
                   |
@@ -17,8 +17,8 @@ part:
       inputs/           reads rows lazily, as far ahead as the workers need them
                   |  Request
                   v
-      scheduling/       decides which request may go now: order of hosts, limits, rate,
-                  |  ^                               robots.txt, retries that are due
+      scheduling/       decides which request may go now: the order of hosts, limits,
+                  |  ^  rate, robots.txt, retries that are due
              Job  |  |  again, not before a given time
                   v  |
       workers/          takes a job, has an attempt made, and settles what came of it
@@ -29,10 +29,10 @@ part:
                         response is good or bad are in http/, once for both
                   |  Result, from the worker
                   v
-      pipeline.py       hands Results on in batches, in one order: body store, sink, ledger, summary
+      pipeline.py       hands Results on in batches, and counts those that are done
                   |
                   v
-      store/            writes bodies and records, and commits to the ledger of a durable run
+      store/            writes in one order: body store, sink, ledger; so a run is durable
                   |
                   v
       reports/          counts the summary, compares runs, and puts both into words
@@ -40,8 +40,8 @@ part:
                   v
       cli/, api.py      what people call
 
-Two more rooms hold what travels and what it is judged by: `core/` (Request, Result, Settings, small helpers) and
-`http/` (the rules of URLs, HTTP and content, without I/O). Imports go one way, and `tests/test_layering.py` checks it:
+Two more rooms hold what travels and what it is judged by: `fetchq.core` (Request, Result, Settings, small helpers) and
+`fetchq.http` (the rules of URLs, HTTP and content, without I/O). Imports go one way, and `tests/test_layering.py` checks it:
 
     cli, api -> reports -> store | workers -> inputs | engines | scheduling -> http -> core
 
