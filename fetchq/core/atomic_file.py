@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -17,17 +18,17 @@ __all__ = ["atomic_write"]
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A stream to a temporary file beside `path`, which replaces `path` when the block ends.
 
-    The file is synced to the disk first, and gets the permissions of the file that it replaces. After an exception it
-    is deleted, and `path` is as before. A pipe or a device is written directly. Raises OSError.
+    The temporary file is synced to the disk first, and gets the permissions of the file that it replaces. After an
+    exception it is deleted, and `path` is unchanged. A pipe or a device is written directly. Raises OSError.
     """
-    target = os.path.realpath(path)  # a symbolic link stays, and its target is replaced
+    target = os.path.realpath(path)  # a symbolic link is kept, and its target is replaced
     if os.path.exists(target) and not os.path.isfile(target):
         with open(target, "wb") as stream:
             yield stream
         return
     part = f"{target}.fetchq-part"  # a suffix that no other program uses
     with suppress(FileNotFoundError):
-        os.unlink(part)  # left by a killed process; not opened, since it might be a link
+        os.unlink(part)  # left by a killed process; not opened, since it might be a symbolic link
     mode = stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else None
     with open(part, "xb", opener=_opener(0o666 if mode is None else 0o600)) as stream:
         created = os.fstat(stream.fileno())
@@ -37,11 +38,11 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        except BaseException:  # whatever it is, raised again
+        except BaseException:  # raised again, whatever it is
             _unlink_if_same(part, created)
             raise
     if not _is_same(part, created):
-        raise FileExistsError(17, "another program is writing the same file", str(path))
+        raise FileExistsError(errno.EEXIST, "another program is writing the same file", str(path))
     os.replace(part, target)
     sync_folder(os.path.dirname(target))
 

@@ -1,4 +1,4 @@
-"""Lists the causes of a failure, and whether a body is complete: the closed sets of words in a record."""
+"""Defines two closed sets of words in a record: the causes of failures, and whether a body is complete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Cause(StrEnum):
     TLS = "tls"
     TIMEOUT = "timeout"
     TOO_SLOW = "too_slow"
-    """The body came in at fewer bytes per second than the minimum speed."""
+    """The body arrived at fewer bytes per second than the minimum speed."""
     PROTOCOL = "protocol"
     """The response is not valid HTTP (RFC 9110, RFC 9112)."""
     INCOMPLETE = "incomplete"
@@ -41,5 +41,5 @@ class Complete(StrEnum):
 
     YES = "yes"
     UNVERIFIED = "unverified"
-    """The end of the connection was the end of the body, so a lost part would go unnoticed (RFC 9112, 6.3)."""
+    """The end of the connection was the end of the body, so a missing part would go unnoticed (RFC 9112, 6.3)."""
     NO = "no"

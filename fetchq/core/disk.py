@@ -1,4 +1,4 @@
-"""Syncs files and folders to the disk, and tells an error of one file from one of the whole disk."""
+"""Syncs files and folders to the disk, and distinguishes errors of one file from errors of the whole disk."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = [
 ]
 
 _FATAL = frozenset(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS") if hasattr(errno, name))
-"""Errors after which no other file can be stored, either."""
+"""Error numbers after which no other file can be stored, either."""
 
 _SYNCFS_FROM = 8
-"""From this number of files on, one syncfs(2) is cheaper than an fsync(2) for each."""
+"""For this many files or more, one syncfs(2) is cheaper than an fsync(2) of each."""
 
 _SYNC_FLAGS = os.O_RDONLY if os.name == "posix" else os.O_RDWR
-"""A body that is linked from an earlier run may be read-only; Windows syncs only what is open for writing."""
+"""Reading is enough, and a body linked from an earlier run may be read-only; Windows only syncs files open to write."""
 
 
 class StorageError(Exception):
@@ -48,16 +48,16 @@ class _Closable(Protocol):
 
 @contextmanager
 def close_on_error(resource: _Closable) -> Iterator[None]:
-    """Close the resource when the block raises. Left to garbage collection, sqlite3 crashes in CPython 3.11."""
+    """Close the resource if the block raises. CPython 3.11 crashes when it collects an open sqlite3 connection."""
     try:
         yield
-    except BaseException:  # whatever it is, raised again
+    except BaseException:  # raised again, whatever it is
         resource.close()
         raise
 
 
 def file_error_text(problem: OSError) -> str:
-    """The error text where one body cannot be stored. Raises `StorageError` where no other file can be, either."""
+    """The error text for a body that cannot be stored. Raises `StorageError` where no other file could be stored."""
     if problem.errno in _FATAL:
         raise StorageError.of(problem) from problem
     return f"the body cannot be stored: {problem.strerror}"
@@ -80,7 +80,7 @@ def file_identity(path: Path) -> tuple[int, int] | None:
 
 
 def sync_files(paths: Sequence[str]) -> dict[str, OSError]:
-    """Sync these files to the disk. Returns the errors of those that could not be synced."""
+    """Sync these files to the disk. Returns the error for each path that could not be synced."""
     if len(paths) >= _SYNCFS_FROM and _sync_file_system(paths[0]):
         return {}
     problems: dict[str, OSError] = {}
@@ -93,7 +93,7 @@ def sync_files(paths: Sequence[str]) -> dict[str, OSError]:
 
 
 def sync_folder(path: str | os.PathLike[str]) -> None:
-    """Sync the entries of a folder, the names of its files, to the disk. Raises OSError."""
+    """Sync a folder's entries, that is the names of its files, to the disk. Raises OSError."""
     if os.name == "posix":  # Windows cannot open a folder, and needs no sync of it
         _sync(path, os.O_RDONLY)
 

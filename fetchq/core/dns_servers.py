@@ -1,4 +1,4 @@
-"""Parses the addresses of DNS servers."""
+"""Parses the addresses of DNS servers (`--dns-servers`)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _SERVER = r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?|([0-9A-Fa-f:.]+
 
 
 def read_dns_servers(given: object) -> tuple[str, ...]:
-    """From "ADDRESS[:PORT],..." or a list of such texts, without duplicates; each as c-ares takes it, with its port.
+    """Parse "ADDRESS[:PORT],..." or a list of such texts. Returns each server once, with its port, as c-ares takes it.
 
-    Raises ValueError, also where the package aiodns is missing, which queries them.
+    Raises ValueError, also where the package aiodns, which queries the servers, is missing.
     """
     texts = given.split(",") if isinstance(given, str) else given
     if not isinstance(texts, Iterable):

@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 
 def fast_constructor(frozen: Callable[P, T]) -> Callable[P, T]:
-    """A function with the parameters of a frozen, slotted dataclass that makes its objects three times as fast.
+    """A function that constructs objects of a frozen, slotted dataclass three times as fast as its own constructor.
 
-    The constructor of a frozen dataclass sets each field through `object.__setattr__`. The function instead sets the
-    fields of an ordinary object with the same slots and then assigns its `__class__`, which Python allows for classes
-    of the same layout.
+    The function has the same parameters. The constructor of a frozen dataclass sets each field through
+    `object.__setattr__`. The function instead sets the fields of an ordinary object with the same slots and then
+    assigns its `__class__`, which Python allows for classes of the same layout.
     """
     kind: Any = frozen
     names = [one.name for one in fields(kind)]
@@ -34,9 +34,9 @@ def fast_constructor(frozen: Callable[P, T]) -> Callable[P, T]:
 
 
 def fast_replacer(frozen: Callable[..., T], *names: str) -> Callable[..., T]:
-    """A function like `dataclasses.replace`, ten times as fast.
+    """A function like `dataclasses.replace`, but ten times as fast.
 
-    It takes an object, and new values of the fields `names` as positional arguments in that order.
+    It takes an object and the new values of the fields `names`, as positional arguments in that order.
     """
     kind: Any = frozen
     make = fast_constructor(kind)

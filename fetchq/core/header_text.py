@@ -20,7 +20,7 @@ def charset_of(content_type: str | None) -> str | None:
 
 
 def wire_text(value: str) -> str:
-    """A field value whose bytes are not UTF-8 (they arrive as lone surrogates), decoded as Latin-1 instead."""
+    """A field value as text: bytes that are not UTF-8, which arrive as lone surrogates, are decoded as Latin-1."""
     if value.isascii():
         return value
     raw = value.encode("utf-8", "surrogateescape")
@@ -31,7 +31,7 @@ def wire_text(value: str) -> str:
 
 
 def header_lists(headers: MultiMapping[str]) -> dict[str, list[str]]:
-    """The values of each field under its name in lower case, like curl's `%{header_json}`."""
+    """The values of each field by its name in lower case, like curl's `%{header_json}`."""
     lists: dict[str, list[str]] = {}
     for name, value in headers.items():
         lists.setdefault(wire_text(name).lower(), []).append(wire_text(value))

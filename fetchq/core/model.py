@@ -1,4 +1,4 @@
-"""Defines what travels through fetchq: Request, Result and Timing.
+"""Defines the objects that travel through fetchq: Request, Result and Timing.
 
 The fields of Result are the fields of a record: JSON Lines, CSV, Parquet and the ledger derive their columns from them.
 """
@@ -18,46 +18,40 @@ from fetchq.core.text import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
-    from fetchq.core.body_spool import Opened, Origin, Spool
+    from fetchq.core.body_spool import Spool
+    from fetchq.core.stored_response import BodyOrigin, StoredResponse
 
-__all__ = ["Cause", "Complete", "FetchError", "OnStart", "Request", "Result", "Sent", "Timing"]
+__all__ = [
+    "PHASES",
+    "RECORD_FIELDS",
+    "Cause",
+    "Complete",
+    "FetchError",
+    "OnStart",
+    "Request",
+    "Result",
+    "SentRequest",
+    "Timing",
+    "make_request",
+    "make_result",
+    "make_timing",
+    "phase_values",
+]
 
-# Python has codecs of these names, but they are not character sets of texts.
+# Python has codecs with these names, but they are not character sets.
 _NO_CHARSETS = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
-
-
-class StoredResponse(NamedTuple):
-    """The response of an earlier run, which a conditional request can confirm as unchanged (RFC 9110, 13.1)."""
-
-    url: str
-    """The URL that answered, after redirects."""
-    etag: str | None
-    last_modified: str | None
-    size: int
-    sha256: str
-    content_type: str | None
-    charset: str | None
-    content_encoding: str | None
-    complete: Complete | None
-    at: str | None
-    """When a worker took the request, as the ledger writes it."""
-    file: str | None
-    """The path of the body, where it has a file of its own."""
-    open: Callable[[], AbstractContextManager[Opened]] | None
-    """Opens the body; None where no body was stored. It blocks, and raises OSError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One row of the input: a URL, and how to fetch it.
 
-    A method or a body of None means that of the run's `Settings`. The headers are added to those of the run, and
-    replace those of the same name.
+    Where the method or the body is None, that of the run's `Settings` is used. The headers are added to those of the
+    run, and replace those with the same name.
     """
 
     url: str
@@ -67,17 +61,17 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
     label: str | None = None
-    """Any text of the caller's; it is copied into the Result."""
+    """Any text that the caller likes; it is copied into the Result."""
     problem: str | None = None
-    """Why the row is unusable, where reading the input showed it. Its Result has the cause `invalid_url`."""
-    known: StoredResponse | None = field(default=None, repr=False, compare=False)
-    """The response of the run that is refreshed. A run with `refresh` looks it up itself."""
+    """Why the row is unusable, if reading the input has shown that it is. Its Result has the cause `invalid_url`."""
+    stored_response: StoredResponse | None = field(default=None, repr=False, compare=False)
+    """The response that the run given as `refresh` has stored. A run looks it up itself."""
     priority: int = 0
-    """From -1,000,000 to 1,000,000. Among the requests to one host, those of higher priority go first."""
+    """From -1,000,000 to 1,000,000. Among the requests to one host, those with a higher priority go first."""
     duplicate_of: int | None = field(default=None, repr=False, compare=False)
-    """The earlier row with an equal request (`dedupe`), whose Result this one gets. A run sets it itself."""
+    """The earlier row with an equal request (`dedupe`), whose Result this row gets. A run sets it itself."""
 
-    if TYPE_CHECKING:  # the fields have the types of what a run makes of it; callers may give more
+    if TYPE_CHECKING:  # the fields have the types that a run works with; callers may pass other ones, too
 
         def __init__(
             self,
@@ -88,7 +82,7 @@ class Request:
             body: bytes | None = None,
             label: str | None = None,
             problem: str | None = None,
-            known: StoredResponse | None = None,
+            stored_response: StoredResponse | None = None,
             priority: int | str = 0,
             duplicate_of: int | None = None,
         ) -> None: ...
@@ -106,7 +100,7 @@ In a run with an event loop an awaitable return value is awaited; others are ign
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Where a request's time went, in seconds; each phase is summed over all attempts.
+    """Where a request's time went, in seconds, with each phase summed over all attempts.
 
     The phases do not overlap. All but `queued` and `held` add up to `Result.elapsed`.
     """
@@ -114,12 +108,12 @@ class Timing:
     queued: float = 0.0
     """Waiting for a free worker."""
     held: float = 0.0
-    """Held back by a limit, by the rate adapted to its host, or until a retry was due."""
+    """Held back by a limit, by the rate to which its host was slowed down, or until a retry was due."""
     dns: float = 0.0
     connect: float = 0.0
-    """The TCP connection, and the TLS handshake where the engine cannot measure it by itself."""
+    """The TCP connection, with the TLS handshake where the engine cannot measure that separately."""
     tls: float | None = None
-    """The TLS handshake; None where the engine cannot measure it by itself."""
+    """The TLS handshake; None where the engine cannot measure it separately."""
     wait: float = 0.0
     """From the established connection to the first byte of the response; sending the request is included."""
     receive: float = 0.0
@@ -128,19 +122,19 @@ class Timing:
     store: float = 0.0
 
 
-class Sent(NamedTuple):
+class SentRequest(NamedTuple):
     """The request that the final response answers, as a web archive may show it: without secrets."""
 
     head: bytes
-    """Request line and header section, with the empty line at its end."""
+    """The request line and header section, with the empty line that ends them."""
     with_body: bool
     """Whether a body was sent."""
     at: datetime
     """When the attempt began, in UTC."""
     headers: MultiMapping[str] | None = None
-    """The header fields of the response as received; None where they are those of the Result."""
-    kept: Origin | None = None
-    """Where the body is from, when the response was a 304 and the body is an earlier run's."""
+    """The header fields of the response as received; None where the Result has the same ones."""
+    body_origin: BodyOrigin | None = None
+    """Where the body came from, if the response was a 304 that confirmed the body of an earlier run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +145,16 @@ class Result:
     url: str
     """The URL of the request; a user name and password in it are replaced by `***`."""
     final_url: str | None
-    """The URL that answered, after redirects and IDNA; None when no request was sent."""
+    """The URL that answered, after redirects and IDNA encoding; None if no request was sent."""
     method: str
     label: str | None
     ok: bool
-    """The status is accepted, and the body is complete, decoded and within the limits."""
+    """Whether the status is accepted, and the body is complete, decoded and within the limits."""
     status: int | None
     reason: str | None
     cause: Cause | None
     error: str | None
-    """One line of text; None when ok."""
+    """What went wrong, as one line of text; None when ok."""
     attempts: int
     redirects: int
     """Redirects followed in the last attempt."""
@@ -169,13 +163,13 @@ class Result:
     wire_size: int
     """Bytes of the body as received, before decoding."""
     sha256: str | None
-    """SHA-256 of the decoded body, in hexadecimal; None when the body is incomplete."""
+    """SHA-256 of the decoded body, in hexadecimal; None if the body is incomplete."""
     content_type: str | None
     charset: str | None
     content_encoding: str | None
     """The Content-Encoding that the server sent."""
     complete: Complete | None
-    """None when there was no response."""
+    """None if there was no response."""
     path: str | None
     """Where the body is stored, relative to the run's folder."""
     worker: int | None
@@ -183,27 +177,27 @@ class Result:
     mode: str
     http_version: str | None
     remote: str | None
-    """The address that was connected to: `192.0.2.1:443`, `[2001:db8::1]:443`."""
+    """The address that the connection leads to, such as `192.0.2.1:443` or `[2001:db8::1]:443`."""
     started: datetime | None
     """When a worker first took the request, in UTC."""
     elapsed: float
     """Seconds: the sum of all phases of `timing` but `queued` and `held`."""
     timing: Timing
     headers: CIMultiDictProxy[str] = field(repr=False)
-    """The header fields of the final response; names compare without regard to case."""
+    """The header fields of the final response; their names are case-insensitive."""
     body: bytes = field(default=b"", repr=False)
     """The decoded body; empty when the run does not keep bodies."""
     spool: Spool | None = field(default=None, repr=False, compare=False)
-    """The body until the writer has stored it in the run's folder; None in the Results that callers get."""
-    sent: Sent | None = field(default=None, repr=False, compare=False)
-    """The request for the web archive, until the writer has stored it; None in the Results that callers get."""
+    """The body, until the writer has stored it in the run's folder; None in the Results that callers get."""
+    sent: SentRequest | None = field(default=None, repr=False, compare=False)
+    """The request for a web archive, until the writer has stored it; None in the Results that callers get."""
     duplicate_of: int | None = field(default=None, repr=False, compare=False)
-    """The earlier row with an equal request (`dedupe`), of whose Result this is a copy."""
+    """The earlier row with an equal request (`dedupe`); this Result is a copy of its Result."""
 
     def text(self, errors: str = "replace") -> str:
-        """The body as text, in the charset that the server named; UTF-8 where it named none, or an unknown one."""
+        """The body as text, in the charset that the server named; in UTF-8 where it named none, or an unknown one."""
         try:
-            charset = codecs.lookup(self.charset or "utf-8").name  # the normalized name: "punycode!" is a codec, too
+            charset = codecs.lookup(self.charset or "utf-8").name  # normalized: "punycode!" names a codec, too
             return self.body.decode("utf-8" if charset in _NO_CHARSETS else charset, errors)
         except (LookupError, ValueError):
             return self.body.decode("utf-8", errors)
@@ -223,7 +217,7 @@ class Result:
             raise FetchError(self)
 
     def to_record(self, include: Iterable[str] = ()) -> dict[str, Any]:
-        """The record, as in JSON Lines. `include`: "headers", and the body as "text" or "base64"."""
+        """The record, as in JSON Lines. `include`: "headers" to add the headers; "text" or "base64" to add the body."""
         record = dict(zip(RECORD_FIELDS, _record_values(self), strict=True))
         record["timing"] = dict(zip(PHASES, phase_values(self.timing), strict=True))
         for what in include:
@@ -247,7 +241,7 @@ class Result:
 
 
 class FetchError(Exception):
-    """A request failed. `result` is its Result. It can be pickled."""
+    """A request failed. `result` is its Result. The exception can be pickled."""
 
     def __init__(self, result: Result) -> None:
         super().__init__(result)
@@ -262,6 +256,7 @@ make_result = fast_constructor(Result)
 make_timing = fast_constructor(Timing)
 
 PHASES = tuple(f.name for f in fields(Timing))
+"""The names of the phases, in the order of the fields of Timing."""
 _RESULT_FIELDS = tuple(f.name for f in fields(Result))
 _HEADERS = _RESULT_FIELDS.index("headers")
 _NOT_RECORDED = ("headers", "body", "spool", "sent", "duplicate_of")
@@ -283,4 +278,4 @@ _INCLUDED: dict[str, tuple[str, Callable[[Result], object]]] = {
     "text": ("body", Result.text),
     "base64": ("body", _base64),
 }
-"""What `to_record` can include: the record's field and what fills it."""
+"""What `to_record` can include: the field of the record, and the function that gives its value."""

@@ -20,11 +20,11 @@ __all__ = [
 ]
 
 _UNITS = {"S": "seconds", "BYTES": "bytes", "BYTES/s": "bytes per second", "N/s": "per second"}
-"""Units of settings, by the metavar of their options."""
+"""The units of settings, by the metavar of their options."""
 
 
 class SettingsError(ValueError):
-    """A setting has a value that it cannot have. `name` is the field's name."""
+    """A setting has an invalid value. `name` is the name of its field in `Settings`."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(name, message)
@@ -40,26 +40,26 @@ class SettingOption:
     """The metadata of a settings field: how it is parsed, and how its command-line option looks."""
 
     group: str
-    """The heading of the help under which the option is listed."""
+    """The heading under which the help lists the option."""
     flags: tuple[str, ...]
-    """The option's names, short ones first. Empty for a setting that only Python callers have."""
+    """The option's names, short ones first; empty for a setting that only Python callers have."""
     parser: Callable[[object], Any]
-    """From a text, or a value of the right type, to the field's value. Raises ValueError."""
+    """Turns a text, or a value of the right type, into the field's value. Raises ValueError."""
     help: str
     python_help: str | None
-    """What Python callers are told in place of `help`, where the option is used in another way."""
+    """The help text for Python callers, where they use the setting in another way than the command line."""
     metavar: str | None
     minimum: float | None
     above: float | None
     """The value must be greater than this."""
     maximum: float | None
     repeatable: bool
-    """The option may be given several times."""
+    """Whether the option may be given several times."""
     default_text: str | None
     """The default as a person would type it, where `str(default)` is something else."""
 
     def parse(self, given: object) -> Any:
-        """The field's value for what was given, within the bounds. Raises ValueError."""
+        """Parse a text or a value, and check the bounds. Returns the field's value. Raises ValueError."""
         if given is None:
             return None
         value = self.parser(given)
@@ -88,7 +88,7 @@ def setting(
     secret: bool = False,
     default_text: str | None = None,
 ) -> Any:
-    """A dataclass field with its SettingOption. `flags` are separated by spaces; a secret is left out of the repr."""
+    """A dataclass field with its SettingOption. `flags` are separated by spaces; a `secret` is left out of the repr."""
     option = SettingOption(
         group=group,
         flags=tuple(flags.split()),
@@ -106,7 +106,10 @@ def setting(
 
 
 def unexpected_keyword(function: str, given: Iterable[str], known: Iterable[str]) -> TypeError | None:
-    """The error for keyword arguments that `function` does not take; it names the nearest one that it takes."""
+    """The error for a keyword argument that `function` does not take, with the most similar one that it does take.
+
+    None where all of the arguments `given` are `known`.
+    """
     known = tuple(known)
     unexpected = next((name for name in given if name not in known), None)
     if unexpected is None:
@@ -119,13 +122,13 @@ def unexpected_keyword(function: str, given: Iterable[str], known: Iterable[str]
 
 
 def option_of(a_field: Any) -> SettingOption:
-    """The SettingOption of one of `dataclasses.fields(...)`."""
+    """The SettingOption of a field that `setting` has made."""
     option: SettingOption = a_field.metadata["option"]
     return option
 
 
 def settings_text(kind: Any) -> str:
-    """A line for each setting of a dataclass: default, unit and meaning, under the headings of the options' help."""
+    """A line for each setting of a dataclass, with default, unit and meaning, under the headings of the help."""
     import re
 
     lines: list[str] = []
@@ -138,22 +141,22 @@ def settings_text(kind: Any) -> str:
         default = repr(one.default if option.default_text is None else option.default_text)
         metavar = option.metavar or ""
         unit = metavar if "|" in metavar else _UNITS.get(metavar)
-        # Where the help of an option names another one, as in --min-speed, Python has a setting.
+        # The help text of an option may name another option, such as --min-speed; Python callers know it as min_speed.
         meaning = re.sub(r"--([a-z-]+)", lambda match: match[1].replace("-", "_"), option.python_help or option.help)
         lines.append(f"    {one.name}={default}{f' ({unit})' if unit else ''}: {meaning}")
     return "\n".join(lines[1:])
 
 
 class ValidatedSettings:
-    """Base of the dataclasses whose fields are settings: an instance parses and checks each of its values.
+    """Base class of dataclasses whose fields are settings: a new instance parses and checks each of its values.
 
-    Raises SettingsError, and TypeError for a keyword argument that is no field.
+    Raises SettingsError, and TypeError for a keyword argument that is not a field.
     """
 
     __slots__ = ()
 
     def __new__(cls, *args: object, **given: object) -> Self:
-        # In Python 3.11 and 3.12, the error of the dataclass's own __init__ names no other field.
+        # The error that the dataclass's own __init__ raises suggests no other name in Python 3.11 and 3.12.
         problem = unexpected_keyword(cls.__name__, given, (one.name for one in fields(cls)))  # type: ignore[arg-type]
         if problem is not None:
             raise problem

@@ -1,7 +1,7 @@
-"""Parses the settings that are texts: headers, methods, paths, proxies, addresses, flags and words from a list.
+"""Parses settings other than numbers: headers, methods, paths, proxies, addresses, flags and choices.
 
-Each reader takes a text, or a value that already has the right type, and raises ValueError with a message for people.
-`fetchq.core.quantities` has the readers of numbers.
+Each parser takes a text, or a value that already has the right type, and raises ValueError with a message for people.
+`fetchq.core.quantities` parses numbers.
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-# Not compiled at import: `fetchq --help` needs none of them, and re caches what it has compiled.
+# Not compiled at import, since `fetchq --help` needs none of these; re caches what it has compiled.
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # a token of RFC 9110, 5.6.2
 _PROXY = r"https?://(?:[^\s/?#@]*@)?(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?"
 _FRAMING_HEADERS = ("content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect")
-"""Headers that frame the message or belong to the connection (RFC 9112, 6; RFC 9110, 7.6.1): fetchq sets them."""
+"""Headers that frame the message or belong to the connection; fetchq sets them (RFC 9112, 6; RFC 9110, 7.6.1)."""
 _UNSENDABLE = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
+"""Control characters other than the tab, and lone surrogates."""
 SAVES = ("files", "warc", "parquet", "none")
+"""The values of the setting `save`."""
 HOST_KEYS = ("host", "domain", "ip")
+"""The values of the setting `per_host_by`."""
 _EXTRAS = {"warc": "warcio", "parquet": "pyarrow", "robots": "protego", "domain": "publicsuffixlist"}
-"""The package that each extra of the installation brings (`pip install fetchq[warc]`)."""
+"""The package that each optional extra installs, as in `pip install fetchq[warc]`."""
 
 
 def read_text(given: object) -> str:
-    """From a text without control characters (other than the tab) and lone surrogates."""
+    """Parse a text, which may hold tabs, but no other control characters and no lone surrogates."""
     if not isinstance(given, str):
         raise ValueError("that is not a text")
     if re.search(_UNSENDABLE, given):
@@ -32,7 +35,7 @@ def read_text(given: object) -> str:
 
 
 def read_path(given: object) -> str:
-    """The absolute path of an existing file."""
+    """Parse the path of an existing file. Returns the absolute path."""
     import os
 
     if not isinstance(given, str | os.PathLike):
@@ -43,7 +46,7 @@ def read_path(given: object) -> str:
 
 
 def read_folder(given: object) -> str:
-    """The path of a folder, as it was given; the folder need not exist."""
+    """Parse the path of a folder, which need not exist. Returns the path as it was given."""
     import os
 
     if not isinstance(given, str | os.PathLike) or not os.fspath(given):
@@ -55,14 +58,14 @@ def read_folder(given: object) -> str:
 
 
 def read_run(given: object) -> str:
-    """The absolute path of a run's folder."""
+    """Parse the path of a run's folder. Returns the absolute path."""
     import os
 
     return os.path.abspath(read_folder(given))
 
 
 def read_flag(given: object) -> bool:
-    """From a bool, or 1/true/yes/on and 0/false/no/off in either case; an empty text is false."""
+    """Parse a bool, or one of 1, true, yes, on, 0, false, no and off in any case; an empty text is false."""
     if isinstance(given, bool):
         return given
     if isinstance(given, str) and given.strip().lower() in ("1", "true", "yes", "on"):
@@ -73,7 +76,7 @@ def read_flag(given: object) -> bool:
 
 
 def read_method(given: object) -> str:
-    """From an HTTP method (a token of RFC 9110, 9.1), in upper case. CONNECT and TRACE are refused."""
+    """Parse an HTTP method (a token; RFC 9110, 9.1). Returns it in upper case; CONNECT and TRACE are refused."""
     if not isinstance(given, str) or not re.fullmatch(_NAME, given):
         raise ValueError(f"{given!r} is not an HTTP method")
     if given.upper() in ("CONNECT", "TRACE"):
@@ -82,7 +85,7 @@ def read_method(given: object) -> str:
 
 
 def read_data(given: object) -> bytes:
-    """From bytes, or a text, which is encoded in UTF-8."""
+    """Parse a body: bytes, or a text, which is encoded as UTF-8."""
     if isinstance(given, bytes):
         return given
     if isinstance(given, str):
@@ -91,7 +94,7 @@ def read_data(given: object) -> bytes:
 
 
 def read_headers(given: object) -> tuple[tuple[str, str], ...]:
-    """From "Name: value" texts, (name, value) pairs or a mapping."""
+    """Parse headers: "Name: value" texts, (name, value) pairs or a mapping."""
     if isinstance(given, Mapping):
         given = given.items()
     if isinstance(given, str):
@@ -101,8 +104,8 @@ def read_headers(given: object) -> tuple[tuple[str, str], ...]:
     return tuple(_read_header(one) for one in given)
 
 
-def pairs_of(given: object) -> tuple[tuple[str, str], ...]:
-    """Headers given as (name, value) pairs or a mapping, as pairs. `read_headers` checks whether they can be sent.
+def header_pairs(given: object) -> tuple[tuple[str, str], ...]:
+    """The pairs of headers that are a mapping or pairs already. Only `read_headers` checks whether they can be sent.
 
     The message of the ValueError leaves the headers out, since they may be secrets.
     """
@@ -136,19 +139,19 @@ def _read_header(given: object) -> tuple[str, str]:
 
 
 def read_proxy(given: object) -> str:
-    """The URL of an HTTP proxy, from the URL or from "HOST:PORT"."""
+    """Parse an HTTP proxy: its URL, or "HOST:PORT". Returns the URL."""
     text = read_text(given)
     if "://" not in text and re.search(r":[0-9]+/?$", text):
         text = "http://" + text
     match = re.fullmatch(_PROXY, text)
     if match is None or not 0 < int(match[1] or 80) < 65536:
-        begins = "SOCKS is not supported; " if text.lower().startswith("socks") else ""
-        raise ValueError(f"{begins}a proxy is given as http://host:port or https://host:port")
+        hint = "SOCKS is not supported; " if text.lower().startswith("socks") else ""
+        raise ValueError(f"{hint}a proxy is given as http://host:port or https://host:port")
     return text
 
 
 def read_user(given: object) -> str:
-    """From "NAME:PASSWORD"."""
+    """Parse "NAME:PASSWORD"."""
     text = read_text(given)
     if ":" not in text:
         raise ValueError("a user is given as NAME:PASSWORD")
@@ -156,7 +159,7 @@ def read_user(given: object) -> str:
 
 
 def read_resolve(given: object) -> tuple[tuple[str, int, str], ...]:
-    """From "HOST:PORT:ADDRESS" texts, like those of curl's --resolve, or (host, port, address) triples."""
+    """Parse "HOST:PORT:ADDRESS" texts, like those of curl's --resolve, or (host, port, address) triples."""
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise ValueError(f"{given!r} is not a list of HOST:PORT:ADDRESS")
     return tuple(_read_resolve(one) for one in given)
@@ -176,7 +179,7 @@ def _read_resolve(given: object) -> tuple[str, int, str]:
 
 
 def choice_of(*words: str) -> Callable[[object], str]:
-    """A reader that accepts one of these words."""
+    """A parser that accepts one of these words."""
 
     def read_choice(given: object) -> str:
         if given not in words:
@@ -191,7 +194,7 @@ def choice_of(*words: str) -> Callable[[object], str]:
 
 
 def choices_of(*words: str) -> Callable[[object], tuple[str, ...]]:
-    """A reader that accepts one or several of these words, and drops duplicates."""
+    """A parser that accepts one or several of these words, and drops duplicates."""
     read_one = choice_of(*words)
 
     def read_choices(given: object) -> tuple[str, ...]:
@@ -204,7 +207,7 @@ def choices_of(*words: str) -> Callable[[object], tuple[str, ...]]:
 
 
 def read_save(given: object) -> str:
-    """One of SAVES. Where its package is missing, the error says how to install it."""
+    """Parse one of `SAVES`. Where the package that it needs is missing, the error says how to install it."""
     save = choice_of(*SAVES)(given)
     if save in _EXTRAS:
         _require_extra(save)
@@ -212,14 +215,14 @@ def read_save(given: object) -> str:
 
 
 def read_per_host_by(given: object) -> str:
-    """One of HOST_KEYS. Where its package is missing, the error says how to install it."""
+    """Parse one of `HOST_KEYS`. Where the package that it needs is missing, the error says how to install it."""
     if (key := choice_of(*HOST_KEYS)(given)) in _EXTRAS:
         _require_extra(key)
     return key
 
 
 def read_robots(given: object) -> bool:
-    """A flag. Where it is true and the package is missing, the error says how to install it."""
+    """Parse a flag. Where it is true and the package protego is missing, the error says how to install it."""
     if flag := read_flag(given):
         _require_extra("robots")
     return flag

@@ -1,6 +1,6 @@
 """Parses quantities: whole numbers, times, sizes, rates and HTTP statuses.
 
-Each reader takes a text, or a value that already has the right type, and raises ValueError with a message for people.
+Each parser takes a text, or a value that already has the right type, and raises ValueError with a message for people.
 """
 
 from __future__ import annotations
@@ -9,23 +9,25 @@ import math
 import re
 from collections.abc import Iterable
 
-# Not compiled at import: `fetchq --help` needs none of them, and re caches what it has compiled.
+# Not compiled at import, since `fetchq --help` needs none of these; re caches what it has compiled.
 _INTEGER = r"[+-]?[0-9]+(?:\.0*)?"
 _SECONDS = r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)?"
 _SIZE = r"(\d+(?:\.\d*)?|\.\d+)\s*([kKmMgG]?)(?:i?B)?"
 _RATE = r"(\d+(?:\.\d*)?|\.\d+)\s*(?:/\s*([smh]))?"
 _STATUS = r"(\d{3})(?:\.\.(=?)(\d{3}))?"
 
+__all__ = ["read_byte_rate", "read_int", "read_priority", "read_rate", "read_seconds", "read_size", "read_statuses"]
+
 MAX_PRIORITY = 1_000_000
-"""Priorities go from the negative of this to this: SQLite and every other program can store them."""
+"""Priorities range from the negative of this number to this number, which every format can store."""
 MAX_RATE = 1e6
-"""Per second, more than any machine reaches."""
+"""Events per second: more than any machine reaches."""
 MAX_SECONDS = 366 * 86400.0
-"""A year. Longer times overflow in some system calls."""
+"""One year. Longer times overflow in some system calls."""
 
 
 def read_int(given: object) -> int:
-    """From an int or its decimal text."""
+    """Parse an int, or the decimal text of one."""
     if isinstance(given, bool) or not isinstance(given, int | str):
         raise ValueError(f"{given!r} is not a whole number")
     try:
@@ -35,7 +37,7 @@ def read_int(given: object) -> int:
 
 
 def read_priority(given: object) -> int:
-    """From a whole number; 5.0 is one too, since JSON has only one kind of number (RFC 8259, 6)."""
+    """Parse a whole number. 5.0 is one, too, since JSON has only one kind of number (RFC 8259, 6)."""
     if isinstance(given, str) and len(given) < 30 and re.fullmatch(_INTEGER, given.strip()):
         given = float(given)
     if isinstance(given, int | float) and not isinstance(given, bool) and abs(given) <= MAX_PRIORITY:
@@ -46,7 +48,7 @@ def read_priority(given: object) -> int:
 
 
 def read_seconds(given: object) -> float:
-    """Seconds, from a number or a text with a unit: 30, 500ms, 2m, 1.5h."""
+    """Parse a time: a number of seconds, or a text with a unit, such as 30, 500ms, 2m or 1.5h. Returns seconds."""
     if isinstance(given, int | float) and not isinstance(given, bool):
         return _bounded(_as_float(given))
     if isinstance(given, str) and len(given) < 30 and (match := re.fullmatch(_SECONDS, given.strip())):
@@ -68,7 +70,7 @@ def _bounded(seconds: float) -> float:
 
 
 def read_size(given: object) -> int:
-    """Bytes, from an int or a text with a decimal unit: 4096, 64k, 100M, 1.5GB."""
+    """Parse a size: an int, or a text with a decimal unit, such as 4096, 64k, 100M or 1.5GB. Returns bytes."""
     if isinstance(given, int) and not isinstance(given, bool):
         return given
     if isinstance(given, str) and len(given) < 30 and (match := re.fullmatch(_SIZE, given.strip())):
@@ -77,7 +79,7 @@ def read_size(given: object) -> int:
 
 
 def read_rate(given: object) -> float:
-    """Events per second."""
+    """Parse a rate: a number per second, or a text such as 50/s or 10/m. Returns events per second."""
     rate = math.nan
     if isinstance(given, int | float) and not isinstance(given, bool):
         rate = _as_float(given)
@@ -89,12 +91,12 @@ def read_rate(given: object) -> float:
 
 
 def read_byte_rate(given: object) -> int:
-    """Bytes per second, from a size with or without `/s`."""
+    """Parse a size, with or without `/s`. Returns bytes per second."""
     return read_size(given.strip().removesuffix("/s") if isinstance(given, str) else given)
 
 
 def read_statuses(given: object) -> frozenset[int]:
-    """From "200..=299,404" (`..=` includes the end, `..` does not), a status or several of them."""
+    """Parse one or several statuses, or a text such as "200..=299,404" (`..=` includes the end, `..` does not)."""
     if isinstance(given, int) and not isinstance(given, bool):
         given = (given,)
     if isinstance(given, str):

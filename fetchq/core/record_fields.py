@@ -1,7 +1,8 @@
 """Describes the fields of a record, from which every format derives its columns.
 
-They are read off the annotations of Result: a field that is added there, before `headers`, is a column of JSON Lines,
-CSV, Parquet and the ledger. (A new column makes a new format of the ledger: see `FORMAT` in store/schema.py.)
+They are read off the annotations of Result: a field that is added there, before `headers`, becomes a column of JSON
+Lines, CSV, Parquet and the ledger. (The ledger's format number goes up with each column: see `FORMAT` in
+`fetchq.store.schema`.)
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ _TYPES = {kind.__name__: kind for kind in (bool, int, float, str, datetime, Caus
 
 
 class RecordField(NamedTuple):
-    """The type of a field."""
+    """The type of a field of the record."""
 
     kind: type
-    """bool, int, float, str, datetime, or one of fetchq's enums of texts."""
+    """bool, int, float, str, datetime, Cause or Complete."""
     nullable: bool
 
 
@@ -36,4 +37,4 @@ _ANNOTATIONS = {one.name: one.type for kind in (Result, Timing) for one in field
 PLAIN_FIELDS = {name: _field(_ANNOTATIONS[name]) for name in RECORD_FIELDS if name != "timing"}
 """All fields but `timing`, in order."""
 PHASE_FIELDS = {f"timing_{phase}": _field(_ANNOTATIONS[phase]) for phase in PHASES}
-"""`timing` as columns, timing_queued to timing_store, for formats without nested objects."""
+"""The phases of `timing` as columns, timing_queued to timing_store, for formats without nested objects."""

@@ -6,7 +6,7 @@ __all__ = ["RowSet"]
 
 
 class RowSet:
-    """A set of numbers from 0. Its memory depends on the greatest number that was added."""
+    """A set of non-negative integers. Its memory depends on the greatest number that was added."""
 
     __slots__ = ("_bits", "_count")
 

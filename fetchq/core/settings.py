@@ -1,7 +1,8 @@
-"""Defines every setting of a run, once: its default, parser, bounds, option and help text.
+"""Defines every setting of a run: its default, parser, bounds, command-line option and help text.
 
 The command line's options, the environment variables and the keys of the config file are derived from these fields.
-All of them, and `Settings(...)` in Python, take either the value itself or the text a person would type ("2m", "100M").
+All of them, and `Settings(...)` in Python, take either the value itself or the text that a person would type, such as
+"2m" or "100M".
 """
 
 from __future__ import annotations
@@ -38,12 +39,13 @@ if TYPE_CHECKING:
 
     from fetchq.core.settings_kwargs import SettingsKwargs
 
-__all__ = ["Settings", "SettingsError"]
+__all__ = ["MODES", "Settings", "SettingsError"]
 
 MOST_THREADS = 1000
+"""The most workers in the modes `threads` and `sync`."""
 MODES = ("async", "threads", "sync")
 
-# A function for each heading of the help text: it makes a field that is listed under the heading.
+# One function for each heading of the help text, which makes the fields that are listed under it.
 _mode = partial(setting, group="Mode")
 _time = partial(setting, group="Time")
 _politeness = partial(setting, group="Politeness")
@@ -258,12 +260,12 @@ class Settings(ValidatedSettings):
 
     keep_body: bool = _library(True, "", read_flag, "Keep the decoded body in Result.body.")
 
-    if TYPE_CHECKING:  # the fields have the types of what was parsed; more can be given
+    if TYPE_CHECKING:  # the fields have the types of the parsed values; callers may pass other types, too
 
         def __init__(self, **given: Unpack[SettingsKwargs]) -> None: ...
 
     def __post_init__(self) -> None:
-        super(Settings, self).__post_init__()  # slots=True makes a new class, which a bare super() does not find
+        super(Settings, self).__post_init__()  # slots=True makes a new class, for which super() without arguments fails
         if self.ipv4 and self.ipv6:
             raise SettingsError("ipv6", "not together with ipv4")
         if self.mode != "async" and self.workers > MOST_THREADS:

@@ -1,4 +1,4 @@
-"""Describes the settings as keyword arguments, for type checkers."""
+"""Describes the settings as keyword arguments, so that type checkers can check calls."""
 
 from __future__ import annotations
 

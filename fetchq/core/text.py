@@ -7,7 +7,8 @@ from typing import Any
 
 __all__ = ["one_line", "printable", "redact", "redact_all", "without_surrogates"]
 
-# C0 and C1 controls, line separators, lone surrogates, and what reorders or hides text (BiDi marks, zero widths).
+# C0 and C1 controls, line separators, lone surrogates, and characters that reorder or hide text (BiDi marks, zero-width
+# characters).
 _ACTIVE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _USERINFO = re.compile(r"(?<=//)[^/?#]*@")
 
@@ -18,7 +19,7 @@ def redact(text: str) -> str:
 
 
 def redact_all(text: str) -> str:
-    """`redact` for a text that may be a broken URL: a password can hold any character, so all up to the last @ goes."""
+    """Like `redact`, for a text that may be a malformed URL: it replaces all between the scheme and the last @."""
     return re.sub(r"^([^:/@]*:?[/\\]*).*@", r"\1***@", text, flags=re.DOTALL)
 
 
@@ -35,9 +36,9 @@ def one_line(text: str) -> str:
 
 
 def without_surrogates(value: Any) -> Any:
-    """A value of JSON with every lone surrogate escaped, so that UTF-8 can encode its texts.
+    """A JSON value with every lone surrogate in it escaped, so that its texts can be encoded as UTF-8.
 
-    Python turns the bytes of a command line that are not UTF-8 into lone surrogates.
+    Python turns bytes of a command line that are not UTF-8 into lone surrogates.
     """
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()

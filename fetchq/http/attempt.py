@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from multidict import istr
 
-from fetchq.core.body_spool import SMALL
+from fetchq.core.body_spool import MAX_IN_MEMORY
 from fetchq.core.header_text import wire_text
 from fetchq.core.model import Cause, Complete
 from fetchq.core.text import one_line
@@ -64,7 +64,7 @@ class Attempt(AttemptClock):
     __slots__ = (
         "_drained", "answering", "body", "cause", "complete", "error", "hop", "local_limit", "method",
         "needs_fresh_connection", "on_sent", "partial", "permanent", "plan", "proxy", "redirecting", "redirects",
-        "remote", "response", "reused", "sent", "stored", "tls_known", "unmodified",
+        "remote", "response", "reused", "sent", "stored_response", "tls_known", "unmodified",
     )
     # fmt: on
 
@@ -75,7 +75,7 @@ class Attempt(AttemptClock):
         """The request that is sent now, or was sent last."""
         self.method = self.hop.method
         """The method of the first hop."""
-        self.stored = request.known
+        self.stored_response = request.stored_response
         """What an earlier run has stored of the page, where this run refreshes it."""
         self.partial = partial
         """The beginning of the body, from an earlier attempt or, after `finish`, for the next one. Whoever receives the
@@ -187,8 +187,8 @@ class Attempt(AttemptClock):
         if status == 206 and not self.hop.ranged:
             raise AttemptFailed(Cause.PROTOCOL, "a part (206) of what was asked for whole")
         self.unmodified = status == 304 and self.hop.conditional
-        if self.unmodified and self.stored is not None:
-            check_validators(response.headers, self.stored)
+        if self.unmodified and self.stored_response is not None:
+            check_validators(response.headers, self.stored_response)
         body = self.body = self.plan.body_class(settings, stores=self.plan.stores)
         headers = response.headers
         if response.length is not None and response.length > settings.max_filesize:
@@ -219,7 +219,7 @@ class Attempt(AttemptClock):
         self._window_bytes += len(data)
         if now - self._window_start >= self.settings.min_speed_time:
             self._check_speed(now)
-        return body.size > SMALL and body.write_due
+        return body.size > MAX_IN_MEMORY and body.write_due
 
     def on_end(self) -> None:
         """The body has ended as HTTP says. Raises `AttemptFailed`."""
@@ -241,7 +241,9 @@ class Attempt(AttemptClock):
         response = self.response
         assert response.status is not None
         try:
-            self.hop = self.plan.next(self.hop, response.status, response.headers.getall("Location", []), self.stored)
+            self.hop = self.plan.next(
+                self.hop, response.status, response.headers.getall("Location", []), self.stored_response
+            )
         except Refused as refused:
             raise AttemptFailed(refused.cause, refused.message) from None
         self.redirects += 1

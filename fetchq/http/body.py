@@ -13,7 +13,7 @@ from fetchq.http.content_coding import RATIO_FROM, BombError, DecodeError, Decod
 from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
-    from fetchq.core.body_spool import Origin
+    from fetchq.core.stored_response import BodyOrigin
 
 __all__ = ["NO_BODY", "ReceivedBody"]
 
@@ -48,7 +48,7 @@ class ReceivedBody:
         """The decoded body, once it is whole; empty where the run does not keep bodies in memory."""
         self.spool: Spool | None = None
         """The decoded body, where it is to be stored and not empty."""
-        self.origin: Origin | None = None
+        self.origin: BodyOrigin | None = None
         """Where the body came from, when it is an earlier run's (`revalidation`)."""
         self.truncated = False
         """All that is wanted of the body is in `content`; the rest is not read. Only of a robots.txt."""

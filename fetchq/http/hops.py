@@ -18,8 +18,9 @@ from fetchq.http.url import Refused, basic_auth, host_of, origin
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fetchq.core.model import Request, StoredResponse
+    from fetchq.core.model import Request
     from fetchq.core.settings import Settings
+    from fetchq.core.stored_response import StoredResponse
     from fetchq.http.proxies import ProxyConfig
     from fetchq.http.robots_txt import RobotsCache
     from fetchq.http.url import Target
@@ -153,7 +154,7 @@ class HopPlan:
         hop = Hop(target.url, target.text, self._method if plain else method_of(request, settings), headers, body)
         if settings.trust_env:
             hop = self._with_netrc(hop)
-        return hop if request.known is None else self._revalidating(hop, request.known)
+        return hop if request.stored_response is None else self._revalidating(hop, request.stored_response)
 
     def next(self, hop: Hop, status: int, locations: list[str], stored: StoredResponse | None = None) -> Hop:
         """The hop that a redirect leads to. `locations`: the values of its Location headers.

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Protocol
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from fetchq.core.body_spool import LinkedSpool, Origin
+from fetchq.core.body_spool import LinkedSpool
 from fetchq.core.header_text import wire_text
 from fetchq.core.model import Cause
+from fetchq.core.stored_response import BodyOrigin
 from fetchq.http.body import NO_BODY, ReceivedBody
 from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
 
-    from fetchq.core.model import Complete, StoredResponse
+    from fetchq.core.model import Complete
     from fetchq.core.settings import Settings
+    from fetchq.core.stored_response import StoredResponse
 
 __all__ = ["check_validators", "freshened", "load_stored_body", "loads_stored_body", "take_stored_record"]
 
@@ -29,7 +31,7 @@ class Revalidating(Protocol):
     """What an attempt has that matters here."""
 
     settings: Settings
-    stored: StoredResponse | None
+    stored_response: StoredResponse | None
     body: ReceivedBody
     complete: Complete | None
     unmodified: bool
@@ -72,7 +74,7 @@ def _opaque(tag: str) -> str:
 
 def loads_stored_body(attempt: Revalidating) -> bool:
     """Whether `load_stored_body` is to be called once the exchange is over."""
-    stored, settings = attempt.stored, attempt.settings
+    stored, settings = attempt.stored_response, attempt.settings
     if not attempt.unmodified or stored is None or stored.open is None:
         return False
     return settings.stores or settings.keep_body
@@ -83,7 +85,7 @@ def load_stored_body(attempt: Revalidating) -> None:
 
     Raises `AttemptFailed` (`store`) where it is missing or damaged.
     """
-    stored, settings = attempt.stored, attempt.settings
+    stored, settings = attempt.stored_response, attempt.settings
     assert stored is not None
     assert stored.open is not None
     body = ReceivedBody(settings, stores=settings.stores)
@@ -113,11 +115,11 @@ def load_stored_body(attempt: Revalidating) -> None:
 
 def take_stored_record(attempt: Revalidating) -> None:
     """Record a 304 as the stored response that it confirms."""
-    stored, body = attempt.stored, attempt.body
+    stored, body = attempt.stored_response, attempt.body
     assert stored is not None
     body.size, body.wire_size, body.digest = stored.size, 0, stored.sha256
     body.content_encoding = stored.content_encoding
-    body.origin = body.origin or Origin(stored.at)
+    body.origin = body.origin or BodyOrigin(stored.at)
     attempt.complete = stored.complete
 
 

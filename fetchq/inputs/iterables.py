@@ -8,7 +8,7 @@ from dataclasses import replace
 from yarl import URL
 
 from fetchq.core.model import Request, make_request
-from fetchq.core.parsers import pairs_of
+from fetchq.core.parsers import header_pairs
 from fetchq.core.quantities import read_priority
 
 __all__ = ["Row", "check_urls", "number", "number_async"]
@@ -59,7 +59,7 @@ def _read(row: Request, index: int) -> Request:
         for name, kind, what in _TYPES:
             if not isinstance(getattr(row, name), kind | None):
                 raise ValueError(f"the {name} is not {what}")
-        headers = pairs_of(row.headers) if row.headers else ()
+        headers = header_pairs(row.headers) if row.headers else ()
         priority = 0 if row.priority == 0 else read_priority(row.priority)
         return replace(row, index=index, headers=headers, priority=priority, duplicate_of=None)
     except ValueError as problem:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from fetchq.core.model import Request, make_request
-from fetchq.core.parsers import pairs_of, read_headers, read_method
+from fetchq.core.parsers import header_pairs, read_headers, read_method
 from fetchq.core.quantities import read_priority
 from fetchq.core.text import redact
 
@@ -226,7 +226,7 @@ def _headers(given: Any) -> tuple[tuple[str, str], ...]:
     if given is None:
         return ()
     try:
-        pairs = pairs_of(given)
+        pairs = header_pairs(given)
     except ValueError:
         raise ValueError("'headers' is neither an object of texts nor a list of [name, value]") from None
     return read_headers(pairs)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from fetchq.core.body_spool import TEMPORARY
+from fetchq.core.body_spool import TEMPORARY_FOLDER
 from fetchq.core.disk import sync_folder
 from fetchq.store.sinks import BODY_FOLDERS
 
@@ -21,7 +21,7 @@ _LOCK = "lock"
 _LEDGER = ("run.db", "run.db-wal", "run.db-shm", "run.db-journal")
 OWN = frozenset({_LOCK, *_LEDGER})
 """Files in the folder that only fetchq may write."""
-_CONTENT = (TEMPORARY, "input", *BODY_FOLDERS)
+_CONTENT = (TEMPORARY_FOLDER, "input", *BODY_FOLDERS)
 
 
 class FolderError(Exception):
@@ -34,7 +34,7 @@ class RunFolder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.ledger = self.path / "run.db"
-        self.temporary = self.path / TEMPORARY
+        self.temporary = self.path / TEMPORARY_FOLDER
         self.input = self.path / "input"
         self._lock: BaseFileLock | None = None
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.disk import close_on_error
-from fetchq.core.model import Complete, StoredResponse
+from fetchq.core.model import Complete
 from fetchq.core.parsers import read_save
+from fetchq.core.stored_response import StoredResponse
 from fetchq.store.folder import FolderError, RunFolder
 from fetchq.store.ledger_reader import LedgerReader
 from fetchq.store.scratch_db import ScratchDatabase, key_of
@@ -94,7 +95,7 @@ class PreviousRun:
         found: list[Request] = []
         for request in requests:
             stored = self._stored_response(request, records.get(request.index))
-            found.append(request if stored is None else replace(request, known=stored))
+            found.append(request if stored is None else replace(request, stored_response=stored))
         return found
 
     def _stored_response(self, request: Request, record: dict[str, Any] | None) -> StoredResponse | None:

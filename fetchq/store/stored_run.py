@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from fetchq.core.body_spool import Opened
 from fetchq.core.model import PHASES, Result, Timing
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
+from fetchq.core.stored_response import OpenedBody
 from fetchq.store.folder import RunFolder
 from fetchq.store.ledger_reader import LedgerReader
 from fetchq.store.sinks import body_reader_for
@@ -116,7 +116,7 @@ class Bodies:
         """The readers of files with many bodies, by the suffix of their names."""
 
     @contextmanager
-    def opened(self, path: str) -> Iterator[Opened]:
+    def opened(self, path: str) -> Iterator[OpenedBody]:
         """The body at `path`, open. Raises OSError, also while it is read."""
         if not is_inside(path):
             raise PermissionError(errno.EPERM, "not a file of the run", path)
@@ -124,7 +124,7 @@ class Bodies:
         file = self._root / name
         if not mark:
             with open(file, "rb", buffering=0) as stream:
-                yield Opened(iter(partial(stream.read, _PIECE), b""))
+                yield OpenedBody(iter(partial(stream.read, _PIECE), b""))
         else:
             with self._reader_of(name)(file, int(place)) as opened:
                 yield opened

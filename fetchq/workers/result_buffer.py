@@ -37,7 +37,7 @@ class ResultBuffer:
         self._results.append(result)
         headers = result.headers
         if result.spool is not None:
-            self._bytes += result.spool.held
+            self._bytes += result.spool.in_memory
         self._bytes += len(result.body) + sum(map(len, headers.keys())) + sum(map(len, headers.values()))
         return True
 

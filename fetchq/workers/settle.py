@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from multidict import istr
 
 from fetchq.core.header_text import charset_of, wire_text
-from fetchq.core.model import Cause, Result, Sent, make_result
+from fetchq.core.model import Cause, Result, SentRequest, make_result
 from fetchq.core.text import one_line, redact, redact_all
 from fetchq.http.attempt import NO_HEADERS
 from fetchq.http.hops import check_sendable, head_shown, method_of
@@ -26,8 +26,8 @@ from fetchq.http.url import Refused, Target, parse_url
 from fetchq.workers.run_state import RunState
 
 if TYPE_CHECKING:
-    from fetchq.core.model import StoredResponse
     from fetchq.core.settings import Settings
+    from fetchq.core.stored_response import StoredResponse
     from fetchq.http.attempt import Attempt
     from fetchq.scheduling.job import Job
     from fetchq.workers.run_state import RunControl
@@ -91,7 +91,9 @@ class Settler:
         if attempt.partial is not None or job.partial is not None:
             self._drop_partials(job, attempt)
         result = self._result(job, attempt, clock.number)
-        return result if attempt.stored is None else _with_stored_head(result, attempt, attempt.stored)
+        return (
+            result if attempt.stored_response is None else _with_stored_head(result, attempt, attempt.stored_response)
+        )
 
     def settle_robots(self, job: Job, attempt: Attempt, clock: WorkerClock) -> Rules | Retry:
         """The outcome of a finished attempt at a robots.txt."""
@@ -149,7 +151,7 @@ class Settler:
             job.local_limits += 1
             job.attempts -= 1
         if not plan.revalidates:
-            job.request = replace(job.request, known=None)
+            job.request = replace(job.request, stored_response=None)
         job.add(attempt)
         attempt.discard_body()
         self._keep_partial(job, attempt)
@@ -240,6 +242,8 @@ def _is_unreadable(job: Job, refused: Refused) -> bool:
     return refused.cause in (Cause.INVALID_URL, Cause.BLOCKED) and refused is not job.refused
 
 
-def _sent(attempt: Attempt) -> Sent:
+def _sent(attempt: Attempt) -> SentRequest:
     began = datetime.fromtimestamp(time() - attempt.held - sum(attempt.phases), UTC)
-    return Sent(head_shown(attempt.hop), attempt.hop.body is not None, began, attempt.headers, attempt.body.origin)
+    return SentRequest(
+        head_shown(attempt.hop), attempt.hop.body is not None, began, attempt.headers, attempt.body.origin
+    )

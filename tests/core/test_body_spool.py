@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fetchq.core.body_spool import SMALL, LinkedSpool, Spool
+from fetchq.core.body_spool import MAX_IN_MEMORY, LinkedSpool, Spool
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_the_pieces_come_out_as_they_went_in_and_few_bytes_stay_in_memory(folder
         body += piece
         if spool.due:
             spool.write()
-        assert spool.held <= 300_000
+        assert spool.in_memory <= 300_000
     assert spool.size == len(body)
     content = spool.content()
     assert (content is None) == bool(files(folder))
@@ -43,28 +43,28 @@ def test_the_pieces_come_out_as_they_went_in_and_few_bytes_stay_in_memory(folder
 
 def test_a_small_body_never_touches_the_disk(folder: str) -> None:
     spool = Spool(folder)
-    spool.add(b"x" * SMALL)
+    spool.add(b"x" * MAX_IN_MEMORY)
     assert not spool.due
-    assert spool.content() == b"x" * SMALL
+    assert spool.content() == b"x" * MAX_IN_MEMORY
     spool.discard()
     assert files(folder) == []
 
 
 def test_what_is_discarded_is_gone(folder: str) -> None:
     spool = Spool(folder)
-    spool.add(b"x" * (SMALL + 1))
+    spool.add(b"x" * (MAX_IN_MEMORY + 1))
     assert spool.due
     spool.write()
     assert len(files(folder)) == 1
     spool.discard()
     spool.discard()
     assert files(folder) == []
-    assert spool.held == 0
+    assert spool.in_memory == 0
 
 
 def test_a_write_that_was_on_its_way_when_it_was_discarded_leaves_nothing(folder: str) -> None:
     spool = Spool(folder)
-    spool.add(b"x" * (SMALL + 1))
+    spool.add(b"x" * (MAX_IN_MEMORY + 1))
     spool.write()
     spool.add(b"y")
     spool.discard()
@@ -81,13 +81,13 @@ def test_a_folder_that_is_gone_is_an_oserror(tmp_path: Path) -> None:
 
 def test_a_file_with_another_name_stays_as_it_is(folder: str) -> None:
     file = Path(folder) / "body"
-    file.write_bytes(b"x" * SMALL * 5)
+    file.write_bytes(b"x" * MAX_IN_MEMORY * 5)
     spool = LinkedSpool(folder, str(file))
-    spool.add(b"x" * SMALL * 5)
-    assert (spool.held, spool.due, spool.size, spool.content()) == (0, False, SMALL * 5, None)
+    spool.add(b"x" * MAX_IN_MEMORY * 5)
+    assert (spool.in_memory, spool.due, spool.size, spool.content()) == (0, False, MAX_IN_MEMORY * 5, None)
     assert Path(spool.path()).samefile(file)
     spool.discard()
-    assert (files(folder), file.stat().st_size, file.stat().st_nlink) == ([], SMALL * 5, 1)
+    assert (files(folder), file.stat().st_size, file.stat().st_nlink) == ([], MAX_IN_MEMORY * 5, 1)
 
 
 def test_a_symbolic_link_gets_no_other_name(folder: str) -> None:

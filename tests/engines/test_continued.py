@@ -23,7 +23,7 @@ from support.servers import Script, ScriptServer, by_path
 from support.waiting import PATIENCE, ended
 
 from fetchq import Cause, Request, Result, fetch_all, fetch_all_sync, fetch_iter
-from fetchq.core.body_spool import SMALL, Spool
+from fetchq.core.body_spool import MAX_IN_MEMORY, Spool
 from fetchq.core.model import Complete
 from fetchq.http import range_resume
 from fetchq.http.range_resume import MIN_RESUMED
@@ -463,7 +463,7 @@ def test_nothing_is_left_of_a_body_that_never_comes_whole(mode: str, tmp_path: P
         )
     assert [result.cause for result in results] == [Cause.INCOMPLETE, None]
     assert results[0].wire_size > MIN_RESUMED
-    assert any(sizes and sizes[0] > SMALL for sizes in seen)  # between the attempts
+    assert any(sizes and sizes[0] > MAX_IN_MEMORY for sizes in seen)  # between the attempts
     assert in_temporary(folder) == []
 
 
@@ -483,7 +483,7 @@ async def test_nothing_is_left_of_a_body_whose_run_ends_before_its_retry(mode: s
             async for result in results:
                 assert (result.index, result.ok) == (1, True)
                 break
-    assert [sizes > [SMALL] for sizes in seen] == [False, True]
+    assert [sizes > [MAX_IN_MEMORY] for sizes in seen] == [False, True]
     assert in_temporary(folder) == []
 
 

@@ -24,16 +24,16 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.cli import main as warcio
 
 from fetchq import fetch_all_sync, open_run
-from fetchq.core.body_spool import SMALL
+from fetchq.core.body_spool import MAX_IN_MEMORY
 
 STORES = ("files", "warc", "parquet")
 PROFILE = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"
 PAGES: Pages = {
     "small": (b"small", '"1"', None),
     "empty": (b"", '"2"', None),
-    "large": (os.urandom(SMALL) * 5, '"3"', None),
+    "large": (os.urandom(MAX_IN_MEMORY) * 5, '"3"', None),
     "changed": (b"as it was", '"4"', None),
-    "coded": (b"x" * SMALL, 'W/"5"', "Wed, 01 Jan 2025 00:00:00 GMT"),
+    "coded": (b"x" * MAX_IN_MEMORY, 'W/"5"', "Wed, 01 Jan 2025 00:00:00 GMT"),
 }
 
 pytestmark = pytest.mark.usefixtures("here")

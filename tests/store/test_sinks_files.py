@@ -11,7 +11,7 @@ import pytest
 from support.factories import make_result
 
 from fetchq.core import disk as storage
-from fetchq.core.body_spool import SMALL, Spool
+from fetchq.core.body_spool import MAX_IN_MEMORY, Spool
 from fetchq.core.disk import StorageError
 from fetchq.core.model import Cause, Result
 from fetchq.core.row_set import RowSet
@@ -38,8 +38,8 @@ def store_in(folder: RunFolder, generation: int = 0, done: tuple[int, ...] = ())
 
 def with_body(folder: RunFolder, index: int, body: bytes, **changes: Any) -> Result:
     spool = Spool(str(folder.path))
-    for at in range(0, len(body), SMALL):
-        spool.add(body[at : at + SMALL])
+    for at in range(0, len(body), MAX_IN_MEMORY):
+        spool.add(body[at : at + MAX_IN_MEMORY])
         if spool.due:
             spool.write()
     return make_result(index=index, spool=spool, content_type="text/plain", **changes)
@@ -51,7 +51,9 @@ def left(folder: RunFolder) -> list[Path]:
 
 @pytest.mark.parametrize("count", [1, 3, 20])
 def test_each_body_is_a_file_and_its_result_says_where(folder: RunFolder, count: int) -> None:
-    bodies = [bytes([number]) * size for number, size in enumerate([1, SMALL, SMALL + 1, 500_000] * 5)][:count]
+    bodies = [bytes([number]) * size for number, size in enumerate([1, MAX_IN_MEMORY, MAX_IN_MEMORY + 1, 500_000] * 5)][
+        :count
+    ]
     results = [with_body(folder, index * 300, body) for index, body in enumerate(bodies)]
     stored = store_in(folder).store([*results, make_result(index=9_999)])
     assert [result.index for result in stored] == [*(index * 300 for index in range(count)), 9_999]
@@ -115,7 +117,7 @@ def test_a_file_that_cannot_be_stored_costs_its_own_row_only(
     results = [with_body(folder, index, bytes([index]) * size) for index in range(3)]
     broken = _broken(monkeypatch, step, errno.EIO, only=1)
     stored = store_in(folder).store(results)
-    assert broken or (step in ("open", "write") and size > SMALL)  # a big one was written on its way here
+    assert broken or (step in ("open", "write") and size > MAX_IN_MEMORY)  # a big one was written on its way here
     assert [result.cause for result in stored] == [None, Cause.STORE if broken else None, None]
     if broken:
         assert (stored[1].ok, stored[1].path) == (False, None)

@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fetchq.core.body_spool import SMALL, Spool
-from fetchq.core.model import Result, Sent
+from fetchq.core.body_spool import MAX_IN_MEMORY, Spool
+from fetchq.core.model import Result, SentRequest
 from fetchq.store.folder import RunFolder
 from support.factories import make_result
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
-SENT = Sent(b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n", False, AT)
-SIZES = (0, 1, 1000, SMALL, SMALL + 1, 300_000)
+SENT = SentRequest(b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n", False, AT)
+SIZES = (0, 1, 1000, MAX_IN_MEMORY, MAX_IN_MEMORY + 1, 300_000)
 """Bytes of bodies that stay in memory on their way, and of some that do not."""
 
 

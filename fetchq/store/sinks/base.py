@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from fetchq.core.body_spool import Opened
+from fetchq.core.stored_response import OpenedBody
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -78,5 +78,5 @@ class BodyStore(Protocol):
         """End the session, however it ends: results that are still kept back are dropped."""
 
 
-BodyReader: TypeAlias = Callable[[Path, int], AbstractContextManager[Opened]]
+BodyReader: TypeAlias = Callable[[Path, int], AbstractContextManager[OpenedBody]]
 """Opens the body at that place in a file with many bodies. Raises OSError, also while the body is read."""

@@ -28,11 +28,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fetchq.core.body_spool import TEMPORARY, Opened
+from fetchq.core.body_spool import TEMPORARY_FOLDER
 from fetchq.core.disk import file_error_text, file_identity, make_folder, sync_folder
 from fetchq.core.header_text import wire_text
 from fetchq.core.model import Cause, phase_values
 from fetchq.core.record_fields import PLAIN_FIELDS
+from fetchq.core.stored_response import OpenedBody
 from fetchq.core.text import without_surrogates
 from fetchq.store.sinks.records_parquet import RECORD_SCHEMA
 from fetchq.store.sinks.stored import not_stored
@@ -78,7 +79,7 @@ class ParquetStore:
     def __init__(self, root: Path, generation: int) -> None:
         self._root = root
         self._folder = root / _PARQUET
-        self._temporary = root / TEMPORARY
+        self._temporary = root / TEMPORARY_FOLDER
         self._generation = generation
         self._number = 0
         """The number of the next part, and so how many are complete."""
@@ -232,9 +233,9 @@ class PartReader:
         self._lock = threading.Lock()
 
     @contextmanager
-    def opened(self, path: Path, row: int) -> Iterator[Opened]:
+    def opened(self, path: Path, row: int) -> Iterator[OpenedBody]:
         """The body in that row of a part, open. Raises OSError."""
-        yield Opened(iter([self.body(path, row)]))
+        yield OpenedBody(iter([self.body(path, row)]))
 
     def body(self, path: Path, row: int) -> bytes:
         """The body in that row of a part. Raises OSError."""

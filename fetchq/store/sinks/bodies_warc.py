@@ -37,8 +37,8 @@ from warcio.recordloader import ArcWarcRecord
 from warcio.warcwriter import WARCWriter
 
 from fetchq._version import __version__
-from fetchq.core.body_spool import Opened, Origin
 from fetchq.core.disk import StorageError, file_error_text, make_folder, sync_folder
+from fetchq.core.stored_response import BodyOrigin, OpenedBody
 from fetchq.store.sinks.stored import not_stored, stored
 from fetchq.store.sinks.warc_records import Body, Unreadable, write_records
 
@@ -226,7 +226,7 @@ def _opened(path: Path, flags: int) -> io.FileIO:
 
 
 @contextmanager
-def open_archived_body(path: Path, offset: int) -> Iterator[Opened]:
+def open_archived_body(path: Path, offset: int) -> Iterator[OpenedBody]:
     """The body of the record at `offset`, open. Raises OSError, also while it is read."""
     with path.open("rb") as file:
         file.seek(offset)
@@ -237,7 +237,9 @@ def open_archived_body(path: Path, offset: int) -> Iterator[Opened]:
             header = record.rec_headers.get_header
             # A revisit has no body, and its head did not come with one.
             kept_head = head if record.rec_type == "response" else None
-            yield Opened(_body_of(record, member), Origin(header("WARC-Date"), header("WARC-IP-Address"), kept_head))
+            yield OpenedBody(
+                _body_of(record, member), BodyOrigin(header("WARC-Date"), header("WARC-IP-Address"), kept_head)
+            )
         except (StopIteration, EOFError, ArchiveLoadFailed, zlib.error) as problem:
             raise OSError(errno.EIO, "there is no such record in the archive", str(path)) from problem
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from multidict import MultiMapping
 
-    from fetchq.core.body_spool import Origin
     from fetchq.core.model import Result
+    from fetchq.core.stored_response import BodyOrigin
 
 __all__ = ["Body", "Unreadable", "write_records"]
 
@@ -96,11 +96,11 @@ def write_records(writer: Any, result: Result, body: Body) -> None:
     uri = quote(result.final_url or result.url, safe=_LEGAL, errors="backslashreplace")
     shared = {} if at is None else {"WARC-Date": _date(at)}
     of_response = shared | _ip_address(_address(result.remote))
-    if sent is None or sent.kept is None:
+    if sent is None or sent.body_origin is None:
         head = _response_head(result, result.headers, body.size)
         response = _write(writer, uri, "response", of_response | _payload(result), head, body)
     else:
-        of_response |= _write_stored(writer, uri, result, sent.kept, body)
+        of_response |= _write_stored(writer, uri, result, sent.body_origin, body)
         headers = result.headers if sent.headers is None else sent.headers
         response = _write(writer, uri, "revisit", of_response, _response_head(result, headers))
     if sent is None:
@@ -111,7 +111,7 @@ def write_records(writer: Any, result: Result, body: Body) -> None:
     _write(writer, uri, "request", of_request, sent.head)
 
 
-def _write_stored(writer: Any, uri: str, result: Result, origin: Origin, body: Body) -> dict[str, str]:
+def _write_stored(writer: Any, uri: str, result: Result, origin: BodyOrigin, body: Body) -> dict[str, str]:
     """Write the record of a stored body, with its head where that is known. Returns the fields of the 304's record."""
     fields = _payload(result) | ({} if origin.at is None else {"WARC-Date": origin.at})
     refers = {"WARC-Profile": _NOT_MODIFIED, "WARC-Refers-To-Target-URI": uri}
