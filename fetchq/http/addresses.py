@@ -1,4 +1,4 @@
-"""IP addresses: those set by --resolve, and how an address is written."""
+"""Handles IP addresses: those set by --resolve, how an address is written, and which one stands for a host."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["address_text", "first_address", "fixed_addresses"]
 
 
 def fixed_addresses(settings: Settings) -> dict[tuple[str, int], str]:
-    """The addresses set by --resolve, by host name (as `dns_name` has it) and port.
+    """The addresses set by --resolve, by host name (as `dns_name` gives it) and port.
 
-    Entries for a host that is an address are left out. Raises `SettingsError`.
+    Entries whose host is an IP address are left out. Raises `SettingsError`.
     """
     fixed = {}
     for host, port, address in settings.resolve:
@@ -32,11 +32,11 @@ def fixed_addresses(settings: Settings) -> dict[tuple[str, int], str]:
 
 
 def address_text(peer: tuple[Any, ...]) -> str:
-    """A socket's address as a URL has it: 192.0.2.1:443, [2001:db8::1]:443."""
+    """A socket's address as a URL writes it, such as 192.0.2.1:443 or [2001:db8::1]:443."""
     host, port = peer[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def first_address(found: Iterable[str]) -> str | None:
-    """The address that stands for a host with several: the least one, IPv4 before IPv6; None where there is none."""
+    """The address that stands for a host with several: the lowest, IPv4 before IPv6; None if there is none."""
     return min(found, key=lambda address: (":" in address, address), default=None)

@@ -1,7 +1,7 @@
-"""Drives one attempt without I/O: every rule that makes a response good or bad.
+"""Drives one attempt, without I/O, by the rules that decide whether a response is good.
 
-An engine hands an `Attempt` what its HTTP library receives. The rules live here once, so that all engines give the same
-answer to the same server.
+An engine tells an `Attempt` what its HTTP library receives. The rules are in one place, so that all engines give the
+same Result for the same response.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ __all__ = [
 ]
 
 MAX_DRAINED = 65536
-"""Bytes of a redirect's body that are read to use its connection again; with a longer body it is closed."""
+"""Bytes of a redirect's body that are read so that its connection can be reused; it is closed if the body is longer."""
 
 _CONTENT_ENCODING = istr("Content-Encoding")
 
 
 class Attempt(AttemptClock):
-    """The state of one attempt, and, after `finish`, its outcome. Seconds come from `time.perf_counter`."""
+    """The state of one attempt and, after `finish`, its outcome. Times are those of `time.perf_counter`."""
 
-    # An instance dictionary would outgrow what Python shares between objects, and this is the hot path.
+    # An instance dictionary would have too many keys for Python to share them between objects; this is the hot path.
     # fmt: off
     __slots__ = (
         "_drained", "answering", "body", "cause", "complete", "error", "hop", "local_limit", "method",
@@ -72,57 +72,57 @@ class Attempt(AttemptClock):
         super().__init__(plan.settings)
         self.plan = plan
         self.hop: Hop = plan.first(request, target)
-        """The request that is sent now, or was sent last."""
+        """The request being sent, or the one sent last."""
         self.method = self.hop.method
         """The method of the first hop."""
         self.stored_response = request.stored_response
-        """What an earlier run has stored of the page, where this run refreshes it."""
+        """The response that an earlier run has stored, if this run refreshes it."""
         self.partial = partial
-        """The beginning of the body, from an earlier attempt or, after `finish`, for the next one. Whoever receives the
-        finished attempt passes it on, or discards it."""
+        """The beginning of the body: from an earlier attempt or, after `finish`, for the next one. The caller of `finish`
+        passes it on or discards it."""
         self.remote: str | None = None
-        """The address dialled, as "192.0.2.1:443"."""
+        """The address that the connection leads to, such as "192.0.2.1:443"."""
         self.sent = False
-        """Some of the request may have reached a server."""
+        """Whether some of the request may have reached a server."""
         self.reused = False
-        """The connection had served a request before."""
+        """Whether the connection had served a request before."""
         self.needs_fresh_connection = False
-        """The hop goes out again because a reused connection was closed: once, and on a new one."""
+        """Whether the hop is sent again, on a new connection, because the server had closed a reused one."""
         self.answering = False
-        """The first byte of this hop's response has come."""
+        """Whether the first byte of this hop's response has arrived."""
         self.tls_known = False
-        """The engine measures the TLS handshake apart from connecting."""
+        """Whether the engine measures the TLS handshake separately from the TCP connection."""
         self.proxy: URL | None = None
-        """The proxy, while the engine connects to it, and through it, where that takes a tunnel."""
+        """The proxy, as long as the engine is connecting to it or opening a tunnel through it; else None."""
         self.on_sent: Callable[[], None] | None = None
-        """Called when the request goes out for the first time."""
+        """Called when the request is sent for the first time."""
         self.response: ResponseHead = NO_RESPONSE
         self.unmodified = False
-        """This hop has asked whether the stored response is still valid, and it is (RFC 9110, 15.4.5)."""
+        """Whether the server has confirmed with a 304 that the stored response is still valid (RFC 9110, 15.4.5)."""
         self.complete: Complete | None = None
         self.redirects = 0
         self.redirecting = False
         self.body: ReceivedBody = NO_BODY
         self._drained = 0
-        # How it ended, once it has.
+        # The failure that ended the attempt, if any; set by `finish`.
         self.cause: Cause | None = None
         self.error: str | None = None
         self.permanent = self.local_limit = False
 
     @property
     def status(self) -> int | None:
-        """The status of the response, None without one."""
+        """The status of the response; None if there was none."""
         return self.response.status
 
     @property
     def headers(self) -> CIMultiDictProxy[str]:
-        """The headers of the response, none without one."""
+        """The headers of the response; empty if there was none."""
         return self.response.headers
 
     # --- the connection ---
 
     def begin_exchange(self, proxy: URL | None = None) -> Hop:
-        """A connection is needed for a hop, or for the same one again. Returns the hop as it is to be sent.
+        """Note that the engine looks for a connection for the hop. Returns the hop as it is to be sent.
 
         Raises `AttemptFailed`.
         """
@@ -135,7 +135,7 @@ class Attempt(AttemptClock):
         return hop if self.partial is None else self.partial.range_request(hop)
 
     def connected(self, *, reused: bool) -> None:
-        """There is a connection, and the request goes out on it."""
+        """Note that the request is about to be sent on a connection."""
         now = self.progress_at = perf_counter()
         self.phases[CONNECT] += now - self._phase_began
         self._phase_began = now
@@ -144,22 +144,22 @@ class Attempt(AttemptClock):
         self.sent = True
 
     def request_sent(self) -> None:
-        """The request is on its way: call `on_sent`, the first time."""
+        """Note that the request has been sent: the first time, call `on_sent`."""
         if self.on_sent is not None:
             on_sent, self.on_sent = self.on_sent, None
             on_sent()
 
     def first_byte(self, now: float) -> None:
-        """The response begins to come in."""
+        """Note that the first byte of the response arrived at `now`."""
         self.answering = True
         if now > self._phase_began:
             self.phases[WAIT] += now - self._phase_began
             self._phase_began = now
 
     def may_resend(self, failed: AttemptFailed) -> bool:
-        """A reused connection was closed before any response came: an idempotent request may go out once more.
+        """Whether the hop may be sent again: it is idempotent, and a reused connection was closed before any response.
 
-        It does not count as another attempt (RFC 9112, 9.3.1).
+        This happens once for each hop, and does not count as another attempt (RFC 9112, 9.3.1).
         """
         unanswered = failed.cause is Cause.CONNECT and self.reused and not self.answering
         return unanswered and not self.needs_fresh_connection and self.hop.method in IDEMPOTENT
@@ -169,10 +169,10 @@ class Attempt(AttemptClock):
     def on_response(
         self, status: int, reason: str | None, raw_headers: Iterable[tuple[bytes, bytes]], version: tuple[int, int]
     ) -> bool:
-        """The head of the final response of this hop has come. `version`: of HTTP, as (1, 1).
+        """Take the head of the final response of this hop. `version`: the HTTP version, such as (1, 1).
 
-        Returns whether the body is to be read: not that of a redirect, unless it is short enough for the connection to
-        be used again. Raises `AttemptFailed`.
+        Returns whether the body is to be read. That of a redirect is only read if it is short, so that the connection
+        can be reused. Raises `AttemptFailed`.
         """
         response = self.response = read_head(self.hop.method, status, reason, raw_headers, version)
         self.complete = Complete.NO
@@ -199,9 +199,9 @@ class Attempt(AttemptClock):
         return True
 
     def on_data(self, data: bytes) -> bool:
-        """Some of the body has come, without its transfer coding. Raises `AttemptFailed`.
+        """Take a piece of the body, without its transfer coding. Raises `AttemptFailed`.
 
-        Returns whether `body.write` is to be called now, where blocking does no harm.
+        Returns whether the engine is to call `body.write` now, which blocks.
         """
         now = self.progress_at = perf_counter()
         phases = self.phases
@@ -222,7 +222,7 @@ class Attempt(AttemptClock):
         return body.size > MAX_IN_MEMORY and body.write_due
 
     def on_end(self) -> None:
-        """The body has ended as HTTP says. Raises `AttemptFailed`."""
+        """Note that the message has ended, by the rules of HTTP. Raises `AttemptFailed`."""
         response = self.response
         received = self._drained if self.redirecting else self.body.wire_size
         if response.length is not None and (received != response.length or response.total is not None):
@@ -255,7 +255,7 @@ class Attempt(AttemptClock):
     # --- the end ---
 
     def finish(self, failed: AttemptFailed | None) -> None:
-        """The attempt is over: from here on, it is its outcome, as the retry policy and the workers read it."""
+        """End the attempt, with this failure if there was one. Retry policy and workers then read its outcome."""
         now = perf_counter()
         responded = self.response.status is not None
         self.phases[RECEIVE if responded else WAIT if self.connecting_since is None else CONNECT] += (
@@ -268,13 +268,13 @@ class Attempt(AttemptClock):
             if self.unmodified:
                 take_stored_record(self)
             return
-        if self.body.digest is None:  # of a body that is not whole, nothing is stored
+        if self.body.digest is None:  # an incomplete body is not stored
             if (part := resumable_part(self, failed.cause)) is not None:
                 self.partial = part
             else:
                 self.body.discard()
         if failed.cause is Cause.PROTOCOL:
-            # What is not HTTP is no response: how much of it could be read depends on the packets it came in.
+            # An invalid response is not recorded: how much of it could be parsed depends on the packets it came in.
             self.response, self.body, self.complete, self.unmodified = NO_RESPONSE, NO_BODY, None, False
         self.cause = failed.cause
         self.error = one_line(_message(failed, self.proxy))
@@ -282,7 +282,7 @@ class Attempt(AttemptClock):
         self.local_limit = failed.local_limit
 
     def discard_body(self) -> None:
-        """Free the body of an attempt that another one follows; but not what that one goes on with (`partial`)."""
+        """Free the body of an attempt that is retried, except for a `partial` that the next attempt resumes."""
         if self.body.digest is not None:
             self.body.discard()
 
@@ -292,7 +292,7 @@ def _status_failure(response: ResponseHead) -> AttemptFailed:
 
 
 def _message(failed: AttemptFailed, proxy: URL | None) -> str:
-    """The message, which names the proxy where that is what failed; without the proxy's password."""
+    """The error message. It names the proxy, without its password, if the proxy is what failed."""
     if proxy is None or failed.local_limit or failed.cause is Cause.CANCELLED:
         return failed.message
     return f"the proxy {proxy.host_subcomponent}:{proxy.port}: {failed.message}"

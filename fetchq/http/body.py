@@ -1,4 +1,4 @@
-"""Receives the body of a response: decodes it, holds it to the limits, hashes it, and keeps or spools it."""
+"""Receives the body of a response: decodes it, enforces the limits, hashes it, and keeps or spools it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHA256_OF_NOTHING = sha256(b"").hexdigest()
 
 
 class ReceivedBody:
-    """One body, as far as it has come. Its methods raise `AttemptFailed`."""
+    """A body, as far as it has arrived. The methods raise `AttemptFailed`."""
 
     # fmt: off
     __slots__ = (
@@ -31,7 +31,7 @@ class ReceivedBody:
     # fmt: on
 
     def __init__(self, settings: Settings, *, stores: bool) -> None:
-        """`stores`: it is to go into the run's folder, as `settings.stores` says."""
+        """`stores`: whether the body is to be stored in the run's folder (`Settings.stores`)."""
         self._settings = settings
         self._stores = stores
         self._max_size = settings.max_filesize
@@ -39,24 +39,24 @@ class ReceivedBody:
         self._hash: Any = None
         self._pieces: list[bytes] = []
         self.size = self.wire_size = 0
-        """Bytes, decoded and as received (without the transfer coding)."""
+        """Bytes so far: decoded, and as received (without the transfer coding)."""
         self.content_encoding: str | None = None
-        """As the server sent it."""
+        """The Content-Encoding, as the server sent it."""
         self.digest: str | None = None
-        """SHA-256 of the decoded body, in hexadecimal, once it is whole."""
+        """SHA-256 of the decoded body, in hexadecimal, once the body is complete."""
         self.content = b""
-        """The decoded body, once it is whole; empty where the run does not keep bodies in memory."""
+        """The decoded body, once it is complete; empty if the run does not keep bodies in memory."""
         self.spool: Spool | None = None
-        """The decoded body, where it is to be stored and not empty."""
+        """The decoded body, if it is to be stored and is not empty."""
         self.origin: BodyOrigin | None = None
-        """Where the body came from, when it is an earlier run's (`revalidation`)."""
+        """Where the body came from, if an earlier run has stored it (`fetchq.http.revalidation`)."""
         self.truncated = False
-        """All that is wanted of the body is in `content`; the rest is not read. Only of a robots.txt."""
+        """Whether only the beginning of the body was read, into `content`, which is enough of a robots.txt."""
         self.writing = False
-        """A thread is in `write`; or it was when its attempt was interrupted, and may be still."""
+        """Whether a thread is in `write`. It stays true if the attempt is interrupted while the thread goes on."""
 
     def check_length(self, length: int, *, coded: bool) -> None:
-        """Refuse a body whose Content-Length alone shows that it is too large. `coded`: it has a content coding."""
+        """Refuse a body whose Content-Length shows that it is too large. `coded`: whether it has a content coding."""
         most = self._settings.max_filesize
         if length > (most * self._settings.max_ratio if coded else most):
             raise AttemptFailed(Cause.TOO_LARGE, f"a body of {length} bytes; at most {most}")
@@ -68,14 +68,14 @@ class ReceivedBody:
             return
         limits = self._settings
         try:
-            self._decoder = decoder_for(codings, most=limits.max_filesize, most_ratio=limits.max_ratio)
+            self._decoder = decoder_for(codings, max_size=limits.max_filesize, max_ratio=limits.max_ratio)
         except DecodeError as problem:
             raise AttemptFailed(Cause.DECODE, str(problem)) from None
         if self._decoder is None and not limits.accept_encoded and length != 0:
             raise AttemptFailed(Cause.DECODE, f"an unknown content coding: {content_encoding}")
 
     def feed(self, data: bytes) -> None:
-        """Take in some more of the body, as received."""
+        """Take the next piece of the body, as received."""
         self.wire_size += len(data)
         settings = self._settings
         try:
@@ -106,7 +106,7 @@ class ReceivedBody:
             raise AttemptFailed(Cause.TOO_LARGE, f"a body that decodes to more than {ratio} times its size")
 
     def finish(self) -> None:
-        """The body has come to its end: set `digest` and `content`."""
+        """Note that the body is complete: set `digest` and `content`."""
         if self._decoder is not None and self.wire_size:
             try:
                 self._decoder.finish()
@@ -117,7 +117,7 @@ class ReceivedBody:
         self.content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def discard(self) -> None:
-        """Free what has come, in memory and on the disk."""
+        """Free the body, in memory and on the disk."""
         self._pieces = []
         if self.spool is not None:
             self.spool.discard()
@@ -125,11 +125,11 @@ class ReceivedBody:
 
     @property
     def write_due(self) -> bool:
-        """So much is in memory that `write` is to be called, where blocking does no harm."""
+        """Whether so much of the body is in memory that `write` is to be called."""
         return self.spool is not None and self.spool.due
 
     def write(self) -> None:
-        """Move the spooled part from memory to the disk. Raises `StorageError` where nothing can be stored any more."""
+        """Move the spooled bytes from memory to the disk. It blocks. Raises `StorageError` if nothing can be stored."""
         assert self.spool is not None
         try:
             self.spool.write()
@@ -138,4 +138,4 @@ class ReceivedBody:
 
 
 NO_BODY = ReceivedBody(Settings(), stores=False)
-"""Stands in for the body of a response that has not come, or is not valid HTTP. Nothing is fed to it."""
+"""Stands for the body of a response that has not arrived, or is not valid HTTP. It is never fed."""

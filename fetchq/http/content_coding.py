@@ -28,7 +28,7 @@ __all__ = [
 PIECE = 65536
 MOST_CODINGS = 4
 RATIO_FROM = 1_000_000
-"""Decoded bytes up to which the ratio to the received ones is not limited."""
+"""Up to this many decoded bytes, their ratio to the received ones is not limited."""
 ZSTD_WINDOW_LOG = 23
 """8 MiB: the largest window that the content coding zstd may use (RFC 9659)."""
 
@@ -38,21 +38,21 @@ class DecodeError(Exception):
 
 
 class BombError(DecodeError):
-    """The data between two codings is far more than was received, even if the last coding makes it small again."""
+    """The data between two codings is far larger than what was received, even if the inner coding shrinks it again."""
 
 
 class Decoder(Protocol):
-    """One coding, or several in a chain."""
+    """Decodes one coding, or several in a chain."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the decoded pieces that `data` completes; to be iterated to the end. Raises `DecodeError`."""
+        """Yield the decoded pieces of `data`. The iterator must be exhausted. Raises `DecodeError`."""
 
     def finish(self) -> None:
-        """No more data comes: raises `DecodeError` where the stream has not reached its end."""
+        """End the data. Raises `DecodeError` if the stream has not reached its own end."""
 
 
 class _Inflate:
-    """gzip (RFC 1952, also several members) and deflate (RFC 1950, or raw RFC 1951, as some servers send)."""
+    """Decodes gzip (RFC 1952; several members, too) and deflate (RFC 1950, or raw RFC 1951, as some servers send)."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -85,7 +85,7 @@ class _Inflate:
                     data, self._inflater, self._ended = self._inflater.unused_data, None, True
                     break
                 data = self._inflater.unconsumed_tail
-                full = len(piece) == PIECE  # then the inflater may have more
+                full = len(piece) == PIECE  # then the inflater may have more output
 
     def _begin(self, data: bytes) -> Any:
         if self._name == "deflate" and not (data[0] & 15 == 8 and (data[0] * 256 + data[1]) % 31 == 0):
@@ -98,7 +98,7 @@ class _Inflate:
 
 
 class _Brotli:
-    """br (RFC 7932)."""
+    """Decodes br (RFC 7932)."""
 
     def __init__(self) -> None:
         brotli = brotli_module()
@@ -113,7 +113,7 @@ class _Brotli:
         try:
             piece = self._brotli.process(data, output_buffer_limit=PIECE)
             while piece:
-                # Brotli may exceed the limit.
+                # Brotli may exceed `output_buffer_limit`.
                 yield from (piece[at : at + PIECE] for at in range(0, len(piece), PIECE))
                 piece = b"" if self._brotli.is_finished() else self._brotli.process(b"", output_buffer_limit=PIECE)
         except self._error:
@@ -132,14 +132,14 @@ def brotli_module() -> Any:
 
 
 def zstd_module() -> Any:
-    """The standard library's zstd, or before Python 3.14 its backport, which has the same names."""
+    """The module compression.zstd, or before Python 3.14 its backport, which has the same names."""
     from importlib import import_module
 
     return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
 
 class _Zstd:
-    """zstd (RFC 8878), one or several frames."""
+    """Decodes zstd (RFC 8878): one or several frames."""
 
     def __init__(self) -> None:
         self._zstd = zstd_module()
@@ -168,18 +168,18 @@ class _Zstd:
 
 
 class _Chain:
-    """Two codings, one applied upon the other: `outer`, which was applied last, is decoded first."""
+    """Decodes two codings that were applied one after the other: first `outer`, the one that was applied last."""
 
-    def __init__(self, outer: Decoder, inner: Decoder, most: int, most_ratio: int) -> None:
+    def __init__(self, outer: Decoder, inner: Decoder, max_size: int, max_ratio: int) -> None:
         self._outer, self._inner = outer, inner
-        self._most, self._most_ratio = most, most_ratio
+        self._max_size, self._max_ratio = max_size, max_ratio
         self._received = self._between = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         self._received += len(data)
         for piece in self._outer.feed(data):
             self._between += len(piece)
-            if self._between > self._most or self._between > max(RATIO_FROM, self._received * self._most_ratio):
+            if self._between > self._max_size or self._between > max(RATIO_FROM, self._received * self._max_ratio):
                 raise BombError(f"more than {self._between - 1} bytes between two content codings")
             yield from self._inner.feed(piece)
 
@@ -199,7 +199,7 @@ ACCEPT_ENCODING = "gzip, deflate, br, zstd"
 
 
 def codings_in(content_encoding: str) -> list[str]:
-    """The codings that a Content-Encoding names, in the order in which they were applied."""
+    """The codings that a Content-Encoding lists, in the order in which they were applied."""
     names = (name.strip().lower() for name in content_encoding.split(","))
     return [name for name in names if name not in ("", "identity")]
 
@@ -209,10 +209,10 @@ def decodable(codings: list[str]) -> bool:
     return all(name in _DECODERS for name in codings)
 
 
-def decoder_for(codings: list[str], *, most: int = 10**9, most_ratio: int = 1000) -> Decoder | None:
-    """The decoder of these codings; None where one of them is unknown. Raises `DecodeError` where they are too many.
+def decoder_for(codings: list[str], *, max_size: int = 10**9, max_ratio: int = 1000) -> Decoder | None:
+    """The decoder of these codings; None if one of them is unknown. Raises `DecodeError` if there are too many.
 
-    `most`, `most_ratio`: the bytes allowed between two codings, and their ratio to the received ones.
+    `max_size`, `max_ratio`: limits of the bytes between two codings, and of their ratio to the received bytes.
     """
     if len(codings) > MOST_CODINGS:
         raise DecodeError(f"{len(codings)} content codings, one upon the other")
@@ -220,5 +220,5 @@ def decoder_for(codings: list[str], *, most: int = 10**9, most_ratio: int = 1000
         return None
     decoder = _DECODERS[codings[-1]]()
     for name in reversed(codings[:-1]):
-        decoder = _Chain(decoder, _DECODERS[name](), most, most_ratio)
+        decoder = _Chain(decoder, _DECODERS[name](), max_size, max_ratio)
     return decoder

@@ -1,4 +1,4 @@
-"""The exception that ends an attempt without success: its cause, and what the retry policy has to know of it."""
+"""Defines the exception that ends an attempt: its cause, and what the retry policy has to know about it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["AttemptFailed"]
 
 
 class AttemptFailed(Exception):
-    """Ends the attempt.
+    """Ends an attempt.
 
-    `permanent`: another attempt would fail in the same way. `local_limit`: this machine has no descriptors or memory
-    left; the server is not to blame.
+    `permanent`: whether another attempt would fail in the same way. `local_limit`: whether the attempt failed because
+    this machine has no file descriptors or memory left, so that the server is not to blame.
     """
 
     def __init__(self, cause: Cause, message: str, *, permanent: bool = False, local_limit: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Builds the request of each hop: the first one, and the ones that redirects lead to (RFC 9110, 15.4)."""
+"""Builds the request of each hop: the first one, and those that redirects lead to (RFC 9110, 15.4)."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ __all__ = [
     "Hop",
     "HopPlan",
     "check_sendable",
-    "head_shown",
     "host_field",
     "length_field",
-    "merged",
+    "merge_headers",
     "method_of",
+    "redacted_head",
     "request_head",
 ]
 
@@ -43,46 +43,46 @@ DEFAULT_HEADERS = {
     "Accept": "*/*",
     "Accept-Encoding": ACCEPT_ENCODING,
 }
-"""Sent on every hop, unless the user's own headers of the same name replace them."""
+"""Headers sent on every hop, unless the user's headers with the same names replace them."""
 
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods whose requests have no Content-Length where they have no body."""
+"""Methods whose requests have no Content-Length if they have no body."""
 _FORM = "application/x-www-form-urlencoded"
 # fmt: off
-_SHOWN = frozenset({
+_HARMLESS_HEADERS = frozenset({
     "host", "user-agent", "accept", "accept-charset", "accept-encoding", "accept-language", "cache-control",
     "content-length", "content-type", "if-match", "if-modified-since", "if-none-match", "if-range",
     "if-unmodified-since", "pragma", "range",
 })
 # fmt: on
-"""Headers that hold no secrets. Any other may, as X-Api-Key does."""
+"""Headers that hold no secrets. Any other header may hold one, as X-Api-Key does."""
 _PRECONDITIONS = frozenset(
     {"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range"}
 )
 _REVALIDATION = ("If-None-Match", "If-Modified-Since")
-"""The preconditions that fetchq adds: one for the stored ETag, one for the stored Last-Modified."""
+"""The preconditions that fetchq adds, for the stored ETag and the stored Last-Modified."""
 
 
 class Hop(NamedTuple):
-    """One request to one server. `headers` come on top of DEFAULT_HEADERS."""
+    """One request to one server. `headers` are sent in addition to `DEFAULT_HEADERS`."""
 
     url: URL
     text: str
-    """The URL as it was written."""
+    """The URL as the user or the server wrote it."""
     method: str
     headers: dict[str, str]
     body: bytes | None
     conditional: bool = False
-    """It asks whether the response that an earlier run has stored is still valid (RFC 9110, 13)."""
+    """Whether the request asks if the response that an earlier run has stored is still valid (RFC 9110, 13)."""
 
     @property
     def ranged(self) -> bool:
-        """It asks for a part of the representation only."""
+        """Whether the request asks only for a part of the representation."""
         return any(name.lower() == "range" for name in self.headers)
 
 
 def method_of(request: Request, settings: Settings) -> str:
-    """The request's own method, else the run's, else POST where there is a body (as curl does), else GET."""
+    """The request's method, else that of the run, else POST if there is a body (as in curl), else GET."""
     if request.method is not None:
         return request.method.upper()
     if settings.method is not None:
@@ -91,10 +91,9 @@ def method_of(request: Request, settings: Settings) -> str:
 
 
 def check_sendable(request: Request, settings: Settings) -> None:
-    """Raise `Refused` (`invalid_url`) where the request's method or headers cannot be sent.
+    """Raise `Refused` (`invalid_url`) if the request's method or headers cannot be sent.
 
-    A header that ends the body elsewhere than it ends would make the server read the rest as another request
-    (RFC 9112, 11.2).
+    With a wrong Content-Length, the server would take the rest of the body for another request (RFC 9112, 11.2).
     """
     body = settings.data if request.body is None else request.body
     lengths = [value.strip(" \t") for name, value in request.headers if str(name).lower() == "content-length"]
@@ -109,7 +108,7 @@ def check_sendable(request: Request, settings: Settings) -> None:
 
 
 class HopPlan:
-    """Builds the hops of every request of a run; what all of them share is worked out once."""
+    """Builds the hops of all requests of a run. The headers that all of them share are computed once."""
 
     def __init__(
         self,
@@ -118,12 +117,12 @@ class HopPlan:
         robots: RobotsCache | None = None,
         body_class: type[ReceivedBody] = ReceivedBody,
     ) -> None:
-        """`robots`: the rules of hosts, which the targets of redirects obey, as far as they are known."""
+        """`robots`: the rules of hosts. A redirect to a URL that they disallow is refused, if they are known."""
         self.settings = settings
         self.body_class = body_class
-        """What receives the bodies of the responses."""
+        """The class that receives the bodies of the responses."""
         self.stores = settings.stores
-        """Bodies go into the run's folder."""
+        """Whether bodies are stored in the run's folder."""
         self._robots = robots
         self._proxies = proxies
         self._method = "GET" if settings.data is None else "POST"
@@ -136,15 +135,15 @@ class HopPlan:
             shared.append(("Authorization", basic_auth(*settings.user.split(":", 1))))
         if settings.cookie is not None:
             shared.append(("Cookie", settings.cookie))
-        self._shared = merged(merged({}, shared), settings.headers)
+        self._shared = merge_headers(merge_headers({}, shared), settings.headers)
 
     def first(self, request: Request, target: Target) -> Hop:
-        """The request as it is sent to its own URL."""
+        """The first hop of a request, to its own URL."""
         settings = self.settings
         body = settings.data if request.body is None else request.body
         headers = self._shared
         if request.headers or target.authorization is not None or body is not None:
-            headers = merged(headers, request.headers)
+            headers = merge_headers(headers, request.headers)
             names = {name.lower() for name in headers}
             if target.authorization is not None and "authorization" not in names:
                 headers["Authorization"] = target.authorization
@@ -157,9 +156,10 @@ class HopPlan:
         return hop if request.stored_response is None else self._revalidating(hop, request.stored_response)
 
     def next(self, hop: Hop, status: int, locations: list[str], stored: StoredResponse | None = None) -> Hop:
-        """The hop that a redirect leads to. `locations`: the values of its Location headers.
+        """The hop that a redirect leads to. `locations`: the values of the Location headers of the response.
 
-        Raises `Refused`: `redirect` for a bad Location; `blocked` for another scheme, or where robots.txt disallows it.
+        Raises `Refused`: `redirect` for a bad Location; `blocked` for a scheme other than http and https, or a URL that
+        robots.txt disallows.
         """
         target = redirect_target(hop.text, locations)
         if (
@@ -176,7 +176,7 @@ class HopPlan:
         if body is None and hop.body is not None:
             headers = {name: value for name, value in headers.items() if not name.lower().startswith("content-")}
         if origin(target.url) != origin(hop.url):
-            # What the user wrote was meant for the first server. Content-Type only describes the body.
+            # The user's headers were meant for the first server. Content-Type only describes the body.
             of_body = ("content-type",) if body is not None else ()
             headers = {name: value for name, value in headers.items() if name.lower() in of_body}
         if target.authorization is not None:
@@ -188,15 +188,15 @@ class HopPlan:
         return hop if stored is None else self._revalidating(hop, stored)
 
     def _revalidating(self, hop: Hop, stored: StoredResponse) -> Hop:
-        """The hop as a conditional request, where the stored response came from the same URL.
+        """The hop as a conditional request, if the stored response came from the same URL.
 
-        For another URL, the same ETag means nothing. Preconditions of the user's own come first.
+        An ETag means nothing for another URL. If the user has set preconditions, none are added.
         """
         settings = self.settings
         if stored.open is None and stored.size and (settings.stores or settings.keep_body):
-            return hop  # after a 304, there would be no body
+            return hop  # there would be no body after a 304
         if stored.size > settings.max_filesize:
-            return hop  # it is too large now, whether it has changed or not
+            return hop  # the stored body is larger than the limit of this run
         if hop.text != stored.url or not _PRECONDITIONS.isdisjoint(name.lower() for name in hop.headers):
             return hop
         validators = (stored.etag, stored.last_modified)
@@ -211,8 +211,8 @@ class HopPlan:
         return hop._replace(headers={**hop.headers, "Authorization": authorization})
 
 
-def merged(base: dict[str, str], more: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """`base` and the headers of `more`, which replace those of the same name; one given twice there is joined."""
+def merge_headers(base: dict[str, str], more: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """`base` with the headers of `more`, which replace those with the same names; repeated ones are joined."""
     fresh: dict[str, tuple[str, str]] = {}
     for name, value in more:
         before = fresh.get(name.lower())
@@ -222,30 +222,30 @@ def merged(base: dict[str, str], more: Iterable[tuple[str, str]]) -> dict[str, s
     return rest | dict(fresh.values())
 
 
-def head_shown(hop: Hop) -> bytes:
-    """The head of the request without the headers that may hold secrets."""
+def redacted_head(hop: Hop) -> bytes:
+    """The head of the request, without the headers that may hold secrets."""
     fields = _fields(hop.method, host_field(hop.url.scheme, hop.url.raw_authority), hop.headers, hop.body)
-    shown = _lines({name: value for name, value in fields.items() if name.lower() in _SHOWN})
+    shown = _lines({name: value for name, value in fields.items() if name.lower() in _HARMLESS_HEADERS})
     return f"{hop.method} {hop.url.raw_path_qs} HTTP/1.1\r\n{shown}\r\n".encode()
 
 
 def request_head(hop: Hop, host: str, *, absolute: bool, more: dict[str, str]) -> bytes:
-    """The head of the request as HTTP/1.1 writes it (RFC 9112, 2.1).
+    """The head of the request in HTTP/1.1 (RFC 9112, 2.1).
 
-    `host`: of the URL, by `host_field`. `absolute`: the request target is the whole URL, as a proxy needs it. `more`:
-    headers that replace those of the same name.
+    `host`: the URL's `host_field`. `absolute`: whether the request target is the whole URL, as a proxy needs it.
+    `more`: headers that replace those with the same names.
     """
     url = hop.url
     if not hop.headers and not more and hop.body is None:
         lines = _plain_lines(hop.method, host)
-    else:  # not cached: these may be long, and hold secrets
-        lines = _lines(_fields(hop.method, host, merged(hop.headers, more.items()), hop.body))
+    else:  # not cached, since these may be long, and hold secrets
+        lines = _lines(_fields(hop.method, host, merge_headers(hop.headers, more.items()), hop.body))
     return f"{hop.method} {url if absolute else url.raw_path_qs} HTTP/1.1\r\n{lines}\r\n".encode()
 
 
 @lru_cache(4096)
 def host_field(scheme: str, authority: str) -> str:
-    """The Host header for a URL's scheme and raw authority (RFC 9110, 7.2): one text for each server of a scheme."""
+    """The Host header for a URL's scheme and raw authority (RFC 9110, 7.2), without the scheme's default port."""
     return URL.build(scheme=scheme, authority=authority, encoded=True).host_port_subcomponent or ""
 
 
@@ -259,12 +259,12 @@ def _lines(fields: dict[str, str]) -> str:
 
 
 def _fields(method: str, host: str, own: dict[str, str], body: bytes | None) -> dict[str, str]:
-    """All headers of a request: those that every request has, and `own`, which replace them."""
-    fields = merged({"Host": host} | DEFAULT_HEADERS, own.items())
+    """All headers of a request: the default ones, and `own`, which replace those with the same names."""
+    fields = merge_headers({"Host": host} | DEFAULT_HEADERS, own.items())
     length = length_field(method, body)
-    return fields if length is None else merged(fields, [("Content-Length", length)])
+    return fields if length is None else merge_headers(fields, [("Content-Length", length)])
 
 
 def length_field(method: str, body: bytes | None) -> str | None:
-    """The Content-Length of a request; None where it has none (RFC 9110, 8.6)."""
+    """The Content-Length of a request; None if it has none (RFC 9110, 8.6)."""
     return None if body is None and method in _WITHOUT_BODY else str(len(body or b""))

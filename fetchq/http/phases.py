@@ -1,4 +1,4 @@
-"""Measures an attempt: how long each phase took, how much time is left, and how fast the body comes in."""
+"""Measures an attempt: how long each phase took, how much time is left, and how fast the body arrives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DNS, CONNECT, TLS, WAIT, RECEIVE, DECODE, STORE = range(7)
 
 
 class AttemptClock:
-    """The times of one attempt. Seconds come from `time.perf_counter`."""
+    """The clock of one attempt. Times are those of `time.perf_counter`."""
 
     # fmt: off
     __slots__ = (
@@ -35,20 +35,20 @@ class AttemptClock:
         self.phases = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
         """Seconds spent in each phase."""
         self.held = 0.0
-        """Seconds spent waiting for a limit of the run (`limit_rate`); they count in no phase."""
+        """Seconds spent waiting because of the run's `limit_rate`; they count in no phase."""
         self._on_hold = False
         self._phase_began = self.began = perf_counter()
-        """`began`: the start of the timeout; held time is added."""
+        """`began`: when the timeout started; time spent waiting for `limit_rate` is added to it."""
         self.connecting_since: float | None = None
-        """When the engine began to look for a connection; None once it has one."""
+        """When the engine began to look for a connection; None once there is one."""
         self.progress_at = 0.0
-        """When the last byte came, or the last piece of the request was taken; the read timeout counts from here."""
-        # The window over which the speed is measured: when it began, and the bytes received since.
+        """When the last byte arrived, or the network took the last piece of the request; starts the read timeout."""
+        # The window over which the speed is measured: when it began, and the bytes received since then.
         self._window_start = 0.0
         self._window_bytes = 0
 
     def lap(self, phase: int) -> float:
-        """Count the time since the last lap to `phase`. Returns the time now."""
+        """Add the time since the last lap to `phase`. Returns the current time."""
         now = perf_counter()
         self.phases[phase] += now - self._phase_began
         self._phase_began = now
@@ -56,7 +56,7 @@ class AttemptClock:
 
     @contextmanager
     def on_hold(self) -> Iterator[None]:
-        """Around a wait for a limit of the run: meanwhile nothing times out, and no phase grows."""
+        """Wrap a wait because of `limit_rate`: meanwhile the attempt cannot time out, and no phase grows."""
         since = self.lap(RECEIVE)
         self._on_hold = True
         try:
@@ -70,7 +70,7 @@ class AttemptClock:
             self._window_start += waited
 
     def time_left(self, now: float) -> tuple[float, str]:
-        """Seconds until the earliest timeout, and the message of its failure. Negative once it is past."""
+        """Seconds until the earliest timeout, negative once it has passed, and the error message for it."""
         if self._on_hold:
             return inf, ""
         settings = self.settings
@@ -83,7 +83,7 @@ class AttemptClock:
         return limit - now, what
 
     def _check_speed(self, now: float) -> None:
-        """At the end of a window: raise `AttemptFailed` (`too_slow`), or begin the next one."""
+        """Raise `AttemptFailed` (`too_slow`) if the window that ends now was too slow; otherwise begin the next one."""
         seconds = now - self._window_start
         if self._window_bytes < self.settings.min_speed * seconds:
             speed = self._window_bytes / seconds

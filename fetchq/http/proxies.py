@@ -1,6 +1,6 @@
 """Finds the proxy and the netrc password of each request, in the settings and in the environment.
 
-Both engines ask here, and have their library's own reading of the environment switched off, so that they agree.
+All engines use this module, and keep their libraries from reading the environment, so that they agree.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class ProxyConfig:
         self._netrc = _read_netrc() if settings.trust_env else None
         self._by_host: dict[tuple[str, str], str | None] = {}
         self.proxied = self._proxy is not None or bool(self._environment)
-        """Some requests may go through a proxy."""
+        """Whether requests may go through a proxy."""
 
     def proxy_for(self, url: URL) -> str | None:
-        """The URL of the proxy for a request to `url`; None: the connection is direct."""
+        """The URL of the proxy for a request to `url`; None for a direct connection."""
         if not self._environment:
             return self._proxy
         key = (url.scheme, f"{url.host}:{url.port}")
@@ -51,10 +51,10 @@ class ProxyConfig:
         try:
             return read_proxy(found if "://" in found else f"http://{found}")
         except ValueError:
-            return None  # such as a SOCKS proxy, which fetchq does not speak
+            return None  # a SOCKS proxy, for example, which fetchq does not support
 
     def authorization_for(self, url: URL) -> str | None:
-        """The Authorization header for the host by ~/.netrc; None where it has none, or may not be read."""
+        """The Authorization header for the URL's host from ~/.netrc; None if it has no entry, or cannot be read."""
         if self._netrc is None or url.host is None or (entry := self._netrc.authenticators(url.host)) is None:
             return None
         login, _, password = entry
@@ -63,7 +63,7 @@ class ProxyConfig:
 
 @lru_cache(1024)
 def proxy_parts(text: str | None) -> tuple[URL | None, dict[str, str]]:
-    """The URL of a proxy without its userinfo, and the Proxy-Authorization header that the userinfo stands for."""
+    """The URL of a proxy without its userinfo, and the Proxy-Authorization header made from the userinfo."""
     if text is None:
         return None, {}
     url = URL(text)

@@ -1,9 +1,10 @@
 """Resumes a body that broke off: whether the next attempt may ask for the rest, and which responses are the rest.
 
-Range says from which byte on (RFC 9110, 14.2), and If-Range that the whole body is wanted if it has changed (13.1.5). A
-206 is combined with what is there only if both are surely parts of one representation: the same strong validator
-(15.3.7.3), the same content coding, and a Content-Range (14.4) that begins where the other part ends. Otherwise the
-body starts over. A combined body is recorded as the 200 that began it, with the headers of that (15.3.7.3).
+The request for the rest has a Range, which says from which byte on (RFC 9110, 14.2), and an If-Range, which asks for
+the whole body if it has changed (13.1.5). A 206 is combined with the first part only if both are certainly parts of one
+representation: the same strong validator (15.3.7.3), the same content coding, and a Content-Range (14.4) that begins
+where the first part ends. Otherwise the body starts over. A combined body is recorded with the status and headers of
+the 200 that began it (15.3.7.3).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["MIN_RESUMED", "Partial", "check_end", "combine_partial", "resumable_part"]
 
 MIN_RESUMED = 1_048_576
-"""Bytes, as received. Up to this, a broken download starts over instead of resuming."""
+"""Up to this many bytes, as received, a broken download starts over instead of resuming."""
 
 _BROKE_OFF = frozenset({Cause.INCOMPLETE, Cause.TIMEOUT, Cause.TOO_SLOW})
 _RANGE_HEADERS = frozenset({"range", "if-range"})
@@ -40,7 +41,7 @@ _BYTE_RANGE = re.compile(r"bytes +([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)",
 
 
 class Receiving(Protocol):
-    """What an attempt has that matters here."""
+    """The attributes of an attempt that this module uses."""
 
     settings: Settings
     method: str
@@ -52,7 +53,7 @@ class Receiving(Protocol):
 
 
 def resumable_part(attempt: Receiving, cause: Cause) -> Partial | None:
-    """What the next attempt can resume from, after this one has failed; None: the body starts over."""
+    """The part of the body that the next attempt can resume; None if the body starts over."""
     body, hop, response = attempt.body, attempt.hop, attempt.response
     if body.wire_size <= MIN_RESUMED or body.writing or cause not in _BROKE_OFF:
         return None
@@ -60,14 +61,14 @@ def resumable_part(attempt: Receiving, cause: Cause) -> Partial | None:
         return None
     total = response.length if response.total is None else response.total
     if response.length is not None and body.wire_size > response.length:
-        return None  # more came than the Content-Range of the part says
+        return None  # more arrived than the Content-Range of the part says
     if total is not None and body.wire_size >= total:
         return None
     tags = response.headers.getall(_ETAG, [])
     if len(tags) != 1 or not _STRONG_ETAG.fullmatch(tags[0]) or _refuses_ranges(response.headers):
         return None
     if any(name.lower() in _RANGE_HEADERS for name in hop.headers):
-        return None  # the user asks for a range of their own
+        return None  # the user has asked for a range
     return Partial(body, hop.text, tags[0], total, response)
 
 
@@ -76,12 +77,12 @@ def _refuses_ranges(headers: MultiMapping[str]) -> bool:
 
 
 class Partial:
-    """The beginning of a body, and the head of the 200 that it came with. It belongs to one attempt at a time."""
+    """The beginning of a body, and the head of the 200 that it came with. One attempt at a time owns it."""
 
     __slots__ = ("_etag", "_total", "_url", "body", "response")
 
     def __init__(self, body: ReceivedBody, url: str, etag: str, total: int | None, response: ResponseHead) -> None:
-        """`url`: of the hop that it came from. `total`: the complete length, where it is known."""
+        """`url`: the URL that the part came from. `total`: the complete length of the body, if it is known."""
         self.body = body
         self.response = response
         self._url = url
@@ -89,17 +90,17 @@ class Partial:
         self._total = total
 
     def range_request(self, hop: Hop) -> Hop:
-        """The hop as it is to be sent: a request for the rest, where the beginning came from the same URL."""
+        """The hop as it is to be sent: a request for the rest, if the beginning came from the same URL."""
         if hop.text != self._url:
             return hop
         rest = {"Range": f"bytes={self.body.wire_size}-", "If-Range": self._etag}
         return hop._replace(headers={**hop.headers, **rest})
 
     def match(self, hop: Hop, response: ResponseHead) -> tuple[int, int] | None:
-        """Where the part in this response to `hop` ends, in bytes of the whole body, and the body's complete length.
+        """The end of the part in this response to `hop`, in bytes of the whole body, and the body's complete length.
 
-        None: the response is no part, but complete in itself. Raises `AttemptFailed`: `protocol` for a 206 that is not
-        valid; `incomplete`, so that the next attempt starts over, for one that does not fit.
+        None if the response is not a part, but complete in itself. Raises `AttemptFailed`: `protocol` for an invalid
+        206; `incomplete`, so that the next attempt starts over, for one that does not fit this part.
         """
         if response.status not in (206, 416) or hop.text != self._url:
             return None
@@ -108,10 +109,10 @@ class Partial:
         first, last, total = _content_range(response)
         if first != self.body.wire_size:
             raise _start_over(f"byte {first} came where byte {self.body.wire_size} was to come")
-        # One without an ETag shares none: whether its server has heeded If-Range cannot be told.
+        # A 206 without an ETag does not show whether the server has evaluated If-Range.
         if response.headers.getall(_ETAG, []) != [self._etag]:
             raise _start_over("its ETag is another one, or missing")
-        # A 206 that answers If-Range may leave Content-Encoding out, but so does a server that does not code parts.
+        # After If-Range, a 206 may leave out Content-Encoding, but so does a server that does not encode parts.
         if _codings(response.headers) != _codings(self.response.headers):
             raise _start_over("its coding is another one")
         complete = total if self._total is None else self._total
@@ -120,15 +121,15 @@ class Partial:
         return last + 1, complete
 
     def discard(self) -> None:
-        """Free the beginning: no attempt resumes from it."""
+        """Free the beginning of the body: no attempt resumes it."""
         self.body.discard()
 
 
 def combine_partial(attempt: Receiving) -> bool:
-    """If the response is the rest of the attempt's partial body, continue that body. Returns whether it does.
+    """Continue the attempt's partial body if the response is the rest of it. Returns whether it is.
 
-    Otherwise the response is complete in itself, and a partial body that nothing can resume from is discarded. Raises
-    `AttemptFailed`.
+    Otherwise the response is complete in itself, and the partial body is discarded unless a later attempt can resume
+    it. Raises `AttemptFailed`.
     """
     partial, response = attempt.partial, attempt.response
     assert partial is not None
@@ -154,10 +155,10 @@ def combine_partial(attempt: Receiving) -> bool:
 
 
 def check_end(received: int, end: int, total: int | None) -> None:
-    """Raise `AttemptFailed` where a response has ended as HTTP says, but without the end of the body.
+    """Raise `AttemptFailed` if a message has ended by the rules of HTTP, but the body is not complete.
 
-    `received`: bytes of the whole body. `end`: as many as there should be now. `total`: the complete length of a body
-    that this response continues; a server may send less of it than it was asked for.
+    `received`: bytes of the whole body so far. `end`: how many there should be now. `total`: the complete length of the
+    body, if this response continues one; a server may send less than it was asked for.
     """
     if total is not None and received > end:
         raise _not_valid("more came than its Content-Range says")
@@ -166,7 +167,7 @@ def check_end(received: int, end: int, total: int | None) -> None:
 
 
 def _content_range(response: ResponseHead) -> tuple[int, int, int | None]:
-    """First byte, last byte and complete length by the Content-Range of a 206. Raises `AttemptFailed`."""
+    """The first byte, the last byte and the complete length from a 206's Content-Range. Raises `AttemptFailed`."""
     headers, length = response.headers, response.length
     ranges = headers.getall(_CONTENT_RANGE, [])
     if headers.get(_CONTENT_TYPE, "").strip(" \t").lower().startswith("multipart/byteranges"):

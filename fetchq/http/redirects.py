@@ -11,15 +11,15 @@ from fetchq.http.url import SCHEME, Refused, Target, parse_url
 __all__ = ["REDIRECTS", "redirect_target"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-"""The statuses of redirects that are followed."""
+"""The statuses of the redirects that are followed."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def redirect_target(base: str, locations: list[str]) -> Target:
-    """Where a response to the URL `base` redirects to. `locations`: the values of its Location headers.
+    """The target of a redirect from the URL `base`. `locations`: the values of the response's Location headers.
 
-    Raises `Refused`: `redirect` for a missing or malformed Location, `blocked` for a scheme other than HTTP's.
+    Raises `Refused`: `redirect` for a missing or malformed Location, `blocked` for a scheme other than http and https.
     """
     if not locations:
         raise Refused(Cause.REDIRECT, "a redirect without a Location")
@@ -32,7 +32,7 @@ def redirect_target(base: str, locations: list[str]) -> Target:
         raise Refused(Cause.REDIRECT, "a redirect whose Location has a control character")
     text = _joined(base, text.replace(" ", "%20"))
     scheme = SCHEME.match(text)
-    # With a dot in it, it is more likely a host without its http:// than a scheme.
+    # A "scheme" with a dot in it is more likely a host whose http:// is missing.
     if scheme is not None and scheme[1].lower() not in ("http", "https") and "." not in scheme[1]:
         raise Refused(Cause.BLOCKED, f"a redirect to the scheme {scheme[1].lower()}:, which is not allowed")
     try:
@@ -42,7 +42,7 @@ def redirect_target(base: str, locations: list[str]) -> Target:
 
 
 def _joined(base: str, reference: str) -> str:
-    """`reference` resolved against `base` (RFC 3986, 5.2.2), dot segments left in; urljoin would drop empty ones."""
+    """`reference` resolved against `base` (RFC 3986, 5.2.2), dot segments included; urljoin drops empty segments."""
     if SCHEME.match(reference):
         return reference
     scheme, _, rest = base.partition("://")
@@ -60,7 +60,7 @@ def _joined(base: str, reference: str) -> str:
 
 
 def _readable(location: str) -> str:
-    """A Location whose non-ASCII bytes are read as UTF-8 or, where they are not valid UTF-8, percent-encoded."""
+    """A Location with its non-ASCII bytes decoded as UTF-8 or, if they are not valid UTF-8, percent-encoded."""
     if location.isascii():
         return location
     raw = location.encode("utf-8", "surrogateescape")

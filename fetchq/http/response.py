@@ -1,4 +1,4 @@
-"""Reads the head of a response: its status and headers, and where the body after it ends (RFC 9112, 6.3)."""
+"""Reads the head of a response: its status and headers, and where the body ends (RFC 9112, 6.3)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_HEADERS", "NO_RESPONSE", "ResponseHead", "make_head", "read_head"]
 
-# istr: looked up without being folded to lower case each time.
+# An istr is a key that multidict need not convert to lower case for each look-up.
 _CONTENT_LENGTH = istr("Content-Length")
 _TRANSFER_ENCODING = istr("Transfer-Encoding")
 
@@ -31,34 +31,34 @@ class ResponseHead:
     """The head of a final response."""
 
     status: int | None
-    """None where there is no response (`NO_RESPONSE`)."""
+    """None if there is no response (`NO_RESPONSE`)."""
     reason: str | None
-    """On one line, and without control characters."""
+    """One line, without control characters."""
     headers: CIMultiDictProxy[str]
     http_version: str | None
-    """As "1.1"."""
+    """Such as "1.1"."""
     length: int | None
-    """Bytes of the body that this response, or the one it continues, should have brought at its end; None where the
-    head does not tell."""
+    """Bytes that the body should have at the end of this response, those of a partial body that it continues included;
+    None if the head does not say."""
     framed: bool
-    """The message itself shows where the body ends; else the body ends with the connection."""
+    """Whether the message itself shows where the body ends; otherwise the body ends with the connection."""
     total: int | None = None
-    """The complete length of the body, where this is a 206 that continues a partial one."""
+    """The complete length of the body, if this is a 206 that continues a partial one."""
 
 
 make_head = fast_constructor(ResponseHead)
 
 NO_RESPONSE = ResponseHead(None, None, NO_HEADERS, None, None, framed=True)
-"""Stands in for the head of a response that has not come, or is not valid HTTP."""
+"""Stands for the head of a response that has not arrived, or is not valid HTTP."""
 
 
 def read_head(
     method: str, status: int, reason: str | None, raw_headers: Iterable[tuple[bytes, bytes]], version: tuple[int, int]
 ) -> ResponseHead:
-    """The head of the final response to a request of this method. `version`: of HTTP, as (1, 1).
+    """The head of the final response to a request with this method. `version`: the HTTP version, such as (1, 1).
 
-    Header bytes that are not UTF-8 become lone surrogates. Raises `AttemptFailed` (`protocol`) where the status or the
-    version is none of HTTP/1's, and where two readers could disagree about the end of the body.
+    Header bytes that are not UTF-8 become lone surrogates. Raises `AttemptFailed` (`protocol`) if the status or the
+    version is not one of HTTP/1, or if two recipients could disagree about the end of the body.
     """
     if version not in _VERSIONS or status < 200:
         raise AttemptFailed(Cause.PROTOCOL, f"an answer in HTTP/{version[0]}.{version[1]} with status {status}")

@@ -1,8 +1,8 @@
-"""Decides whether a failed attempt is retried, and when; and what an attempt says of its host.
+"""Decides whether and when a failed attempt is retried, and what an attempt shows about its host.
 
-The one module to change for a new reason to retry: `plan_retry` decides, `retryable` says the same in SQL for
-`fetchq retry`, and `signal_of` tells the schedule whether the host is overloaded, or down. The clock and the randomness
-are handed in. Delays follow "exponential backoff and full jitter"; Retry-After is RFC 9110, 10.2.3.
+For a new reason to retry, change this module alone: `plan_retry` decides, `retryable` gives the same rule in SQL for
+`fetchq retry`, and `signal_of` tells the schedule whether the host is overloaded, or down. The clock and the random
+numbers are parameters. Delays follow "exponential backoff and full jitter"; for Retry-After see RFC 9110, 10.2.3.
 """
 
 from __future__ import annotations
@@ -32,41 +32,41 @@ __all__ = [
 ]
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-"""Methods whose requests have the same effect when they are sent twice (RFC 9110, 9.2.2)."""
+"""Methods whose requests have the same effect if they are sent twice (RFC 9110, 9.2.2)."""
 
 LONGEST_WAIT = 30.0
-"""Seconds, the upper bound of the exponential backoff."""
+"""The upper bound of the exponential backoff, in seconds."""
 LOCAL_LIMIT_WAIT = 0.25
-"""Seconds before the retry of an attempt that failed because this machine is at a limit."""
+"""Seconds before the retry of an attempt that failed because of a limit of this machine."""
 MAX_LOCAL_LIMIT_RETRIES = 240
-"""Such retries of one request; the next such failure is retried, or not, as the server's would be."""
+"""The most retries of one request because of a limit of this machine. Further such failures follow the usual rules."""
 
 _TRANSIENT = frozenset({Cause.CONNECT, Cause.DNS, Cause.TIMEOUT, Cause.TOO_SLOW, Cause.INCOMPLETE})
 """Causes of failures that may pass with time."""
 _NOT_PROCESSED = frozenset({425, 429, 503})
-"""Statuses that say that the request was not processed: it may be repeated whatever its method."""
+"""Statuses that mean that the request was not processed, so that it may be repeated whatever its method."""
 
 
 class Outcome(Protocol):
-    """What a finished attempt has that matters here."""
+    """The attributes of a finished attempt that this module uses."""
 
     @property
     def cause(self) -> Cause | None: ...
     @property
     def permanent(self) -> bool:
-        """Another attempt would fail in the same way: there is no such name, say."""
+        """Whether another attempt would fail in the same way, for example because the name does not exist."""
 
     @property
     def local_limit(self) -> bool:
-        """This machine has no descriptors or memory left; the server is not to blame."""
+        """Whether the attempt failed because this machine has no file descriptors or memory left."""
 
     @property
     def unmodified(self) -> bool:
-        """The server has confirmed the stored response of an earlier run (304)."""
+        """Whether the server has confirmed the stored response of an earlier run (304)."""
 
     @property
     def sent(self) -> bool:
-        """Some of the request may have reached a server."""
+        """Whether some of the request may have reached a server."""
 
     @property
     def method(self) -> str: ...
@@ -82,37 +82,37 @@ class RetryPlan(NamedTuple):
     delay: float
     """Seconds until the next attempt."""
     counts: bool = True
-    """The failed attempt counts among the attempts of the request."""
+    """Whether the failed attempt counts among the attempts of the request."""
     revalidates: bool = True
-    """The next attempt may ask again whether the stored response is still valid; else it fetches the page whole."""
+    """Whether the next attempt may ask again if the stored response is still valid; otherwise it fetches the page."""
 
 
 def plan_retry(
     outcome: Outcome, attempts: int, local_limits: int, settings: Settings, *, jitter: float, now: float
 ) -> RetryPlan | None:
-    """The retry that is due after a failed attempt; None where the failure is final.
+    """The retry that is due after a failed attempt; None if the failure is final.
 
-    `attempts`: how many were made, this one included. `local_limits`: those before it that failed because this machine
-    is at a limit, which do not count among the `attempts`. `jitter`: from 0 to 1. `now`: wall-clock seconds, for a
-    Retry-After that names a date.
+    `attempts`: how many attempts were made, this one included. `local_limits`: how many failed before because of a
+    limit of this machine; they do not count among the `attempts`. `jitter`: a random number from 0 to 1. `now`:
+    wall-clock seconds, for a Retry-After that is a date.
     """
     if outcome.local_limit and local_limits < MAX_LOCAL_LIMIT_RETRIES:
         return RetryPlan(LOCAL_LIMIT_WAIT, counts=False)
     if outcome.unmodified and outcome.cause is Cause.STORE:
-        # The server has confirmed a stored body that is gone or damaged.
+        # The server has confirmed a stored body that is missing or damaged.
         return RetryPlan(0.0, revalidates=False)
     delay = retry_delay(outcome, attempts, settings, jitter=jitter, now=now)
     return None if delay is None else RetryPlan(delay)
 
 
 def retry_delay(outcome: Outcome, attempts: int, settings: Settings, *, jitter: float, now: float) -> float | None:
-    """Seconds until the retry of an attempt that the server, or the network, is to blame for; None: there is none.
+    """Seconds until the retry of an attempt that failed because of the server or the network; None for no retry.
 
-    The arguments are those of `plan_retry`.
+    The parameters are those of `plan_retry`.
     """
     if outcome.cause is None or attempts > settings.retries or not _may_repeat(outcome, settings):
         return None
-    # The exponent is limited because a float would overflow; the delay is cut at LONGEST_WAIT long before.
+    # The exponent is limited, since a float would overflow; LONGEST_WAIT limits the delay long before that.
     backoff = jitter * min(LONGEST_WAIT, settings.retry_wait * 2.0 ** min(attempts - 1, 60))
     if outcome.status not in settings.retry_on:
         return backoff
@@ -131,14 +131,14 @@ def _may_repeat(outcome: Outcome, settings: Settings) -> bool:
 
 
 class Signal(Enum):
-    """What an attempt says of its host."""
+    """What an attempt shows about its host."""
 
     GOOD = auto()
     """The host answers well."""
     ANSWERED = auto()
-    """The host answers; whether it is overloaded cannot be told."""
+    """The host answers; the attempt does not show whether it is overloaded."""
     FAILED = auto()
-    """The attempt failed as on an overloaded host."""
+    """The attempt failed in a way that is typical of an overloaded host."""
     REFUSED = auto()
     """The host asks for fewer requests: 429, or a Retry-After."""
     DOWN = auto()
@@ -150,7 +150,7 @@ _CONNECTING = frozenset({Cause.CONNECT, Cause.DNS, Cause.TIMEOUT})
 
 
 def signal_of(outcome: Outcome, settings: Settings, now: float) -> tuple[Signal, float | None]:
-    """What an attempt says of its host, and the seconds for which the host wants no request, where it says so.
+    """What an attempt shows about its host, and for how many seconds the host asks for no requests, or None.
 
     `now`: wall-clock seconds.
     """
@@ -170,17 +170,17 @@ def signal_of(outcome: Outcome, settings: Settings, now: float) -> tuple[Signal,
 
 
 def retryable(retry_on: Iterable[int]) -> str:
-    """The failures that a retry may mend, as an SQL condition over the columns of the record."""
+    """The failures that are worth a retry, as an SQL condition over the columns of the record."""
     causes = ", ".join(f"'{cause}'" for cause in sorted({*_TRANSIENT, Cause.STORE}))
     statuses = ", ".join(map(str, sorted(retry_on)))
     return f"cause IN ({causes}) OR (cause = 'status' AND status IN ({statuses}))"
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """The seconds that Retry-After asks for, at least 0; None where it is missing or not valid.
+    """The seconds that Retry-After asks for, at least 0; None if it is missing or invalid.
 
-    A date counts from the response's Date header where there is one, since the clocks of the server and of this machine
-    may differ. `now`: wall-clock seconds, used otherwise.
+    A date is compared with the response's Date header, if there is one, since the clocks of the server and of this
+    machine may differ; otherwise with `now`, in wall-clock seconds.
     """
     text = headers.get("Retry-After")
     if text is None:

@@ -1,4 +1,4 @@
-"""Takes a page from an earlier run when its server answers 304, that nothing has changed (RFC 9110, 15.4.5)."""
+"""Takes a page from an earlier run if the server answers 304, that it has not changed (RFC 9110, 15.4.5)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["check_validators", "freshened", "load_stored_body", "loads_stored_body", "take_stored_record"]
 
 _SAME_IN_ALL_RUNS = frozenset({"", "accept-encoding"})
-"""Request headers in a Vary that two runs are taken to send alike."""
+"""Request headers that a Vary may list: two runs are assumed to send them with the same values."""
 
 
 class Revalidating(Protocol):
-    """What an attempt has that matters here."""
+    """The attributes of an attempt that this module uses."""
 
     settings: Settings
     stored_response: StoredResponse | None
@@ -38,7 +38,7 @@ class Revalidating(Protocol):
 
 
 def freshened(headers: MultiMapping[str], stored: StoredResponse) -> CIMultiDictProxy[str]:
-    """The headers of a 304, with the stored validators where it leaves them out: the next run will ask with them.
+    """The headers of a 304, with the stored validators if it leaves them out, since the next run needs them.
 
     See RFC 9111, 4.3.4.
     """
@@ -50,7 +50,7 @@ def freshened(headers: MultiMapping[str], stored: StoredResponse) -> CIMultiDict
 
 
 def check_validators(headers: MultiMapping[str], stored: StoredResponse) -> None:
-    """Raise `AttemptFailed` where a 304 does not, or may not, select the stored response (RFC 9111, 4.3.4)."""
+    """Raise `AttemptFailed` if a 304 does not, or may not, confirm the stored response (RFC 9111, 4.3.4)."""
     tags = headers.getall("ETag", [])
     if tags:
         if stored.etag is None or {_opaque(tag) for tag in tags} != {_opaque(stored.etag)}:
@@ -60,20 +60,20 @@ def check_validators(headers: MultiMapping[str], stored: StoredResponse) -> None
         return
     if any(date != stored.last_modified for date in headers.getall("Last-Modified", [])):
         raise _unusable("the server confirms another version")
-    # A date is that of each variant, and the headers of this run may select another one than those of the earlier run
-    # (RFC 9111, 4.1).
+    # All variants of a page may have the same date, and the request headers of this run may select another variant
+    # than those of the earlier run (RFC 9111, 4.1).
     varies = {name.strip().lower() for value in headers.getall("Vary", []) for name in value.split(",")}
     if varies - _SAME_IN_ALL_RUNS:
         raise _unusable("the page is not the same for everybody, and has no ETag")
 
 
 def _opaque(tag: str) -> str:
-    """The part of an ETag that counts in a weak comparison (RFC 9110, 8.8.3.2)."""
+    """The part of an ETag that a weak comparison compares (RFC 9110, 8.8.3.2)."""
     return wire_text(tag).removeprefix("W/")
 
 
 def loads_stored_body(attempt: Revalidating) -> bool:
-    """Whether `load_stored_body` is to be called once the exchange is over."""
+    """Whether the engine is to call `load_stored_body` when the exchange is over."""
     stored, settings = attempt.stored_response, attempt.settings
     if not attempt.unmodified or stored is None or stored.open is None:
         return False
@@ -81,9 +81,9 @@ def loads_stored_body(attempt: Revalidating) -> bool:
 
 
 def load_stored_body(attempt: Revalidating) -> None:
-    """Read the stored body as if it had come from the server. Blocks.
+    """Read the stored body as if the server had sent it. Blocks.
 
-    Raises `AttemptFailed` (`store`) where it is missing or damaged.
+    Raises `AttemptFailed` (`store`) if the body is missing or damaged.
     """
     stored, settings = attempt.stored_response, attempt.settings
     assert stored is not None
@@ -92,7 +92,7 @@ def load_stored_body(attempt: Revalidating) -> None:
     attempt.body = NO_BODY
     try:
         if settings.stores and stored.file is not None:
-            with suppress(OSError):  # on another file system, or one without hard links, the body is copied
+            with suppress(OSError):  # the body is copied if it is on another file system, or on one without hard links
                 body.spool = LinkedSpool(settings.output or "", stored.file)
         with stored.open() as opened:
             for piece in opened.pieces:
@@ -114,7 +114,7 @@ def load_stored_body(attempt: Revalidating) -> None:
 
 
 def take_stored_record(attempt: Revalidating) -> None:
-    """Record a 304 as the stored response that it confirms."""
+    """Give the attempt the size, digest and completeness of the stored response that a 304 has confirmed."""
     stored, body = attempt.stored_response, attempt.body
     assert stored is not None
     body.size, body.wire_size, body.digest = stored.size, 0, stored.sha256

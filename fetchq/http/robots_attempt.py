@@ -1,4 +1,4 @@
-"""Adapts an attempt to a robots.txt, of which only the beginning is read."""
+"""Adapts attempts to robots.txt files, of which only the beginning is read."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["robots_plan"]
 
 
 def robots_plan(settings: Settings, proxies: ProxyConfig) -> HopPlan:
-    """The plan of the attempts at robots.txt in a run with these settings."""
+    """The plan for fetching the robots.txt files of a run with these settings."""
     return HopPlan(settings_for(settings), proxies, body_class=_RobotsBody)
 
 
 class _RobotsBody(ReceivedBody):
-    """The beginning of a body, as much of it as counts in a robots.txt. What has come by then ends the attempt well."""
+    """Receives as much of a body as counts in a robots.txt; an attempt that is cut off there counts as a success."""
 
     __slots__ = ()
 
@@ -32,7 +32,7 @@ class _RobotsBody(ReceivedBody):
         self._max_size = MAX_SIZE
 
     def check_length(self, length: int, *, coded: bool) -> None:
-        """Take a body of any length: only its beginning is read."""
+        """Accept a body of any length, since only its beginning is read."""
 
     def _check_size(self) -> None:
         if self.size > self._max_size:

@@ -1,7 +1,7 @@
-"""Reads robots.txt: which URLs of a host are disallowed, and how long to wait between two requests (RFC 9309).
+"""Applies robots.txt: which URLs of a host are disallowed, and how long to wait between two requests (RFC 9309).
 
-protego parses and matches the rules. Here is what RFC 9309 leaves to the crawler: how a robots.txt is fetched, what
-follows when it is not available, and which groups are ours.
+protego parses and matches the rules. This module does what RFC 9309 leaves to the crawler: with which settings a
+robots.txt is fetched, what is allowed if it is not available, and which groups apply.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 __all__ = ["MAX_SIZE", "RobotsCache", "RobotsRequest", "Rules", "agent_of", "request_for", "rules_of", "settings_for"]
 
 MAX_SIZE = 500 * 1024
-"""Bytes at the beginning of a robots.txt that are read; the rest is ignored (RFC 9309, 2.5)."""
+"""Only this many bytes of a robots.txt are read; the rest is ignored (RFC 9309, 2.5)."""
 _MIN_REDIRECTS = 5
-"""Redirects that are followed even if the run follows fewer (RFC 9309, 2.3.1.2)."""
+"""At least this many redirects are followed, even if the run follows fewer (RFC 9309, 2.3.1.2)."""
 _MAX_TEXT = 64_000_000
-"""Characters of rules that are cached; each host counts as `_MIN_TEXT` characters at least."""
+"""The most characters of rules that are cached; each host counts as at least `_MIN_TEXT` characters."""
 _MIN_TEXT = 256
 _MAX_PARSED = 4_000_000
-"""Characters of rules that are cached as parsed, where each takes up to forty bytes."""
+"""The most characters of rules that are also cached in parsed form, which takes up to forty bytes for each."""
 _OUR_AGENT = "us"
-"""Our product token in the text that is given to protego."""
+"""The product token that stands for fetchq in the text that protego gets."""
 _AGENT = re.compile(r"\s*user(?:-|\s*)agent(?:\s*:|\s)\s*(.*)", re.IGNORECASE)
 _IGNORED = re.compile(r"\s*(?:$|#|(?:site-?maps?|host)\b)", re.IGNORECASE)
-"""A line that belongs to no group, and ends none."""
+"""A line that does not belong to a group, and does not end one."""
 
 
 @dataclass(frozen=True, slots=True)
 class RobotsRequest(Request):
-    """Asks for a robots.txt: an internal request, which has no row and no Result."""
+    """The internal request for a robots.txt, which has no row and no Result."""
 
 
 def request_for(host: str) -> RobotsRequest | None:
-    """The request for the robots.txt of a host (`http://example.org:81`); None where its URL would not be valid."""
+    """The request for the robots.txt of a host, such as `http://example.org:81`; None if its URL would be invalid."""
     url = f"{host}/robots.txt"
     try:
         parse_url(url)
@@ -54,9 +54,10 @@ def request_for(host: str) -> RobotsRequest | None:
 
 
 def settings_for(settings: Settings) -> Settings:
-    """The settings for fetching a robots.txt: those of the run, without what is meant for its rows alone.
+    """The settings for fetching a robots.txt: those of the run, without those that are meant for its rows alone.
 
-    Headers, body and passwords may be secret, and are meant for the pages: only the User-Agent is sent.
+    Of the headers, only the User-Agent is sent: the others, the body and the passwords are meant for the pages, and may
+    be secret.
     """
     return replace(
         settings,
@@ -81,7 +82,7 @@ def settings_for(settings: Settings) -> Settings:
 
 
 def agent_of(settings: Settings) -> str:
-    """The product token of the run's User-Agent, in lower case (RFC 9309, 2.2.1): "us" of "Us/1.0 (+http://h)"."""
+    """The product token of the run's User-Agent in lower case, such as "us" for "Us/1.0" (RFC 9309, 2.2.1)."""
     given = [value for name, value in settings.headers if name.lower() == "user-agent"]
     text = given[-1] if given else settings.user_agent
     return "fetchq" if text is None else _token(text)
@@ -97,17 +98,17 @@ class Rules:
     __slots__ = ("_parsed", "interval", "text", "unavailable", "until")
 
     def __init__(self, text: str = "", *, unavailable: str | None = None) -> None:
-        """`text`: the groups that apply to us. `unavailable`: why they could not be fetched; all is disallowed then."""
+        """`text`: the groups that apply to fetchq. `unavailable`: why there are none; it disallows everything."""
         self.text = text
         self.unavailable = unavailable
         self.until = inf
-        """When they expire."""
+        """When the rules expire, by the clock of the schedule."""
         self._parsed: Any = None
         self.interval = (self._parser().crawl_delay(_OUR_AGENT) or 0.0) if text else 0.0
-        """Seconds that the host wants between the starts of two requests (Crawl-delay)."""
+        """Seconds between the starts of two requests that the host asks for (Crawl-delay)."""
 
     def refusal(self, host: str, url: str) -> Refused | None:
-        """Why this URL of the host may not be fetched; None where it may."""
+        """Why this URL of the host may not be fetched; None if it may."""
         if self.unavailable is not None:
             why = f"robots.txt of {host} cannot be had, which disallows everything: {self.unavailable}"
             return Refused(Cause.BLOCKED, why)
@@ -117,7 +118,7 @@ class Rules:
 
     @property
     def cost(self) -> int:
-        """The characters as which the rules count in the cache."""
+        """How many characters the rules count as in the cache."""
         return max(_MIN_TEXT, len(self.text))
 
     def _parser(self) -> Any:
@@ -128,12 +129,12 @@ class Rules:
         return self._parsed
 
     def shrink(self) -> None:
-        """Free the parsed rules, until they are needed again."""
+        """Free the parsed rules; they are parsed again when they are needed."""
         self._parsed = None
 
 
 class Answer(Protocol):
-    """What a finished attempt at a robots.txt has that matters here."""
+    """The attributes of a finished attempt that this module uses."""
 
     @property
     def cause(self) -> Cause | None: ...
@@ -146,10 +147,10 @@ class Answer(Protocol):
 
 
 def rules_of(answer: Answer, agent: str) -> Rules:
-    """The rules for `agent` by the last attempt at a robots.txt (RFC 9309, 2.3.1).
+    """The rules for `agent`, from the last attempt to fetch a robots.txt (RFC 9309, 2.3.1).
 
-    Where there is no robots.txt (4xx, or a redirect that cannot be followed), all is allowed; where it is unreachable
-    (5xx, 429, or a failure of the network), nothing is.
+    If there is no robots.txt (4xx, or a redirect that cannot be followed), everything is allowed; if it is unreachable
+    (5xx, 429, or a network failure), nothing is.
     """
     if answer.cause is None:
         return Rules(_groups_for(agent, answer.body.content))
@@ -161,10 +162,10 @@ def rules_of(answer: Answer, agent: str) -> Rules:
 
 
 def _groups_for(agent: str, body: bytes) -> str:
-    """The lines of the groups for `agent` and for everybody (`*`).
+    """The lines of the groups for `agent` and for all crawlers (`*`).
 
-    The other groups would only take memory: as many rules as there are lines, for each of as many agents. Besides,
-    protego applies a group of "fetch" to "fetchq", where RFC 9309 wants the whole token to be the same.
+    The other groups would only take memory: protego stores the rules of a group once for each of its agents. Besides,
+    protego applies a group for "fetch" to "fetchq", whereas RFC 9309 requires the whole token to match.
     """
     if len(body) >= MAX_SIZE:
         body = body[:MAX_SIZE].rpartition(b"\n")[0]  # half a line may mean something else
@@ -190,9 +191,9 @@ def _groups_for(agent: str, body: bytes) -> str:
 
 
 class RobotsCache:
-    """The rules of the hosts of a run that were used last, in bounded memory. Any thread may use it.
+    """The most recently used rules of a run's hosts, in bounded memory. Any thread may use it.
 
-    The robots.txt of a host whose rules were dropped is fetched again when its next row is due.
+    If the rules of a host were dropped, its robots.txt is fetched again when its next row is due.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -205,7 +206,7 @@ class RobotsCache:
         self._parsed_text = 0
 
     def learn(self, host: str, rules: Rules) -> None:
-        """Store the rules of a host. Their interval is limited by the settings of the run."""
+        """Store the rules of a host, after limiting their interval by the run's settings."""
         rules.interval = min(max(rules.interval, self._least_interval), self._longest_interval)
         with self._lock:
             self._drop(host)
@@ -216,7 +217,7 @@ class RobotsCache:
                 self._drop(next(iter(self._rules)))
 
     def rules_for(self, host: str) -> Rules | None:
-        """The rules of a host; None where they are not, or no longer, cached."""
+        """The rules of a host; None if they are not, or no longer, cached."""
         with self._lock:
             rules = self._rules.get(host)
             if rules is not None:
@@ -224,7 +225,7 @@ class RobotsCache:
             return rules
 
     def refusal(self, host: str, url: str) -> Refused | None:
-        """Why `url`, which is of that host, may not be fetched; None where it may, or the rules are not cached."""
+        """Why `url`, a URL of that host, may not be fetched; None if it may, or if the rules are not cached."""
         with self._lock:
             rules = self._rules.get(host)
             if rules is None:

@@ -1,7 +1,7 @@
 """Parses URLs and checks their scheme, host and port before anything is sent.
 
-`parse_url` is the only way from text to a URL, for input rows and for redirects alike. The legal characters of a URL
-stay exactly as they were written: signed URLs depend on that.
+Only `parse_url` makes a URL from text, for input rows and redirects alike. It leaves the legal characters of a URL
+unchanged, since signed URLs depend on their spelling.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from fetchq.http.failure import AttemptFailed
 __all__ = ["SCHEME", "Refused", "Target", "basic_auth", "check_family", "dns_name", "host_of", "origin", "parse_url"]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-"""The scheme that a URL begins with, and a relative reference does not (RFC 3986, 3.1)."""
+"""The scheme at the beginning of a URL, which a relative reference lacks (RFC 3986, 3.1)."""
 
 _LEGAL = r"A-Za-z0-9\-._~!$&'()*+,;=:@/?"  # RFC 3986, 3.3 and 3.4
 _PLAIN = re.compile(
     rf"(https?)://(([a-z0-9][a-z0-9.-]*)(?::([0-9]{{1,5}}))?)((?:/[{_LEGAL[:-1]}%]*)?)(?:\?([{_LEGAL}%]*))?"
 )
-"""Scheme, authority, host, port, path and query of a URL that needs no change."""
+"""A URL that needs no change. Groups: scheme, authority, host, port, path, query."""
 _ILLEGAL = re.compile(rf"[^{_LEGAL}%]|%(?![0-9A-Fa-f]{{2}})")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
 _NAME = re.compile(r"(?:[a-z0-9_~-]{1,63}\.)*[a-z0-9_~-]{1,63}\.?")
 _split_result = tuple.__new__
 _LONGEST_NAME = 254
-"""Characters, with the dot at the end. Longer names are not cached: thousands of them would take all memory."""
+"""Characters of the longest valid name, with a dot at its end. Longer ones are not cached, to save memory."""
 _NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\.?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _DOTS = re.compile(r"(?:^|/)\.\.?(?:/|$)")
 
 
 class Refused(Exception):
-    """No request is sent: the URL is not valid, or not allowed, or the run has ended."""
+    """A request is not sent: its URL is invalid or not allowed, its host was given up, or the run has ended."""
 
     def __init__(self, cause: Cause, message: str) -> None:
         super().__init__(message)
@@ -50,18 +50,18 @@ class Refused(Exception):
 
 
 class Target(NamedTuple):
-    """Where a request goes."""
+    """The URL that a request is sent to."""
 
     url: URL
     """Absolute, http or https, without userinfo and fragment."""
     text: str
-    """The same, as it was written."""
+    """The URL as it was written."""
     authorization: str | None
-    """The Authorization header that the URL's userinfo asks for."""
+    """The Authorization header made from the URL's userinfo; None if it had none."""
 
 
 def parse_url(text: str) -> Target:
-    """The Target that `text` names. Raises `Refused`: `invalid_url`, or `blocked` for a scheme that is not HTTP."""
+    """Parse a URL. Raises `Refused`: `invalid_url`, or `blocked` for a scheme other than http and https."""
     match = _PLAIN.fullmatch(text)
     if match is not None and "/." not in text and ("%" not in text or not _ILLEGAL.search(text)):
         scheme, authority, host, port, path, query = match.groups("")
@@ -73,22 +73,22 @@ def parse_url(text: str) -> Target:
 
 
 def basic_auth(user: str, password: str) -> str:
-    """The Authorization header of RFC 7617, in UTF-8."""
+    """The Authorization header for basic authentication, in UTF-8 (RFC 7617)."""
     return "Basic " + b64encode(f"{user}:{password}".encode()).decode("ascii")
 
 
 def origin(url: URL) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port (RFC 6454). Secrets do not follow a redirect to another origin."""
+    """The scheme, host and port of a URL (RFC 6454). Secrets are not sent to another origin after a redirect."""
     return url.scheme, url.raw_host, url.port
 
 
 def dns_name(host: str) -> str:
-    """The name as a DNS query has it: IDNA, lower case, without the dot at its end. Raises `Refused`."""
+    """The name for a DNS query: IDNA-encoded, in lower case, without the final dot. Raises `Refused`."""
     return _in_ascii(host).rstrip(".")
 
 
 def check_family(host: str, *, ipv4: bool) -> None:
-    """Raise `AttemptFailed` where `host` is an IP address of the other family than the run may connect to."""
+    """Raise `AttemptFailed` if `host` is an IP address of the family that the run may not connect to."""
     if ":" in host if ipv4 else host.replace(".", "").isdigit():
         wanted = "IPv4" if ipv4 else "IPv6"
         raise AttemptFailed(Cause.DNS, f"the host is not an {wanted} address", permanent=True)
@@ -104,7 +104,7 @@ def _host(prefix: str) -> str:
 
 
 def host_of(url: str) -> str:
-    """Scheme, host and port of a URL as one text, such as `http://example.org:81`; of an invalid URL, any text."""
+    """The scheme, host and port of a URL as one text, such as `http://example.org:81`; any text for an invalid URL."""
     end = url.find("/", 8)
     return _host(url if end < 0 else url[:end])
 
@@ -114,7 +114,7 @@ def _parse_other(text: str) -> Target:
         raise _invalid(f"the URL contains {_shown(found[0])}")
     scheme = _scheme_of(text)
     authority, rest = _split(text)
-    if "\\" in authority:  # browsers read it as a slash, so that the host would depend on the reader
+    if "\\" in authority:  # browsers read it as a slash, so that the host would depend on the program
         raise _invalid("there is a backslash before the path")
     userinfo, _, place = authority.rpartition("@")
     host, port = _host_and_port(place)
@@ -133,7 +133,7 @@ def _scheme_of(text: str) -> str:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """The authority, and the path with the query. The fragment is not sent."""
+    """The authority, and the path with the query. The fragment is dropped, since it is not sent."""
     after = text.split("://", 1)[1].partition("#")[0]
     end = min((at for at in (after.find("/"), after.find("?")) if at >= 0), default=len(after))
     return after[:end], after[end:]
@@ -159,7 +159,7 @@ def _host_and_port(place: str) -> tuple[str, str]:
 
 
 def _in_ascii(host: str) -> str:
-    """The name in ASCII (IDNA) and lower case."""
+    """The name in ASCII (IDNA-encoded), in lower case."""
     if host.isascii():
         return host.lower()
     try:
@@ -197,7 +197,7 @@ def _authorization(userinfo: str) -> str:
 
 
 def _canonical_host(host: str) -> str | None:
-    """The host as it is connected to; None where it is not valid. 127.1 and 0x7f000001 are 127.0.0.1 (inet_aton)."""
+    """The canonical form of a host; None if it is invalid. 127.1 and 0x7f000001 are 127.0.0.1 (inet_aton)."""
     return _canonical(host) if len(host) <= _LONGEST_NAME else None
 
 
@@ -215,7 +215,7 @@ def _canonical(host: str) -> str | None:
 
 
 def _canonical_address(address: str) -> str | None:
-    """An IPv6 address in its brackets; None where it is not valid, or has a zone, which is local to one interface."""
+    """An IPv6 address in brackets; None if it is invalid, or has a zone, which only means something to one machine."""
     try:
         return None if "%" in address else f"[{ipaddress.IPv6Address(address)}]"
     except ValueError:

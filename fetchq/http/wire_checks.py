@@ -1,7 +1,7 @@
-"""Checks the bytes of a response where the HTTP libraries disagree, or are too lenient; for all engines alike.
+"""Checks the bytes of a response where the HTTP libraries disagree or are too lenient, in the same way for all engines.
 
-Two readers that disagree about where a message ends can be made to take part of it for the next response (request and
-response smuggling; RFC 9112, 11).
+If two recipients disagree about where a message ends, an attacker can make one of them take a part of it for the next
+response (request and response smuggling; RFC 9112, 11).
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from fetchq.core.model import Cause
 from fetchq.http.failure import AttemptFailed
 
 __all__ = [
-    "BEGINNING",
     "MAX_HEAD",
     "MAX_HEADERS",
     "MAX_INTERIM",
     "MAX_LINE",
     "MAX_SILENT",
+    "RESPONSE_PREFIX",
     "ChunkCheck",
-    "check_after",
     "check_head",
+    "check_trailing_bytes",
     "not_http",
 ]
 
-BEGINNING = b"HTTP/1."
+RESPONSE_PREFIX = b"HTTP/1."
 """The first bytes of every response."""
 MAX_INTERIM = 16
-"""Interim responses (1xx) accepted before the final one."""
+"""The most interim responses (1xx) before the final one."""
 MAX_LINE = 65536
-"""Bytes of a status line, a header line, a trailer line, or a chunk size line."""
+"""The most bytes of a status line, a header line, a trailer line or a chunk size line."""
 MAX_HEADERS = 256
-"""Header lines of a response; as many trailer lines are accepted, too."""
+"""The most header lines of a response, and also the most trailer lines."""
 MAX_HEAD = 262_144
-"""Bytes of a response's head."""
+"""The most bytes of a response's head."""
 MAX_SILENT = 1_000_000
-"""Bytes that a server may send in a row without one of the body: of headers, chunk extensions, trailers."""
+"""Bytes in a row that a server may send without a byte of the body: headers, chunk extensions, trailers."""
 
 _LONGEST_CHUNK = 2**63
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -53,7 +53,7 @@ def not_http(what: str) -> AttemptFailed:
 
 
 def check_head(raw: bytes, interim: int) -> tuple[int, int]:
-    """Where the head of the final response begins and ends in `raw`. `interim`: as many interim responses precede it.
+    """Where the head of the final response begins and ends in `raw`. `interim`: how many interim responses precede it.
 
     Raises `AttemptFailed` (`protocol`).
     """
@@ -62,7 +62,7 @@ def check_head(raw: bytes, interim: int) -> tuple[int, int]:
         start = len(raw) - len(raw.lstrip(b"\r\n"))
     line_end = raw.find(b"\n\r\n", start)
     end = line_end + 3
-    if line_end < 0 or interim or raw.find(b"\n\n", start, line_end + 1) >= 0:  # not the plain case
+    if line_end < 0 or interim or raw.find(b"\n\n", start, line_end + 1) >= 0:  # not the usual case
         end = _past_empty_line(raw, start)
         while end and interim:
             interim -= 1
@@ -79,43 +79,43 @@ def check_head(raw: bytes, interim: int) -> tuple[int, int]:
     return start, end
 
 
-def check_after(after: bytes, *, bodyless: bool) -> None:
-    """Check the bytes that came after the end of a response, on a connection that is not used again in any case.
+def check_trailing_bytes(after: bytes, *, bodyless: bool) -> None:
+    """Check the bytes that arrived after the end of a response, whose connection is not reused in any case.
 
     Empty lines are accepted, and so is the beginning of another response, which is ignored (RFC 9112, 6.3). Anything
-    else means that the two sides disagree about where the response ends: raises `AttemptFailed` (`protocol`).
-    `bodyless`: the response has no body because the method is HEAD; then what follows is most likely a body.
+    else means that both sides disagree about where the response ends: raises `AttemptFailed` (`protocol`). `bodyless`:
+    whether the response has no body because the method is HEAD; bytes that follow are then most likely a body.
     """
     text = after.lstrip(b"\r\n")
-    if text and (bodyless or text[: len(BEGINNING)] != BEGINNING[: len(text)]):
+    if text and (bodyless or text[: len(RESPONSE_PREFIX)] != RESPONSE_PREFIX[: len(text)]):
         raise not_http("bytes after the end of the answer")
 
 
 def _past_empty_line(raw: bytes, start: int) -> int:
-    """The index after the first empty line behind `start`; 0 where there is none."""
+    """The index after the first empty line behind `start`; 0 if there is none."""
     proper = raw.find(b"\n\r\n", start)
     bare = raw.find(b"\n\n", start, None if proper < 0 else proper + 1)
     return bare + 2 if bare >= 0 else proper + 3 if proper >= 0 else 0
 
 
 class ChunkCheck:
-    """Follows a chunked body (RFC 9112, 7.1) from its first byte."""
+    """Checks the framing of a chunked body (RFC 9112, 7.1), from its first byte on."""
 
     __slots__ = ("_ended", "_left", "_line_start", "_trailers", "after")
 
     def __init__(self) -> None:
         self.after = b""
-        """The bytes behind the end of the body, as far as they came together with its last ones."""
+        """The bytes after the end of the body that arrived together with its last bytes."""
         self._line_start = b""
-        """The beginning of a line whose end has not come."""
+        """The beginning of a line whose end has not arrived."""
         self._left = 0
-        """Bytes of the chunk that are still to come, with the CRLF that ends it."""
+        """Bytes of the chunk that have not arrived, with the CRLF that ends it."""
         self._trailers = -1
-        """The trailer lines so far; -1 before the last chunk."""
+        """How many trailer lines have arrived; -1 before the last chunk."""
         self._ended = False
 
     def feed(self, data: bytes) -> None:
-        """Follow some more bytes. Raises `AttemptFailed` (`protocol`)."""
+        """Check the next bytes. Raises `AttemptFailed` (`protocol`)."""
         if self._line_start:
             data, self._line_start = self._line_start + data, b""
         at, end = 0, len(data)
@@ -131,7 +131,7 @@ class ChunkCheck:
             self.after = data[at:]
 
     def _skip(self, data: bytes, at: int, end: int) -> int:
-        """Skip the data of the chunk, as far as it has come, and check the CRLF after it. Returns where to go on."""
+        """Skip the data of the chunk that has arrived, and check the CRLF after it. Returns the index after it."""
         past = min(at + self._left, end)
         left = self._left - (past - at)
         if left < 2:
@@ -150,7 +150,7 @@ class ChunkCheck:
             self._trailers = 0
 
     def _read_line(self, data: bytes, at: int, end: int) -> int:
-        """Read a trailer line, or store one that has not come whole. Returns where to go on."""
+        """Read a trailer line, or keep an incomplete line for later. Returns the index after it."""
         past = data.find(b"\n", at) + 1
         if (past or end) - at > MAX_LINE:
             raise not_http(f"a line of more than {MAX_LINE} bytes between the chunks")

@@ -18,7 +18,7 @@ from fetchq.core.header_text import charset_of, wire_text
 from fetchq.core.model import Cause, Result, SentRequest, make_result
 from fetchq.core.text import one_line, redact, redact_all
 from fetchq.http.attempt import NO_HEADERS
-from fetchq.http.hops import check_sendable, head_shown, method_of
+from fetchq.http.hops import check_sendable, method_of, redacted_head
 from fetchq.http.retry import plan_retry
 from fetchq.http.revalidation import freshened
 from fetchq.http.robots_txt import Rules, agent_of, rules_of
@@ -245,5 +245,5 @@ def _is_unreadable(job: Job, refused: Refused) -> bool:
 def _sent(attempt: Attempt) -> SentRequest:
     began = datetime.fromtimestamp(time() - attempt.held - sum(attempt.phases), UTC)
     return SentRequest(
-        head_shown(attempt.hop), attempt.hop.body is not None, began, attempt.headers, attempt.body.origin
+        redacted_head(attempt.hop), attempt.hop.body is not None, began, attempt.headers, attempt.body.origin
     )

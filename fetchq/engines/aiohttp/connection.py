@@ -22,7 +22,15 @@ from fetchq.engines.bandwidth import UPLOAD_PIECE
 from fetchq.engines.errors import closed_early
 from fetchq.http.addresses import address_text
 from fetchq.http.failure import AttemptFailed
-from fetchq.http.wire_checks import MAX_HEADERS, MAX_INTERIM, MAX_LINE, MAX_SILENT, ChunkCheck, check_after, check_head
+from fetchq.http.wire_checks import (
+    MAX_HEADERS,
+    MAX_INTERIM,
+    MAX_LINE,
+    MAX_SILENT,
+    ChunkCheck,
+    check_head,
+    check_trailing_bytes,
+)
 
 if TYPE_CHECKING:
     from fetchq.http.attempt import Attempt
@@ -173,7 +181,7 @@ class Connection(ResponseHandler):
             self._left -= len(data) - len(after)
         if after:
             self.force_close()
-            check_after(after, bodyless=self._skip_payload)
+            check_trailing_bytes(after, bodyless=self._skip_payload)
             data = data[: -len(after)]
         return data
 

@@ -25,7 +25,7 @@ from fetchq.engines.requests.exchange import Exchange, Response, current_exchang
 from fetchq.engines.tls import tls_context
 from fetchq.http.addresses import first_address
 from fetchq.http.attempt import RECEIVE, STORE, Attempt, AttemptFailed
-from fetchq.http.hops import DEFAULT_HEADERS, Hop, HopPlan, length_field, merged
+from fetchq.http.hops import DEFAULT_HEADERS, Hop, HopPlan, length_field, merge_headers
 from fetchq.http.proxies import ProxyConfig, proxy_parts
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
 from fetchq.http.robots_attempt import robots_plan
@@ -208,7 +208,7 @@ def _prepared(hop: Hop) -> requests.PreparedRequest:
     prepared = requests.PreparedRequest()
     prepared.method = hop.method
     prepared.url = hop.text
-    headers: dict[str, Any] = dict(merged(DEFAULT_HEADERS, hop.headers.items()))
+    headers: dict[str, Any] = dict(merge_headers(DEFAULT_HEADERS, hop.headers.items()))
     # As bytes: http.client would write Latin-1, or fail.
     headers.update((name, value.encode()) for name, value in hop.headers.items() if not value.isascii())
     prepared.headers = CaseInsensitiveDict(headers)

@@ -21,14 +21,14 @@ from fetchq.engines.errors import closed_early
 from fetchq.engines.requests.exchange import Exchange, current_exchange
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.wire_checks import (
-    BEGINNING,
     MAX_HEADERS,
     MAX_INTERIM,
     MAX_LINE,
     MAX_SILENT,
+    RESPONSE_PREFIX,
     ChunkCheck,
-    check_after,
     check_head,
+    check_trailing_bytes,
     not_http,
 )
 
@@ -88,7 +88,7 @@ class WireResponse(http.client.HTTPResponse):
         Without this, h11 would wait for a head where something else than HTTP comes.
         """
         skipped = 0
-        while data and len(text := data.lstrip(b"\r\n")) < len(BEGINNING) and BEGINNING.startswith(text):
+        while data and len(text := data.lstrip(b"\r\n")) < len(RESPONSE_PREFIX) and RESPONSE_PREFIX.startswith(text):
             skipped += len(data) - len(text)
             if skipped > MAX_SILENT:
                 raise not_http("nothing but empty lines")
@@ -97,7 +97,7 @@ class WireResponse(http.client.HTTPResponse):
                 return text
             data = text + more
         text = data.lstrip(b"\r\n")
-        if data and not text.startswith(BEGINNING):
+        if data and not text.startswith(RESPONSE_PREFIX):
             raise not_http("it does not begin with HTTP/1.")
         return text
 
@@ -136,7 +136,7 @@ class WireResponse(http.client.HTTPResponse):
     def _check_end(self) -> None:
         after = self._wire.trailing_data[0]
         if after:
-            check_after(after, bodyless=self._bodyless)
+            check_trailing_bytes(after, bodyless=self._bodyless)
 
     @property
     def reusable(self) -> bool:
