@@ -8,8 +8,8 @@
 ## Architecture
 
 A row of the list becomes a `Request`. A worker has an engine make attempts at it until one of them is final, and that
-makes exactly one `Result`. Each folder of the package is a room on that way, whose page draws its part: `fetchq.inputs`,
-`fetchq.scheduling`, `fetchq.workers`, `fetchq.engines`, `fetchq.store`, `fetchq.reports`, `fetchq.cli`.
+makes exactly one `Result`. Each folder of the package is a room on that way, whose page draws its part:
+`fetchq.inputs`, `fetchq.scheduling`, `fetchq.workers`, `fetchq.engines`, `fetchq.store`, `fetchq.reports`, `fetchq.cli`.
 
       list, file, pipe, arguments
                   |
@@ -41,7 +41,8 @@ makes exactly one `Result`. Each folder of the package is a room on that way, wh
       cli/, api.py      what people call
 
 Two more rooms hold what travels and what it is judged by: `fetchq.core` (Request, Result, Settings, small helpers) and
-`fetchq.http` (the rules of URLs, HTTP and content, without I/O). Imports go one way, and `tests/test_layering.py` checks it:
+`fetchq.http` (the rules of URLs, HTTP and content, without I/O). Imports go one way, which `tests/test_layering.py`
+checks:
 
     cli, api -> reports -> store | workers -> inputs | engines | scheduling -> http -> core
 
