@@ -8,8 +8,9 @@
 ## Architecture
 
 A row of the list becomes a `Request`. A worker has an engine make attempts at it until one of them is final, and that
-makes exactly one `Result`. Each folder of the package is a room on that way, whose page draws its part:
-`fetchq.inputs`, `fetchq.scheduling`, `fetchq.workers`, `fetchq.engines`, `fetchq.store`, `fetchq.reports`, `fetchq.cli`.
+makes exactly one `Result`. Each folder of the package is a room on that way, and its page draws its part:
+`fetchq.inputs`, `fetchq.scheduling`, `fetchq.workers`, `fetchq.engines`, `fetchq.store`, `fetchq.reports` and
+`fetchq.cli`.
 
       list, file, pipe, arguments
                   |
