@@ -107,7 +107,7 @@ class LinkedSpool(Spool):
         """`file`: the path of the stored body. Raises OSError, also where the file cannot have a hard link."""
         super().__init__(folder)
         name = _name_in(folder)
-        os.link(file, name)
+        os.link(file, name, follow_symlinks=False)  # Python 3.14 would follow one by default
         self._name = name
         if not stat.S_ISREG(os.lstat(name).st_mode):
             self.discard()

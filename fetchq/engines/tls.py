@@ -33,6 +33,8 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
             context.load_cert_chain(settings.cert, settings.key, password="")
         except (ssl.SSLError, OSError) as problem:
             raise SettingsError("cert", f"no certificate and key in {settings.cert!r} ({problem})") from None
+    # As Python has it, but for builds that leave it to OpenSSL's configuration, Debian's for example (RFC 8996).
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
     context.set_alpn_protocols(["http/1.1"])
     return context
 

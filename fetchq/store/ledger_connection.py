@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote_from_bytes
 
 from fetchq.core.disk import StorageError, close_on_error
 from fetchq.core.text import one_line
@@ -35,7 +36,7 @@ def ledger_exists(path: Path) -> bool:
     if not path.exists() or not path.stat().st_size:
         return False
     with ledger_errors(path):
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY)
+        connection = sqlite3.connect(f"{_uri(path)}?mode=rw", uri=True, timeout=BUSY)
         try:
             return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
         finally:
@@ -49,7 +50,7 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
     """
     if not os.path.isfile(path):  # also False for a name that is too long
         raise LedgerError(f"there is no run in {str(path.parent)!r}: it holds no {path.name}")
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    uri = f"{_uri(path)}?mode={mode}"
     if mode == "ro" and not os.access(path.parent, os.W_OK) and not _has_wal(path):
         uri += "&immutable=1"  # otherwise SQLite would create files beside it
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False)
@@ -61,6 +62,11 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
         if version != FORMAT:
             raise LedgerError(f"{str(path)!r} has format {version}, and this fetchq knows format {FORMAT}")
     return connection
+
+
+def _uri(path: Path) -> str:
+    """The path as SQLite takes it in a URI. `Path.as_uri` imports urllib.request, and so ssl, in Python 3.14."""
+    return f"file://{quote_from_bytes(os.fsencode(path.absolute()))}"
 
 
 def _has_wal(path: Path) -> bool:
