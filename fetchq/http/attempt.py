@@ -78,8 +78,8 @@ class Attempt(AttemptClock):
         self.stored_response = request.stored_response
         """The response that an earlier run has stored, if this run refreshes it."""
         self.partial = partial
-        """The beginning of the body: from an earlier attempt or, after `finish`, for the next one. Whoever calls
-        `finish` passes it on or discards it."""
+        """The beginning of the body: from an earlier attempt or, after `finish`, for the next one. Then the engine's
+        caller passes it on or discards it."""
         self.remote: str | None = None
         """The address that the connection leads to, such as "192.0.2.1:443"."""
         self.sent = False

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_HEADERS", "NO_RESPONSE", "ResponseHead", "make_head", "read_head"]
 
-# An istr is a key that multidict need not convert to lower case for each look-up.
+# An istr is a key that multidict need not convert to lower case for each lookup.
 _CONTENT_LENGTH = istr("Content-Length")
 _TRANSFER_ENCODING = istr("Transfer-Encoding")
 

@@ -1,8 +1,7 @@
-"""The address of each host, for a run in which all names at one address count as one host.
+"""Has the address of each host looked up, in a run that counts all hosts at one address as one (`--per-host-by ip`).
 
-The rows of a name whose address is not known wait in a queue of their own, which is blocked while one worker looks the
-name up; then they move to the queue of the address. A name that has none keeps its queue, and its rows fail as they
-would anywhere.
+The rows of a host whose address is unknown wait in a queue of their own, which is blocked while a worker looks the host
+up; then they move to the queue of the address. A host without an address keeps its queue, and its rows fail as usual.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ if TYPE_CHECKING:
 __all__ = ["AddressGate"]
 
 _MOST = 20_000
-"""Hosts whose address is remembered; any other is looked up again."""
+"""The most hosts whose addresses are stored; any other host is looked up again."""
 
 
 class AddressGate:
-    """Which hosts are at which address, as far as they have been looked up."""
+    """Stores the addresses of hosts, and makes the jobs that look them up."""
 
     def __init__(self) -> None:
         self._keys: OrderedDict[str, str] = OrderedDict()
-        """The address of each host that `host_of` gives, or the host itself where it has none; the last used last."""
+        """The address of each host (see `host_of`), or the host itself if it has none; the last used one last."""
         self._unresolved: set[str] = set()
-        """Hosts that have to be looked up."""
+        """Hosts that must still be looked up."""
 
     def key_of(self, url: str) -> str:
-        """What all URLs at the same address have in common; of a host that has to be looked up, the host."""
+        """The key that all URLs at one address share; the host itself, as long as its address is unknown."""
         host = host_of(url)
         key = self._keys.get(host)
         if key is not None:
@@ -52,14 +51,14 @@ class AddressGate:
         return host
 
     def job_before(self, queue: HostQueue, now: float) -> Job | None:
-        """The job that looks the queue's host up, where that is still to be done."""
+        """The job that looks up the queue's host, if it must still be looked up."""
         if queue.host not in self._unresolved:
             return None
         self._unresolved.discard(queue.host)
         return Job(Request(queue.host, -1), now, JobKind.ADDRESS)
 
     def learn(self, host: str, address: str | None) -> None:
-        """A host was looked up; None: it has no address."""
+        """Store the address that a lookup has found; None if the host has none."""
         self._unresolved.discard(host)
         self._remember(host, host if address is None else address)
 

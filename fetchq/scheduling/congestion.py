@@ -1,10 +1,10 @@
-"""Congestion control for one host: how many attempts it bears at a time, and in a second, as its answers show.
+"""Controls congestion at one host: how many attempts it gets at a time, and per second, according to its answers.
 
-Concurrency goes as in TCP (RFC 5681): a window is halved at a sign of congestion, grows by one with each good answer
-up to half of what it was, and then by one with each round of them. A host that refuses with 429, or sends Retry-After,
-also gets a rate limit: as many starts a second as it has accepted, the time for which it is left alone included. After
-long enough the limit is raised, by little at first; where that was too much, it goes back, and the next probe comes
-twice as late.
+Concurrency is limited as in TCP (RFC 5681): a window is halved at a sign of congestion. After a hold it begins at one,
+grows by one with each good answer up to half its former size, and then by one with each window of good answers. A host
+that refuses with 429, or sends Retry-After, also gets a rate limit: as many starts per second as it has accepted on
+average, counting the time for which it is held. After a while the limit is raised (a probe), first a little and then
+more. If the host refuses again, the limit goes back, and the next probe waits twice as long.
 """
 
 from __future__ import annotations
@@ -15,51 +15,51 @@ from math import inf
 __all__ = ["GIVEN_UP_FOR", "CongestionControl", "HostBackoff"]
 
 _CONGESTED = 0.1
-"""The smoothed share of failures above which they are a sign of congestion, and not a matter of single URLs."""
+"""Above this smoothed share, failures are a sign of congestion; below, they are a matter of single URLs."""
 _SMOOTHING = 0.05
-"""The weight of the latest attempt in that share."""
+"""The weight of the latest attempt in the smoothed share of failures."""
 _LATENCY_SMOOTHING = 0.1
 """The weight of the latest answer in the smoothed latency."""
-_SLOWED = 3.0
-"""A smoothed latency of more than this many times the usual one, and a second, is a sign of congestion."""
+_SLOWDOWN = 3.0
+"""A smoothed latency of more than this many times the usual one, plus a second, is a sign of congestion."""
 _FAILURES = 5
-"""Connection failures in a row after which a host is paused."""
+"""After this many connection failures in a row, a host is paused."""
 _PAUSES = 4
 """Pauses, of 2, 4, 8 and 16 times the first retry wait, before a host is given up."""
 GIVEN_UP_FOR = 300.0
-"""Seconds after which a host that was given up gets another chance."""
+"""Seconds after which a host that was given up is tried again."""
 _PROBE_AFTER = 10.0
-"""Seconds of good answers after which the rate limit is raised for the first time."""
+"""Seconds after which the rate limit is raised for the first time, if the answers are good."""
 _LONGEST_PROBE = 160.0
-"""Seconds beyond which the time until the next probe grows no further."""
-_LONG = 3.0
-"""Seconds at one rate after which a refusal means that it was only just too high."""
-_STEP = 0.05
-"""The share by which the rate limit is raised at first; it is doubled each time."""
+"""The most seconds until the next probe."""
+_STABLE_AFTER = 3.0
+"""After this many seconds at one rate, a refusal means that the rate was only a little too high."""
+_PROBE_STEP = 0.05
+"""The share by which the first probe raises the rate limit; each further probe doubles it."""
 _NO_LIMIT = 5000.0
-"""Starts a second above which a rate limit is dropped."""
+"""Starts per second above which the rate limit is removed."""
 _LONGEST_HOLD = 10.0
-"""Times the first retry wait: the longest hold of a host that does not say how long."""
+"""The longest hold of a host that does not say how long, as a multiple of the first retry wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostBackoff:
-    """How far requests to a host that refused, failed or grew slow were held back."""
+    """How far the requests to a host were held back, because it refused, failed or grew slow."""
 
     host: str
     refusals: int = 0
-    """Answers that said there were too many requests."""
+    """How many answers said that there were too many requests."""
     least_window: float = inf
-    """The fewest attempts that were allowed at a time."""
+    """The smallest window: attempts that were allowed at a time."""
     rate: float = inf
-    """Starts a second that were allowed in the end."""
+    """The last rate limit: starts that were allowed per second."""
     pauses: int = 0
-    """Times that it was paused after connection failures."""
+    """How often it was paused after connection failures."""
     given_up: bool = False
 
 
 class CongestionControl:
-    """One host's. `window`: attempts that are allowed at a time; `rate`: starts that are allowed in a second."""
+    """The congestion control of one host. `window`: attempts allowed at a time; `rate`: starts allowed per second."""
 
     # fmt: off
     __slots__ = (
@@ -71,9 +71,9 @@ class CongestionControl:
     # fmt: on
 
     def __init__(self, now: float, *, workers: int, retry_wait: float, adapts: bool = True) -> None:
-        """A window of `workers` is no limit. `retry_wait`: seconds, half of the first pause.
+        """`workers`: a window of this size is no limit. `retry_wait`: half of the first pause, in seconds.
 
-        Unless it `adapts`, only a refusal has consequences.
+        `adapts`: whether failures and slow answers have consequences; a refusal always holds the host.
         """
         self._workers = workers
         self._retry_wait = retry_wait
@@ -82,37 +82,37 @@ class CongestionControl:
         self._threshold = inf
         """The window up to which it grows quickly (ssthresh in RFC 5681)."""
         self.unrestricted = True
-        """There is no window and no rate limit, and no failure that good answers would have to make up for."""
+        """Whether there is no window, no rate limit, and no recent failure."""
         self._accepted = 0
         """Good answers since `_accepted_since`."""
         self._accepted_since = now
         self._cut_at = -inf
-        """Signs of congestion in attempts that started before this are ignored: it has been reacted to."""
+        """When the last reaction was. Signs of congestion in attempts that started before it are ignored."""
         self._failure_share = 0.0
         self._latency = -1.0
         """Smoothed seconds to the first byte of an answer; negative before the first."""
         self._usual_latency = inf
         self._failures_in_row = self._pauses_in_row = self._refusals_in_row = 0
         self.pauses = self.refusals = 0
-        """How often it was paused, and how often it refused."""
+        """How often the host was paused, and how often it refused."""
         self.given_up = False
         self._probe_at = inf
-        """When the rate limit is raised next."""
+        """When the rate limit is to be raised next."""
         self._probe_after = _PROBE_AFTER
-        self._probe_step = _STEP
+        self._probe_step = _PROBE_STEP
         self._rate_before_probe = 0.0
-        """The rate limit that the last probe has raised; 0 where it has not been raised since a refusal."""
+        """The rate limit before the last probe; 0 if there was no probe since the last refusal."""
 
     def backoff(self, host: str) -> HostBackoff | None:
-        """How far requests to this host, whose key is `host`, were held back; None where they were not."""
+        """How far requests to this host, whose key is `host`, were held back; None if they were not."""
         if not self.refusals and not self.pauses and self.least_window == inf:
             return None
         return HostBackoff(host, self.refusals, self.least_window, self.rate, self.pauses, self.given_up)
 
-    # --- outcomes of attempts; `started` is when the attempt was taken, `in_flight` how many others there are ---
+    # --- outcomes of attempts; `started`: when a worker took the job; `in_flight`: how many others are under way ---
 
     def succeeded(self, now: float, started: float, wait: float, in_flight: int) -> None:
-        """An answer that is no sign of congestion, of which the first byte came after `wait` seconds."""
+        """Note a good answer, whose first byte came after `wait` seconds."""
         self._accepted += 1
         if not self.unrestricted:
             self._recover(now)
@@ -120,8 +120,8 @@ class CongestionControl:
         latency = self._latency = wait if before < 0 else before + (wait - before) * _LATENCY_SMOOTHING
         if latency < self._usual_latency:
             self._usual_latency = latency
-        elif latency > _SLOWED * self._usual_latency + 1.0:
-            self._usual_latency = latency / 2  # what is usual may change
+        elif latency > _SLOWDOWN * self._usual_latency + 1.0:
+            self._usual_latency = latency / 2  # the usual latency may change
             self._cut(now, started, in_flight)
 
     def _recover(self, now: float) -> None:
@@ -136,17 +136,17 @@ class CongestionControl:
         self.unrestricted = not self._failure_share and self.window == inf and self.rate == inf
 
     def answered(self) -> None:
-        """An answer of any kind: the host is there."""
+        """Note an answer of any kind: the host is up."""
         self._failures_in_row = self._pauses_in_row = 0
         self.given_up = False
 
     def refused(self, now: float, started: float, retry_after: float | None, in_flight: int) -> float:
-        """A refusal: too many requests. Returns the seconds for which the host is to be left alone.
+        """Note a refusal because of too many requests. Returns the seconds for which the host gets no requests.
 
-        `retry_after`: the seconds for which it asks itself.
+        `retry_after`: the seconds that the host itself asks for, if any.
         """
         self.refusals += 1
-        if retry_after == 0:  # it may be asked again at once
+        if retry_after == 0:  # the host allows another request at once
             self.failed(now, started, in_flight)
             return 0.0
         self.answered()
@@ -164,7 +164,7 @@ class CongestionControl:
         return hold
 
     def failed(self, now: float, started: float, in_flight: int) -> None:
-        """What an overloaded host would have done: 503 without Retry-After, or a connection that broke."""
+        """Note a failure that is typical of an overloaded host: 503 without Retry-After, or a broken connection."""
         self.answered()
         self.unrestricted = False
         self._failure_share += (1 - self._failure_share) * _SMOOTHING
@@ -172,9 +172,9 @@ class CongestionControl:
             self._cut(now, started, in_flight)
 
     def unreachable(self, now: float, started: float, *, permanent: bool) -> float:
-        """No connection. Returns the seconds for which the host is paused; it may be given up instead.
+        """Note a connection failure. Returns the seconds for which the host is paused; it may be given up instead.
 
-        `permanent`: another attempt would fail in the same way.
+        `permanent`: whether another attempt would fail in the same way.
         """
         if started < self._cut_at or not self._adapts:
             return 0.0
@@ -202,7 +202,7 @@ class CongestionControl:
         self.least_window = min(self.least_window, self.window)
 
     def _restart(self) -> None:
-        """After the host was left alone, begin with one attempt at a time, without a burst."""
+        """After a hold or a pause, begin with one attempt at a time, without a burst."""
         self.window = self.least_window = 1.0
 
     def _widen(self) -> None:
@@ -217,8 +217,8 @@ class CongestionControl:
         elif self.rate == inf:
             self.rate = 0.96 * max(self._accepted, 1) / max(now - self._accepted_since + hold, 0.001)
         else:
-            self.rate *= 0.95 if now - self._accepted_since > _LONG else 0.7
-        self._rate_before_probe, self._probe_step = 0.0, _STEP
+            self.rate *= 0.95 if now - self._accepted_since > _STABLE_AFTER else 0.7
+        self._rate_before_probe, self._probe_step = 0.0, _PROBE_STEP
         self._probe_at = now + hold + self._probe_after
 
     def _probe(self, now: float) -> None:

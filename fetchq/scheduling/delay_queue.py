@@ -1,4 +1,4 @@
-"""What is to be looked at again at a given time, the earliest first: the retries and the hosts that are held."""
+"""Holds items until they are due, the earliest first: retries, and hosts that must wait."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class DelayQueue(Generic[T]):
-    """A heap of items and the times at which they are due; those due at the same time come in order of arrival."""
+    """A heap of items by the time at which they are due; items due at the same time keep their order."""
 
     __slots__ = ("_number", "heap")
 
@@ -22,11 +22,11 @@ class DelayQueue(Generic[T]):
         self._number = count()
 
     def push(self, due: float, item: T) -> None:
-        """`item` is due at `due`."""
+        """Add an item that is due at `due`."""
         heapq.heappush(self.heap, (due, next(self._number), item))
 
     def pop_due(self, now: float) -> list[tuple[float, T]]:
-        """Remove what is due by now, and return it with the times at which it was due, the earliest first."""
+        """Remove and return the items that are due by now, with the times when they were due, the earliest first."""
         heap = self.heap
         due = []
         while heap and heap[0][0] <= now:
@@ -35,7 +35,7 @@ class DelayQueue(Generic[T]):
         return due
 
     def pop_all(self) -> list[T]:
-        """Remove everything, and return it, the earliest first."""
+        """Remove all items. Returns them, the earliest first."""
         items = [item for _, _, item in sorted(self.heap)]
         self.heap.clear()
         return items

@@ -1,4 +1,4 @@
-"""What the schedule asks before a row may go: the gates, each of which looks after one thing that its host needs."""
+"""Defines the protocol of gates, which the schedule asks before it hands out a row."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Gate"]
 
 
 class Gate(Protocol):
-    """Makes the internal jobs for what a host needs before its rows: its address, or its robots.txt."""
+    """Makes internal jobs for information that is needed before the rows of a host: its address, or its robots.txt."""
 
     def job_before(self, queue: HostQueue, now: float) -> Job | None:
-        """The internal job that must be done before the next job of `queue`; None where that may go.
+        """The internal job that must be done before the next job of `queue`; None if that one may go.
 
-        After the schedule has handed it out, the queue is blocked until it is told what the job has brought.
+        Once the schedule has handed out that job, the queue is blocked until the schedule gets the job's result.
         """

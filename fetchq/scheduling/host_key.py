@@ -1,6 +1,7 @@
-"""The key of a URL's host, which says what counts as one host: a host with its port, or a registrable domain.
+"""Computes the key of a URL's host: a scheme and host with its port, or a registrable domain (`--per-host-by`).
 
-The only module that imports publicsuffixlist, which brings the list (https://publicsuffix.org) and asks no network.
+This is the only module that imports publicsuffixlist, which contains the list (https://publicsuffix.org) and needs no
+network.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ __all__ = ["is_address", "key_for", "name_of"]
 
 
 def key_for(settings: Settings) -> Callable[[str], str]:
-    """The function from a URL, or from text that is none, to its host's key, which all URLs of that host share."""
+    """The function that computes the key which all URLs of a host share, from a URL or an invalid URL."""
     if settings.per_host_by != "domain":
         return host_of
-    _suffixes()  # loading the list takes some 50 ms, for which no event loop should have to wait later
+    _suffixes()  # loading the list takes about 50 ms, which should not block the event loop later
     return _domain_of
 
 
 def name_of(host: str) -> str | None:
-    """The name or the address in `host`, which `host_of` gives; None where it cannot be parsed."""
+    """The name or the address in `host` (see `host_of`); None if it cannot be parsed."""
     try:
         name = parse_url(host).url.raw_host
     except Refused:
@@ -38,7 +39,7 @@ def name_of(host: str) -> str | None:
 
 
 def is_address(name: str) -> bool:
-    """Whether `name`, which `name_of` gives, is an IP address."""
+    """Whether a name from `name_of` is an IP address."""
     return ":" in name or name.replace(".", "").isdigit()
 
 

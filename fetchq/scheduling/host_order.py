@@ -1,8 +1,8 @@
-"""The order of hosts: which of those that may be asked now is asked next. To have another order, change this file.
+"""Orders hosts: which of those that may get a request gets the next one. To have another order, change this file.
 
 A host with fewer attempts in flight than its fair share (the workers, divided by the busy hosts) comes before one that
-has reached it. Last come slow and untried hosts that have reached their share, or a sixteenth of the workers. Hosts of
-the same rank take turns (round robin). The order within one host is that of its `JobQueue`.
+has reached its share. Slow and untried hosts come last once they have reached that share, or one sixteenth of the
+workers. Hosts of the same rank take turns (round robin). The order within one host is that of its `JobQueue`.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ if TYPE_CHECKING:
 __all__ = ["FIRST", "HostOrder"]
 
 FIRST, _LATER, _LAST = 1, 2, 3
-"""The ranks: below the fair share; at it or above; slow or untried, and at that share or at its few attempts.
+"""The ranks: below the fair share; at it or above; slow or untried, and at the share or at the limit by `_FEW`.
 
-The schedule does not have a host placed again that is the only busy one and has the first rank.
+The schedule skips `place` for a host that has the first rank and is the only busy one.
 """
 _FEW = 16
-"""The few attempts of a slow or untried host, while others are busy: one worker in this many, and at least one."""
-_TRIAL = 0.05
-"""Seconds that an untried host gets for its first answer before more attempts follow, while there are other hosts."""
+"""While others are busy, a slow or untried host gets one worker in this many, and at least one."""
+_FIRST_ANSWER_WAIT = 0.05
+"""While others are busy, an untried host has this many seconds for its first answer before it gets more attempts."""
 
 
 class HostOrder:
-    """The queues of which a job may go now. A lower rank goes before a higher one; those of one rank take turns."""
+    """The queues from which a job may go now. Lower ranks go first; queues of the same rank take turns."""
 
-    __slots__ = ("_few", "_hosts", "_ranks", "_workers", "on_trial")
+    __slots__ = ("_few", "_hosts", "_ranks", "_workers", "awaiting_first_answer")
 
     def __init__(self, workers: float, hosts: Hosts) -> None:
-        """`workers`: attempts that may be in flight in all."""
+        """`workers`: how many attempts may be in flight at all hosts together."""
         self._workers = workers
         self._few = max(1, workers // _FEW)
         self._hosts = hosts
         self._ranks: tuple[OrderedDict[HostQueue, None], ...] = tuple(OrderedDict() for _ in range(_LAST + 1))
-        """The queues of each rank; 0, which means that a queue is not in the order, has none."""
-        self.on_trial: set[HostQueue] = set()
-        """Queues that wait for the first answer of their host, because there are other hosts."""
+        """The queues of each rank. Rank 0 means that a queue is not in the order, so its dict stays empty."""
+        self.awaiting_first_answer: set[HostQueue] = set()
+        """Queues that get no more attempts until the first answer of their host, as long as there are other hosts."""
 
     def __bool__(self) -> bool:
         _, first, later, last = self._ranks
         return bool(first or later or last)
 
     def first(self) -> HostQueue | None:
-        """The queue whose turn it is; None when there is none."""
+        """The queue whose turn it is; None if no queue is in the order."""
         _, first, later, last = self._ranks
         return next(iter(first or later or last), None)
 
     def place(self, queue: HostQueue, *, last: bool = False) -> None:
-        """Give a queue of which a job may go its rank as of now, behind all others if the rank is new or if `last`."""
+        """Give a queue its current rank, and the last place there if the rank is new, or if `last`."""
         in_flight = queue.in_flight
         rank = FIRST if in_flight * self._hosts.busy < self._workers else _LATER
         if (queue.slow or not queue.tried) and (rank == _LATER or in_flight >= self._few):
@@ -67,19 +67,19 @@ class HostOrder:
             self._ranks[rank].move_to_end(queue)
 
     def prefer(self, queue: HostQueue) -> None:
-        """A queue, if it is in the order, is the next one of its rank."""
+        """Move a queue that is in the order to the first place of its rank."""
         if queue.rank:
             self._ranks[queue.rank].move_to_end(queue, last=False)
 
     def remove(self, queue: HostQueue) -> None:
-        """None of the jobs of a queue may go now."""
+        """Remove a queue from the order, because none of its jobs may go now."""
         if queue.rank:
             del self._ranks[queue.rank][queue]
             queue.rank = 0
 
-    def trial_ends(self, queue: HostQueue) -> float:
-        """When another job may go to an untried host that has its few attempts in flight; `-inf` for other hosts."""
+    def first_answer_wait_ends(self, queue: HostQueue) -> float:
+        """When another job may go to an untried host that awaits its first answer; `-inf` if one may go now."""
         if queue.tried or queue.in_flight < self._few or self._hosts.busy == 1:
             return -inf
-        self.on_trial.add(queue)
-        return queue.last_answer + _TRIAL
+        self.awaiting_first_answer.add(queue)
+        return queue.last_answer + _FIRST_ANSWER_WAIT

@@ -1,4 +1,4 @@
-"""The queue of one host, and the limits that say when its next job may go: what Scrapy calls a slot."""
+"""Holds the jobs of one host, and the limits that determine when the next one may go (a slot, in Scrapy's terms)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["SLOW", "HostQueue"]
 
 SLOW = 0.5
-"""Seconds for an answer beyond which a host counts as slow."""
+"""A host whose answers take more seconds than this counts as slow."""
 _UNTRIED = 50
 """At most this many queued jobs of an untried host count as ready."""
 
 _CATCH_UP = 0.02
-"""Seconds by which a late start may hurry the next ones at a host with a rate limit."""
+"""At a host with a rate limit, the starts after a late one may catch up by this many seconds."""
 
 
 class HostQueue:
-    """One host: its waiting jobs, its limits, and what its answers have shown."""
+    """The waiting jobs of one host, its limits, and what its answers have shown."""
 
     # fmt: off
     __slots__ = (
@@ -42,58 +42,59 @@ class HostQueue:
     def __init__(
         self, host: str, congestion: CongestionControl, *, max_in_flight: float = inf, interval: float = 0.0
     ) -> None:
-        """`max_in_flight`: attempts at a time; `interval`: seconds from start to start."""
+        """`max_in_flight`: attempts at a time. `interval`: seconds from one start to the next."""
         self.host = host
         self.jobs = JobQueue()
         self.congestion = congestion
         self.max_in_flight = max_in_flight
         self.set_interval(interval)
         self.in_flight = 0
-        """Attempts under way."""
+        """How many attempts are under way."""
         self.blocked = False
-        """Nothing may go until an internal job, for its robots.txt or its address, is done."""
+        """Whether no job may go until an internal job, for the host's robots.txt or address, is done."""
         self.refused: Refused | None = None
-        """Why the host is given up, and no attempts are made at its jobs."""
+        """Why the host was given up, so that no attempts are made; None if it was not."""
         self.refused_until = 0.0
         self.hold_clock = Stopwatch()
-        """Runs while jobs wait and none may go; it stands still while the rate limit holds all hosts back."""
+        """Runs while jobs wait and none may go, except while the run's rate limit holds all hosts back."""
         self.last_answer = 0.0
-        """When an attempt last came back, or when the first of those in flight started."""
+        """When an attempt last ended, or when the first of those in flight started."""
         self.tried = False
-        """An attempt has come back, be it with a failure."""
+        """Whether an attempt has ended, even with a failure."""
         self.slow = False
-        """Its answers take long: its waiting jobs would keep few workers busy."""
+        """Whether the host's answers take long."""
         self._unsent = False
-        """An attempt has started and was not sent yet; the interval counts from when it is sent."""
+        """Whether an attempt has started and its request was not sent yet; the interval counts from then."""
         self._not_before = -inf
-        """When the next attempt may start, at the earliest."""
+        """The earliest time at which the next attempt may start."""
         self.ready = 0
-        """How many of its jobs count as ready: none of a slow host, and not all of an untried one."""
+        """How many of the jobs count as ready: at a slow host none, and at an untried host not all."""
         self.steady = False
-        """A job may go, and as long as any waits the next one may, too: it answers quickly, and nothing limits it."""
-        # What follows is for `Hosts`, `HostOrder` and `Schedule`.
+        """Whether a job may go, and each further one, too, since the host answers quickly and has no limit."""
+        # The attributes below belong to `Hosts`, `HostOrder` and `Schedule`.
         self.idle = False
-        """No job waits and no attempt is in flight."""
+        """Whether no job waits and no attempt is in flight."""
         self.rank = 0
-        """Its rank among the hosts that may be asked now; 0: it is none of them."""
+        """The rank among the hosts that may get a request now; 0 if this host is not one of them."""
         self.due_at = inf
-        """When the schedule is to look at it again."""
+        """When the schedule is to check this queue again."""
 
     def set_interval(self, interval: float) -> None:
-        """From now on there are `interval` seconds from start to start."""
+        """Set the interval, in seconds from one start to the next."""
         self.interval = interval
         self.unlimited = self.max_in_flight == inf and not interval
         self.steady = False
 
     def block(self) -> None:
-        """Let nothing go until an internal job, which has just been taken, is done."""
+        """Let no job go until an internal job, which has just been taken, is done."""
         self.blocked = True
         self.steady = False
 
     def set_ready(self, waiting: int, now: float, hold_time: float) -> None:
-        """One of the `waiting` jobs may go now: count those that are ready, and stop the hold clock.
+        """Note that one of the `waiting` jobs may go now: count those that are ready, and stop the hold clock.
 
-        `hold_time`: `now`, less the time for which the rate limit has held all hosts back, as the hold clock counts.
+        `hold_time`: the time by the hold clock: `now`, less the time for which the run's rate limit has held all hosts
+        back.
         """
         if self.in_flight and now - self.last_answer > SLOW:
             self.slow = True
@@ -108,7 +109,7 @@ class HostQueue:
         self.steady = self.tried and not self.slow and self.unlimited and self.congestion.unrestricted
 
     def set_unready(self, waiting: int, hold_time: float) -> None:
-        """None of the `waiting` jobs may go now: let the hold clock run if there are any."""
+        """Note that none of the `waiting` jobs may go now: start the hold clock if there are any."""
         self.ready = 0
         self.steady = False
         if waiting:
@@ -117,21 +118,21 @@ class HostQueue:
             self.hold_clock.stop(hold_time)
 
     def read_hold_clock(self, now: float, rate_limited_for: float) -> float:
-        """Seconds for which the host was held so far, with those for which the rate limit held all hosts back."""
+        """Seconds for which the host was held so far, including those for which the run's rate limit held all hosts."""
         return self.hold_clock.read(now - rate_limited_for) + rate_limited_for
 
     def due(self, now: float) -> float:
-        """When the next job may go, as far as time goes; `inf` where another event must come first."""
+        """When the next job may go; `inf` if another event must come first."""
         if self.refused is not None:
             if now < self.refused_until:
                 return -inf
-            self.refused = None  # another chance
+            self.refused = None  # the host is tried again
         if self.blocked or self._unsent or self.in_flight >= self.max_in_flight:
             return inf
         return inf if self.in_flight >= self.congestion.window else self._not_before
 
     def start(self, now: float) -> None:
-        """An attempt starts."""
+        """Note that an attempt starts."""
         if not self.in_flight:
             self.last_answer = now
         self.in_flight += 1
@@ -142,13 +143,13 @@ class HostQueue:
             self._unsent = True
 
     def sent(self, now: float) -> None:
-        """The attempt that has started is sent now, or never will be."""
+        """Note that the request of the attempt that has started was sent now, or never will be."""
         self._unsent = False
         if self.interval:
             self._not_before = max(self._not_before, now + self.interval)
 
     def react(self, signal: Signal, retry_after: float | None, attempt: Attempt, started: float, now: float) -> None:
-        """Slow down or recover after an attempt that failed; `signal` and `retry_after` are what `signal_of` gives."""
+        """Slow down or recover after an attempt; `signal` and `retry_after` are the results of `signal_of`."""
         congestion = self.congestion
         if signal is Signal.DOWN:
             self._hold(now + congestion.unreachable(now, started, permanent=attempt.permanent))
@@ -166,7 +167,7 @@ class HostQueue:
             congestion.answered()
 
     def give_up(self, cause: Cause, why: str, until: float) -> None:
-        """Until then no attempts are made: all jobs are refused with `cause`."""
+        """Make no attempts before the time `until`: all jobs are refused with `cause`."""
         self.refused = Refused(cause, f"{self.host} was given up after failing again and again: {why}")
         self.refused_until = until
         self.steady = False

@@ -1,4 +1,4 @@
-"""The queues of all hosts of a run; those that have been idle for longest are forgotten."""
+"""Holds the queues of all hosts of a run, and drops those that have been idle longest."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 __all__ = ["Hosts"]
 
 _MOST_IDLE = 10_000
-"""Idle hosts that are remembered, with what their answers have shown."""
+"""The most idle hosts whose queues are kept, with what their answers have shown."""
 _MOST_BACKOFFS = 1000
-"""Hosts whose back-off is reported."""
+"""The most hosts whose back-off is reported."""
 
 
 class Hosts:
-    """One queue for each host, by the host's key."""
+    """One queue for each host, by the host's key (`host_key`)."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.queues: dict[str, HostQueue] = {}
-        """The queues by key. One that is to get a job is asked for by `queue_for`, unless it is known and not idle."""
+        """The queues by key. One that is to get a job must come from `queue_for`, unless it is here and not idle."""
         self._idle: OrderedDict[HostQueue, None] = OrderedDict()
-        """The idle ones, the longest idle first."""
+        """The idle queues, the longest idle one first."""
         self.busy = 0
-        """How many are not idle."""
+        """How many queues are not idle."""
         self._backoffs: dict[str, HostBackoff] = {}
 
     def __iter__(self) -> Iterator[HostQueue]:
         return iter(list(self.queues.values()))
 
     def queue_for(self, host: str, now: float) -> HostQueue:
-        """The queue of a host, which is about to get a job; a new one where there is none."""
+        """The queue of a host, which is about to get a job; a new queue if there is none."""
         queue = self.queues.get(host)
         if queue is None:
             settings = self._settings
@@ -54,7 +54,7 @@ class Hosts:
         return queue
 
     def wake(self, queue: HostQueue) -> HostQueue:
-        """The queue of the host of `queue`, which is about to get a job: another one, where `queue` was forgotten."""
+        """The current queue of the host of `queue`, which is about to get a job: another one if `queue` was dropped."""
         current = self.queues.get(queue.host)
         if current is None:
             current = self.queues[queue.host] = queue
@@ -69,8 +69,8 @@ class Hosts:
         queue.idle = False
         self.busy += 1
 
-    def rest(self, queue: HostQueue) -> None:
-        """No job of this host waits, and no attempt at it is in flight. The longest idle host may be forgotten."""
+    def set_idle(self, queue: HostQueue) -> None:
+        """Note that a host has no waiting job and no attempt in flight. May drop the host that was idle longest."""
         if queue.idle or self.queues.get(queue.host) is not queue:
             return
         queue.idle = True
@@ -82,7 +82,7 @@ class Hosts:
             del self.queues[oldest.host]
 
     def backoffs(self) -> list[HostBackoff]:
-        """The hosts that requests were slowed down for, also forgotten ones; those that refused most first."""
+        """How far the requests to each host were held back, dropped hosts included; those with most refusals first."""
         for queue in self.queues.values():
             self._keep_backoff(queue)
         return sorted(self._backoffs.values(), key=lambda backoff: (-backoff.refusals, -backoff.pauses, backoff.host))

@@ -1,4 +1,4 @@
-"""The job: one request on its way through the schedule and the workers, with what its attempts have cost so far."""
+"""Defines the job: one request on its way through the schedule and the workers, and the time it has taken so far."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["Job", "JobKind"]
 
 
 class JobKind(Enum):
-    """What a job is for, and so what its attempt brings."""
+    """What a job is for, and so what its attempt results in."""
 
     ROW = "row"
     """A row of the source; its attempts end in a Result."""
     ROBOTS_TXT = "robots_txt"
-    """The robots.txt of a host; internal, and told to the schedule by `learn_robots`."""
+    """The robots.txt of a host; internal. The worker passes the rules to `Schedule.learn_robots`."""
     ADDRESS = "address"
-    """The address of the host in the request's URL; internal, and told to the schedule by `learn_address`."""
+    """The address of the host in the request's URL; internal. The worker passes it to `Schedule.learn_address`."""
 
 
 class Job:
-    """A request that waits in the schedule, or that a worker has taken. It goes back and forth until it is settled.
+    """A request that waits in the schedule, or that a worker has taken; it alternates until it is settled.
 
-    All times are of `time.perf_counter`, except `first_taken`.
+    All times are those of `time.perf_counter`, except for `first_taken`.
     """
 
     # fmt: off
@@ -61,42 +61,42 @@ class Job:
         self.request = request
         self.kind = kind
         self.attempts = 0
-        """Attempts made so far, except those that failed because this machine was at a limit."""
+        """Attempts made so far, except for those that failed because of a limit of this machine."""
         self.local_limits = 0
-        """Attempts that failed because this machine was at a limit."""
+        """Attempts that failed because of a limit of this machine."""
         self.queued = 0.0
-        """Seconds for which it could have gone and no worker was free."""
+        """Seconds for which it could have gone, but no worker was free."""
         self.held = 0.0
         """Seconds for which it was not allowed to go."""
         self.phases: list[float] | None = None
         """Seconds in each phase, summed over all attempts but the last one; None before the second."""
         self.tls_known = False
-        """An attempt could tell the time for TLS from that for the connection."""
+        """Whether an attempt has measured the TLS handshake separately from the TCP connection."""
         self.partial: Partial | None = None
-        """The beginning of a body that the next attempt resumes; that attempt owns it once it has begun."""
+        """The beginning of a body that the next attempt resumes; that attempt owns it as soon as it has begun."""
         self.first_taken: float | None = None
         """Wall-clock seconds at which a worker first took it."""
-        # What follows is the schedule's own, except that workers read `refused`.
+        # Only the schedule uses the attributes below, except that workers read `refused`.
         self.host_queue: Any = None
-        """The HostQueue of its host, which cannot be named here without a circle; None before it is put into one."""
+        """The HostQueue of its host, whose type would make a circular import; None before the job is in a queue."""
         self.waiting_since = now
         self.hold_clock = 0.0
         """Reading of the host's hold clock when the job was queued."""
         self.taken_at = 0.0
         """When a worker last took it."""
         self.refused: Refused | None = None
-        """Why the schedule handed it out without letting an attempt be made: its host was given up, or robots.txt."""
+        """Why no attempt may be made: its host was given up, or robots.txt disallows it. None if one may be made."""
         self.robots_checked = kind is not JobKind.ROW
-        """Whether robots.txt allows it has been found out, or does not matter."""
+        """Whether robots.txt was checked, or does not matter for this job."""
         self.robots_refusal: Refused | None = None
-        """Why robots.txt does not allow it, where it does not."""
+        """Why robots.txt disallows it; None if it does not."""
         self.in_flight = False
-        """It counts as an attempt at its host: taken, and not done yet."""
+        """Whether it counts as an attempt at its host: taken, and not done yet."""
         self.unsent = False
-        """Its attempt has started, and its request has not been sent yet."""
+        """Whether its attempt has started, but its request was not sent yet."""
 
     def add(self, attempt: Attempt) -> None:
-        """Count the phases of an attempt that is not the last one."""
+        """Add the phases of an attempt that is not the last one."""
         self.phases = self.total(attempt)
         self.held += attempt.held
         self.tls_known = self.tls_known or attempt.tls_known
@@ -122,9 +122,9 @@ class Job:
         return timing, sum(phases)
 
     def count_wait(self, now: float, hold_clock: float) -> None:
-        """Add the time since it was queued to `held`, as far as the host was held, and to `queued`.
+        """Divide the time since it was queued: add it to `held` as far as the host was held, and the rest to `queued`.
 
-        `hold_clock`: reading of the host's hold clock now.
+        `hold_clock`: the current reading of the host's hold clock.
         """
         waited = max(0.0, now - self.waiting_since)
         held = min(waited, max(0.0, hold_clock - self.hold_clock))

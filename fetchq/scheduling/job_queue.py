@@ -1,4 +1,4 @@
-"""The jobs that wait for one host, in the order in which they go."""
+"""Holds the waiting jobs of one host, in the order in which they go."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
 __all__ = ["JobQueue"]
 
-_ROW = JobKind.ROW  # read once: a look-up in an Enum is slow in Python 3.11
+_ROW = JobKind.ROW  # read once: a lookup in an Enum is slow in Python 3.11
 _numbers = count()
-"""One for each job in a heap, in order of arrival; of all queues together, because there may be very many queues."""
+"""A number for each job in a heap, in order of arrival. One counter serves all queues, since there may be very many."""
 
 
 class JobQueue:
-    """An internal job goes first, then rows of higher priority, then in order of arrival."""
+    """A queue in which internal jobs go first, then rows with a higher priority, then those that arrived earlier."""
 
     __slots__ = ("_fifo", "_heap")
 
     def __init__(self) -> None:
         self._fifo: deque[Job] = deque()
-        """Rows of priority 0: nearly always all there are."""
+        """The rows of priority 0: nearly always all jobs."""
         self._heap: list[tuple[float, int, Job]] = []
-        """The other jobs, by priority, negated."""
+        """The other jobs, by their negated priority."""
 
     def __len__(self) -> int:
         return len(self._fifo) + len(self._heap)
 
     def put(self, job: Job, *, first: bool = False) -> None:
-        """Add a job; `first`: before others of the same priority."""
+        """Add a job; if `first`, before the others of the same priority."""
         rank = -job.request.priority if job.kind is _ROW else -inf
         if rank:
             number = next(_numbers)
@@ -46,17 +46,17 @@ class JobQueue:
             self._fifo.append(job)
 
     def pop(self) -> Job:
-        """Remove the next job. Raises IndexError where there is none."""
+        """Remove and return the next job. Raises IndexError if there is none."""
         heap = self._heap
         if heap and (heap[0][0] < 0 or not self._fifo):
             return heapq.heappop(heap)[2]
         return self._fifo.popleft()
 
     def head(self) -> Job:
-        """The job that `pop` would give. Raises IndexError where there is none."""
+        """The job that `pop` would return. Raises IndexError if there is none."""
         heap = self._heap
         return heap[0][2] if heap and (heap[0][0] < 0 or not self._fifo) else self._fifo[0]
 
     def pop_all(self) -> list[Job]:
-        """Remove all jobs, in order."""
+        """Remove and return all jobs, in order."""
         return [self.pop() for _ in range(len(self))]

@@ -1,6 +1,6 @@
-"""The robots.txt of each host, for a run that obeys it: it is fetched before the first row of its host goes (RFC 9309).
+"""Has the robots.txt of each host fetched before its first row goes, in a run that obeys it (`--robots`; RFC 9309).
 
-Until it is there the host's queue is blocked; no worker waits for it, and no other host.
+Meanwhile the host's queue is blocked, but no worker waits, and no other host does.
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ _A_DAY = 86400.0
 
 
 class RobotsGate:
-    """Has each robots.txt fetched when it is needed, and finds out which rows it disallows."""
+    """Makes the jobs that fetch robots.txt files, and checks which rows they disallow."""
 
     def __init__(self, cache: RobotsCache) -> None:
-        """`cache`: where the rules of hosts are kept."""
+        """`cache`: where the rules of hosts are stored."""
         self._cache = cache
 
     def job_before(self, queue: HostQueue, now: float) -> Job | None:
-        """The job that fetches the robots.txt of the next row's host, where there are no rules that are young enough.
+        """The job that fetches the robots.txt of the next row's host, if its rules are missing or too old.
 
-        Where there are, the row is checked by them, and the queue keeps their Crawl-delay.
+        Otherwise the row is checked against the rules, and the queue gets their Crawl-delay. Returns None then.
         """
         head = queue.jobs.head()
         if head.robots_checked or queue.refused is not None:
             return None
-        host = host_of(head.request.url)  # a queue may have rows of several, each with its rules (RFC 9309, 2.3)
+        host = host_of(
+            head.request.url
+        )  # a queue may have rows of several hosts, each with its own rules (RFC 9309, 2.3)
         rules = self._cache.rules_for(host)
         if rules is None or now >= rules.until:
             request = request_for(host)
@@ -45,19 +47,19 @@ class RobotsGate:
                 return Job(request, now, JobKind.ROBOTS_TXT)
             rules = Rules()
             self._cache.learn(host, rules)
-        if queue.interval != rules.interval:  # rules may outlive the queue, or be those of another host
+        if queue.interval != rules.interval:  # the queue may be new, or its last row was of another host
             queue.set_interval(rules.interval)
         self._check(head, host)
         return None
 
     def learn(self, job: Job, rules: Rules, queue: HostQueue, now: float) -> None:
-        """A job for a robots.txt of a host in `queue` has brought `rules`."""
+        """Store the rules that a job has fetched for a host whose rows are in `queue`."""
         host = host_of(job.request.url)
         rules.until = now + _A_DAY
         self._cache.learn(host, rules)
         queue.set_interval(rules.interval)
         if queue.jobs and host_of(queue.jobs.head().request.url) == host:
-            # Even if the cache drops the rules before it can go: or else their host might be asked for them for ever.
+            # Checked now: the cache may drop the rules before this row goes, and they would be fetched again and again.
             self._check(queue.jobs.head(), host)
 
     def _check(self, job: Job, host: str) -> None:

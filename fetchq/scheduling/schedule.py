@@ -1,9 +1,9 @@
-"""Which job may go now. It is pure: the clock is handed in, so that all pools share it and a test can own the time.
+"""Decides which job may go now, without I/O. The clock is a parameter, so all pools share it, and tests set the time.
 
-Each host has a queue (`HostQueue`) with its limits. A queue of which a job may go is in the order of hosts
-(`HostOrder`, the one file to change for another order); one that must wait, because of its limits or a back-off, is in
-the delay queue, until it is due or an attempt at its host is done; so is a job that is retried after a delay. The gates
-(`AddressGate`, `RobotsGate`) may put an internal job before the rows of a host.
+Each host has a queue (`HostQueue`) with its limits. A queue from which a job may go is in the order of hosts
+(`HostOrder`; change that file for another order). A queue that must wait, because of a limit or a back-off, is in the
+delay queue until it is due, or until an attempt at its host is done; so is a job that is retried after a delay. The
+gates (`AddressGate`, `RobotsGate`) may put an internal job before the rows of a host.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Schedule"]
 
-_ROW, _ADDRESS = JobKind.ROW, JobKind.ADDRESS  # read once: a look-up in an Enum is slow in Python 3.11
+_ROW, _ADDRESS = JobKind.ROW, JobKind.ADDRESS  # read once: a lookup in an Enum is slow in Python 3.11
 
 
 class Schedule:
-    """The jobs that wait, and which of them goes next.
+    """Holds the jobs that wait, and hands out the one that goes next.
 
-    A job comes in by `add` or `hold`. A worker takes it by `take`, and reports `sent`, if `counts_starts`, and `done`.
-    Then it is put back by `hold` for another attempt; or the schedule has seen the last of it, unless it is internal:
-    what such a job has brought is reported by `learn_robots` or `learn_address`.
+    `add` or `hold` puts a job in. A worker takes it with `take`, and reports `sent`, if `counts_starts`, and `done`.
+    Then it is either put back with `hold` for another attempt, or settled. The result of an internal job is reported
+    with `learn_robots` or `learn_address`.
     """
 
     def __init__(self, settings: Settings, robots: RobotsCache | None = None, max_in_flight: float = inf) -> None:
-        """`robots`: the rules of hosts, if robots.txt is obeyed. `max_in_flight`: attempts that this machine bears."""
+        """`robots`: the rules of hosts, if robots.txt is obeyed. `max_in_flight`: attempts this machine can make."""
         self._settings = settings
         self._max_in_flight = max_in_flight
         self._in_flight = 0
@@ -56,13 +56,13 @@ class Schedule:
         self._gates: list[Gate] = [gate for gate in (self._addresses, self._robots) if gate is not None]
         self._key_of = key_for(settings) if self._addresses is None else self._addresses.key_of
         self.counts_starts = self._rate_limited or settings.host_interval > 0 or robots is not None
-        """It has to be told when a request is sent: for the rate, the interval, and the Crawl-delay of robots.txt."""
+        """Whether `sent` must be called, which a rate, an interval or a Crawl-delay counts from."""
         self.hosts = Hosts(settings)
         self._order = HostOrder(min(settings.workers, max_in_flight), self.hosts)
         self._delayed: DelayQueue[Job | HostQueue] = DelayQueue()
         self.backlog = Backlog(settings.lookahead)
         self.unfetchable: deque[Job] = deque()
-        """Jobs that go without an attempt, and at once: bad rows, duplicates, and everything after the end."""
+        """Jobs that go at once, and get no attempt: unusable rows, duplicates, and all jobs after `end`."""
         self._ended = False
 
     def __bool__(self) -> bool:
@@ -71,11 +71,11 @@ class Schedule:
         return bool(self.unfetchable or (not limited and self._order))
 
     def __len__(self) -> int:
-        """How many jobs wait, whether they may go or not."""
+        """How many jobs wait, whether they may go now or not."""
         return self.backlog.waiting
 
     def add(self, job: Job, now: float, *, first: bool = False) -> None:
-        """A job waits from now on, in the queue of its host; `first`: before others of the same priority."""
+        """Put a job into the queue of its host; if `first`, before the others of the same priority."""
         backlog = self.backlog
         backlog.waiting += 1
         job.waiting_since = now
@@ -105,7 +105,7 @@ class Schedule:
             job.hold_clock = queue.read_hold_clock(now, self._rate.limited_for(now))
 
     def hold(self, job: Job, now: float, delay: float) -> None:
-        """A job waits from now on, and may go again `delay` seconds from now."""
+        """Put a job in, which may go `delay` seconds from now at the earliest."""
         if self._ended:
             self.add(job, now)
             return
@@ -114,7 +114,7 @@ class Schedule:
         self._delayed.push(now + delay, job)
 
     def take(self, now: float) -> Job:
-        """Hand out the next job that may go. Raises IndexError when there is none."""
+        """Remove and return the next job that may go. Raises IndexError if there is none."""
         backlog = self.backlog
         if self.unfetchable:
             backlog.waiting -= 1
@@ -140,7 +140,7 @@ class Schedule:
             job.count_wait(now, queue.read_hold_clock(now, self._rate.limited_for(now)))
         job.taken_at = now
         job.refused = queue.refused or job.robots_refusal
-        if job.refused is None and job.kind is not _ADDRESS:  # a look-up is no attempt: no limit of a host counts it
+        if job.refused is None and job.kind is not _ADDRESS:  # a lookup counts against no limit of the host
             if self._rate_limited:
                 self._rate.start(now)
             queue.start(now)
@@ -149,14 +149,14 @@ class Schedule:
         if queue.steady and queue.ready > 1 and now - queue.last_answer < SLOW:
             queue.ready -= 1
             backlog.ready -= 1
-            if queue.rank != FIRST or self.hosts.busy > 1:  # else it is the only one, and stays so
+            if queue.rank != FIRST or self.hosts.busy > 1:  # otherwise it is the only one, and keeps its place
                 self._order.place(queue, last=True)
         else:
             self._reschedule(queue, now, last=True)
         return job
 
     def sent(self, job: Job, now: float) -> None:
-        """The request of a job that was taken is sent now: the rate and the interval count from here."""
+        """Note that the request of a taken job was sent now, which the rate and the interval count from."""
         if not job.unsent:
             return
         job.unsent = False
@@ -166,7 +166,7 @@ class Schedule:
         self._reschedule(queue, now)
 
     def done(self, job: Job, attempt: Attempt | None, now: float, wall: float) -> None:
-        """A taken job is in flight no more. `attempt`: None where none was made. `wall`: wall-clock seconds."""
+        """Note that a taken job is no longer in flight. `attempt`: None if none was made. `wall`: wall-clock time."""
         if not job.in_flight:
             return
         job.in_flight = False
@@ -175,7 +175,7 @@ class Schedule:
         queue: HostQueue = job.host_queue
         queue.in_flight -= 1
         self._in_flight -= 1
-        if attempt is None:  # which says nothing about the host
+        if attempt is None:  # nothing was learned about the host
             self._reschedule(queue, now)
             return
         congestion = queue.congestion
@@ -192,11 +192,11 @@ class Schedule:
                 self._order.place(queue)
         else:
             queue.tried = True
-            self._order.on_trial.discard(queue)
+            self._order.awaiting_first_answer.discard(queue)
             self._reschedule(queue, now)
 
     def learn_robots(self, job: Job, rules: Rules, now: float) -> None:
-        """The rules that a job for a robots.txt has brought, after its `done`."""
+        """Take the rules that a job has fetched, after its `done`."""
         queue: HostQueue | None = job.host_queue
         if self._robots is None or queue is None:
             raise RuntimeError(f"this schedule gives out no jobs for a robots.txt: {job.request.url}")
@@ -206,7 +206,7 @@ class Schedule:
         self._order.prefer(queue)  # the connection is still warm
 
     def learn_address(self, job: Job, address: str | None, now: float) -> None:
-        """The address that a job for one has brought, after its `done`; None: nobody knows it."""
+        """Take the address that a job has looked up, after its `done`; None if there is none."""
         queue: HostQueue | None = job.host_queue
         if self._addresses is None or queue is None:
             raise RuntimeError(f"this schedule gives out no jobs for an address: {job.request.url}")
@@ -222,7 +222,7 @@ class Schedule:
         self._reschedule(queue, now)
 
     def release(self, now: float) -> None:
-        """Let go what is due by now."""
+        """Release the jobs and the queues that are due by now."""
         jobs = []
         for due, item in self._delayed.pop_due(now):
             if isinstance(item, Job):
@@ -230,7 +230,7 @@ class Schedule:
             elif item.due_at == due:
                 item.due_at = inf
                 self._reschedule(item, now)
-        for due, job in reversed(jobs):  # each before the others of its host: in the end the first due is the first
+        for due, job in reversed(jobs):  # `first` reverses their order, so that the earliest goes first
             self.backlog.waiting -= 1
             job.held += max(0.0, due - job.waiting_since)
             self.add(job, now, first=True)
@@ -239,11 +239,11 @@ class Schedule:
 
     @property
     def timed(self) -> bool:
-        """Whether there may be something to `release` in time: cheaper than `next_due`."""
+        """Whether there may be something to `release` later; cheaper than `next_due`."""
         return bool(self._delayed.heap) or self._rate.limiting
 
     def next_due(self) -> float | None:
-        """When there is something to `release`; None: not before another call."""
+        """When there is something to `release` next; None if nothing becomes due by itself."""
         heap = self._delayed.heap
         due = heap[0][0] if heap else inf
         if self._rate.limiting and self._order:
@@ -251,7 +251,7 @@ class Schedule:
         return None if due == inf else due
 
     def end(self, now: float) -> None:
-        """Hold nothing back any more: what waits, or is still to come, goes without an attempt."""
+        """Hold no job back any more: those that wait, or are added later, go at once, without an attempt."""
         if self._ended:
             return
         self._ended = True
@@ -270,14 +270,14 @@ class Schedule:
         self.backlog.ready += len(self.unfetchable) - unfetchable
 
     def _reschedule(self, queue: HostQueue, now: float, *, last: bool = False) -> None:
-        """Put a queue where it belongs now: into the order of hosts, into the delay queue, or nowhere.
+        """Move a queue to where it belongs now: into the order of hosts, into the delay queue, or neither.
 
-        `last`: its turn is over, and other hosts of its rank follow.
+        `last`: whether its turn is over, so that other hosts of its rank follow.
         """
         waiting = len(queue.jobs)
         due = queue.due(now) if waiting else inf
         if waiting and not queue.tried:
-            due = max(due, self._order.trial_ends(queue))
+            due = max(due, self._order.first_answer_wait_ends(queue))
         self.backlog.ready -= queue.ready
         hold_time = now - self._rate.limited_for(now) if self._rate_limited else now
         if due <= now:
@@ -291,9 +291,9 @@ class Schedule:
                 self._delayed.push(due, queue)
         self.backlog.ready += queue.ready
         if not waiting and not queue.in_flight:
-            self.hosts.rest(queue)
-            if self.hosts.busy == 1 and self._order.on_trial:  # there is no other host that workers could go to
-                on_trial = list(self._order.on_trial)
-                self._order.on_trial.clear()
-                for other in on_trial:
+            self.hosts.set_idle(queue)
+            if self.hosts.busy == 1 and self._order.awaiting_first_answer:  # no other host could use the workers
+                awaiting_first_answer = list(self._order.awaiting_first_answer)
+                self._order.awaiting_first_answer.clear()
+                for other in awaiting_first_answer:
                     self._reschedule(other, now)

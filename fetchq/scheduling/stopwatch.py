@@ -1,4 +1,4 @@
-"""A stopwatch that is told the time: it adds up the seconds between each start and the stop that follows."""
+"""Adds up the seconds between each start and the stop that follows; the clock is a parameter."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ __all__ = ["Stopwatch"]
 
 
 class Stopwatch:
-    """Stopped at first."""
+    """A stopwatch, which is stopped at first."""
 
     __slots__ = ("_since", "total")
 
     def __init__(self) -> None:
         self.total = 0.0
-        """Seconds it had run for when it was stopped last."""
+        """Seconds for which it had run when it was last stopped."""
         self._since: float | None = None
 
     def read(self, now: float) -> float:
-        """Seconds it has run for until now."""
+        """Seconds for which it has run until now."""
         return self.total if self._since is None else self.total + max(0.0, now - self._since)
 
     def start(self, now: float) -> None:

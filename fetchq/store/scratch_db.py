@@ -1,4 +1,4 @@
-"""A temporary SQLite database for one session: look-up tables that would take too much memory for millions of rows."""
+"""A temporary SQLite database for one session: lookup tables that would take too much memory for millions of rows."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ __all__ = ["AsyncPool"]
 
 T = TypeVar("T")
 
-_ROW = JobKind.ROW  # read once: for each row, a look-up in an Enum is slow in Python 3.11
+_ROW = JobKind.ROW  # read once: for each row, a lookup in an Enum is slow in Python 3.11
 _PARSED_IN_LOOP = 32_768
 """Bytes of a robots.txt up to which its rules are read in the event loop, in a few milliseconds."""
 
@@ -48,7 +48,7 @@ class AsyncPool:
         self._queue = RequestQueue(run.schedule)
         self._feeder: asyncio.Task[SourceError | None] | None = None
         self._cancelled_at_abort: set[asyncio.Future[Any]] = set()
-        """Callbacks and address look-ups under way; the engine aborts its attempts itself."""
+        """Callbacks and address lookups under way; the engine aborts its attempts itself."""
         self.results = ResultQueue()
         self.control.listen(self._on_change)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RequestQueue"]
 
-_ROW = JobKind.ROW  # read once: for each row, a look-up in an Enum is slow in Python 3.11
+_ROW = JobKind.ROW  # read once: for each row, a lookup in an Enum is slow in Python 3.11
 
 
 class RequestQueue(asyncio.Queue[Job]):

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Retry", "Settler"]
 
 _CONTENT_TYPE = istr("Content-Type")
-_RUNNING = RunState.RUNNING  # read once: for each row, a look-up in an Enum is slow in Python 3.11
+_RUNNING = RunState.RUNNING  # read once: for each row, a lookup in an Enum is slow in Python 3.11
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,7 +189,7 @@ class Run(RuleBasedStateMachine):
                 continue
             assert queue is not None
             assert not self.ended
-            assert max(queue.due(self.now), self.schedule._order.trial_ends(queue)) > self.now
+            assert max(queue.due(self.now), self.schedule._order.first_answer_wait_ends(queue)) > self.now
 
     @precondition(lambda self: self.working)
     @rule(
