@@ -7,64 +7,65 @@
 
 ## Architecture
 
-A row of the list becomes a `Request`. A worker has an engine make attempts at it until one of them is final, and that
-makes exactly one `Result`. Each folder of the package is a room on that way, and its page draws its part:
-`fetchq.inputs`, `fetchq.scheduling`, `fetchq.workers`, `fetchq.engines`, `fetchq.store`, `fetchq.reports` and
-`fetchq.cli`.
+Each row of the list becomes a `Request`. A worker asks an engine to try it, and again if the attempt failed and may
+succeed next time. The final attempt becomes the row's one `Result`. The package has nine folders, called rooms; the
+docstring of each `__init__.py` has a diagram: `fetchq.inputs`, `fetchq.scheduling`, `fetchq.workers`, `fetchq.engines`,
+`fetchq.store`, `fetchq.reports`, `fetchq.cli`, `fetchq.http` and `fetchq.core`.
 
-      list, file, pipe, arguments
-                  |
-                  v
-      inputs/           reads rows lazily, as far ahead as the workers need them
-                  |  Request
-                  v
-      scheduling/       decides which request may go now: the order of hosts, limits,
-                  |  ^  rate, robots.txt, retries that are due
-             Job  |  |  again, not before a given time
-                  v  |
-      workers/          takes a job, has an attempt made, and settles what came of it
-                  |  ^
-          Request |  |  Attempt
-                  v  |
-      engines/          makes one attempt, over aiohttp or requests; the rules by which a
-                        response is good or bad are in http/, once for both
-                  |  Result, from the worker
-                  v
-      pipeline.py       hands Results on in batches, and counts those that are done
-                  |
-                  v
-      store/            writes in one order: body store, sink, ledger; so a run is durable
-                  |
-                  v
-      reports/          counts the summary, compares runs, and puts both into words
-                  |
-                  v
-      cli/, api.py      what people call
+    inputs/        reads the list lazily: files, pipes, arguments, iterables
+       |
+       |  Request
+       v
+    scheduling/    decides which request may go now: order of hosts, limits, rate, robots.txt
+       |  ^
+       |  |  Job: a waiting Request, with what its attempts have cost; back here for a retry, with a delay
+       v  |
+    workers/   <->   engines/      an engine makes one Attempt, over aiohttp or requests;
+       |                           http/ has the rules by which a response is good or bad
+       |  Result
+       v
+    pipeline.py    passes Results to the writer in batches, and the written ones to the summary
+       |
+       v
+    store/         writes bodies first, then records, then the ledger (SQLite). A row counts as done only when the
+       |           ledger has it, so that an interrupted run can go on
+       v
+    reports/       counts the summary, compares runs, formats both
+       |
+       v
+    cli/, api.py   what people call
 
-Two more rooms hold what travels and what it is judged by: `fetchq.core` (Request, Result, Settings, small helpers) and
-`fetchq.http` (the rules of URLs, HTTP and content, without I/O). Imports go one way, which `tests/test_layering.py`
-checks:
+`core/` has what travels (Request, Result), the settings, and small helpers. Each layer may import those to its right;
+those that are joined by | do not import each other. `tests/test_layering.py` checks it, and prints the table:
 
-    cli, api -> reports -> store | workers -> inputs | engines | scheduling -> http -> core
+    cli, api -> pipeline -> reports -> store | workers -> inputs | engines | scheduling -> http -> core
 
-What always holds: each input row gets exactly one Result; "ok" means that the status is accepted, and the body whole,
-decoded and within the limits; a request that must wait holds no worker; every queue on the way is bounded; a body
-appears under its final name only when it is whole; what was cancelled is not done, and a later session does it; a bug
-of fetchq's own ends the run loudly.
+What always holds:
+
+- Each input row gets exactly one Result.
+- "ok" means that the status is accepted, and that the body is whole, decoded and within the limits.
+- A request that must wait holds no worker, and every queue is bounded.
+- A body appears under its final name only when it is whole.
+- A row that was cancelled is not done: the next process that resumes the run fetches it.
+- An unexpected exception in fetchq ends the run with a traceback; what was done stays done.
 
 ## What to change for what
 
-| you want | the file to change |
+| you want | the files to change |
 |---|---|
-| another field of the record | `core/model.py` (`Result`); `workers/settle.py` fills it, every format follows |
-| another setting | `core/settings.py`; `core/settings_kwargs.py` has its type; option and variable follow |
-| another sink, of records or bodies | a module in `store/sinks/`, and a line in its `__init__.py` |
-| another reason to retry | `http/retry.py` |
+| another field of the record | `core/model.py` (`Result`), filled in `workers/settle.py`; `FORMAT` in `store/schema.py` |
+| to measure it, if no part knows it yet | `http/attempt.py`, and the engines that set it |
+| another setting | `core/settings.py`, its type in `core/settings_kwargs.py`; the option and the variable are derived |
+| another format of records | a module in `store/sinks/`, and a line in its `__init__.py` |
+| another way to store bodies | the same, and its name in `SAVES` in `core/parsers.py` |
+| another status to retry | `--retry-on`; its default is in `core/settings.py` |
+| another rule when to retry | `http/retry.py` |
+| another cause of failures | `core/cause.py`, raised where it is found; `http/retry.py` says whether it is retried |
 | another order of hosts | `scheduling/host_order.py` |
 | another limit of a host, or of the run | `scheduling/host_queue.py`, or `scheduling/rate_limit.py` |
-| another rule for a response | `http/attempt.py`, and what it imports |
-| another HTTP library | a package in `engines/`, and a line in its `__init__.py` |
-| another command | a module in `cli/`, and a line in its `__init__.py` |
+| another rule for a response | start at `http/attempt.py`; the page of `http/` says which module has which rule |
+| another HTTP library | a package in `engines/`, and its place in `engines/__init__.py` |
+| another command | a module in `cli/`, and a line in `COMMANDS` in its `__init__.py` |
 """
 
 from __future__ import annotations

@@ -1,12 +1,16 @@
 """Defines the command group and the entry point of the command line.
 
-    fetch, compare, demo, resume, retry, export, diff, serve     a module for each command
-       |  options, display: what is given, by option, variable or config file
+    fetch, resume, retry, compare, demo     the commands that fetch; durable opens the session of a run's folder
+       |
+       |  options reads options, variables and the config file; display: the settings of the command line alone
        v
     drive                  runs a pipeline: loop (event loop), interrupts (signals), status (exit status)
-       |  durable, stored: the folder of a durable run
+       |
        v
     screen, progress       records on stdout; progress, log and summary on stderr
+
+    export, diff           the commands that read runs; stored opens their folders
+    serve, practice/       the practice server
 
 A command's module is imported when the command is called: `fetchq --version` needs none of them.
 """

@@ -1,17 +1,21 @@
-"""Defines what travels through fetchq, its settings, and small helpers that do no network I/O.
+"""Defines what travels through fetchq, its settings, and small helpers without network I/O.
 
-The lowest room: it imports nothing else of fetchq's.
+The lowest room: it imports nothing else of fetchq.
 
-    settings, settings_kwargs       each setting once, with its default, unit, bounds and help
-      option                        what a setting is made of
-      parsers, quantities           from the text that a person types to its value
-      dns_servers
-    model                           Request, Result, Timing
-      cause                         the closed sets of words in a record
-      record_fields                 the fields of a record, from which every format derives its columns
-      header_text                   header values as text
-      fast_dataclass                quick constructors for what is made once per row
-    text                            what may be shown: no control characters, no passwords
-    body_spool                      a body on its way to the disk
-    atomic_file, disk, row_set      files and folders on the disk; a set of row numbers
+    model               Request, Result and Timing
+    cause               why a request failed, and whether a body is complete: the closed sets of words in a record
+    record_fields       the fields of a record, from which every format derives its columns
+    stored_response     what an earlier run has stored of a page
+    header_text         header values as text
+    fast_dataclass      quick constructors for objects that are made for each row
+
+    settings            each setting once, with its default, unit, bounds and help
+    settings_kwargs     their types as keyword arguments
+    option              what a setting is made of
+    parsers, quantities, dns_servers     from the text that a person types to a value
+
+    text                makes text safe to show: no control characters, no passwords
+    body_spool          a body on its way to the disk
+    atomic_file, disk   files and folders that survive a power cut
+    row_set             a set of row numbers
 """

@@ -4,10 +4,12 @@
     aiohttp/     mode `async`
     requests/    the modes `threads` and `sync`
     errors       from the exceptions of the network to causes, the same for all engines
-    tls, bandwidth, fd_limit     what they share: the TLS context, the byte rate, the file descriptors
+    tls          the TLS context of a run
+    bandwidth    bytes of bodies received per second, in the whole run
+    fd_limit     how many connections the file descriptors of this process allow
 
-A new engine is one package beside this module, whose `engine.py` fulfils a protocol of `base`, and one line below that
-imports it. It drives the rules of `fetchq.http.attempt`, and maps its library's exceptions to causes with `errors`.
+A new engine is a package beside these two, whose `engine.py` fulfils a protocol of `base`; the functions below say which
+engine a mode gets. It drives the rules of `fetchq.http.attempt`, and maps its library's exceptions with `errors`.
 """
 
 from __future__ import annotations

@@ -1,21 +1,27 @@
-"""Holds the rules of URLs, HTTP and content, without sockets and without an HTTP library.
+"""Holds the rules of URLs, HTTP and content, without network I/O and without an HTTP library.
 
-An engine makes the I/O and asks here what it means, so that all engines judge a response alike. One attempt goes down
-this list, and up again to the top for a redirect:
+The engines do the I/O, and ask here what it means, so that all of them judge a response alike.
 
-    url             parses and checks the URL
-    proxies         finds its proxy and its netrc password; addresses: those that --resolve sets
-    hops            builds the request of a hop
-      range_resume  asks only for the rest of a body that broke off
-      revalidation  asks whether what an earlier run has stored is still valid
-    wire_checks     checks the bytes that came, where the libraries are too lenient
-    response        reads the head: status, headers, and where the body ends
-    body            decodes, limits, hashes and keeps the body
-      content_coding
-    redirects       resolves the Location
-    attempt         drives all of these, and measures the phases
-      phases, failure
-    retry           decides whether a failed attempt is repeated, and what it says of the host
+    attempt             drives one attempt from hop to hop, and is its outcome in the end
+      phases            how long each phase took, and how much time is left
+      failure           the exception that ends an attempt without success
 
-`robots_txt` reads the rules of a host, and `robots_attempt` has an attempt read no more of them than counts.
+    the request of a hop
+      url               parses the URL, and checks it
+      proxies           finds its proxy and its netrc password
+      addresses         the addresses that --resolve sets
+      hops              builds the request
+      range_resume      asks only for the rest of a body that broke off
+      revalidation      asks whether the response that an earlier run has stored is still valid
+
+    its response
+      wire_checks       checks the bytes, where the libraries are too lenient
+      response          reads the head: status, headers, and where the body ends
+      body              decodes, limits, hashes and keeps the body; content_coding undoes gzip and its kin
+      redirects         resolves the Location, which leads to the next hop
+
+    after the attempt
+      retry             decides whether it is repeated, and whether the host seems overloaded or down
+
+    robots_txt          reads the rules of a host; robots_attempt stops reading after the part that counts
 """

@@ -1,8 +1,6 @@
-"""Counts and compares runs, and puts the numbers into words.
+"""Counts and compares runs, and formats the numbers, in one pass and in constant memory.
 
-    Results that are done -> summary -> text            the summary of one run
-    the same list in several modes -> compare -> compare_text
-    two durable runs -> diff -> diff_text
-
-Everything is computed as Results pass, in constant memory.
+Results that are done -> summary -> text            the summary of one run
+the same list in several modes -> compare -> compare_text
+two durable runs -> diff -> diff_text
 """

@@ -1,19 +1,18 @@
-"""Decides which request may go now. Everything here is pure: the clock is handed in.
+"""Decides which request may go now. There is no I/O, and the time is a parameter.
 
-    add                 hold (a retry)
-     |                   |
-     v                   v
-    hosts             delay_queue: retries that are not due, and hosts that must wait
-     |  host_key         |
-     v                   v
-    host_queue        one for each host: its waiting jobs, its limits, and its congestion control
-     |  job_queue, congestion, rate_limit, stopwatch
-     v
-    host_order        the hosts of which a job may go now, in the order in which they are asked
-     |  gate: robots_gate, address_gate (what must be known of a host before its rows may go)
-     v
-    take  ->  a worker makes the attempt  ->  done
+    schedule            what workers call: add, take, sent, done, and hold for a retry
+      job               a waiting Request, with what its attempts have cost so far
+      backlog           how many jobs wait, and so whether more of the source should be read
+      rate_limit        how many attempts may start in a second, in the whole run
+      delay_queue       retries that are not due, and hosts that may not be asked yet
+      gate              what must be known of a host before its rows may go: robots_gate, address_gate
+      host_order        the hosts of which a job may go now, in the order in which they are asked
+      hosts             the queues of all hosts, by their host_key
+        host_queue      one host: its limits, and what its answers have shown
+          job_queue     its jobs, in order
+          congestion    how much the host bears
+          stopwatch     for how long it was held back
 
-`schedule` is the way in, and joins these parts; `job` is what waits. `backlog` says when enough has been read from the
-source. All pools share this room, and a test can own the time.
+A job comes in by `add`, goes into the queue of its host, and that into the order of hosts or, if it must wait, into the
+delay queue. All modes use the same code; tests set the time.
 """

@@ -1,23 +1,28 @@
 """Makes a run durable: its folder, its ledger, its input, and the sinks that write records and bodies.
 
-    open_session    begins a run in a folder, or goes on with it; manifest: checks that it is the same run
-       |  folder (the lock), input_copy, pipe_copy, program_rows (so that the folder alone is enough to go on)
-       v
-    session         one process at work on the run
-       |  selection: the rows still to fetch; dedupe: equal rows are fetched once; refresh: asks what has changed
-       v
-      ... the workers fetch ...
-       |
-       v
-    output          where the Results of a run go
-    writer          one order: body store, sink, ledger, and then whoever counts
-       |  sinks/
-       v
-    ledger          SQLite: a row is done when it is committed here
-       |  schema, ledger_connection, scratch_db
-       v
-    ledger_reader   reads it, also while the run goes on
-    stored_run      records, counts and bodies of a run; export: in another format
+begin, or go on
+  open_session      opens the session of a run in its folder
+  session           one process at work on the run
+  folder            what is in the folder, and the lock on it
+  manifest          what the run was begun with, and whether a resumed run matches it
+  input_copy        makes the input available to later sessions; pipe_copy copies a pipe as it comes
+  program_rows      keeps the rows of a Python program
 
-`durable_rows` is the same for the rows of a Python program.
+what is fetched
+  selection         the rows that this session still has to fetch
+  dedupe            rows with the same request: the first is fetched, the others get copies of its Result
+  refresh           looks up what an earlier run has stored of a page
+  scratch_db        a temporary database for the last two
+
+what is written
+  output            where the Results of a run go; durable_rows: those of a Python program's durable run
+  writer            body store, then sink, then ledger, and then whoever counts
+  sinks/            the formats of records, and the ways to store bodies
+  ledger            a row is done when it is committed here
+  schema            its tables; ledger_connection opens the file
+
+what is read
+  ledger_reader     the ledger, also while the run goes on
+  stored_run        records, counts and bodies of a run
+  export            the records in another format
 """

@@ -1,20 +1,18 @@
-"""Runs the workers: asyncio tasks, threads, or turns in one thread. From a Request to a Result.
+"""Runs the workers, which have attempts made and turn them into Results.
 
-    async_run, blocking_run    one run, iterated for its Results; run: what they have in common
-       |
-       |  source_feed, pipe_reader: read the source into the queue
-       v
-    request_queue              an asyncio.Queue in the order of the schedule; release_timer wakes it when a job is due
-       |
-       v
-    async_pool | thread_pool | serial_pool      the workers; blocking_pool: what the last two have in common
-       |  take a job, have the engine make an attempt
-       v
-    settle                     the attempt becomes the Result of its row, or the row goes back into the queue
-       |
-       v
-    result_buffer              Results on their way to the one reader of the run, bounded in number and bytes
+    mode async                        threads               sync
 
-`run_state` is the only answer to "is it ending?", and `worker_clock` measures each worker. Whether a failure is
-repeated is decided in `fetchq.http.retry`.
+    async_run                         blocking_run          blocking_run       iterates one run for its Results
+    source_feed                       pipe_reader           pipe_reader        reads the source
+    request_queue, release_timer      the schedule itself, under a lock        what workers take jobs from
+    async_pool                        thread_pool           serial_pool        the workers
+    result_buffer                     result_buffer                            Results until the run's reader takes them
+
+    run             what the runs of all modes have in common; blocking_pool: what the last two pools have
+    run_state       whether a run is running, draining, aborting or ended
+    settle          turns an attempt into the Result of its row, or puts the row back for a retry
+    worker_clock    measures how busy each worker is
+
+Modes `threads` and `sync` are also driven from an event loop: `async_run` then waits for a `blocking_run`. Whether a
+failure is retried is decided in `fetchq.http.retry`.
 """
