@@ -1,8 +1,8 @@
-"""Limits the bytes of bodies received per second by a whole run. The clock is handed in.
+"""Limits how many bytes of bodies a whole run receives per second (`--limit-rate`). The clock is a parameter.
 
-Bytes that have come cannot be refused: their reader waits before it reads on. The next ones then wait in the buffers of
-the connection and, once those are full, at the server; so the buffers are kept small. What they hold when a body is cut
-off, for being too large, say, is not counted.
+Bytes that have arrived cannot be refused, so their reader waits before it reads on. Meanwhile the next bytes fill the
+buffers of the connection, and then the server has to wait; so the buffers are kept small. Bytes that are in a buffer
+when a body is cut off, for example because it is too large, are not counted.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import threading
 __all__ = ["UPLOAD_PIECE", "ByteRate", "buffer_for"]
 
 CATCH_UP = 0.05
-"""Seconds that a late reader may catch up on: timers are always late, and would make the run slower than the limit."""
+"""A late reader may catch up by this many seconds: late timers would otherwise make the run slower than the limit."""
 _BUFFERED = 0.25
-"""Seconds of the whole rate that one connection's buffer holds: about the round trip time of a far-away server."""
+"""A connection's buffer holds this many seconds' worth of the rate: about the round trip time of a distant server."""
 _MIN_BUFFER = 16384
 _MAX_BUFFER = 65536
-"""Bytes. The kernel begins with about as many, and only grows the buffer where it is read quickly."""
+"""The bounds of a receive buffer, in bytes. The kernel starts with about the greater one, and enlarges it by itself."""
 UPLOAD_PIECE = 65536
-"""Bytes of a request's body that are sent at a time; a body that is no longer is sent at once."""
+"""Bytes of a request's body that are sent at a time; a body up to this size is sent at once."""
 
 
 class ByteRate:
-    """The limit that all readers of a run share: each byte takes 1/rate seconds. Any thread may use it.
+    """A rate limit that all readers of a run share: each byte takes 1/rate seconds. Any thread may use it.
 
-    In any span of time, readers go on with no more than `rate` bytes per second of it, plus `CATCH_UP` seconds' worth,
-    or plus one piece where that is more.
+    In any period, readers receive at most `rate` bytes per second, plus `CATCH_UP` seconds' worth, or plus one piece if
+    that is more.
     """
 
     __slots__ = ("_free_at", "_lock", "_seconds")
@@ -38,7 +38,7 @@ class ByteRate:
         self._lock = threading.Lock()
 
     def reserve(self, size: int, now: float) -> float:
-        """Take up the time of `size` bytes that have come. Returns when it is over; that may be in the past."""
+        """Reserve the time for `size` bytes that have arrived. Returns when it ends, which may be in the past."""
         with self._lock:
             begin = now if self._free_at is None else max(self._free_at, now - CATCH_UP)
             self._free_at = until = begin + size * self._seconds
@@ -46,7 +46,7 @@ class ByteRate:
 
 
 def buffer_for(rate: float | None) -> int | None:
-    """The receive buffer of a connection, in bytes; None where the kernel's own is small enough for the rate."""
+    """The receive buffer of a connection, in bytes; None if the kernel's default is small enough for the rate."""
     if rate is None or rate * _BUFFERED >= _MAX_BUFFER:
         return None
     return max(_MIN_BUFFER, int(rate * _BUFFERED))

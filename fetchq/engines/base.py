@@ -1,4 +1,4 @@
-"""The protocols that an engine fulfils, one for the event loop and one for a worker's thread."""
+"""Defines the protocols of engines: one for an event loop, and one for a worker's thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["AsyncEngine", "BlockingEngine"]
 
 
 class AsyncEngine(Protocol):
-    """Serves all workers of a run, in one event loop."""
+    """An engine that serves all workers of a run, in one event loop."""
 
     async def attempt(
         self,
@@ -25,27 +25,27 @@ class AsyncEngine(Protocol):
         partial: Partial | None = None,
         on_sent: Callable[[], None] | None = None,
     ) -> Attempt:
-        """Make one attempt, redirects included. Returns it finished: a failure is in it, and not raised.
+        """Make one attempt, redirects included. Returns it finished: it contains a failure, which is not raised.
 
-        `partial`: what the request's last attempt left to resume from; the new attempt owns it. `on_sent` is called
-        when the request, or at least its head, goes out for the first time. Raises CancelledError, and bugs.
+        `partial`: the part of a body that the request's last attempt received; the new attempt owns it. `on_sent` is
+        called when the request, or at least its head, is sent for the first time. Raises CancelledError, and bugs.
         """
 
     async def address_of(self, host: str) -> str | None:
-        """The IP address by which `host`, such as `http://example.org`, is known.
+        """The IP address that stands for `host`, such as `http://example.org` (see `first_address`).
 
-        None where it cannot be resolved here: the name has no address, or its proxy resolves it.
+        None if the name has no address, or if a proxy resolves it.
         """
 
     def abort(self) -> None:
-        """End all attempts under way; they fail with `cancelled`. No attempt is begun after this."""
+        """End all attempts under way, which fail with `cancelled`. No attempt may begin afterwards."""
 
     async def close(self) -> None:
-        """Close all connections. No attempt is under way."""
+        """Close all connections. No attempt may be under way."""
 
 
 class BlockingEngine(Protocol):
-    """Serves one worker, in one thread."""
+    """An engine that serves one worker, in one thread."""
 
     def attempt(
         self,
@@ -54,13 +54,16 @@ class BlockingEngine(Protocol):
         partial: Partial | None = None,
         on_sent: Callable[[], None] | None = None,
     ) -> Attempt:
-        """Make one attempt, as `AsyncEngine.attempt` does."""
+        """Make one attempt, as in `AsyncEngine.attempt`."""
 
     def address_of(self, host: str) -> str | None:
-        """The IP address by which `host` is known, as `AsyncEngine.address_of` finds it."""
+        """The IP address that stands for `host`, as in `AsyncEngine.address_of`."""
 
     def abort(self) -> None:
-        """From any thread: end the attempt under way; it fails with `cancelled`. No attempt is begun after this."""
+        """End the attempt under way, which fails with `cancelled`. May be called from any thread.
+
+        No attempt may begin afterwards.
+        """
 
     def close(self) -> None:
-        """Close all connections. No attempt is under way."""
+        """Close all connections. No attempt may be under way."""

@@ -1,4 +1,4 @@
-"""Maps the exceptions of the network to causes: one vocabulary of failures, the same for all engines."""
+"""Maps exceptions of the network to causes, in the same way for all engines."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["closed_early", "network_failure", "no_such_name", "out_of_descriptor
 
 _NO_SUCH_NAME = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)}
 _LOCAL_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""This machine has no descriptors or memory left; the server is not to blame."""
+"""Error numbers which mean that this machine has no file descriptors or memory left."""
 _LOOKUP_DESCRIPTORS = 4
-"""Descriptors that the lookup of a name takes: a file, and sockets."""
+"""File descriptors that the lookup of a name needs: a file, and sockets."""
 
 
 def network_failure(problem: BaseException, *, answering: bool) -> AttemptFailed | None:
-    """The failure that `problem` stands for, by the first exception of the network in its chain; None without one.
+    """The failure that `problem` stands for, from the network exceptions in its chain; None if there are none.
 
-    `answering`: some of the response had come.
+    `answering`: whether some of the response had arrived.
     """
     chain = list(_chain(problem))
     chain.sort(key=_rank)
@@ -56,16 +56,16 @@ def network_failure(problem: BaseException, *, answering: bool) -> AttemptFailed
 
 
 def _rank(one: BaseException) -> int:
-    """The order of the exceptions in a chain: an error of TLS first, since libraries wrap it in errors of their own."""
+    """The order in which exceptions of a chain are examined: TLS errors first, since libraries wrap them in others."""
     if isinstance(one, ssl.SSLError):
         return 0 if getattr(one, "reason", None) else 1
     return 0 if isinstance(one, AttemptFailed) else 2
 
 
 def out_of_descriptors() -> AttemptFailed | None:
-    """The failure of a lookup that had no descriptors left; None where there are enough.
+    """The failure for a lookup if there are too few file descriptors left; None if there are enough.
 
-    Resolvers do not report that: they say that there is no such name, or no server.
+    Resolvers do not report this: they say that there is no such name, or no server.
     """
     with ExitStack() as opened:
         try:
@@ -81,19 +81,19 @@ def _local_limit(problem: OSError) -> AttemptFailed:
 
 
 def closed_early(*, answering: bool, how: str = "closed") -> AttemptFailed:
-    """The connection ended too early: `connect` before any response, `incomplete` within one."""
+    """The failure for a connection that ended early: `connect` before a response, `incomplete` within one."""
     if answering:
         return AttemptFailed(Cause.INCOMPLETE, f"the connection was {how} before the end of the answer")
     return AttemptFailed(Cause.CONNECT, f"the connection was {how} before an answer")
 
 
 def no_such_name() -> AttemptFailed:
-    """The name does not exist, by the resolver's own word: another lookup would not help."""
+    """The failure for a name that does not exist, according to the resolver, so that a retry would not help."""
     return AttemptFailed(Cause.DNS, "there is no such name", permanent=True)
 
 
 def _chain(problem: BaseException) -> Iterator[BaseException]:
-    """`problem` and the exceptions that it wraps, in the various ways of the libraries; each once."""
+    """Yield `problem` and the exceptions that it wraps, in the various ways of the libraries, each once."""
     seen: set[int] = set()
     waiting: list[object] = [problem]
     while waiting:
@@ -106,7 +106,7 @@ def _chain(problem: BaseException) -> Iterator[BaseException]:
 
 
 def _message(problem: OSError) -> str:
-    # strerror alone: str() would repeat the address, which the record has.
+    # Only strerror, since str() would repeat the address, which is in the record.
     name = errno.errorcode.get(problem.errno or 0)
     messages = {
         "ECONNREFUSED": "connection refused",
@@ -117,8 +117,8 @@ def _message(problem: OSError) -> str:
 
 
 def raised_by_fetchq(problem: Exception) -> bool:
-    """Whether fetchq's own code raised it: a bug, which must not pass for a failure of the network."""
-    if isinstance(problem, OSError):  # a socket has no frame: its exceptions come from the frame of the caller
+    """Whether fetchq's own code raised an exception, which is then a bug, and must not count as a network failure."""
+    if isinstance(problem, OSError):  # a socket is not Python code: its exceptions come from its caller's frame
         return False
     trace = problem.__traceback__
     while trace is not None and trace.tb_next is not None:

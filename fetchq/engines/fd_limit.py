@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 __all__ = ["FdBudget", "fd_budget"]
 
 _RESERVE = 64
-"""Descriptors for other purposes: the source, the ledger, lookups, and whatever the program opens meanwhile."""
+"""File descriptors for other purposes: the source, the ledger, lookups, and whatever else the program opens."""
 _NO_LIMIT = 1_000_000
-"""Stands for the limit where the system has none, or none that can be read."""
+"""Used as the limit if the system has none, or none that can be read."""
 
 
 class FdBudget(NamedTuple):
-    """What the limit allows, beside the files that are open already."""
+    """What the limit allows in addition to the files that are open already."""
 
     attempts: int
-    """Attempts at a time; at least one."""
+    """How many attempts may be made at a time; at least one."""
     idle: int
-    """Idle connections that may be kept for later attempts."""
+    """How many idle connections may be kept for later attempts."""
 
 
 def fd_budget(settings: Settings) -> FdBudget:
-    """The budget of a run. A limit that is too low is raised as far as the system allows."""
+    """The budget of a run. Raises a limit that is too low, as far as the system allows."""
     each = 3 if settings.stores else 2  # two addresses are tried at once, and a large body is in a file
     workers = settings.workers
     idle = 2 * workers + 16
@@ -48,7 +48,7 @@ def _limit(wanted: int) -> int:
         return _NO_LIMIT
     if soft < wanted:
         better = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        with suppress(OSError, ValueError):  # macOS names a hard limit that it does not grant
+        with suppress(OSError, ValueError):  # macOS reports a hard limit that it does not grant
             resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, better), hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 

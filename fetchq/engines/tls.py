@@ -15,7 +15,7 @@ __all__ = ["tls_context"]
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext:
-    """The TLS context by the settings. Raises `SettingsError` where a certificate file cannot be used."""
+    """The TLS context for the settings. Raises `SettingsError` if a certificate file cannot be used."""
     try:
         context = ssl.create_default_context(cafile=settings.cacert)
     except (ssl.SSLError, OSError) as problem:
@@ -29,7 +29,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     if settings.cert is not None:
         try:
-            # The empty password keeps OpenSSL from asking for one on the terminal.
+            # Without a password, OpenSSL would ask for one on the terminal.
             context.load_cert_chain(settings.cert, settings.key, password="")
         except (ssl.SSLError, OSError) as problem:
             raise SettingsError("cert", f"no certificate and key in {settings.cert!r} ({problem})") from None

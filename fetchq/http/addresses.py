@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from fetchq.core.settings import Settings
 
-__all__ = ["address_text", "first_address", "fixed_addresses"]
+__all__ = ["address_text", "first_address", "fixed_addresses", "is_address"]
 
 
 def fixed_addresses(settings: Settings) -> dict[tuple[str, int], str]:
@@ -26,9 +26,14 @@ def fixed_addresses(settings: Settings) -> dict[tuple[str, int], str]:
             name = dns_name(host)
         except Refused as problem:
             raise SettingsError("resolve", f"{host!r}: {problem.message}") from None
-        if not name.replace(".", "").isdigit() and ":" not in name:
+        if not is_address(name):
             fixed[name, port] = address
     return fixed
+
+
+def is_address(name: str) -> bool:
+    """Whether the host of a URL, without brackets, is an IP address and not a name."""
+    return ":" in name or name.replace(".", "").isdigit()
 
 
 def address_text(peer: tuple[Any, ...]) -> str:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fetchq.core.model import Cause
 
-__all__ = ["AttemptFailed"]
+__all__ = ["RUN_ENDED", "AttemptFailed"]
+
+RUN_ENDED = "the run ended first"
+"""The error text of rows that are cancelled because the run ends."""
 
 
 class AttemptFailed(Exception):

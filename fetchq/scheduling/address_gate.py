@@ -10,8 +10,9 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Request
+from fetchq.http.addresses import is_address
 from fetchq.http.url import host_of
-from fetchq.scheduling.host_key import is_address, name_of
+from fetchq.scheduling.host_key import name_of
 from fetchq.scheduling.job import Job, JobKind
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
+from fetchq.http.addresses import is_address
 from fetchq.http.url import Refused, host_of, parse_url
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from fetchq.core.settings import Settings
 
-__all__ = ["is_address", "key_for", "name_of"]
+__all__ = ["key_for", "name_of"]
 
 
 def key_for(settings: Settings) -> Callable[[str], str]:
@@ -36,11 +37,6 @@ def name_of(host: str) -> str | None:
     except Refused:
         return None
     return None if name is None else name.rstrip(".")
-
-
-def is_address(name: str) -> bool:
-    """Whether a name from `name_of` is an IP address."""
-    return ":" in name or name.replace(".", "").isdigit()
 
 
 def _domain_of(url: str) -> str:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fetchq.core.model import Cause, Result
 from fetchq.core.row_set import RowSet
 from fetchq.core.text import redact
+from fetchq.http.failure import RUN_ENDED
 from fetchq.store.scratch_db import ScratchDatabase, key_of
 from fetchq.store.sinks.stored import not_stored
 from fetchq.store.stored_run import Bodies, stored_result
@@ -145,7 +146,7 @@ class Deduplicator:
         ((index, first, url, label),) = self._scratch.select(sql, (result.index,))
         if first in self._cancelled:
             shown = _duplicate(index, first, url, label)
-            return replace(result, url=shown.url, cause=Cause.CANCELLED, error="the run ended first", duplicate_of=None)
+            return replace(result, url=shown.url, cause=Cause.CANCELLED, error=RUN_ENDED, duplicate_of=None)
         self._scratch.execute_many('DELETE FROM queued WHERE "index" = ?', [(index,)])
         if first in self._done:
             self._copyable.append(_duplicate(index, first, url, label))

@@ -18,6 +18,7 @@ from fetchq.core.header_text import charset_of, wire_text
 from fetchq.core.model import Cause, Result, SentRequest, make_result
 from fetchq.core.text import one_line, redact, redact_all
 from fetchq.http.attempt import NO_HEADERS
+from fetchq.http.failure import RUN_ENDED
 from fetchq.http.hops import check_sendable, method_of, redacted_head
 from fetchq.http.retry import plan_retry
 from fetchq.http.revalidation import freshened
@@ -234,7 +235,7 @@ def _with_stored_head(result: Result, attempt: Attempt, stored: StoredResponse) 
 
 
 def _cancelled() -> Refused:
-    return Refused(Cause.CANCELLED, "the run ended first")
+    return Refused(Cause.CANCELLED, RUN_ENDED)
 
 
 def _is_unreadable(job: Job, refused: Refused) -> bool:

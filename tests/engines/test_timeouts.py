@@ -67,7 +67,7 @@ async def test_only_what_is_out_of_time_is_interrupted_and_told_why(clock: Clock
     late, late_task = watched(watchdog, clock.now + 1)
     early, early_task = watched(watchdog, clock.now + 100)
     clock.now += 2
-    watchdog._look()
+    watchdog._check()
     await asyncio.wait([late_task], timeout=HUNG)
     assert late_task.cancelled()
     failed = watchdog.interrupted.get(late)
@@ -96,7 +96,7 @@ async def test_an_attempt_is_interrupted_once_only(clock: Clock) -> None:
     watchdog = Watchdog(Settings())
     attempt, task = watched(watchdog, clock.now - 1)
     for _ in range(3):
-        watchdog._look()
+        watchdog._check()
     watchdog.interrupt_all("the run ended first")
     assert task.cancelling() == 1
     failed = watchdog.interrupted.get(attempt)
@@ -111,7 +111,7 @@ async def test_what_is_forgotten_is_left_alone(clock: Clock) -> None:
     watchdog = Watchdog(Settings())
     attempt, task = watched(watchdog, clock.now - 1)
     assert forget(watchdog, attempt) is None
-    watchdog._look()
+    watchdog._check()
     watchdog.interrupt_all("the run ended first")
     assert task.cancelling() == 0
     assert watchdog.interrupted.get(attempt) is None
@@ -144,7 +144,7 @@ async def test_without_attempts_it_rests_and_with_the_next_one_it_looks_again(cl
     watchdog = Watchdog(Settings())
     first, first_task = watched(watchdog, clock.now + 1)
     forget(watchdog, first)
-    watchdog._look()
+    watchdog._check()
     assert not watchdog.armed
     second, second_task = watched(watchdog, clock.now + 1)
     assert watchdog.armed
@@ -179,7 +179,7 @@ class Made:
     def time_out(self, clock: Clock) -> None:
         """As the timer does, when the time is up."""
         clock.now += 1e6
-        self.engine._watchdog._look()
+        self.engine._watchdog._check()
 
 
 @asynccontextmanager

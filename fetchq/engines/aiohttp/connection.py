@@ -1,7 +1,7 @@
-"""One connection of the async engine: aiohttp's protocol, with the checks and the measurements that fetchq adds.
+"""Extends the protocol class of aiohttp's connections with fetchq's checks and measurements.
 
-This module reaches under aiohttp's surface, since only a connection's protocol sees when the first byte came, and which
-bytes came unsolicited. The engine's tests check that what it relies on is there.
+This module uses private parts of aiohttp, since only a connection's protocol knows when the first byte arrived, and
+which bytes arrived unsolicited. The engine's tests check that these parts exist.
 """
 
 from __future__ import annotations
@@ -41,42 +41,42 @@ _LENGTH = istr("Content-Length")
 
 
 class Connection(ResponseHandler):
-    """aiohttp's protocol of one connection, which serves one exchange after another."""
+    """The protocol of one connection, which serves one exchange after another."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
         self.key: Hashable = None
-        """Where it leads: requests with the same key can share it."""
+        """The server and the proxy that it leads to. Requests with the same key can share it."""
         self.used = False
         self.unsolicited = False
-        """Bytes came while no request was under way: what follows them cannot be trusted."""
+        """Whether bytes arrived while no request was under way, so that later bytes cannot be trusted."""
         self.carrier: asyncio.Transport | None = None
-        """The TCP transport below TLS. Reading is paused on this one: with uvloop, a paused TLS transport loses the end
-        of the data when the server hangs up."""
+        """The TCP transport below TLS. Reading is paused on this transport: with uvloop, a paused TLS transport loses
+        the end of the data if the server closes the connection."""
         self._attempt: Attempt | None = None
         self._remote: str | None = None
         self._closing: asyncio.Future[None] | None = None
         self._tls: ssl.SSLObject | None = None
         self._upload: asyncio.Task[None] | None = None
-        # The response under way.
+        # The state of the response under way.
         self._body: aiohttp.StreamReader | None = None
         self._interim = 0
         self._silent = 0
-        """Bytes since the last one of the body."""
+        """Bytes received since the last byte of the body."""
         self._raw: bytes | None = None
-        """The response so far, until its head has come."""
+        """The bytes of the response so far, until its head has arrived; then None."""
         self._chunks: ChunkCheck | None = None
         self._left: int | None = None
-        """Bytes of the body that are still to come, where its length is known."""
+        """Bytes of the body that have not arrived, if its length is known."""
 
     def send(self, attempt: Attempt, head: bytes, body: bytes | None, *, bodyless: bool, buffer: int) -> None:
-        """Send a request, and be ready for its response, of which no more than `buffer` bytes are read ahead.
+        """Send a request, and prepare for its response, of which at most about `buffer` bytes are read ahead.
 
-        `bodyless`: the response has no body, since the method is HEAD. Raises `AttemptFailed`.
+        `bodyless`: whether the response has no body because the method is HEAD. Raises `AttemptFailed`.
         """
         transport = self.transport
         if not self.used and transport is not None:
-            # Both are to be asked for while the connection lives; how it ended can be read from them afterwards.
+            # Both are only available while the connection is open; they show later how it ended.
             self._closing = self.closed
             self._tls = transport.get_extra_info("ssl_object")
             if self._closing is not None:
@@ -86,7 +86,7 @@ class Connection(ResponseHandler):
         attempt.connected(reused=self.used)
         attempt.remote = self._remote
         if attempt.on_sent is not None:
-            self._loop.call_soon(attempt.request_sent)  # uvloop sends what is written at the end of a turn
+            self._loop.call_soon(attempt.request_sent)  # uvloop sends the data at the end of the loop's turn
         self.used = True
         self._attempt, self._body, self._interim, self._silent = attempt, None, 0, 0
         self._raw, self._chunks, self._left = b"", None, None
@@ -108,23 +108,23 @@ class Connection(ResponseHandler):
             transport.write(head + body if body else head)
 
     async def _send_body(self, attempt: Attempt, body: bytes) -> None:
-        """Send a long body in pieces. Each one that the network takes is progress, so that it is no read timeout."""
+        """Send a long body in pieces. Each piece that the network takes is progress, and restarts the read timeout."""
         left = memoryview(body)
-        with suppress(OSError):  # the reader of the response gets this exception, too
+        with suppress(OSError):  # the task that reads the response gets this exception, too
             while left and self.transport is not None and not self.transport.is_closing():
                 self.transport.write(left[:UPLOAD_PIECE])
                 left = left[UPLOAD_PIECE:]
                 await self._drain_helper()
-                await asyncio.sleep(0)  # otherwise a closed connection would only show after the whole body
+                await asyncio.sleep(0)  # otherwise a closed connection would only be noticed after the whole body
                 attempt.progress_at = perf_counter()
 
     def end_exchange(self, *, whole: bool) -> bool:
-        """Whether the connection can serve another exchange; otherwise it is closed.
+        """End the exchange. Returns whether the connection can serve another one; otherwise it is closed.
 
-        `whole`: the response was read to its end.
+        `whole`: whether the response was read to its end.
         """
         if self._upload is not None:
-            self._upload.cancel()  # the response may come before the whole request was sent
+            self._upload.cancel()  # the response may end before the whole request was sent
             whole = whole and self._upload.done()
             self._upload = None
         if whole and not self.should_close and self.is_connected():
@@ -136,10 +136,10 @@ class Connection(ResponseHandler):
         attempt = self._attempt
         if attempt is None:
             if self._parser is not None and not self.used:
-                super().data_received(data)  # a proxy's response to CONNECT
+                super().data_received(data)  # the response of a proxy to CONNECT
             elif data:
                 self.unsolicited = True
-                self._pause_transport_reading()  # there may be no end of it
+                self._pause_transport_reading()  # it may never end
             return
         now = attempt.progress_at = perf_counter()
         if not attempt.answering:
@@ -164,13 +164,13 @@ class Connection(ResponseHandler):
         if self._silent > MAX_SILENT:
             self.set_exception(HttpProcessingError(message=f"more than {MAX_SILENT} bytes without a body"))
         if body is not None and self.exception() is not None and body.exception() is None:
-            # aiohttp tells the reader of the next message, but not the reader of this body.
+            # aiohttp tells whoever reads the next message, but not whoever reads this body.
             body.set_exception(aiohttp.ClientPayloadError("the body is not valid HTTP"))
 
     def _within_body(self, data: bytes) -> bytes:
         """The bytes of `data` that belong to the body. Raises `AttemptFailed`.
 
-        The parser would take those behind its end for the beginning of another response, and wait for the rest.
+        The parser would take bytes after its end for the beginning of another response, and wait for the rest.
         """
         after = b""
         if self._chunks is not None:
@@ -192,7 +192,7 @@ class Connection(ResponseHandler):
             return
         try:
             messages, self._upgraded, _ = parser.feed_data(data)
-        except Exception as problem:  # noqa: BLE001  # whatever the parser finds wrong, the server has sent
+        except Exception as problem:  # noqa: BLE001  # whatever the parser raises, the server's bytes are the reason
             what = problem.message if isinstance(problem, HttpProcessingError) else ""
             self.set_exception(HttpProcessingError(message=what), problem)
             if self.transport is not None:
@@ -206,9 +206,9 @@ class Connection(ResponseHandler):
             self.feed_data((message, aiohttp.EMPTY_PAYLOAD if bodyless else payload))
 
     def feed_data(self, data: Any, size: int = 0) -> None:
-        """aiohttp has parsed the head of a response, interim or final: check it before it is passed on."""
+        """Check the head of a response, interim or final, that aiohttp has parsed, and pass it on."""
         if self.exception() is not None:
-            return  # what follows an error is no response
+            return  # data after an error is not a response
         message, payload = data
         if 100 <= message.code < 200 and message.code != 101:
             self._interim += 1
@@ -226,7 +226,7 @@ class Connection(ResponseHandler):
                     elif message.chunked:
                         self._chunks = ChunkCheck()
                     elif (length := message.headers.get(_LENGTH)) is not None:
-                        self._left = int(length)  # which aiohttp has found to be one number
+                        self._left = int(length)  # aiohttp has checked that it is one number
                     if self._left is not None and len(raw) - end <= self._left:
                         self._left -= len(raw) - end
                     else:
@@ -241,7 +241,7 @@ class Connection(ResponseHandler):
         if self.carrier is None:
             super()._pause_transport_reading()
         else:
-            with suppress(RuntimeError):  # it is closing
+            with suppress(RuntimeError):  # the transport is closing
                 self.carrier.pause_reading()
 
     def _resume_transport_reading(self) -> None:
@@ -252,16 +252,16 @@ class Connection(ResponseHandler):
                 self.carrier.resume_reading()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """aiohttp calls this for each piece that is read, and would run its parser again each time."""
+        """Resume only if reading is paused: aiohttp calls this for each piece, and would run its parser each time."""
         if self._reading_paused or self._buffer_paused:
             super().resume_reading(resume_parser)
 
     def close(self) -> None:
-        """Close at once: a TLS shutdown would wait for a server that may not answer, longer than the run takes."""
+        """Close at once. A TLS shutdown would wait for a server that may never answer."""
         self.abort()
 
     async def check_closed_cleanly(self) -> None:
-        """After a body that ended with the connection: raise `AttemptFailed` where that was reset, or TLS cut off."""
+        """Raise `AttemptFailed` if a connection whose end was the end of the body was reset, or TLS was cut off."""
         if self._closing is None:
             raise closed_early(answering=True)
         await asyncio.wait([self._closing])
@@ -272,7 +272,7 @@ class Connection(ResponseHandler):
 
 
 def _has_close_notify(tls: ssl.SSLObject) -> bool:
-    """Whether the server has closed TLS itself; otherwise anybody may have cut the connection (RFC 9112, 9.8)."""
+    """Whether the server has ended TLS itself; otherwise an attacker may have cut the connection (RFC 9112, 9.8)."""
     try:
         return not tls.read(1)
     except ssl.SSLZeroReturnError:
@@ -282,6 +282,6 @@ def _has_close_notify(tls: ssl.SSLObject) -> bool:
 
 
 def _retrieve(closing: asyncio.Future[None]) -> None:
-    """Retrieve the exception: asyncio would log one that nobody has asked for."""
+    """Retrieve the exception of a future, since asyncio logs exceptions that were never retrieved."""
     if not closing.cancelled():
         closing.exception()

@@ -1,6 +1,6 @@
 """Opens aiohttp's connections: name resolution, TCP, proxies and TLS.
 
-This module reaches under aiohttp's surface, as `connection` does.
+This module uses private parts of aiohttp, as `fetchq.engines.aiohttp.connection` does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Connector"]
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
-"""The Watchdog keeps the times."""
+"""The Watchdog enforces all timeouts."""
 
 _create: Any = aiohttp.TCPConnector._wrap_create_connection
 _start_tls: Any = aiohttp.TCPConnector._start_tls_connection
@@ -43,39 +43,39 @@ class _Opening:
 
     attempt: Attempt
     protocols: list[Connection] = field(default_factory=list)
-    """In the order in which they were made: with TLS in a tunnel, one carries the next."""
+    """In the order in which they were made: with TLS through a tunnel, each one carries the next."""
 
 
 _current: ContextVar[_Opening] = ContextVar("fetchq-opening")
-"""What the running task opens: how the hooks inside aiohttp find its attempt."""
+"""The connection that the running task opens, by which the hooks inside aiohttp find its attempt."""
 
 
 class Connector(aiohttp.TCPConnector):
-    """Opens connections and keeps none of them: the engine does."""
+    """Opens connections. It keeps none of them; the engine has an IdlePool."""
 
     def __init__(self, settings: Settings, resolver: Resolver) -> None:
         buffer = buffer_for(settings.limit_rate)
         super().__init__(
-            limit=0,  # the workers are the limit
+            limit=0,  # the number of workers is the limit
             ssl=tls_context(settings),
             family=socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC,
             resolver=_ResolverAdapter(resolver),
-            use_dns_cache=False,  # the Resolver has one, and the time spent waiting for it is measured
+            use_dns_cache=False,  # the Resolver has a cache, and the time spent resolving is measured
             socket_factory=None if buffer is None else functools.partial(_socket, buffer),
         )
         assert hasattr(self, "_factory"), "this aiohttp makes its connections in another way"
         self._factory = self._make  # type: ignore[assignment]  # a subclass
 
     async def open(self, attempt: Attempt, url: URL, proxy: URL | None, proxy_headers: dict[str, str]) -> Connection:
-        """A new connection for requests to `url`: to its host, or to the proxy; for https, through a tunnel there."""
+        """Open a connection for requests to `url`: to its host or to the proxy, for https through a tunnel."""
         request = aiohttp.ClientRequest("GET", url, loop=self._loop, proxy=proxy, proxy_headers=proxy_headers or None)
         opening = _Opening(attempt)
         _current.set(opening)
         try:
             await self._create_connection(request, [], _NO_TIMEOUT)
-        except BaseException:  # whatever it is, raised again
+        except BaseException:  # raised again, whatever it is
             for connection in opening.protocols:
-                connection.abort()  # aiohttp would wait for a TLS shutdown by a server that may not answer
+                connection.abort()  # aiohttp would wait for a TLS shutdown by a server that may never answer
             raise
         return opening.protocols[-1]
 
@@ -85,23 +85,23 @@ class Connector(aiohttp.TCPConnector):
         return connection
 
     async def _wrap_create_connection(self, *args: Any, req: Any, timeout: Any, **options: Any) -> Any:  # noqa: ASYNC109  # aiohttp's
-        """Connect with TCP first, and then start TLS over it, so that TCP can be paused (see `Connection.carrier`)."""
+        """Connect with TCP, and then start TLS on top of it, so that TCP can be paused (see `Connection.carrier`)."""
         context, name = options.pop("ssl"), options.pop("server_hostname")
         transport, plain = await _create(self, *args, req=req, timeout=timeout, **options)
         if context is None:
             return transport, plain
         if plain.unsolicited:
             raise AttemptFailed(Cause.TLS, "TLS failed: the server speaks first, and no TLS")
-        req.server_hostname = name  # without the dot that a name may end with
+        req.server_hostname = name  # without the final dot that a name may have
         return await self._secured(transport, req=req, timeout=timeout, client_error=options["client_error"])
 
     async def _start_tls_connection(self, transport: Any, *, req: Any, timeout: Any) -> Any:  # type: ignore[override]  # noqa: ASYNC109
-        """The tunnel stands: what fails from here on is the origin's failure."""
+        """Start TLS through a tunnel that is open: the proxy is not to blame for failures from here on."""
         _current.get().attempt.proxy = None
         return await self._secured(transport, req=req, timeout=timeout)
 
     async def _secured(self, transport: Any, **given: Any) -> tuple[Any, Connection]:
-        """Start TLS over a transport. Returns the TLS transport, and the connection on it."""
+        """Start TLS on top of a transport. Returns the TLS transport, and the connection on it."""
         carrier: Connection = transport.get_protocol()
         secured, opened = await _start_tls(self, transport, **given)
         connection: Any = opened
@@ -110,14 +110,14 @@ class Connector(aiohttp.TCPConnector):
 
 
 def _socket(buffer: int, address: AddrInfoType) -> socket.socket:
-    """A socket with a receive buffer of so many bytes."""
+    """A socket with a receive buffer of `buffer` bytes."""
     made = socket.socket(*address[:3])
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     return made
 
 
 class _ResolverAdapter(AbstractResolver):
-    """The Resolver behind aiohttp's interface; it measures the time that resolving takes."""
+    """Adapts the Resolver to aiohttp's interface, and measures the time that resolving takes."""
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
@@ -141,4 +141,4 @@ class _ResolverAdapter(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """The engine closes the Resolver."""
+        """Do nothing: the engine closes the Resolver."""

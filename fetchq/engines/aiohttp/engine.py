@@ -1,4 +1,4 @@
-"""The async engine: makes attempts over aiohttp's connections, for all workers of a run in one event loop."""
+"""Makes attempts over aiohttp's connections, for all workers of a run in one event loop (mode `async`)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from fetchq.engines.bandwidth import ByteRate
 from fetchq.engines.fd_limit import fd_budget
 from fetchq.http.addresses import first_address
 from fetchq.http.attempt import RECEIVE, STORE, Attempt, AttemptFailed
+from fetchq.http.failure import RUN_ENDED
 from fetchq.http.hops import HopPlan, host_field, request_head
 from fetchq.http.proxies import ProxyConfig, proxy_parts
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
@@ -43,7 +44,7 @@ _DISK_THREADS = 4
 
 
 class AiohttpEngine:
-    """One serves a whole run. Create it in the event loop that it is for."""
+    """The engine of a whole run. It belongs to the event loop in which it is created."""
 
     def __init__(self, settings: Settings, robots: RobotsCache | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -58,7 +59,7 @@ class AiohttpEngine:
         self._connector = Connector(settings, self._resolver)
         self._idle: IdlePool[Connection] = IdlePool(fd_budget(settings).idle)
         self._unreliable: set[str] = set()
-        """Hosts that sent bytes unsolicited: no connection to them is used again."""
+        """Hosts that sent unsolicited bytes, so that no connection to them is reused."""
         self._disk: ThreadPoolExecutor | None = None
 
     async def attempt(
@@ -73,7 +74,7 @@ class AiohttpEngine:
         attempt.on_sent = on_sent
         failed: AttemptFailed | None = None
         watchdog = self._watchdog
-        task = asyncio.current_task(self._loop)  # without the loop, Python 3.11 asks the kernel for the process id
+        task = asyncio.current_task(self._loop)  # without the argument, Python 3.11 makes a system call
         assert task is not None
         watchdog.watched[attempt] = task
         if not watchdog.armed:
@@ -88,9 +89,9 @@ class AiohttpEngine:
             if failed is None:
                 raise
         finally:
-            attempt.on_sent = None  # the loop may still have to call it, in its next turn
+            attempt.on_sent = None  # the loop may have scheduled a call of it for its next turn
             del watchdog.watched[attempt]
-            # As asyncio.timeout does: take the Watchdog's cancellation back; what is left came from outside.
+            # Like asyncio.timeout, take back the Watchdog's cancellation; any that is left came from outside.
             if watchdog.interrupted.pop(attempt, None) is not None and task.uncancel() > 0:
                 raise asyncio.CancelledError
         if failed is None and attempt.unmodified and loads_stored_body(attempt):
@@ -113,7 +114,7 @@ class AiohttpEngine:
         return first_address(one.host for one in found if family in (socket.AF_UNSPEC, one.family))
 
     def abort(self) -> None:
-        self._watchdog.interrupt_all("the run ended first")
+        self._watchdog.interrupt_all(RUN_ENDED)
 
     async def close(self) -> None:
         self._watchdog.close()
@@ -123,10 +124,10 @@ class AiohttpEngine:
         if self._disk is not None:
             self._disk.shutdown()
         for _ in range(3):
-            await asyncio.sleep(0)  # an aborted transport closes its socket in the next turn of the loop, or after it
+            await asyncio.sleep(0)  # an aborted transport closes its socket in one of the loop's next turns
 
     async def _exchange(self, attempt: Attempt) -> bool:
-        """Make one hop, from the request to the end of its response, and tell whether it redirects.
+        """Make one hop, from the request to the end of its response. Returns whether it redirects.
 
         Raises `AttemptFailed`.
         """
@@ -141,14 +142,14 @@ class AiohttpEngine:
                     while 100 <= message.code < 200 and message.code != 101:  # interim responses
                         message, payload = await connection.read()
                     content = payload
-                except Exception as problem:  # `failure_of` raises a bug of ours again
+                except Exception as problem:  # `failure_of` raises a bug in fetchq again
                     if not attempt.may_resend(failure_of(problem, connection, answering=attempt.answering)):
                         raise
                     attempt.needs_fresh_connection = True
                     if connection is not None:
                         connection.end_exchange(whole=False)
                         connection = None
-            # The raw headers: aiohttp has its own spelling of the names that it knows.
+            # The raw headers, since aiohttp changes the spelling of the names that it knows.
             if not attempt.on_response(message.code, message.reason, message.raw_headers, message.version):
                 return attempt.redirecting
             await self._receive_body(attempt, content)
@@ -157,7 +158,7 @@ class AiohttpEngine:
             attempt.on_end()
         except AttemptFailed as problem:
             if problem.cause is Cause.PROTOCOL:
-                content = None  # wherever that ends
+                content = None  # its end is unknown
             raise
         except Exception as problem:  # no exception that a hostile server causes may leave the engine
             raise failure_of(problem, connection, answering=attempt.answering) from problem
@@ -167,9 +168,9 @@ class AiohttpEngine:
         return attempt.redirecting
 
     async def _connect(self, attempt: Attempt) -> tuple[Connection, Hop, bytes]:
-        """A connection for the attempt's hop, an idle one or a new one; the hop as it is to be sent; and its head.
+        """An idle or a new connection for the attempt's hop, the hop as it is to be sent, and its head.
 
-        The server may have closed an idle connection just before.
+        The server may have closed an idle connection just now.
         """
         url = attempt.hop.url
         proxy, authorization = proxy_parts(self._proxies.proxy_for(url)) if self._proxies.proxied else (None, {})
@@ -180,7 +181,7 @@ class AiohttpEngine:
         key = (url.scheme, host, proxy)
         while (connection := self._idle.take(key)) is not None:
             if connection.unsolicited or connection.should_close:
-                # What this host sends unsolicited could come late as well, as the response to the next request.
+                # Unsolicited bytes of this host could also arrive later, and pass for the response to the next request.
                 self._unreliable.add(host)
             elif not attempt.needs_fresh_connection and host not in self._unreliable:
                 return connection, hop, head
@@ -198,14 +199,14 @@ class AiohttpEngine:
                 await self._write(attempt)
 
     async def _hold(self, attempt: Attempt, rate: ByteRate, size: int) -> None:
-        """Wait until the rate limit allows for the bytes that came. Meanwhile aiohttp stops reading from the socket."""
+        """Wait until the rate limit allows for the bytes received. Meanwhile aiohttp stops reading from the socket."""
         now = perf_counter()
         if (seconds := rate.reserve(size, now) - now) > 0:
             with attempt.on_hold():
                 await asyncio.sleep(seconds)
 
     async def _load_stored_body(self, attempt: Attempt) -> AttemptFailed | None:
-        """Take the body that an earlier run has stored, which the server has confirmed; why not, if it cannot be."""
+        """Load the body that an earlier run has stored and the server has confirmed. Returns the failure, if any."""
         try:
             await self._in_thread(attempt, load_stored_body, attempt)
         except AttemptFailed as problem:
@@ -213,7 +214,7 @@ class AiohttpEngine:
         return None
 
     async def _write(self, attempt: Attempt) -> None:
-        """Move the body from memory to the disk; that time does not count against the server."""
+        """Move the body from memory to the disk. That time does not count for the read timeout."""
         body = attempt.body
         body.writing = True
         try:
@@ -223,7 +224,7 @@ class AiohttpEngine:
         body.writing = False
 
     async def _in_thread(self, attempt: Attempt, work: Callable[..., None], *given: object) -> None:
-        """Do disk work in a thread: the event loop never waits for a disk."""
+        """Do disk work in a thread, so that the event loop never waits for a disk."""
         if self._disk is None:
             self._disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="fetchq-disk")
         attempt.lap(RECEIVE)

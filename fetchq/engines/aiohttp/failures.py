@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from fetchq.core.model import Cause
 from fetchq.engines.errors import closed_early, network_failure, raised_by_fetchq
 from fetchq.http.failure import AttemptFailed
+from fetchq.http.wire_checks import not_http
 
 if TYPE_CHECKING:
     from fetchq.engines.aiohttp.connection import Connection
@@ -22,9 +23,9 @@ _ERRNO = re.compile(r"\[Errno ([0-9]+)\]")
 
 
 def failure_of(problem: Exception, connection: Connection | None, *, answering: bool) -> AttemptFailed:
-    """The failure that an exception stands for. One raised by fetchq's own code is a bug, and is raised again.
+    """The failure that an exception stands for. An exception of fetchq's own code is a bug, and is raised again.
 
-    `answering`: some of the response had come.
+    `answering`: whether some of the response had arrived.
     """
     if isinstance(problem, AttemptFailed):
         return problem
@@ -33,10 +34,10 @@ def failure_of(problem: Exception, connection: Connection | None, *, answering: 
     if isinstance(problem, aiohttp.ClientHttpProxyError):
         return AttemptFailed(Cause.CONNECT, f"it answered {problem.status} {problem.message}".rstrip())
     if isinstance(problem, aiohttp.ClientResponseError | HttpProcessingError):
-        return AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: {problem.message}")
+        return not_http(problem.message)
     if isinstance(problem, aiohttp.ClientPayloadError):
         if connection is not None and isinstance(connection.exception(), HttpProcessingError):
-            return AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: {connection.exception()}")
+            return not_http(str(connection.exception()))
         return closed_early(answering=True)
     if isinstance(problem, aiohttp.ServerDisconnectedError):
         return closed_early(answering=answering)
@@ -47,6 +48,6 @@ def failure_of(problem: Exception, connection: Connection | None, *, answering: 
 
 
 def _last_error(problem: OSError) -> OSError:
-    """The error of the last address, where several addresses failed differently: only the text has their numbers."""
+    """The error of the last address, if several addresses failed differently; only the text has their error numbers."""
     codes = _ERRNO.findall(str(problem))
     return OSError(int(codes[-1]), os.strerror(int(codes[-1]))) if codes else problem

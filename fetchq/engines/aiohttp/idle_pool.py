@@ -16,7 +16,7 @@ IDLE_TIMEOUT = 30.0
 
 class _Connection(Protocol):
     key: Hashable
-    """Where it leads: requests with the same key can share it."""
+    """The server and the proxy that it leads to. Requests with the same key can share it."""
 
     def close(self) -> None: ...
 
@@ -27,12 +27,12 @@ C = TypeVar("C", bound=_Connection)
 
 
 class IdlePool(Generic[C]):
-    """At most `size` idle connections; of one more, the one that has been idle longest is closed."""
+    """A pool of at most `size` idle connections. If there are more, it closes the one that has been idle longest."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._idle_since: OrderedDict[C, float] = OrderedDict()
-        """When each became idle, by `time.monotonic`; the longest idle comes first."""
+        """When each connection became idle (`time.monotonic`), the longest idle one first."""
         self._by_key: dict[Hashable, dict[C, None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -52,7 +52,7 @@ class IdlePool(Generic[C]):
             self._timer = asyncio.get_running_loop().call_later(IDLE_TIMEOUT, self._sweep)
 
     def take(self, key: Hashable) -> C | None:
-        """A connection with this key, which is no longer in the pool; of several, the one that became idle last."""
+        """Remove and return the connection with this key that became idle last; None if there is none."""
         while (same := self._by_key.get(key)) is not None:
             connection, _ = same.popitem()
             del self._idle_since[connection]
@@ -60,11 +60,11 @@ class IdlePool(Generic[C]):
                 del self._by_key[key]
             if connection.is_connected():
                 return connection
-            connection.close()  # at once: it may be in a TLS shutdown that the server never answers
+            connection.close()  # it may be in a TLS shutdown that the server never answers
         return None
 
     def close(self) -> None:
-        """Close them all."""
+        """Close all connections."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -80,7 +80,7 @@ class IdlePool(Generic[C]):
         return connection
 
     def _sweep(self) -> None:
-        """Close the connections that have been idle too long, those that the server has closed included."""
+        """Close the connections that have been idle for too long, including those that the server has closed."""
         self._timer = None
         now = monotonic()
         for connection in [one for one, since in self._idle_since.items() if now - since >= IDLE_TIMEOUT]:

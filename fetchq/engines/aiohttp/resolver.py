@@ -1,4 +1,4 @@
-"""Resolves names for the async engine: one lookup per name at a time, and a cache."""
+"""Resolves host names for the async engine, with a cache, and with one lookup per name at a time."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 __all__ = ["Address", "Resolver"]
 
 CACHE_SIZE = 10_000
-"""Names in the cache."""
+"""The most names in the cache."""
 CACHE_TIME = 60.0
 """Seconds for which addresses are cached."""
 FAILURE_CACHE_TIME = 5.0
 """Seconds for which a failure is cached."""
 MAX_LOOKUPS = 100
-"""Lookups at a time: more of them would overflow a buffer on the way, and a lost query costs two seconds."""
+"""The most lookups at a time: more could overflow a buffer in the network, and a lost query costs two seconds."""
 SLOT_TIME = 0.05
-"""Seconds after which a lookup gives up its slot: one that is not answered must not hold up the others."""
+"""Seconds after which a lookup gives up its slot, so that one without an answer does not delay the others."""
 
 
 class Address(NamedTuple):
-    """An IP address, with its family as in the socket module."""
+    """An IP address, with its address family as in the socket module."""
 
     family: int
     host: str
@@ -44,7 +44,7 @@ _NOT_CACHED: tuple[float, list[Address] | AttemptFailed] = (-inf, [])
 
 
 class Resolver:
-    """Resolves with c-ares where aiodns is installed, otherwise in threads. Belongs to one event loop."""
+    """Resolves names with c-ares if aiodns is installed, otherwise in threads. It belongs to one event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._fixed = fixed_addresses(settings)
@@ -53,7 +53,7 @@ class Resolver:
         self._lookups: dict[str, asyncio.Task[list[Address]]] = {}
         self._slots = asyncio.Semaphore(MAX_LOOKUPS)
         self._lookup: Lookup | None = None
-        self._close_lookup: Callable[[], Awaitable[None]] = _nothing
+        self._close_lookup: Callable[[], Awaitable[None]] = _do_nothing
 
     async def resolve(self, host: str, port: int) -> list[Address]:
         """The addresses of `host`, at least one. Raises `AttemptFailed` (`dns`)."""
@@ -74,14 +74,14 @@ class Resolver:
     async def _resolve(self, host: str) -> list[Address]:
         answer: list[Address] | AttemptFailed
         try:
-            if self._lookup is None:  # only now: a run to IP addresses alone does not need c-ares and its thread
+            if self._lookup is None:  # only now, since a run that needs no lookup needs no c-ares and its thread
                 self._lookup, self._close_lookup = _lookups(*self._servers)
             await self._slots.acquire()
             slot = _Slot(self._slots)
             try:
                 answer = await self._lookup(host)
             finally:
-                slot.give_back()
+                slot.release()
         except AttemptFailed as problem:
             if (failure := out_of_descriptors()) is not None:
                 raise failure from problem  # not cached: the name may exist
@@ -98,7 +98,7 @@ class Resolver:
         return answer
 
     async def close(self) -> None:
-        """End the lookups under way."""
+        """Cancel the lookups under way."""
         tasks = list(self._lookups.values())
         for task in tasks:
             task.cancel()
@@ -111,10 +111,10 @@ class _Slot:
 
     def __init__(self, slots: asyncio.Semaphore) -> None:
         self._slots = slots
-        self._timer = asyncio.get_running_loop().call_later(SLOT_TIME, self.give_back)
+        self._timer = asyncio.get_running_loop().call_later(SLOT_TIME, self.release)
         self._held = True
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         if self._held:
             self._held = False
             self._timer.cancel()
@@ -122,7 +122,7 @@ class _Slot:
 
 
 def _retrieve(task: asyncio.Task[list[Address]]) -> None:
-    """Retrieve the exception of a lookup that no request waits for any more: asyncio would log it."""
+    """Retrieve the exception of a lookup that no request waits for any more, since asyncio would log it."""
     if not task.cancelled():
         task.exception()
 
@@ -133,7 +133,7 @@ def _lookups(*servers: str) -> tuple[Lookup, Callable[[], Awaitable[None]]]:
     except ImportError:
         if servers:
             raise
-        return _lookup_in_threads, _nothing
+        return _lookup_in_threads, _do_nothing
     resolver = aiodns.DNSResolver(servers)
 
     async def lookup(host: str) -> list[Address]:
@@ -157,7 +157,7 @@ async def _lookup_in_threads(host: str) -> list[Address]:
     return _not_empty([Address(family, str(address[0])) for family, _, _, _, address in found])
 
 
-async def _nothing() -> None:
+async def _do_nothing() -> None:
     pass
 
 

@@ -1,4 +1,4 @@
-"""Interrupts the attempts of an event loop that are out of time, by one timer: one for each would cost far more."""
+"""Interrupts attempts that have timed out, with one timer for all attempts of an event loop."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ __all__ = ["Watchdog"]
 
 
 class Watchdog:
-    """Cancels the tasks of attempts that are out of time, at most `interval` seconds late."""
+    """Cancels the tasks of attempts that have timed out, at most `interval` seconds late.
+
+    One timer for each attempt would cost far more.
+    """
 
     def __init__(self, settings: Settings) -> None:
         shortest = min(settings.timeout, settings.connect_timeout, settings.read_timeout)
         self.interval = max(0.005, min(0.25, shortest / 20))
         self.watched: dict[Attempt, asyncio.Task[object]] = {}
-        """The attempts under way with their tasks. Whoever adds one calls `arm` unless it is `armed`."""
+        """The attempts under way, with their tasks. Whoever adds one calls `arm` unless the watchdog is `armed`."""
         self.interrupted: dict[Attempt, AttemptFailed] = {}
-        """Those of them whose task was cancelled, and why. Whoever removes an attempt removes it here, too."""
+        """The attempts whose tasks were cancelled, and why. One that leaves `watched` must be removed here, too."""
         self.armed = False
-        """The timer runs. It does until it finds no attempt to watch."""
+        """Whether the timer runs; it stops when there is no attempt to watch."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
     def arm(self) -> None:
-        """Look at the attempts in `interval` seconds."""
-        self._timer = self._loop.call_later(self.interval, self._look)
+        """Start the timer, which checks the attempts in `interval` seconds."""
+        self._timer = self._loop.call_later(self.interval, self._check)
         self.armed = True
 
     def interrupt_all(self, why: str) -> None:
@@ -47,7 +50,7 @@ class Watchdog:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         now = perf_counter()
         for attempt, task in self.watched.items():
             if attempt not in self.interrupted:

@@ -1,4 +1,4 @@
-"""Ends what a worker's thread does on its socket, from another thread."""
+"""Lets another thread end the I/O of a worker's thread."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import threading
 from contextlib import suppress
 
 from fetchq.core.model import Cause
-from fetchq.http.failure import AttemptFailed
+from fetchq.http.failure import RUN_ENDED, AttemptFailed
 
 __all__ = ["AbortSwitch"]
 
 
 class AbortSwitch:
-    """The abort of one worker: it stays on. `abort` may be called from any thread, the rest from the worker's."""
+    """Aborts one worker, for good. Any thread may call `abort`, but only the worker's thread the other methods."""
 
     def __init__(self) -> None:
         self._aborted = threading.Event()
         self._socket: socket.socket | None = None
         """The socket that the worker's thread may be waiting for."""
         self._handshake: socket.socket | None = None
-        """A duplicate of it during the TLS handshake, in which the original object is detached."""
+        """A duplicate of the socket during the TLS handshake, which detaches the original object."""
 
     @property
     def aborted(self) -> bool:
@@ -28,7 +28,7 @@ class AbortSwitch:
         return self._aborted.is_set()
 
     def watch(self, sock: socket.socket | None, *, handshake: bool = False) -> None:
-        """The worker uses this socket now, or none. `handshake`: it begins with a TLS handshake."""
+        """Note that the worker now uses this socket, or none. `handshake`: whether a TLS handshake comes first."""
         self._socket = sock
         if self._handshake is not None:
             self._handshake.close()
@@ -42,19 +42,19 @@ class AbortSwitch:
             raise self.failure()
 
     def wait(self, seconds: float) -> None:
-        """Sleep, and then `check`; an abort ends the sleep."""
+        """Sleep, and then `check`. An abort ends the sleep."""
         self._aborted.wait(seconds)
         self.check()
 
     def failure(self) -> AttemptFailed:
         """The failure of an attempt that was aborted."""
-        return AttemptFailed(Cause.CANCELLED, "the run ended first")
+        return AttemptFailed(Cause.CANCELLED, RUN_ENDED)
 
     def abort(self) -> None:
-        """Wake the worker's thread where it waits for its socket."""
+        """Abort, and wake the worker's thread if it waits for its socket."""
         self._aborted.set()
         for busy in (self._socket, self._handshake):
             if busy is not None:
-                with suppress(OSError):  # it is not connected: then no thread reads from it
-                    # The method of socket.socket: that of an SSLSocket is not for two threads.
+                with suppress(OSError):  # it is not connected, so no thread waits for it
+                    # socket.socket's method, since SSLSocket's own is not thread-safe.
                     socket.socket.shutdown(busy, socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""urllib3's connections, with fetchq's own connecting and reading; and the phases that are measured on them."""
+"""Extends urllib3's connections: fetchq dials, reads the responses, and measures the phases."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["POOLS"]
 
 
 class _ExchangeMixin:
-    """What both connection classes add. They work for the exchange of the running thread."""
+    """What both connection classes add to urllib3's. They serve the exchange of the running thread."""
 
     response_class: Any = WireResponse
     timeout: Any
@@ -33,7 +33,7 @@ class _ExchangeMixin:
 
     @property
     def is_connected(self) -> bool:
-        """The connection is open, and no bytes came unsolicited."""
+        """Whether the connection is open, and no unsolicited bytes have arrived."""
         if self.sock is None:
             return False
         try:
@@ -46,20 +46,20 @@ class _ExchangeMixin:
         return came is None
 
     def _new_conn(self) -> socket.socket:
-        self.used = False  # urllib3 keeps the object, and connects it anew
+        self.used = False  # urllib3 reuses the object for a new connection
         exchange = current_exchange.get()
         host, port = self._dns_host, self.port  # type: ignore[attr-defined]  # a mix-in
         return exchange.dialer.connect(host, port, exchange.attempt)
 
     def _tunnel(self) -> None:
         attempt = current_exchange.get().attempt
-        # http.client only limits the time between two bytes of the proxy's response.
+        # http.client only limits the time between two bytes of the proxy's response, so a timer limits the whole.
         left = max(0.001, attempt.time_left(perf_counter())[0])
         timer = threading.Timer(left, socket.socket.shutdown, (self.sock, socket.SHUT_RDWR))
         timer.start()
         try:
             super()._tunnel()  # type: ignore[misc]  # a mix-in
-        except http.client.RemoteDisconnected:  # a subclass of ConnectionResetError, though it was closed, or timed out
+        except http.client.RemoteDisconnected:  # a ConnectionResetError, although it was closed, or timed out
             left, what = attempt.time_left(perf_counter())
             raise closed_early(answering=False) if left > 0 else AttemptFailed(Cause.TIMEOUT, what) from None
         finally:
@@ -73,7 +73,7 @@ class _ExchangeMixin:
         attempt = exchange.attempt
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]  # a mix-in
-        sock = getattr(self.sock, "socket", self.sock)  # in a tunnel through TLS, urllib3's own socket is around it
+        sock = getattr(self.sock, "socket", self.sock)  # in a tunnel through TLS, urllib3 wraps the socket
         exchange.abort_switch.watch(sock)
         exchange.abort_switch.check()
         attempt.remote = address_text(sock.getpeername())
@@ -81,17 +81,17 @@ class _ExchangeMixin:
         self.used = True
         self.timeout = max(0.001, attempt.time_left(perf_counter())[0])
         hop = attempt.hop
-        # urllib3 would rewrite the percent-encoding, which signed URLs do not survive.
+        # urllib3 would change the percent-encoding, which makes signed URLs invalid.
         exact = hop.url.raw_path_qs if url.startswith("/") else hop.text
         super().request(method, exact, *args, **options)  # type: ignore[misc]  # a mix-in
-        attempt.request_sent()  # only after sending: another thread could run between this and the sending
+        attempt.request_sent()  # after sending, since another thread could run in between
 
     def send(self, data: Any) -> None:
         if len(data) <= UPLOAD_PIECE or not isinstance(self.sock, socket.socket):
             super().send(data)  # type: ignore[misc]  # a mix-in
         else:
             exchange = current_exchange.get()
-            exchange.early = upload(data, self.sock, exchange)
+            exchange.early_bytes = upload(data, self.sock, exchange)
 
 
 class _HTTPConnection(_ExchangeMixin, HTTPConnection):
@@ -101,8 +101,8 @@ class _HTTPConnection(_ExchangeMixin, HTTPConnection):
 class _HTTPSConnection(_ExchangeMixin, HTTPSConnection):
     def connect(self) -> None:
         super().connect()
-        self.sock.suppress_ragged_eofs = False  # otherwise a reset, or any cut, would pass for an end
-        self.is_verified = self.proxy_is_verified = True  # otherwise urllib3 warns of --insecure, which was asked for
+        self.sock.suppress_ragged_eofs = False  # otherwise a reset connection would look like the end of the body
+        self.is_verified = self.proxy_is_verified = True  # otherwise urllib3 would warn about --insecure
         attempt = current_exchange.get().attempt
         attempt.lap(TLS)
         attempt.tls_known = True

@@ -1,4 +1,4 @@
-"""Connects a blocking socket to the first of a host's addresses that answers (happy eyeballs, RFC 8305)."""
+"""Connects a blocking socket to whichever of a host's addresses answers first (happy eyeballs, RFC 8305)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["POLL_INTERVAL", "Address", "Dialer", "dial", "look_up"]
 
 STAGGER = 0.25
-"""Seconds after which the next address is tried beside one that has not answered (RFC 8305, 5)."""
+"""Seconds after which the next address is tried, too, if one has not answered (RFC 8305, 5)."""
 POLL_INTERVAL = 0.1
-"""Seconds between two looks at whether the attempt is to end."""
+"""Seconds between two checks whether the run was aborted."""
 
 Address = tuple[socket.AddressFamily, tuple[str | int, ...]]
 
@@ -43,7 +43,7 @@ class Dialer:
         self._buffer = buffer_for(settings.limit_rate)
 
     def connect(self, host: str, port: int, attempt: Attempt) -> socket.socket:
-        """A connected socket, within the time that the attempt has left. Raises `AttemptFailed`, and OSError."""
+        """Connect a socket within the time that the attempt has left. Raises `AttemptFailed`, and OSError."""
         attempt.lap(CONNECT)
         try:
             addresses = self.addresses(host, port)
@@ -89,10 +89,10 @@ def look_up(host: str, port: int, family: int) -> list[Address]:
 
 
 def dial(addresses: list[Address], until: float, check: Callable[[], None], buffer: int | None = None) -> socket.socket:
-    """A connected, blocking socket. Raises OSError: the last address's own, or TimeoutError at `until` (perf_counter).
+    """Connect a blocking socket. Raises the OSError of the last address; TimeoutError at `until` (`perf_counter`).
 
-    `check` is called again and again; an exception that it raises ends the dialling. `buffer`: the receive buffer, in
-    bytes.
+    `check` is called at least every `POLL_INTERVAL`; an exception that it raises ends the dialling. `buffer`: the
+    receive buffer, in bytes.
     """
     waiting = list(addresses)
     problem: OSError = OSError(errno.EADDRNOTAVAIL, "no address to connect to")

@@ -1,7 +1,7 @@
-"""The blocking engine: makes attempts over requests, for one worker, which is a thread or the serial loop.
+"""Makes attempts with requests, for one worker: a thread, or a turn of the serial loop (modes `threads` and `sync`).
 
-requests prepares, pools and sends. Connecting is `dial`'s part, reading the response `response`'s; `connection` hooks
-both into urllib3, the transport below requests.
+requests sends each request on a connection from its pool. `dial` connects, `response` reads the response, and
+`connection` hooks both into urllib3, which is below requests.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = ["RequestsEngine"]
 
 
 class RequestsEngine:
-    """One session of requests, for one worker."""
+    """The engine of one worker: a session of requests."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class RequestsEngine:
         robots: RobotsCache | None = None,
         rate: ByteRate | None = None,
     ) -> None:
-        """`rate`: the limit that all workers share."""
+        """`rate`: the rate limit that all workers share."""
         self._settings = settings
         self._rate = rate
         self._proxies = ProxyConfig(settings)
@@ -90,10 +90,10 @@ class RequestsEngine:
         current_exchange.set(exchange)
         failed: AttemptFailed | None = None
         try:
-            self._make(exchange)
+            self._make_hop(exchange)
             while attempt.redirecting:
                 attempt.follow_redirect()
-                self._make(exchange)
+                self._make_hop(exchange)
             if loads_stored_body(attempt):
                 attempt.lap(RECEIVE)
                 load_stored_body(attempt)
@@ -122,8 +122,8 @@ class RequestsEngine:
     def close(self) -> None:
         self._session.close()
 
-    def _make(self, exchange: Exchange) -> None:
-        """Make one hop: from the request to the end of its response. Raises `AttemptFailed`."""
+    def _make_hop(self, exchange: Exchange) -> None:
+        """Make one hop, from the request to the end of its response. Raises `AttemptFailed`."""
         attempt = exchange.attempt
         raw: Any = self._send(exchange).raw
         response = exchange.response
@@ -141,7 +141,7 @@ class RequestsEngine:
         finally:
             response.close()
             unreliable = attempt.hop.url.raw_authority in self._unreliable
-            if not response.reusable or exchange.early is not None or unreliable:
+            if not response.reusable or exchange.early_bytes is not None or unreliable:
                 raw.connection.close()
             raw.release_conn()
 
@@ -159,13 +159,13 @@ class RequestsEngine:
         attempt = exchange.attempt
         proxy = self._proxies.proxy_for(attempt.hop.url)
         hop = attempt.begin_exchange(URL(proxy) if proxy else None)
-        exchange.early = exchange.response = None
+        exchange.early_bytes = exchange.response = None
         try:
             return self._session.send(
                 _prepared(hop),
                 stream=True,
                 allow_redirects=False,
-                timeout=self._settings.timeout,  # without effect: `dial` and `response` keep the times
+                timeout=self._settings.timeout,  # without effect, since `dial` and `response` enforce the timeouts
                 proxies={"http": proxy, "https": proxy} if proxy else {},
             )
         except AttemptFailed:
@@ -180,7 +180,7 @@ class RequestsEngine:
             raise _failure(attempt, problem) from problem
 
     def _hold(self, attempt: Attempt, rate: ByteRate, size: int) -> None:
-        """Wait until the rate limit allows for the bytes that came."""
+        """Wait until the rate limit allows for the bytes received."""
         now = perf_counter()
         if (seconds := rate.reserve(size, now) - now) > 0:
             with attempt.on_hold():
@@ -188,7 +188,7 @@ class RequestsEngine:
 
 
 def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
-    """The failure that an exception stands for. One raised by fetchq's own code is a bug, and is raised again."""
+    """The failure that an exception stands for. An exception of fetchq's own code is a bug, and is raised again."""
     if raised_by_fetchq(problem):
         raise problem
     left, what = attempt.time_left(perf_counter())
@@ -204,12 +204,12 @@ def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
 
 
 def _prepared(hop: Hop) -> requests.PreparedRequest:
-    """The hop for requests to send as it is: its own preparation would rewrite the URL and add headers."""
+    """The hop as requests sends it. The library's own preparation would change the URL and add headers."""
     prepared = requests.PreparedRequest()
     prepared.method = hop.method
     prepared.url = hop.text
     headers: dict[str, Any] = dict(merge_headers(DEFAULT_HEADERS, hop.headers.items()))
-    # As bytes: http.client would write Latin-1, or fail.
+    # As bytes, since http.client would encode a text as Latin-1, or fail.
     headers.update((name, value.encode()) for name, value in hop.headers.items() if not value.isascii())
     prepared.headers = CaseInsensitiveDict(headers)
     prepared.body = hop.body
@@ -219,7 +219,7 @@ def _prepared(hop: Hop) -> requests.PreparedRequest:
 
 
 class _Session(requests.Session):
-    """A session that reads no environment, stores no cookie and follows no redirect."""
+    """A session that ignores the environment, stores no cookies and follows no redirects."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -227,11 +227,11 @@ class _Session(requests.Session):
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        return None  # otherwise requests would read the body; the Attempt follows redirects
+        return None  # the Attempt follows redirects; requests would also read the body
 
 
 class _Adapter(HTTPAdapter):
-    """The adapter to urllib3, with fetchq's connection classes and one TLS context."""
+    """An adapter to urllib3 that uses fetchq's connection classes and one TLS context."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
@@ -254,4 +254,4 @@ class _Adapter(HTTPAdapter):
         return proxy_parts(proxy)[1]
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """The TLS context verifies certificates."""
+        """Do nothing: the TLS context verifies certificates."""

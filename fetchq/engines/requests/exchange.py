@@ -1,4 +1,4 @@
-"""The exchange that a worker's thread makes: how the hooks inside urllib3 find the attempt that they work for."""
+"""Holds the exchange of a worker's thread, by which the hooks inside urllib3 find the attempt that they serve."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ if TYPE_CHECKING:
     from fetchq.engines.requests.dial import Dialer
     from fetchq.http.attempt import Attempt
 
-__all__ = ["Exchange", "current_exchange"]
+__all__ = ["Exchange", "Response", "current_exchange"]
 
 
 class Response(Protocol):
-    """The response under way, as `response.WireResponse` reads it."""
+    """The response under way: what the engine uses of `response.WireResponse`."""
 
     status: int
     reason: str
     raw_headers: list[tuple[bytes, bytes]]
     version_pair: tuple[int, int]
-    """Of HTTP, as (1, 1)."""
+    """The HTTP version, such as (1, 1)."""
 
     def piece(self) -> bytes:
-        """Some of the body; empty at its end. Raises `AttemptFailed`, and OSError."""
+        """The next piece of the body; empty at its end. Raises `AttemptFailed`, and OSError."""
 
     @property
     def reusable(self) -> bool:
-        """The response was read to its end, and nothing came after it."""
+        """Whether the response was read to its end, and nothing arrived after it."""
 
     def close(self) -> None: ...
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One attempt's request and response on the connections of one worker; it serves each hop in turn."""
+    """The request and response of an attempt on the connections of one worker, for one hop after another."""
 
     attempt: Attempt
     dialer: Dialer
     abort_switch: AbortSwitch
     unreliable: set[str]
-    """Authorities that sent bytes unsolicited: such bytes could come late as well, as the response to the next
+    """Authorities that sent unsolicited bytes, which could also arrive later, and pass for the response to the next
     request."""
     response: Response | None = None
-    """The final response of the hop, from its first byte on."""
-    early: bytes | None = None
-    """What came before a long body was sent whole; None where nothing did. Emptied as it is read."""
+    """The final response of the hop, as soon as it is being read."""
+    early_bytes: bytes | None = None
+    """Bytes that arrived before all of a long body was sent; None if none did, and empty once they were read."""
 
 
 current_exchange: ContextVar[Exchange] = ContextVar("fetchq-exchange")

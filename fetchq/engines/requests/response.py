@@ -1,8 +1,8 @@
 """Reads the responses of the blocking engine with h11, in place of http.client.
 
 http.client takes an interim response such as 103 for the final one, accepts Content-Length: -5 and chunk sizes such as
-0x5, and has no timeout but that between two bytes. urllib3 asks its connection class for the class of the response,
-which is how this one gets in.
+0x5, and only limits the time between two bytes. urllib3 uses the response class of its connection class, which is
+WireResponse here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LENGTHS = re.compile(rb"^content-length\s*:([^\r\n]*)", re.IGNORECASE | re.MULT
 
 
 class WireResponse(http.client.HTTPResponse):
-    """A response read by h11: `begin` reads its head, `piece` its body, piece by piece."""
+    """A response that h11 parses: `begin` reads its head, and each `piece` some of its body."""
 
     def __init__(
         self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
@@ -83,9 +83,9 @@ class WireResponse(http.client.HTTPResponse):
         self.length = None
 
     def _first_bytes(self, data: bytes) -> bytes:
-        """The first bytes of a response, from `data` on and without the empty lines before it.
+        """The first bytes of a response, beginning with `data`, without the empty lines before it.
 
-        Without this, h11 would wait for a head where something else than HTTP comes.
+        Without this check, h11 would wait for a head if something other than HTTP arrives.
         """
         skipped = 0
         while data and len(text := data.lstrip(b"\r\n")) < len(RESPONSE_PREFIX) and RESPONSE_PREFIX.startswith(text):
@@ -105,7 +105,7 @@ class WireResponse(http.client.HTTPResponse):
         raw = b"".join(self._head or ())
         self._head = None
         start, end = check_head(raw, interim)
-        # h11 accepts several equal lengths; but they are a sign of response smuggling.
+        # h11 accepts several equal lengths, but they are a sign of response smuggling.
         lengths = _LENGTHS.findall(raw, start, end)
         if len(lengths) > 1 or any(b"," in length for length in lengths):
             raise not_http("several Content-Length")
@@ -119,10 +119,10 @@ class WireResponse(http.client.HTTPResponse):
             self._chunks.feed(raw[end:])
 
     def piece(self) -> bytes:
-        """Some of the body; empty at its end. Raises `AttemptFailed`."""
+        """The next piece of the body; empty at its end. Raises `AttemptFailed`, and OSError."""
         if self._ended:
             return b""
-        # The pieces of one read are joined: in tiny chunks, they would take a hundred times their size.
+        # The data of one read is joined, since tiny chunks would each take a hundred times their size.
         parts: list[bytes] = []
         event = self._next()
         while isinstance(event, h11.Data):
@@ -140,11 +140,11 @@ class WireResponse(http.client.HTTPResponse):
 
     @property
     def reusable(self) -> bool:
-        """The response was read to its end, and nothing came after it."""
+        """Whether the response was read to its end, and nothing arrived after it."""
         return self._ended and self._wire.their_state is h11.DONE and not self._wire.trailing_data[0]
 
     def _next(self, *, wait: bool = True) -> Any:
-        """The next event of the response, EndOfMessage at its end. Without `wait`, NEED_DATA where none is complete."""
+        """The next event of the response, EndOfMessage at its end. Without `wait`, NEED_DATA if none is complete."""
         while True:
             try:
                 event = self._wire.next_event()
@@ -175,7 +175,7 @@ class WireResponse(http.client.HTTPResponse):
 
 
 def _receive(sock: socket.socket, exchange: Exchange) -> bytes:
-    """The bytes that come next, empty at the end of the connection. Raises `AttemptFailed`, and OSError."""
+    """The next bytes, empty at the end of the connection. Raises `AttemptFailed`, and OSError."""
     attempt = exchange.attempt
     left, what = attempt.time_left(perf_counter())
     if left <= 0:
@@ -183,14 +183,14 @@ def _receive(sock: socket.socket, exchange: Exchange) -> bytes:
     sock.settimeout(left)
     data: bytes
     try:
-        if data := exchange.early or b"":
-            exchange.early = b""
+        if data := exchange.early_bytes or b"":
+            exchange.early_bytes = b""
         else:
             data = sock.recv(65536)
     except TimeoutError:
         raise AttemptFailed(Cause.TIMEOUT, what) from None
     except ssl.SSLEOFError as problem:
-        # The connection was closed without TLS's close_notify (RFC 9112, 9.8). Python reports a reset alike.
+        # The connection was closed without a TLS close_notify (RFC 9112, 9.8). Python raises this for a reset, too.
         exchange.abort_switch.check()
         how = "closed" if problem.reason == "UNEXPECTED_EOF_WHILE_READING" else "reset"
         raise closed_early(answering=attempt.answering, how=how) from None
@@ -207,7 +207,7 @@ _requests: dict[str, h11.Request] = {}
 
 
 def _request(method: str) -> h11.Request:
-    """The request that h11 is told was sent: only the method matters for reading the response."""
+    """A request for h11, which only needs its method to parse the response."""
     if method not in _requests:
         _requests[method] = h11.Request(method=method, target="/", headers=[("Host", "-")])
     return _requests[method]

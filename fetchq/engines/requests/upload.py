@@ -1,4 +1,4 @@
-"""Sends a long body in pieces. Each one that the network takes is progress, so that it is no read timeout."""
+"""Sends a long body in pieces. Each piece that the network takes is progress, and restarts the read timeout."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["unsolicited_bytes", "upload"]
 
 _FINAL_RESPONSE = re.compile(rb"(?:\A|\r\n\r\n)(?!HTTP/1\.[01] 1)(?=.)", re.DOTALL)
-"""Anything but interim responses: those do not mean that the server will not read the rest."""
+"""The beginning of a final response; an interim response does not mean that the server stops reading."""
 
 
 def upload(body: bytes, sock: socket.socket, exchange: Exchange) -> bytes | None:
     """Send `body` on a blocking socket. Raises `AttemptFailed`, and OSError.
 
-    A server that responds before it has the whole body may not read the rest, which is not sent then. Returns the bytes
-    that came meanwhile, None where none did.
+    If the server sends its final response before it has the whole body, it may not read the rest, which is then not
+    sent. Returns the bytes that arrived meanwhile, or None.
     """
     attempt, left = exchange.attempt, memoryview(body)
     came: bytes | None = None
@@ -50,7 +50,7 @@ def upload(body: bytes, sock: socket.socket, exchange: Exchange) -> bytes | None
 
 
 def unsolicited_bytes(sock: socket.socket) -> bytes | None:
-    """The bytes that can be read without waiting, empty at the end of the connection; None where there are none.
+    """The bytes that can be read without waiting, empty at the end of the connection; None if there are none.
 
     Messages of TLS itself do not count. Raises OSError.
     """
