@@ -26,18 +26,18 @@ from fetchq.inputs.lines import (
 __all__ = ["CsvParser"]
 
 _COLUMNS = ("method", "body", "label", "priority")
-"""The columns, besides the URL's, that have a meaning."""
+"""The columns that are read, in addition to the column of the URL."""
 
 
 class _Row(NamedTuple):
     number: int
-    """The line that the row begins on, from 1."""
+    """The line on which the row begins, from 1."""
     cells: list[str]
     problem: str | None
 
 
 class CsvParser(RowParser):
-    """Parses CSV (RFC 4180) with a header line. Raises SourceError where the header lacks the column of the URL."""
+    """Parses CSV (RFC 4180) with a header line. Raises SourceError if the header lacks the column of the URL."""
 
     format_known = False
 
@@ -60,7 +60,7 @@ class CsvParser(RowParser):
         return self._requests(self._complete_rows(text.split("\n")))
 
     def _complete_rows(self, lines: list[str]) -> Iterator[_Row]:
-        """The complete rows. The lines of an incomplete one are held until more lines come."""
+        """Yield the complete rows. The lines of an incomplete row are kept until more lines arrive."""
         begin = self.number - len(self._held) + 1
         if lines[0].endswith(TRUNCATED):
             yield _Row(begin, [(self._held or lines)[0]], TOO_LONG)
@@ -80,7 +80,7 @@ class CsvParser(RowParser):
                 cells, problem = lines[at : at + 1], f"not CSV: {str(error).partition(' - ')[0]}"
             after = base + reader.line_num
             if after > at + 1:
-                # Whether a row is too long depends on its lines alone, not on the chunks that they came in.
+                # Whether a row is too long must depend on its lines alone, not on the chunks in which they arrived.
                 limit = _line_over_limit(lines, at, after)
                 if limit is not None:
                     cells, problem = lines[at : at + 1], f"{TOO_LONG}: is a quote left open?"
@@ -94,8 +94,8 @@ class CsvParser(RowParser):
             at = after
 
     def _reader(self, lines: list[str]) -> Any:
-        # A row that is incomplete at the end of the lines swallows the extra last line. So it is recognized without
-        # waiting for the next line, which may come an hour later.
+        # An incomplete row would include the extra last line, which shows that it is incomplete without waiting for the
+        # next line, which may arrive an hour later.
         return csv.reader([*(f"{line}\n" for line in lines), TRUNCATED], delimiter=self._delimiter or ",")
 
     def _requests(self, rows: Iterator[_Row] | list[_Row]) -> list[Request]:
@@ -124,7 +124,7 @@ class CsvParser(RowParser):
         try:
             if row.problem is not None:
                 raise ValueError(row.problem)
-            # Too many cells are an error as well: a comma in an unquoted URL would cut it short.
+            # Too many cells are an error, too: a comma in an unquoted URL would truncate it.
             if len(cells) < self._width or any(cells[self._width :]):
                 raise ValueError(f"{len(cells)} columns, and the header has {self._width}")
             method, body, label, priority = (self._cell(cells, name) for name in _COLUMNS)
@@ -149,7 +149,7 @@ def _delimiter(lines: list[str]) -> str:
 
 
 def _line_over_limit(lines: list[str], begin: int, end: int) -> int | None:
-    """The number of the line at which the row `lines[begin:end]` exceeds MAX_ROW bytes; None where it does not."""
+    """The index of the line at which the row `lines[begin:end]` exceeds MAX_ROW bytes; None if it does not."""
     size = 0
     for at in range(begin, min(end, len(lines))):
         size += len(lines[at].encode(*UTF8)) + 1

@@ -1,4 +1,4 @@
-"""Reads the rows that a Python program hands over: URLs and Requests, from any iterable."""
+"""Reads the rows that a Python program passes: URLs and Requests, from any iterable."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Row = str | URL | Request
 
 
 def number(urls: Iterable[Row]) -> Iterator[Request]:
-    """The Requests of these rows, with their indexes, read as they are asked for. Raises TypeError."""
+    """The Requests of these rows, with their indexes, read as the iterator advances. Raises TypeError."""
     return (_request(row, index) for index, row in enumerate(check_urls(urls)))
 
 
 def check_urls(urls: Iterable[Row]) -> Iterable[Row]:
-    """`urls`, unless that is a single URL by mistake, which is an iterable of characters: then a TypeError."""
+    """Return `urls`. Raises TypeError for a single URL, which would be an iterable of characters."""
     if isinstance(urls, str | bytes):
         raise TypeError("a list of URLs is needed, not a single one")
     return urls
 
 
 async def number_async(urls: AsyncIterable[Row]) -> AsyncGenerator[Request]:
-    """As `number`."""
+    """`number` for an async iterable."""
     index = 0
     async for row in urls:
         yield _request(row, index)
@@ -54,7 +54,7 @@ _TYPES: tuple[tuple[str, type, str], ...] = (
 
 
 def _read(row: Request, index: int) -> Request:
-    """The row with its fields checked and parsed. Where one is of a wrong type, the row has a `problem`."""
+    """The row with its fields checked and parsed. If one has a wrong type, the row gets a `problem`."""
     try:
         for name, kind, what in _TYPES:
             if not isinstance(getattr(row, name), kind | None):

@@ -1,6 +1,6 @@
 """Parses the lines of a list in text or JSON Lines into Requests. `fetchq.inputs.csv` parses CSV.
 
-An unusable row becomes a Request with a `problem`; it raises nothing. At most one incomplete row is held.
+An unusable row becomes a Request with a `problem`, and raises no exception. At most one incomplete row is kept.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ __all__ = [
 ]
 
 MAX_ROW = 65_536
-"""Bytes of the longest row."""
+"""The most bytes of a row."""
 UTF8 = ("utf-8", "surrogateescape")
-"""Encoding and error handler of all lines: bytes that are not UTF-8 become surrogates from U+DC80 to U+DCFF."""
+"""The encoding and error handler for all lines: bytes that are not UTF-8 become surrogates, U+DC80 to U+DCFF."""
 TRUNCATED = "\ud800"
-"""Marks the end of a line that was too long and of which only the head was kept. No decoded line can contain it."""
+"""Marks the end of a line that was too long, so that only its beginning was kept. No decoded line can contain it."""
 _MAX_SHOWN = 200
-"""Characters of a row, or of a problem, that a message shows."""
+"""The most characters of a row, or of a problem, that a message shows."""
 TOO_LONG = f"longer than {MAX_ROW:,} bytes"
 BLANKS = " \t\r"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -51,7 +51,7 @@ _SECRETS = re.compile(r'"(?:headers|body)"|authorization|cookie', re.IGNORECASE)
 
 
 class SourceError(Exception):
-    """An input cannot be read, or not to its end. The message is one line."""
+    """An input cannot be opened, or not be read to its end. The message is one line."""
 
 
 # --- one row -------------------------------------------------------------------------------------------------------
@@ -66,8 +66,8 @@ def url_row(text: str, index: int, where: str) -> Request:
 
 
 def unusable_row(text: str, index: int, where: str, why: str) -> Request:
-    """The Request of a row that cannot be fetched because of `why`; `text` is what could be read of the row."""
-    # Redacted before it is shortened: half of a user:password@ would no longer be recognized.
+    """The Request of a row that cannot be fetched because of `why`. `text`: as much of the row as could be read."""
+    # Redacted before it is shortened, since half of a user:password@ would not be recognized.
     return Request(display_text(text, _MAX_SHOWN), index, problem=f"{where}: {display_text(why, _MAX_SHOWN)}")
 
 
@@ -82,7 +82,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def valid_text(text: str) -> str:
-    """`text`, where the line was complete and UTF-8. Raises ValueError."""
+    """Return `text` if its line was complete and UTF-8. Raises ValueError."""
     if text.isascii():
         return text
     if text.endswith(TRUNCATED):
@@ -93,7 +93,7 @@ def valid_text(text: str) -> str:
 
 
 def clean_url(text: str) -> str:
-    """The URL in a cell or a line, without surrounding blanks. Raises ValueError where it cannot be one."""
+    """The URL in a cell or a line, without surrounding blanks. Raises ValueError if it cannot be a URL."""
     url = valid_text(text).strip(BLANKS)
     if not url:
         raise ValueError("no URL")
@@ -106,13 +106,13 @@ def clean_url(text: str) -> str:
 
 
 class RowParser:
-    """Parses the lines of a list into Requests, numbered from `index`.
+    """Base class of the parsers, which turn the lines of a list into Requests, numbered from `index`.
 
-    `number` counts the lines so far. A problem names the line, followed by `suffix`.
+    `number` is the number of lines so far. A problem names the line, followed by `suffix`.
     """
 
     format_known = True
-    """Whether enough was read to know that the list has the right format."""
+    """Whether enough lines were read to know that the list has the right format."""
 
     def __init__(self, index: int, suffix: str = "") -> None:
         self.number = 0
@@ -120,14 +120,14 @@ class RowParser:
         self._suffix = suffix
 
     def feed(self, text: str) -> list[Request]:
-        """The rows that `text` completes. It is lines without the last newline; only the first can be `TRUNCATED`."""
+        """The rows in `text`: lines, without the last newline, of which only the first can be `TRUNCATED`."""
         found = self._parse(text)
         self._index += len(found)
         self.number += text.count("\n") + 1
         return found
 
     def finish(self) -> list[Request]:
-        """The row that is incomplete at the end of the list."""
+        """The row that is incomplete at the end of the list, if there is one."""
         return []
 
     def _parse(self, text: str) -> list[Request]:
@@ -190,7 +190,7 @@ class JsonLinesParser(RowParser):
             )
         except ValueError as problem:
             if row_text is None:
-                # Headers and bodies can hold secrets, which must not get into the record of a broken row.
+                # Headers and bodies may hold secrets, which must not get into the record of a malformed row.
                 row_text = _SECRETS.split(line, maxsplit=1)[0]
             return unusable_row(row_text, index, self._where(number), str(problem))
 

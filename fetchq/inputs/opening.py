@@ -23,7 +23,7 @@ from fetchq.inputs.source import Source
 __all__ = ["StoredList", "open_sources", "open_stored_lists", "open_stored_rows", "standard_input"]
 
 _Opening: TypeAlias = tuple[Callable[[], Any], tuple[type[Exception], ...]]
-"""What opens a stream of bytes, and the exceptions that reading from it may raise."""
+"""A function that opens a stream of bytes, and the exceptions that reading from it may raise."""
 _HOST = re.compile(r"(?:[\w-]+(?:\.[\w-]+)+|localhost)(?::\d+)?(?:[/?#].*)?")
 _LIST_NAME = re.compile(r"[^/]+\.(?:txt|csv|tsv|jsonl?|ndjson|gz|zst|list|lst|log|urls)", re.IGNORECASE)
 
@@ -35,11 +35,11 @@ def open_sources(
     url_column: str = "url",
     stdin: BinaryIO | None = None,
 ) -> Source:
-    """The rows of all arguments, in order: URLs, files, or `-` for standard input (`stdin`, else the process's).
+    """The rows of all arguments, in order. An argument is a URL, a file, or `-` for standard input.
 
-    `input_format` is "text", "csv" or "jsonl"; None guesses it from each name. Raises `SourceError` for what is wrong
-    with the arguments before the first row is fetched: a file that is missing, unreadable or damaged at its start, a
-    CSV file without the column `url_column`, standard input given twice.
+    `input_format` is "text", "csv" or "jsonl"; if it is None, each name tells the format. `stdin` replaces the
+    process's standard input. Raises `SourceError` for errors that show before the first row is fetched: a file that is
+    missing, unreadable or damaged at its start, a CSV file without the column `url_column`, or a second `-`.
     """
     if arguments.count("-") > 1:
         raise SourceError("standard input (-) is given twice")
@@ -60,21 +60,21 @@ def open_sources(
 
 @dataclass(frozen=True, slots=True)
 class StoredList:
-    """A list of a durable run: a file of the user's, or the copy of a pipe or of arguments in the run's folder."""
+    """A list of a durable run: the user's file, or the copy of a pipe or of arguments in the run's folder."""
 
     path: str
     given: str
-    """The argument that named it; messages use it, and the input format is guessed from it."""
+    """The argument that named the list, for messages, and for guessing the input format."""
     input_format: str | None = None
-    """The format, where it is not that of the run."""
+    """The input format, if it is not that of the run."""
     stream: BinaryIO | None = None
-    """The bytes of the copy, while it is still being written."""
+    """The bytes of the copy, if it is still being written."""
 
 
 def open_stored_lists(
     lists: Sequence[StoredList], *, input_format: str | None = None, url_column: str = "url"
 ) -> Source:
-    """The rows of these lists, in order. The rest is as for `open_sources`."""
+    """The rows of these lists, in order. See `open_sources` for the other parameters and for errors."""
     inputs: list[Input] = []
     for one in lists:
         name = _name(one.given)
@@ -88,19 +88,19 @@ def open_stored_lists(
 
 
 def open_stored_rows(page: Callable[[int], list[Request]]) -> Source:
-    """The rows of a database. `page` returns some of them, from an index on, and an empty list after the last."""
+    """The rows of a database. `page` returns some rows, from an index on, and an empty list after the last row."""
     return Source([StoredRows(page)])
 
 
 def standard_input(stdin: BinaryIO | None = None) -> BinaryIO:
-    """`stdin`, else the process's, without its buffer. Raises SourceError where it is closed or missing."""
+    """`stdin`, or else the process's standard input, unbuffered. Raises SourceError if it is closed or missing."""
     stream = stdin or getattr(sys.stdin, "buffer", None)
     if stream is None or stream.closed:
         raise SourceError("there is no standard input to read from")
-    # A read from a non-blocking pipe without data would look like its end. A stream of Python code has no descriptor.
+    # A read from an empty non-blocking pipe would look like its end. A stream in Python code has no descriptor.
     with suppress(AttributeError, OSError):
         os.set_blocking(stream.fileno(), True)
-    # A thread that waits for the pipe would hold the lock of the buffer when the process ends.
+    # A thread that waits for the pipe would otherwise hold the lock of the buffer when the process ends.
     raw: BinaryIO = getattr(stream, "raw", stream)
     return raw
 
@@ -121,7 +121,7 @@ def _file_input(path: str, parser: ParserFactory, name: str) -> ListInput:
     rereadable = stat.S_ISREG(status.st_mode)
     opener, errors = _opening(path)
     found = ListInput(name, opener, errors, parser, rereadable=rereadable, size=status.st_size)
-    if not rereadable:  # what a check reads from a pipe would be lost
+    if not rereadable:  # rows that a check reads from a pipe would be lost
         if not os.access(path, os.R_OK):
             raise SourceError(f"{path!r} cannot be read: permission denied")
     elif not status.st_size and path.lower().endswith((".gz", ".zst")):
@@ -143,7 +143,7 @@ def _status(path: str) -> os.stat_result:
 
 
 def _opening(path: str, stream: BinaryIO | None = None) -> _Opening:
-    """How to open the file, or `stream` in its place, and decompress it."""
+    """How to open the file, or `stream` in its place, and to decompress it."""
     name = path.lower()
     if name.endswith(".gz"):
         import gzip
@@ -159,7 +159,7 @@ def _opening(path: str, stream: BinaryIO | None = None) -> _Opening:
 
 
 def _parser(input_format: str | None, path: str, column: str, index: int, *, name: str, suffix: str) -> RowParser:
-    """The parser of a list, by its format or its name; the first row has the number `index`."""
+    """The parser for a list, by its format or its name, whose first row has the number `index`."""
     bare = re.sub(r"\.(?:gz|zst)$", "", path.lower())
     if input_format == "csv" or (input_format is None and bare.endswith((".csv", ".tsv"))):
         return CsvParser(index, suffix, name=name, column=column, tabs=bare.endswith(".tsv"))

@@ -1,6 +1,6 @@
 """Reads the inputs of a run: a URL, a list in a file or a pipe, or rows in a database.
 
-A list is read a chunk at a time; the rows of a chunk are handed over before the next chunk is read.
+A list is read in chunks; the rows of a chunk are yielded before the next chunk is read.
 """
 
 from __future__ import annotations
@@ -14,31 +14,32 @@ from fetchq.inputs.lines import MAX_ROW, TRUNCATED, UTF8, RowParser, SourceError
 
 __all__ = ["Batches", "Input", "ListInput", "ParserFactory", "StoredRows", "UrlInput"]
 
-_CHUNK = MAX_ROW  # no more, so that only the first line of a chunk can be too long
+_CHUNK = MAX_ROW
+"""Bytes of a chunk: not more than a row, so that only the first line of a chunk can be too long."""
 _HEAD = 1_024
-"""Bytes that are kept of a line that is too long."""
+"""How many bytes are kept of a line that is too long."""
 
 Batches: TypeAlias = Generator[list[Request], None, None]
 ParserFactory: TypeAlias = Callable[[int], RowParser]
-"""Makes the parser of a list whose first row has this number."""
+"""Makes the parser of a list, from the number of its first row."""
 
 
 class Input(Protocol):
-    """Some of the rows of a run."""
+    """An input of a run, which yields rows."""
 
     name: str
     rereadable: bool
-    """False for a pipe or a terminal: it can be read once, and its end is unknown."""
+    """False for a pipe or a terminal, which can be read only once, and whose end is unknown."""
     size: int
-    """Bytes on the disk."""
+    """Its bytes on the disk."""
 
     def batches(self, index: int) -> Batches:
-        """The rows, the first of them with the number `index`; a batch for each read, which may be empty."""
+        """Yield the rows, numbered from `index` on, in a batch for each read, which may be empty."""
         ...
 
 
 class UrlInput:
-    """A URL that is an argument: one row."""
+    """An argument that is a URL: one row."""
 
     rereadable = True
     size = 0
@@ -136,7 +137,7 @@ class _LineSplitter:
         self._first = True
 
     def feed(self, chunk: bytes) -> str | None:
-        """The lines that `chunk` completes, as `RowParser.feed` takes them; None where it completes none."""
+        """The lines that `chunk` completes, as `RowParser.feed` takes them; None if it completes none."""
         head, newline, rest = chunk.partition(b"\n")
         self._hold(head)
         if not newline:
@@ -149,7 +150,7 @@ class _LineSplitter:
         return text
 
     def finish(self) -> str | None:
-        """The last line, where no newline ends it."""
+        """The last line, if no newline ends it."""
         return self._release() if self._held else None
 
     def _hold(self, piece: bytes) -> None:

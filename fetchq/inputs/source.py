@@ -1,4 +1,4 @@
-"""Hands out the rows of a run in batches of Requests, input after input.
+"""Yields the rows of a run in batches of Requests, one input after the other.
 
 `fetchq.inputs.opening` makes a Source from the arguments of the command line.
 """
@@ -18,31 +18,31 @@ from fetchq.inputs.readers import Batches, Input, UrlInput
 __all__ = ["RowFilter", "Source"]
 
 MAX_COUNTED = 100_000_000
-"""Bytes of files up to which `Source.count` reads them."""
+"""The most bytes of files that `Source.count` reads."""
 RowFilter: TypeAlias = Callable[[list[Request]], list[Request]]
-"""From a batch of rows to those of them that are handed out."""
+"""Returns those rows of a batch that the source yields; it may change them."""
 
 
 class Source:
-    """The rows of a run, in batches: the rows of one read. It can be iterated again, unless an input is a pipe."""
+    """The rows of a run, in batches. It can be iterated again, unless an input is a pipe."""
 
     def __init__(self, inputs: Sequence[Input]) -> None:
         self._inputs = inputs
         self._started = self._closed = False
         self._running: WeakSet[Batches] = WeakSet()
         self.rereadable = all(one.rereadable for one in inputs)
-        """False where an input is a pipe or a terminal: it can be read once, and its end is unknown."""
+        """False if an input is a pipe or a terminal, which can be read only once, and whose end is unknown."""
         self.total = len(inputs) if all(isinstance(one, UrlInput) for one in inputs) else None
-        """The number of rows, where it is known without reading; `count` reads."""
+        """The number of rows, if it is known without reading; None otherwise (see `count`)."""
         self._skipped: RowSet | None = None
         self._row_filter: RowFilter | None = None
         self.read = 0
-        """Rows that the iteration has read, skipped ones included."""
+        """How many rows the iteration has read, including skipped ones."""
         self.ended = False
-        """Whether the iteration has come to the end of the inputs."""
+        """Whether the iteration has reached the end of the inputs."""
 
     def __iter__(self) -> Batches:
-        """Batches that are not empty. Raises `SourceError` where a list cannot be read further."""
+        """Iterate over the batches, which are not empty. Raises `SourceError` if an input cannot be read further."""
         if self._closed:
             raise ValueError("the source is closed")
         pipe = next((one for one in self._inputs if not one.rereadable), None)
@@ -54,9 +54,9 @@ class Source:
         return batches
 
     def skip_rows(self, skipped: RowSet, row_filter: RowFilter | None = None) -> None:
-        """Hand out all rows but these; `total` and `count` leave them out, too.
+        """Leave out these rows, also in `total` and `count`.
 
-        `row_filter`, where given, selects the rows that are handed out in place of `skipped`.
+        If there is a `row_filter`, it selects the rows to yield, and `skipped` only changes the counts.
         """
         self._row_filter = row_filter
         if self.total is not None:
@@ -79,9 +79,9 @@ class Source:
         self.ended = not self._closed
 
     def count(self) -> int | None:
-        """The number of rows, found by reading all inputs; None where that takes too long or cannot be done.
+        """Count the rows by reading all inputs. Returns None if that would take too long, or is impossible.
 
-        It may run in a thread while another one iterates.
+        It may run in a thread while another thread iterates.
         """
         if not self.rereadable or sum(one.size for one in self._inputs) > MAX_COUNTED:
             return None
@@ -105,10 +105,10 @@ class Source:
                         yield batch
 
     def close(self) -> None:
-        """Close the open files. An iteration in another thread ends after the read that it is in."""
+        """Close the open files. An iteration in another thread ends after its current read."""
         self._closed = True
         for batches in list(self._running):
-            with suppress(ValueError):  # it is running, in another thread
+            with suppress(ValueError):  # the generator is running in another thread
                 batches.close()
 
     def __enter__(self) -> Self:
