@@ -37,9 +37,8 @@ class RobotsGate:
         head = queue.jobs.head()
         if head.robots_checked or queue.refused is not None:
             return None
-        host = host_of(
-            head.request.url
-        )  # a queue may have rows of several hosts, each with its own rules (RFC 9309, 2.3)
+        # A queue may have rows of several hosts, each with its own rules (RFC 9309, 2.3).
+        host = host_of(head.request.url)
         rules = self._cache.rules_for(host)
         if rules is None or now >= rules.until:
             request = request_for(host)

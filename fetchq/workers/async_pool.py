@@ -1,4 +1,4 @@
-"""The pool of mode `async`: a task for each worker."""
+"""Runs the workers of mode `async`, each as a task."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _ROW = JobKind.ROW  # read once: for each row, a lookup in an Enum is slow in Python 3.11
 _PARSED_IN_LOOP = 32_768
-"""Bytes of a robots.txt up to which its rules are read in the event loop, in a few milliseconds."""
+"""A robots.txt of up to this many bytes is parsed in the event loop, which takes a few milliseconds."""
 
 
 class AsyncPool:
@@ -48,14 +48,14 @@ class AsyncPool:
         self._queue = RequestQueue(run.schedule)
         self._feeder: asyncio.Task[SourceError | None] | None = None
         self._cancelled_at_abort: set[asyncio.Future[Any]] = set()
-        """Callbacks and address lookups under way; the engine aborts its attempts itself."""
+        """Callbacks and address lookups under way, which an abort cancels; the engine aborts its attempts itself."""
         self.results = ResultQueue()
         self.control.listen(self._on_change)
 
     async def run(self, source: Iterable[list[Request]] | AsyncIterable[Request], *, threaded: bool) -> None:
-        """Fetch all of `source`. `threaded`: it may block, and is read in a thread.
+        """Fetch all of `source`. `threaded`: whether it may block, and so is read in a thread.
 
-        A bug of ours, or an exception of the source or of `on_start`, ends the run and is raised.
+        A bug in fetchq, or an exception of the source or of `on_start`, ends the run and is raised.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -83,7 +83,7 @@ class AsyncPool:
             self.results.close()
 
     def _on_change(self) -> None:
-        """The run is stopped or aborted."""
+        """React to a stop or an abort of the run."""
         if self.control.state is RunState.ENDED:
             return
         if self._feeder is not None and not self.control.reads_source:
@@ -95,7 +95,7 @@ class AsyncPool:
                 waiting.cancel()
 
     async def _work(self, clock: WorkerClock) -> None:
-        """Take one job after another, until cancelled."""
+        """Do one job after another, until cancelled."""
         queue, settler, on_start = self._queue, self._settler, self._on_start
         counts_starts = self._run.schedule.counts_starts
         with no_stray_cancellation():
@@ -136,7 +136,7 @@ class AsyncPool:
     # --- internal requests ---
 
     async def _do_internal(self, job: Job, clock: WorkerClock) -> None:
-        """Make an internal request, and tell the schedule what it has brought."""
+        """Do an internal job, and tell the schedule its result."""
         if job.kind is JobKind.ADDRESS:
             address = None
             if self.control.state is RunState.RUNNING:
@@ -167,7 +167,7 @@ class AsyncPool:
         return self._settler.settle_robots(job, attempt, clock)
 
     async def _unless_aborted(self, awaitable: Awaitable[T]) -> T | None:
-        """The result of `awaitable`; None if the run is aborted first, which cancels it."""
+        """The result of `awaitable`; None if the run is aborted first, which cancels the awaitable."""
         waiting = asyncio.ensure_future(awaitable)
         self._cancelled_at_abort.add(waiting)
         try:
@@ -182,7 +182,7 @@ class AsyncPool:
 
 
 def _first(problems: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first exception of a group, which would hide what the user's own code has raised."""
+    """The first exception of a group, so that the caller gets the exception of their own code, not the group."""
     found: BaseException = problems
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]

@@ -1,4 +1,4 @@
-"""A run in any mode, iterated in an event loop."""
+"""Runs a list in any mode, iterated in an event loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["AsyncRun"]
 
 
 class AsyncRun(Run):
-    """A run in any mode, for an event loop. `batches` may be iterated once; `stop` and `abort` belong to the loop."""
+    """A run in any mode, for an event loop, in which `stop` and `abort` must be called. `batches` is iterated once."""
 
     def __init__(self, settings: Settings, feed: Feed, on_start: OnStart | None = None, *, linger: float = 0.0) -> None:
         super().__init__(settings, linger)
@@ -31,7 +31,7 @@ class AsyncRun(Run):
         self._on_start = on_start
 
     def batches(self) -> AsyncGenerator[list[Result]]:
-        """The results, as they come; the run ends when the iterator is closed."""
+        """The Results in batches, as they finish. Closing the iterator ends the run."""
         return self._in_loop() if self.settings.mode == "async" else self._in_threads()
 
     async def _in_loop(self) -> AsyncGenerator[list[Result]]:
@@ -56,7 +56,7 @@ class AsyncRun(Run):
             await _close(task, engine)
 
     async def _in_threads(self) -> AsyncGenerator[list[Result]]:
-        """A blocking run; a thread waits for each batch of it."""
+        """The Results of a blocking run, for whose batches a thread waits."""
         from fetchq.workers.blocking_run import run_blocking
 
         loop = asyncio.get_running_loop()
@@ -67,7 +67,7 @@ class AsyncRun(Run):
             on_start, on_abort = callback, callback.end
         batches = run_blocking(self, self._feed, on_start, on_abort)
         waiting: asyncio.Future[list[Result] | None] | None = None
-        thread = ThreadPoolExecutor(1, "fetchq-run")  # the loop's own may be busy, with what waits for this run
+        thread = ThreadPoolExecutor(1, "fetchq-run")  # the loop's threads may all wait for this run
         try:
             while True:
                 waiting = loop.run_in_executor(thread, next, batches, None)
@@ -88,11 +88,11 @@ class AsyncRun(Run):
 
 
 async def _close(task: asyncio.Task[None], engine: AsyncEngine) -> None:
-    """End the task, and then the engine."""
+    """Cancel the task, and then close the engine."""
     loop_ends = False
     try:
         await _cancel(task)
-    except GeneratorExit:  # the loop is ending: nothing can be awaited any more
+    except GeneratorExit:  # the loop is closing, so nothing can be awaited any more
         loop_ends = True
         raise
     finally:
@@ -101,7 +101,7 @@ async def _close(task: asyncio.Task[None], engine: AsyncEngine) -> None:
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    """Cancel `task` and wait for its end. What it raises has been seen before, or is of no interest any more."""
+    """Cancel `task` and wait for its end. An exception that it raises was raised before, or no longer matters."""
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled():
@@ -109,7 +109,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 
 class _LoopCallback:
-    """`on_start` for worker threads: a coroutine function runs in the loop, and the worker waits for it."""
+    """Calls `on_start` for worker threads: it runs in the loop, and the worker waits for it."""
 
     def __init__(self, on_start: OnStart, loop: asyncio.AbstractEventLoop) -> None:
         self._on_start = on_start
@@ -135,7 +135,7 @@ class _LoopCallback:
             await waiting
 
     def end(self) -> None:
-        """The run is aborted: no worker waits for a callback any longer."""
+        """Cancel the callbacks, because the run is aborted, so that no worker waits for one any longer."""
         self._ended = True
         for waiting in list(self._waiting):
             waiting.cancel()

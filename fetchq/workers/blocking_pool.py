@@ -1,4 +1,4 @@
-"""What the pools without an event loop have in common: `thread_pool`, and `serial_pool` for one request at a time."""
+"""Defines the common part of the pools without an event loop, `thread_pool` and `serial_pool`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["BlockingPool"]
 
 
 class BlockingPool(ABC):
-    """The workers of a run, without an event loop. `batches` fetches, in the thread that iterates it."""
+    """The workers of a run without an event loop. Iterating `batches` runs them."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class BlockingPool(ABC):
         on_start: OnStart | None = None,
         on_abort: Callable[[], None] | None = None,
     ) -> None:
-        """`engines`: one for each worker. `on_abort` is called when attempts under way are to be interrupted."""
+        """`engines`: one for each worker. `on_abort` is called when the attempts under way are interrupted."""
         self._run = run
         self.control = run.control
         self._settler = run.settler
@@ -47,21 +47,21 @@ class BlockingPool(ABC):
         self._on_start = on_start
         self._on_abort = on_abort
         self._lock: AbstractContextManager[object] = nullcontext()
-        """Held while the schedule is told what an internal request has brought."""
+        """Held while the schedule is told the result of an internal job."""
 
     @abstractmethod
     def batches(self, source: Iterable[list[Request]]) -> Iterator[list[Result]]:
-        """The results of all of `source`, as they come.
+        """The Results of all of `source`, in batches, as they finish.
 
-        A bug of ours, or an exception of the source or of `on_start`, ends the run and is raised.
+        A bug in fetchq, or an exception of the source or of `on_start`, ends the run and is raised.
         """
 
     @abstractmethod
     def _wake(self) -> None:
-        """Wake all threads that wait, to see that the state of the run has changed."""
+        """Wake all waiting threads, so that they see that the state of the run has changed."""
 
     def _on_change(self) -> None:
-        """The run has been stopped or aborted, or it has ended."""
+        """React to a stop, an abort or the end of the run."""
         self._wake()
         if self.control.state in (RunState.ABORTING, RunState.ENDED):
             if self._on_abort is not None:
@@ -70,11 +70,11 @@ class BlockingPool(ABC):
                 engine.abort()
 
     def _sent(self, job: Job) -> None:
-        """The request of a job is on its way to the server."""
+        """Note that the request of a job was sent."""
         self._schedule.sent(job, perf_counter())
 
     def _fetch(self, job: Job, clock: WorkerClock) -> tuple[Result | Retry, Attempt | None]:
-        """Make an attempt at a row, if one is to be made, and settle it."""
+        """Make an attempt at a row, unless it is refused, and settle it."""
         try:
             target = self._settler.begin(job)
             if self._on_start is not None:
@@ -95,7 +95,7 @@ class BlockingPool(ABC):
             clock.busy += clock.timer.stop()
 
     def _do_internal(self, job: Job, clock: WorkerClock) -> None:
-        """Make an internal request, and tell the schedule what it has brought."""
+        """Do an internal job, and tell the schedule its result."""
         schedule = self._schedule
         if job.kind is JobKind.ADDRESS:
             address = None

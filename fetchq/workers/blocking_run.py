@@ -1,4 +1,4 @@
-"""A run in mode `threads` or `sync`, iterated in a plain thread."""
+"""Runs a list in mode `threads` or `sync`, iterated in a plain thread."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["BlockingRun", "run_blocking"]
 
 
 class BlockingRun(Run):
-    """A run in mode `threads` or `sync`. `batches` may be iterated once; `stop` and `abort` come from any thread."""
+    """A run in mode `threads` or `sync`. Any thread may call `stop` and `abort`. `batches` is iterated once."""
 
     def __init__(self, settings: Settings, feed: Feed, on_start: OnStart | None = None, *, linger: float = 0.0) -> None:
         super().__init__(settings, linger)
@@ -32,16 +32,16 @@ class BlockingRun(Run):
         self._on_start = on_start
 
     def batches(self) -> Generator[list[Result]]:
-        """The results, as they come; the run ends when the iterator is closed."""
+        """The Results in batches, as they finish. Closing the iterator ends the run."""
         return run_blocking(self, self._feed, self._on_start)
 
 
 def run_blocking(
     run: Run, feed: Feed, on_start: OnStart | None, on_abort: Callable[[], None] | None = None
 ) -> Generator[list[Result]]:
-    """Fetch `feed` in mode `threads` or `sync`, and yield the results as they come.
+    """Fetch `feed` in mode `threads` or `sync`, and yield the Results as they finish.
 
-    `on_abort` is called when attempts under way are to be interrupted: a worker may be waiting in `on_start` then.
+    `on_abort` is called when the attempts under way are interrupted, since a worker may be waiting in `on_start` then.
     """
     settings = run.settings
     engines = blocking_engines(settings, run.robots)
@@ -67,7 +67,7 @@ def _source_of(run: Run, feed: Feed) -> Iterable[list[Request]]:
 
 @contextmanager
 def _deadline(run: Run, feed: Feed) -> Iterator[None]:
-    """Abort the run when its deadline comes before the end of this context."""
+    """Abort the run if its deadline passes before the end of the block."""
     if run.settings.deadline is None:
         yield
         return
@@ -82,9 +82,9 @@ def _deadline(run: Run, feed: Feed) -> Iterator[None]:
 
 
 def _in_large_batches(source: Iterable[list[Request]]) -> Iterator[list[Request]]:
-    """The rows of a source that need not be waited for, many at a time.
+    """The rows of a source that never has to wait for input, in large batches.
 
-    Mode `sync` reads a batch when no job may go: with one row a batch, the schedule would never have two hosts to
+    Mode `sync` reads a batch when no job may go. With one row in a batch, the schedule would never have two hosts to
     choose from.
     """
     rows: list[Request] = []
@@ -94,7 +94,7 @@ def _in_large_batches(source: Iterable[list[Request]]) -> Iterator[list[Request]
             if len(rows) >= READ_AHEAD:
                 yield rows
                 rows = []
-    except Exception:  # it is raised again, after the rows that came before it
+    except Exception:  # raised again, after the rows before it
         yield rows
         raise
     if rows:

@@ -1,4 +1,4 @@
-"""Reads a source that may block for ever, such as a pipe, so that the reading can be given up."""
+"""Reads a source that may block for ever, such as a pipe, in such a way that a run can stop reading it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["interruptible"]
 
 _POLL = 0.1
-"""Seconds after which a run that was stopped is noticed."""
+"""Seconds between two checks whether the run still reads its source."""
 
 
 def interruptible(source: Iterable[list[Request]], control: RunControl) -> Iterator[list[Request]]:
-    """The batches of `source`, read in a thread; they end when the run reads its source no further.
+    """The batches of `source`, read in a thread, until the run stops reading its source.
 
-    A read that blocks in the thread of the run would keep a signal, or the deadline, waiting. Raises what `source`
+    In the thread of the run itself, a read that blocks would delay a signal, or the deadline. Raises what `source`
     raises.
     """
     batches: queue.Queue[list[Request] | BaseException | None] = queue.Queue(4)
@@ -32,7 +32,7 @@ def interruptible(source: Iterable[list[Request]], control: RunControl) -> Itera
             for batch in source:
                 batches.put(batch)
             batches.put(None)
-        except BaseException as problem:  # noqa: BLE001  # it is raised where the run can see it
+        except BaseException as problem:  # noqa: BLE001  # raised in the thread of the run
             batches.put(problem)
 
     threading.Thread(target=read, name="fetchq-pipe", daemon=True).start()

@@ -1,4 +1,4 @@
-"""Releases the jobs that a Schedule holds back when they are due, by a timer of the event loop."""
+"""Releases the jobs that a schedule holds back when they are due, with a timer of the event loop."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["ReleaseTimer"]
 
 _TICK = 0.001
-"""Seconds: no timer is set to less, since the event loop cannot tell such times apart."""
+"""The shortest delay in seconds; an event loop's clock is not more precise."""
 
 
 class ReleaseTimer:
-    """One timer, set to the time at which the schedule has something to release."""
+    """A timer that is set to the next time at which the schedule has something to release."""
 
     def __init__(self, schedule: Schedule, on_release: Callable[[], None]) -> None:
         """`on_release` is called after each release."""
@@ -29,7 +29,7 @@ class ReleaseTimer:
         self._due = inf
 
     def arm(self) -> None:
-        """Set the timer to the next release, unless it is set to an earlier time: then it is set again at that time."""
+        """Set the timer to the next release, unless it is set to an earlier time, at which it will be set again."""
         due = self._schedule.next_due()
         if due is None or due >= self._due:
             return

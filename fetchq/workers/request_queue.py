@@ -1,4 +1,4 @@
-"""The queue that asyncio workers pull from: an asyncio.Queue whose order is that of a Schedule."""
+"""Adapts a schedule to the interface of asyncio.Queue, for the asyncio workers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _ROW = JobKind.ROW  # read once: for each row, a lookup in an Enum is slow in Py
 
 
 class RequestQueue(asyncio.Queue[Job]):
-    """Gives out the jobs that may go now; the others wait inside, and keep no worker busy.
+    """Gives out the jobs that may go now; the others wait in the queue, without occupying a worker.
 
-    It is used as any asyncio.Queue: workers call `task_done` after each `get`, and `join` waits for the last of them.
-    `put` waits while the schedule is full. It leaves out two things: `put_nowait` never raises QueueFull, and
+    It is used like any asyncio.Queue: workers call `task_done` after each `get`, and `join` waits until all jobs are
+    done. `put` waits while the schedule is full. It differs in two ways: `put_nowait` never raises QueueFull, and
     `shutdown` is not supported.
     """
 
-    # Attributes of asyncio.Queue, which `put_nowait` and `get_nowait` here keep up to date as its own do.
+    # Attributes of asyncio.Queue, which `put_nowait` and `get_nowait` update here as well.
     _getters: deque[asyncio.Future[None]]
     _putters: deque[asyncio.Future[None]]
     _unfinished_tasks: int
@@ -43,14 +43,14 @@ class RequestQueue(asyncio.Queue[Job]):
         super().__init__()
 
     def _init(self, maxsize: int) -> None:
-        self._queue = self._schedule  # what `empty`, `qsize` and `get` ask
+        self._queue = self._schedule  # used by `empty`, `qsize` and `get`
 
     def full(self) -> bool:
-        """As many jobs wait as are to be read ahead of the workers."""
+        """Whether as many jobs wait as may be read ahead of the workers."""
         return self._schedule.backlog.full()
 
     def put_nowait(self, item: Job) -> None:
-        """Take in a job, even when the queue is full."""
+        """Add a job, even if the queue is full."""
         if not self._unfinished_tasks:
             self._finished.clear()
         self._unfinished_tasks += 1
@@ -58,7 +58,7 @@ class RequestQueue(asyncio.Queue[Job]):
         self._notify()
 
     async def put_all(self, requests: Iterable[Request]) -> None:
-        """Take in a job for each of `requests`, waiting whenever the queue is full: faster than a `put` for each."""
+        """Add a job for each of `requests`, waiting whenever the queue is full; faster than a `put` for each."""
         schedule = self._schedule
         room = schedule.backlog.room()
         for request in requests:
@@ -76,7 +76,7 @@ class RequestQueue(asyncio.Queue[Job]):
         self._notify()
 
     def get_nowait(self) -> Job:
-        """The job that goes next. Raises `asyncio.QueueEmpty` when none may go now."""
+        """Remove and return the next job. Raises `asyncio.QueueEmpty` if none may go now."""
         schedule = self._schedule
         try:
             job = schedule.take(perf_counter())
@@ -84,7 +84,7 @@ class RequestQueue(asyncio.Queue[Job]):
             self._notify()
             raise asyncio.QueueEmpty from None
         if job.kind is not _ROW:
-            self._unfinished_tasks += 1  # the schedule itself has made this job; it was never put
+            self._unfinished_tasks += 1  # the schedule has made this job; it was never `put`
         if self._getters or schedule.timed:
             self._notify()
         elif self._putters and schedule.backlog.low():
@@ -92,9 +92,9 @@ class RequestQueue(asyncio.Queue[Job]):
         return job
 
     def done(self, job: Job, attempt: Attempt | None) -> None:
-        """The attempt at a job that was got is over; None: none was made. Another one may go to its host now.
+        """Note that the attempt at a job is over; None if none was made. The next job of its host may go now.
 
-        The worker gets another job next, and it is that which wakes a waiting `put`.
+        This does not wake a waiting `put`, since the worker gets another job next, and that does.
         """
         schedule = self._schedule
         schedule.done(job, attempt, perf_counter(), time())
@@ -102,29 +102,29 @@ class RequestQueue(asyncio.Queue[Job]):
             self._notify()
 
     def hold(self, job: Job, delay: float) -> None:
-        """Put a job that was got once more; it is given out again in `delay` seconds at the earliest."""
+        """Put a job back, which is given out again in `delay` seconds at the earliest."""
         if job.kind is _ROW:
             self._unfinished_tasks += 1
         self._schedule.hold(job, perf_counter(), delay)
         self._notify()
 
     def sent(self, job: Job) -> None:
-        """The request of a job is on its way to the server; to be called where the schedule `counts_starts`."""
+        """Note that the request of a job was sent. To be called if the schedule `counts_starts`."""
         self._schedule.sent(job, perf_counter())
         self._notify()
 
     def learn_robots(self, job: Job, rules: Rules) -> None:
-        """The rules that a job for a robots.txt, which is done, has brought."""
+        """Take the rules that a job has fetched, after its `done`."""
         self._schedule.learn_robots(job, rules, perf_counter())
         self._notify()
 
     def learn_address(self, job: Job, address: str | None) -> None:
-        """The address that a job for one, which is done, has brought; None: nobody knows it."""
+        """Take the address that a job has looked up, after its `done`; None if there is none."""
         self._schedule.learn_address(job, address, perf_counter())
         self._notify()
 
     def drain(self) -> None:
-        """Hold no job back any more: all are given out at once, to be answered with `cancelled`."""
+        """Hold no job back any more: all are given out at once, so that they end as `cancelled`."""
         self._schedule.end(perf_counter())
         self._notify()
         self.close()
@@ -134,10 +134,10 @@ class RequestQueue(asyncio.Queue[Job]):
         self._timer.cancel()
 
     def _notify(self) -> None:
-        """Wake a worker if there is a job for it, and a waiting `put` if there is room again."""
+        """Wake a worker if a job may go, wake a waiting `put` if there is room again, and arm the timer."""
         schedule = self._schedule
         if self._getters and schedule:
-            _wake_one(self._getters)  # it wakes the next one when it has got its job
+            _wake_one(self._getters)  # which wakes the next one when it takes its job
         if self._putters and schedule.backlog.low():
             _wake_one(self._putters)
         if schedule.timed:

@@ -1,6 +1,6 @@
-"""Collects Results until the one reader of a run takes them, within the same bounds in every pool.
+"""Collects Results until the reader of a run takes them, within the same bounds in every pool.
 
-Threads share a `ResultBuffer` under a lock of their own; asyncio workers put into a `ResultQueue`.
+The thread pool shares a `ResultBuffer` under its lock; asyncio workers put Results into a `ResultQueue`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["MOST_BYTES", "MOST_RESULTS", "ResultBuffer", "ResultQueue"]
 
 MOST_RESULTS = 1024
 MOST_BYTES = 16_000_000
-"""Of bodies and headers."""
+"""The bounds of a buffer: the number of Results, and the bytes of their bodies and headers in memory."""
 
 
 class ResultBuffer:
@@ -31,7 +31,7 @@ class ResultBuffer:
         return len(self._results)
 
     def add(self, result: Result) -> bool:
-        """Take `result`; False when there is no room. The last one may exceed the bound in bytes by its own size."""
+        """Add a Result. Returns False if there is no room. The last Result may exceed the bound in bytes."""
         if len(self._results) >= MOST_RESULTS or self._bytes >= MOST_BYTES:
             return False
         self._results.append(result)
@@ -42,17 +42,17 @@ class ResultBuffer:
         return True
 
     def is_ample(self) -> bool:
-        """There are enough that the reader should not wait for more."""
+        """Whether there are so many that the reader should not wait for more."""
         return len(self._results) >= MOST_RESULTS // 2 or self._bytes >= MOST_BYTES // 2
 
     def take_all(self) -> list[Result]:
-        """The results, in the order in which they came; none is left."""
+        """Remove and return all Results, in the order in which they were added."""
         results, self._results, self._bytes = self._results, [], 0
         return results
 
 
 class ResultQueue:
-    """A bounded queue: the reader waits for Results, and workers wait for room."""
+    """A bounded queue in which the one reader waits for Results, and workers wait for room."""
 
     def __init__(self) -> None:
         self._buffer = ResultBuffer()
@@ -62,14 +62,14 @@ class ResultQueue:
         self._loop = asyncio.get_running_loop()
 
     async def put(self, result: Result) -> None:
-        """Hand over a result, waiting while there is no room."""
+        """Add a Result, waiting while there is no room."""
         while not self.offer(result):
             putter = self._loop.create_future()
             self._putters.append(putter)
             await putter
 
     def offer(self, result: Result) -> bool:
-        """Hand over a result without waiting; False when there is no room."""
+        """Add a Result without waiting. Returns False if there is no room."""
         if not self._buffer.add(result):
             return False
         if self._reader is not None and (not self._gathering or self._buffer.is_ample()):
@@ -77,14 +77,14 @@ class ResultQueue:
         return True
 
     def close(self) -> None:
-        """No more results come."""
+        """Note that no more Results will be added."""
         self._closed = True
         self._wake_reader()
 
     async def take(self, linger: float = 0.0) -> list[Result]:
-        """All results there are, waiting for the first; an empty list when no more come. For one reader.
+        """Wait for a Result, and return all there are; an empty list once the queue is closed and empty.
 
-        After the first one it waits for more, for `linger` seconds or until there are many.
+        After the first Result it waits for more, for `linger` seconds or until there are many.
         """
         while not self._buffer and not self._closed:
             await self._until_woken()

@@ -1,4 +1,4 @@
-"""What the runs of all modes have in common: where their requests come from, their state, schedule and clocks."""
+"""Defines the common parts of a run in any mode: where its requests come from, its state, schedule and clocks."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ if TYPE_CHECKING:
 __all__ = ["DURABLE_LINGER", "WORKER_START_DELAY", "Feed", "Run"]
 
 DURABLE_LINGER = 0.25
-"""Seconds for which results gather where writing them means to wait for the disk."""
+"""Seconds for which a durable run collects Results before it writes them, since each write waits for the disk."""
 WORKER_START_DELAY = 0.02
-"""Seconds for which the source is read before the workers start, unless it ends sooner. Its first thousands of rows may
-be of one slow host, which would otherwise occupy all workers before another host is known."""
+"""Seconds for which the source is read before the workers start, unless it ends sooner. The first thousands of rows may
+all be of one slow host, which would otherwise occupy all workers before another host is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Where the requests come from, and how to read them."""
+    """The requests of a run, and how they are read."""
 
     requests: Iterable[list[Request]] | AsyncIterable[Request]
-    """Batches of them; or, in an async run, an async iterable."""
+    """Batches of requests, or, in mode `async`, an async iterable of requests."""
     threaded: bool
-    """Reading may block, on a file or a pipe. An async run then reads in a thread; a blocking run does so only if the
-    source is not finite, since only then may it block for ever."""
+    """Whether reading may block, on a file or a pipe. Mode `async` then reads in a thread. The other modes do so only
+    if the source is not finite, since only then may it block for ever."""
     finite: bool
-    """The source has an end that need not be waited for. At the deadline it is read to that end, so that every row gets
-    its (cancelled) Result."""
+    """Whether the source has an end that can be reached without waiting. At the deadline it is read to its end, so that
+    every row gets its Result (`cancelled`)."""
 
 
 class Run:
-    """The parts of one run that its pool works with, and the handle by which its owner watches and stops it."""
+    """Base class of runs: the parts that the pool uses, and the methods by which the caller watches and stops it."""
 
     def __init__(self, settings: Settings, linger: float = 0.0) -> None:
-        """`linger`: seconds for which results may gather before they are handed on (Kafka's `linger.ms`)."""
+        """`linger`: seconds for which Results are collected before they are yielded (like Kafka's `linger.ms`)."""
         self.settings = settings
         self.linger = linger
         self.control = RunControl()
         self.robots = RobotsCache(settings) if settings.robots else None
-        """The rules of hosts, where robots.txt is obeyed."""
+        """The rules of hosts, if robots.txt is obeyed."""
         self.schedule = Schedule(settings, self.robots, fd_budget(settings).attempts)
         self.settler = Settler(settings, self.control)
         self.clocks = [WorkerClock(number) for number in range(1, settings.workers + 1)]
         self.began = 0.0
-        """When the first request could go (`time.perf_counter`); 0 before that."""
+        """When the run began to fetch (`time.perf_counter`); 0 before that."""
 
     def backoffs(self) -> list[HostBackoff]:
-        """What was done about which hosts: those that refused, failed or grew slow."""
+        """How far the requests to each host were held back that refused, failed or grew slow."""
         return self.schedule.hosts.backoffs()
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""The state of a run: whether attempts still begin, and what becomes of those under way."""
+"""Holds the state of a run: whether attempts may still begin, and what happens to those under way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["RunControl", "RunState"]
 
 
 class RunState(IntEnum):
-    """How far a run is on its way to its end. A later state is never followed by an earlier one.
+    """The states of a run, which never goes back to an earlier one.
 
         RUNNING --stop()--> DRAINING --abort()--> ABORTING
            |                   |                     |
@@ -24,27 +24,27 @@ class RunState(IntEnum):
 
     RUNNING = 0
     DRAINING = 1
-    """No attempt begins any more: rows that wait are answered with `cancelled`, attempts under way may finish."""
+    """No more attempts begin: waiting rows end as `cancelled`, but attempts under way may finish."""
     ABORTING = 2
-    """Attempts under way are interrupted, too."""
+    """Attempts under way are interrupted as well."""
     ENDED = 3
-    """Every row has its Result; or the rest gets none, after a bug, or because the results are no longer read."""
+    """Every row has its Result; or the others get none, because of a bug, or because nobody reads the Results."""
 
 
 class RunControl:
-    """Holds the state of one run, changes it, and tells the pool of every change. Any thread may call its methods."""
+    """Changes the state of one run, and tells the pool about every change. Any thread may call its methods."""
 
     def __init__(self) -> None:
         self.state = RunState.RUNNING
         self.reads_source = True
-        """Rows are still taken from the source: to be fetched or, once the run drains, to be answered."""
+        """Whether rows are still read from the source, to be fetched or, while the run drains, to be `cancelled`."""
         self._lock = threading.Lock()
         self._listener: Callable[[], None] | None = None
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after each change of state, in the thread that makes it; and at once if there was one before.
+        """Call `listener` after each change, in the thread that makes it; and now, if the state has changed already.
 
-        There is one listener: the pool.
+        There is one listener, the pool.
         """
         with self._lock:
             self._listener = listener
@@ -55,7 +55,7 @@ class RunControl:
     def stop(self, *, end_source: bool = True) -> None:
         """Begin no more attempts; those under way may finish.
 
-        `end_source`: read no more rows from the source. Otherwise each row that is still to come gets a `cancelled`
+        `end_source`: whether to read no more rows from the source. Otherwise each further row gets a `cancelled`
         Result.
         """
         self._advance(RunState.DRAINING, end_source=end_source)
@@ -65,7 +65,7 @@ class RunControl:
         self._advance(RunState.ABORTING, end_source=end_source)
 
     def end(self) -> None:
-        """The run is over. What is still under way is interrupted, and nobody waits for it."""
+        """End the run. Attempts that are still under way are interrupted, and nothing waits for them."""
         self._advance(RunState.ENDED, end_source=True)
 
     def _advance(self, state: RunState, *, end_source: bool) -> None:

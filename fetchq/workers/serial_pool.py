@@ -1,4 +1,4 @@
-"""The pool of mode `sync`: one thread, in which the workers take turns."""
+"""Runs the workers of mode `sync`, which take turns in one thread."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = ["SerialPool"]
 
 
 class SerialPool(BlockingPool):
-    """One request at a time: worker 1 fetches, then worker 2, and so on round."""
+    """A pool that makes one request at a time: worker 1 makes the first one, then worker 2, and so on in turn."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._changed = threading.Event()
-        """Set once the run has been stopped; ends a wait for the next job."""
+        """Set once the run has been stopped, to end a wait for the next job."""
         self._source_problem: SourceError | None = None
-        """Raised when the rows before it are done."""
+        """The exception that ended the source; raised when the rows before it are done."""
         self.control.listen(self._on_change)
 
     def batches(self, source: Iterable[list[Request]]) -> Iterator[list[Result]]:
@@ -48,7 +48,7 @@ class SerialPool(BlockingPool):
                 if schedule:
                     results += self._do_next(next(turns))
                     if results and not (len(results) < READ_AHEAD and schedule.unfetchable):
-                        yield results  # at once, since the next attempt may take long
+                        yield results  # now, since the next attempt may take long
                         results = []
                 elif unread is not None and control.reads_source and schedule.backlog.low():
                     if not self._read(unread):
@@ -63,7 +63,7 @@ class SerialPool(BlockingPool):
             control.end()
 
     def _do_next(self, clock: WorkerClock) -> tuple[Result, ...]:
-        """Do the next job; returns its Result if it is settled now."""
+        """Do the next job. Returns its Result, unless it is internal or is retried."""
         schedule = self._schedule
         job = schedule.take(perf_counter())
         if job.kind is not JobKind.ROW:
@@ -77,7 +77,7 @@ class SerialPool(BlockingPool):
         return (outcome,)
 
     def _read(self, unread: Iterator[list[Request]]) -> bool:
-        """Take in the next batch; False when the source has ended."""
+        """Put the next batch into the schedule. Returns False if the source has ended."""
         try:
             batch = next(unread, None)
         except SourceError as problem:

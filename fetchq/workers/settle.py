@@ -1,6 +1,6 @@
-"""Settles attempts: each becomes the Result of its row, or sends the row back into the queue for another one.
+"""Settles attempts: each becomes the Result of its row, or leads to another attempt.
 
-Which failures are retried, and after how long, is decided in `fetchq.http.retry`, not here.
+`fetchq.http.retry` decides which failures are retried, and after how long.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _RUNNING = RunState.RUNNING  # read once: for each row, a lookup in an Enum is s
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The outcome of an attempt after which another one is due."""
+    """The outcome of an attempt that is followed by another one."""
 
     after: float
-    """Seconds from now."""
+    """The delay until the next attempt, in seconds."""
 
 
 class Settler:
-    """Checks each job before its attempt and settles it afterwards. All workers of a run share one, in any thread."""
+    """Checks each job before its attempt, and settles it afterwards. All workers of a run share one Settler."""
 
     def __init__(self, settings: Settings, control: RunControl) -> None:
         self._settings = settings
@@ -57,11 +57,11 @@ class Settler:
         self._archives = settings.archives
         self._agent = agent_of(settings)
         self._with_partial: set[Job] = set()
-        """Jobs that keep the beginning of a body for the next attempt. Each may hold a whole body in memory, so that
-        there are no more of them than workers."""
+        """Jobs that keep the beginning of a body for the next attempt. Each may hold a whole body in memory, so there
+        are at most as many as workers."""
 
     def begin(self, job: Job) -> Target:
-        """Where the request of a job goes that a worker has taken. Raises `Refused` when no attempt is to be made."""
+        """The URL for the first attempt, or the next one, at a job. Raises `Refused` if no attempt is to be made."""
         if self._control.state is not _RUNNING:
             raise _cancelled()
         if job.first_taken is None:
@@ -71,30 +71,29 @@ class Settler:
         request = job.request
         if request.problem is not None:
             raise Refused(Cause.INVALID_URL, request.problem)
-        if request.duplicate_of is not None:  # the writer puts a copy of that row's Result in the place of this one's
+        if request.duplicate_of is not None:  # the writer replaces the Result with a copy of that row's Result
             raise Refused(Cause.INVALID_URL, f"the request is the same as that of row {request.duplicate_of}")
         if request.headers or request.method is not None:
             check_sendable(request, self._settings)
         return parse_url(request.url)
 
     def check_running(self) -> None:
-        """Raise `Refused`, with cause `cancelled`, once the run is stopped."""
+        """Raise `Refused` (`cancelled`) once the run is stopped."""
         if self._control.state is not _RUNNING:
             raise _cancelled()
 
     def settle(self, job: Job, attempt: Attempt, clock: WorkerClock) -> Result | Retry:
-        """The outcome of a finished attempt at a row. `clock`: that of the worker that made the attempt."""
+        """The outcome of a finished attempt at a row. `clock`: the clock of the worker that made the attempt."""
         clock.fetched += 1
         clock.busy -= attempt.held
         if attempt.cause is not None and (retry := self._retry(job, attempt)) is not None:
-            # A cancelled row is not done: the session that resumes the run tries it again.
+            # A cancelled row is not done: a session that resumes the run fetches it.
             return retry if self._control.state is _RUNNING else self.refuse(job, _cancelled(), clock.number)
         if attempt.partial is not None or job.partial is not None:
             self._drop_partials(job, attempt)
         result = self._result(job, attempt, clock.number)
-        return (
-            result if attempt.stored_response is None else _with_stored_head(result, attempt, attempt.stored_response)
-        )
+        stored = attempt.stored_response
+        return result if stored is None else _with_stored_head(result, attempt, stored)
 
     def settle_robots(self, job: Job, attempt: Attempt, clock: WorkerClock) -> Rules | Retry:
         """The outcome of a finished attempt at a robots.txt."""
@@ -105,7 +104,7 @@ class Settler:
         return rules_of(attempt, self._agent)
 
     def refuse(self, job: Job, refused: Refused, worker: int) -> Result:
-        """The Result of a row for which no attempt, or no further one, is made. `worker`: the number of its worker."""
+        """The Result of a row for which no attempt, or no further one, is made. `worker`: the worker's number."""
         if job.partial is not None:
             job.partial.discard()
             self._with_partial.discard(job)
@@ -144,7 +143,7 @@ class Settler:
         )
 
     def _retry(self, job: Job, attempt: Attempt) -> Retry | None:
-        """The retry that is due after a failure, `job` made ready for it; None when the failure is final."""
+        """Prepare the job for the retry that is due after a failure, and return that; None if the failure is final."""
         plan = plan_retry(attempt, job.attempts, job.local_limits, self._settings, jitter=random(), now=time())  # noqa: S311
         if plan is None:
             return None
@@ -159,7 +158,7 @@ class Settler:
         return Retry(plan.delay)
 
     def _keep_partial(self, job: Job, attempt: Attempt) -> None:
-        """Let the next attempt resume the body, unless too many jobs keep the beginning of one already."""
+        """Let the next attempt resume the body, unless too many jobs keep the beginning of a body already."""
         job.partial = partial = attempt.partial
         self._with_partial.discard(job)
         if partial is None:
@@ -171,7 +170,7 @@ class Settler:
             partial.discard()
 
     def _drop_partials(self, job: Job, attempt: Attempt) -> None:
-        """No further attempt will resume the body."""
+        """Free the beginning of a body that no further attempt will resume."""
         if attempt.partial is not None:
             attempt.partial.discard()
         if job.partial is not None:
@@ -219,7 +218,7 @@ class Settler:
 
 @lru_cache(256)
 def _content_type(field: str | None) -> tuple[str | None, str | None]:
-    """The text and the charset of a Content-Type field."""
+    """The text and the charset of a Content-Type header."""
     if field is None:
         return None, None
     text = wire_text(field)
@@ -227,7 +226,7 @@ def _content_type(field: str | None) -> tuple[str | None, str | None]:
 
 
 def _with_stored_head(result: Result, attempt: Attempt, stored: StoredResponse) -> Result:
-    """The result of a 304, which says little of the stored response that it confirms (RFC 9111, 4.3.4)."""
+    """Add to the Result of a 304 what it leaves out of the stored response that it confirms (RFC 9111, 4.3.4)."""
     if not attempt.unmodified:
         return result
     headers = freshened(attempt.headers, stored)
@@ -239,7 +238,7 @@ def _cancelled() -> Refused:
 
 
 def _is_unreadable(job: Job, refused: Refused) -> bool:
-    """The URL could not be parsed. A job that the schedule refuses (`job.refused`) has one that could."""
+    """Whether the URL could not be parsed. If the schedule has refused a job (`job.refused`), its URL was parsed."""
     return refused.cause in (Cause.INVALID_URL, Cause.BLOCKED) and refused is not job.refused
 
 

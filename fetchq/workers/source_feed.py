@@ -1,4 +1,4 @@
-"""Reads the source of an async run into its queue: in the event loop, or in a thread of its own."""
+"""Reads the source of an async run into its queue, in the event loop or in a thread."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["feed_queue", "no_stray_cancellation"]
 
-_SLICE = 0.001
-"""Seconds for which the source may hold the event loop."""
-_GRACE = 1.0
-"""Seconds that the reading thread gets to end; it may be waiting for a pipe."""
+_MAX_BLOCKING = 0.001
+"""Seconds for which reading the source may block the event loop at a time."""
+_STOP_TIMEOUT = 1.0
+"""Seconds that the reading thread has to end; it may be waiting for a pipe."""
 
 
 async def feed_queue(
@@ -28,8 +28,8 @@ async def feed_queue(
 ) -> SourceError | None:
     """Put all requests of `source` into `queue`, waiting whenever it is full.
 
-    `threaded`: `source` may block, and is read in a thread. Returns the SourceError that has ended the source, if one
-    has; it is to be raised once the rows before it are done. Raises anything else that the source raises.
+    `threaded`: whether `source` may block, and so is read in a thread. Returns the SourceError that ended the source,
+    if one did; it is to be raised once the rows before it are done. Raises other exceptions of the source.
     """
     with no_stray_cancellation():
         try:
@@ -46,9 +46,9 @@ async def feed_queue(
 
 @contextmanager
 def no_stray_cancellation() -> Iterator[None]:
-    """Turn a CancelledError that the user's code raises by itself into a RuntimeError.
+    """Turn a CancelledError that the user's code raises into a RuntimeError.
 
-    A TaskGroup takes it for the normal end of a task: the row of the task would never get a Result.
+    A TaskGroup would take it for the normal end of a task, whose row would never get a Result.
     """
     try:
         yield
@@ -60,21 +60,21 @@ def no_stray_cancellation() -> Iterator[None]:
 
 
 async def _feed(source: Iterable[list[Request]], queue: RequestQueue) -> None:
-    until = perf_counter() + _SLICE
+    until = perf_counter() + _MAX_BLOCKING
     for batch in source:
         await queue.put_all(batch)
         if perf_counter() > until:
             await asyncio.sleep(0)
-            until = perf_counter() + _SLICE
+            until = perf_counter() + _MAX_BLOCKING
 
 
 async def _feed_async(source: AsyncIterable[Request], queue: RequestQueue) -> None:
-    until = perf_counter() + _SLICE
+    until = perf_counter() + _MAX_BLOCKING
     async for request in source:
         await queue.put_all((request,))
-        if perf_counter() > until:  # the source may never have to wait for anything
+        if perf_counter() > until:  # the source may never wait for anything
             await asyncio.sleep(0)
-            until = perf_counter() + _SLICE
+            until = perf_counter() + _MAX_BLOCKING
 
 
 async def _feed_from_thread(source: Iterable[list[Request]], queue: RequestQueue) -> None:
@@ -83,14 +83,14 @@ async def _feed_from_thread(source: Iterable[list[Request]], queue: RequestQueue
         await asyncio.shield(reader.ended)
     except asyncio.CancelledError:
         reader.stop()
-        await asyncio.wait([reader.ended], timeout=_GRACE)
+        await asyncio.wait([reader.ended], timeout=_STOP_TIMEOUT)
         raise
     finally:
         reader.join()
 
 
 class _ThreadedReader:
-    """A thread that reads the source, batch by batch, and waits in the event loop for room in the queue."""
+    """A thread that reads the source, batch by batch; a task in the event loop waits for room in the queue."""
 
     def __init__(self, source: Iterable[list[Request]], queue: RequestQueue) -> None:
         self._source = source
@@ -99,22 +99,22 @@ class _ThreadedReader:
         self._stopped = False
         self._putting: asyncio.Task[None] | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
-        """Done at the end of the source, with what it raised."""
+        """Done at the end of the source, with the exception that it raised, if any."""
         self._thread = threading.Thread(target=self._read, name="fetchq-source", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Put nothing more, and end with the batch that is being read."""
+        """Put no more rows into the queue, and end after the batch that is being read."""
         self._stopped = True
         if self._putting is not None:
             self._putting.cancel()
 
     def join(self) -> None:
-        """Wait for the thread if it has ended reading; a thread that hangs in a read is left behind."""
+        """Wait for the thread if it has finished reading. A thread that is blocked in a read is left behind."""
         if self.ended.done():
             self._thread.join()
             with suppress(BaseException):
-                self.ended.exception()  # otherwise asyncio would report an exception that was never retrieved
+                self.ended.exception()  # otherwise asyncio would log an exception that was never retrieved
 
     def _read(self) -> None:
         problem: BaseException | None = None
@@ -123,9 +123,9 @@ class _ThreadedReader:
                 if self._stopped:
                     break
                 asyncio.run_coroutine_threadsafe(self._put(batch), self._loop).result()
-        except BaseException as found:  # noqa: BLE001  # it is raised where the run can see it
+        except BaseException as found:  # noqa: BLE001  # raised in the task of the run
             problem = found
-        with suppress(RuntimeError):  # the loop is gone when a read has kept this thread too long
+        with suppress(RuntimeError):  # the loop is closed if a read took too long
             self._loop.call_soon_threadsafe(self._end, problem)
 
     async def _put(self, batch: list[Request]) -> None:

@@ -1,4 +1,4 @@
-"""The pool of mode `threads`: a thread for each worker, and one that reads the source."""
+"""Runs the workers of mode `threads`, each in a thread, and reads the source in another one."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ThreadPool"]
 
-_JOIN = 5.0
-"""Seconds that the threads get to end. One that waits for a resolver cannot be interrupted; it is left behind, as a
-daemon."""
+_JOIN_TIMEOUT = 5.0
+"""Seconds that the threads have to end. A thread that waits for a resolver cannot be interrupted, and is left behind, as
+a daemon."""
 
 
 class ThreadPool(BlockingPool):
-    """Worker threads that share one schedule under one lock."""
+    """A pool of worker threads that share one schedule under one lock."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -41,16 +41,16 @@ class ThreadPool(BlockingPool):
         self._buffer_free = threading.Condition(lock)
         self._buffer = ResultBuffer()
         self._watched = inf
-        """Until when the one worker that watches the clock waits; inf when none does. When it goes on to something
-        else, it has another worker do that."""
+        """When the one worker that watches the clock wakes up; inf if none does. Before it does something else, it
+        wakes another worker to watch the clock."""
         self._unfinished = 1
-        """Rows without a Result and internal jobs under way, and the source until it ends. At 0 the run ends."""
+        """Rows without a Result, internal jobs under way, and 1 for the source until it ends. At 0 the run ends."""
         self._reading = True
-        """The source is still counted in `_unfinished`."""
+        """Whether the source is still counted in `_unfinished`."""
         self._problem: BaseException | None = None
-        """What a thread has raised; it has ended the run."""
+        """The exception of a thread that ended the run."""
         self._source_problem: SourceError | None = None
-        """Raised when the rows before it are done."""
+        """The exception that ended the source; raised when the rows before it are done."""
         self.control.listen(self._on_change)
 
     def batches(self, source: Iterable[list[Request]]) -> Iterator[list[Result]]:
@@ -67,9 +67,9 @@ class ThreadPool(BlockingPool):
                 raise problem
         finally:
             self.control.end()
-            until = perf_counter() + _JOIN
+            until = perf_counter() + _JOIN_TIMEOUT
             for thread in (*threads, feeder):
-                if thread.ident is not None:  # else it could not be started
+                if thread.ident is not None:  # otherwise it could not be started
                     thread.join(max(0.0, until - perf_counter()))
 
     def _wake(self) -> None:
@@ -86,7 +86,7 @@ class ThreadPool(BlockingPool):
         def run() -> None:
             try:
                 work(argument)
-            except BaseException as problem:  # noqa: BLE001  # it is raised in the thread that iterates
+            except BaseException as problem:  # noqa: BLE001  # raised in the thread that iterates
                 with self._lock:
                     self._problem = self._problem or problem
                 self.control.end()
@@ -119,7 +119,7 @@ class ThreadPool(BlockingPool):
             self._source_ended()
 
     def _source_ended(self) -> None:
-        """The source has no more rows, or the run reads no more of them."""
+        """Note that the source has no more rows, or that the run reads no more of them."""
         if self._reading:
             self._reading = False
             self._finish_one()
@@ -131,7 +131,7 @@ class ThreadPool(BlockingPool):
             if job.kind is not JobKind.ROW:
                 self._do_internal(job, clock)
                 with self._lock:
-                    self._job_ready.notify()  # a worker has to watch the clock for what is held now
+                    self._job_ready.notify()  # a worker has to watch the clock for jobs that are held now
                     self._finish_one()
                 continue
             outcome, attempt = self._fetch(job, clock)
@@ -150,7 +150,7 @@ class ThreadPool(BlockingPool):
             self._job_ready.notify()
 
     def _next(self) -> Job | None:
-        """The next job, waiting for one; None when the run has ended."""
+        """Wait for the next job, and return it; None if the run has ended."""
         schedule = self._schedule
         with self._lock:
             while self.control.state is not RunState.ENDED:
@@ -171,7 +171,7 @@ class ThreadPool(BlockingPool):
     def _wait_for(self, due: float | None) -> None:
         """Wait until something changes, or until `due` (`time.perf_counter`). Only one worker watches the clock.
 
-        If all did, hundreds would wake up for one request, and keep each other from sending it.
+        If all did, hundreds of threads would wake up for one request, and slow each other down.
         """
         if due is None or due >= self._watched:
             self._job_ready.wait()
@@ -186,13 +186,13 @@ class ThreadPool(BlockingPool):
     def _deliver(self, result: Result) -> None:
         while not self._buffer.add(result):
             if self.control.state is RunState.ENDED:
-                return  # nobody reads it any more
+                return  # nobody reads Results any more
             self._job_ready.notify()  # another worker may have to watch the clock meanwhile
             self._buffer_free.wait()
         self._result_ready.notify()
 
     def _take(self) -> list[Result]:
-        """All results there are, waiting for the first; an empty list when the run has ended."""
+        """Wait for a Result, and return all there are; an empty list if the run has ended."""
         control, buffer = self.control, self._buffer
         with self._lock:
             while not buffer and control.state is not RunState.ENDED:

@@ -1,4 +1,4 @@
-"""Measures each worker's share of the work. The only module that imports codetiming."""
+"""Measures each worker's share of the work. This is the only module that imports codetiming."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["WorkerClock"]
 
 @dataclass(slots=True)
 class WorkerClock:
-    """The attempts that one worker has made, and the seconds it has spent in them."""
+    """The number of attempts that one worker has made, and the seconds that it has spent on them."""
 
     number: int
-    """From 1."""
+    """The worker's number, from 1."""
     fetched: int = 0
-    """Attempts at rows; those at a robots.txt are not counted."""
+    """How many attempts at rows it has made; requests for a robots.txt are not counted."""
     busy: float = 0.0
-    """Seconds in attempts, without those in which a limit of the run held them up."""
-    # It has no name, because codetiming keeps every measurement of a named timer for ever.
+    """Seconds spent on attempts, without those spent waiting for `limit_rate`."""
+    # The timer has no name, since codetiming keeps all measurements of named timers for ever.
     timer: Timer = field(default_factory=partial(Timer, logger=None), repr=False, compare=False)
     """Runs while an attempt is under way."""

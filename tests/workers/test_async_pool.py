@@ -258,7 +258,7 @@ async def test_an_exception_of_the_source_is_raised_as_itself_and_not_in_a_group
 
 
 async def test_a_source_that_hangs_in_its_thread_does_not_keep_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fetchq.workers.source_feed._GRACE", 0.05)
+    monkeypatch.setattr("fetchq.workers.source_feed._STOP_TIMEOUT", 0.05)
     hangs, release = threading.Event(), threading.Event()
 
     def source() -> Iterator[list[Request]]:
