@@ -53,9 +53,9 @@ What always holds:
 
 | you want | the files to change |
 |---|---|
-| another field of the record | `core/model.py` (`Result`), filled in `workers/settle.py`; `FORMAT` in `store/schema.py` |
+| another field of the record | `core/model.py`, filled in `workers/settle.py`; `FORMAT` in `store/schema.py` |
 | to measure it, if no part knows it yet | `http/attempt.py`, and the engines that set it |
-| another setting | `core/settings.py`, its type in `core/settings_kwargs.py`; the option and the variable are derived |
+| another setting | `core/settings.py`, its type in `core/settings_kwargs.py`; option and variable are derived |
 | another format of records | a module in `store/sinks/`, and a line in its `__init__.py` |
 | another way to store bodies | the same, and its name in `SAVES` in `core/parsers.py` |
 | another status to retry | `--retry-on`; its default is in `core/settings.py` |

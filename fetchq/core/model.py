@@ -1,6 +1,7 @@
 """Defines the objects that travel through fetchq: Request, Result and Timing.
 
-The fields of Result are the fields of a record: JSON Lines, CSV, Parquet and the ledger derive their columns from them.
+The fields of Result are the fields of a record: JSON Lines, CSV, Parquet and the ledger derive their columns from them;
+`fetchq.core.record_fields` says how to add one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Describes the fields of a record, from which every format derives its columns.
 
-They are read off the annotations of Result: a field that is added there, before `headers`, becomes a column of JSON
-Lines, CSV, Parquet and the ledger. (The ledger's format number goes up with each column: see `FORMAT` in
-`fetchq.store.schema`.)
+They are read off the annotations of Result: each of its fields becomes a column of JSON Lines, CSV, Parquet and the
+ledger, unless it is among those that `fetchq.core.model` leaves out of the record. Put a new one before `headers`, and
+raise `FORMAT` in `fetchq.store.schema`.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@
     bandwidth    bytes of bodies received per second, in the whole run
     fd_limit     how many connections the file descriptors of this process allow
 
-A new engine is a package beside these two, whose `engine.py` fulfils a protocol of `base`; the functions below say which
-engine a mode gets. It drives the rules of `fetchq.http.attempt`, and maps its library's exceptions with `errors`.
+A new engine is a package beside these two, whose `engine.py` fulfils a protocol of `base`; the functions below say
+which engine a mode gets. It drives the rules of `fetchq.http.attempt`, and maps its library's exceptions with `errors`.
 """
 
 from __future__ import annotations

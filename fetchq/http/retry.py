@@ -1,8 +1,10 @@
 """Decides whether and when a failed attempt is retried, and what an attempt shows about its host.
 
-For a new reason to retry, change this module alone: `plan_retry` decides, `retryable` gives the same rule in SQL for
-`fetchq retry`, and `signal_of` tells the schedule whether the host is overloaded, or down. The clock and the random
-numbers are parameters. Delays follow "exponential backoff and full jitter"; for Retry-After see RFC 9110, 10.2.3.
+For another reason to retry, change this module: `_may_repeat` has the rule, and `_TRANSIENT` the causes that may pass;
+`retryable` says the same in SQL for `fetchq retry`, as far as the columns of a record tell. (Which statuses are retried
+is a setting, `retry_on`.) `signal_of` tells the schedule whether the host seems overloaded, or down. The clock and the
+random numbers are parameters. Delays follow "exponential backoff and full jitter"; for Retry-After see RFC 9110,
+10.2.3.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """Orders hosts: which of those that may get a request gets the next one. To have another order, change this file.
 
 A host with fewer attempts in flight than its fair share (the workers, divided by the busy hosts) comes before one that
-has reached its share. Slow and untried hosts come last once they have reached that share, or one sixteenth of the
-workers. Hosts of the same rank take turns (round robin). The order within one host is that of its `JobQueue`.
+has reached its share. A slow or untried host goes last as soon as it has its fair share, or one sixteenth of the
+workers, whichever is less. Hosts of the same rank take turns (round robin). The order within one host is that of its
+`JobQueue`. Only rows that have been read are ordered (`lookahead`). `HostQueue.rank` is 0 just while a host is not in
+the order.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["FIRST", "HostOrder"]
 
 FIRST, _LATER, _LAST = 1, 2, 3
-"""The ranks: below the fair share; at it or above; slow or untried, and at the share or at the limit by `_FEW`.
+"""The ranks: below the fair share; at it or above; slow or untried, with its share or its few attempts in flight.
 
 The schedule skips `place` for a host that has the first rank and is the only busy one.
 """

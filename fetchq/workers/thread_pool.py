@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ThreadPool"]
 
 _JOIN_TIMEOUT = 5.0
-"""Seconds that the threads have to end. A thread that waits for a resolver cannot be interrupted, and is left behind, as
-a daemon."""
+"""Seconds that the threads have to end. One that waits for a resolver cannot be interrupted: it is left as a daemon."""
 
 
 class ThreadPool(BlockingPool):
