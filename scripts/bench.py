@@ -188,7 +188,7 @@ async def _queue(hosts: int) -> bool:
     from fetchq.workers.request_queue import RequestQueue
 
     most, ahead = 200_000, max(1000, hosts)
-    good: Any = SimpleNamespace(cause=None, redirects=0, starved=False, held=0.0, phases=[0.0] * 7)
+    good: Any = SimpleNamespace(cause=None, redirects=0, local_limit=False, held=0.0, phases=[0.0] * 7)
     jobs = [Job(Request(f"http://h{number % hosts}.example/{number}", number), 0.0) for number in range(most)]
     queue = RequestQueue(Schedule(Settings(workers=WORKERS, lookahead=most)))
     coming, working = iter(jobs), []

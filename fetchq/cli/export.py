@@ -55,14 +55,14 @@ def _check_parquet(output: str | None) -> None:
 
 
 def _check_target(output: str, folder: str) -> None:
-    from fetchq.store.folder import OWN
+    from fetchq.store.folder import RESERVED_NAMES
 
     if not output or os.path.isdir(output):
         raise click.UsageError(f"{output!r} is {'a folder' if output else 'no name of a file'}")
     if not os.path.isdir(os.path.dirname(output) or "."):
         raise click.UsageError(f"there is no folder {os.path.dirname(output)!r}")
     place, name = os.path.split(os.path.realpath(output))
-    if place == os.path.realpath(folder) and name in OWN:
+    if place == os.path.realpath(folder) and name in RESERVED_NAMES:
         raise click.UsageError(f"{output!r} is the run's own; name another FILE")
 
 

@@ -47,8 +47,8 @@ def continue_run(session: Session, given: dict[str, Any], retried: Callable[[Set
         click.echo(f"fetchq: {all_done_text(session)}", err=True)
         return 1 if session.failed else 0
     folder = str(session.folder)
-    settings, display = read_options(given, session.ledger.needed("settings"), output=folder)
-    withheld = session.ledger.needed("withheld")
+    settings, display = read_options(given, session.ledger.required_meta("settings"), output=folder)
+    withheld = session.ledger.required_meta("withheld")
     for one in fields(settings):
         if one.name in withheld and getattr(settings, one.name) == one.default:
             flag = option_of(one).flags[-1]

@@ -1,16 +1,17 @@
-"""Finds rows with the same request (`--dedupe`): the first one is fetched, the others get copies of its Result.
+"""Finds rows with equal requests (`--dedupe`): the first row is fetched, and its duplicates get copies of its Result.
 
-Two requests are the same if method, URL without its fragment, headers and body are, to the letter. Which row comes
-first follows from the input alone, so a resumed run finds the same one; it has its own priority, whatever the priority
-of its duplicates. A duplicate whose first row
+Two requests are equal if their methods, URLs without fragments, headers and bodies are exactly the same. Which row is
+the first depends on the input alone, so a resumed run finds the same row. It has its own priority, whatever the
+priorities of its duplicates. There are three kinds of duplicates:
 
-- is not done yet waits here, and is copied when that row is done, or cancelled with it, and so still to do;
-- is done is copied from the ledger, which of the headers keeps only ETag and Last-Modified;
-- was done before a retry that selects the duplicate is fetched, as the first row of that retry.
+- If the first row is not done yet, the duplicate waits here. When that row is done, it gets a copy; when that row is
+  cancelled, it is cancelled, too, and so still to do.
+- If the first row is done, the copy is made from the ledger, which of the headers keeps only ETag and Last-Modified.
+- If the first row was done before a retry that selects the duplicate, the duplicate is fetched, as the first row of
+  that retry.
 
-Duplicates pass through the pool, too, so that they keep their place in the queue and come no faster than the writer
-takes them. Their requests carry `duplicate_of`: a worker makes no attempt, and returns a Result for the deduplicator to
-replace.
+Duplicates pass through the pool, too, so that they keep their place in the queue, and never outrun the writer. Their
+requests have a `duplicate_of`: a worker makes no attempt, and returns a Result that the deduplicator replaces.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from fetchq.core.row_set import RowSet
 from fetchq.core.text import redact
 from fetchq.http.failure import RUN_ENDED
 from fetchq.store.scratch_db import ScratchDatabase, key_of
-from fetchq.store.sinks.stored import not_stored
-from fetchq.store.stored_run import Bodies, stored_result
+from fetchq.store.sinks.stored import mark_not_stored
+from fetchq.store.stored_run import StoredBodies, stored_result
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request
@@ -41,10 +42,10 @@ CREATE TABLE firsts (key BLOB PRIMARY KEY, "index" INTEGER NOT NULL) WITHOUT ROW
 CREATE TABLE queued ("index" INTEGER PRIMARY KEY, first INTEGER, url BLOB, label BLOB);
 CREATE TABLE waiting (first INTEGER, "index" INTEGER, url BLOB, label BLOB, PRIMARY KEY (first, "index")) WITHOUT ROWID;
 """
-"""The first row of each request; the duplicates in the pool; and those that wait for their first row."""
+"""The tables: the first row of each request; the duplicates in the pool; those that wait for their first row."""
 BATCH_ROWS = 500
 BATCH_SIZE = 16_000_000
-"""Copies made at a time, and the bytes of their bodies at which a batch ends early."""
+"""The most copies made at a time, and the bytes of their bodies at which a batch ends early."""
 
 
 class _Duplicate(NamedTuple):
@@ -55,21 +56,21 @@ class _Duplicate(NamedTuple):
 
 
 class Deduplicator:
-    """The duplicates of one session.
+    """Marks the duplicates of one session, and makes their copies.
 
-    The thread that reads the source calls `select`, the writer's thread all other methods.
+    The thread that reads the source calls `select`; the writer's thread calls all other methods.
     """
 
     def __init__(self, folder: RunFolder, ledger: Ledger, done: RowSet, *, method: str | None, has_data: bool) -> None:
-        """`done`: the rows done before this session. `method`, `has_data`: those of the run."""
+        """`done`: the rows done before this session. `method`, `has_data`: from the run's settings."""
         self._method = method
         self._has_data = has_data
-        self._bodies = Bodies(folder.path)
+        self._bodies = StoredBodies(folder.path)
         self._ledger = ledger
         self._done_before = done
         self._pending_retries = ledger.pending_retries()
         self._current = RowSet() if ledger.generation else done
-        """The rows done before this session, but after the last retry was asked for."""
+        """The rows done before this session, but after the last `retry`."""
         if ledger.generation:
             for (index,) in ledger.rows(("index",), f"generation = {ledger.generation}"):
                 self._current.add(index)
@@ -79,7 +80,7 @@ class Deduplicator:
         self._finished: deque[Result] = deque()
         """Results of first rows for which duplicates wait."""
         self._copyable: deque[_Duplicate] = deque()
-        """Duplicates that have left the pool, and whose first rows were done by then."""
+        """Duplicates that have left the pool after their first rows were done."""
         self.keep_body = False
         """Whether copies made from the ledger carry their body."""
 
@@ -89,9 +90,9 @@ class Deduplicator:
     # --- on the way to the pool ---
 
     def select(self, requests: Sequence[Request]) -> list[Request]:
-        """The requests among these that the pool gets, duplicates marked. Raises `StorageError`.
+        """The requests among these that the pool gets, with duplicates marked. Raises `StorageError`.
 
-        All rows of the input must come here, also those that are done, in their order.
+        It must be called with all rows of the input in their order, including those that are done.
         """
         with self._scratch.transaction():
             return [selected for request in requests if (selected := self._select(request)) is not None]
@@ -127,17 +128,17 @@ class Deduplicator:
     # --- on the way to the disk ---
 
     def without_duplicates(self, results: Sequence[Result]) -> Sequence[Result]:
-        """The results of the rows that were fetched; `copies` makes those of the others. Raises `StorageError`."""
+        """The Results of the rows that were fetched; `copies` makes those of the duplicates. Raises `StorageError`."""
         if all(result.duplicate_of is None for result in results):
             return results
         with self._scratch.transaction():
             fetched = [other for result in results if (other := self._unless_duplicate(result)) is not None]
         if not fetched:
-            self._ledger.commit_input()  # a million duplicates may come before the next commit
+            self._ledger.commit_input()  # a million duplicates may follow before the next commit
         return fetched
 
     def _unless_duplicate(self, result: Result) -> Result | None:
-        """`result`, unless its row now waits to be copied. A cancelled duplicate has a Result of its own."""
+        """The Result, unless its row now waits for a copy. A cancelled duplicate keeps a Result of its own."""
         if result.duplicate_of is None:
             return result
         if result.cause is Cause.CANCELLED:
@@ -157,7 +158,7 @@ class Deduplicator:
         return None
 
     def committed(self, results: Sequence[Result]) -> None:
-        """Take note that the ledger has these results, except for cancelled ones. Raises `StorageError`."""
+        """Note that the ledger has these Results, except for cancelled ones. Raises `StorageError`."""
         with self._scratch.transaction():
             for result in results:
                 if result.duplicate_of is not None:
@@ -167,7 +168,7 @@ class Deduplicator:
                     self._finished.append(result)
 
     def copies(self) -> list[Result]:
-        """A batch of the copies that can be made now; empty when there are none. Raises `StorageError`."""
+        """A batch of the copies that can be made now; empty if there are none. Raises `StorageError`."""
         return self._copies_of_results() or self._copies_from_ledger()
 
     def _copies_of_results(self) -> list[Result]:
@@ -205,7 +206,7 @@ class Deduplicator:
         try:
             return replace(result, body=self._bodies.read(result.path))
         except OSError as problem:
-            return not_stored(result, f"the body cannot be read: {problem.strerror or problem}")
+            return mark_not_stored(result, f"the body cannot be read: {problem.strerror or problem}")
 
 
 def _copy(first: Result, one: _Duplicate) -> Result:
@@ -214,7 +215,7 @@ def _copy(first: Result, one: _Duplicate) -> Result:
 
 
 def _to_blob(text: Any) -> Any:
-    """`text` as bytes: SQLite rejects the lone surrogates that stand for bytes of a command line that are not UTF-8."""
+    """A text as bytes. SQLite rejects lone surrogates, which stand for bytes of a command line that are not UTF-8."""
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
 
 

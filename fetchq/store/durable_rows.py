@@ -1,4 +1,4 @@
-"""Keeps the rows of a Python program in a durable run, and hands out what earlier sessions have done of them."""
+"""Runs the rows of a Python program as a durable run, which also yields the Results of earlier sessions."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["DurableRows"]
 
 _PAGE = 500
-"""Results of earlier sessions that are read at a time."""
+"""How many Results of earlier sessions are read at a time."""
 
 
 class DurableRows(Output):
-    """The durable run of a Python program, which hands its rows over. It opens and closes the session itself."""
+    """The output of a Python program's durable run. It opens and closes the session itself."""
 
     def __init__(self, settings: Settings, requests: Iterable[Request] | AsyncIterable[Request]) -> None:
         super().__init__(keep_body=settings.keep_body)
@@ -34,11 +34,11 @@ class DurableRows(Output):
         self._requests = requests
 
     def open(self, on_commit: Callable[[Sequence[Result]], None]) -> Writer:
-        """Begin the run, or go on with it. Raises `FolderError`, `StorageError`, OSError."""
+        """Begin the run, or resume it. Raises `FolderError`, `StorageError`, OSError."""
         self._session = session = session_for_rows(self._settings)
         with close_on_error(session):
             if isinstance(self._requests, Sequence):
-                session.rows.keep(self._requests)  # all of them: a later session needs nothing but the folder
+                session.rows.keep(self._requests)  # all rows now, so that a later session needs only the folder
             return super().open(on_commit)
 
     def done_before(self) -> Iterator[Sequence[Result]]:
@@ -52,7 +52,7 @@ class DurableRows(Output):
                 yield [replace(one, body=run.body(one)) for one in page] if self._keep_body else page
 
     def to_fetch(self) -> Iterator[list[Request]] | AsyncIterator[Request]:
-        """The requests that are not done, read as they are asked for, once the output is open."""
+        """The requests that are not done, read as the iterator advances; the output must be open by then."""
         return self._each() if isinstance(self._requests, AsyncIterable) else self._batches(self._requests)
 
     async def _each(self) -> AsyncGenerator[Request]:
@@ -63,17 +63,17 @@ class DurableRows(Output):
         self._opened.rows.end()
 
     def _batches(self, requests: Iterable[Request]) -> Iterator[list[Request]]:
-        """Batches of one request or none: the next one may be long in coming."""
+        """Batches of one request or none, since the next request may be long in coming."""
         for request in requests:
             yield self._opened.rows.select(request)
         self._opened.rows.end()
 
     def end(self) -> None:
-        """Note in the ledger whether all rows are done. Raises `StorageError`."""
+        """Record in the ledger whether all rows are done. Raises `StorageError`."""
         self._opened.end()
 
     def close(self) -> None:
-        """Write what the body store still holds, and close the session. Raises as `Writer.commit` does."""
+        """Write the Results that the body store still keeps back, and close the session. Raises as `Writer.commit`."""
         try:
             super().close()
         finally:

@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 __all__ = ["format_of_name", "write_records"]
 
 _BATCH = 1000
-"""Records that are in memory at a time."""
+"""How many records are in memory at a time."""
 
 
 def format_of_name(path: str) -> str:
-    """The record format whose suffix the name of a file has, as .csv stands for "csv"; else "jsonl"."""
+    """The record format for the suffix of a file's name, such as "csv" for .csv; "jsonl" for any other."""
     suffix = os.path.splitext(path)[1].lower().removeprefix(".")
     return suffix if suffix in RECORD_FORMATS else "jsonl"
 
 
 def write_records(run: StoredRun, record_format: str, stream: BinaryIO, where: str) -> None:
-    """Write the records of the rows that meet the SQL condition `where`, by index.
+    """Write the records that meet the SQL condition `where`, in order of index.
 
-    Raises `ConditionError` before anything is written, where the condition is wrong already there; `StorageError`, and
-    OSError where the stream cannot be written.
+    Raises `ConditionError`, before anything is written if the first records show that the condition is wrong;
+    `StorageError`; and OSError if the stream cannot be written.
     """
     records = run.records(where)
-    batch = list(islice(records, _BATCH))  # a wrong condition is found before anything is written
+    batch = list(islice(records, _BATCH))  # raises for a wrong condition before anything is written
     sink = record_sink_for(record_format, stream)
     try:
         while batch:
@@ -40,6 +40,6 @@ def write_records(run: StoredRun, record_format: str, stream: BinaryIO, where: s
             sink.flush()
             batch = list(islice(records, _BATCH))
         sink.close()
-    except BaseException:  # whatever it is, raised again
+    except BaseException:  # raised again, whatever it is
         sink.close(whole=False)
         raise

@@ -1,4 +1,4 @@
-"""The folder of a durable run: its contents, and the lock on it."""
+"""Manages the folder of a durable run: its contents, and the lock on it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from fetchq.store.sinks import BODY_FOLDERS
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["OWN", "FolderError", "RunFolder"]
+__all__ = ["RESERVED_NAMES", "FolderError", "RunFolder"]
 
 _LOCK = "lock"
 _LEDGER = ("run.db", "run.db-wal", "run.db-shm", "run.db-journal")
-OWN = frozenset({_LOCK, *_LEDGER})
-"""Files in the folder that only fetchq may write."""
+RESERVED_NAMES = frozenset({_LOCK, *_LEDGER})
+"""The files in the folder that only fetchq may write."""
 _CONTENT = (TEMPORARY_FOLDER, "input", *BODY_FOLDERS)
 
 
 class FolderError(Exception):
-    """A folder cannot be used as asked. The message is one line for people."""
+    """A folder cannot be used in this way. The message is one line for people."""
 
 
 class RunFolder:
-    """A folder that holds a run, or will. As a context manager it locks the folder."""
+    """A folder that holds a run, or is to hold one. As a context manager it locks the folder."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -42,7 +42,7 @@ class RunFolder:
         return str(self.path)
 
     def check(self) -> None:
-        """Raise `FolderError` for a folder that holds anything but a run; and OSError."""
+        """Raise `FolderError` for a folder that holds anything other than a run. Raises OSError."""
         if not self.path.exists():
             return
         if not self.path.is_dir():
@@ -50,8 +50,8 @@ class RunFolder:
         names = {one.name for one in self.path.iterdir()}
         if not names or "run.db" in names:
             return
-        # A kill may have left what is made before the ledger, or what `wipe` had yet to delete after it.
-        others = names - {*OWN, *_CONTENT} if _LOCK in names else names
+        # A killed process may have left files made before the ledger, or those that `wipe` deletes after it.
+        others = names - {*RESERVED_NAMES, *_CONTENT} if _LOCK in names else names
         if others:
             raise FolderError(f"{str(self.path)!r} holds other files ({min(others)!r}) and no run; name a new folder")
 
@@ -60,7 +60,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
-        """Lock the folder. Raises `FolderError` when another process has locked it, and OSError."""
+        """Lock the folder. Raises `FolderError` if another process has locked it, and OSError."""
         from filelock import FileLock, Timeout
 
         lock = FileLock(self.path / _LOCK, thread_local=False)
@@ -84,8 +84,8 @@ class RunFolder:
             one.unlink()
 
     def wipe(self) -> None:
-        """Delete the run, or what a kill has left of its beginning. Raises OSError."""
-        for name in _LEDGER:  # first: as long as the ledger exists, everything that it names must exist
+        """Delete the run, or what a killed process has left of one. Raises OSError."""
+        for name in _LEDGER:  # first, since the files that a ledger names must exist as long as it does
             with suppress(FileNotFoundError):
                 (self.path / name).unlink()
         sync_folder(self.path)

@@ -1,7 +1,7 @@
-"""Makes the input of a durable run available to later sessions, so that the folder alone is enough to go on.
+"""Makes the input of a durable run available to later sessions, so that its folder is enough to resume it.
 
-A file stays where it is, and must not change. Pipes, and URLs that are arguments, are copied into the folder. Rows that
-a Python program hands over are in the ledger.
+A file stays where it is, and must not change. Pipes, and arguments that are URLs, are copied into the folder. The rows
+of a Python program are in the ledger.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fetchq.core.disk import make_folder
 from fetchq.inputs.lines import SourceError
 from fetchq.inputs.opening import StoredList, open_stored_lists, open_stored_rows, standard_input
 from fetchq.inputs.source import Source
-from fetchq.store.pipe_copy import PipeCopier, cut_short, write_private
+from fetchq.store.pipe_copy import PipeCopier, finish_partial_copy, write_private
 
 if TYPE_CHECKING:
     from fetchq.store.folder import RunFolder
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
 __all__ = ["PROGRAM_ROWS", "RunInput", "describe_inputs", "open_input_rows", "open_inputs", "same_inputs"]
 
 PROGRAM_ROWS = "rows"
-"""The `kind` of an input whose rows a Python program hands over."""
+"""The `kind` of an input that consists of the rows of a Python program."""
 
 
 class RunInput(NamedTuple):
-    """The input of a run, open."""
+    """The opened input of a run."""
 
     source: Source
     copiers: Sequence[PipeCopier] = ()
-    """They must be started before the source is read."""
+    """The threads that copy pipes; they must be started before the source is read."""
     warning: str | None = None
-    """One line for the user."""
+    """A warning of one line for the user."""
 
 
 def describe_inputs(arguments: Sequence[str]) -> list[dict[str, Any]]:
-    """The inputs that the arguments name, as JSON can hold them. Raises `SourceError`.
+    """Describe the inputs that the arguments name, as values for JSON. Raises `SourceError`.
 
-    `kind` is "file", with its absolute path, size and SHA-256; "urls", for consecutive URLs; or "pipe". The last two
-    have a `copy`, its name in the run's input folder.
+    The `kind` of an input is "file", with its absolute path, size and SHA-256; "urls", for consecutive URLs; or "pipe".
+    For the last two, `copy` is the name of the copy in the run's input folder.
     """
     inputs: list[dict[str, Any]] = []
     for argument in arguments:
@@ -66,7 +66,7 @@ def describe_inputs(arguments: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _digest_of(text: str) -> str:
-    # Arguments may hold passwords, so the ledger does not keep them.
+    # Arguments may contain passwords, so the ledger only keeps their hash.
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -74,7 +74,7 @@ def _is_regular(path: str) -> bool:
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except (OSError, ValueError):
-        return True  # the attempt to open it will say what is wrong
+        return True  # opening the file will raise the right error
 
 
 def _describe_file(path: str) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _describe_file(path: str) -> dict[str, Any]:
 
 
 def same_inputs(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> bool:
-    """Whether two sessions name the same inputs; the contents of files are not compared."""
+    """Whether two sessions name the same inputs. The contents of files are not compared."""
 
     def identity(one: dict[str, Any]) -> tuple[Any, ...]:
         return one["kind"], one.get("path"), one.get("digest")
@@ -106,10 +106,10 @@ def open_inputs(
     arguments: Sequence[str] = (),
     stdin: BinaryIO | None = None,
 ) -> RunInput:
-    """Open what `describe_inputs` has described. Raises `SourceError`: a file is missing or has changed.
+    """Open the inputs that `describe_inputs` has described. Raises `SourceError` if a file is missing or has changed.
 
-    With `arguments` a pipe is read again, from its beginning: what was copied of it before must come again. Without
-    them the copy is all there is.
+    With `arguments`, pipes are read again from their beginnings, which must be equal to what was copied before. Without
+    them, only the copies are read.
     """
     make_folder(folder.input)
     lists: list[StoredList] = []
@@ -123,9 +123,9 @@ def open_inputs(
             continue
         copy = folder.input / one["copy"]
         if one["kind"] == "urls":
-            its_urls = list(islice(urls, one["count"]))
+            group = list(islice(urls, one["count"]))
             if not copy.exists():
-                _copy_urls(copy, its_urls)
+                _copy_urls(copy, group)
             lists.append(StoredList(str(copy), one["given"], input_format="jsonl"))
         elif arguments:
             stream = standard_input(stdin) if one["given"] == "-" else None
@@ -133,13 +133,13 @@ def open_inputs(
             lists.append(StoredList(str(copy), one["given"], stream=copiers[-1].tail()))
         else:
             if not copy.exists():
-                warning = _cut_short(one["given"], copy)
+                warning = _use_partial_copy(one["given"], copy)
             lists.append(StoredList(str(copy), one["given"]))
     return RunInput(open_stored_lists(lists, input_format=input_format, url_column=url_column), copiers, warning)
 
 
 def open_input_rows(ledger: LedgerReader) -> RunInput:
-    """Open the rows that a Python program has handed over."""
+    """Open the rows of a Python program that the ledger keeps."""
     return RunInput(open_stored_rows(ledger.input_rows))
 
 
@@ -157,13 +157,13 @@ def _check_unchanged(described: dict[str, Any]) -> None:
 def _copy_urls(copy: Path, urls: Sequence[str]) -> None:
     if not urls:
         raise SourceError("the run was killed before it had kept its arguments; begin it anew")
-    # Bytes of an argument that are not UTF-8 are copied as they are: the URL must not become another one.
+    # Bytes of an argument that are not UTF-8 are copied unchanged, so that the URL stays the same.
     lines = [json.dumps({"url": url}, ensure_ascii=False) + "\n" for url in urls]
     write_private(copy, "".join(lines).encode("utf-8", "surrogateescape"))
 
 
-def _cut_short(given: str, copy: Path) -> str:
-    """Go on with the part of a pipe that was copied. Returns the warning."""
-    size = cut_short(copy, compressed=given.endswith((".gz", ".zst")))
+def _use_partial_copy(given: str, copy: Path) -> str:
+    """Make the copied part of a pipe the whole input. Returns a warning for the user."""
+    size = finish_partial_copy(copy, compressed=given.endswith((".gz", ".zst")))
     name = "standard input" if given == "-" else repr(given)
     return f"the run ended before all of {name} had come in; it goes on with the {size} bytes that had"

@@ -1,10 +1,10 @@
-"""The ledger: the SQLite file with the final record of every row that is done, which makes a run durable.
+"""Writes the ledger: the SQLite file with the final record of every row that is done, which makes a run durable.
 
-`records` has one row for each input row that is done; an input row without one is still to do. Its columns are the
-fields of the record, `timing` spread over timing_queued to timing_store, and three more: `etag` and `last_modified` as
-the server sent them, and `generation`, which is 0 and grows with each `fetchq retry`. `history` keeps the records that
-retries have replaced. `again` lists the rows that a retry still has to fetch. `meta` holds JSON values by name. `input`
-holds the rows that a Python program has handed over.
+The table `records` has one row for each input row that is done; an input row without a record is still to do. Its
+columns are the fields of the record, with `timing` as timing_queued to timing_store, and three more: `etag` and
+`last_modified` as the server sent them, and `generation`, which is 0 at first and increases with each `fetchq retry`.
+`history` keeps the records that retries have replaced. `again` lists the rows that a retry still has to fetch. `meta`
+holds JSON values by name. `input` holds the rows of a Python program.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ __all__ = ["Ledger"]
 
 
 class Ledger(LedgerReader):
-    """An open ledger that can be written. Any thread may use it, one at a time."""
+    """An open, writable ledger. Any thread may use it."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         super().__init__(path, connection)
-        # FULL: a commit is on the disk when it returns.
+        # With FULL, a transaction is on the disk when the commit returns.
         connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
         self._file = file_identity(path)
         self.generation: int = self.meta("generation", 0)
         self._retrying = self.count("again") > 0
         self._pending_input: list[tuple[Any, ...]] = []
-        """Rows of the input that the next commit writes."""
+        """Rows of a Python program that the next commit writes."""
         self._input_lock = threading.Lock()
 
     @classmethod
     def create(cls, path: Path, meta: dict[str, Any]) -> Self:
-        """Create a ledger, which exists with its `meta` or not at all. Raises `StorageError`."""
+        """Create a ledger with its `meta`, in one transaction. Raises `StorageError`."""
         with ledger_errors(path):
-            # Readable by its owner alone: the input in it may hold passwords. SQLite's other files get the same mode.
+            # Readable only by its owner, since the input may contain passwords. SQLite's other files get the same mode.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
             with close_on_error(connection):
@@ -57,7 +57,7 @@ class Ledger(LedgerReader):
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open the ledger at `path` to go on with its run. Raises `StorageError`."""
+        """Open the ledger at `path` to resume its run. Raises `StorageError`."""
         with ledger_errors(path):
             connection = connect(path, "rw")
             with close_on_error(connection):
@@ -65,16 +65,16 @@ class Ledger(LedgerReader):
 
     @property
     def in_place(self) -> bool:
-        """Whether the file still has its name."""
+        """Whether `path` still names the file that was opened."""
         return file_identity(self.path) == self._file
 
     def commit(self, results: Sequence[Result], meta: dict[str, Any] | None = None) -> None:
-        """Write these results, `meta` and the pending input in one transaction, which is on the disk on return.
+        """Write these Results, `meta` and the pending input in one transaction, which is on the disk on return.
 
-        Raises `StorageError`: a full disk, say.
+        Raises `StorageError`, for example if the disk is full.
         """
         rows = [row_of(result, self.generation) for result in results]
-        rows.sort()  # a B-tree fills faster in order
+        rows.sort()  # inserting into a B-tree is faster in order
         with self._lock, self._transaction() as connection:
             with self._input_lock:
                 new_input, self._pending_input = self._pending_input, []
@@ -86,19 +86,19 @@ class Ledger(LedgerReader):
             _insert(connection, "records", rows)
             if meta:
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _meta_rows(meta))
-        if not self.in_place:  # SQLite would go on writing to a file that has no name any more
+        if not self.in_place:  # SQLite goes on writing to a file that was deleted or renamed
             raise LedgerError(f"the ledger {str(self.path)!r} was taken away, and with it what is done")
 
     def set_meta(self, **values: Any) -> None:
-        """Write these values, which JSON must be able to hold. Raises `StorageError`."""
+        """Write these JSON values to `meta`. Raises `StorageError`."""
         self.commit((), values)
 
     def retry(self, where: str) -> int:
-        """Have the rows that meet the SQL condition `where` fetched again. Returns how many they are.
+        """Mark the rows that meet the SQL condition `where`, to be fetched again. Returns their number.
 
         Raises `ConditionError`, `StorageError`.
         """
-        # Through a connection that can only read: the condition may be any text.
+        # Through a read-only connection, since the condition may be any text.
         with closing(LedgerReader.open(self.path)) as reader:
             rows = list(reader.rows(("index",), where))
         count = len(rows)
@@ -112,13 +112,13 @@ class Ledger(LedgerReader):
         return count
 
     def add_input(self, requests: Iterable[Request]) -> None:
-        """Have the next commit write these rows of the input, which no file holds. Does not block."""
+        """Let the next commit write these rows of a Python program. Does not block."""
         rows = [input_values(request) for request in requests]
-        with self._input_lock:  # not the lock that a commit holds while it waits for the disk: this may be a loop
+        with self._input_lock:  # not `_lock`, for which an event loop would have to wait as long as a commit takes
             self._pending_input += rows
 
     def commit_input(self) -> None:
-        """Write pending rows of the input now, if there are any. Raises `StorageError`."""
+        """Write the pending rows of the input now, if there are any. Raises `StorageError`."""
         if self._pending_input:
             self.commit(())
 
@@ -129,8 +129,8 @@ class Ledger(LedgerReader):
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
-            except BaseException:  # whatever it is, raised again: the transaction is written whole or not at all
-                if self._connection.in_transaction:  # after a full disk SQLite has rolled it back already
+            except BaseException:  # raised again, whatever it is: a transaction is written completely or not at all
+                if self._connection.in_transaction:  # if the disk was full, SQLite has rolled it back already
                     self._connection.execute("ROLLBACK")
                 raise
 

@@ -1,4 +1,4 @@
-"""Opens the file of a ledger with SQLite, and translates SQLite's errors."""
+"""Opens a ledger's file with SQLite, and translates SQLite's errors."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from fetchq.store.schema import APPLICATION, FORMAT
 __all__ = ["BUSY", "ConditionError", "LedgerError", "condition_errors", "connect", "ledger_errors", "ledger_exists"]
 
 BUSY = 30.0
-"""Seconds to wait for another program that reads the ledger and holds a lock."""
+"""Seconds to wait for another program that has locked the ledger."""
 
 
 class LedgerError(StorageError):
-    """A ledger cannot be used: it is missing, damaged, or not fetchq's. The message is one line for people."""
+    """A ledger cannot be used: it is missing, damaged, locked, or not fetchq's. The message is one line for people."""
 
 
 class ConditionError(Exception):
-    """A text is no SQL condition over the columns of the records. The message is one line for people."""
+    """A text is not an SQL condition over the columns of the records. The message is one line for people."""
 
 
 def ledger_exists(path: Path) -> bool:
-    """Whether there is a ledger at `path`, and not just what a kill has left of creating one.
+    """Whether there is a complete ledger at `path`, and not just what a killed process has left.
 
     Raises `StorageError`.
     """
@@ -44,9 +44,9 @@ def ledger_exists(path: Path) -> bool:
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """A connection to one of fetchq's ledgers; `mode` is SQLite's, "ro" or "rw".
+    """Connect to a ledger. `mode`: that of SQLite, "ro" or "rw".
 
-    Raises `LedgerError` and what SQLite raises.
+    Raises `LedgerError`, and the exceptions of sqlite3.
     """
     if not os.path.isfile(path):  # also False for a name that is too long
         raise LedgerError(f"there is no run in {str(path.parent)!r}: it holds no {path.name}")
@@ -70,7 +70,7 @@ def _uri(path: Path) -> str:
 
 
 def _has_wal(path: Path) -> bool:
-    """Whether a part of the ledger is still in its write-ahead log."""
+    """Whether the ledger's write-ahead log has content."""
     try:
         return os.stat(f"{path}-wal").st_size > 0
     except OSError:
@@ -82,23 +82,23 @@ _SYSTEM_ERRORS = {
     sqlite3.SQLITE_READONLY: errno.EROFS,
     sqlite3.SQLITE_IOERR: errno.EIO,
 }
-"""SQLite's codes for failures of the system, and the system's own codes."""
+"""SQLite's codes for failures of the system, with the error numbers of the system."""
 _LEDGER_ERRORS = {
     sqlite3.SQLITE_CORRUPT: "is damaged",
     sqlite3.SQLITE_NOTADB: "is damaged",
     sqlite3.SQLITE_BUSY: "is locked by another program",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened to write it (is its folder read-only?)",
 }
-"""SQLite's codes for what is wrong with the ledger itself."""
+"""SQLite's codes for problems of the ledger itself, with the words for the message."""
 
 
 @contextmanager
 def ledger_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into `StorageError` where the system is at fault, otherwise into `LedgerError`."""
+    """Turn SQLite's errors into `StorageError` if the system is at fault, otherwise into `LedgerError`."""
     try:
         yield
     except (sqlite3.Error, sqlite3.Warning) as problem:
-        code = getattr(problem, "sqlite_errorcode", 0) & 0xFF  # the primary code; the higher bits extend it
+        code = getattr(problem, "sqlite_errorcode", 0) & 0xFF  # the primary code, without the bits that extend it
         if code in _SYSTEM_ERRORS:
             number = _SYSTEM_ERRORS[code]
             raise StorageError.of(OSError(number, os.strerror(number), str(path))) from problem
@@ -107,12 +107,12 @@ def ledger_errors(path: Path) -> Iterator[None]:
 
 
 _RAISED_BY_PYTHON = (sqlite3.ProgrammingError, sqlite3.Warning)
-"""What the sqlite3 module raises by itself, for two statements in one, say; Python versions differ in which."""
+"""What the sqlite3 module itself raises, for example for two statements; it depends on the Python version."""
 
 
 @contextmanager
 def condition_errors(where: str) -> Iterator[None]:
-    """Turn what SQLite says against the condition `where` into `ConditionError`; "1" is never at fault."""
+    """Turn SQLite's errors about the condition `where` into `ConditionError`. The condition "1" is never at fault."""
     try:
         yield
     except ValueError as problem:  # a NUL, or a lone surrogate

@@ -1,4 +1,4 @@
-"""Reads a ledger: its records, how many there are, its input and its metadata."""
+"""Reads a ledger: its records, their number, its input and its metadata."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from fetchq.store.schema import COLUMNS, request_of
 __all__ = ["DONE", "LedgerReader"]
 
 DONE = '"index" NOT IN again'
-"""The SQL condition for final records: no retry still has to fetch their rows."""
+"""The SQL condition for final records, whose rows no retry still has to fetch."""
 
 
 class LedgerReader:
-    """An open ledger. Any thread may use it, one at a time. All methods raise `StorageError`."""
+    """An open ledger. Any thread may use it. All methods raise `StorageError`."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -31,7 +31,7 @@ class LedgerReader:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open the ledger at `path` to read it; a run may go on meanwhile. Raises `StorageError`."""
+        """Open the ledger at `path` to read it; its run may still be going on. Raises `StorageError`."""
         with ledger_errors(path):
             connection = connect(path, "ro")
             with close_on_error(connection):
@@ -39,14 +39,14 @@ class LedgerReader:
                 return cls(path, connection)
 
     def close(self) -> None:
-        """Close the connection. The ledger cannot be used any more."""
+        """Close the connection. The ledger cannot be used afterwards."""
         with self._lock, ledger_errors(self.path):
             self._connection.close()
 
     # --- the records ---
 
     def records(self, where: str = "1") -> Iterator[dict[str, Any]]:
-        """The rows of `records` that meet the SQL condition `where`, by index.
+        """The rows of `records` that meet the SQL condition `where`, in order of index.
 
         Raises `ConditionError`, `StorageError`.
         """
@@ -56,12 +56,12 @@ class LedgerReader:
     def rows(
         self, columns: Sequence[str], where: str = "1", order: Sequence[str] = ("index",)
     ) -> Iterator[tuple[Any, ...]]:
-        """The values of these columns of `records` where the SQL condition holds, sorted by the columns in `order`.
+        """The values of these columns of the records that meet an SQL condition, sorted by the columns in `order`.
 
         Raises `ConditionError`, `StorageError`. Memory does not grow with the ledger: SQLite sorts in temporary files.
         """
         selected, by = (", ".join(f'"{name}"' for name in names) for names in (columns, order))
-        with condition_errors(where), ledger_errors(self.path):  # a condition may also fail at a later row
+        with condition_errors(where), ledger_errors(self.path):  # a condition may also fail for a later row
             cursor = self._connection.execute(f"SELECT {selected} FROM records WHERE ({where}\n) ORDER BY {by}")  # noqa: S608  # read-only
             for values in cursor:  # noqa: UP028  # `yield from` would close the cursor, perhaps after the connection
                 yield values
@@ -94,20 +94,20 @@ class LedgerReader:
     # --- the input and the metadata ---
 
     def input_rows(self, first: int = 0, most: int = 1000) -> list[Request]:
-        """At most `most` rows of the input that the ledger keeps, from row `first` on."""
+        """At most `most` rows of a Python program, from row `first` on."""
         found = self._select('SELECT * FROM input WHERE "index" >= ? ORDER BY "index" LIMIT ?', (first, most))
         return [request_of(values) for values in found]
 
     def meta(self, name: str, default: Any = None) -> Any:
-        """The value that `meta` has under that name, or `default`."""
+        """The value of that name in `meta`, or `default`."""
         found = self._select("SELECT value FROM meta WHERE name = ?", (name,))
         try:
             return json.loads(found[0][0]) if found else default
         except (TypeError, ValueError):
             raise self._damaged(name) from None
 
-    def needed(self, name: str) -> Any:
-        """The value of a name that every ledger has. Raises `StorageError` where it is missing."""
+    def required_meta(self, name: str) -> Any:
+        """The value of a name that every ledger's `meta` has. Raises `StorageError` if it is missing."""
         if (value := self.meta(name)) is None:
             raise self._damaged(name)
         return value

@@ -1,4 +1,4 @@
-"""The run manifest, and the check that a resumed run matches it.
+"""Makes the manifest of a run, and checks that a resumed run matches it.
 
 The manifest is the first content of the ledger's `meta`: fetchq's version, the time, the settings and the inputs.
 """
@@ -22,13 +22,13 @@ __all__ = ["check_matches", "new_manifest", "timestamp"]
 _FIXED = ("save", "dedupe", "refresh")
 """Settings that must stay the same in all sessions of a run."""
 _OF_SESSION = ("output", "resume", "overwrite", "keep_body")
-"""Settings that belong to one session, and not to the run."""
+"""Settings that belong to a session, and not to the run."""
 
 
 def new_manifest(settings: Settings, inputs: list[dict[str, Any]], reading: dict[str, Any]) -> dict[str, Any]:
-    """The `meta` of a new ledger. Of settings that may hold secrets it only says which ones were given.
+    """The `meta` of a new ledger. For settings that may be secret, it only says which ones were given.
 
-    `inputs`: see `describe_inputs`. `reading`: how they are read, `input_format` and `url_column`.
+    `inputs`: see `describe_inputs`. `reading`: how the inputs are read: `input_format` and `url_column`.
     """
     kept: dict[str, Any] = {}
     withheld: list[str] = []
@@ -36,7 +36,7 @@ def new_manifest(settings: Settings, inputs: list[dict[str, Any]], reading: dict
         value = getattr(settings, one.name)
         if one.name in _OF_SESSION:
             continue
-        if one.repr:  # defaults, too: a config file may change them on another machine, or later
+        if one.repr:  # also default values, since a config file may change them later, or on another machine
             kept[one.name] = sorted(value) if isinstance(value, frozenset) else value
         elif value != one.default:
             withheld.append(one.name)
@@ -54,10 +54,10 @@ def new_manifest(settings: Settings, inputs: list[dict[str, Any]], reading: dict
 def check_matches(
     folder: RunFolder, ledger: LedgerReader, settings: Settings, inputs: list[dict[str, Any]], reading: dict[str, Any]
 ) -> None:
-    """Raise `FolderError` where the run in the folder has other inputs, or other values of fixed settings."""
-    if not same_inputs(ledger.needed("inputs"), inputs):
+    """Raise `FolderError` if the run in the folder has other inputs, or other values of fixed settings."""
+    if not same_inputs(ledger.required_meta("inputs"), inputs):
         raise FolderError(f"the run in {str(folder)!r} has other sources")
-    before = ledger.needed("settings") | ledger.needed("reading")
+    before = ledger.required_meta("settings") | ledger.required_meta("reading")
     given = {name: getattr(settings, name) for name in _FIXED} | reading
     for name, value in given.items():
         if (before.get(name) or None) != (value or None):

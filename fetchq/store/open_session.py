@@ -1,4 +1,4 @@
-"""Opens a session: begins a run in a folder, or goes on with the run that is there."""
+"""Opens a session: begins a run in a folder, or resumes the run in it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ def session_for_sources(
     url_column: str = "url",
     stdin: BinaryIO | None = None,
 ) -> Session:
-    """Begin the run of `settings.output`, or go on with it where `settings.resume` is set.
+    """Begin the run in `settings.output`, or resume it if `settings.resume` is set.
 
-    The parameters are those of `open_sources`. Raises `FolderError` and `SourceError` for what forbids it, OSError,
-    `StorageError`.
+    The other parameters are those of `open_sources`. Raises `FolderError`, `SourceError`, `StorageError`, OSError.
     """
     inputs = describe_inputs(arguments)
     reading = {"input_format": input_format, "url_column": url_column}
@@ -44,7 +43,7 @@ def session_for_sources(
 
 
 def session_for_rows(settings: Settings) -> Session:
-    """The same for rows that a Python program hands over (see `ProgramRows`)."""
+    """Begin or resume the run of a Python program, whose rows `Session.rows` takes. Raises as `session_for_sources`."""
     closing = ExitStack()
     with close_on_error(closing):
         session = _begin_or_resume(settings, [{"kind": PROGRAM_ROWS}], {}, closing)
@@ -53,7 +52,7 @@ def session_for_rows(settings: Settings) -> Session:
 
 
 def session_in_folder(path: str) -> Session:
-    """Go on with the run in a folder, with the settings and the input that its ledger has. Raises like the others."""
+    """Resume the run in a folder with the input that its ledger describes. Raises as `session_for_sources`."""
     closing = ExitStack()
     with close_on_error(closing):
         folder = RunFolder(path)
@@ -63,7 +62,7 @@ def session_in_folder(path: str) -> Session:
         ledger = Ledger.open(folder.ledger)
         closing.callback(ledger.close)
         session = Session(folder, ledger, closing)
-        of_program = ledger.needed("inputs")[0]["kind"] == PROGRAM_ROWS
+        of_program = ledger.required_meta("inputs")[0]["kind"] == PROGRAM_ROWS
         session.read_from(open_input_rows(ledger) if of_program else _open_input(session))
     return session
 
@@ -95,5 +94,9 @@ def _begin_or_resume(
 def _open_input(session: Session, arguments: Sequence[str] = (), stdin: BinaryIO | None = None) -> RunInput:
     ledger = session.ledger
     return open_inputs(
-        ledger.needed("inputs"), session.folder, arguments=arguments, stdin=stdin, **ledger.needed("reading")
+        ledger.required_meta("inputs"),
+        session.folder,
+        arguments=arguments,
+        stdin=stdin,
+        **ledger.required_meta("reading"),
     )

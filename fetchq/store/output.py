@@ -1,4 +1,4 @@
-"""Takes the Results of a run: a sink, the session of a durable run, or both."""
+"""Writes the Results of a run to a sink, to the session of a durable run, or to both."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["Output"]
 
 
 class Output:
-    """Where the Results of a run go. All methods block; `close` follows each `open` that did not raise."""
+    """The destination of a run's Results. All methods block. `close` must follow each `open` that did not raise."""
 
     def __init__(self, sink: Sink | None = None, session: Session | None = None, *, keep_body: bool = False) -> None:
-        """`session` stays open: it belongs to the caller. `keep_body`: the Results are to hold their bodies."""
+        """`session` belongs to the caller, and stays open. `keep_body`: whether the Results keep their bodies."""
         self._sink = sink
         self._session = session
         self._keep_body = keep_body
         self._writer = Writer()
 
     def open(self, on_commit: Callable[[Sequence[Result]], None]) -> Writer:
-        """The writer, which tells `on_commit` of the Results that are done."""
+        """Make the writer, which calls `on_commit` with the Results that are done."""
         if self._session is None:
             self._writer = Writer(sink=self._sink, on_commit=on_commit)
         else:
@@ -34,12 +34,12 @@ class Output:
         return self._writer
 
     def done_before(self) -> Iterator[Sequence[Result]]:
-        """Pages of the Results that are to be handed out before anything is fetched."""
+        """Pages of the Results of earlier sessions, which come before any row is fetched."""
         return iter(())
 
     def end(self) -> None:
-        """Note that the run has come to its end by itself. Raises `StorageError`."""
+        """Record that the run has ended by itself. Raises `StorageError`."""
 
     def close(self) -> None:
-        """Write what the body store still holds, however the run ended. Raises as `Writer.commit` does."""
+        """Write the Results that the body store still keeps back, however the run ended. Raises as `Writer.commit`."""
         self._writer.finish()

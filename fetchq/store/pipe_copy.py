@@ -1,4 +1,4 @@
-"""Copies a pipe into the run's folder while it is read, so that a later session can read it again."""
+"""Copies a pipe into the run's folder while it is read, so that a later session can read its rows again."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["PipeCopier", "cut_short", "write_private"]
+__all__ = ["PipeCopier", "finish_partial_copy", "write_private"]
 
 _PART = ".part"
-"""The suffix of a copy that is not complete."""
+"""The suffix of an incomplete copy."""
 _CHUNK = 65_536
 
 
 def _open_private(path: Path, flags: int) -> BinaryIO:
-    """Open a file for writing that only its owner may read: URLs and rows may hold passwords. Raises OSError."""
+    """Open a file for writing that only its owner may read, since rows may contain passwords. Raises OSError."""
     flags |= getattr(os, "O_NOFOLLOW", 0)
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600), "r+b")
 
 
 class PipeCopier:
-    """Copies a pipe into a file as fast as it comes, in a thread of its own; `tail` reads what has been copied.
+    """Copies a pipe into a file, in a thread; `tail` reads the copy while it grows.
 
-    What an earlier session has copied must come again, byte for byte.
+    If an earlier session has copied a part of the pipe, it must begin with the same bytes again.
     """
 
     def __init__(self, given: str, stream: BinaryIO | None, copy: Path) -> None:
-        """`given`: the pipe's path, opened where there is no `stream`."""
+        """`given`: the path of the pipe, which is opened if there is no `stream`."""
         self._given = given
         self._stream = stream
         self._copy = copy
         self._complete = copy.exists()
-        """Whether an earlier session has copied all of it."""
+        """Whether an earlier session has copied the whole pipe."""
         self._part = copy if self._complete else _part_of(copy)
         self._changed = threading.Condition()
         self._size = 0
-        """Bytes of the copy that can be read."""
+        """How many bytes of the copy can be read."""
         self._ended = False
         self._problem: OSError | None = None
 
     def start(self) -> None:
         """Start the thread."""
-        # A daemon: the pipe may stay open for ever, and a thread that is blocked in a read cannot be interrupted.
+        # A daemon thread, since the pipe may stay open for ever, and a blocking read cannot be interrupted.
         threading.Thread(target=self._run, name="fetchq-copier", daemon=True).start()
 
     def tail(self) -> BinaryIO:
-        """The bytes of the pipe, from its beginning; a read blocks until there are more of them."""
+        """The bytes of the pipe, from its beginning. A read blocks until there are more bytes."""
         tail: Any = io.BufferedReader(_Tail(self._read), _CHUNK)
         return tail  # type: ignore[no-any-return]  # typeshed's BufferedReader is no typing.BinaryIO
 
@@ -100,6 +100,8 @@ class PipeCopier:
 
 
 class _Tail(io.RawIOBase):
+    """A stream of the bytes that `read` returns for a position and a number of bytes."""
+
     def __init__(self, read: Callable[[int, int], bytes]) -> None:
         self._read_at = read
         self._at = 0
@@ -114,8 +116,8 @@ class _Tail(io.RawIOBase):
         return len(data)
 
 
-def cut_short(copy: Path, *, compressed: bool) -> int:
-    """Make an incomplete copy the final one, cut after its last whole line unless compressed. Returns its bytes."""
+def finish_partial_copy(copy: Path, *, compressed: bool) -> int:
+    """Make a partial copy the final one, without its incomplete last line unless compressed. Returns its size."""
     part = _part_of(copy)
     with _open_private(part, 0) as file:
         if not compressed:
@@ -127,7 +129,7 @@ def cut_short(copy: Path, *, compressed: bool) -> int:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that appears under its name when it is complete and on the disk. Raises OSError."""
+    """Write a file that gets its name when it is complete and on the disk. Raises OSError."""
     part = _part_of(path)
     with _open_private(part, os.O_TRUNC) as file:
         file.write(content)
@@ -141,7 +143,7 @@ def _part_of(copy: Path) -> Path:
 
 
 def _end_of_last_line(file: BinaryIO) -> int:
-    """The number of bytes up to the last newline, including it."""
+    """The number of bytes up to and including the last newline."""
     end = file.seek(0, os.SEEK_END)
     while end:
         start = max(0, end - _CHUNK)

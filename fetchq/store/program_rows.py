@@ -1,4 +1,4 @@
-"""Takes the rows that a Python program hands over: the ledger keeps them, and the pool gets those still to fetch."""
+"""Takes the rows of a Python program: stores them in the ledger, and selects those that are still to be fetched."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["ProgramRows"]
 
 
 class ProgramRows:
-    """The rows of one session; they must come in order."""
+    """The rows of a Python program in one session, which must pass them in order."""
 
     def __init__(self, folder: RunFolder, ledger: Ledger, source: Source, selection: RowSelection) -> None:
         self._folder = folder
@@ -26,14 +26,14 @@ class ProgramRows:
         self._source = source
         self._selection = selection
         self._page: dict[int, Request] = {}
-        """Rows that earlier sessions have kept, around the current one."""
+        """Rows around the current one that earlier sessions have stored."""
         self._more_pages = True
-        """Whether the ledger may have rows beyond this page."""
+        """Whether the ledger may have rows after this page."""
         self._all_kept = False
         """Whether `keep` was called."""
 
     def keep(self, requests: Iterable[Request]) -> None:
-        """Have the ledger keep these rows, which are all, before any of them is fetched. Raises as `select` does."""
+        """Store all rows of the run in the ledger, before any of them is fetched. Raises as `select`."""
         new = []
         for request in requests:
             if self._is_new(request):
@@ -45,9 +45,9 @@ class ProgramRows:
         self._all_kept = True
 
     def select(self, request: Request) -> list[Request]:
-        """What the pool gets of a row: one request or none. The ledger keeps the row in any case.
+        """Store a row in the ledger. Returns the request for the pool, or an empty list if the row is done.
 
-        Raises `FolderError` for a row that differs from the one of an earlier session, and `StorageError`.
+        Raises `FolderError` if the row differs from that of an earlier session, and `StorageError`.
         """
         if not self._all_kept and self._is_new(request):
             self._ledger.add_input([request])
@@ -55,7 +55,7 @@ class ProgramRows:
         return self._selection.select([request])
 
     def end(self) -> None:
-        """Note that there are no more rows. Raises `FolderError` where earlier sessions had more of them."""
+        """Note that there are no more rows. Raises `FolderError` if earlier sessions had more rows."""
         self._check_all_came()
         self._source.ended = True
 
@@ -64,7 +64,7 @@ class ProgramRows:
             raise FolderError(f"there are fewer rows than when the run in {str(self._folder)!r} began")
 
     def _is_new(self, request: Request) -> bool:
-        """Whether no earlier session has kept the row. Raises `FolderError` where one has kept a different row."""
+        """Whether no earlier session has stored the row. Raises `FolderError` if one has stored a different row."""
         if self._more_pages and request.index not in self._page:
             self._page = {one.index: one for one in self._ledger.input_rows(request.index)}
             self._more_pages = bool(self._page)
@@ -75,6 +75,6 @@ class ProgramRows:
 
 
 def _identity(request: Request) -> tuple[object, ...]:
-    """What makes it the same row. The priority is left out: it only says when the row goes."""
+    """What must be the same in all sessions. The priority may differ: it only decides when the row is fetched."""
     texts = [without_surrogates(text) for text in (request.url, request.method, request.label)]
     return *texts, tuple(request.headers), request.body

@@ -1,4 +1,4 @@
-"""Looks up what the previous run has stored of a URL, for a run that refreshes it (`--refresh`)."""
+"""Looks up the stored responses of a previous run, for a run that refreshes it (`--refresh`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fetchq.core.stored_response import StoredResponse
 from fetchq.store.folder import FolderError, RunFolder
 from fetchq.store.ledger_reader import LedgerReader
 from fetchq.store.scratch_db import ScratchDatabase, key_of
-from fetchq.store.stored_run import Bodies, is_inside
+from fetchq.store.stored_run import StoredBodies, is_inside
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request
@@ -28,21 +28,22 @@ __all__ = ["PreviousRun", "check_refreshable"]
 _SCHEMA = 'CREATE TABLE urls (key BLOB PRIMARY KEY, "index" INTEGER NOT NULL, sha256 TEXT) WITHOUT ROWID;'
 _ADD = """INSERT INTO urls VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET "index" =
     CASE WHEN "index" >= 0 AND sha256 = excluded.sha256 THEN excluded."index" ELSE -1 END"""
-"""Rows with the same URL and method, but different bodies, differ in something that the records do not show: -1."""
+"""Inserts a row. If rows with the same URL and method have different bodies, their requests differed in something that
+the records do not show; the index is -1 then."""
 _USABLE = """ok AND status IN (200, 304) AND method IN ('GET', 'HEAD') AND sha256 IS NOT NULL AND final_url IS NOT NULL
     AND coalesce(etag, last_modified) IS NOT NULL AND instr(url, '@') = 0"""
-"""The SQL condition for records with a validator. A URL with userinfo is left out: the record does not show whose."""
+"""The SQL condition for records with a validator. URLs with userinfo are left out, since the records redact it."""
 _DESCRIBED = ("size", "sha256", "content_type", "charset", "content_encoding")
 _COLUMNS = ("index", "url", "method", "final_url", "etag", "last_modified", *_DESCRIBED, "complete", "path", "started")
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
 """An entity tag (RFC 9110, 8.8.3), restricted to ASCII."""
 _DATE = re.compile(r"[ -~]{1,64}")
 _HEADER_SETTINGS = frozenset({"headers", "cookie", "user"})
-"""Settings that become headers; the ledger only keeps whether they were given."""
+"""Settings that become headers; the ledger only says whether they were given."""
 
 
 def check_refreshable(path: str, output: str, save: str) -> None:
-    """Raise `FolderError` where a run in `output` cannot refresh the run in `path`, and `StorageError`."""
+    """Raise `FolderError` if a run in `output` cannot refresh the run in `path`. Raises `StorageError`."""
     folder = RunFolder(path)
     if not folder.ledger.is_file():
         raise FolderError(f"there is no run in {path!r} to refresh")
@@ -58,26 +59,26 @@ def check_refreshable(path: str, output: str, save: str) -> None:
     if saved == "none":
         raise FolderError(f"the run in {path!r} has no bodies (it has --save none): refresh it as --save none")
     try:
-        read_save(saved)  # it may take a package to read them
+        read_save(saved)  # raises if a package that reads the bodies is missing
     except ValueError as problem:
         raise FolderError(f"the run in {path!r} cannot be read: {problem}") from None
 
 
 class PreviousRun:
-    """The run that is refreshed; it is only read. One thread at a time. All methods raise `StorageError`."""
+    """The run that is refreshed, which is only read. Not thread-safe. All methods raise `StorageError`."""
 
     def __init__(self, path: str, temporary: Path, *, settings: dict[str, Any], withheld: list[str]) -> None:
-        """`temporary`: a folder for the index. `settings`, `withheld`: from the manifest of the run that refreshes."""
+        """`temporary`: a folder for the index. `settings`, `withheld`: from the manifest of the new run."""
         self._root = Path(path)
-        self._bodies = Bodies(self._root)
+        self._bodies = StoredBodies(self._root)
         self._method = settings.get("method")
         self._has_data = "data" in withheld
         self._ledger = ledger = LedgerReader.open(RunFolder(path).ledger)
         with close_on_error(ledger):
-            before = ledger.needed("settings")
-            own_headers = bool(_HEADER_SETTINGS.intersection([*withheld, *ledger.needed("withheld")]))
+            before = ledger.required_meta("settings")
+            own_headers = bool(_HEADER_SETTINGS.intersection([*withheld, *ledger.required_meta("withheld")]))
         self._own_headers = own_headers or before.get("user_agent") != settings.get("user_agent")
-        """Whether either run sends headers of its own with all rows."""
+        """Whether one of the runs sends other headers than the default ones with all rows."""
         self._index_path = temporary / "refresh.db"
         self._index: ScratchDatabase | None = None
 
@@ -87,7 +88,7 @@ class PreviousRun:
             self._index.close()
 
     def with_stored(self, requests: Sequence[Request]) -> list[Request]:
-        """The requests, given in the order of the input; `known` of each is the stored response, where there is one."""
+        """Add the stored responses, if there are any, to requests in the order of the input."""
         if not requests:
             return []
         between = f'"index" BETWEEN {requests[0].index} AND {requests[-1].index}'
@@ -99,7 +100,7 @@ class PreviousRun:
         return found
 
     def _stored_response(self, request: Request, record: dict[str, Any] | None) -> StoredResponse | None:
-        """What is stored of the request's URL. `record`: the one with the same index, where there is one."""
+        """The stored response for a request. `record`: the usable record with the same index, if there is one."""
         if request.problem is not None or request.duplicate_of is not None:
             return None
         if request.body is not None or self._has_data or "@" in request.url:
@@ -109,11 +110,11 @@ class PreviousRun:
             return None
         url = request.url.partition("#")[0]
         if record is None or (record["url"].partition("#")[0], record["method"]) != (url, method):
-            # The records do not show which of the other rows had the same headers of its own.
+            # The records do not show which of the other rows had the same request headers.
             record = None if request.headers else self._record_of(url, method)
         stored = None if record is None else self._checked(record)
         if stored is not None and stored.etag is None and (request.headers or self._own_headers):
-            return None  # with other headers the server may select another variant, which has the same date
+            return None  # with other headers, the server may select another variant with the same date
         return stored
 
     def _records(self, where: str) -> list[dict[str, Any]]:
@@ -126,7 +127,7 @@ class PreviousRun:
         return next(iter(self._records(f'"index" = {found[0][0]}')), None) if found else None
 
     def index_urls(self) -> ScratchDatabase:
-        """Index the records by URL and method, unless that is done. It takes seconds for a million of them."""
+        """Index the records by URL and method, unless that is done. It takes seconds for a million records."""
         if self._index is not None:
             return self._index
         self._index = index = ScratchDatabase(self._index_path, _SCHEMA)
@@ -136,7 +137,7 @@ class PreviousRun:
         return index
 
     def _checked(self, record: dict[str, Any]) -> StoredResponse | None:
-        """The stored response that a record describes; None where its body or a usable validator is missing."""
+        """The stored response that a record describes; None if its body or a valid validator is missing."""
         etag, date, path = record["etag"], record["last_modified"], record["path"]
         etag = etag if etag is not None and _ETAG.fullmatch(etag) else None
         date = date if date is not None and _DATE.fullmatch(date) else None
@@ -162,7 +163,7 @@ class PreviousRun:
 
 
 def _is_file(file: str, size: int | None) -> bool:
-    """Whether it is a regular file, of that many bytes where `size` is given."""
+    """Whether it is a regular file, of `size` bytes unless that is None."""
     try:
         found = os.lstat(file)
     except (OSError, ValueError):

@@ -30,17 +30,17 @@ FORMAT = 1
 """The user_version in the header. It goes up with every change of a table."""
 
 _BLOCK = 64
-"""Rows in one statement. Each statement releases the GIL and takes it again, from an event loop that is busy."""
+"""Rows in one statement. For each statement, sqlite3 releases the GIL, and must get it back from a busy event loop."""
 _SQL_TYPES = {bool: "INTEGER", int: "INTEGER", float: "REAL"}
 """The types of columns that are not TEXT."""
 _VALIDATORS = {"etag": "ETag", "last_modified": "Last-Modified"}
-"""The columns that keep what a later run can ask with (RFC 9110, 8.8), and their header fields."""
+"""The columns for the validators of a later conditional request, and their header fields (RFC 9110, 8.8)."""
 COLUMNS = (*PLAIN_FIELDS, *PHASE_FIELDS, *_VALIDATORS, "generation")
 """The columns of `records`, in order."""
 
 
 def _columns(index: str) -> str:
-    """The definitions of `COLUMNS`; `index`: that of the first one."""
+    """The definitions of `COLUMNS`. `index`: the type of the first one."""
     plain = [
         f'"{name}" {_SQL_TYPES.get(field.kind, "TEXT")}{"" if field.nullable else " NOT NULL"}'
         for name, field in PLAIN_FIELDS.items()
@@ -64,12 +64,12 @@ PRAGMA user_version = {FORMAT};
 
 
 def utc_text(when: datetime) -> str:
-    """A time in UTC in the form of RFC 3339, with a Z. orjson takes a quarter of the time of `datetime.isoformat`."""
+    """A time in UTC as RFC 3339 writes it, with a Z. orjson takes a quarter of the time of `datetime.isoformat`."""
     return orjson.dumps(when, option=orjson.OPT_UTC_Z)[1:-1].decode()
 
 
 def _value(name: str, field: RecordField) -> str:
-    """The Python expression that makes the value of a column from `result`."""
+    """The Python expression for the value of a column, from the variable `result`."""
     value = f"result.{name}"
     if field.kind is bool:
         return f"1 if {value} else 0"
@@ -80,9 +80,9 @@ def _value(name: str, field: RecordField) -> str:
 
 
 def _row_function() -> Callable[[Result, int], tuple[Any, ...]]:
-    """`row_of`, generated from the fields so that a row costs no call for each of them."""
+    """Generate `row_of` from the fields, so that a row needs no function call for each of them."""
     values = [_value(name, field) for name, field in PLAIN_FIELDS.items()]
-    # Decoded as Latin-1 if need be: escaped, a validator would be a different one.
+    # `wire_text`, since an escaped validator would be a different one.
     validators = [f"None if (value := header({name})) is None else wire_text(value)" for name in _VALIDATORS]
     values += ["*phase_values(result.timing)", *validators, "generation"]
     source = f"def row_of(result, generation):\n header = result.headers.get\n return ({', '.join(values)})"
@@ -98,7 +98,7 @@ row_of = _row_function()
 
 
 def input_values(request: Request) -> tuple[Any, ...]:
-    """The values of a row of `input`."""
+    """The values of a row of `input` for a Request."""
     headers = json.dumps(request.headers)
     return (
         request.index,
@@ -120,10 +120,10 @@ def request_of(values: Sequence[Any]) -> Request:
 
 
 def inserts(table: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, list[Any]]]:
-    """The statements, with their values, that insert rows into a table or replace those with the same index.
+    """The statements, with their values, that insert rows into a table, or replace those with the same index.
 
-    A column without a value in any row of a statement is written as NULL in it: sqlite3 looks up an adapter for each
-    None that it is given. About seven columns of an ok record are empty, and a commit took 1.4 times as long.
+    If a column has no value in any row of a statement, the statement says NULL, since sqlite3 looks up an adapter for
+    each None. About seven columns of an ok record are empty, which made a commit take 1.4 times as long.
     """
     for first in range(0, len(rows), _BLOCK):
         block = rows[first : first + _BLOCK]

@@ -1,4 +1,4 @@
-"""A temporary SQLite database for one session: lookup tables that would take too much memory for millions of rows."""
+"""Provides a temporary SQLite database, for tables that would take too much memory for millions of rows."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["ScratchDatabase", "key_of"]
 
 
 def key_of(*values: object) -> bytes:
-    """A 16-byte hash of these values; among a billion others a collision is very unlikely."""
+    """A 16-byte hash of these values. Among a billion hashes, a collision is very unlikely."""
     return blake2b(repr(values).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 class ScratchDatabase:
-    """A SQLite file that `close` deletes; nothing in it has to survive a crash.
+    """A SQLite file that `close` deletes, and that need not survive a crash.
 
-    Any thread may use it. All methods but `close` raise `StorageError`.
+    Any thread may use it. All methods except `close` raise `StorageError`.
     """
 
     def __init__(self, path: Path, schema: str) -> None:
         self._path = path
         self._lock = threading.RLock()
         with self._translated():
-            # Readable by its owner alone, like everything made from the input.
+            # Readable only by its owner, like everything made from the input.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
@@ -44,7 +44,7 @@ class ScratchDatabase:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Statements inside run in one transaction, which is faster, and no other thread's come between them."""
+        """Run the statements of the block in one transaction, which is faster, and exclude other threads."""
         with self._lock, self._translated():
             if self._connection.in_transaction:
                 yield
@@ -56,7 +56,7 @@ class ScratchDatabase:
                 self._connection.execute("COMMIT")
 
     def select(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        """All rows that the query finds."""
+        """All rows of the query's result."""
         with self._lock, self._translated():
             return self._connection.execute(sql, values).fetchall()
 

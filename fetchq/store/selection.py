@@ -1,4 +1,4 @@
-"""Selects the rows this session still has to fetch."""
+"""Selects the rows that this session still has to fetch."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["RowSelection"]
 
 
 class RowSelection:
-    """Leaves out rows that are done, marks duplicates, and adds what the run that is refreshed has stored."""
+    """Leaves out rows that are done, marks duplicates, and adds the stored responses of the previous run."""
 
     def __init__(self, folder: RunFolder, ledger: Ledger, done: RowSet, *, more_rows: bool) -> None:
-        """`more_rows`: a Python program may hand over more rows than a finished run had. Raises `StorageError`."""
+        """`more_rows`: whether a Python program passes rows, which may be more than before. Raises `StorageError`."""
         self._done = done
         self.deduplicator: Deduplicator | None = None
         self._previous_run: PreviousRun | None = None
         self.warning: str | None = None
-        """One line for the user."""
-        settings = ledger.needed("settings")
+        """A warning of one line for the user."""
+        settings = ledger.required_meta("settings")
         if ledger.meta("finished") is not None and not more_rows:
             return
-        withheld = ledger.needed("withheld")
+        withheld = ledger.required_meta("withheld")
         with close_on_error(self):
             if settings.get("dedupe"):
                 from fetchq.store.dedupe import Deduplicator
@@ -47,7 +47,7 @@ class RowSelection:
             from fetchq.store.refresh import PreviousRun
 
             self._previous_run = PreviousRun(path, folder.temporary, settings=settings, withheld=withheld)
-            if more_rows:  # they come in an event loop, which should not have to wait for the index later
+            if more_rows:  # they arrive in an event loop, which should not wait for the index later
                 self._previous_run.index_urls()
 
     def close(self) -> None:
@@ -59,11 +59,11 @@ class RowSelection:
 
     @property
     def changes_requests(self) -> bool:
-        """Whether `select` does more than leave out rows that are done."""
+        """Whether `select` does more than leaving out rows that are done."""
         return self.deduplicator is not None or self._previous_run is not None
 
     def select(self, requests: Sequence[Request]) -> list[Request]:
-        """The requests among these that the pool gets. All rows of the input must come here, in their order."""
+        """The requests among these that the pool gets. It must be called with all rows of the input, in their order."""
         if self.deduplicator is not None:
             selected = self.deduplicator.select(requests)
         else:

@@ -1,4 +1,4 @@
-"""A session: one process at work on the run in a folder."""
+"""Defines the session: one process at work on the run in a folder."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ __all__ = ["Session"]
 
 
 class Session:
-    """A run's folder, locked, with its ledger, body store, source and row selection. Use it as a context manager.
+    """A locked run folder with its ledger, body store, source and row selection. Use it as a context manager.
 
-    `open_session` makes them.
+    The functions of `fetchq.store.open_session` make sessions.
     """
 
     def __init__(self, folder: RunFolder, ledger: Ledger, closing: ExitStack) -> None:
-        """`closing`: closes the folder and the ledger; the session adds what it opens, and closes all of it in `close`.
+        """`closing`: closes the folder and the ledger. The session adds what it opens, and `close` closes everything.
 
         Raises `FolderError`, `StorageError`, OSError.
         """
         self.folder = folder
         self.ledger = ledger
         self.warning: str | None = None
-        """One line for the user."""
+        """A warning of one line for the user."""
         self._closing = closing
         self._copiers: Sequence[PipeCopier] = ()
         self.source: Source
         self.rows: ProgramRows
-        """Takes the rows of a Python program; only in a session that `session_for_rows` has opened."""
+        """Takes the rows of a Python program; only set in a session that `session_for_rows` has opened."""
         folder.sweep()
         self._restore()
 
     def _restore(self) -> None:
-        """Bring the body store back to what the ledger says."""
+        """Restore the body store to the state that the ledger has."""
         ledger = self.ledger
         self.finished = ledger.meta("finished") is not None
         """Whether nothing is left to do."""
         self.done = ledger.done()
-        """The rows that were done when the session began, or when `retry` was called."""
+        """The rows that were done when the session began, or when `retry` was called last."""
         try:
-            self._store = body_store_for(ledger.needed("settings")["save"], self.folder.path, ledger.generation)
+            self._store = body_store_for(ledger.required_meta("settings")["save"], self.folder.path, ledger.generation)
         except ValueError as problem:
             raise FolderError(str(problem)) from None
         if self._store is not None:
@@ -64,7 +64,7 @@ class Session:
                 self._store.restore(ledger.meta("store"), self.done)
 
     def read_from(self, opened: RunInput, *, more_rows: bool = False) -> None:
-        """Read this input. `more_rows`: a Python program hands over rows (`rows`). Raises `StorageError`."""
+        """Use this input. `more_rows`: whether a Python program passes the rows, to `rows`. Raises `StorageError`."""
         self.source = opened.source
         self._closing.callback(self.source.close)
         self.warning = opened.warning
@@ -74,7 +74,7 @@ class Session:
         self._closing.callback(self._close_selection)
 
     def _close_selection(self) -> None:
-        self.selection.close()  # `retry` may have replaced the first one
+        self.selection.close()  # the current one, since `retry` may have replaced the first one
 
     def _select(self) -> None:
         self.selection = RowSelection(self.folder, self.ledger, self.done, more_rows=self._more_rows)
@@ -93,14 +93,15 @@ class Session:
 
     def close(self) -> None:
         """Close the ledger, delete temporary files, and unlock the folder."""
-        with suppress(OSError):  # the next session does it otherwise
+        with suppress(OSError):  # otherwise the next session does it
             self.folder.sweep()
         self._closing.close()
 
     def retry(self, where: str) -> None:
-        """Have the rows fetched again that meet an SQL condition over the columns of the records.
+        """Fetch the rows again that meet an SQL condition over the columns of the records.
 
-        To be called before anything is fetched. Raises `ConditionError` when `where` is no condition, `StorageError`.
+        Must be called before the first row is fetched. Raises `ConditionError` if `where` is not a condition, and
+        `StorageError`.
         """
         if self.ledger.retry(where):
             self._restore()
@@ -114,9 +115,9 @@ class Session:
         *,
         keep_body: bool = False,
     ) -> Writer:
-        """The writer of the run: it writes to the body store, then `sink`, then the ledger, then calls `on_commit`.
+        """The writer of the run. It writes to the body store, the `sink` and the ledger, and then calls `on_commit`.
 
-        `keep_body`: whether Results hold their bodies.
+        `keep_body`: whether copies of Results (`dedupe`) hold their bodies.
         """
         deduplicator = self.selection.deduplicator
         if deduplicator is not None:
@@ -124,7 +125,7 @@ class Session:
         return Writer(sink=sink, ledger=self.ledger, store=self._store, on_commit=on_commit, deduplicator=deduplicator)
 
     def end(self) -> None:
-        """Note in the ledger that the run has come to its end by itself. Raises `StorageError`."""
+        """Record in the ledger that the run has ended by itself. Raises `StorageError`."""
         if self.source.ended:
             self.ledger.set_meta(rows=self.source.read, finished=timestamp() if self.left == 0 else None)
 
@@ -135,6 +136,6 @@ class Session:
 
     @property
     def left(self) -> int | None:
-        """How many rows are still to do; None where that is unknown, because the source was not read to its end."""
+        """How many rows are still to do; None if that is unknown, because the source was never read to its end."""
         rows = self.source.read if self.source.ended else self.ledger.meta("rows")
         return None if rows is None else rows - self.ledger.count() + self.ledger.count("again")

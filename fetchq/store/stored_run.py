@@ -24,42 +24,42 @@ from fetchq.store.sinks import body_reader_for
 if TYPE_CHECKING:
     from fetchq.store.sinks.base import BodyReader
 
-__all__ = ["Bodies", "StoredRun", "is_inside", "open_run", "stored_result"]
+__all__ = ["StoredBodies", "StoredRun", "is_inside", "open_run", "stored_result"]
 
 _PIECE = 65_536
-"""Bytes of a body read at a time."""
+"""Bytes of a body that are read at a time."""
 _PARSERS: dict[str, Callable[[Any], Any]] = {
     name: datetime.fromisoformat if field.kind is datetime else field.kind
     for name, field in PLAIN_FIELDS.items()
     if field.kind not in (int, float, str)
 }
-"""What makes the values of fields whose type SQLite does not have: flags, times and enums."""
+"""The parsers for fields whose types SQLite does not have: flags, times and enums."""
 _FLAGS = tuple(name for name, field in PLAIN_FIELDS.items() if field.kind is bool)
 
 
 def open_run(path: str | os.PathLike[str]) -> StoredRun:
-    """Open the durable run in a folder (`output=`, `-o`) to read it, also while it goes on.
+    """Open the durable run in a folder (`output=`, `-o`) to read it, even while it is still going on.
 
-    Raises `LedgerError` when there is none, or its ledger is damaged.
+    Raises `LedgerError` if there is no run, or its ledger is damaged.
     """
     return StoredRun(Path(path))
 
 
 class StoredRun:
-    """A durable run, open to be read: a context manager; or call `close`.
+    """A durable run, open for reading. Use it as a context manager, or call `close`.
 
-    Its methods raise `StorageError` where the folder cannot be read.
+    Its methods raise `StorageError` if the folder cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
         folder = RunFolder(path)
         self.path = folder.path
         self.ledger = LedgerReader.open(folder.ledger)
-        self._bodies = Bodies(folder.path)
+        self._bodies = StoredBodies(folder.path)
 
     def __iter__(self) -> Iterator[Result]:
-        """The Results by index, read lazily. They hold no bodies (see `body`), and of the headers only ETag and
-        Last-Modified."""
+        """Iterate over the Results, in order of index. They have no bodies (see `body`), and of the headers only ETag
+        and Last-Modified."""
         return self.results()
 
     def __len__(self) -> int:
@@ -67,15 +67,15 @@ class StoredRun:
         return self.ledger.count()
 
     def results(self, where: str = "1") -> Iterator[Result]:
-        """The Results of the rows that meet an SQL condition over the ledger's columns: `cause = 'timeout'`, say.
+        """The Results that meet an SQL condition over the ledger's columns, such as `cause = 'timeout'`.
 
-        Raises `ConditionError` when `where` is no condition.
+        Raises `ConditionError` if `where` is not a condition.
         """
         for row in self.ledger.records(where):
             yield stored_result(row)
 
     def records(self, where: str = "1") -> Iterator[dict[str, Any]]:
-        """The records of the same rows: what `--json` prints, as dictionaries."""
+        """The records that meet an SQL condition, as dictionaries: what `--json` prints. Raises as `results`."""
         for values in self.ledger.rows((*PLAIN_FIELDS, *PHASE_FIELDS), where):
             record = dict(zip(PLAIN_FIELDS, values, strict=False))
             for name in _FLAGS:
@@ -93,7 +93,7 @@ class StoredRun:
         return self.ledger.meta("finished") is not None
 
     def body(self, result: Result) -> bytes:
-        """The decoded body of one of the run's Results; empty where none was stored. Raises OSError."""
+        """The decoded body of one of the run's Results; empty if none was stored. Raises OSError."""
         return self._bodies.read(result.path)
 
     def close(self) -> None:
@@ -107,17 +107,17 @@ class StoredRun:
         self.close()
 
 
-class Bodies:
-    """The bodies of the run in the folder `root`, found by the `path` of its records. Any thread may use it."""
+class StoredBodies:
+    """Reads the bodies of the run in the folder `root`, by the `path` in its records. Any thread may use it."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._readers: dict[str, BodyReader] = {}
-        """The readers of files with many bodies, by the suffix of their names."""
+        """The readers for files that hold many bodies, by the suffix of their names."""
 
     @contextmanager
     def opened(self, path: str) -> Iterator[OpenedBody]:
-        """The body at `path`, open. Raises OSError, also while it is read."""
+        """Open the body at `path`. Raises OSError, also while the body is read."""
         if not is_inside(path):
             raise PermissionError(errno.EPERM, "not a file of the run", path)
         name, mark, place = path.partition("#")
@@ -130,7 +130,7 @@ class Bodies:
                 yield opened
 
     def read(self, path: str | None) -> bytes:
-        """The whole body at `path`; empty where `path` is None. Raises OSError."""
+        """The whole body at `path`; empty if `path` is None. Raises OSError."""
         if path is None:
             return b""
         with self.opened(path) as opened:
@@ -147,12 +147,12 @@ class Bodies:
 
 
 def is_inside(path: str) -> bool:
-    """Whether the `path` of a record stays inside the run's folder. The folder may come from an attacker."""
+    """Whether the `path` of a record is inside the run's folder, which may come from an attacker."""
     return not os.path.isabs(path) and ".." not in Path(path).parts
 
 
 def stored_result(row: dict[str, Any]) -> Result:
-    """The Result that a row of `records` was made from, as far as the ledger keeps it."""
+    """The Result that a row of `records` was made from, without what the ledger does not keep."""
     plain = {name: row[name] for name in PLAIN_FIELDS}
     for name, parse in _PARSERS.items():
         if plain[name] is not None:

@@ -1,4 +1,4 @@
-"""Writes the Results of a run: the body store first, then the sink, then the ledger, then whoever counts them."""
+"""Writes the Results of a run: first to the body store, then to the sink, then to the ledger."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Writer"]
 
 
 class Writer:
-    """Writes the Results of a run, batch by batch. Its methods block; they are called one at a time."""
+    """Writes the Results of a run, batch by batch. Its methods block, and must be called one at a time."""
 
     def __init__(
         self,
@@ -29,14 +29,14 @@ class Writer:
         on_commit: Callable[[Sequence[Result]], None] | None = None,
         deduplicator: Deduplicator | None = None,
     ) -> None:
-        """`on_commit` is called with the results that are done, after everybody else has them."""
+        """`on_commit` is called with the Results that are done, after they were written everywhere."""
         self._sink = sink
         self._ledger = ledger
         self._store = store
         self._on_commit = on_commit
         self._deduplicator = deduplicator
         self._broken = False
-        """A write is under way, or has failed: then nothing more can be kept."""
+        """Whether a write is under way, or has failed, after which nothing more can be written."""
 
     @property
     def makes_copies(self) -> bool:
@@ -44,16 +44,19 @@ class Writer:
         return self._deduplicator is not None
 
     def write(self, results: Sequence[Result]) -> Iterator[Sequence[Result]]:
-        """Write these results, and then copies of them for the rows that asked the same. Yields what is done by then.
+        """Write these Results, and then copies of them for duplicate rows. Yields the Results that are done.
 
-        The copies are written page by page, as the iterator advances: those that it does not reach are left to a later
-        session. Raises as `commit` does.
+        The copies are written in batches, as the iterator advances. Those that it does not reach are left to a later
+        session. Raises as `commit`.
         """
         yield self.commit(results)
         yield from self._copies()
 
     def rest(self) -> Iterator[Sequence[Result]]:
-        """Write what is left at the end of a run, as the iterator advances. Yields what is done. Raises as `commit`."""
+        """Write what is left at the end of a run, as the iterator advances. Yields the Results that are done.
+
+        Raises as `commit`.
+        """
         while True:
             yield from self._copies()
             if not (kept_back := self.finish()):
@@ -61,10 +64,10 @@ class Writer:
             yield kept_back
 
     def commit(self, results: Sequence[Result]) -> Sequence[Result]:
-        """Write these results. Returns those that are done by now; the store may keep some back until later.
+        """Write these Results. Returns those that are done; the body store may keep some back until later.
 
-        Raises `StorageError` when nothing more can be kept; what was kept before stays. Raises OSError when the sink
-        cannot be written to, because its reader has gone or its disk is full.
+        Raises `StorageError` if nothing more can be stored; Results that were done stay done. Raises OSError if the
+        sink cannot be written, because its reader has exited or its disk is full.
         """
         self._broken = True
         if self._deduplicator is not None:
@@ -72,7 +75,7 @@ class Writer:
         return self._stored(results)
 
     def finish(self) -> Sequence[Result]:
-        """Write what the store kept back, however the run ended. Returns it. Raises as `commit` does."""
+        """Write and return the Results that the body store has kept back, however the run ended. Raises as `commit`."""
         if self._store is None or self._broken:
             return []
         self._broken = True
@@ -101,7 +104,7 @@ class Writer:
     def _commit(self, results: Sequence[Result]) -> None:
         problem = self._write(results) if results else None
         if results and self._ledger is not None:
-            # A cancelled row is not done: a resumed run fetches it.
+            # A cancelled row is not done, so that a resumed run fetches it.
             done = [result for result in results if result.cause is not Cause.CANCELLED]
             state = None if self._store is None else self._store.state()
             self._ledger.commit(done, None if state is None else {"store": state})
@@ -109,12 +112,12 @@ class Writer:
                 self._deduplicator.committed(results)
         self._broken = False
         if results and self._on_commit is not None:
-            self._on_commit(results)  # a result whose record nobody could read is done all the same
+            self._on_commit(results)  # a Result is done even if the sink could not be written
         if problem is not None:
             raise problem
 
     def _write(self, results: Sequence[Result]) -> OSError | None:
-        """Write to the sink. Returns its error, if any: the ledger is to commit the results in any case."""
+        """Write to the sink. Returns its error, if any, since the ledger commits the Results in any case."""
         if self._sink is not None:
             try:
                 self._sink.write(results)

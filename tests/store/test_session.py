@@ -180,7 +180,7 @@ def test_a_folder_of_somebody_s_own_is_not_taken_for_a_run_because_of_a_lock() -
 
 def test_what_the_run_was_begun_with_is_kept_also_where_it_is_the_default() -> None:
     with begin(retries=2) as session:
-        kept = session.ledger.needed("settings")
+        kept = session.ledger.required_meta("settings")
     assert (kept["retries"], kept["insecure"], kept["retry_on"]) == (2, False, sorted(Settings().retry_on))
 
 

@@ -35,7 +35,7 @@ from fetchq.core.row_set import RowSet
 from fetchq.store.folder import RunFolder
 from fetchq.store.sinks import bodies_parquet
 from fetchq.store.sinks.bodies_parquet import ParquetStore
-from fetchq.store.stored_run import Bodies
+from fetchq.store.stored_run import StoredBodies
 from fetchq.store.writer import Writer
 
 
@@ -142,7 +142,7 @@ def test_bodies_that_are_read_one_after_the_other_cost_one_look_at_their_group(
     opened: list[Any] = []
     whole = pq.ParquetFile
     monkeypatch.setattr(pq, "ParquetFile", lambda path: opened.append(path) or whole(path))
-    run = Bodies(folder.path)
+    run = StoredBodies(folder.path)
     # As the workers of a refresh ask: in order, but for a few.
     order = [at + 2 - 2 * (at % 3) for at in range(39)]
     assert [run.read(kept[at].path) for at in order] == [bodies[at] for at in order]

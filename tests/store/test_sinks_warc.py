@@ -38,7 +38,7 @@ from fetchq.core.row_set import RowSet
 from fetchq.store.folder import RunFolder
 from fetchq.store.sinks import bodies_warc
 from fetchq.store.sinks.bodies_warc import WarcStore
-from fetchq.store.stored_run import Bodies
+from fetchq.store.stored_run import StoredBodies
 from fetchq.store.writer import Writer
 
 
@@ -196,7 +196,7 @@ def test_a_record_that_is_damaged_anywhere_is_told_and_not_printed(
     for at in range(offset, end, 1 + (end - offset) // 200):
         path.write_bytes(good[:at] + bytes([good[at] ^ 16]) + good[at + 1 :])
         try:
-            body = Bodies(folder.path).read(results[-1].path)
+            body = StoredBodies(folder.path).read(results[-1].path)
         except OSError:
             told += 1
         else:  # a few bits are of no account, as those of the time at which it was packed
@@ -204,9 +204,9 @@ def test_a_record_that_is_damaged_anywhere_is_told_and_not_printed(
     assert told > 150
     path.write_bytes(good[: end - 1])
     with pytest.raises(OSError, match="no such record"):
-        Bodies(folder.path).read(results[-1].path)
+        StoredBodies(folder.path).read(results[-1].path)
     path.write_bytes(good[:end] + b"another record, half of it written")
-    assert len(Bodies(folder.path).read(results[-1].path)) == size
+    assert len(StoredBodies(folder.path).read(results[-1].path)) == size
     assert capfd.readouterr() == ("", "")
 
 

@@ -1,4 +1,4 @@
-"""The protocols of sinks: for Results, for records and for bodies."""
+"""Defines the protocols of sinks: for Results, for records and for bodies."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ class Sink(Protocol):
     """Writes Results while a run goes on. Its methods block, are called one at a time, and raise OSError."""
 
     def write(self, results: Sequence[Result]) -> None:
-        """Take these results; they may wait in a buffer."""
+        """Write these Results, which may stay in a buffer."""
 
     def flush(self) -> None:
-        """Hand everything taken so far to the operating system."""
+        """Pass everything written so far to the operating system."""
 
 
 class RecordSink(Protocol):
-    """Writes records, as `Result.to_record` and `StoredRun.records` give them.
+    """Writes records, as `Result.to_record` and `StoredRun.records` make them.
 
     Its methods block, are called one at a time, and raise OSError.
     """
 
     def write_records(self, records: Iterable[dict[str, Any]]) -> None:
-        """Take these records; they may wait in a buffer."""
+        """Write these records, which may stay in a buffer."""
 
     def flush(self) -> None:
-        """Hand to the operating system what the format can write by now."""
+        """Pass to the operating system what the format can write so far."""
 
     def close(self, *, whole: bool = True) -> None:
-        """Write what is left and what ends the file; where `whole` is False, write nothing more.
+        """Write the records in the buffer and the end of the file, or nothing if `whole` is False.
 
         The stream stays open.
         """
@@ -50,33 +50,33 @@ class RecordSink(Protocol):
 class BodyStore(Protocol):
     """Stores the bodies of a durable run. Its methods block and are called one at a time.
 
-    A store may keep results back until what it has written can be read: a Parquet file has its index at its end. The
-    bodies of the results that it returns are on the disk, and the ledger may say so.
+    A store may keep Results back until their bodies can be read, since a Parquet file has its index at its end. The
+    bodies of the Results that it returns are on the disk, so that the ledger may record them.
     """
 
     def restore(self, state: Any, done: RowSet) -> None:
-        """Go back to the last committed state, and delete whatever was written after it. Raises OSError.
+        """Return to the last committed state: delete everything that was written after it. Raises OSError.
 
-        `state` is what `state()` returned before that commit, None at the beginning of a run; `done` are the rows that
-        the ledger has. It is called once, before any other method.
+        `state`: what `state()` returned before that commit; None at the beginning of a run. `done`: the rows that are
+        in the ledger. It is called before any other method.
         """
 
     def store(self, results: Sequence[Result]) -> list[Result]:
-        """Store the bodies of these results. Returns the results that are safe now, with `path` and `timing.store`.
+        """Store the bodies of these Results. Returns the Results that are safe now, with `path` and `timing.store`.
 
-        A body that cannot be stored makes its result a `store` failure. Raises `StorageError` where no other body can
-        be stored, either, as on a full disk; and OSError.
+        If a body cannot be stored, its Result becomes a `store` failure. Raises `StorageError` if no other body could
+        be stored, either, for example because the disk is full; and OSError.
         """
 
     def finish(self) -> list[Result]:
-        """Store the results that were kept back, and return them. `store` may be called again. Raises OSError."""
+        """Store and return the Results that were kept back. `store` may be called again. Raises OSError."""
 
     def state(self) -> Any:
-        """What `restore` needs to know, as JSON can hold it."""
+        """The state for `restore`, as a JSON value."""
 
     def close(self) -> None:
-        """End the session, however it ends: results that are still kept back are dropped."""
+        """End the session, however it ended. Results that are still kept back are dropped."""
 
 
 BodyReader: TypeAlias = Callable[[Path, int], AbstractContextManager[OpenedBody]]
-"""Opens the body at that place in a file with many bodies. Raises OSError, also while the body is read."""
+"""Opens the body at a position (the number after #) in a file. Raises OSError, also while the body is read."""

@@ -1,4 +1,4 @@
-"""Stores each body in a file of its own, which gets its final name when it is complete and on the disk.
+"""Stores each body in a file of its own, which gets its name when it is complete and on the disk (`--save files`).
 
 The names are readable, safe on every file system, and the same in every session.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from fetchq.core.disk import file_error_text, make_folder, sync_files, sync_folder
-from fetchq.store.sinks.stored import not_stored, stored
+from fetchq.store.sinks.stored import mark_not_stored, mark_stored
 
 if TYPE_CHECKING:
     from fetchq.core.body_spool import Spool
@@ -27,13 +27,13 @@ __all__ = ["FileStore", "body_name", "folder_of", "row_of"]
 
 _BODIES = "bodies"
 PER_FOLDER = 1000
-"""Rows whose files share a folder."""
+"""How many rows have their files in the same subfolder."""
 _MOST = 80
-"""The most characters of a name that come from the URL."""
+"""The most characters of the URL in a name."""
 _UNSAFE = re.compile(r"(?:[^A-Za-z0-9._-]|\.\.)+")
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}$")
 _NAME = re.compile(r"(\d+)(?:~(\d+))?-")
-# Media types that mimetypes does not know, or gives an unusual suffix.
+# Media types that mimetypes does not know, or for which it has an unusual suffix.
 _SUFFIXES = {
     "application/gzip": ".gz",
     "application/javascript": ".js",
@@ -50,15 +50,15 @@ _SUFFIXES = {
 
 
 class FileStore:
-    """bodies/000012/00012345-example.org-page.html: a folder for each thousand rows."""
+    """Stores bodies as bodies/000012/00012345-example.org-page.html: a subfolder for each thousand rows."""
 
     def __init__(self, root: Path, generation: int) -> None:
         self._root = root
         self._generation = generation
         self._made: set[str] = set()
-        """The subfolders that are known to exist."""
+        """The subfolders that exist for certain."""
         self._new_subfolder = True
-        """Whether there may be a subfolder whose name is not on the disk yet."""
+        """Whether the name of a subfolder may not be on the disk yet."""
 
     def restore(self, state: Any, done: RowSet) -> None:
         bodies = self._root / _BODIES
@@ -87,10 +87,10 @@ class FileStore:
                 names = self._write(result, spool)
             except OSError as problem:
                 spool.discard()
-                done.append(not_stored(result, file_error_text(problem)))
+                done.append(mark_not_stored(result, file_error_text(problem)))
                 continue
             written[at] = names
-            done.append(stored(result, names[1], perf_counter() - began))
+            done.append(mark_stored(result, names[1], perf_counter() - began))
         if written:
             self._finish(written, done)
         return done
@@ -102,10 +102,10 @@ class FileStore:
         return None
 
     def close(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing: no Results are kept back."""
 
     def _write(self, result: Result, spool: Spool) -> tuple[str, str]:
-        """Write the body to a temporary file. Returns the path of that file, and the body's inside the run's folder."""
+        """Write the body to a temporary file. Returns the path of that file, and the final path in the run's folder."""
         subfolder = folder_of(result.index)
         if subfolder not in self._made:
             make_folder(self._root / _BODIES / subfolder)
@@ -123,13 +123,13 @@ class FileStore:
                     raise problems[temporary]
                 os.replace(temporary, os.path.join(self._root, path))
             except OSError as problem:
-                done[at] = not_stored(done[at], file_error_text(problem))
+                done[at] = mark_not_stored(done[at], file_error_text(problem))
                 with suppress(OSError):
                     os.unlink(temporary)
         self._sync_names([path for _, path in written.values()])
 
     def _sync_names(self, paths: Sequence[str]) -> None:
-        """Sync the folders of these files: a name is on the disk when the folder that holds it is."""
+        """Sync the folders of these files, since a name is on the disk when its folder was synced."""
         for folder in sorted({os.path.dirname(path) for path in paths}):
             sync_folder(self._root / folder)
         if self._new_subfolder:
@@ -146,22 +146,22 @@ def folder_of(index: int) -> str:
 def body_name(index: int, url: str, content_type: str | None, generation: int = 0) -> str:
     """The file name for the body of row `index`: unique, in ASCII, and shorter than 120 characters.
 
-    `url`: that of the request; the URL after redirects is the server's choice, and must not name a file here.
+    `url`: the URL of the request, since the server chooses the URL after redirects, and must not choose a file name.
     """
-    # Without the query: it may hold secrets, and rarely says what the file is.
+    # Without the query, which may contain secrets, and rarely describes the file.
     rest = url.partition("://")[2].partition("#")[0].partition("?")[0]
     host, _, path = rest.rpartition("@")[2].partition("/")
     last = unquote(path.rstrip("/").rpartition("/")[2], errors="replace")
     found = _SUFFIX.search(last)
     suffix = found[0].lower() if found else _suffix_of(content_type)
     stem = f"{host}-{last[: found.start()] if found else last}"
-    # Digits come first: the name is not reserved on Windows (CON), not hidden, and no option of a command.
+    # A name that begins with digits is not reserved on Windows (CON), not hidden, and not an option of a command.
     number = f"{index:08d}" if not generation else f"{index:08d}~{generation}"
     return f"{number}-{_UNSAFE.sub('_', stem)[:_MOST].strip('._-')}{suffix}"
 
 
 def row_of(name: str) -> tuple[int, int] | None:
-    """The row and the generation in a name that `body_name` has made; None for another name."""
+    """The row and the generation in a name that `body_name` has made; None for any other name."""
     found = _NAME.match(name)
     return (int(found[1]), int(found[2] or 0)) if found else None
 

@@ -1,13 +1,13 @@
-"""Stores records, headers and bodies in Parquet files, which DuckDB, pandas, Spark and others read as one table.
+"""Stores records, headers and bodies in Parquet files, which DuckDB, pandas and Spark read as a table.
 
-parquet/part-00000.parquet, 00001 and so on. The columns are the fields of the record, `timing` spread over
-timing_queued to timing_store; then `headers`, a list of names and values in the order of the response; `body`, null
-where no body was stored; and `generation`, as in the ledger: of several records of a row, the greatest one counts.
+The files are parquet/part-00000.parquet, 00001 and so on. The columns are the fields of the record, with `timing` as
+timing_queued to timing_store; then `headers`, a list of names and values in the order of the response; `body`, null if
+no body was stored; and `generation`, as in the ledger: of several records of a row, that of the greatest one counts.
 `path` is the file and, after #, the row in it, from 0: `parquet/part-00000.parquet#17`. A duplicate row (`--dedupe`)
 has the `path` of the row that was fetched, and no body.
 
 A Parquet file can only be read when it is complete. A part is written in the temporary folder, and its rows are done
-when it has got its final name: after a kill the rows of the current part are fetched again.
+when it has its final name. After a kill, the rows of the incomplete part are fetched again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from fetchq.core.record_fields import PLAIN_FIELDS
 from fetchq.core.stored_response import OpenedBody
 from fetchq.core.text import without_surrogates
 from fetchq.store.sinks.records_parquet import RECORD_SCHEMA
-from fetchq.store.sinks.stored import not_stored
+from fetchq.store.sinks.stored import mark_not_stored
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
@@ -46,15 +46,16 @@ __all__ = ["ParquetStore", "PartReader"]
 
 GROUP_ROWS = 1000
 GROUP_SIZE = 16_000_000
-"""The most rows and bytes of bodies in one row group, which is held in memory. A larger body has its own group."""
+"""The most rows and bytes of bodies in a row group, which is kept in memory. A larger body gets its own group."""
 PART_ROWS = 10_000
 PART_SIZE = 256_000_000
+"""The rows, and the bytes of bodies, at which a part is full."""
 PART_HELD = 64_000_000
-"""Bytes of bodies held by the results of a part, for records that include bodies."""
+"""A part is also full when its Results keep this many bytes of bodies in memory, for records that include bodies."""
 PART_SECONDS = 10.0
-"""A part is finished when it reaches this age in seconds, or one of the limits above."""
+"""The age in seconds at which a part is finished even if it is not full."""
 LARGEST = 2**31 - 2**20
-"""The most bytes of a body: the size of a value is a signed 32-bit integer in Parquet."""
+"""The most bytes of a body, since the size of a value is a signed 32-bit integer in Parquet."""
 _PARQUET = "parquet"
 _NAME = re.compile(r"part-(\d{5,})\.parquet")
 _plain_values = attrgetter(*PLAIN_FIELDS)
@@ -67,14 +68,14 @@ SCHEMA = pa.schema(
     ]
 )
 _COUNTED = [name for name in SCHEMA.names if name not in ("headers", "body")]
-"""Columns for which Parquet keeps minimum and maximum."""
+"""Columns for which the file has statistics (minimum and maximum)."""
 _REPEATED = ["method", "label", "reason", "cause", "error", "content_type", "charset", "content_encoding", "complete"]
 _REPEATED += ["mode", "http_version", "remote", "headers.list.element.name", "headers.list.element.value"]
 """Columns with few distinct values, which are dictionary-encoded."""
 
 
 class ParquetStore:
-    """Keeps results back until the part that holds them is complete."""
+    """Stores bodies in parts, and keeps Results back until their part is complete."""
 
     def __init__(self, root: Path, generation: int) -> None:
         self._root = root
@@ -82,7 +83,7 @@ class ParquetStore:
         self._temporary = root / TEMPORARY_FOLDER
         self._generation = generation
         self._number = 0
-        """The number of the next part, and so how many are complete."""
+        """The number of the next part, and so the number of complete parts."""
         self._part: _Part | None = None
 
     def restore(self, state: Any, done: RowSet) -> None:
@@ -97,7 +98,7 @@ class ParquetStore:
     def store(self, results: Sequence[Result]) -> list[Result]:
         safe: list[Result] = []
         for result in results:
-            if result.cause is Cause.CANCELLED:  # its row is not done: a resumed run fetches it
+            if result.cause is Cause.CANCELLED:  # its row is not done, so that a resumed run fetches it
                 safe.append(result)
                 continue
             if self._part is None:
@@ -131,7 +132,7 @@ class ParquetStore:
 
 
 class _Part:
-    """A file that is being written: `results` are in it, and further ones wait until their row group is full."""
+    """A file that is being written. It contains `results`; others wait until their row group is full."""
 
     def __init__(self, path: Path, shown: str, generation: int) -> None:
         self.path = path
@@ -141,7 +142,7 @@ class _Part:
         self._began = perf_counter()
         self._waiting: list[Result] = []
         self._waiting_size = self._size = self._held = 0
-        # Buffered: pyarrow ignores how many bytes a write has taken.
+        # Buffered, since pyarrow assumes that each write takes all bytes.
         self._file = open(path, "xb")  # noqa: SIM115  # it outlives this call
         self._writer = pq.ParquetWriter(
             self._file,
@@ -152,11 +153,11 @@ class _Part:
         )
 
     def add(self, result: Result) -> None:
-        """Add a result. Raises OSError where the file cannot be written."""
+        """Add a Result. Raises OSError if the file cannot be written."""
         size = 0 if result.sha256 is None or result.duplicate_of is not None else result.size
         if size > LARGEST and result.spool is not None:
             result.spool.discard()
-            result = not_stored(result, f"a body of {size} bytes, which is more than Parquet can hold")
+            result = mark_not_stored(result, f"a body of {size} bytes, which is more than Parquet can hold")
             size = 0
         if self._waiting_size + size > GROUP_SIZE:
             self._write_group()
@@ -175,7 +176,7 @@ class _Part:
         return perf_counter() - self._began >= PART_SECONDS
 
     def finish(self) -> None:
-        """Write what waits, and sync the complete file to the disk. Raises OSError."""
+        """Write the waiting Results and the end of the file, and sync it to the disk. Raises OSError."""
         self._write_group()
         self._writer.close()
         self._file.flush()
@@ -188,7 +189,7 @@ class _Part:
                 result.spool.discard()
         with suppress(OSError):
             self._file.close()
-        # Otherwise it would write the end of the file when it is garbage-collected, and the file is closed.
+        # Otherwise its destructor would try to write the end of the file, which is closed.
         self._writer.is_open = False
         self.path.unlink(missing_ok=True)
 
@@ -202,7 +203,7 @@ class _Part:
                 path = result.path if body is None else f"{self._shown}#{len(self.results)}"
                 kept = replace(result, path=path, spool=None)
             except OSError as problem:
-                body, kept = None, not_stored(result, file_error_text(problem))
+                body, kept = None, mark_not_stored(result, file_error_text(problem))
             bodies.append(body)
             self.results.append(kept)
         fresh = self.results[-len(self._waiting) :]
@@ -224,7 +225,7 @@ class _Group(NamedTuple):
 class PartReader:
     """Reads bodies from parts. Any thread may use it.
 
-    A row group can only be read as a whole, and bodies are mostly read in order: so the last groups are kept, except
+    A row group can only be read as a whole, and bodies are mostly read in order. So the last groups are cached, except
     for large ones.
     """
 
@@ -234,11 +235,11 @@ class PartReader:
 
     @contextmanager
     def opened(self, path: Path, row: int) -> Iterator[OpenedBody]:
-        """The body in that row of a part, open. Raises OSError."""
+        """Open the body in a row of a part. Raises OSError."""
         yield OpenedBody(iter([self.body(path, row)]))
 
     def body(self, path: Path, row: int) -> bytes:
-        """The body in that row of a part. Raises OSError."""
+        """The body in a row of a part. Raises OSError."""
         file = file_identity(path)
         with self._lock:
             found = next((one for one in self._groups if one.file == file and row in one.rows), None)
@@ -263,7 +264,7 @@ class PartReader:
 
 
 def _body_of(result: Result) -> bytes | None:
-    """The body; None where there is no complete one, or where it is not stored in this row. Raises OSError."""
+    """The body; None if it is incomplete, or is not stored in this row. Raises OSError."""
     if result.sha256 is None or result.cause is Cause.STORE or result.duplicate_of is not None:
         return None
     if result.spool is None:
@@ -273,7 +274,7 @@ def _body_of(result: Result) -> bytes | None:
 
 
 def _table(results: Sequence[Result], bodies: list[bytes | None], generation: int) -> pa.Table:
-    """A table with a row for each result."""
+    """A table with a row for each Result."""
     columns = [list(column) for column in zip(*map(_plain_values, results), strict=True)]
     columns += [list(column) for column in zip(*(phase_values(result.timing) for result in results), strict=True)]
     columns.append([_headers_of(result) for result in results])
@@ -290,7 +291,7 @@ def _binary(bodies: list[bytes | None]) -> pa.Array:
     body = bodies[0] if len(bodies) == 1 else None
     if body is None:
         return pa.array(bodies, pa.binary())
-    # A large body is alone in its group; this way it is not copied.
+    # A large body, which is alone in its group, is not copied in this way.
     offsets = pa.array([0, len(body)], pa.int32()).buffers()[1]
     return pa.Array.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(body)])
 

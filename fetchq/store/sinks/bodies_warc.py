@@ -1,11 +1,12 @@
-"""Stores bodies in web archives: WARC 1.1 (ISO 28500:2017), written with warcio.
+"""Stores bodies in web archives (`--save warc`): WARC 1.1 (ISO 28500:2017), written with warcio.
 
-warc/00000.warc.gz, 00001 and so on, about 1 GB each. A file begins with a `warcinfo` record; each row with a complete
-response, whatever its status, adds a `response` and a `request` record. `path` is the file and, after #, the offset of
-the response in it: `warc/00000.warc.gz#1234`. Each record is a gzip member of its own, so reading can begin there.
+The files are warc/00000.warc.gz, 00001.warc.gz and so on, of about 1 GB. A file begins with a `warcinfo` record; each
+row with a complete response, whatever its status, adds a `response` and a `request` record. `path` is the file and,
+after #, the offset of the response in it: `warc/00000.warc.gz#1234`. Each record is a gzip member of its own, so that
+reading can begin there.
 
 A response record holds the head as the server sent it and the *decoded* body. Where decoding has changed the body,
-header fields that would be false for it are renamed, as Common Crawl does (X-Crawler-Content-Encoding,
+header fields that would be wrong for it are renamed, as Common Crawl does (X-Crawler-Content-Encoding,
 X-Crawler-Transfer-Encoding, X-Crawler-Content-Length), and Content-Length is the real length. A request record shows
 the last hop without what may be secret: the body (the record then has WARC-Truncated), and all header fields but a few
 that are known to be harmless.
@@ -39,7 +40,7 @@ from warcio.warcwriter import WARCWriter
 from fetchq._version import __version__
 from fetchq.core.disk import StorageError, file_error_text, make_folder, sync_folder
 from fetchq.core.stored_response import BodyOrigin, OpenedBody
-from fetchq.store.sinks.stored import not_stored, stored
+from fetchq.store.sinks.stored import mark_not_stored, mark_stored
 from fetchq.store.sinks.warc_records import Body, Unreadable, write_records
 
 if TYPE_CHECKING:
@@ -49,12 +50,12 @@ if TYPE_CHECKING:
 __all__ = ["WarcStore", "open_archived_body"]
 
 FILE_SIZE = 1_000_000_000
-"""The bytes at which a file is full."""
+"""The size in bytes at which a file is full."""
 _WARC = "warc"
 _PIECE = 262_144
-"""Bytes read or written at a time."""
+"""Bytes that are read or written at a time."""
 _LEVEL = 6
-"""The level of compression. warcio's 9 takes four times as long for a body of 2 kB, which gets no smaller."""
+"""The compression level. warcio's level 9 takes four times as long for a body of 2 kB, and makes it no smaller."""
 _NAME = re.compile(r"(\d{5,})\.warc\.gz")
 _ABOUT = {
     "software": f"fetchq/{__version__}",
@@ -66,7 +67,7 @@ _ABOUT = {
 
 
 class WarcStore:
-    """Appends to archives, and keeps no results back."""
+    """Appends bodies to archives, and keeps no Results back."""
 
     def __init__(self, root: Path, _: int) -> None:
         self._root = root
@@ -74,7 +75,7 @@ class WarcStore:
         self._number = 0
         """The number of the current file."""
         self._size = 0
-        """The bytes of the current file; 0 where it does not exist yet."""
+        """The size of the current file in bytes; 0 if it does not exist yet."""
 
     def restore(self, state: Any, done: RowSet) -> None:
         if state is not None:
@@ -89,7 +90,7 @@ class WarcStore:
             return self._store(results)
         except BaseException:
             self._number, self._size = before
-            with suppress(OSError, StorageError):  # if it fails, the next session does it
+            with suppress(OSError, StorageError):  # if this fails, the next session does it
                 self._cut_back()
             raise
 
@@ -100,10 +101,10 @@ class WarcStore:
         return {"file": self._number, "size": self._size}
 
     def close(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing: no Results are kept back."""
 
     def _cut_back(self) -> None:
-        """Delete the files after the current one, and cut that one to the known size."""
+        """Delete the files after the current one, and truncate that one to the known size."""
         files = self._number + (1 if self._size else 0)
         for path in self._folder.iterdir():
             found = _NAME.fullmatch(path.name)
@@ -129,7 +130,7 @@ class WarcStore:
         archive: _Archive | None = None
         try:
             for result in results:
-                # There is no complete response, or another row has stored it.
+                # The response is incomplete, or another row has stored it.
                 if result.sha256 is None or result.status is None or result.duplicate_of is not None:
                     done.append(result)
                     continue
@@ -144,7 +145,7 @@ class WarcStore:
         return done
 
     def _next(self, full: _Archive | None) -> _Archive:
-        """Open the current file, or a new one where that is full; `full` was open until now."""
+        """Open the current file, or a new one if that is full. `full`: the archive that was open until now."""
         if full is not None:
             self._settle(full)
             full.close()
@@ -161,7 +162,7 @@ class WarcStore:
 
 
 class _Archive:
-    """An archive file, open at its end. warcio's writer uses it as its output file."""
+    """An archive file, open at its end, which serves as the output file of warcio's writer."""
 
     def __init__(self, path: Path, size: int) -> None:
         self._file = _opened(path, os.O_RDWR if size else os.O_RDWR | os.O_CREAT | os.O_EXCL)
@@ -175,14 +176,14 @@ class _Archive:
 
     @property
     def size(self) -> int:
-        """Bytes, including those not written yet. Between two records it is the offset of the next one."""
+        """The size in bytes, including those not written yet: between two records, the offset of the next one."""
         return self._written + len(self._waiting)
 
     def write(self, data: bytes) -> None:
         self._take(self._gzip.compress(data))
 
     def flush(self) -> None:
-        """End a gzip member. warcio calls it at the end of each record, and nowhere else."""
+        """End a gzip member. warcio calls this at the end of each record, and nowhere else."""
         self._take(self._gzip.flush())
         self._gzip = _gzip()
 
@@ -220,14 +221,14 @@ def _gzip() -> Any:
 
 
 def _opened(path: Path, flags: int) -> io.FileIO:
-    """Open a file, but no symbolic link where the system can refuse it. Raises OSError, with the path."""
+    """Open a file, but not a symbolic link if the system can refuse it. Raises OSError, with the path."""
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     return io.FileIO(str(path), "r+", opener=lambda name, _: os.open(name, flags, 0o666))
 
 
 @contextmanager
 def open_archived_body(path: Path, offset: int) -> Iterator[OpenedBody]:
-    """The body of the record at `offset`, open. Raises OSError, also while it is read."""
+    """Open the body of the record at `offset`. Raises OSError, also while the body is read."""
     with path.open("rb") as file:
         file.seek(offset)
         member = io.BufferedReader(_Member(file))
@@ -235,7 +236,7 @@ def open_archived_body(path: Path, offset: int) -> Iterator[OpenedBody]:
             record = next(iter(ArchiveIterator(member, no_record_parse=True)))
             head = None if record.rec_type == "resource" else b"".join(_head_of(record))
             header = record.rec_headers.get_header
-            # A revisit has no body, and its head did not come with one.
+            # The head of a revisit record came without a body.
             kept_head = head if record.rec_type == "response" else None
             yield OpenedBody(
                 _body_of(record, member), BodyOrigin(header("WARC-Date"), header("WARC-IP-Address"), kept_head)
@@ -245,7 +246,7 @@ def open_archived_body(path: Path, offset: int) -> Iterator[OpenedBody]:
 
 
 class _Member(io.RawIOBase):
-    """One gzip member, decompressed. warcio does not report damage, or only on stderr."""
+    """Decompresses one gzip member, since warcio does not report damage, or only on stderr."""
 
     def __init__(self, file: io.BufferedReader) -> None:
         self._file = file
@@ -255,7 +256,7 @@ class _Member(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Raises EOFError and zlib.error, also at the end of the member, where its checksum is."""
+        """Raises EOFError and zlib.error, also at the end of the member, which has a checksum."""
         piece = b""
         while not piece and not self._gzip.eof:
             data = self._gzip.unconsumed_tail or self._file.read1()
@@ -267,7 +268,7 @@ class _Member(io.RawIOBase):
 
 
 def _head_of(record: ArcWarcRecord) -> Iterator[bytes]:
-    """The lines of the HTTP head, byte for byte, with the empty line that ends it. warcio would rewrite them."""
+    """The lines of the HTTP head, byte for byte, with the empty line that ends it. warcio would change them."""
     while line := record.raw_stream.readline():
         yield line
         if line == b"\r\n":
@@ -277,11 +278,11 @@ def _head_of(record: ArcWarcRecord) -> Iterator[bytes]:
 def _body_of(record: ArcWarcRecord, member: BinaryIO) -> Iterator[bytes]:
     yield from iter(partial(record.raw_stream.read, _PIECE), b"")
     while member.read(_PIECE):
-        pass  # read to the end, where the checksum is
+        pass  # read to the end, which has a checksum
 
 
 def _put(archive: _Archive, result: Result, name: str) -> Result:
-    """Write the records of a result. Returns it with its `path`. Raises OSError where the archive cannot be written."""
+    """Write the records of a Result. Returns it with its `path`. Raises OSError if the archive cannot be written."""
     began = perf_counter()
     offset = archive.size
     body: Body | None = None
@@ -290,8 +291,8 @@ def _put(archive: _Archive, result: Result, name: str) -> Result:
         write_records(archive.writer, result, body)
     except Unreadable as unreadable:
         archive.cut(offset)
-        return not_stored(result, file_error_text(unreadable.problem))
+        return mark_not_stored(result, file_error_text(unreadable.problem))
     finally:
         if body is not None:
             body.discard()
-    return stored(result, f"{name}#{offset}", perf_counter() - began)
+    return mark_stored(result, f"{name}#{offset}", perf_counter() - began)

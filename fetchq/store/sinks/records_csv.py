@@ -22,7 +22,7 @@ __all__ = ["CsvSink"]
 
 
 class CsvSink:
-    """Writes a header line and a line for each record; `timing` becomes the columns timing_queued to timing_store."""
+    """Writes a header line, and a line for each record, with `timing` as timing_queued to timing_store."""
 
     def __init__(self, stream: BinaryIO, include: Sequence[str] = ()) -> None:
         self._stream = stream
@@ -66,5 +66,5 @@ def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = printable(value)
-    # A spreadsheet evaluates a cell that begins like a formula; the apostrophe makes it text.
+    # A spreadsheet would evaluate a cell that begins like a formula; an apostrophe makes it text.
     return "'" + text if text.startswith(("=", "+", "-", "@")) else text

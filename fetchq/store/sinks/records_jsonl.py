@@ -1,4 +1,4 @@
-"""Writes records as JSON Lines, one record a line."""
+"""Writes records as JSON Lines: one record on each line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
 class JsonLinesSink:
-    """Writes one record a line, in the order of the results."""
+    """Writes one record on each line, in the order of the Results."""
 
     def __init__(self, stream: BinaryIO, include: Sequence[str] = ()) -> None:
         self._stream = stream
@@ -40,7 +40,7 @@ class JsonLinesSink:
 
 
 def json_line(record: dict[str, Any]) -> bytes:
-    """`record` as a line of JSON (RFC 8259), in UTF-8, with every character that acts on a terminal escaped."""
+    """A record as a line of JSON (RFC 8259) in UTF-8, with every character that acts on a terminal escaped."""
     try:
         line = orjson.dumps(record, option=_OPTIONS)
     except TypeError:

@@ -1,4 +1,4 @@
-"""Writes records as Apache Parquet: typed columns, row groups of a thousand records, compressed with Zstandard."""
+"""Writes records as Apache Parquet: typed columns, in row groups of a thousand records, compressed with Zstandard."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fetchq.core.text import without_surrogates
 __all__ = ["RECORD_SCHEMA", "ROW_GROUP", "ParquetRecords", "record_arrays"]
 
 ROW_GROUP = 1000
-"""The records in a row group, which is held in memory until it is written."""
+"""The number of records in a row group, which is kept in memory until it is written."""
 
 _TYPES = {
     bool: pyarrow.bool_(),
@@ -25,9 +25,9 @@ _TYPES = {
     float: pyarrow.float64(),
     datetime: pyarrow.timestamp("us", tz="UTC"),
 }
-"""The types of columns that are not texts."""
+"""The types of the columns that are not texts."""
 _SMALL = frozenset(("status", "attempts", "redirects", "worker"))
-"""Whole numbers that 32 bits can hold."""
+"""Columns whose whole numbers fit into 32 bits."""
 
 
 def _column(name: str, field: RecordField) -> pyarrow.Field:
@@ -36,11 +36,11 @@ def _column(name: str, field: RecordField) -> pyarrow.Field:
 
 
 RECORD_SCHEMA = pyarrow.schema([_column(name, field) for name, field in (PLAIN_FIELDS | PHASE_FIELDS).items()])
-"""The columns of a record; `timing` becomes timing_queued to timing_store, as in CSV and in the ledger."""
+"""The columns of a record, with `timing` as timing_queued to timing_store, as in CSV and in the ledger."""
 
 
 def record_arrays(records: Sequence[dict[str, Any]]) -> list[pyarrow.Array]:
-    """The columns of `RECORD_SCHEMA`, filled with these records."""
+    """The arrays of the columns of `RECORD_SCHEMA`, for these records."""
     columns = [
         [_time(record[name]) if field.kind is datetime else record[name] for record in records]
         for name, field in PLAIN_FIELDS.items()
@@ -50,11 +50,11 @@ def record_arrays(records: Sequence[dict[str, Any]]) -> list[pyarrow.Array]:
 
 
 class ParquetRecords:
-    """Writes records to a stream, which need not be seekable. The file is complete once `close` was called."""
+    """Writes records to a stream, which need not be seekable. `close` completes the file."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self._gate = _Gate(stream)
-        self._writer = ParquetWriter(self._gate, RECORD_SCHEMA, compression="zstd")
+        self._stream = _DiscardableStream(stream)
+        self._writer = ParquetWriter(self._stream, RECORD_SCHEMA, compression="zstd")
         self._waiting: list[dict[str, Any]] = []
 
     def write_records(self, records: Iterable[dict[str, Any]]) -> None:
@@ -64,11 +64,11 @@ class ParquetRecords:
                 self._write()
 
     def flush(self) -> None:
-        """Do nothing: a row group is written when it is full."""
+        """Do nothing, since a row group is written when it is full."""
 
     def close(self, *, whole: bool = True) -> None:
         if not whole:
-            self._gate.shut = True
+            self._stream.discards = True
         elif self._waiting:
             self._write()
         self._writer.close()
@@ -79,18 +79,18 @@ class ParquetRecords:
         self._writer.write_batch(batch, row_group_size=ROW_GROUP)
 
 
-class _Gate(io.RawIOBase):
-    """Between pyarrow and the stream: pyarrow writes the end of every file, even of one that is given up."""
+class _DiscardableStream(io.RawIOBase):
+    """Passes pyarrow's output on, or discards it, since pyarrow writes the end even of a file that was given up."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self.shut = False
+        self.discards = False
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        if not self.shut:
+        if not self.discards:
             self._stream.write(data)
         return len(data)
 

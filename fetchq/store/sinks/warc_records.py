@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Body", "Unreadable", "write_records"]
 
 _PIECE = 262_144
-"""The fewest bytes of a body read at a time."""
+"""The fewest bytes of a body that are read at a time."""
 _BREAKS = re.compile(r"[\r\n\0]")
 _NOT_MODIFIED = "http://netpreserve.org/warc/1.1/revisit/server-not-modified"
 _LEGAL = "!#$%&'()*+,/:;=?@[]~"
@@ -35,7 +35,7 @@ _RENAMED = {
 
 
 class Unreadable(Exception):
-    """The body cannot be read from its temporary file; the archive is not at fault."""
+    """A body cannot be read from its temporary file, so the archive is not at fault."""
 
     def __init__(self, problem: OSError) -> None:
         super().__init__(problem)
@@ -43,7 +43,7 @@ class Unreadable(Exception):
 
 
 class Body:
-    """The body of a result, a stream that can be read in pieces and more than once. Raises `Unreadable`."""
+    """The body of a Result, as a stream that can be read more than once. Its methods raise `Unreadable`."""
 
     def __init__(self, result: Result) -> None:
         self._spool = result.spool
@@ -60,7 +60,7 @@ class Body:
 
     def read(self, most: int = -1) -> bytes:
         try:
-            return self._stream.read(max(most, _PIECE))  # warcio asks for 16 kB, and takes what it gets
+            return self._stream.read(max(most, _PIECE))  # warcio asks for 16 kB, but accepts more
         except OSError as problem:
             raise Unreadable(problem) from problem
 
@@ -77,19 +77,19 @@ class Body:
 
 
 class _Head:
-    """The head of an HTTP message, byte for byte; warcio's own class would percent-encode what is not ASCII."""
+    """The head of an HTTP message, byte for byte. warcio's own class would percent-encode non-ASCII characters."""
 
     def __init__(self, content: bytes) -> None:
         self.headers_buff = content
 
     def compute_headers_buffer(self, _: object) -> None:
-        """Do nothing: the buffer is complete."""
+        """Do nothing, since the buffer is complete."""
 
 
 def write_records(writer: Any, result: Result, body: Body) -> None:
-    """Write the response and its request; for a 304 that confirms a stored body, first the record of that body.
+    """Write a response and its request; for a 304 that confirms a stored body, first the record of that body.
 
-    `writer`: a WARCWriter of warcio. Raises `Unreadable`, and OSError where the archive cannot be written.
+    `writer`: a WARCWriter of warcio. Raises `Unreadable`, and OSError if the archive cannot be written.
     """
     sent = result.sent
     at = sent.at if sent is not None else result.started
@@ -112,7 +112,7 @@ def write_records(writer: Any, result: Result, body: Body) -> None:
 
 
 def _write_stored(writer: Any, uri: str, result: Result, origin: BodyOrigin, body: Body) -> dict[str, str]:
-    """Write the record of a stored body, with its head where that is known. Returns the fields of the 304's record."""
+    """Write the record of a stored body, with its head if that is known. Returns header fields for the 304's record."""
     fields = _payload(result) | ({} if origin.at is None else {"WARC-Date": origin.at})
     refers = {"WARC-Profile": _NOT_MODIFIED, "WARC-Refers-To-Target-URI": uri}
     if origin.at is not None:
@@ -135,8 +135,8 @@ def _ip_address(address: str | None) -> dict[str, str]:
 
 
 def _write(writer: Any, uri: str, kind: str, fields: dict[str, str], head: bytes, body: Body | None = None) -> str:
-    """Write a record whose block is the HTTP `head`, if any, and the body. Returns its WARC-Record-ID."""
-    # With the length and the digest given, warcio need not read the body twice more to find them.
+    """Write a record with an HTTP `head`, unless that is empty, and a body. Returns its WARC-Record-ID."""
+    # With the length and the digest, warcio need not read the body twice more.
     fields = fields | {"WARC-Block-Digest": f"sha256:{_digest(head, body)}"}
     record = writer.create_warc_record(
         uri,
@@ -160,8 +160,8 @@ def _digest(head: bytes, body: Body | None) -> str:
 
 
 def _response_head(result: Result, headers: MultiMapping[str], size: int = 0) -> bytes:
-    """The head as the server sent it, with header fields renamed that would be false for the body in the record."""
-    # A response without a body may describe the one that another response would have had (RFC 9110, 8.6).
+    """The head as the server sent it, but header fields that would be wrong for the body in the record are renamed."""
+    # A response without a body may have the fields of a response with one (RFC 9110, 8.6).
     framed = result.method == "HEAD" or result.status in (204, 304)
     stale = set() if framed else {"transfer-encoding"}
     if not framed and decodable(codings_in(result.content_encoding or "")):
@@ -179,7 +179,7 @@ def _response_head(result: Result, headers: MultiMapping[str], size: int = 0) ->
 
 
 def _line(text: str) -> bytes:
-    """One line as the server sent it. Bytes that are not UTF-8 come as surrogates; line breaks become spaces."""
+    """A line as the server sent it, from a text with surrogates for bytes that are not UTF-8. Breaks become spaces."""
     text = _BREAKS.sub(" ", text)
     try:
         return text.encode("utf-8", "surrogateescape") + b"\r\n"
