@@ -6,7 +6,7 @@ import os
 
 
 def main() -> None:
-    """Run the command line and exit. Ctrl-C ends it with 130 and without a word, also while it is being imported."""
+    """Run the command line and exit. Ctrl-C exits silently with 130, even while modules are being imported."""
     try:
         import signal
 
@@ -18,7 +18,7 @@ def main() -> None:
 
 
 def _exit_interrupted(*_: object) -> None:
-    os._exit(130)  # nothing has begun yet; an exception could be swallowed or shown by code that is being imported
+    os._exit(130)  # nothing has begun; code that is being imported could swallow or print an exception
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The version of fetchq, which everything may import."""
+"""Defines the version of fetchq; any module may import it."""
 
 __all__ = ["__version__"]
 

@@ -1,4 +1,4 @@
-"""The library's three functions: fetch_all, fetch_iter, fetch_all_sync."""
+"""Defines the three functions of the library: fetch_all, fetch_iter and fetch_all_sync."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OnResult = Callable[[Result], object]
 """Called with a Result. An awaitable return value is awaited; others are ignored."""
 
 _MOST_SHOWN = 6
-"""Results that the repr of `Results` shows."""
+"""How many Results the repr of `Results` shows."""
 _SETTINGS = f"""The settings, with their defaults. Each takes its value, or the text that its command-line option takes,
 such as '2m' for 120 seconds and '100M' for 100,000,000 bytes.
 
@@ -39,7 +39,7 @@ such as '2m' for 120 seconds and '100M' for 100,000,000 bytes.
 
 
 class Results(list[Result]):
-    """The Results of a run, in the order of the input: a list that also has the run's `summary`."""
+    """The Results of a run, in the order of the input: a list with the run's `summary`."""
 
     __slots__ = ("summary",)
 
@@ -48,9 +48,9 @@ class Results(list[Result]):
         self.summary = Summary() if summary is None else summary
 
     def __repr__(self) -> str:
-        """That of a list; after the first few Results, "..." stands for all others.
+        """The repr of a list, with "..." after the first few Results.
 
-        `asyncio.run` in Python 3.11 asks for the repr of what it returns, and throws it away.
+        `asyncio.run` in Python 3.11 computes the repr of what it returns, and discards it.
         """
         more = ", ..." if len(self) > _MOST_SHOWN else ""
         return f"[{', '.join(map(repr, self[:_MOST_SHOWN]))}{more}]"
@@ -67,17 +67,17 @@ class FetchRun:
 
     @property
     def summary(self) -> Summary:
-        """The numbers of the run: so far, while it goes on, and the final ones afterwards."""
+        """The numbers of the run so far, which are final when it has ended."""
         return self._pipeline.summary
 
     def __aiter__(self) -> AsyncIterator[Result]:
-        return self._results  # not self: one call less for each Result
+        return self._results  # not self, which would cost another call for each Result
 
     def __anext__(self) -> Awaitable[Result]:
         return self._results.__anext__()
 
     async def aclose(self) -> None:
-        """End the run: what is under way is cancelled, and nothing of it is left."""
+        """End the run: cancel the attempts under way, and wait for all tasks and threads to end."""
         await self._results.aclose()
 
     async def __aenter__(self) -> Self:
@@ -88,8 +88,8 @@ class FetchRun:
 
 
 def _lists_settings(function: CallableT) -> CallableT:
-    """Add the settings to what `help()` shows of a function that takes them as keyword arguments."""
-    if function.__doc__ is not None:  # as under python -OO
+    """Add a list of the settings to the docstring of a function that takes them as keyword arguments."""
+    if function.__doc__ is not None:  # it is None under python -OO
         function.__doc__ = f"{inspect.cleandoc(function.__doc__)}\n\n{_SETTINGS}"
     return function
 
@@ -152,7 +152,7 @@ async def fetch_all(
     """
     chosen = _settings("fetch_all", settings, options)
     if not isinstance(urls, AsyncIterable):
-        urls = list(check_urls(urls))  # it has to end anyway, and a list is read to its end when the deadline strikes
+        urls = list(check_urls(urls))  # it has to end anyway, and at the deadline a list is read to its end
     async with fetch_iter(urls, settings=chosen, on_start=on_start, on_result=on_result) as run:
         results = [result async for result in run]
     return Results(sorted(results, key=_index), run.summary)
@@ -189,7 +189,7 @@ def _fetch_blocking(
     batch_of_one = ([request] for request in requests) if output is None else output.to_fetch()
     pipeline = BlockingPipeline(settings, Feed(batch_of_one, threaded=False, finite=True), output, on_start=started)
     results: list[Result] = []
-    with closing(pipeline.batches()) as batches:  # the run has ended when a callback's exception reaches the caller
+    with closing(pipeline.batches()) as batches:  # a callback's exception must also end the run
         for batch in batches:
             for result in batch:
                 if on_result is not None:
@@ -208,7 +208,7 @@ def _wait_for(waiting: object) -> None:
 
 
 def _in_free_thread(work: Callable[[], T]) -> T:
-    """`work` here; or, where an event loop runs in this thread, in another one."""
+    """Call `work` in this thread or, if an event loop runs in it, in another thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -219,7 +219,7 @@ def _in_free_thread(work: Callable[[], T]) -> T:
     def run() -> None:
         try:
             outcome.append(work())
-        except BaseException as found:  # noqa: BLE001  # it is raised where the caller is
+        except BaseException as found:  # noqa: BLE001  # raised in the caller's thread
             problem.append(found)
 
     thread = threading.Thread(target=run, name="fetchq")
@@ -231,7 +231,7 @@ def _in_free_thread(work: Callable[[], T]) -> T:
 
 
 def _settings(function: str, settings: Settings | None, options: SettingsKwargs) -> Settings:
-    """The settings that `function` was called with. Raises `SettingsError`; TypeError for what is no setting."""
+    """The settings that `function` was called with. Raises `SettingsError`, and TypeError for an unknown keyword."""
     known = (*(one.name for one in fields(Settings)), "settings", "on_start", "on_result")
     if problem := unexpected_keyword(function, options, known):
         raise problem
@@ -241,7 +241,7 @@ def _settings(function: str, settings: Settings | None, options: SettingsKwargs)
         raise TypeError(f"either settings or {', '.join(options)}, not both")
     if settings.output is None:
         return settings
-    return replace(settings, output=os.path.abspath(settings.output))  # the program may change its directory meanwhile
+    return replace(settings, output=os.path.abspath(settings.output))  # the working directory may change
 
 
 def _pipeline(urls: Iterable[Row] | AsyncIterable[Row], settings: Settings, on_start: OnStart | None) -> AsyncPipeline:
@@ -260,13 +260,13 @@ def _pipeline(urls: Iterable[Row] | AsyncIterable[Row], settings: Settings, on_s
         feed = Feed(output.to_fetch(), threaded=False, finite=finite)
     elif isinstance(requests, AsyncIterable):
         feed = Feed(requests, threaded=False, finite=finite)
-    else:  # one request in a batch: the next URL may be long in coming
+    else:  # one request in a batch, since the next URL may be long in coming
         feed = Feed(([request] for request in requests), threaded=False, finite=finite)
     return AsyncPipeline(settings, feed, output, on_start=on_start)
 
 
 def _output(settings: Settings, requests: Iterable[Request] | AsyncIterable[Request]) -> DurableRows | None:
-    """Where the Results of a durable run go; None for one that is not durable."""
+    """The output of a durable run; None for a run that is not durable."""
     if settings.output is None:
         return None
     from fetchq.store.durable_rows import DurableRows

@@ -1,8 +1,8 @@
 """Drives a run from its requests to the Results that are done, for the command line and for Python callers.
 
-    feed -> workers -> Results -> writer: store, sink, ledger -> Summary -> whoever iterates
+    feed -> workers -> Results -> writer: store, sink, ledger -> Summary -> caller
 
-`AsyncPipeline` needs an event loop, which never waits for a disk; `BlockingPipeline` needs none. Both do the same.
+`AsyncPipeline` runs in an event loop, which never waits for a disk; `BlockingPipeline` needs no event loop.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RunT = TypeVar("RunT", AsyncRun, BlockingRun)
 
 
 class _Pipeline(Generic[RunT]):
-    """What both drivers have in common: the parts of a run, and its summary."""
+    """What both pipelines have in common: the parts of a run, and its summary."""
 
     def __init__(
         self,
@@ -46,11 +46,11 @@ class _Pipeline(Generic[RunT]):
         interrupted: Callable[[], bool] = lambda: False,
         linger: float = 0.0,
     ) -> None:
-        """`output`: where the Results are written before they count as done; without one they count at once.
+        """`output`: where Results are written before they count as done; without it they count as done at once.
 
-        `summary` counts what is done, and `on_done` is called with it afterwards. Once `interrupted` says so, rows that
-        wait for a copy of another's Result are left to a later session. `linger`: seconds in which Results may gather
-        before they are written, in a run that is not durable.
+        `summary` counts the Results that are done, and then `on_done` is called with them. Once `interrupted` returns
+        True, rows that wait for a copy of another row's Result are left to a later session. `linger`: seconds for which
+        Results are collected before they are written, in a run that is not durable.
         """
         self._output = output
         self._summary = Summary() if summary is None else summary
@@ -59,31 +59,31 @@ class _Pipeline(Generic[RunT]):
         self._run: RunT | None = self._new_run(
             settings, feed, on_start, linger if settings.output is None else DURABLE_LINGER
         )
-        """None when it has ended."""
+        """The run; None when it has ended."""
 
     def _new_run(self, settings: Settings, feed: Feed, on_start: OnStart | None, linger: float) -> RunT:
         raise NotImplementedError
 
     @property
     def summary(self) -> Summary:
-        """The numbers so far; the final ones when the run has ended. It is the same object each time."""
+        """The numbers so far, which are final when the run has ended. Always the same object."""
         if self._run is not None:
             self._summary.update(_seconds(self._run), self._run.clocks)
         return self._summary
 
     def stop(self) -> None:
-        """Begin no more attempts; those under way may finish. An asynchronous run is told so in its event loop."""
+        """Begin no more attempts; those under way may finish. In an AsyncPipeline, call it in the event loop."""
         if self._run is not None:
             self._run.stop()
 
     def abort(self) -> None:
-        """End the run now: what is under way is cancelled. Where it may be called is as for `stop`."""
+        """Begin no more attempts, and cancel those under way. In an AsyncPipeline, call it in the event loop."""
         if self._run is not None:
             self._run.abort()
 
     @contextmanager
     def _begun(self) -> Iterator[RunT]:
-        """The run, whose summary is complete afterwards, however it ends."""
+        """Enter the run, and complete its summary afterwards, however it ended."""
         assert self._run is not None, "a run is iterated once"
         run = self._run
         try:
@@ -102,7 +102,7 @@ class AsyncPipeline(_Pipeline[AsyncRun]):
     """A run in an event loop, in any mode."""
 
     def batches(self) -> AsyncGenerator[Sequence[Result]]:
-        """The Results, in batches, as they are done; to be iterated once. The run ends when the iterator is closed.
+        """The Results in batches, as they are done; to be iterated once. Closing the iterator ends the run.
 
         Raises `SettingsError`, `FolderError`, `StorageError`, OSError, and whatever the feed or a callback raises.
         """
@@ -120,7 +120,7 @@ class AsyncPipeline(_Pipeline[AsyncRun]):
 
     async def _written(self, output: Output) -> AsyncGenerator[Sequence[Result]]:
         loop = asyncio.get_running_loop()
-        # One thread: what it is told happens in that order, and so the output is closed after the last write.
+        # One thread does its tasks in order, so that the output is closed after the last write.
         with ThreadPoolExecutor(1, "fetchq-writer") as thread, self._begun() as run:
 
             def in_thread(work: Callable[..., T], *given: object) -> asyncio.Future[T]:
@@ -128,8 +128,8 @@ class AsyncPipeline(_Pipeline[AsyncRun]):
 
             writer = await self._opened(output, in_thread)
             try:
-                earlier = output.done_before()
-                while page := await in_thread(_next, earlier):
+                pages = output.done_before()
+                while page := await in_thread(_next, pages):
                     yield page
                 async with aclosing(run.batches()) as batches:
                     async for batch in batches:
@@ -160,7 +160,7 @@ class BlockingPipeline(_Pipeline[BlockingRun]):
     """A run in mode `threads` or `sync`, without an event loop."""
 
     def batches(self) -> Generator[Sequence[Result]]:
-        """As `AsyncPipeline.batches`."""
+        """The Results in batches, as in `AsyncPipeline.batches`."""
         return self._unwritten() if self._output is None else self._written(self._output)
 
     def _new_run(self, settings: Settings, feed: Feed, on_start: OnStart | None, linger: float) -> BlockingRun:
@@ -196,5 +196,5 @@ def _next(iterator: Iterator[T]) -> T | None:
 
 
 def _seconds(run: AsyncRun | BlockingRun) -> float:
-    """Since the first request could go; 0 before that."""
+    """The seconds since the run began to fetch; 0 before that."""
     return perf_counter() - run.began if run.began else 0.0

@@ -29,7 +29,7 @@ from click_default_group import DefaultGroup
 from fetchq._version import __version__
 from fetchq.cli.interrupts import Interrupts
 
-__all__ = ["COMMANDS", "cli", "forget_stdout", "main", "say"]
+__all__ = ["COMMANDS", "cli", "discard_stdout", "main", "say"]
 
 COMMANDS = {
     "fetch": "Fetch URLs; the default, its name may be left out.",
@@ -102,11 +102,11 @@ def main(args: list[str] | None = None) -> Any:
             sys.stdout.flush()
     except BrokenPipeError:
         status = 1  # the reader of stdout has left
-        forget_stdout()
+        discard_stdout()
     except OSError as problem:
         say(f"fetchq: this cannot be written: {problem.strerror}")
         status = 3
-        forget_stdout()
+        discard_stdout()
     sys.exit(status)
 
 
@@ -147,7 +147,7 @@ def say(text: str) -> None:
         click.echo(text, err=True)
 
 
-def forget_stdout() -> None:
+def discard_stdout() -> None:
     """Redirect stdout to the null device, so that the interpreter does not fail to flush it at exit."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""`fetchq compare`: fetches the same list in several modes."""
+"""Runs `fetchq compare`: fetches the same list in several modes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _DURABLE: dict[str, Any] = {
     "dedupe": False,
     "refresh": None,
 }
-"""Settings that a comparison overrides, whatever a config file says: it keeps nothing."""
+"""Settings that a comparison overrides, whatever a config file says, since it is not a durable run."""
 _NO_TERMINAL = (120, 24)
-"""Columns and lines to assume where stdout is no terminal."""
+"""The columns and lines to assume if stdout is not a terminal."""
 _LEFT_OUT = ("mode", "format", "json", "include", *_DURABLE)
 
 
@@ -62,8 +62,8 @@ def compare(sources: tuple[str, ...], modes: tuple[str, ...], **given: Any) -> i
 
 
 def compare_and_show(settings: Settings, display: Display, source: Source, modes: Sequence[str]) -> int:
-    """Fetch in each mode, show results on stderr and the comparison on stdout. Returns the exit status."""
-    for mode in modes:  # a wrong setting is refused before the first mode begins
+    """Fetch in each mode; show the Results on stderr and the comparison on stdout. Returns the exit status."""
+    for mode in modes:  # so that an invalid setting is refused before the first mode begins
         _in_mode(settings, mode)
     from fetchq.cli.drive import drive
     from fetchq.cli.screen import Screen

@@ -56,10 +56,10 @@ def command(old: str, new: str, json: bool, factor: float, least: float) -> int:
     A URL that is in a run more than once is compared in the order of the input. Exit status: 0 no difference, 1 some,
     2 wrong usage.
     """
-    from fetchq.cli.stored import reading, stored_run
+    from fetchq.cli.stored import read_errors, stored_run
     from fetchq.reports.diff_text import write_differences
 
-    with stored_run(old) as before, stored_run(new) as after, reading():
+    with stored_run(old) as before, stored_run(new) as after, read_errors():
         found = differences(before, after, factor=factor, least=least)
         return 1 if (_write_json if json else write_differences)(found, sys.stdout.buffer) else 0
 

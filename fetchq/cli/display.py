@@ -1,4 +1,4 @@
-"""The settings of the command line alone: how it reads the input, and what it shows."""
+"""Defines the settings that only the command line has: how it reads the input, and what it shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROGRESS = ("auto", "bar", "dots", "none")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Display(ValidatedSettings):
-    """The settings of the command line alone. See `Settings` for those that the library has, too."""
+    """The settings that only the command line has. `Settings` has those that the library has, too."""
 
     input_format: str | None = setting(
         None,

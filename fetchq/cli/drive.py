@@ -1,4 +1,4 @@
-"""Runs a pipeline for the command line: event loop, signals, and the exit status that an error leads to."""
+"""Runs a pipeline for the command line: in an event loop, with signals, and with exit statuses for errors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fetchq.cli import forget_stdout
+from fetchq.cli import discard_stdout
 from fetchq.cli.interrupts import Interrupts
 from fetchq.cli.loop import loop_factory
-from fetchq.cli.status import COULD_NOT_GO_ON
+from fetchq.cli.status import EXIT_FATAL
 from fetchq.core.disk import StorageError
 from fetchq.pipeline import AsyncPipeline, BlockingPipeline
 from fetchq.store.output import Output
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["drive"]
 
 LINGER = 0.01
-"""Seconds in which an event loop lets results gather: handing each of them to the writer's thread would cost more."""
+"""Seconds for which an event loop collects Results, since passing each one to the writer's thread would cost more."""
 
 
 def drive(
@@ -48,9 +48,9 @@ def drive(
 ) -> int:
     """Fetch all of `source`, show the Results on `screen`, and count them in `summary`. Returns the exit status.
 
-    `session` is that of a durable run, and stays open; `on_done` is called with the Results that are done.
+    `session`: the session of a durable run, which stays open. `on_done` is called with the Results that are done.
     """
-    collect_less_often()
+    tune_garbage_collector()
     interrupts = click.get_current_context().find_object(Interrupts) or Interrupts()
     feed = Feed(source, threaded=True, finite=source.rereadable)
     output = Output(screen, session, keep_body=settings.keep_body)
@@ -74,19 +74,19 @@ def drive(
 
 
 def _status_of_error(pipeline: AsyncPipeline | BlockingPipeline, interrupts: Interrupts, screen: Screen) -> int | None:
-    """Run the pipeline to its end. Returns the exit status for an error that it ended with, after saying so."""
+    """Run the pipeline to its end. If it ends with an error, print a message, and return the exit status."""
     try:
         _run(pipeline, interrupts, screen.say_at_once)
-    except BrokenPipeError:  # whoever read the records has seen enough
-        forget_stdout()
+    except BrokenPipeError:  # the program that reads the records has exited
+        discard_stdout()
         return 1
     except OSError as problem:
-        forget_stdout()
+        discard_stdout()
         screen.say(f"fetchq: the records cannot be written: {os.strerror(problem.errno or errno.EIO)}")
-        return COULD_NOT_GO_ON
+        return EXIT_FATAL
     except StorageError as problem:
         screen.say(f"fetchq: {problem}")
-        return COULD_NOT_GO_ON
+        return EXIT_FATAL
     finally:
         screen.finish()
     return None
@@ -117,7 +117,7 @@ async def _in_loop(pipeline: AsyncPipeline, interrupts: Interrupts, say: Callabl
                 pass
 
 
-def collect_less_often() -> None:
-    """Raise the thresholds of the garbage collector: it finds next to nothing here, and takes a sixth of a busy run."""
+def tune_garbage_collector() -> None:
+    """Let the garbage collector run less often: it finds next to nothing, and takes a sixth of a busy run."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

@@ -1,4 +1,4 @@
-"""Opens and closes the session of a durable run for the commands that work on one."""
+"""Opens and closes the session of a durable run, for the commands that fetch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fetchq.cli.status import COULD_NOT_GO_ON, CouldNotGoOn
+from fetchq.cli.status import EXIT_FATAL, FatalError
 from fetchq.core.disk import StorageError
 from fetchq.core.text import printable
 from fetchq.inputs.lines import SourceError
@@ -24,7 +24,7 @@ __all__ = ["all_done_text", "end_session", "open_session"]
 
 @contextmanager
 def open_session(begin: Callable[[], Session]) -> Iterator[Session]:
-    """The session that `begin` opens, closed at the end. An error of the folder becomes one line for the user."""
+    """Open the session with `begin`, and close it at the end. Errors become messages of one line for the user."""
     try:
         session = begin()
     except (FolderError, SourceError) as problem:
@@ -32,20 +32,20 @@ def open_session(begin: Callable[[], Session]) -> Iterator[Session]:
     except OSError as problem:
         raise click.UsageError(f"{str(problem.filename)!r} cannot be used: {problem.strerror}") from None
     except StorageError as problem:
-        raise CouldNotGoOn(str(problem)) from None
+        raise FatalError(str(problem)) from None
     with session:
         if session.warning is not None:
             click.echo(f"fetchq: {printable(session.warning)}", err=True)
         try:
             yield session
-        except StorageError as problem:  # of the ledger, before or after the fetching
-            raise CouldNotGoOn(str(problem)) from None
+        except StorageError as problem:  # an error of the ledger, before or after the fetching
+            raise FatalError(str(problem)) from None
 
 
 def end_session(session: Session, status: int, say: Callable[[str], None]) -> int:
-    """Note the end of the run in its ledger, and say how to resume it where rows are left.
+    """Record the end of the run in its ledger, and say how to resume it if rows are left.
 
-    `status` is the exit status of this session; that of the whole run, with earlier sessions, is returned.
+    `status`: the exit status of this session. Returns the exit status of the whole run, with all its sessions.
     """
     try:
         if status <= 1:
@@ -53,7 +53,7 @@ def end_session(session: Session, status: int, say: Callable[[str], None]) -> in
         left, failed = session.left, session.failed
     except StorageError as problem:
         say(f"fetchq: {problem}")
-        return COULD_NOT_GO_ON
+        return EXIT_FATAL
     folder = str(session.folder)
     if left != 0 and session.ledger.in_place:
         done = done_text(session.ledger.count())

@@ -25,7 +25,7 @@ def command(folder: str, form: str | None, output: str | None, where: str) -> in
     --where "cause = 'timeout'" chooses rows; the columns are those of the record, timing as timing_wait and so on, and
     the column index needs quotes. Parquet needs pyarrow: pip install "fetchq[parquet]".
     """
-    from fetchq.cli.stored import reading, stored_run
+    from fetchq.cli.stored import read_errors, stored_run
     from fetchq.core.atomic_file import atomic_write
     from fetchq.store.export import format_of_name, write_records
 
@@ -36,11 +36,11 @@ def command(folder: str, form: str | None, output: str | None, where: str) -> in
         _check_parquet(output)
     with stored_run(folder) as run:
         if output is None:
-            with reading():
+            with read_errors():
                 write_records(run, form, sys.stdout.buffer, where)
             return 0
         _check_target(output, folder)
-        with _writing(output), reading(), atomic_write(output) as stream:
+        with _writing(output), read_errors(), atomic_write(output) as stream:
             write_records(run, form, stream, where)
     return 0
 
@@ -68,12 +68,12 @@ def _check_target(output: str, folder: str) -> None:
 
 @contextmanager
 def _writing(output: str) -> Iterator[None]:
-    """Turn an error of writing FILE into exit status 3 and one line."""
-    from fetchq.cli.status import CouldNotGoOn
+    """Turn an error of writing FILE into exit status 3, with a message of one line."""
+    from fetchq.cli.status import FatalError
 
     try:
         yield
-    except BrokenPipeError:  # FILE is a pipe whose reader has left
+    except BrokenPipeError:  # FILE is a pipe whose reader has exited
         raise
     except OSError as problem:
-        raise CouldNotGoOn(f"{output!r} cannot be written: {problem.strerror or problem}") from None
+        raise FatalError(f"{output!r} cannot be written: {problem.strerror or problem}") from None

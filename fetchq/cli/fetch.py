@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from fetchq.inputs.source import Source
     from fetchq.store.session import Session
 
-__all__ = ["command", "fetch_and_show"]
+__all__ = ["command", "fetch_and_show", "no_urls"]
 
 _NEAR = 0.75
-"""From this similarity (0 to 1) on a word counts as a mistyped command."""
+"""A word with at least this similarity (0 to 1) to a command counts as mistyped."""
 
 
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
@@ -41,7 +41,7 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
     _check_names(sources)
     asked_for = given["include"]
     settings, display = read_options(given)
-    if asked_for and display.records == "text":  # from a config file it is ignored: it is meant for runs with records
+    if asked_for and display.records == "text":  # an include in a config file is ignored
         raise click.UsageError("--include: a line of text has no room for it; add --json or --format csv")
 
     reading: dict[str, Any] = {"input_format": display.input_format, "url_column": display.url_column}
@@ -65,10 +65,10 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
 def fetch_and_show(
     settings: Settings, display: Display, source: Source, sources: Sequence[str], session: Session | None = None
 ) -> int:
-    """Fetch all of the source, in a session of a durable run where there is one. Returns the exit status."""
+    """Fetch all of the source and show the Results; `session`: that of a durable run. Returns the exit status."""
     from fetchq.cli.drive import drive
     from fetchq.cli.screen import Screen
-    from fetchq.cli.status import COULD_NOT_GO_ON
+    from fetchq.cli.status import EXIT_FATAL
     from fetchq.inputs.lines import SourceError
     from fetchq.reports.summary import Summary
     from fetchq.reports.text import summary_lines
@@ -84,7 +84,7 @@ def fetch_and_show(
         raise click.UsageError(usage_message(problem)) from None
     except SourceError as problem:
         screen.say(f"fetchq: {problem}")
-        status = COULD_NOT_GO_ON
+        status = EXIT_FATAL
     if not display.quiet:
         for line in summary_lines(summary, paint=screen.paint, insecure=settings.insecure):
             screen.say(line)
@@ -98,7 +98,7 @@ def fetch_and_show(
 
 
 def _check_names(sources: Sequence[str]) -> None:
-    """Refuse a SOURCE that is no file but a command, in the wrong place or mistyped, and hint at the command."""
+    """Refuse a SOURCE that is not a file but a misplaced or mistyped command, with a hint."""
     from difflib import get_close_matches
 
     for source in sources:
@@ -114,14 +114,14 @@ def _check_names(sources: Sequence[str]) -> None:
 
 
 def no_urls(sources: Sequence[str]) -> str:
-    """The message for an empty list."""
+    """The message for a list without URLs."""
     from fetchq.core.text import printable
 
     return printable(f"fetchq: no URLs in {', '.join(sources)}")
 
 
 def _needs_bodies(display: Display) -> bool:
-    """Whether the records include the bodies, which are kept only then."""
+    """Whether bodies must be kept in memory, because the records include them."""
     return display.records != "text" and not {"text", "base64"}.isdisjoint(display.include)
 
 

@@ -1,4 +1,4 @@
-"""Handles SIGINT and SIGTERM: the first stops the run; the second, or the end of a grace period, aborts it."""
+"""Handles SIGINT and SIGTERM: the first signal stops the run; a second one, or the end of a grace period, aborts it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Self
 
-__all__ = ["Interrupts"]
+__all__ = ["SIGNALS", "Interrupts"]
 
-GRACE = 5.0
-"""Seconds that running requests get to finish after the first signal."""
-LAST_RESORT = 2.0
-"""Seconds after which the process exits where an aborted run does not end."""
+GRACE_PERIOD = 5.0
+"""Seconds that attempts under way have to finish after the first signal."""
+EXIT_TIMEOUT = 2.0
+"""Seconds after which the process exits if an aborted run does not end."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """The handler of both signals while a command runs. `number` is the first signal that came."""
+    """Handles both signals while a command runs. `number`: the first signal received during a run."""
 
     def __init__(self) -> None:
         self.number: int | None = None
         self.early: int | None = None
-        """A signal that came before a run began, and was raised as an exception."""
+        """A signal received before a run began, which was raised as an exception."""
         self._stop: Callable[[], None] | None = None
         self._abort: Callable[[], None] = lambda: None
         self._say: Callable[[str], None] = lambda _: None
@@ -40,14 +40,14 @@ class Interrupts:
     def __exit__(self, *_: object) -> None:
         self._cancel_timers()
         for number, handler in self._previous_handlers.items():
-            # An interrupted process is about to exit, and ignores further signals.
+            # An interrupted process is about to exit, so further signals are ignored.
             signal.signal(number, handler if self.number is None else signal.SIG_IGN)
 
     @contextmanager
     def of_run(self, stop: Callable[[], None], abort: Callable[[], None], say: Callable[[str], None]) -> Iterator[None]:
-        """Inside this block a signal stops or aborts the run, and `say` prints that. All three must be thread-safe."""
+        """Let signals stop or abort the run during this block; `say` prints a message. All must be thread-safe."""
         self._stop, self._abort, self._say = stop, abort, say
-        if self.early is not None:  # code that was being imported has swallowed it
+        if self.early is not None:  # code that was being imported has swallowed the exception
             self._handle(self.early, None)
         try:
             yield
@@ -62,20 +62,20 @@ class Interrupts:
         first = self.number is None
         self.number = self.number or number
         if self._stop is None:
-            return  # the run is over; only its summary is still to be shown
-        # The interrupted thread may hold a lock of the run, so another thread does the work.
+            return  # the run has ended, and only its summary is still shown
+        # The interrupted thread may hold a lock of the run, so another thread stops the run.
         threading.Thread(target=self._stop_run if first else self._abort_run, daemon=True).start()
 
     def _stop_run(self) -> None:
-        self._after(GRACE, self._abort_run)
+        self._after(GRACE_PERIOD, self._abort_run)
         if self._stop is not None:
-            self._say(f"stopping: what is under way gets {GRACE:g} s to finish; Ctrl-C again ends it now")
+            self._say(f"stopping: what is under way gets {GRACE_PERIOD:g} s to finish; Ctrl-C again ends it now")
             self._stop()
 
     def _abort_run(self) -> None:
-        # A write to a pipe whose reader has stopped reading blocks for ever.
-        self._after(LAST_RESORT, lambda: os._exit(128 + (self.number or 0)))
-        with suppress(RuntimeError):  # the loop has just ended
+        # The run may never end, for example because a write to a pipe blocks that is no longer read.
+        self._after(EXIT_TIMEOUT, lambda: os._exit(128 + (self.number or 0)))
+        with suppress(RuntimeError):  # the event loop has just closed
             self._abort()
 
     def _after(self, seconds: float, act: Callable[[], None]) -> None:

@@ -1,6 +1,6 @@
-"""Chooses the event loop of the command line: uvloop where it is installed.
+"""Chooses the event loop of the command line: uvloop if it is installed.
 
-The library leaves the choice to its caller.
+The library leaves this choice to its callers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["loop_factory"]
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The `loop_factory` for `asyncio.Runner`; None stands for asyncio's default loop."""
+    """The `loop_factory` for `asyncio.Runner`; None for asyncio's default event loop."""
     try:
         import uvloop
     except ImportError:

@@ -23,9 +23,9 @@ _FIELDS = [*fields(Display), *fields(Settings)]
 
 
 class _ValueType(click.ParamType[Any]):
-    """The click type of an option: it checks the text with the parser of the setting, and passes the text on."""
+    """The click type of an option. It checks the text with the parser of the setting, but does not convert it."""
 
-    envvar_list_splitter = "\n"  # a repeatable option has one value, such as a header, on each line
+    envvar_list_splitter = "\n"  # the variable of a repeatable option has one value, such as a header, on each line
 
     def __init__(self, spec: SettingOption) -> None:
         self.name = spec.metavar or "value"
@@ -56,14 +56,14 @@ class GroupedCommand(click.Command):
 
 
 class _GroupedOption(click.Option):
-    """An option that is listed under the heading of its group."""
+    """An option that the help lists under the heading of its group."""
 
     group = "Other"
     on_by_default = False
     """Whether it is a flag whose default is true."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        # Every flag has a --no- form, which the help explains once; it lists the form that changes the default.
+        # Every flag has a --no- form, which the help explains once. It lists the form that changes the default.
         both_forms = self.opts, self.secondary_opts
         self.opts, self.secondary_opts = self.secondary_opts if self.on_by_default else self.opts, []
         try:
@@ -75,7 +75,7 @@ class _GroupedOption(click.Option):
 def add_options(
     command: Callable[..., Any], *, exclude: tuple[str, ...] = (), of_run: bool = False
 ) -> Callable[..., Any]:
-    """Give a command the options of all settings, and --config. With `of_run` the help leaves out the defaults."""
+    """Add --config and the options of all settings to a command. `of_run`: whether the help leaves out the defaults."""
     config = _GroupedOption(
         ["--config"], type=click.Path(), metavar="FILE", help="Settings in TOML; else fetchq.toml here or yours."
     )
@@ -91,7 +91,7 @@ def add_options(
 
 
 def _attach(command: Callable[..., Any], option: click.Option) -> None:
-    # The decorator click.option does this, but it constructs the option itself.
+    # The decorator click.option would do this, but it constructs the option itself.
     parameters: list[click.Parameter] = getattr(command, "__click_params__", [])
     parameters.append(option)
     command.__click_params__ = parameters  # type: ignore[attr-defined]  # an attribute of click's decorators
@@ -117,7 +117,7 @@ def _option(a_field: Field[Any], *, no_default: bool) -> click.Option:
 
 
 def _negative(flag: str) -> str:
-    """The form that switches the flag off, where the environment or the config file has set it."""
+    """The form that switches off a flag that the environment or the config file has set."""
     name = flag.removeprefix("--")
     return f"--{name.removeprefix('no-')}" if name.startswith("no-") else f"--no-{name}"
 
@@ -131,23 +131,23 @@ def _help(a_field: Field[Any], spec: SettingOption) -> str:
 
 
 def read_options(given: dict[str, Any], stored: dict[str, Any] | None = None, **fixed: Any) -> tuple[Settings, Display]:
-    """The settings from the options that click was `given`, the `stored` settings of a run, and the config file.
+    """The settings, from the options that click was `given`, the `stored` settings of a run, and the config file.
 
     Precedence: `fixed`, command line, environment, `stored`, config file, default. Raises `click.UsageError`.
     """
-    _settle_format(given)
+    _resolve_format(given)
     chosen = _read_config(given.pop("config", None)) | (stored or {})
     if given.get("format") is not None and not given.get("json"):
-        chosen.pop("json", None)  # both choose the format, and the option takes precedence
-    # An option that was not given is None, or () where it is repeatable.
+        chosen.pop("json", None)  # both set the format, and the option takes precedence
+    # An option that was not given is None, or () if it is repeatable.
     chosen |= {name: value for name, value in given.items() if value not in (None, ())}
     if isinstance(data := chosen.get("data"), str) and data.startswith("@"):
         chosen["data"] = _read_data(data[1:])
     return build_settings(Settings, chosen | fixed), build_settings(Display, chosen)
 
 
-def _settle_format(given: dict[str, Any]) -> None:
-    """Resolve --json and --format, which both choose the format: typed options take precedence over the environment."""
+def _resolve_format(given: dict[str, Any]) -> None:
+    """Resolve --json and --format, which both set the format. The command line overrides the environment."""
     form = given.get("format")
     if not given.get("json") or form in (None, "jsonl") or not _is_typed("format"):
         return
@@ -162,7 +162,7 @@ def _is_typed(name: str) -> bool:
 
 
 def build_settings(kind: type[T], chosen: dict[str, Any]) -> T:
-    """The Settings, or the Display, with the chosen values. Raises `click.UsageError`."""
+    """Make a Settings or a Display with the chosen values. Raises `click.UsageError`."""
     names = {one.name for one in fields(kind)}
     try:
         return kind(**{name: value for name, value in chosen.items() if name in names})
@@ -171,7 +171,7 @@ def build_settings(kind: type[T], chosen: dict[str, Any]) -> T:
 
 
 def usage_message(problem: SettingsError) -> str:
-    """The message of the problem, with the option's name in place of the field's."""
+    """The message of an error, with the name of the option in place of the field's."""
     flags = {one.name: option_of(one).flags for one in _FIELDS}
     return f"{flags.get(problem.name, (problem.name,))[-1]}: {problem.message}"
 

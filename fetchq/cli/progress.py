@@ -1,4 +1,4 @@
-"""Shows the progress of a run as a bar, as dots or not at all, and prints lines without garbling it."""
+"""Shows the progress of a run as a bar, as dots or not at all, and prints lines without disturbing it."""
 
 from __future__ import annotations
 
@@ -23,25 +23,27 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "progress_for"]
 
 LONG_RUN = 10.0
-"""Seconds after which a run whose stderr is no terminal begins to show dots."""
+"""Seconds after which a run whose stderr is not a terminal begins to show dots."""
 
 
 class Progress(Protocol):
     """Shows the progress of a run on stderr."""
 
     def advance(self, results: Sequence[Result], summary: Summary) -> None:
-        """Count these finished results, which `summary` includes already."""
+        """Show that these Results are done; `summary` includes them already."""
 
     def write(self, lines: Sequence[str]) -> None:
-        """Write complete lines to stderr, beside the progress."""
+        """Write complete lines to stderr, without disturbing the progress."""
 
     def write_out(self, text: bytes) -> None:
-        """Write lines to stdout, where it is the same terminal or file as stderr. Raises OSError."""
+        """Write lines to stdout, if that is the same terminal or file as stderr. Raises OSError."""
 
     def close(self) -> None: ...
 
 
 class _NoProgress:
+    """Shows no progress, and writes lines."""
+
     def advance(self, results: Sequence[Result], summary: Summary) -> None:
         pass
 
@@ -61,7 +63,7 @@ class _NoProgress:
 
 
 class _Dots(_NoProgress):
-    """A dot for a number of URLs, or an x where one of them failed. The number grows tenfold after every 10 lines."""
+    """Shows a dot for a number of URLs, or an x if one of them failed. The number grows tenfold every 10 lines."""
 
     COLUMNS = 50
     LINES = 10
@@ -113,7 +115,7 @@ class _Dots(_NoProgress):
 
 
 class _Bar:
-    """A bar of rich: URLs done, their total once it is known, rate, failures, time left."""
+    """Shows a bar with rich: URLs done, their total once it is known, rate, failures and remaining time."""
 
     def __init__(self, source: Source, *, colour: bool) -> None:
         from rich.console import Console
@@ -158,7 +160,7 @@ class _Bar:
         self._print(text.decode(errors="replace"))
 
     def _print(self, text: str) -> None:
-        # As one raw text: rich takes half a millisecond to print a line that it parses.
+        # As a raw text, since rich takes half a millisecond for a line that it parses.
         self._console.print(_RawText(text), end="", soft_wrap=True)
 
     def close(self) -> None:
@@ -178,12 +180,12 @@ class _RawText:
 
 
 def progress_for(display: Display, source: Source, *, colour: bool, lines: bool) -> Progress:
-    """The progress that `display` asks for. `lines` says that stderr gets a line for each result anyway."""
+    """The progress display for these settings. `lines`: whether stderr gets a line for each Result anyway."""
     if display.progress == "none" or (display.quiet and display.progress == "auto"):
         return _NoProgress()
     if display.progress == "dots":
         return _Dots(after=0.0)
-    # A file never gets a bar, even if it is asked for.
+    # A file never gets a bar, even with --progress bar.
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         return _Bar(source, colour=colour)
     if display.progress == "bar":

@@ -38,7 +38,10 @@ def resume(folder: str, **given: Any) -> int:
 
 
 def continue_run(session: Session, given: dict[str, Any], retried: Callable[[Settings], str] | None = None) -> int:
-    """Fetch the rows that are left, and those that meet the SQL condition from `retried`. Returns the exit status."""
+    """Fetch the rows that are left, and those that meet the SQL condition that `retried` returns.
+
+    Returns the exit status.
+    """
     from fetchq.cli.durable import all_done_text
     from fetchq.core.text import printable
     from fetchq.store.ledger_connection import ConditionError

@@ -1,4 +1,4 @@
-"""What a person sees: records on stdout; progress, log and summary on stderr."""
+"""Shows a run on the terminal: records on stdout; progress, log and summary on stderr."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["Screen"]
 
 _START_DELAY = 0.02
-"""Seconds for which the line of a start is kept back: the Result of the worker's last request may still be written."""
+"""Seconds for which the line of a start is delayed, since the Result of the worker's last request may still follow."""
 _RESULT_TIMEOUT = 0.25
-"""Seconds after which a start is shown although no Result of the worker's last request came, as before a retry."""
-_STUCK = 0.5
-"""Seconds after which a write to stdout counts as stuck, because nobody reads there."""
+"""Seconds after which a start is shown even if no Result of the worker's last request came, as before a retry."""
+_BLOCKED_AFTER = 0.5
+"""Seconds after which a write to stdout counts as blocked, because nobody reads stdout."""
 
 
 class Screen:
@@ -54,7 +54,7 @@ class Screen:
         shared = _one_device()
         lines = not records or (chosen == "text" and shared)
         self._progress = progress_for(display, source, colour=colour, lines=lines)
-        stdout: Any = _Shared(self._progress.write_out) if shared else sys.stdout.buffer
+        stdout: Any = _SharedStdout(self._progress.write_out) if shared else sys.stdout.buffer
         if not records:
             self._sink: Sink | None = None
         elif chosen == "text":
@@ -62,12 +62,12 @@ class Screen:
         else:
             self._sink = sink_for(chosen, stdout, display.include)
         self._heading = [HEADING] if lines and not display.quiet else []
-        self._starts = _Starts()
+        self._starts = _PendingStarts()
         self._ended = threading.Event()
         self._ticker: threading.Thread | None = None
 
     def started(self, request: Request, worker: int) -> None:
-        """Show that a worker begins an attempt (with --verbose)."""
+        """Show that a worker begins an attempt (only with --verbose)."""
         with self._lock:
             self._starts.add(request, worker)
             if self._ticker is None:
@@ -75,7 +75,7 @@ class Screen:
                 self._ticker.start()
 
     def write(self, results: Sequence[Result]) -> None:
-        """Show these results, or write their records to stdout. Raises OSError when that cannot be written to."""
+        """Show these Results, or write their records to stdout. Raises OSError if stdout cannot be written."""
         with self._lock:
             self._show_heading()
             if self._display.verbose:
@@ -89,7 +89,7 @@ class Screen:
         """Do nothing: `write` flushes."""
 
     def advance(self, results: Sequence[Result]) -> None:
-        """Show the progress: these results are done, and the summary has counted them."""
+        """Show the progress after these Results are done and the summary has counted them."""
         with self._lock:
             self._progress.advance(results, self._summary)
 
@@ -106,7 +106,7 @@ class Screen:
             self._progress.write([result_line(result, self.paint) for result in results])
 
     def finish(self) -> None:
-        """The run is over: show what was kept back, and end the progress display."""
+        """Show the starts that were kept back, and end the progress display."""
         self._ended.set()
         if self._ticker is not None:
             self._ticker.join()
@@ -120,8 +120,8 @@ class Screen:
             self._progress.write([text])
 
     def say_at_once(self, text: str) -> None:
-        """As `say`, without waiting for a write to stdout, which holds the lock for as long as nobody reads there."""
-        if not self._lock.acquire(timeout=_STUCK):
+        """Write a line to stderr, even while a write to stdout, which holds the lock, is blocked."""
+        if not self._lock.acquire(timeout=_BLOCKED_AFTER):
             say(text)
             return
         try:
@@ -137,19 +137,19 @@ class Screen:
                     self._progress.write(starts)
 
 
-class _Starts:
-    """Attempts whose start is not shown yet: the lines of a worker are to come in the order of what it did."""
+class _PendingStarts:
+    """Starts of attempts that are not shown yet, so that the lines of a worker come in the order of what it did."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[float, Request, int]] = []
         self._busy: set[int] = set()
-        """Workers of which a start was shown, and no Result since."""
+        """Workers for which a start was shown, but no Result since."""
 
     def add(self, request: Request, worker: int) -> None:
         self._waiting.append((perf_counter(), request, worker))
 
     def before(self, result: Result) -> list[str]:
-        """The lines of the worker's starts up to that of this result, which is shown next."""
+        """The lines of a worker's starts up to that of this Result, which is shown next."""
         worker = result.worker
         self._busy.discard(worker or 0)
         mine = [start for start in self._waiting if start[2] == worker]
@@ -159,7 +159,7 @@ class _Starts:
         return [start_line(request, number) for _, request, number in shown]
 
     def due(self, now: float) -> list[str]:
-        """The lines of the starts that have been kept back for long enough."""
+        """The lines of the starts that were kept back for long enough."""
         lines, waiting = [], []
         for start in self._waiting:
             since, request, worker = start
@@ -173,7 +173,7 @@ class _Starts:
 
 
 class _TextSink:
-    """Writes a line of text for each result."""
+    """Writes a line of text for each Result."""
 
     def __init__(self, stream: BinaryIO, paint: Paint | None) -> None:
         self._stream = stream
@@ -187,8 +187,8 @@ class _TextSink:
         self._stream.flush()
 
 
-class _Shared:
-    """Stdout where it is the same terminal or file as stderr: its lines are written by the progress display."""
+class _SharedStdout:
+    """Stands for stdout if it is the same terminal or file as stderr. The progress display writes its lines."""
 
     def __init__(self, write_out: Callable[[bytes], None]) -> None:
         self._write_out = write_out

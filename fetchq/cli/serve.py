@@ -32,9 +32,9 @@ def command(host: str, port: int) -> int:
         loop = asyncio.get_running_loop()
         signalled: asyncio.Future[int] = loop.create_future()
         serving = asyncio.ensure_future(serve(host, port, ready=ready))
-        with suppress(NotImplementedError):  # on Windows, where the handlers of the process raise
+        with suppress(NotImplementedError):  # on Windows, where the signal handlers of the process raise exceptions
             for number in SIGNALS:
-                # In the loop: an exception from a signal handler could be swallowed by the code that it interrupts.
+                # In the event loop, since code that is interrupted could swallow an exception from a signal handler.
                 loop.add_signal_handler(number, _set, signalled, 128 + number)
         either: list[asyncio.Future[Any]] = [serving, signalled]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

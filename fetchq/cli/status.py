@@ -1,15 +1,15 @@
-"""Defines the exit status of a run that could not go on, and the exception for it."""
+"""Defines the exit status 3 of a run that cannot go on, and the exception for it."""
 
 from __future__ import annotations
 
 import click
 
-__all__ = ["COULD_NOT_GO_ON", "CouldNotGoOn"]
+__all__ = ["EXIT_FATAL", "FatalError"]
 
-COULD_NOT_GO_ON = 3
+EXIT_FATAL = 3
 
 
-class CouldNotGoOn(click.ClickException):
-    """The run cannot go on, or its folder cannot be read or written. The message is one line."""
+class FatalError(click.ClickException):
+    """The run cannot go on, or its folder or output cannot be read or written. The message is one line."""
 
-    exit_code = COULD_NOT_GO_ON
+    exit_code = EXIT_FATAL

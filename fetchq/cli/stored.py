@@ -1,4 +1,4 @@
-"""Opens the run of a folder for the commands that only read it, and turns its errors into exit statuses."""
+"""Opens the run in a folder for the commands that only read it, and turns its errors into exit statuses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import click
 
-from fetchq.cli.status import CouldNotGoOn
+from fetchq.cli.status import FatalError
 from fetchq.core.disk import StorageError
 from fetchq.core.text import printable
 from fetchq.reports.text import done_text
@@ -16,18 +16,18 @@ from fetchq.store.folder import RunFolder
 from fetchq.store.ledger_connection import ConditionError
 from fetchq.store.stored_run import StoredRun, open_run
 
-__all__ = ["reading", "stored_run"]
+__all__ = ["read_errors", "stored_run"]
 
 
 @contextmanager
 def stored_run(folder: str) -> Iterator[StoredRun]:
-    """Open the run of a folder. Prints a note on an unfinished run. Raises UsageError where there is no run."""
+    """Open the run in a folder. Prints a note if the run is unfinished. Raises UsageError if there is no run."""
     if not os.path.isfile(RunFolder(folder).ledger):  # also false for a name that is too long
         raise click.UsageError(f"there is no run in {folder!r}")
-    with reading():
+    with read_errors():
         run = open_run(folder)
     with run:
-        with reading():
+        with read_errors():
             unfinished, count = not run.finished, len(run)
         if unfinished:
             click.echo(printable(f"fetchq: the run in {folder!r} has not ended: {done_text(count)}"), err=True)
@@ -35,11 +35,11 @@ def stored_run(folder: str) -> Iterator[StoredRun]:
 
 
 @contextmanager
-def reading() -> Iterator[None]:
-    """Turn an error of the condition into wrong usage, and one of the ledger into exit status 3, each with one line."""
+def read_errors() -> Iterator[None]:
+    """Turn an error of the condition into wrong usage, and an error of the ledger into exit status 3."""
     try:
         yield
     except ConditionError as problem:
         raise click.UsageError(f"--where: {problem}") from None
     except StorageError as problem:
-        raise CouldNotGoOn(str(problem)) from None
+        raise FatalError(str(problem)) from None

@@ -1,4 +1,4 @@
-"""Runs the same list of URLs in several modes, one after the other, and records what each worker did when."""
+"""Runs a list of URLs in several modes, one after the other, and records what each worker did when."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["MAX_SPANS", "ModeRun", "Span", "compare"]
 
 MAX_SPANS = 40
-"""With more URLs than this, no timeline is drawn."""
+"""For more URLs than this, no timeline is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """When a worker fetched a URL, in seconds from the first start of the run."""
+    """The time in which a worker fetched a URL, in seconds since the first start of the run."""
 
     index: int
     worker: int
@@ -32,14 +32,14 @@ class Span:
 
 @dataclass(slots=True)
 class ModeRun:
-    """The run of one mode: its summary and its spans. `spans` is empty for a list of more than `MAX_SPANS` URLs."""
+    """The run in one mode: its summary and its spans. `spans` is empty for a list of more than `MAX_SPANS` URLs."""
 
     mode: str
     summary: Summary = field(default_factory=Summary)
     _results: list[tuple[int, int, datetime, float]] = field(default_factory=list)
 
     def add(self, results: Iterable[Result]) -> None:
-        """Record the spans of these results, up to `MAX_SPANS`."""
+        """Record the spans of these Results, up to `MAX_SPANS`."""
         for result in results:
             if result.worker is not None and result.started is not None and len(self._results) <= MAX_SPANS:
                 self._results.append((result.index, result.worker, result.started, result.elapsed))
@@ -58,8 +58,8 @@ def compare(
 ) -> tuple[list[ModeRun], int]:
     """Run the list in each mode with `fetch`, which fills the ModeRun and returns an exit status.
 
-    Returns the runs and the greatest status. A status above 1 ends the comparison: the mode was interrupted, or could
-    not go on.
+    Returns the runs and the greatest exit status. A status above 1 ends the comparison, since the run was interrupted,
+    or could not go on.
     """
     runs: list[ModeRun] = []
     worst = 0

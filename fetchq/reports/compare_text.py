@@ -17,11 +17,11 @@ __all__ = ["LEGEND", "compare_lines", "timeline_lines", "timelines"]
 LEGEND = "A number is a URL's place in the list, and stands where its fetch began; + is several at once."
 
 _MAX_WIDTH, _MIN_WIDTH = 64, 20
-"""Columns of a timeline."""
+"""The most and the fewest columns of a timeline."""
 
 
 def compare_lines(runs: Sequence[tuple[str, Summary]]) -> list[str]:
-    """A table of the runs with a column for each mode."""
+    """A table of the runs, with a column for each mode."""
     slowest = max(summary.duration for _, summary in runs)
     rows = [["mode", *(mode for mode, _ in runs)]]
 
@@ -41,7 +41,7 @@ def compare_lines(runs: Sequence[tuple[str, Summary]]) -> list[str]:
 
 
 def timelines(runs: Sequence[ModeRun], *, columns: int = 120) -> list[str]:
-    """The timelines of all runs, and their legend, for a terminal of this width; none for a long list of URLs."""
+    """The timelines of all runs and their legend, for a terminal with so many columns; empty for a long list."""
     workers = [span.worker for run in runs for span in run.spans]
     width = min(_MAX_WIDTH, max(_MIN_WIDTH, columns - len(_margin(max(workers, default=0))) - 1))
     lines = [line for run in runs for line in timeline_lines(run, width=width)]
@@ -49,7 +49,7 @@ def timelines(runs: Sequence[ModeRun], *, columns: int = 120) -> list[str]:
 
 
 def timeline_lines(run: ModeRun, *, width: int = _MAX_WIDTH) -> list[str]:
-    """The timeline of a run: a row for each worker, time from left to right; none for a long list of URLs."""
+    """The timeline of a run: a row for each worker, with time from left to right; empty for a long list of URLs."""
     spans = run.spans
     workers = sorted({span.worker for span in spans})
     if not spans or len(workers) > MAX_WORKER_ROWS:
@@ -68,14 +68,14 @@ def _margin(worker: int, digits: int = 0) -> str:
 
 
 def _row(spans: list[Span], end: float, width: int) -> str:
-    """The row of a worker: a bar for each span, which begins with its number, or with + where numbers do not fit."""
+    """The row of a worker: a bar for each span, which begins with its number, or with + if numbers do not fit."""
     bars: list[tuple[int, int, str]] = []
     for span in sorted(spans, key=lambda one: one.start):
         label = str(span.index + 1)
         first = max(0, min(width - len(label), int(span.start / end * width)))
         last = min(width, round(span.end / end * width))
         begin, before, taken = bars[-1] if bars else (-width, 0, "+")
-        # Two adjacent numbers would be read as one.
+        # Two adjacent numbers would look like one.
         if first < begin + len(taken) + (taken != "+"):
             bars[-1] = (begin, max(before, last), "+")
         else:

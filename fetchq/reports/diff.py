@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 __all__ = ["FACTOR", "LEAST", "Change", "Difference", "Row", "differences"]
 
 FACTOR = 2.0
-"""A URL is slower where it takes this many times as long."""
+"""A URL is slower if it takes this many times as long (and `LEAST` longer)."""
 LEAST = 0.1
-"""A URL is slower where it takes at least this many seconds longer."""
+"""A URL is slower if it takes at least this many seconds longer (and `FACTOR` times as long)."""
 
 
 class Change(StrEnum):
     """The kind of a difference."""
 
     NEW = "new"
-    """The URL is only in the new run."""
+    """Only the new run has the URL."""
     GONE = "gone"
-    """The URL is only in the old run."""
+    """Only the old run has the URL."""
     STATUS = "status"
     """The status or the cause differs."""
     CONTENT = "content"
@@ -35,7 +35,7 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The fields of a record that are compared, by the names of the ledger's columns."""
+    """The fields of a record that are compared. Their names are those of the ledger's columns."""
 
     url: str
     method: str
@@ -51,7 +51,7 @@ _COLUMNS = tuple(one.name for one in fields(Row))
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference of one URL. `old` is None for a new URL, and `new` is None for one that is gone."""
+    """A difference of a URL. `old` is None for a new URL; `new` is None for one that is gone."""
 
     change: Change
     old: Row | None
@@ -59,13 +59,13 @@ class Difference:
 
     @property
     def row(self) -> Row:
-        """The row of the new run, else that of the old one."""
+        """The row of the new run, or else that of the old one."""
         row = self.new or self.old
         assert row is not None
         return row
 
     def to_record(self) -> dict[str, Any]:
-        """The object that `fetchq diff --json` prints: `old` and `new` are the values that differ."""
+        """The object that `fetchq diff --json` prints. `old` and `new` are the values that differ."""
         old, new = self.old, self.new
         return {
             "url": self.row.url,
@@ -91,7 +91,7 @@ def differences(
 ) -> Iterator[Difference]:
     """The differences, ordered by URL and method. Rows with the same URL and method are paired in input order.
 
-    A URL is slower or faster where `elapsed` differs by `factor` and by at least `least` seconds. Raises
+    A URL is slower or faster if `elapsed` differs by the `factor` and by at least `least` seconds. Raises
     `StorageError`.
     """
     for before, after in _pairs(_rows(old), _rows(new)):
@@ -116,7 +116,7 @@ _Values = tuple[Any, ...]
 
 
 def _outcome(row: _Values) -> tuple[int | None, str | None]:
-    """Status and cause. A 304 counts as the 200 that it confirmed."""
+    """The status and the cause. A 304 counts as the 200 that it confirms."""
     _, _, _, status, cause, _, _ = row
     return 200 if status == 304 and cause is None else status, cause
 
@@ -127,7 +127,7 @@ def _rows(run: StoredRun) -> Iterator[_Values]:
 
 
 def _pairs(old: Iterator[_Values], new: Iterator[_Values]) -> Iterator[tuple[_Values | None, _Values | None]]:
-    """Pairs of rows with the same URL and method, in input order; None where the other run has no such row."""
+    """Pair the rows with the same URL and method, in input order, with None if the other run has no such row."""
     before, after = next(old, None), next(new, None)
     while before is not None or after is not None:
         if after is None or (before is not None and before[:2] < after[:2]):

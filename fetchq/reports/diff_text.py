@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["TITLES", "counts_line", "difference_line", "write_differences"]
 
 _IN_MEMORY = 1_000_000
-"""Bytes of the lines of one kind that are held in memory; beyond that they are in a temporary file."""
+"""The most bytes of lines of one kind in memory; with more, they are in a temporary file."""
 
 TITLES = {
     Change.NEW: "new",
@@ -35,7 +35,7 @@ TITLES = {
 def write_differences(differences: Iterable[Difference], stream: BinaryIO) -> bool:
     """Write the counts, and then the differences by kind. Returns whether there are any. Raises OSError.
 
-    The counts come first, so the lines wait in temporary files.
+    Until the counts are known, the lines wait in temporary files.
     """
     counts = Counter[Change]()
     with ExitStack() as files:

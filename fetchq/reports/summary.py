@@ -1,4 +1,4 @@
-"""Counts the numbers of a run as its Results pass, in constant memory."""
+"""Computes the summary of a run from its Results, in constant memory."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _LEAST = 1e-6
 
 
 class Histogram:
-    """A distribution of durations in seconds. Its buckets grow by 2 %, so a percentile is at most 2 % too high."""
+    """A distribution of durations in seconds. Each bucket is 2 % wider, so a percentile is at most 2 % too high."""
 
     __slots__ = ("buckets", "count", "greatest")
 
     def __init__(self) -> None:
         self.buckets: dict[int, int] = {}
-        """How many durations are in each bucket, by its number."""
+        """The number of durations in each bucket, by the number of the bucket."""
         self.count = 0
         self.greatest = 0.0
-        """The longest duration, exactly."""
+        """The exact longest duration."""
 
     def add(self, durations: Sequence[float]) -> None:
         """Count these durations."""
@@ -52,20 +52,20 @@ class Histogram:
         self.greatest = max(self.greatest, other.greatest)
 
     def percentile(self, percent: float) -> float:
-        """The duration in seconds that so many percent (0 to 100) do not exceed; 0 when there are none."""
+        """The duration in seconds that `percent` (0 to 100) of all durations do not exceed; 0 if there are none."""
         rank = max(1, ceil(self.count * percent / 100))
         seen = 0
         for bucket in sorted(self.buckets):
             seen += self.buckets[bucket]
             if seen >= rank:
-                # The upper edge of the bucket: its lower edge may be below every duration.
+                # The upper edge of the bucket, since its lower edge may be less than every duration.
                 return min(_LEAST * exp((bucket + 1) * _GROWTH), self.greatest)
         return 0.0
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Histogram) and (self.buckets, self.greatest) == (other.buckets, other.greatest)
 
-    __hash__ = None  # type: ignore[assignment]  # it changes
+    __hash__ = None  # type: ignore[assignment]  # it is mutable
 
 
 class WorkerTotals(NamedTuple):
@@ -73,14 +73,14 @@ class WorkerTotals(NamedTuple):
 
     attempts: int
     busy: float
-    """Seconds in which it was fetching."""
+    """Seconds spent on attempts."""
 
 
 @dataclass(slots=True)
 class Summary:
-    """Numbers about a run: counts of rows, times in seconds, sizes in bytes. Its size does not grow with the run's.
+    """Numbers about a run: counts of rows, times in seconds, sizes in bytes. Its own size does not grow with the run.
 
-    Of a durable run it counts the rows that were finished in this session.
+    Of a durable run, it counts the rows that were finished in this session.
     """
 
     total: int = 0
@@ -89,7 +89,7 @@ class Summary:
     causes: Counter[str] = field(default_factory=Counter)
     """How many rows failed, by the value of their `Cause`."""
     copied: int = 0
-    """How many of `total` got a copy of another row's Result (`dedupe`), at no cost of time or bytes."""
+    """How many of `total` got a copy of another row's Result (`dedupe`), which takes no time and no bytes."""
     attempts: int = 0
     size: int = 0
     """Bytes of the decoded bodies."""
@@ -100,15 +100,15 @@ class Summary:
     phase_sums: list[float] = field(default_factory=lambda: [0.0] * len(PHASES))
     """Seconds in each phase of `Timing`, in the order of its fields."""
     elapsed: Histogram = field(default_factory=Histogram)
-    """`Result.elapsed` of the rows for which an attempt was made: `summary.elapsed.percentile(99)`."""
+    """`Result.elapsed` of the rows for which an attempt was made; see `Histogram.percentile`."""
     wait: Histogram = field(default_factory=Histogram)
-    """Their `Timing.wait`, the time to the first byte of the response."""
+    """`Timing.wait` of the same rows, the time to the first byte of the response."""
     duration: float = 0.0
-    """Seconds that the whole run took, by the clock on the wall."""
+    """Seconds that the whole run took."""
     workers: dict[int, WorkerTotals] = field(default_factory=dict)
-    """By the number of the worker, from 1."""
+    """What each worker did, by the worker's number, from 1."""
     hosts: list[HostBackoff] = field(default_factory=list)
-    """Hosts that refused, failed or grew slow, and what was done about it; known when the run has ended."""
+    """How far the requests to hosts were held back that refused, failed or grew slow; known when the run has ended."""
 
     @property
     def phases(self) -> dict[str, float]:
@@ -127,7 +127,7 @@ class Summary:
 
     def add(self, results: Iterable[Result]) -> None:
         """Count these Results."""
-        # One function, and local names: it runs for every row, also where nobody reads the summary.
+        # One function with local names, since it runs for every row, even if nobody reads the summary.
         total, ok, copied, attempts = self.total, self.ok, self.copied, self.attempts
         size, wire_size, fetch_time = self.size, self.wire_size, self.fetch_time
         queued, held, dns, connect, tls, wait, receive, decode, store = self.phase_sums
@@ -166,13 +166,13 @@ class Summary:
         self.phase_sums = [queued, held, dns, connect, tls, wait, receive, decode, store]
 
     def update(self, duration: float, clocks: Iterable[WorkerClock], hosts: Iterable[HostBackoff] = ()) -> None:
-        """Take over what is not in the Results: the run's `duration` in seconds, its workers' clocks and its hosts."""
+        """Add what the Results do not have: the run's `duration` in seconds, its workers' clocks and its hosts."""
         self.duration = duration
         self.hosts = list(hosts)
         self.workers = {clock.number: WorkerTotals(clock.fetched, clock.busy) for clock in clocks}
 
     def merge(self, other: Summary) -> None:
-        """Add the numbers of `other`, a part of the same run that went on at the same time."""
+        """Add the numbers of `other`, a part of the same run that ran at the same time."""
         for name in ("total", "ok", "copied", "attempts", "size", "wire_size", "fetch_time"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.causes.update(other.causes)

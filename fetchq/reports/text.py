@@ -30,14 +30,15 @@ __all__ = [
 ]
 
 Paint = Callable[[str, str], str]
-"""From a text and the name of a colour to the text with that colour."""
+"""A function that adds a colour, given by its name, to a text."""
 
 MAX_WORKER_ROWS = 16
-"""With more workers than this, the summary shows their distribution instead of each."""
+"""For more workers than this, the summary shows their distribution instead of each worker."""
 MAX_HOST_LINES = 10
+"""The most hosts that the summary lists."""
 
 HEADING = f"{'status':>6} {'time':>9} {'size':>9} {'worker':>6}  URL"
-"""The heading of the columns of `result_line` and `start_line`."""
+"""The heading for the columns of `result_line` and `start_line`."""
 
 
 def seconds_text(seconds: float) -> str:
@@ -54,7 +55,7 @@ def seconds_text(seconds: float) -> str:
 
 
 def bytes_text(size: float) -> str:
-    """A size with a decimal unit, like those that --max-filesize takes."""
+    """A size with a decimal unit, such as `4 B` or `1.5 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 999.5:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.1f} {unit}"
@@ -78,7 +79,7 @@ def start_line(request: Request, worker: int) -> str:
 
 
 def result_line(result: Result, paint: Paint | None = None) -> str:
-    """The line for a result: status, time, size, worker, URL, and the cause of a failure. Plain without `paint`."""
+    """The line for a Result: status, time, size, worker, URL, and the cause of a failure. Plain without `paint`."""
     status = f"{result.status or '---':>4}"
     size = bytes_text(result.size) if result.status is not None else "-"
     worker = "-" if result.worker is None else result.worker
@@ -92,7 +93,7 @@ def result_line(result: Result, paint: Paint | None = None) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows as lines of aligned columns, the first column to the left and the others to the right."""
+    """The rows as lines of aligned columns: the first one left-aligned, the others right-aligned."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for first, *others in rows:
@@ -102,7 +103,7 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def summary_lines(summary: Summary, *, paint: Paint | None = None, insecure: bool = False) -> list[str]:
-    """The lines of the summary; none for a run without a URL."""
+    """The lines of the summary; empty for a run without a URL."""
     if not summary.total:
         return []
     failed = f"{summary.failed} failed"
@@ -151,7 +152,7 @@ def _percentile_lines(summary: Summary) -> list[str]:
 
 
 def _phase_lines(summary: Summary) -> list[str]:
-    """The share of each phase in the fetch time, and the time in which requests were held back."""
+    """The share of each phase in the fetch time, and the time for which requests were held back."""
     spent = [(name, seconds) for name, seconds in summary.phases.items() if name not in ("queued", "held")]
     total = sum(seconds for _, seconds in spent) or 1.0
     spent.sort(key=lambda one: -one[1])
@@ -163,19 +164,19 @@ def _phase_lines(summary: Summary) -> list[str]:
 
 
 def _host_lines(hosts: Sequence[HostBackoff]) -> list[str]:
-    """A line for each host that refused, failed or slowed down, with what was done about it."""
+    """A line for each host that refused, failed or grew slow, with how far requests to it were held back."""
     lines = []
-    for note in hosts[:MAX_HOST_LINES]:
-        done = [count_text(note.refusals, "refusal")] if note.refusals else []
-        if note.rate != inf:
-            done.append(f"asked {rate_text(note.rate)} times a second")
-        elif note.least_window != inf:
-            done.append(f"down to {note.least_window:.0f} at a time")
-        if note.pauses:
-            done.append(f"set aside {count_text(note.pauses, 'time')}")
-        if note.given_up:
-            done.append("given up")
-        lines.append(f"{printable(note.host)}: {', '.join(done)}")
+    for backoff in hosts[:MAX_HOST_LINES]:
+        parts = [count_text(backoff.refusals, "refusal")] if backoff.refusals else []
+        if backoff.rate != inf:
+            parts.append(f"asked {rate_text(backoff.rate)} times a second")
+        elif backoff.least_window != inf:
+            parts.append(f"down to {backoff.least_window:.0f} at a time")
+        if backoff.pauses:
+            parts.append(f"set aside {count_text(backoff.pauses, 'time')}")
+        if backoff.given_up:
+            parts.append("given up")
+        lines.append(f"{printable(backoff.host)}: {', '.join(parts)}")
     if len(hosts) > len(lines):
         lines.append(f"and {count_text(len(hosts) - len(lines), 'other host')}")
     return lines

@@ -187,7 +187,7 @@ def test_compare_of_an_empty_list_says_that_it_is_empty(cli: Cli) -> None:
 def test_a_signal_ends_compare_and_the_modes_that_are_left_do_not_begin(
     cli: Cli, faults: FaultServer, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    monkeypatch.setattr(interrupts, "GRACE", 0.05)
+    monkeypatch.setattr(interrupts, "GRACE_PERIOD", 0.05)
     with Handled(monkeypatch).send(signal.SIGINT, lambda: faults.wait_for_requests(1, PATIENCE)):
         done = cli("compare", faults.url_of("hang"), "--mode", mode, "--mode", "threads")
     assert done.status == 130

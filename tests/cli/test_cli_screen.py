@@ -146,7 +146,7 @@ def test_what_is_said_at_ctrl_c_has_a_line_of_its_own_and_the_bar_goes_on_below_
 def test_what_cannot_wait_is_said_also_while_a_write_to_stdout_is_stuck(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(screen, "_STUCK", 0.001)
+    monkeypatch.setattr(screen, "_BLOCKED_AFTER", 0.001)
     one = screen.Screen(Display(progress="none"), source=Source([]), summary=Summary())
     with one._lock:
         thread = threading.Thread(target=one.say_at_once, args=["stopping"])

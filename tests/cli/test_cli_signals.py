@@ -45,7 +45,7 @@ def handled(monkeypatch: pytest.MonkeyPatch) -> Handled:
 @pytest.fixture
 def forever(monkeypatch: pytest.MonkeyPatch) -> None:
     """No run ends of itself after its first signal."""
-    monkeypatch.setattr(interrupts, "GRACE", 3600.0)
+    monkeypatch.setattr(interrupts, "GRACE_PERIOD", 3600.0)
 
 
 # --- signals -------------------------------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ def test_a_run_whose_server_hangs_ends_after_the_grace_and_keeps_what_was_done(
     mode: str,
     number: signal.Signals,
 ) -> None:
-    monkeypatch.setattr(interrupts, "GRACE", 0.2)
+    monkeypatch.setattr(interrupts, "GRACE_PERIOD", 0.2)
     name = cli.write("urls.txt", f"{faults.url}/ok\n{faults.url_of('hang')}\n" + f"{faults.url}/ok\n" * 50)
     with handled.send(number, lambda: faults.wait_for_requests(2, PATIENCE)):
         done = cli(name, "--json", "-w", "1", "--mode", mode)
@@ -109,7 +109,7 @@ def test_a_process_ends_when_it_is_asked_to_again_and_again(
     # In a process of its own, where nothing but a further signal can end the run.
     code = (
         "import sys; from fetchq.cli import interrupts, main\n"
-        "interrupts.GRACE = interrupts.LAST_RESORT = 3600\n"
+        "interrupts.GRACE_PERIOD = interrupts.EXIT_TIMEOUT = 3600\n"
         "main(sys.argv[1:])"
     )
     args = (f"{faults.url}/ok", faults.url_of("hang"), "-w", "1", "--mode", mode, "--json")
@@ -174,7 +174,7 @@ def test_a_signal_ends_a_run_that_waits_for_more_of_its_standard_input(
 def test_a_run_that_was_interrupted_has_answered_every_row_that_was_read(
     cli: Cli, faults: FaultServer, handled: Handled, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    monkeypatch.setattr(interrupts, "GRACE", 0.05)
+    monkeypatch.setattr(interrupts, "GRACE_PERIOD", 0.05)
     name = cli.write("urls.txt", "".join(f"{faults.url_of('hang')}#{n}\n" for n in range(300)))
     with handled.send(signal.SIGINT, lambda: faults.wait_for_requests(20, PATIENCE)):
         done = cli(name, "--json", "-w", "20", "--mode", mode)

@@ -61,7 +61,7 @@ class Handled:
             thread.join()
 
 
-PATIENT = "from fetchq.cli import interrupts; interrupts.GRACE = 3600"
+PATIENT = "from fetchq.cli import interrupts; interrupts.GRACE_PERIOD = 3600"
 """A patch for `Cli.start`: after its first signal only a second one ends a run whose server hangs."""
 
 

@@ -16,11 +16,11 @@ from fetchq.http.content_coding import brotli_module, zstd_module
 __all__ = ["BLOCK", "CODERS", "blocks", "coded_body", "headers_of", "small_body"]
 
 BLOCK = 64 * 1024
-"""A body is generated in blocks of this many bytes; one of at most a block is cached."""
+"""Bodies are generated in blocks of this many bytes; a body of at most one block is cached."""
 
 
 def blocks(size: int, seed: str = "") -> Iterator[bytes]:
-    """The body of `/bytes/{size}?seed={seed}`, in blocks. It is incompressible."""
+    """The body of `/bytes/{size}?seed={seed}`, in blocks. The bytes are incompressible."""
     for start in range(0, size, BLOCK):
         yield hashlib.shake_128(f"{seed}/{start}".encode()).digest(min(BLOCK, size - start))
 
@@ -35,7 +35,7 @@ def headers_of(size: int, seed: str) -> CIMultiDict[str]:
 
 @lru_cache(maxsize=256)
 def small_body(size: int, seed: str) -> bytes:
-    """The body of at most a block."""
+    """The body of `/bytes/{size}?seed={seed}`, of at most one block."""
     return b"".join(blocks(size, seed))
 
 
@@ -56,11 +56,11 @@ CODERS: dict[str, Callable[[bytes], bytes]] = {
     "br": _brotli,
     "zstd": _zstd,
 }
-"""The content codings, and what encodes a body in each."""
+"""The content codings, and the functions that encode a body."""
 
 
 @lru_cache(maxsize=8)
 def coded_body(coding: str, size: int | None) -> bytes:
-    """A small JSON document, or a body of `size` bytes before coding, in the content coding."""
+    """A small JSON document, or `size` bytes, encoded in a content coding."""
     text = {"coding": coding, "text": "The quick brown fox jumps over the lazy dog. " * 20}
     return CODERS[coding](json.dumps(text).encode() if size is None else b"".join(blocks(size)))

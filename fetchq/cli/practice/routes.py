@@ -1,7 +1,7 @@
-"""Defines the routes of the practice server, and their answers.
+"""Defines the routes of the practice server, and their responses.
 
-`ROUTES` lists them. Every route answers every method, and answers 400 to a parameter out of bounds. All answers are
-valid HTTP; a server that breaks the rules needs a raw socket.
+`ROUTES` lists them. Every route accepts every method, and responds with 400 to a parameter out of bounds. All responses
+are valid HTTP; a server that breaks the rules needs a raw socket.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["ROUTES", "Route", "make_app"]
 
 MAX_BYTES = 2**30
 MAX_HELD = 16 * 2**20
-"""Bytes of the largest body that is encoded or echoed, and so is in memory as a whole."""
+"""The most bytes of a body that is encoded or echoed, and so is in memory as a whole."""
 MAX_SECONDS = 300.0
 MAX_TIMES = 1_000_000
 MAX_KEYS = 100_000
@@ -40,7 +40,7 @@ N = TypeVar("N", int, float)
 
 
 class Memory(OrderedDict[str, float]):
-    """A dict of at most `MAX_KEYS` keys, which drops the oldest."""
+    """A dict of at most `MAX_KEYS` keys, which drops the oldest one."""
 
     def __setitem__(self, key: str, value: float) -> None:
         super().__setitem__(key, value)
@@ -49,7 +49,7 @@ class Memory(OrderedDict[str, float]):
 
 
 class State(NamedTuple):
-    """The state of an app: what it remembers of each key, and its clocks."""
+    """The state of an application: a number for each key, and its clocks."""
 
     memory: Memory
     monotonic: Callable[[], float]
@@ -67,7 +67,7 @@ def _read(number: Callable[[str], N], text: str, low: N, high: N) -> N:
 
 
 def _text(status: int, text: str, headers: Iterable[tuple[str, str]] = ()) -> web.Response:
-    """A text response; 400 where a header cannot be sent, or would break the framing."""
+    """A text response; 400 if a header cannot be sent, or would break the framing."""
     sent = CIMultiDict(headers)
     for name, value in sent.items():
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
@@ -82,11 +82,11 @@ async def _stream(
     request: web.Request, headers: CIMultiDict[str], chunks: Iterable[bytes], pause: float = 0.0
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers=headers)
-    with suppress(ConnectionError):  # the client has left, which aiohttp would log as an error
+    with suppress(ConnectionError):  # the client has disconnected, which aiohttp would log as an error
         await response.prepare(request)
         for number, chunk in enumerate(chunks if request.method != "HEAD" else ()):
             if number:
-                # Also where the pause is 0: this handler would otherwise block the loop while the reader keeps up.
+                # Even if the pause is 0, since the handler would otherwise block the loop while the client keeps up.
                 await asyncio.sleep(pause)
             await response.write(chunk)
     return response
@@ -120,7 +120,7 @@ async def some_bytes(request: web.Request) -> web.StreamResponse:
 
 
 def _is_known(request: web.Request, etag: str) -> bool:
-    """Whether the client has this representation already (If-None-Match, RFC 9110, 13.1.2)."""
+    """Whether the client already has this representation (If-None-Match; RFC 9110, 13.1.2)."""
     known = request.if_none_match or ()
     return request.method in ("GET", "HEAD") and any(one.value in ("*", etag.strip('"')) for one in known)
 
@@ -161,7 +161,7 @@ async def retry_after(request: web.Request) -> web.StreamResponse:
         memory[key] = now + seconds
     elif now >= memory[key]:
         return _text(200, "welcome back")
-    left = min(memory[key] - now, seconds)  # the difference of the two floats may be a little greater
+    left = min(memory[key] - now, seconds)  # the difference may be a little greater because of rounding
     value = formatdate(math.ceil(wall() + left), usegmt=True) if "date" in request.query else str(math.ceil(left))
     return _text(429, f"{left:g} seconds too early", [("Retry-After", value)])
 
@@ -183,7 +183,7 @@ async def coded(request: web.Request) -> web.StreamResponse:
 
 async def echo(request: web.Request) -> web.StreamResponse:
     body = await request.read()
-    target = request.raw_path  # as received: a proxy gets an absolute URL
+    target = request.raw_path  # as received; a proxy gets an absolute URL
     url = f"{request.scheme}://{request.host}{target}" if target.startswith("/") else target
     said: dict[str, Any] = {
         "method": request.method,
@@ -249,7 +249,7 @@ ROUTES = (
 def make_app(
     *, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
 ) -> web.Application:
-    """The application. `/retry-after` reads the clocks, which are in seconds."""
+    """Make the application. `/retry-after` uses the clocks, which return seconds."""
     app = web.Application(client_max_size=MAX_HELD)
     app[STATE] = State(Memory(), monotonic, wall)
     for route in ROUTES:

@@ -1,6 +1,6 @@
-"""Runs the practice server, which `fetchq serve`, the demo, the tests and the benchmarks fetch from.
+"""Runs the practice server, for `fetchq serve`, the demo, the tests and the benchmarks.
 
-`fetchq.cli.practice.routes` defines its answers.
+`fetchq.cli.practice.routes` defines its responses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["PracticeServer", "serve"]
 
 @asynccontextmanager
 async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
-    """Serve inside the `async with`, whose value is the URL. Connections that are open at its end are aborted."""
+    """Serve during the `async with`, whose value is the URL. Connections that are open at its end are aborted."""
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -39,15 +39,15 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
             port = server.sockets[0].getsockname()[1]
             yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         finally:
-            # asyncio leaks a connection that was accepted but has no transport yet when the server is closed. So stop
-            # accepting first, then give the loop the turns that creating a transport takes.
+            # When a server is closed, asyncio leaks a connection that was accepted but has no transport yet. So stop
+            # accepting first, and then give the loop the turns that it needs to create a transport.
             for sock in server.sockets:
                 with suppress(NotImplementedError):
                     loop.remove_reader(sock.fileno())
             for _ in range(5):
                 await asyncio.sleep(0)
             server.close()
-            # aiohttp would wait for slow answers, and leave the socket of a client that has stopped reading open.
+            # aiohttp would wait for slow responses, and leave the sockets of clients that have stopped reading open.
             for connection in handler.connections:
                 if connection.transport is not None:
                     connection.transport.abort()
@@ -56,7 +56,7 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
 
 
 async def serve(host: str, port: int, *, ready: Callable[[str], None]) -> None:
-    """Serve until cancelled. `ready` is called with the URL once the server listens. Raises `OSError` if it cannot."""
+    """Serve until cancelled. `ready` is called with the URL once the server listens. Raises OSError if it cannot."""
     async with _listening(make_app(), host, port) as url:
         ready(url)
         await asyncio.Event().wait()
@@ -65,8 +65,8 @@ async def serve(host: str, port: int, *, ready: Callable[[str], None]) -> None:
 class PracticeServer:
     """A practice server in a thread of its own, for synchronous code. A context manager.
 
-    It listens once it is constructed, by default on a free port. Raises `OSError` if it cannot. `url` has no slash at
-    its end: `http://127.0.0.1:54321`.
+    It listens once it is constructed, by default on a free port. Raises OSError if it cannot. `url` has no slash at its
+    end, as in `http://127.0.0.1:54321`.
     """
 
     def __init__(
