@@ -42,8 +42,8 @@ BAD_ROW = "this is no URL"
 FUNCTIONS = ("fetch_all", "fetch_iter", "fetch_all_sync")
 
 
-async def gather(urls: Any, **knobs: Any) -> list[Result]:
-    async with aclosing(fetch_iter(urls, **knobs)) as results:
+async def gather(urls: Any, **options: Any) -> list[Result]:
+    async with aclosing(fetch_iter(urls, **options)) as results:
         return [result async for result in results]
 
 
@@ -588,9 +588,9 @@ async def test_a_coroutine_on_start_that_waits_for_ever_does_not_outlive_the_run
         waiting.set()
         await release.wait()
 
-    knobs = {"deadline": A_MOMENT} if how == "deadline" else {}
+    options = {"deadline": A_MOMENT} if how == "deadline" else {}
     with ScriptServer() as server:
-        task = asyncio.create_task(fetch_all([server.url], mode=mode, on_start=on_start, **knobs))
+        task = asyncio.create_task(fetch_all([server.url], mode=mode, on_start=on_start, **options))
         try:
             await waiting.wait()
             if how == "cancelled":

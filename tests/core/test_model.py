@@ -128,12 +128,12 @@ def test_what_travels_does_not_change(value: Any) -> None:
     ],
 )
 def test_a_result_can_be_copied_and_pickled_with_its_headers(result: Result, duplicate: Any) -> None:
-    twin = duplicate(result)
-    assert twin == result
-    assert list(twin.headers.items()) == list(result.headers.items())
-    assert twin.headers.getall("A", []) == twin.headers.getall("a", []) == result.headers.getall("A", [])
-    assert twin.body == result.body
-    assert twin.to_record(["headers", "base64"]) == result.to_record(["headers", "base64"])
+    copied = duplicate(result)
+    assert copied == result
+    assert list(copied.headers.items()) == list(result.headers.items())
+    assert copied.headers.getall("A", []) == copied.headers.getall("a", []) == result.headers.getall("A", [])
+    assert copied.body == result.body
+    assert copied.to_record(["headers", "base64"]) == result.to_record(["headers", "base64"])
 
 
 @examples(100)
@@ -161,10 +161,10 @@ def test_a_failure_is_raised_when_asked_for_and_only_then() -> None:
 
 def test_a_fetch_error_can_be_pickled_and_carries_its_result() -> None:
     error = FetchError(failed_result(Cause.DNS, headers=[("A", "b")]))
-    twin = pickle.loads(pickle.dumps(error))
-    assert isinstance(twin, FetchError)
-    assert twin.result == error.result
-    assert str(twin) == str(error)
+    copied = pickle.loads(pickle.dumps(error))
+    assert isinstance(copied, FetchError)
+    assert copied.result == error.result
+    assert str(copied) == str(error)
 
 
 # --- text() and json() ---

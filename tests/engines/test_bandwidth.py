@@ -105,11 +105,11 @@ def test_the_engines_of_all_workers_have_one_limit_and_none_without_one() -> Non
 # --- against a server ------------------------------------------------------------------------------------------------
 
 
-def limited(server: ScriptServer, mode: str, wire: int, rate: int, paths: int = 1, **knobs: Any) -> list[Result]:
+def limited(server: ScriptServer, mode: str, wire: int, rate: int, paths: int = 1, **options: Any) -> list[Result]:
     """The results for so many paths, which must have taken the time that so many bytes on the wire need."""
     began = perf_counter()
     rows = [f"{server.url}/{number}" for number in range(paths)]
-    results = fetch_all_sync(rows, mode=mode, limit_rate=rate, **{"retries": 0, "workers": 1, **knobs})
+    results = fetch_all_sync(rows, mode=mode, limit_rate=rate, **{"retries": 0, "workers": 1, **options})
     took = perf_counter() - began
     assert wire / rate * EARLY <= took <= wire / rate + LOOSE
     for result in results:

@@ -53,9 +53,9 @@ async def test_a_name_that_is_never_answered_holds_up_its_own_rows_only(practice
     async with calm_loop():
         with DnsServer(silent="n0.names.test") as dns:
             ended: list[Result] = []
-            knobs: dict[str, Any] = {"workers": 10, "retries": 0, "connect_timeout": 1.5, "dns_servers": dns.address}
+            options: dict[str, Any] = {"workers": 10, "retries": 0, "connect_timeout": 1.5, "dns_servers": dns.address}
             began = perf_counter()
-            async with aclosing(fetch_iter([urls[0], *urls], **knobs)) as results:
+            async with aclosing(fetch_iter([urls[0], *urls], **options)) as results:
                 async for result in results:
                     ended.append(result)
                     if len(ended) == 50:

@@ -43,16 +43,16 @@ def as_sent(asked: Asked, server: ScriptServer) -> Sent:
     return asked.method, asked.target, headers, asked.body
 
 
-def sent_by(mode: str, rows: Callable[[ScriptServer], list[Any]], script: Any = ok, **knobs: Any) -> list[Sent]:
+def sent_by(mode: str, rows: Callable[[ScriptServer], list[Any]], script: Any = ok, **options: Any) -> list[Sent]:
     """What a server saw of a run."""
     with ScriptServer(script) as server:
-        fetch_all_sync(rows(server), mode=mode, **{"workers": 1, "retries": 0, **knobs})
+        fetch_all_sync(rows(server), mode=mode, **{"workers": 1, "retries": 0, **options})
         return [as_sent(asked, server) for asked in server.log]
 
 
-def sent_by_both(rows: Callable[[ScriptServer], list[Any]], script: Any = ok, **knobs: Any) -> list[Sent]:
+def sent_by_both(rows: Callable[[ScriptServer], list[Any]], script: Any = ok, **options: Any) -> list[Sent]:
     """What a server saw, which must not depend on the engine."""
-    by_mode = [sent_by(mode, rows, script, **knobs) for mode in ENGINES]
+    by_mode = [sent_by(mode, rows, script, **options) for mode in ENGINES]
     assert by_mode[0] == by_mode[1]
     return by_mode[0]
 
@@ -121,13 +121,13 @@ def test_a_header_given_twice_is_joined() -> None:
 
 
 def test_the_headers_of_the_request_replace_those_of_the_run() -> None:
-    knobs: dict[str, Any] = {
+    options: dict[str, Any] = {
         "headers": ["X-A: of the run", "X-B: of the run"],
         "user_agent": "of the run",
         "user": "name:word",
         "cookie": "a=1",
     }
-    ((_, _, headers, _),) = sent_by_both(one(headers=(("x-a", "mine"), ("Authorization", "Bearer mine"))), **knobs)
+    ((_, _, headers, _),) = sent_by_both(one(headers=(("x-a", "mine"), ("Authorization", "Bearer mine"))), **options)
     assert headers["x-a"] == ["mine"]
     assert headers["x-b"] == ["of the run"]
     assert headers["user-agent"] == ["of the run"]
@@ -298,8 +298,8 @@ def test_an_answer_that_comes_before_the_body_was_read_is_the_answer(
     authority = Authority(tmp_path)
     with ScriptServer() as good, HeadServer(script, tls=authority.server() if tls else None) as server:
         request = Request(server.url, method="POST", body=bytes(LONG))
-        knobs: dict[str, Any] = {"retries": 0, "workers": 1, "read_timeout": 2, "cacert": authority.cacert}
-        result, after = fetch_all_sync([request, good.url], mode=mode, **knobs)
+        options: dict[str, Any] = {"retries": 0, "workers": 1, "read_timeout": 2, "cacert": authority.cacert}
+        result, after = fetch_all_sync([request, good.url], mode=mode, **options)
     assert (result.status, result.cause, result.body) == (413, Cause.STATUS, b"no"), result.error
     assert after.ok
 
@@ -588,8 +588,8 @@ def test_after_bytes_that_nobody_asked_for_no_connection_to_that_origin_is_used_
     authority = Authority(tmp_path)
     with ScriptServer(stray, tls=authority.server() if tls else None) as server, ScriptServer() as other:
         rows = [server.url, server.url, other.url, server.url, other.url]
-        knobs: dict[str, Any] = {"workers": 1, "retries": 0, "cacert": authority.cacert}
-        results = fetch_all_sync(rows, mode=mode, on_start=on_start, **knobs)
+        options: dict[str, Any] = {"workers": 1, "retries": 0, "cacert": authority.cacert}
+        results = fetch_all_sync(rows, mode=mode, on_start=on_start, **options)
         assert server.connections == [1, 2, 3]
         assert other.connections == [1, 1]
     assert [result.body for result in results] == [b"ok"] * 5
@@ -631,8 +631,8 @@ def test_after_a_failure_the_next_url_has_a_fresh_connection_and_its_own_answer(
         conn.pause(5)
 
     with ScriptServer(by_path({"/short": short}, answer(b"whole"))) as server:
-        knobs: dict[str, Any] = {"workers": 1, "retries": 0, "read_timeout": 0.2}
-        bad, good = fetch_all_sync([f"{server.url}/short", server.url], mode=mode, **knobs)
+        options: dict[str, Any] = {"workers": 1, "retries": 0, "read_timeout": 0.2}
+        bad, good = fetch_all_sync([f"{server.url}/short", server.url], mode=mode, **options)
         assert server.connections == [1, 2]
     assert (bad.cause, good.ok, good.body) == (Cause.TIMEOUT, True, b"whole")
 

@@ -20,7 +20,7 @@ from typing import Any, Self
 import pytest
 from faults.wire import Asked, Connection, head
 from support.leaks import nothing_left
-from support.names import FOUR, SIX, know_names
+from support.names import FOUR, SIX, resolve_names
 from support.servers import ScriptServer, answer, by_path, closed_port, hang, ipv6_server, need, ok, silent_port, tunnel
 from support.tls import Authority
 from support.waiting import A_MOMENT, HUNG, PATIENCE, in_time
@@ -47,8 +47,8 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def fetch_one(row: str | Request, mode: str, **knobs: Any) -> Result:
-    (result,) = in_time(lambda: fetch_all_sync([row], mode=mode, **{"retry_wait": 0, **knobs}))
+def fetch_one(row: str | Request, mode: str, **options: Any) -> Result:
+    (result,) = in_time(lambda: fetch_all_sync([row], mode=mode, **{"retry_wait": 0, **options}))
     return result
 
 
@@ -68,7 +68,7 @@ def test_an_ipv6_address_in_brackets_is_dialled(mode: str) -> None:
 def test_a_name_with_both_families_is_reached_where_it_answers(
     mode: str, make: Any, order: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    know_names(monkeypatch, {"both.test": list(order)})
+    resolve_names(monkeypatch, {"both.test": list(order)})
     with make() as server:
         result = fetch_one(server.at("both.test"), mode, retries=0)
         assert result.ok, result.error
@@ -88,7 +88,7 @@ def test_resolve_says_where_a_name_is_dialled_and_the_host_stays_the_name(mode: 
 def test_an_international_name_is_dialled_as_idna_and_both_spellings_are_recorded(
     mode: str, fixed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    know_names(monkeypatch, {"xn--bcher-kva.test": []})
+    resolve_names(monkeypatch, {"xn--bcher-kva.test": []})
     with ScriptServer() as server:
         result = fetch_one(server.at("bücher.test"), mode, resolve=[f"{fixed}:{server.port}:127.0.0.1"])
         assert result.ok, result.error
@@ -102,14 +102,14 @@ def test_an_international_name_is_dialled_as_idna_and_both_spellings_are_recorde
 def test_a_dot_at_the_end_of_a_name_makes_no_difference_to_resolve(
     mode: str, asked: str, fixed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    know_names(monkeypatch, {"example.test": [], "example.test.": []})
+    resolve_names(monkeypatch, {"example.test": [], "example.test.": []})
     with ScriptServer() as server:
         result = fetch_one(server.at(asked), mode, resolve=[f"{fixed}:{server.port}:127.0.0.1"])
     assert result.ok, result.error
 
 
 def test_resolve_of_another_port_is_not_used(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    know_names(monkeypatch, {"example.test": []})
+    resolve_names(monkeypatch, {"example.test": []})
     with ScriptServer() as server:
         result = fetch_one(server.at("example.test"), mode, resolve=["example.test:1:127.0.0.1"])
     assert result.cause is Cause.DNS
@@ -168,7 +168,7 @@ def test_a_name_server_that_fails_is_asked_again(mode: str, monkeypatch: pytest.
 def test_addresses_that_fail_in_different_ways_are_a_connect_failure(
     mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    know_names(monkeypatch, {"both.test": [SIX, (socket.AF_INET, "255.255.255.255")]})
+    resolve_names(monkeypatch, {"both.test": [SIX, (socket.AF_INET, "255.255.255.255")]})
     with closed_port() as url:
         result = fetch_one(url.replace("127.0.0.1", "both.test"), mode, retries=1)
     assert (result.cause, result.attempts) == (Cause.CONNECT, 2), result.error
@@ -257,8 +257,8 @@ def test_a_bad_certificate_is_tls_is_not_tried_again_and_the_message_says_why(
 ) -> None:
     names, options, trusted, why = BAD[bad]
     with ScriptServer(tls=authority.server(*names, **options)) as server:
-        knobs = {"cacert": authority.cacert} if trusted else {}
-        result = fetch_one(server.url, mode, **knobs)
+        trust = {"cacert": authority.cacert} if trusted else {}
+        result = fetch_one(server.url, mode, **trust)
         assert server.log == []
     assert (result.cause, result.attempts, result.status) == (Cause.TLS, 1, None)
     assert any(word in str(result.error) for word in why.split("|")), result.error
@@ -423,8 +423,8 @@ def test_through_a_proxy_https_goes_in_a_tunnel_that_sees_nothing(mode: str, aut
 
 def test_a_tunnel_is_used_again(mode: str, authority: Authority) -> None:
     with ScriptServer(tls=authority.server()) as origin, ScriptServer(tunnel) as proxy:
-        knobs: dict[str, Any] = {"proxy": proxy.url, "cacert": authority.cacert}
-        results = fetch_all_sync([origin.url] * 3, mode=mode, workers=1, **knobs)
+        options: dict[str, Any] = {"proxy": proxy.url, "cacert": authority.cacert}
+        results = fetch_all_sync([origin.url] * 3, mode=mode, workers=1, **options)
         assert len(proxy.log) == 1
         assert origin.connections == [1] * 3
     assert all(result.ok for result in results)
@@ -503,7 +503,7 @@ def test_the_failure_of_a_proxy_to_make_a_tunnel_is_said_to_be_the_proxys(mode: 
 def test_a_proxy_that_cannot_be_connected_to_is_named(
     mode: str, scheme: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    know_names(monkeypatch, {"proxy.test": []})
+    resolve_names(monkeypatch, {"proxy.test": []})
     errors = []
     with closed_port() as closed, silent_port() as silent, ScriptServer(tls=authority.server("example.org")) as bad:
         for proxy in (closed, "http://proxy.test:3128", f"https://{silent}", bad.url):
@@ -609,11 +609,11 @@ def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
 
 def test_a_real_proxy_passes_http_and_https_on(mode: str, tinyproxy: str, authority: Authority) -> None:
     with ScriptServer(answer(b"plain")) as plain, ScriptServer(answer(b"secret"), tls=authority.server()) as secure:
-        knobs: dict[str, Any] = {"proxy": tinyproxy, "cacert": authority.cacert, "workers": 2}
+        options: dict[str, Any] = {"proxy": tinyproxy, "cacert": authority.cacert, "workers": 2}
         rows = [plain.url, secure.url, plain.url, secure.url]
-        results = in_time(lambda: fetch_all_sync(rows, mode=mode, **knobs))
+        results = in_time(lambda: fetch_all_sync(rows, mode=mode, **options))
         assert [result.body for result in results] == [b"plain", b"secret", b"plain", b"secret"]
-        posted = fetch_one(Request(plain.url, method="POST", body=b"x" * 100_000), mode, **knobs)
+        posted = fetch_one(Request(plain.url, method="POST", body=b"x" * 100_000), mode, **options)
         assert posted.ok, posted.error
         assert len(plain.log[-1].body) == 100_000
 
@@ -632,8 +632,8 @@ def test_a_real_proxy_that_cannot_reach_the_origin_is_not_ok(mode: str, tinyprox
 class Engine(RequestsEngine):
     """One by itself, and a way to make an attempt with it."""
 
-    def __init__(self, **knobs: Any) -> None:
-        settings = Settings(mode="sync", workers=1, **knobs)
+    def __init__(self, **options: Any) -> None:
+        settings = Settings(mode="sync", workers=1, **options)
         super().__init__(settings, tls_context(settings))
 
     def __enter__(self) -> Self:

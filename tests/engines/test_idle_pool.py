@@ -11,8 +11,8 @@ from fetchq.engines.aiohttp import idle_pool
 from fetchq.engines.aiohttp.idle_pool import IdlePool
 
 
-class Line:
-    """As much of a connection as matters here."""
+class FakeConnection:
+    """The part of a connection that the pool uses."""
 
     def __init__(self, key: Hashable = "a") -> None:
         self.key = key
@@ -26,46 +26,46 @@ class Line:
 
 
 async def test_a_connection_is_given_out_once_and_only_to_where_it_leads() -> None:
-    pool: IdlePool[Line] = IdlePool(10)
-    line = Line()
-    pool.add(line)
+    pool: IdlePool[FakeConnection] = IdlePool(10)
+    connection = FakeConnection()
+    pool.add(connection)
     assert pool.take("b") is None
-    assert pool.take("a") is line
+    assert pool.take("a") is connection
     assert pool.take("a") is None
     pool.close()
-    assert line.open, "it is at work"
+    assert connection.open, "it is at work"
 
 
 async def test_of_several_the_one_that_has_rested_shortest_goes_first() -> None:
-    pool: IdlePool[Line] = IdlePool(10)
-    lines = [Line() for _ in range(3)]
-    for line in lines:
-        pool.add(line)
-    assert [pool.take("a") for _ in range(4)] == [*reversed(lines), None]
+    pool: IdlePool[FakeConnection] = IdlePool(10)
+    connections = [FakeConnection() for _ in range(3)]
+    for connection in connections:
+        pool.add(connection)
+    assert [pool.take("a") for _ in range(4)] == [*reversed(connections), None]
     pool.close()
 
 
 async def test_of_one_too_many_the_one_that_has_rested_longest_is_closed() -> None:
-    pool: IdlePool[Line] = IdlePool(2)
-    lines = [Line(number) for number in range(3)]
-    for line in lines:
-        pool.add(line)
-    assert [line.open for line in lines] == [False, True, True]
+    pool: IdlePool[FakeConnection] = IdlePool(2)
+    connections = [FakeConnection(number) for number in range(3)]
+    for connection in connections:
+        pool.add(connection)
+    assert [connection.open for connection in connections] == [False, True, True]
     assert len(pool) == 2
     assert pool.take(0) is None
     pool.close()
 
 
 async def test_where_there_is_no_room_none_rests() -> None:
-    pool: IdlePool[Line] = IdlePool(0)
-    pool.add(line := Line())
-    assert (line.open, len(pool)) == (False, 0)
+    pool: IdlePool[FakeConnection] = IdlePool(0)
+    pool.add(connection := FakeConnection())
+    assert (connection.open, len(pool)) == (False, 0)
     pool.close()
 
 
 async def test_one_that_the_server_has_closed_is_not_given_out() -> None:
-    pool: IdlePool[Line] = IdlePool(10)
-    good, gone = Line(), Line()
+    pool: IdlePool[FakeConnection] = IdlePool(10)
+    good, gone = FakeConnection(), FakeConnection()
     pool.add(good)
     pool.add(gone)
     gone.open = False
@@ -74,20 +74,20 @@ async def test_one_that_the_server_has_closed_is_not_given_out() -> None:
 
 
 async def test_closing_closes_all_and_leaves_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool: IdlePool[Line] = IdlePool(10)
-    lines = [Line() for _ in range(3)]
-    for line in lines:
-        pool.add(line)
+    pool: IdlePool[FakeConnection] = IdlePool(10)
+    connections = [FakeConnection() for _ in range(3)]
+    for connection in connections:
+        pool.add(connection)
     pool.close()
-    assert not any(line.open for line in lines)
+    assert not any(connection.open for connection in connections)
     assert pool._timer is None
 
 
 async def test_one_that_nobody_asks_for_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(idle_pool, "monotonic", lambda: now)
-    pool: IdlePool[Line] = IdlePool(10)
-    first, second = Line("a"), Line("b")
+    pool: IdlePool[FakeConnection] = IdlePool(10)
+    first, second = FakeConnection("a"), FakeConnection("b")
     pool.add(first)
     now += 20.0
     pool.add(second)

@@ -136,8 +136,8 @@ async def test_interrupting_all_says_why_to_each() -> None:
 @pytest.mark.parametrize(("shortest", "at_most"), [(60, 0.25), (1, 0.05), (0.001, 0.01)])
 async def test_it_is_late_by_a_small_part_of_the_shortest_timeout(shortest: float, at_most: float) -> None:
     for name in ("timeout", "connect_timeout", "read_timeout"):
-        knobs: dict[str, Any] = {"timeout": 60, "connect_timeout": 60, "read_timeout": 60, name: shortest}
-        assert 0 < Watchdog(Settings(**knobs)).interval <= at_most
+        options: dict[str, Any] = {"timeout": 60, "connect_timeout": 60, "read_timeout": 60, name: shortest}
+        assert 0 < Watchdog(Settings(**options)).interval <= at_most
 
 
 async def test_without_attempts_it_rests_and_with_the_next_one_it_looks_again(clock: Clock) -> None:
@@ -158,7 +158,7 @@ async def test_without_attempts_it_rests_and_with_the_next_one_it_looks_again(cl
 # --- with the engine -------------------------------------------------------------------------------------------------
 
 
-class Made:
+class AttemptUnderWay:
     """An attempt under way at a server that never answers."""
 
     def __init__(self, engine: AiohttpEngine, server: ScriptServer) -> None:
@@ -183,10 +183,10 @@ class Made:
 
 
 @asynccontextmanager
-async def under_way() -> AsyncIterator[Made]:
+async def under_way() -> AsyncIterator[AttemptUnderWay]:
     with ScriptServer(hang) as server:
         engine = AiohttpEngine(Settings(timeout=3600, read_timeout=3600))
-        made = Made(engine, server)
+        made = AttemptUnderWay(engine, server)
         await server.got(1)
         try:
             yield made
@@ -242,7 +242,7 @@ async def test_an_outer_timeout_at_the_moment_of_an_inner_one_strikes_and_leaves
 ) -> None:
     outer: list[asyncio.Timeout] = []
 
-    async def run(made: Made) -> tuple[bool, int]:
+    async def run(made: AttemptUnderWay) -> tuple[bool, int]:
         task = asyncio.current_task()
         assert task is not None
         struck = False
@@ -293,7 +293,7 @@ async def test_a_worker_whose_attempts_time_out_goes_on_with_no_cancellation_lef
 
     async with calm_loop():
         with ScriptServer(hang) as server:
-            knobs: dict[str, Any] = {"workers": 1, "timeout": 0.05, "retries": 1, "retry_wait": 0}
-            results = await fetch_all([server.url] * 2, on_start=on_start, **knobs)
+            options: dict[str, Any] = {"workers": 1, "timeout": 0.05, "retries": 1, "retry_wait": 0}
+            results = await fetch_all([server.url] * 2, on_start=on_start, **options)
     assert [(result.cause, result.attempts) for result in results] == [(Cause.TIMEOUT, 2)] * 2
     assert cancelling == [0] * 4

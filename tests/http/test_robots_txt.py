@@ -163,7 +163,7 @@ def test_no_robots_txt_is_a_bug_of_ours(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "agent"),
+    ("options", "agent"),
     [
         ({}, "fetchq"),
         ({"user_agent": "Us/1.0 (+https://example.org)"}, "us"),
@@ -172,8 +172,8 @@ def test_no_robots_txt_is_a_bug_of_ours(body: bytes) -> None:
         ({"user_agent": "us", "headers": ["user-agent: Them/2"]}, "them"),
     ],
 )
-def test_the_agent_is_the_product_token_of_the_user_agent_that_is_sent(knobs: dict[str, object], agent: str) -> None:
-    assert agent_of(Settings(**knobs)) == agent  # type: ignore[arg-type]
+def test_the_agent_is_the_product_token_of_the_user_agent_that_is_sent(options: dict[str, object], agent: str) -> None:
+    assert agent_of(Settings(**options)) == agent  # type: ignore[arg-type]
 
 
 def test_without_a_product_token_the_rules_for_everybody_hold() -> None:
@@ -215,7 +215,7 @@ def test_what_is_no_host_of_http_has_none(host: str) -> None:
     assert request_for(host) is None
 
 
-# --- the book ---
+# --- the cache ---
 
 
 @pytest.mark.parametrize(
@@ -232,16 +232,16 @@ def test_what_is_no_host_of_http_has_none(host: str) -> None:
 def test_crawl_delay_raises_the_interval_up_to_what_the_run_obeys(
     delay: str, host_interval: float, longest: float, interval: float
 ) -> None:
-    book = RobotsCache(Settings(host_interval=host_interval, max_retry_after=longest))
+    cache = RobotsCache(Settings(host_interval=host_interval, max_retry_after=longest))
     rules = rules_of(Answer(body=Body(f"User-agent: *\nCrawl-delay: {delay}".encode())), "fetchq")
-    book.learn(HOST, rules)
+    cache.learn(HOST, rules)
     assert rules.interval == interval
 
 
 def test_a_host_that_is_not_known_refuses_nothing() -> None:
-    book = RobotsCache(Settings())
-    assert book.rules_for(HOST) is None
-    assert book.refusal(HOST, HOST + "/x") is None
+    cache = RobotsCache(Settings())
+    assert cache.rules_for(HOST) is None
+    assert cache.refusal(HOST, HOST + "/x") is None
 
 
 def rules_text(number: int) -> bytes:
@@ -250,26 +250,26 @@ def rules_text(number: int) -> bytes:
 
 def test_the_rules_that_were_used_longest_ago_go_first_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(robots, "_MAX_TEXT", 1300)
-    book = RobotsCache(Settings())
+    cache = RobotsCache(Settings())
     for number in range(4):
-        book.learn(f"http://{number}", rules_of(Answer(body=Body(rules_text(number))), "fetchq"))
-        book.rules_for("http://0")
-    assert [number for number in range(4) if book.rules_for(f"http://{number}")] == [0, 2, 3]
-    book.learn("http://big", Rules("User-agent: *\n" + "Disallow: /x\n" * 1000))
-    assert book.refusal("http://big", "http://big/x") is not None
-    assert book.rules_for("http://3") is None
+        cache.learn(f"http://{number}", rules_of(Answer(body=Body(rules_text(number))), "fetchq"))
+        cache.rules_for("http://0")
+    assert [number for number in range(4) if cache.rules_for(f"http://{number}")] == [0, 2, 3]
+    cache.learn("http://big", Rules("User-agent: *\n" + "Disallow: /x\n" * 1000))
+    assert cache.refusal("http://big", "http://big/x") is not None
+    assert cache.rules_for("http://3") is None
 
 
 def test_rules_that_the_parser_had_to_give_up_are_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(robots, "_MAX_PARSED", 1000)
-    book = RobotsCache(Settings())
+    cache = RobotsCache(Settings())
     for number in range(5):
-        book.learn(f"http://{number}", rules_of(Answer(body=Body(rules_text(number))), "fetchq"))
+        cache.learn(f"http://{number}", rules_of(Answer(body=Body(rules_text(number))), "fetchq"))
     for number in (0, 3, 0, 4, 2, 1):
         host = f"http://{number}"
-        assert book.refusal(host, f"{host}/{number}") is not None
-        assert book.refusal(host, f"{host}/x") is None
-        known = [book.rules_for(f"http://{one}") for one in range(5)]
+        assert cache.refusal(host, f"{host}/{number}") is not None
+        assert cache.refusal(host, f"{host}/x") is None
+        known = [cache.rules_for(f"http://{one}") for one in range(5)]
         assert sum(rules is not None and rules._parsed is not None for rules in known) <= 2
 
 

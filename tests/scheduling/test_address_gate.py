@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support.factories import Outcome, examples
 from support.leaks import calm_loop, nothing_left
 from support.modes import concurrent
-from support.names import FOUR, know_names
+from support.names import FOUR, resolve_names
 from support.servers import Counted, ScriptServer, answer, by_path
 from support.waiting import A_MOMENT, HUNG
 
@@ -241,7 +241,7 @@ NAMES = [f"n{n}.test" for n in range(4)]
 
 @pytest.mark.parametrize(("by", "most"), [("host", 4), ("ip", 1)])
 def test_names_at_one_address_share_its_limit(mode: str, by: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    know_names(monkeypatch, {name: [FOUR] for name in NAMES})
+    resolve_names(monkeypatch, {name: [FOUR] for name in NAMES})
     counted = Counted()
     with nothing_left(), ScriptServer(counted) as server:
         urls = [server.at(name) for name in NAMES] * 2
@@ -252,7 +252,7 @@ def test_names_at_one_address_share_its_limit(mode: str, by: str, most: int, mon
 
 
 def test_rows_of_a_name_that_is_not_there_fail_as_anywhere(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    know_names(monkeypatch, {"gone.test": [], "here.test": [FOUR]})
+    resolve_names(monkeypatch, {"gone.test": [], "here.test": [FOUR]})
     with ScriptServer() as server:
         urls = [server.at("gone.test"), server.at("here.test"), server.url, "nonsense", server.at("gone.test")]
         results = fetch_all_sync(urls, mode=mode, workers=2, per_host_by="ip", retries=0)
@@ -260,7 +260,7 @@ def test_rows_of_a_name_that_is_not_there_fail_as_anywhere(mode: str, monkeypatc
 
 
 def test_robots_txt_is_obeyed_there_too(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    know_names(monkeypatch, {name: [FOUR] for name in NAMES})
+    resolve_names(monkeypatch, {name: [FOUR] for name in NAMES})
     with ScriptServer(by_path({"/robots.txt": answer(b"User-agent: *\nDisallow: /no")})) as server:
         urls = [f"{server.at(name)}/{page}" for name in NAMES for page in ("no", "yes")]
         results = fetch_all_sync(urls, mode=mode, workers=3, per_host_by="ip", robots=True)

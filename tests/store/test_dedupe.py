@@ -275,21 +275,21 @@ def test_a_copy_counts_only_when_everybody_else_is_done_with_it(
         def flush(self) -> None:
             told("flush", [])
 
-    played = Played(str(tmp_path / "run"), [0, 0, 0])
-    played.open()
-    commit = played.session.ledger.commit
+    fake_run = FakeRun(str(tmp_path / "run"), [0, 0, 0])
+    fake_run.open()
+    commit = fake_run.session.ledger.commit
 
     def committed(results: Sequence[Result], meta: Any = None) -> None:
         told("commit", results)
         commit(results, meta)
 
-    monkeypatch.setattr(played.session.ledger, "commit", committed)
-    played.writer = played.session.writer(Sink(), lambda results: told("count", results))
-    while played.read():
+    monkeypatch.setattr(fake_run.session.ledger, "commit", committed)
+    fake_run.writer = fake_run.session.writer(Sink(), lambda results: told("count", results))
+    while fake_run.read():
         pass
     for _ in range(3):
-        played.land(0, None)
-    played.close()
+        fake_run.land(0, None)
+    fake_run.close()
     each = [[("write", [row]), ("flush", []), ("commit", [row]), ("count", [row])] for row in range(3)]
     assert [step for step in steps if step != ("commit", [])] == [step for steps in each for step in steps]
 
@@ -338,7 +338,7 @@ def test_a_retry_of_copies_fetches_them_though_the_first_is_not_a_part_of_it(cli
 # --- any history at all ---
 
 
-class Played:
+class FakeRun:
     """A run without a network: what a session hands out waits here until the test says what became of it."""
 
     def __init__(self, folder: str, pages: Sequence[int]) -> None:
@@ -403,53 +403,53 @@ def test_any_mixture_gives_one_record_for_each_row_and_asks_each_request_once(
     pages: list[int], steps: list[Any], retried: list[Any], chosen: Any
 ) -> None:
     root = tempfile.mkdtemp()
-    played = Played(f"{root}/run", pages)
+    fake_run = FakeRun(f"{root}/run", pages)
     try:
-        played.open()
-        _play(played, steps)
-        _check(played, {0})
+        fake_run.open()
+        _play(fake_run, steps)
+        _check(fake_run, {0})
         some = chosen.draw(st.sets(st.integers(0, len(pages) - 1), min_size=1))
-        before = {row.index: row for row in _records(played)}
-        played.close()
-        played.again = f'"index" IN ({", ".join(map(str, some))})'
-        played.open()
-        played.again = "0"  # once is enough
-        _play(played, retried)
-        after = _records(played)
-        _check(played, {0, 1})
+        before = {row.index: row for row in _records(fake_run)}
+        fake_run.close()
+        fake_run.again = f'"index" IN ({", ".join(map(str, some))})'
+        fake_run.open()
+        fake_run.again = "0"  # once is enough
+        _play(fake_run, retried)
+        after = _records(fake_run)
+        _check(fake_run, {0, 1})
         for row in after:
             assert row.index in some or row == before[row.index]
-        fresh = {url for generation, url in played.fetched if generation}
-        assert fresh == {played.requests[index].url for index in some}
+        fresh = {url for generation, url in fake_run.fetched if generation}
+        assert fresh == {fake_run.requests[index].url for index in some}
     finally:
-        played.close()
+        fake_run.close()
         shutil.rmtree(root)
 
 
-def _play(played: Played, steps: list[Any]) -> None:
+def _play(fake_run: FakeRun, steps: list[Any]) -> None:
     for step, at, cause in steps:
         if step == "read":
-            played.read()
-        elif step == "land" and played.flying:
-            played.land(at, cause)
+            fake_run.read()
+        elif step == "land" and fake_run.flying:
+            fake_run.land(at, cause)
         elif step == "kill":
-            played.close()
-            played.open()
-    played.to_the_end()
-    played.close()  # some may have been cancelled
-    played.open()
-    played.to_the_end()
+            fake_run.close()
+            fake_run.open()
+    fake_run.to_the_end()
+    fake_run.close()  # some may have been cancelled
+    fake_run.open()
+    fake_run.to_the_end()
 
 
-def _records(played: Played) -> list[Result]:
-    with open_run(played.folder) as run:
+def _records(fake_run: FakeRun) -> list[Result]:
+    with open_run(fake_run.folder) as run:
         return list(run)
 
 
-def _check(played: Played, generations: set[int]) -> None:
-    records = _records(played)
+def _check(fake_run: FakeRun, generations: set[int]) -> None:
+    records = _records(fake_run)
     assert [(row.index, row.url, row.label) for row in records] == [
-        (one.index, one.url, one.label) for one in played.requests
+        (one.index, one.url, one.label) for one in fake_run.requests
     ]
-    assert set(played.fetched.values()) == {1}
-    assert {generation for generation, _ in played.fetched} <= generations
+    assert set(fake_run.fetched.values()) == {1}
+    assert {generation for generation, _ in fake_run.fetched} <= generations

@@ -14,8 +14,8 @@ from fetchq.core.model import Cause, Result
 from fetchq.store.writer import Writer
 
 
-class Told:
-    """A sink, a store and a ledger that write down what they are told; `fails` names the step that raises."""
+class Recorder:
+    """A sink, a store and a ledger that record what is called; `fails` names the step that raises."""
 
     def __init__(self, fails: dict[str, Exception] | None = None, keeps_back: int = 0) -> None:
         self.steps: list[tuple[str, list[int]]] = []
@@ -65,73 +65,73 @@ class Told:
         return [name for name, _ in self.steps]
 
 
-def writer_of(told: Any) -> Writer:
-    return Writer(sink=told, ledger=told, store=told, on_commit=told.count)
+def writer_of(recorder: Any) -> Writer:
+    return Writer(sink=recorder, ledger=recorder, store=recorder, on_commit=recorder.count)
 
 
 def test_a_result_counts_only_when_everybody_else_is_done_with_it() -> None:
-    told = Told()
-    assert writer_of(told).commit([make_result()])
-    assert told.names == ["store", "write", "flush", "commit", "count"]
-    assert told.meta == {"store": 3}
+    recorder = Recorder()
+    assert writer_of(recorder).commit([make_result()])
+    assert recorder.names == ["store", "write", "flush", "commit", "count"]
+    assert recorder.meta == {"store": 3}
 
 
 def test_a_sink_alone_will_do() -> None:
-    told: Any = Told()
-    writer = Writer(sink=told, on_commit=told.count)
+    recorder: Any = Recorder()
+    writer = Writer(sink=recorder, on_commit=recorder.count)
     writer.commit([make_result()])
     assert writer.finish() == []
-    assert told.names == ["write", "flush", "count"]
+    assert recorder.names == ["write", "flush", "count"]
 
 
 def test_a_row_that_was_cancelled_is_shown_and_not_done() -> None:
-    told = Told()
-    writer_of(told).commit([make_result(index=0), failed_result(Cause.CANCELLED, index=1)])
-    assert dict(told.steps)["write"] == dict(told.steps)["count"] == [0, 1]
-    assert dict(told.steps)["commit"] == [0]
+    recorder = Recorder()
+    writer_of(recorder).commit([make_result(index=0), failed_result(Cause.CANCELLED, index=1)])
+    assert dict(recorder.steps)["write"] == dict(recorder.steps)["count"] == [0, 1]
+    assert dict(recorder.steps)["commit"] == [0]
 
 
 def test_what_a_store_keeps_back_is_nowhere_until_it_is_safe() -> None:
-    told = Told(keeps_back=2)
-    writer = writer_of(told)
+    recorder = Recorder(keeps_back=2)
+    writer = writer_of(recorder)
     assert [result.index for result in writer.commit([make_result(index=index) for index in range(3)])] == [0]
-    assert dict(told.steps)["commit"] == dict(told.steps)["count"] == [0]
+    assert dict(recorder.steps)["commit"] == dict(recorder.steps)["count"] == [0]
     assert [result.index for result in writer.finish()] == [1, 2]
-    assert told.names[-5:] == ["finish", "write", "flush", "commit", "count"]
+    assert recorder.names[-5:] == ["finish", "write", "flush", "commit", "count"]
 
 
 def test_nothing_is_written_of_nothing() -> None:
-    told = Told(keeps_back=1)
-    writer = writer_of(told)
+    recorder = Recorder(keeps_back=1)
+    writer = writer_of(recorder)
     writer.commit([make_result()])
-    assert told.names == ["store"]
+    assert recorder.names == ["store"]
 
 
 @pytest.mark.parametrize("step", ["write", "flush"])
 def test_the_ledger_is_kept_though_nobody_reads_the_records_any_more(step: str) -> None:
-    told = Told({step: BrokenPipeError(errno.EPIPE, "gone")})
+    recorder = Recorder({step: BrokenPipeError(errno.EPIPE, "gone")})
     with pytest.raises(BrokenPipeError):
-        writer_of(told).commit([make_result()])
-    assert "commit" in told.names
-    assert told.names[-1] == "count"  # what nobody reads is done all the same
+        writer_of(recorder).commit([make_result()])
+    assert "commit" in recorder.names
+    assert recorder.names[-1] == "count"  # what nobody reads is done all the same
 
 
 @pytest.mark.parametrize(
     "problem", [OSError(errno.ENOSPC, "No space left on device", "run/bodies/x"), StorageError("it is full")]
 )
 def test_a_store_that_cannot_go_on_stops_the_run_and_nothing_of_the_batch_is_done(problem: Exception) -> None:
-    told = Told({"store": problem})
-    writer = writer_of(told)
+    recorder = Recorder({"store": problem})
+    writer = writer_of(recorder)
     with pytest.raises(StorageError):
         writer.commit([make_result()])
-    assert told.names == []
+    assert recorder.names == []
     assert writer.finish() == []
 
 
 def test_a_ledger_that_cannot_go_on_stops_the_run_and_nothing_counts() -> None:
-    told = Told({"commit": StorageError("it is full")}, keeps_back=1)
-    writer = writer_of(told)
+    recorder = Recorder({"commit": StorageError("it is full")}, keeps_back=1)
+    writer = writer_of(recorder)
     with pytest.raises(StorageError):
         writer.commit([make_result(index=0), make_result(index=1)])
-    assert "count" not in told.names
+    assert "count" not in recorder.names
     assert writer.finish() == []

@@ -15,8 +15,8 @@ from fetchq.core.row_set import RowSet
 from fetchq.store.writer import Writer
 
 
-class Keeper:
-    """A store that keeps everything back until the end, and then gives it back."""
+class KeepingStore:
+    """A body store that returns the first result at once, and the others when it finishes."""
 
     def __init__(self, problem: OSError | None = None) -> None:
         self.kept: list[Result] = []
@@ -42,8 +42,8 @@ class Keeper:
         raise NotImplementedError
 
 
-class Books:
-    """Stands in for the ledger."""
+class FakeLedger:
+    """Records what is committed."""
 
     def __init__(self) -> None:
         self.rows: list[int] = []
@@ -57,8 +57,8 @@ class Books:
         self.states.append((meta or {}).get("store"))
 
 
-class Reader:
-    """A sink whose reader goes away."""
+class FakeSink:
+    """A sink whose reader may exit."""
 
     def __init__(self) -> None:
         self.rows: list[int] = []
@@ -77,58 +77,58 @@ def results(*indexes: int) -> list[Result]:
     return [make_result(index=index) for index in indexes]
 
 
-def make_writer(store: Any) -> tuple[Writer, Books, Reader, list[int]]:
-    books, reader = Books(), Reader()
+def make_writer(store: Any) -> tuple[Writer, FakeLedger, FakeSink, list[int]]:
+    ledger, sink = FakeLedger(), FakeSink()
     counted: list[int] = []
-    ledger: Any = books
+    as_ledger: Any = ledger
     writer = Writer(
-        sink=reader, ledger=ledger, store=store, on_commit=lambda done: counted.extend(one.index for one in done)
+        sink=sink, ledger=as_ledger, store=store, on_commit=lambda done: counted.extend(one.index for one in done)
     )
-    return writer, books, reader, counted
+    return writer, ledger, sink, counted
 
 
 def test_what_the_store_keeps_back_is_not_done_before_the_end() -> None:
-    writer, books, reader, counted = make_writer(Keeper())
+    writer, ledger, sink, counted = make_writer(KeepingStore())
     assert [one.index for one in writer.commit(results(0, 1, 2))] == [0]
-    assert books.rows == reader.rows == counted == [0]
+    assert ledger.rows == sink.rows == counted == [0]
     assert [one.index for one in writer.finish()] == [1, 2]
-    assert books.rows == reader.rows == counted == [0, 1, 2]
-    assert books.states == [2, 0]
+    assert ledger.rows == sink.rows == counted == [0, 1, 2]
+    assert ledger.states == [2, 0]
     assert list(writer.finish()) == []
 
 
 def test_when_the_reader_has_gone_what_was_kept_back_is_still_done() -> None:
-    writer, books, reader, counted = make_writer(Keeper())
-    reader.gone = True
+    writer, ledger, sink, counted = make_writer(KeepingStore())
+    sink.gone = True
     with pytest.raises(BrokenPipeError):
         writer.commit(results(0, 1, 2))
     assert [one.index for one in writer.finish()] == [1, 2]
-    assert books.rows == [0, 1, 2]
-    assert reader.rows == []
+    assert ledger.rows == [0, 1, 2]
+    assert sink.rows == []
     assert counted == [0, 1, 2]
 
 
 def test_a_cancelled_row_is_counted_but_not_done() -> None:
-    writer, books, _, counted = make_writer(Keeper())
+    writer, ledger, _, counted = make_writer(KeepingStore())
     writer.commit([failed_result(Cause.CANCELLED, index=7)])
-    assert books.rows == []
+    assert ledger.rows == []
     assert counted == [7]
 
 
 def test_once_nothing_can_be_stored_the_rest_is_given_up() -> None:
-    store = Keeper()
-    writer, books, _, counted = make_writer(store)
+    store = KeepingStore()
+    writer, ledger, _, counted = make_writer(store)
     writer.commit(results(0, 1))
     store.problem = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(StorageError, match="No space left on device"):
         writer.commit(results(2))
     assert list(writer.finish()) == []
-    assert books.rows == counted == [0]
+    assert ledger.rows == counted == [0]
 
 
 def test_once_the_ledger_cannot_be_written_the_rest_is_given_up() -> None:
-    writer, books, _, counted = make_writer(Keeper())
-    books.problem = StorageError("it is damaged")
+    writer, ledger, _, counted = make_writer(KeepingStore())
+    ledger.problem = StorageError("it is damaged")
     with pytest.raises(StorageError, match="it is damaged"):
         writer.commit(results(0, 1))
     assert list(writer.finish()) == []

@@ -15,7 +15,7 @@ FOUR = (socket.AF_INET, "127.0.0.1")
 SIX = (socket.AF_INET6, "::1")
 
 
-def know_names(monkeypatch: pytest.MonkeyPatch, names: dict[str, list[tuple[socket.AddressFamily, str]]]) -> None:
+def resolve_names(monkeypatch: pytest.MonkeyPatch, names: dict[str, list[tuple[socket.AddressFamily, str]]]) -> None:
     """Both engines find these names at these addresses, and none where there are none; others, where they really are.
 
     Without a name server, a real question for a name that is not there may take its time.

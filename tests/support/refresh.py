@@ -50,8 +50,8 @@ class Site(Scripted):
         return [f"{self.url}/{name}" for name in names or self.pages]
 
 
-def run(urls: list[Any], output: str, **knobs: Any) -> list[Result]:
-    return fetch_all_sync(urls, output=output, **knobs)
+def run(urls: list[Any], output: str, **options: Any) -> list[Result]:
+    return fetch_all_sync(urls, output=output, **options)
 
 
 def statuses(results: list[Result]) -> list[int | None]:

@@ -31,8 +31,8 @@ every_pool = pytest.mark.parametrize("make_pool", POOLS, ids=["threads", "sync"]
 CANCELLED = AttemptFailed(Cause.CANCELLED, "the run ended first")
 
 
-class Stage:
-    """What the engines of a pool share: the play, and what was played."""
+class FakeEngines:
+    """Makes the fake engines of a pool, and counts their attempts, whose outcomes `play` decides."""
 
     def __init__(self, play: Play, body: bytes = b"") -> None:
         self.play = play
@@ -53,30 +53,30 @@ class Stage:
 
 
 class FakeEngine:
-    """Its attempts come out as the play says."""
+    """An engine whose attempts end as `play` says."""
 
-    def __init__(self, stage: Stage, number: int) -> None:
-        self._stage = stage
+    def __init__(self, fakes: FakeEngines, number: int) -> None:
+        self._fakes = fakes
         self._number = number
         self.aborted = threading.Event()
 
     def attempt(self, request: Request, *_: object) -> Attempt:
-        stage = self._stage
+        fakes = self._fakes
         attempt = make_attempt()
-        respond(attempt, 200, [("Content-Length", str(len(stage.body)))])
-        with stage.changed:
-            stage.begun.append((self._number, request.index))
-            stage.running += 1
-            stage.most_at_once = max(stage.most_at_once, stage.running)
-            stage.changed.notify_all()
+        respond(attempt, 200, [("Content-Length", str(len(fakes.body)))])
+        with fakes.changed:
+            fakes.begun.append((self._number, request.index))
+            fakes.running += 1
+            fakes.most_at_once = max(fakes.most_at_once, fakes.running)
+            fakes.changed.notify_all()
         try:
-            failed = stage.play(self, request)
+            failed = fakes.play(self, request)
         finally:
-            with stage.changed:
-                stage.running -= 1
+            with fakes.changed:
+                fakes.running -= 1
         if failed is None:
-            if stage.body:
-                attempt.on_data(stage.body)
+            if fakes.body:
+                attempt.on_data(fakes.body)
             attempt.on_end()
         attempt.finish(failed)
         return attempt
@@ -144,7 +144,7 @@ def test_whatever_the_attempts_come_to_every_request_gets_one_result(
         cause = causes.pop(0) if len(causes) > 1 else causes[0]
         return None if cause is None else AttemptFailed(cause, "so it is")
 
-    pool = make_pool(Run(Settings(workers=workers, retries=retries, retry_wait=0)), Stage(play).engines(workers))
+    pool = make_pool(Run(Settings(workers=workers, retries=retries, retry_wait=0)), FakeEngines(play).engines(workers))
     with nothing_left():
         results = in_time(lambda: results_of(pool, batches(len(fates), size)))
     assert [result.index for result in in_order(results)] == list(range(len(fates)))
@@ -157,8 +157,8 @@ def test_whatever_the_attempts_come_to_every_request_gets_one_result(
 @every_pool
 def test_an_unusable_row_makes_no_attempt_and_calls_no_on_start(make_pool: type[BlockingPool]) -> None:
     started: list[int] = []
-    stage = Stage(at_once)
-    pool = make_pool(Run(Settings(workers=1)), stage.engines(1), lambda request, _: started.append(request.index))
+    fakes = FakeEngines(at_once)
+    pool = make_pool(Run(Settings(workers=1)), fakes.engines(1), lambda request, _: started.append(request.index))
     source = [[Request("no URL", 0)], [Request("http://h/", 1)], [Request("http://h/", 2, problem="a bad line")]]
     results = in_time(lambda: results_of(pool, source))
     assert [(result.cause, result.attempts) for result in in_order(results)] == [
@@ -167,7 +167,7 @@ def test_an_unusable_row_makes_no_attempt_and_calls_no_on_start(make_pool: type[
         (Cause.INVALID_URL, 0),
     ]
     assert started == [1]
-    assert stage.begun == [(1, 1)]
+    assert fakes.begun == [(1, 1)]
 
 
 @every_pool
@@ -182,7 +182,7 @@ def test_a_machine_without_descriptors_costs_a_request_time_but_no_attempt(
         starving -= 1
         return AttemptFailed(Cause.CONNECT, "no descriptors", local_limit=True) if starving >= 0 else None
 
-    pool = make_pool(Run(Settings(retries=0, workers=1)), Stage(play).engines(1))
+    pool = make_pool(Run(Settings(retries=0, workers=1)), FakeEngines(play).engines(1))
     (result,) = in_time(lambda: results_of(pool, batches(1)))
     assert (result.ok, result.attempts) == (True, 1)
     assert result.timing.held == pytest.approx(0.005)
@@ -196,10 +196,10 @@ def test_a_request_that_waits_for_its_retry_lets_the_others_pass(make_pool: type
     def play(_: FakeEngine, request: Request) -> AttemptFailed | None:
         return AttemptFailed(Cause.CONNECT, "no") if request.index in failed and failed.pop() == 0 else None
 
-    stage = Stage(play)
-    pool = make_pool(Run(Settings(workers=1, retry_wait=A_MOMENT)), stage.engines(1))
+    fakes = FakeEngines(play)
+    pool = make_pool(Run(Settings(workers=1, retry_wait=A_MOMENT)), fakes.engines(1))
     results = in_time(lambda: results_of(pool, batches(4)))
-    assert [index for _, index in stage.begun] == [0, 1, 2, 3, 0]
+    assert [index for _, index in fakes.begun] == [0, 1, 2, 3, 0]
     assert in_order(results)[0].timing.held == pytest.approx(A_MOMENT)
 
 
@@ -208,10 +208,10 @@ def test_each_worker_has_a_clock_that_counts_its_attempts(make_pool: type[Blocki
     def play(engine: FakeEngine, _: Request) -> None:
         engine.aborted.wait(0.001)
 
-    stage = Stage(play)
+    fakes = FakeEngines(play)
     run = Run(Settings(workers=3))
-    in_time(lambda: results_of(make_pool(run, stage.engines(3)), batches(12)))
-    made = Counter(number for number, _ in stage.begun)
+    in_time(lambda: results_of(make_pool(run, fakes.engines(3)), batches(12)))
+    made = Counter(number for number, _ in fakes.begun)
     assert [(clock.number, clock.fetched) for clock in run.clocks] == [(n, made[n]) for n in (1, 2, 3)]
     assert all(clock.busy >= clock.fetched * 0.001 for clock in run.clocks)
 
@@ -220,24 +220,26 @@ def test_each_worker_has_a_clock_that_counts_its_attempts(make_pool: type[Blocki
 
 
 def test_in_the_serial_pool_the_workers_take_turns_one_request_each() -> None:
-    stage = Stage(at_once)
-    results = results_of(SerialPool(Run(Settings(workers=3)), stage.engines(3)), batches(8, 3))
-    assert stage.begun == [(1, 0), (2, 1), (3, 2), (1, 3), (2, 4), (3, 5), (1, 6), (2, 7)]
+    fakes = FakeEngines(at_once)
+    results = results_of(SerialPool(Run(Settings(workers=3)), fakes.engines(3)), batches(8, 3))
+    assert fakes.begun == [(1, 0), (2, 1), (3, 2), (1, 3), (2, 4), (3, 5), (1, 6), (2, 7)]
     assert [result.worker for result in results] == [1, 2, 3, 1, 2, 3, 1, 2]
-    assert stage.most_at_once == 1
+    assert fakes.most_at_once == 1
 
 
 def test_the_serial_pool_yields_each_result_before_it_begins_the_next_request() -> None:
-    stage = Stage(at_once)
-    for n, batch in enumerate(SerialPool(Run(Settings(workers=2)), stage.engines(2)).batches(batches(5))):
+    fakes = FakeEngines(at_once)
+    for n, batch in enumerate(SerialPool(Run(Settings(workers=2)), fakes.engines(2)).batches(batches(5))):
         assert [result.index for result in batch] == [n]
-        assert len(stage.begun) == n + 1
+        assert len(fakes.begun) == n + 1
 
 
 def test_the_serial_pool_starts_no_thread() -> None:
     before = set(threading.enumerate())
-    stage = Stage(lambda *_: None if set(threading.enumerate()) == before else AttemptFailed(Cause.PROTOCOL, "threads"))
-    assert all(result.ok for result in results_of(SerialPool(Run(Settings(workers=3)), stage.engines(3)), batches(5)))
+    fakes = FakeEngines(
+        lambda *_: None if set(threading.enumerate()) == before else AttemptFailed(Cause.PROTOCOL, "threads")
+    )
+    assert all(result.ok for result in results_of(SerialPool(Run(Settings(workers=3)), fakes.engines(3)), batches(5)))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 50])
@@ -247,14 +249,14 @@ def test_in_the_thread_pool_every_worker_is_under_way_at_once(workers: int) -> N
     def play(*_: object) -> None:
         together.wait(PATIENCE)
 
-    stage = Stage(play)
+    fakes = FakeEngines(play)
     with nothing_left():
-        pool = ThreadPool(Run(Settings(workers=workers)), stage.engines(workers))
+        pool = ThreadPool(Run(Settings(workers=workers)), fakes.engines(workers))
         results = in_time(lambda: results_of(pool, batches(4 * workers, 7)))
     assert sorted(result.index for result in results) == list(range(4 * workers))
-    assert stage.most_at_once == workers
+    assert fakes.most_at_once == workers
     # Each round of the barrier has every engine in it once.
-    assert Counter(number for number, _ in stage.begun) == dict.fromkeys(range(1, workers + 1), 4)
+    assert Counter(number for number, _ in fakes.begun) == dict.fromkeys(range(1, workers + 1), 4)
 
 
 def test_fifty_threads_lose_nothing_of_many_requests_that_fail_and_are_tried_again() -> None:
@@ -262,7 +264,7 @@ def test_fifty_threads_lose_nothing_of_many_requests_that_fail_and_are_tried_aga
         return AttemptFailed(Cause.CONNECT, "no") if request.index % 3 == 0 else None
 
     with nothing_left():
-        pool = ThreadPool(Run(Settings(workers=50, retries=1, retry_wait=0)), Stage(play).engines(50))
+        pool = ThreadPool(Run(Settings(workers=50, retries=1, retry_wait=0)), FakeEngines(play).engines(50))
         results = in_time(lambda: results_of(pool, batches(3000, 100)), most=60)
     assert [result.index for result in in_order(results)] == list(range(3000))
     assert all(result.attempts == (2 if result.index % 3 == 0 else 1) for result in results)
@@ -280,7 +282,7 @@ def test_threads_that_have_nothing_to_do_do_not_all_look_at_the_clock(monkeypatc
     monkeypatch.setattr(Schedule, "release", counted)
     rows, workers = 20, 50
     with nothing_left():
-        pool = ThreadPool(Run(Settings(workers=workers, host_interval=0.01)), Stage(at_once).engines(workers))
+        pool = ThreadPool(Run(Settings(workers=workers, host_interval=0.01)), FakeEngines(at_once).engines(workers))
         results = in_time(lambda: results_of(pool, batches(rows)))
     assert len(results) == rows
     assert looks < workers + 10 * rows, "and not all of them for each row"
@@ -296,7 +298,7 @@ def test_an_exception_of_the_source_is_raised_to_who_iterates(make_pool: type[Bl
         raise LookupError("no more")
 
     with nothing_left():
-        pool = make_pool(Run(Settings(workers=2)), Stage(at_once).engines(2))
+        pool = make_pool(Run(Settings(workers=2)), FakeEngines(at_once).engines(2))
         with pytest.raises(LookupError, match="no more"):
             in_time(lambda: results_of(pool, source()))
 
@@ -310,7 +312,7 @@ def test_a_bug_is_raised_to_who_iterates_after_what_had_been_done(make_pool: typ
     came: list[int] = []
 
     def run() -> None:
-        pool = make_pool(Run(Settings(workers=1)), Stage(play).engines(1))
+        pool = make_pool(Run(Settings(workers=1)), FakeEngines(play).engines(1))
         for batch in pool.batches(batches(9)):
             came.extend(result.index for result in batch)
 
@@ -322,14 +324,14 @@ def test_a_bug_is_raised_to_who_iterates_after_what_had_been_done(make_pool: typ
 def test_a_bug_in_one_thread_ends_the_attempts_of_the_others() -> None:
     def play(engine: FakeEngine, request: Request) -> AttemptFailed:
         if request.index == 3:
-            stage.until(4)
+            fakes.until(4)
             raise RuntimeError("a bug")
         return until_aborted(engine, request)
 
-    stage = Stage(play)
+    fakes = FakeEngines(play)
     with nothing_left(), pytest.raises(RuntimeError, match="a bug"):
-        in_time(lambda: results_of(ThreadPool(Run(Settings(workers=4)), stage.engines(4)), batches(9)))
-    assert len(stage.begun) == 4
+        in_time(lambda: results_of(ThreadPool(Run(Settings(workers=4)), fakes.engines(4)), batches(9)))
+    assert len(fakes.begun) == 4
 
 
 # --- bounded ---------------------------------------------------------------------------------------------------------
@@ -337,14 +339,14 @@ def test_a_bug_in_one_thread_ends_the_attempts_of_the_others() -> None:
 
 def test_the_threads_wait_when_nobody_takes_their_bodies() -> None:
     size, workers = 4_000_000, 3
-    stage = Stage(at_once, bytes(size))
+    fakes = FakeEngines(at_once, bytes(size))
     fit = MOST_BYTES // size
-    results = ThreadPool(Run(Settings(workers=workers)), stage.engines(workers)).batches(batches(100))
+    results = ThreadPool(Run(Settings(workers=workers)), fakes.engines(workers)).batches(batches(100))
     with nothing_left():
         first = len(next(results))
-        stage.until(first + fit + workers)
-        with stage.changed:
-            assert not stage.changed.wait_for(lambda: len(stage.begun) > 2 * fit + workers + first, A_MOMENT)
+        fakes.until(first + fit + workers)
+        with fakes.changed:
+            assert not fakes.changed.wait_for(lambda: len(fakes.begun) > 2 * fit + workers + first, A_MOMENT)
         rest = sum(len(batch) for batch in results)
     assert first + rest == 100
 
@@ -359,27 +361,27 @@ def test_stop_lets_what_is_under_way_finish_and_cancels_what_waits(make_pool: ty
     def play(*_: object) -> None:
         release.wait(PATIENCE)
 
-    stage = Stage(play)
-    pool = make_pool(Run(Settings(workers=2)), stage.engines(2))
+    fakes = FakeEngines(play)
+    pool = make_pool(Run(Settings(workers=2)), fakes.engines(2))
     begun = 1 if make_pool is SerialPool else 2
     with nothing_left():
         running = Running(pool, batches(2500, 10))
-        stage.until(begun)
+        fakes.until(begun)
         pool.control.stop(end_source=False)
         release.set()
         results = running.results()
     assert [result.index for result in results] == list(range(2500))
     assert [result.cause for result in results] == [*[None] * begun, *[Cause.CANCELLED] * (2500 - begun)]
-    assert len(stage.begun) == begun
+    assert len(fakes.begun) == begun
 
 
 @every_pool
 def test_abort_interrupts_what_is_under_way(make_pool: type[BlockingPool]) -> None:
-    stage = Stage(until_aborted)
-    pool = make_pool(Run(Settings(workers=2)), stage.engines(2))
+    fakes = FakeEngines(until_aborted)
+    pool = make_pool(Run(Settings(workers=2)), fakes.engines(2))
     with nothing_left():
         running = Running(pool, batches(10))
-        stage.until(1 if make_pool is SerialPool else 2)
+        fakes.until(1 if make_pool is SerialPool else 2)
         pool.control.abort(end_source=False)
         results = running.results()
     assert [result.cause for result in results] == [Cause.CANCELLED] * 10
@@ -395,11 +397,11 @@ def test_stop_reads_an_endless_source_no_further(make_pool: type[BlockingPool]) 
             yield [Request("http://h/", pulled)]
             pulled += 1
 
-    stage = Stage(at_once)
-    pool = make_pool(Run(Settings(workers=2)), stage.engines(2))
+    fakes = FakeEngines(at_once)
+    pool = make_pool(Run(Settings(workers=2)), fakes.engines(2))
     with nothing_left():
         running = Running(pool, source())
-        stage.until(20)
+        fakes.until(20)
         pool.control.stop()
         results = running.results()
     assert [result.index for result in results] == list(range(len(results)))
@@ -408,22 +410,22 @@ def test_stop_reads_an_endless_source_no_further(make_pool: type[BlockingPool]) 
 
 @every_pool
 def test_a_run_that_was_stopped_before_it_began_makes_no_attempt(make_pool: type[BlockingPool]) -> None:
-    stage, run = Stage(at_once), Run(Settings(workers=2))
+    fakes, run = FakeEngines(at_once), Run(Settings(workers=2))
     run.stop()
     with nothing_left():
-        assert in_time(lambda: results_of(make_pool(run, stage.engines(2)), batches(9))) == []
-    assert stage.begun == []
+        assert in_time(lambda: results_of(make_pool(run, fakes.engines(2)), batches(9))) == []
+    assert fakes.begun == []
 
 
 @every_pool
 @pytest.mark.usefixtures("no_jitter")
 def test_stop_wakes_a_pool_that_waits_for_a_retry(make_pool: type[BlockingPool]) -> None:
     unavailable = AttemptFailed(Cause.CONNECT, "no")
-    stage = Stage(lambda *_: unavailable)
-    pool = make_pool(Run(Settings(workers=2, retry_wait=1e6)), stage.engines(2))
+    fakes = FakeEngines(lambda *_: unavailable)
+    pool = make_pool(Run(Settings(workers=2, retry_wait=1e6)), fakes.engines(2))
     with nothing_left():
         running = Running(pool, batches(3))
-        stage.until(3)
+        fakes.until(3)
         pool.control.stop()
         pool.control.stop()
         results = running.results()
@@ -433,9 +435,9 @@ def test_stop_wakes_a_pool_that_waits_for_a_retry(make_pool: type[BlockingPool])
 
 @every_pool
 def test_closing_the_iterator_ends_the_attempts_and_the_threads(make_pool: type[BlockingPool]) -> None:
-    stage = Stage(lambda engine, request: None if request.index == 0 else until_aborted(engine, request))
+    fakes = FakeEngines(lambda engine, request: None if request.index == 0 else until_aborted(engine, request))
     with nothing_left():
-        results = make_pool(Run(Settings(workers=3)), stage.engines(3)).batches(batches(9))
+        results = make_pool(Run(Settings(workers=3)), fakes.engines(3)).batches(batches(9))
         assert [result.index for result in next(results)] == [0]
         in_time(results.close)  # type: ignore[attr-defined]  # a generator
 
@@ -447,7 +449,7 @@ def test_what_on_start_raises_is_raised_to_who_iterates(make_pool: type[Blocking
         if request.index == 2:
             raise ZeroDivisionError("in the callback")
 
-    stage = Stage(at_once)
+    fakes = FakeEngines(at_once)
     with nothing_left(), pytest.raises(ZeroDivisionError):
-        in_time(lambda: results_of(make_pool(Run(Settings(workers=2)), stage.engines(2), on_start), batches(9)))
-    assert 2 not in [index for _, index in stage.begun]
+        in_time(lambda: results_of(make_pool(Run(Settings(workers=2)), fakes.engines(2), on_start), batches(9)))
+    assert 2 not in [index for _, index in fakes.begun]

@@ -17,7 +17,7 @@ import pytest
 from faults.wire import Asked, Connection, head, length
 from support.leaks import calm_loop, nothing_left, settled
 from support.modes import concurrent
-from support.names import know_names
+from support.names import resolve_names
 from support.servers import ScriptServer, answer, by_path, closed_port, hang
 from support.tls import Authority
 from support.waiting import HUNG, ended
@@ -209,7 +209,7 @@ async def test_leaving_while_connecting_leaves_nothing(mode: str) -> None:
 
 async def test_leaving_while_names_are_looked_up_leaves_nothing(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if mode != "async":  # where a lookup under way cannot be ended, it must be a short one
-        know_names(monkeypatch, {f"{n}.no-such-name.invalid": [] for n in range(1000)})
+        resolve_names(monkeypatch, {f"{n}.no-such-name.invalid": [] for n in range(1000)})
     async with calm_loop():
         with nothing_left():
             urls = ["no URL", *(f"http://{n}.no-such-name.invalid/" for n in range(1000))]
@@ -245,8 +245,8 @@ async def test_a_connection_that_is_given_up_is_closed_at_once_though_the_server
 ) -> None:
     authority = Authority(tmp_path)
     with ScriptServer(stalled, tls=authority.server() if tls else None) as server:
-        knobs: dict[str, Any] = {"mode": mode, "cacert": authority.cacert, "read_timeout": 0.2, "retries": 0}
-        (result,) = await fetch_all([server.url], **knobs)
+        options: dict[str, Any] = {"mode": mode, "cacert": authority.cacert, "read_timeout": 0.2, "retries": 0}
+        (result,) = await fetch_all([server.url], **options)
         assert result.cause is Cause.TIMEOUT
         assert await asyncio.to_thread(server.event("gone").wait, HUNG), "it is still open"
 
@@ -255,8 +255,8 @@ async def test_a_connection_that_is_given_up_is_closed_at_once_though_the_server
 def test_fetch_all_sync_leaves_nothing_of_a_connection_that_it_gave_up(mode: str, tls: bool, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     with nothing_left(), ScriptServer(stalled, tls=authority.server() if tls else None) as server:
-        knobs: dict[str, Any] = {"mode": mode, "cacert": authority.cacert, "read_timeout": 0.2, "retries": 0}
-        (result,) = fetch_all_sync([server.url], **knobs)
+        options: dict[str, Any] = {"mode": mode, "cacert": authority.cacert, "read_timeout": 0.2, "retries": 0}
+        (result,) = fetch_all_sync([server.url], **options)
         assert result.cause is Cause.TIMEOUT
 
 
@@ -287,11 +287,11 @@ async def test_a_certificate_file_that_cannot_be_used_is_a_wrong_setting_and_lea
     garbage.write_text("no certificate")
     async with calm_loop():
         with nothing_left():
-            for knob in ("cacert", "cert"):
-                with pytest.raises(SettingsError, match=knob):
-                    await fetch_all(["http://127.0.0.1:1/"], mode=mode, **{knob: str(garbage)})
-                with pytest.raises(SettingsError, match=knob):
-                    fetch_all_sync(["http://127.0.0.1:1/"], mode=mode, **{knob: str(garbage)})
+            for name in ("cacert", "cert"):
+                with pytest.raises(SettingsError, match=name):
+                    await fetch_all(["http://127.0.0.1:1/"], mode=mode, **{name: str(garbage)})
+                with pytest.raises(SettingsError, match=name):
+                    fetch_all_sync(["http://127.0.0.1:1/"], mode=mode, **{name: str(garbage)})
 
 
 def test_a_thread_that_cannot_be_started_is_raised_and_the_others_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,20 +332,20 @@ SCRIPTS = {"/404": answer(status=b"404 Not Found"), "/hang": hang, "/big": answe
 
 
 async def test_a_run_of_everything_leaves_nothing(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    know_names(monkeypatch, {"no-such-name.test": []})
+    resolve_names(monkeypatch, {"no-such-name.test": []})
     authority = Authority(tmp_path)
     async with calm_loop():
         with nothing_left(), closed_port() as closed:
             for tls in (None, authority.server()):
                 with ScriptServer(by_path(SCRIPTS), tls=tls) as server:
-                    knobs: dict[str, Any] = {"mode": mode, "cacert": authority.cacert, "read_timeout": 0.2}
-                    results = await fetch_all(mixture(server, closed), workers=4, retries=1, retry_wait=0, **knobs)
+                    options: dict[str, Any] = {"mode": mode, "cacert": authority.cacert, "read_timeout": 0.2}
+                    results = await fetch_all(mixture(server, closed), workers=4, retries=1, retry_wait=0, **options)
                     assert len(results) == 9
                     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 def test_fetch_all_sync_leaves_nothing(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    know_names(monkeypatch, {"no-such-name.test": []})
+    resolve_names(monkeypatch, {"no-such-name.test": []})
     with nothing_left(), closed_port() as closed, ScriptServer(by_path(SCRIPTS)) as server:
         results = fetch_all_sync(mixture(server, closed), mode=mode, workers=4, retries=0, read_timeout=0.2)
         assert len(results) == 9

@@ -52,8 +52,8 @@ def redirect(to: str) -> Script:
     return answer(b"", b"Location: " + to.encode(), status=b"302 Found")
 
 
-def fetch(mode: str, urls: Sequence[str | Request], **knobs: Any) -> list[Result]:
-    return in_time(lambda: fetch_all_sync(urls, mode=mode, robots=True, **({"retry_wait": 0.01} | knobs)))
+def fetch(mode: str, urls: Sequence[str | Request], **options: Any) -> list[Result]:
+    return in_time(lambda: fetch_all_sync(urls, mode=mode, robots=True, **({"retry_wait": 0.01} | options)))
 
 
 def causes(results: Sequence[Result]) -> list[Cause | None]:

@@ -13,7 +13,7 @@ import pytest
 from faults.wire import Asked, Connection, head
 from support.leaks import calm_loop, nothing_left
 from support.modes import concurrent
-from support.names import know_names
+from support.names import resolve_names
 from support.servers import Script, ScriptServer, answer, by_path, closed_port, hang, late, ok, silent_port
 from support.tls import Authority
 from support.waiting import A_MOMENT, HUNG, PATIENCE, ended, in_time
@@ -179,8 +179,8 @@ def test_a_body_that_the_deadline_cuts_off_is_never_ok(mode: str) -> None:
 def test_the_deadline_ends_a_tls_handshake_that_stalls(mode: str) -> None:
     with nothing_left(), silent_port() as address:
         url = f"https://{address}/"
-        knobs: dict[str, Any] = {"deadline": SOON, "connect_timeout": HUNG + PATIENCE, "retries": 0}
-        (result,) = in_time(lambda: fetch_all_sync([url], mode=mode, **knobs))
+        options: dict[str, Any] = {"deadline": SOON, "connect_timeout": HUNG + PATIENCE, "retries": 0}
+        (result,) = in_time(lambda: fetch_all_sync([url], mode=mode, **options))
     assert result.cause is Cause.CANCELLED
 
 
@@ -411,12 +411,12 @@ async def test_a_bug_stops_the_run_though_the_other_workers_hang(
 
     async def run() -> None:
         with ScriptServer(hang) as server:
-            knobs: dict[str, Any] = {"mode": mode, "workers": 3, "timeout": 600, "read_timeout": 600}
+            options: dict[str, Any] = {"mode": mode, "workers": 3, "timeout": 600, "read_timeout": 600}
             urls = [server.url] * 9
             if function is fetch_all:
-                await fetch_all(urls, **knobs)
+                await fetch_all(urls, **options)
             else:
-                await asyncio.to_thread(in_time, lambda: fetch_all_sync(urls, **knobs))
+                await asyncio.to_thread(in_time, lambda: fetch_all_sync(urls, **options))
 
     async with calm_loop():
         with nothing_left():
@@ -464,7 +464,7 @@ def test_a_library_that_raises_what_nobody_expected_costs_its_own_url_only(
 def test_the_phases_but_queued_and_held_add_up_to_elapsed(
     mode: str, practice: PracticeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    know_names(monkeypatch, {"no-such-name.test": []})
+    resolve_names(monkeypatch, {"no-such-name.test": []})
     with closed_port() as closed:
         urls = [
             *(f"{practice.url}{path}" for path in ("/bytes/0", "/bytes/500000", "/gzip", "/redirect/3", "/status/404")),
