@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,8 @@ import click
 from fetchq.cli.display import Display
 from fetchq.cli.fetch import no_urls
 from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_message
-from fetchq.core.settings import MODES, Settings, SettingsError
+from fetchq.core.option import option_of
+from fetchq.core.settings import DURABLE_GROUP, MODES, Settings, SettingsError
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
@@ -21,14 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "compare_and_show"]
 
-_DURABLE: dict[str, Any] = {
-    "output": None,
-    "save": "files",
-    "resume": False,
-    "overwrite": False,
-    "dedupe": False,
-    "refresh": None,
-}
+_DURABLE: dict[str, Any] = {one.name: one.default for one in fields(Settings) if option_of(one).group == DURABLE_GROUP}
 """Settings that a comparison overrides, whatever a config file says, since it is not a durable run."""
 _NO_TERMINAL = (120, 24)
 """The columns and lines to assume if stdout is not a terminal."""

@@ -10,16 +10,20 @@ import click
 from fetchq.cli.fetch import fetch_and_show
 from fetchq.cli.options import GroupedCommand, add_options, read_options
 from fetchq.core.option import option_of
+from fetchq.core.settings import DURABLE_GROUP, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fetchq.core.settings import Settings
     from fetchq.store.session import Session
 
 __all__ = ["FIXED_OPTIONS", "command", "continue_run"]
 
-FIXED_OPTIONS = ("output", "save", "resume", "overwrite", "dedupe", "refresh", "input_format", "url_column")
+FIXED_OPTIONS = (
+    *(one.name for one in fields(Settings) if option_of(one).group == DURABLE_GROUP),
+    "input_format",
+    "url_column",
+)
 """Options that cannot change after the first session of a run."""
 
 

@@ -39,8 +39,10 @@ if TYPE_CHECKING:
 
     from fetchq.core.settings_kwargs import SettingsKwargs
 
-__all__ = ["MODES", "Settings", "SettingsError"]
+__all__ = ["DURABLE_GROUP", "MODES", "Settings", "SettingsError"]
 
+DURABLE_GROUP = "Durable run"
+"""The heading of the settings that only a durable run has, such as its folder."""
 MOST_THREADS = 1000
 """The most workers in the modes `threads` and `sync`."""
 MODES = ("async", "threads", "sync")
@@ -53,7 +55,7 @@ _retries = partial(setting, group="Retries")
 _request = partial(setting, group="Request")
 _limits = partial(setting, group="Limits and success")
 _network = partial(setting, group="Network")
-_durable_run = partial(setting, group="Durable run")
+_durable_run = partial(setting, group=DURABLE_GROUP)
 _library = partial(setting, group="Library")
 
 _SUCCESS = frozenset(range(200, 300))

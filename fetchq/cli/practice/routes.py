@@ -21,6 +21,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from fetchq.cli.practice.bodies import BLOCK, CODERS, blocks, coded_body, headers_of, small_body
+from fetchq.http.redirects import REDIRECTS
 
 __all__ = ["ROUTES", "Route", "make_app"]
 
@@ -32,7 +33,6 @@ MAX_TIMES = 1_000_000
 MAX_KEYS = 100_000
 
 _BODYLESS = frozenset({204, 205, 304})
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HEADER_NAME = re.compile(r"(?!(?i:content-length|transfer-encoding)$)[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
@@ -134,7 +134,7 @@ async def status(request: web.Request) -> web.StreamResponse:
 async def redirect(request: web.Request) -> web.StreamResponse:
     left = _read(int, request.match_info["n"], 0, MAX_TIMES)
     code = _read(int, request.query.get("status", "302"), 300, 399)
-    if code not in _REDIRECTS:
+    if code not in REDIRECTS:
         raise web.HTTPBadRequest(text=f"{code} is not a redirect\n")
     if left == 0:
         return _text(200, "arrived")
