@@ -366,6 +366,28 @@ def test_the_connections_are_closed_when_the_call_returns_and_not_when_something
         gc.enable()
 
 
+def garbage_of(work: Callable[[], object]) -> set[str]:
+    """The types of fetchq's objects that only the garbage collector frees after `work`."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        work()
+        gc.collect()
+        types = {type(one) for one in gc.garbage}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    return {one.__name__ for one in types if one.__module__.startswith("fetchq.")}
+
+
+def test_the_body_of_a_page_is_freed_without_the_garbage_collector(mode: str) -> None:
+    with ScriptServer() as server:
+        garbage = garbage_of(lambda: fetch_all_sync([server.url] * 5, mode=mode, workers=2))
+    assert garbage.isdisjoint({"Attempt", "Exchange", "ReceivedBody", "Result", "WireResponse"})
+
+
 def test_many_requests_leave_no_more_open_than_few(mode: str, practice: PracticeServer) -> None:
     with nothing_left():
         seen: list[int] = []

@@ -101,6 +101,7 @@ class RequestsEngine:
         except AttemptFailed as problem:
             failed = self._abort_switch.failure() if self._abort_switch.aborted else problem
         self._abort_switch.watch(None)
+        exchange.response = None  # it refers to the exchange: only the garbage collector would free both, and the body
         if failed is not None and failed.local_limit:
             self._session.close()  # frees the descriptors of idle connections
         attempt.finish(failed)
