@@ -75,5 +75,7 @@ class RunControl:
             self.state = max(self.state, state)
             self.reads_source = self.reads_source and not end_source
             listener = self._listener
+            if state is RunState.ENDED:
+                self._listener = None  # otherwise only the garbage collector would free the pool, and its engines
         if listener is not None:
             listener()

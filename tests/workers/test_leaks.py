@@ -388,6 +388,12 @@ def test_the_body_of_a_page_is_freed_without_the_garbage_collector(mode: str) ->
     assert garbage.isdisjoint({"Attempt", "Exchange", "ReceivedBody", "Result", "WireResponse"})
 
 
+@pytest.mark.parametrize("mode", ["threads", "sync"])
+def test_a_run_that_has_ended_is_freed_without_the_garbage_collector(mode: str) -> None:
+    with ScriptServer() as server:
+        assert garbage_of(lambda: fetch_all_sync([server.url] * 5, mode=mode, workers=2)) == set()
+
+
 def test_many_requests_leave_no_more_open_than_few(mode: str, practice: PracticeServer) -> None:
     with nothing_left():
         seen: list[int] = []
