@@ -97,7 +97,7 @@ def _run(pipeline: AsyncPipeline | BlockingPipeline, interrupts: Interrupts, say
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_in_loop(pipeline, interrupts, say))
         return
-    with interrupts.of_run(pipeline.stop, pipeline.abort, say):
+    with interrupts.during_run(pipeline.stop, pipeline.abort, say):
         for _ in pipeline.batches():
             pass
 
@@ -111,7 +111,7 @@ async def _in_loop(pipeline: AsyncPipeline, interrupts: Interrupts, say: Callabl
     def abort() -> None:
         loop.call_soon_threadsafe(pipeline.abort)
 
-    with interrupts.of_run(stop, abort, say):
+    with interrupts.during_run(stop, abort, say):
         async with aclosing(pipeline.batches()) as batches:
             async for _ in batches:
                 pass

@@ -44,7 +44,9 @@ class Interrupts:
             signal.signal(number, handler if self.number is None else signal.SIG_IGN)
 
     @contextmanager
-    def of_run(self, stop: Callable[[], None], abort: Callable[[], None], say: Callable[[str], None]) -> Iterator[None]:
+    def during_run(
+        self, stop: Callable[[], None], abort: Callable[[], None], say: Callable[[str], None]
+    ) -> Iterator[None]:
         """Let signals stop or abort the run during this block; `say` prints a message. All must be thread-safe."""
         self._stop, self._abort, self._say = stop, abort, say
         if self.early is not None:  # code that was being imported has swallowed the exception

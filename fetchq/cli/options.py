@@ -73,13 +73,16 @@ class _GroupedOption(click.Option):
 
 
 def add_options(
-    command: Callable[..., Any], *, exclude: tuple[str, ...] = (), of_run: bool = False
+    command: Callable[..., Any], *, exclude: tuple[str, ...] = (), for_existing_run: bool = False
 ) -> Callable[..., Any]:
-    """Add --config and the options of all settings to a command. `of_run`: whether the help leaves out the defaults."""
+    """Add --config and the options of all settings to a command.
+
+    `for_existing_run`: the help leaves out the defaults of settings that the run has stored.
+    """
     config = _GroupedOption(
         ["--config"], type=click.Path(), metavar="FILE", help="Settings in TOML; else fetchq.toml here or yours."
     )
-    of_the_run = fields(Settings) if of_run else ()
+    of_the_run = fields(Settings) if for_existing_run else ()
     options = [
         _option(one, no_default=one in of_the_run)
         for one in _FIELDS

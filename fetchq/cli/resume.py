@@ -75,5 +75,5 @@ def continue_run(session: Session, given: dict[str, Any], retried: Callable[[Set
 
 
 command = click.command(cls=GroupedCommand, context_settings={"max_content_width": 110})(
-    add_options(resume, exclude=FIXED_OPTIONS, of_run=True)
+    add_options(resume, exclude=FIXED_OPTIONS, for_existing_run=True)
 )

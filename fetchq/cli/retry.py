@@ -30,5 +30,5 @@ def retry(folder: str, where: str | None, **given: Any) -> int:
 
 
 command = click.command(cls=GroupedCommand, context_settings={"max_content_width": 110})(
-    add_options(retry, exclude=FIXED_OPTIONS, of_run=True)
+    add_options(retry, exclude=FIXED_OPTIONS, for_existing_run=True)
 )

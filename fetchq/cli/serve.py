@@ -35,7 +35,7 @@ def command(host: str, port: int) -> int:
         with suppress(NotImplementedError):  # on Windows, where the signal handlers of the process raise exceptions
             for number in SIGNALS:
                 # In the event loop, since code that is interrupted could swallow an exception from a signal handler.
-                loop.add_signal_handler(number, _set, signalled, 128 + number)
+                loop.add_signal_handler(number, _set_once, signalled, 128 + number)
         either: list[asyncio.Future[Any]] = [serving, signalled]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not signalled.done():
@@ -55,6 +55,6 @@ def command(host: str, port: int) -> int:
         raise click.UsageError(f"cannot listen on {host}:{port}: {problem.strerror or problem}") from None
 
 
-def _set(signalled: asyncio.Future[int], status: int) -> None:
+def _set_once(signalled: asyncio.Future[int], status: int) -> None:
     if not signalled.done():
         signalled.set_result(status)

@@ -13,7 +13,7 @@ __all__ = ["AbortSwitch"]
 
 
 class AbortSwitch:
-    """Aborts one worker, for good. Any thread may call `abort`, but only the worker's thread the other methods."""
+    """Aborts one worker, irrevocably. Any thread may call `abort`; only the worker's own may call the other methods."""
 
     def __init__(self) -> None:
         self._aborted = threading.Event()
