@@ -28,14 +28,14 @@ __all__ = ["async_engine", "blocking_engines"]
 
 
 def async_engine(settings: Settings, robots: RobotsCache | None = None) -> AsyncEngine:
-    """The engine of mode `async`, for the running event loop. `robots`: the rules of hosts, where they are obeyed."""
+    """The engine of mode `async`, for the running event loop. `robots`: the rules of hosts, if obeyed."""
     from fetchq.engines.aiohttp.engine import AiohttpEngine
 
     return AiohttpEngine(settings, robots)
 
 
 def blocking_engines(settings: Settings, robots: RobotsCache | None = None) -> list[BlockingEngine]:
-    """The engines of the modes `threads` and `sync`, one for each worker. `robots`: as above."""
+    """The engines of the modes `threads` and `sync`, one for each worker. `robots`: as for `async_engine`."""
     from fetchq.engines.requests.engine import RequestsEngine
 
     return [*RequestsEngine.for_workers(settings, robots)]
