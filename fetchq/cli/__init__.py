@@ -17,6 +17,7 @@ A command's module is imported when the command is called: `fetchq --version` ne
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -96,6 +97,7 @@ def main(args: list[str] | None = None) -> Any:
     _open_closed_streams()
     if sys.stderr is None:  # it is closed: messages are lost, the records are not
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
+    _buffer_stdout()
     try:
         status = _run(args)
         if sys.stdout is not None:
@@ -139,6 +141,17 @@ def _open_closed_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, this one
+
+
+def _buffer_stdout() -> None:
+    """Put a buffer before stdout where PYTHONUNBUFFERED, or `python -u`, leaves it out. Each command flushes it.
+
+    A write to the bare file may take only the first bytes, when a signal comes or the disk is full, and drops the rest.
+    """
+    if sys.stdout is not None and isinstance(sys.stdout.buffer, io.RawIOBase):
+        sys.stdout = open(  # noqa: SIM115  # for as long as the process lives
+            sys.stdout.fileno(), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors, closefd=False
+        )
 
 
 def say(text: str) -> None:

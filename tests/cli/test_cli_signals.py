@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -296,6 +297,21 @@ def test_a_full_disk_under_stdout_is_said_in_one_line_and_ends_with_3(
         done = cli.run(f"{practice.url}/json", "--format", form, "--mode", mode, "-q", stdout=full)
     assert done.status == 3
     assert done.said == "fetchq: the records cannot be written: No space left on device\n"
+
+
+@forms_and_modes
+def test_a_disk_that_takes_half_a_record_is_said_also_where_python_does_not_buffer(
+    cli: Cli, practice: PracticeServer, mode: str, form: str
+) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))  # the write that reaches it is a short one
+
+    with (cli.folder / "records").open("wb") as records:
+        done = cli.run(
+            f"{practice.url}/json", "--format", form, "--mode", mode, "-q",
+            stdout=records, env={"PYTHONUNBUFFERED": "1"}, preexec_fn=limit,
+        )  # fmt: skip
+    assert done == (3, b"", b"fetchq: the records cannot be written: File too large\n")
 
 
 COMMANDS = {"compare": ["compare", "URL", "-q"], "help": ["--help"], "version": ["--version"], "serve": ["serve"]}
