@@ -148,7 +148,7 @@ def _buffer_stdout() -> None:
 
     A write to the bare file may take only the first bytes, when a signal comes or the disk is full, and drops the rest.
     """
-    if sys.stdout is not None and isinstance(sys.stdout.buffer, io.RawIOBase):
+    if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
         sys.stdout = open(  # noqa: SIM115  # for as long as the process lives
             sys.stdout.fileno(), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors, closefd=False
         )
