@@ -67,7 +67,10 @@ class FetchRun:
 
     @property
     def summary(self) -> Summary:
-        """The numbers of the run so far, which are final when it has ended."""
+        """The numbers of the run so far, which are final when it has ended.
+
+        Results are counted in batches, before they are yielded: a run under way may have counted some that are to come.
+        """
         return self._pipeline.summary
 
     def __aiter__(self) -> AsyncIterator[Result]:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing, contextmanager
@@ -31,7 +32,7 @@ T = TypeVar("T")
 RunT = TypeVar("RunT", AsyncRun, BlockingRun)
 
 
-class _Pipeline(Generic[RunT]):
+class _Pipeline(ABC, Generic[RunT]):
     """What both pipelines have in common: the parts of a run, and its summary."""
 
     def __init__(
@@ -61,25 +62,26 @@ class _Pipeline(Generic[RunT]):
         )
         """The run; None when it has ended."""
 
+    @abstractmethod
     def _new_run(self, settings: Settings, feed: Feed, on_start: OnStart | None, linger: float) -> RunT:
-        raise NotImplementedError
+        """The run that this pipeline drives."""
 
     @property
     def summary(self) -> Summary:
         """The numbers so far, which are final when the run has ended. Always the same object."""
-        if self._run is not None:
-            self._summary.update(_seconds(self._run), self._run.clocks)
+        if (run := self._run) is not None:
+            self._summary.update(_seconds(run), run.clocks)
         return self._summary
 
     def stop(self) -> None:
         """Begin no more attempts; those under way may finish. In an AsyncPipeline, call it in the event loop."""
-        if self._run is not None:
-            self._run.stop()
+        if (run := self._run) is not None:  # read once: the run may end in another thread
+            run.stop()
 
     def abort(self) -> None:
         """Begin no more attempts, and cancel those under way. In an AsyncPipeline, call it in the event loop."""
-        if self._run is not None:
-            self._run.abort()
+        if (run := self._run) is not None:
+            run.abort()
 
     @contextmanager
     def _begun(self) -> Iterator[RunT]:

@@ -103,6 +103,8 @@ class AsyncPool:
                 try:
                     job = queue.get_nowait()
                 except asyncio.QueueEmpty:
+                    job = None
+                if job is None:  # not in the handler: a worker that waits would hold the exception and its frames
                     job = await queue.get()
                 if job.kind is not _ROW:
                     await self._do_internal(job, clock)
