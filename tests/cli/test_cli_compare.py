@@ -214,7 +214,7 @@ def test_no_line_of_a_comparison_is_wider_than_the_terminal(cli: Cli, practice: 
     lines = shown.decode().splitlines()
     assert status == 0
     assert max(map(len, lines)) == 60
-    assert " ".join(lines[12:14]) == LEGEND
+    assert LEGEND in " ".join(lines)  # behind the lines of the workers, of which some may have had nothing to do
 
 
 def test_the_demo_shows_three_modes_and_async_is_faster_than_sync(cli: Cli) -> None:
