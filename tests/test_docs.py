@@ -162,3 +162,9 @@ def test_the_changelog_has_the_sections_of_keep_a_changelog() -> None:
     assert "## [Unreleased]" in text
     sections = set(re.findall(r"^### (\w+)$", text, re.MULTILINE))
     assert sections <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+@pytest.mark.parametrize("page", ["README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"])
+def test_every_file_that_a_page_names_is_there(page: str) -> None:
+    named = re.findall(r"`((?:tests|fetchq|scripts)/[\w./]+)`", (ROOT / page).read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
