@@ -166,5 +166,7 @@ def test_the_changelog_has_the_sections_of_keep_a_changelog() -> None:
 
 @pytest.mark.parametrize("page", ["README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"])
 def test_every_file_that_a_page_names_is_there(page: str) -> None:
-    named = re.findall(r"`((?:tests|fetchq|scripts)/[\w./]+)`", (ROOT / page).read_text())
-    assert [name for name in named if not (ROOT / name).exists()] == []
+    text = (ROOT / page).read_text()
+    named = re.findall(r"`((?:tests|fetchq|scripts)/[\w./]+)`|\]\(((?!http|#)[^)]+)\)", text)
+    assert named
+    assert [one for one in map("".join, named) if not (ROOT / one).exists()] == []

@@ -157,7 +157,8 @@ class ValidatedSettings:
 
     def __new__(cls, *args: object, **given: object) -> Self:
         # The error that the dataclass's own __init__ raises suggests no other name in Python 3.11 and 3.12.
-        problem = unexpected_keyword(cls.__name__, given, (one.name for one in fields(cls)))  # type: ignore[arg-type]
+        names = [one.name for one in fields(cls)]  # type: ignore[arg-type]  # the subclasses are dataclasses
+        problem = unexpected_keyword(cls.__name__, given, names)
         if problem is not None:
             raise problem
         return super().__new__(cls)

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from fetchq.core.disk import StorageError
+from fetchq.core.disk import StorageError, close_on_error
 
 __all__ = ["ScratchDatabase", "key_of"]
 
@@ -34,13 +34,10 @@ class ScratchDatabase:
             # Readable only by its owner, like everything made from the input.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            try:
+            with close_on_error(self):
                 self._connection.executescript(
                     f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE; {schema}"
                 )
-            except BaseException:
-                self.close()
-                raise
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

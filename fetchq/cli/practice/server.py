@@ -42,7 +42,7 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
             # When a server is closed, asyncio leaks a connection that was accepted but has no transport yet. So stop
             # accepting first, and then give the loop the turns that it needs to create a transport.
             for sock in server.sockets:
-                with suppress(NotImplementedError):
+                with suppress(NotImplementedError):  # not every event loop can watch a socket
                     loop.remove_reader(sock.fileno())
             for _ in range(5):
                 await asyncio.sleep(0)
@@ -84,7 +84,7 @@ class PracticeServer:
         self._thread.start()
         try:
             self.url = ready.result()
-        except Exception:
+        except Exception:  # raised again, whatever it is: the server did not start
             self._thread.join()
             raise
 
@@ -104,7 +104,7 @@ class PracticeServer:
         try:
             with asyncio.Runner(loop_factory=self._loop_factory) as runner:
                 runner.run(self._main(host, port, ready))
-        except BaseException as problem:
+        except BaseException as problem:  # raised in the thread that waits for the start, or here
             if ready.done():
                 raise
             ready.set_exception(problem)

@@ -95,6 +95,7 @@ class Connector(aiohttp.TCPConnector):
         req.server_hostname = name  # without the final dot that a name may have
         return await self._secured(transport, req=req, timeout=timeout, client_error=options["client_error"])
 
+    # The name, the parameters and the timeout are those of aiohttp's own method, whose types are private.
     async def _start_tls_connection(self, transport: Any, *, req: Any, timeout: Any) -> Any:  # type: ignore[override]  # noqa: ASYNC109
         """Start TLS through a tunnel that is open: the proxy is not to blame for failures from here on."""
         _current.get().attempt.proxy = None

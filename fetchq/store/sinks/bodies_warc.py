@@ -88,7 +88,7 @@ class WarcStore:
         before = self._number, self._size
         try:
             return self._store(results)
-        except BaseException:
+        except BaseException:  # raised again, whatever it is: what was written of the batch is cut off
             self._number, self._size = before
             with suppress(OSError, StorageError):  # if this fails, the next session does it
                 self._cut_back()
