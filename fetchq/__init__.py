@@ -58,7 +58,7 @@ What always holds:
 | another setting | `core/settings.py`, its type in `core/settings_kwargs.py`; option and variable are derived |
 | another format of records | a module in `store/sinks/`, and a line in its `__init__.py` |
 | another way to store bodies | the same, and its name in `SAVES` in `core/parsers.py` |
-| another status to retry | `--retry-on`; its default is in `core/settings.py` |
+| another status to retry | `--retry-on`; its default is in `core/settings_fields.py` |
 | another rule when to retry | `http/retry.py` |
 | another cause of failures | `core/cause.py`, raised where it is found; `http/retry.py` says whether it is retried |
 | another order of hosts | `scheduling/host_order.py` |

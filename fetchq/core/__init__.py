@@ -9,7 +9,8 @@ The lowest room: it imports nothing else of fetchq.
     header_text         header values as text
     fast_dataclass      quick constructors for objects that are made for each row
 
-    settings            each setting once, with its default, unit, bounds and help
+    settings            the settings of a run, and which of them contradict each other
+      settings_fields   each setting once, with its default, unit, bounds and help
     settings_kwargs     their types as keyword arguments
     option              what a setting is made of
     parsers, quantities, dns_servers     from the text that a person types to a value

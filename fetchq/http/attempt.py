@@ -16,12 +16,11 @@ from fetchq.core.header_text import wire_text
 from fetchq.core.model import Cause, Complete
 from fetchq.core.text import one_line
 from fetchq.http.body import NO_BODY
-from fetchq.http.failure import AttemptFailed
-from fetchq.http.phases import CONNECT, DECODE, DNS, RECEIVE, STORE, TLS, WAIT, AttemptClock
+from fetchq.http.failure import AttemptFailed, message_of, status_failure
+from fetchq.http.phases import CONNECT, DECODE, RECEIVE, WAIT, AttemptClock
 from fetchq.http.range_resume import check_end, combine_partial, resumable_part
 from fetchq.http.redirects import REDIRECTS
-from fetchq.http.response import NO_HEADERS, NO_RESPONSE, ResponseHead, read_head
-from fetchq.http.retry import IDEMPOTENT
+from fetchq.http.response import NO_RESPONSE, ResponseHead, read_head
 from fetchq.http.revalidation import check_validators, take_stored_record
 from fetchq.http.url import Refused, check_family
 
@@ -37,18 +36,7 @@ if TYPE_CHECKING:
     from fetchq.http.range_resume import Partial
     from fetchq.http.url import Target
 
-__all__ = [
-    "CONNECT",
-    "DECODE",
-    "DNS",
-    "NO_HEADERS",
-    "RECEIVE",
-    "STORE",
-    "TLS",
-    "WAIT",
-    "Attempt",
-    "AttemptFailed",
-]
+__all__ = ["Attempt"]
 
 MAX_DRAINED = 65536
 """Bytes of a redirect's body that are read so that its connection can be reused; it is closed if the body is longer."""
@@ -156,14 +144,6 @@ class Attempt(AttemptClock):
             self.phases[WAIT] += now - self._phase_began
             self._phase_began = now
 
-    def may_resend(self, failed: AttemptFailed) -> bool:
-        """Whether the hop may be sent again: it is idempotent, and a reused connection was closed before any response.
-
-        This happens once for each hop, and does not count as another attempt (RFC 9112, 9.3.1).
-        """
-        unanswered = failed.cause is Cause.CONNECT and self.reused and not self.answering
-        return unanswered and not self.needs_fresh_connection and self.hop.method in IDEMPOTENT
-
     # --- the response ---
 
     def on_response(
@@ -232,7 +212,7 @@ class Attempt(AttemptClock):
             return
         self.body.finish()
         if response.status not in self.settings.accept and not self.unmodified:
-            raise _status_failure(response)
+            raise status_failure(response.status, response.reason)
 
     def follow_redirect(self) -> None:
         """Make the redirect's target the next hop. Raises `AttemptFailed`."""
@@ -263,7 +243,8 @@ class Attempt(AttemptClock):
         )
         self._phase_began = now
         if self.body.truncated:
-            failed = None if self.response.status in self.settings.accept else _status_failure(self.response)
+            status = self.response.status
+            failed = None if status in self.settings.accept else status_failure(status, self.response.reason)
         if failed is None:
             if self.unmodified:
                 take_stored_record(self)
@@ -277,7 +258,7 @@ class Attempt(AttemptClock):
             # An invalid response is not recorded: how much of it could be parsed depends on the packets it came in.
             self.response, self.body, self.complete, self.unmodified = NO_RESPONSE, NO_BODY, None, False
         self.cause = failed.cause
-        self.error = one_line(_message(failed, self.proxy))
+        self.error = one_line(message_of(failed, self.proxy))
         self.permanent = failed.permanent
         self.local_limit = failed.local_limit
 
@@ -285,14 +266,3 @@ class Attempt(AttemptClock):
         """Free the body of an attempt that is retried, except for a `partial` that the next attempt resumes."""
         if self.body.digest is not None:
             self.body.discard()
-
-
-def _status_failure(response: ResponseHead) -> AttemptFailed:
-    return AttemptFailed(Cause.STATUS, f"{response.status} {response.reason or ''}".rstrip())
-
-
-def _message(failed: AttemptFailed, proxy: URL | None) -> str:
-    """The error message. It names the proxy, without its password, if the proxy is what failed."""
-    if proxy is None or failed.local_limit or failed.cause is Cause.CANCELLED:
-        return failed.message
-    return f"the proxy {proxy.host_subcomponent}:{proxy.port}: {failed.message}"

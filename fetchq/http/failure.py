@@ -1,13 +1,15 @@
-"""Defines the exception that ends an attempt: its cause, and what the retry policy has to know about it."""
+"""Defines the exception that ends an attempt: its cause, its message, and what the retry policy must know about it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fetchq.core.model import Cause
+from fetchq.core.model import Cause
 
-__all__ = ["RUN_ENDED", "AttemptFailed"]
+if TYPE_CHECKING:
+    from yarl import URL
+
+__all__ = ["RUN_ENDED", "AttemptFailed", "message_of", "status_failure"]
 
 RUN_ENDED = "the run ended first"
 """The error text of rows that are cancelled because the run ends."""
@@ -26,3 +28,15 @@ class AttemptFailed(Exception):
         self.message = message
         self.permanent = permanent
         self.local_limit = local_limit
+
+
+def status_failure(status: int | None, reason: str | None) -> AttemptFailed:
+    """The failure of a whole response whose status is not accepted."""
+    return AttemptFailed(Cause.STATUS, f"{status} {reason or ''}".rstrip())
+
+
+def message_of(failed: AttemptFailed, proxy: URL | None) -> str:
+    """The error message of a failed attempt. It names the proxy, without its password, if the proxy is what failed."""
+    if proxy is None or failed.local_limit or failed.cause is Cause.CANCELLED:
+        return failed.message
+    return f"the proxy {proxy.host_subcomponent}:{proxy.port}: {failed.message}"

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from fetchq.core.settings import Settings
+    from fetchq.http.attempt import Attempt
+    from fetchq.http.failure import AttemptFailed
 
 __all__ = [
     "IDEMPOTENT",
     "Outcome",
     "RetryPlan",
     "Signal",
+    "may_resend",
     "plan_retry",
     "retry_after",
     "retry_delay",
@@ -76,6 +79,16 @@ class Outcome(Protocol):
     def status(self) -> int | None: ...
     @property
     def headers(self) -> Mapping[str, str]: ...
+
+
+def may_resend(attempt: Attempt, failed: AttemptFailed) -> bool:
+    """Whether a hop may be sent again, because a reused connection was closed before any byte of its response came.
+
+    The request must be idempotent. This happens once for each hop, and does not count as another attempt (RFC 9112,
+    9.3.1).
+    """
+    unanswered = failed.cause is Cause.CONNECT and attempt.reused and not attempt.answering
+    return unanswered and not attempt.needs_fresh_connection and attempt.hop.method in IDEMPOTENT
 
 
 class RetryPlan(NamedTuple):

@@ -6,7 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
-from fetchq.http.attempt import WAIT
+from fetchq.http.phases import WAIT
 from fetchq.http.retry import Signal
 from fetchq.http.url import Refused
 from fetchq.scheduling.congestion import GIVEN_UP_FOR

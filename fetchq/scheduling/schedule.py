@@ -12,7 +12,7 @@ from collections import deque
 from math import inf
 from typing import TYPE_CHECKING
 
-from fetchq.http.attempt import WAIT
+from fetchq.http.phases import WAIT
 from fetchq.http.retry import signal_of
 from fetchq.scheduling.address_gate import AddressGate
 from fetchq.scheduling.backlog import Backlog

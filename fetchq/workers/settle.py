@@ -17,9 +17,9 @@ from multidict import istr
 from fetchq.core.header_text import charset_of, wire_text
 from fetchq.core.model import Cause, Result, SentRequest, make_result
 from fetchq.core.text import one_line, redact, redact_all
-from fetchq.http.attempt import NO_HEADERS
 from fetchq.http.failure import RUN_ENDED
 from fetchq.http.hops import check_sendable, method_of, redacted_head
+from fetchq.http.response import NO_HEADERS
 from fetchq.http.retry import plan_retry
 from fetchq.http.revalidation import freshened
 from fetchq.http.robots_txt import Rules, agent_of, rules_of

@@ -19,7 +19,7 @@ from support.factories import any_text, examples
 
 from fetchq.core.model import Cause
 from fetchq.engines.errors import closed_early, network_failure, no_such_name
-from fetchq.http.attempt import AttemptFailed
+from fetchq.http.failure import AttemptFailed
 
 
 def os_error(code: int) -> OSError:

@@ -23,7 +23,7 @@ from fetchq.core.settings import Settings
 from fetchq.engines.aiohttp import resolver as module
 from fetchq.engines.aiohttp.resolver import Address, Resolver
 from fetchq.engines.requests.dial import Address as Dialled
-from fetchq.http.attempt import AttemptFailed
+from fetchq.http.failure import AttemptFailed
 
 HERE = Address(socket.AF_INET, "127.0.0.1")
 

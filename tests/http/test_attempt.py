@@ -20,9 +20,11 @@ from fetchq.core.settings import Settings
 from fetchq.http import attempt as rules
 from fetchq.http import body as body_module
 from fetchq.http import phases
-from fetchq.http.attempt import CONNECT, DECODE, DNS, MAX_DRAINED, RECEIVE, TLS, WAIT, Attempt, AttemptFailed
+from fetchq.http.attempt import MAX_DRAINED, Attempt
 from fetchq.http.body import NO_BODY
 from fetchq.http.content_coding import RATIO_FROM
+from fetchq.http.failure import AttemptFailed
+from fetchq.http.phases import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT
 from fetchq.http.response import NO_RESPONSE
 
 LENGTH, CODING, ENCODING, LOCATION = "Content-Length", "Transfer-Encoding", "Content-Encoding", "Location"

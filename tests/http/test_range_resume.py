@@ -19,7 +19,8 @@ from support.store import run_folder, temporary
 from fetchq.core.model import Cause, Complete, Request, Result
 from fetchq.core.settings import Settings
 from fetchq.http import range_resume as rules
-from fetchq.http.attempt import Attempt, AttemptFailed
+from fetchq.http.attempt import Attempt
+from fetchq.http.failure import AttemptFailed
 from fetchq.http.hops import Hop
 from fetchq.http.range_resume import MIN_RESUMED, Partial, check_end
 from fetchq.http.response import read_head

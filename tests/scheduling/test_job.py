@@ -6,7 +6,8 @@ import pytest
 from support.factories import make_attempt
 
 from fetchq.core.model import Request, Timing
-from fetchq.http.attempt import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT, Attempt
+from fetchq.http.attempt import Attempt
+from fetchq.http.phases import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT
 from fetchq.scheduling.job import Job
 
 

@@ -12,7 +12,8 @@ from support.factories import Outcome
 
 from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
-from fetchq.http.attempt import WAIT, Attempt
+from fetchq.http.attempt import Attempt
+from fetchq.http.phases import WAIT
 from fetchq.http.robots_txt import Rules
 from fetchq.http.url import Refused
 from fetchq.scheduling.backlog import READ_AHEAD

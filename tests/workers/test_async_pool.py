@@ -17,7 +17,8 @@ from support.waiting import HUNG, PATIENCE, ended
 
 from fetchq.core.model import Cause, OnStart, Request, Result
 from fetchq.core.settings import Settings
-from fetchq.http.attempt import Attempt, AttemptFailed
+from fetchq.http.attempt import Attempt
+from fetchq.http.failure import AttemptFailed
 from fetchq.workers.async_pool import AsyncPool
 from fetchq.workers.run import Run
 

@@ -16,7 +16,8 @@ from support.waiting import A_MOMENT, HUNG, PATIENCE, in_time
 
 from fetchq.core.model import Cause, Request, Result
 from fetchq.core.settings import Settings
-from fetchq.http.attempt import Attempt, AttemptFailed
+from fetchq.http.attempt import Attempt
+from fetchq.http.failure import AttemptFailed
 from fetchq.scheduling.schedule import Schedule
 from fetchq.workers.blocking_pool import BlockingPool
 from fetchq.workers.result_buffer import MOST_BYTES

@@ -14,7 +14,9 @@ from support.factories import ACTIVE, HOSTILE, any_text, examples, make_attempt,
 
 from fetchq.core.model import Cause, Complete, Request, Result, Timing
 from fetchq.core.settings import Settings
-from fetchq.http.attempt import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT, Attempt, AttemptFailed
+from fetchq.http.attempt import Attempt
+from fetchq.http.failure import AttemptFailed
+from fetchq.http.phases import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT
 from fetchq.http.retry import LOCAL_LIMIT_WAIT, MAX_LOCAL_LIMIT_RETRIES
 from fetchq.http.url import Refused
 from fetchq.scheduling.job import Job

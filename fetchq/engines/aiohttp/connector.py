@@ -18,8 +18,9 @@ from fetchq.core.model import Cause
 from fetchq.engines.aiohttp.connection import Connection
 from fetchq.engines.bandwidth import buffer_for
 from fetchq.engines.tls import tls_context
-from fetchq.http.attempt import CONNECT, DNS, Attempt
+from fetchq.http.attempt import Attempt
 from fetchq.http.failure import AttemptFailed
+from fetchq.http.phases import CONNECT, DNS
 
 if TYPE_CHECKING:
     from aiohttp.connector import AddrInfoType

@@ -20,10 +20,12 @@ from fetchq.engines.aiohttp.timeouts import Watchdog
 from fetchq.engines.bandwidth import ByteRate
 from fetchq.engines.fd_limit import fd_budget
 from fetchq.http.addresses import first_address
-from fetchq.http.attempt import RECEIVE, STORE, Attempt, AttemptFailed
-from fetchq.http.failure import RUN_ENDED
+from fetchq.http.attempt import Attempt
+from fetchq.http.failure import RUN_ENDED, AttemptFailed
 from fetchq.http.hops import HopPlan, host_field, request_head
+from fetchq.http.phases import RECEIVE, STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
+from fetchq.http.retry import may_resend
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
 from fetchq.http.robots_attempt import robots_plan
 from fetchq.http.robots_txt import RobotsRequest
@@ -143,7 +145,7 @@ class AiohttpEngine:
                         message, payload = await connection.read()
                     content = payload
                 except Exception as problem:  # `failure_of` raises a bug in fetchq again
-                    if not attempt.may_resend(failure_of(problem, connection, answering=attempt.answering)):
+                    if not may_resend(attempt, failure_of(problem, connection, answering=attempt.answering)):
                         raise
                     attempt.needs_fresh_connection = True
                     if connection is not None:

@@ -18,7 +18,8 @@ from fetchq.engines.requests.exchange import current_exchange
 from fetchq.engines.requests.response import WireResponse
 from fetchq.engines.requests.upload import unsolicited_bytes, upload
 from fetchq.http.addresses import address_text
-from fetchq.http.attempt import CONNECT, TLS, AttemptFailed
+from fetchq.http.failure import AttemptFailed
+from fetchq.http.phases import CONNECT, TLS
 
 __all__ = ["POOLS"]
 

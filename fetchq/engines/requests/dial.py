@@ -16,7 +16,8 @@ from fetchq.core.model import Cause
 from fetchq.engines.bandwidth import buffer_for
 from fetchq.engines.errors import no_such_name, out_of_descriptors
 from fetchq.http.addresses import fixed_addresses
-from fetchq.http.attempt import CONNECT, DNS, AttemptFailed
+from fetchq.http.failure import AttemptFailed
+from fetchq.http.phases import CONNECT, DNS
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings

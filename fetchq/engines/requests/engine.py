@@ -24,9 +24,12 @@ from fetchq.engines.requests.dial import Dialer
 from fetchq.engines.requests.exchange import Exchange, Response, current_exchange
 from fetchq.engines.tls import tls_context
 from fetchq.http.addresses import first_address
-from fetchq.http.attempt import RECEIVE, STORE, Attempt, AttemptFailed
+from fetchq.http.attempt import Attempt
+from fetchq.http.failure import AttemptFailed
 from fetchq.http.hops import DEFAULT_HEADERS, Hop, HopPlan, length_field, merge_headers
+from fetchq.http.phases import RECEIVE, STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
+from fetchq.http.retry import may_resend
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
 from fetchq.http.robots_attempt import robots_plan
 from fetchq.http.robots_txt import RobotsRequest
@@ -151,7 +154,7 @@ class RequestsEngine:
         try:
             return self._send_once(exchange)
         except AttemptFailed as problem:
-            if not attempt.may_resend(problem):
+            if not may_resend(attempt, problem):
                 raise
         attempt.needs_fresh_connection = True
         return self._send_once(exchange)
