@@ -29,6 +29,7 @@ __all__ = [
     "DEFAULT_HEADERS",
     "Hop",
     "HopPlan",
+    "absolute_form",
     "check_sendable",
     "host_field",
     "length_field",
@@ -69,6 +70,8 @@ class Hop(NamedTuple):
     url: URL
     text: str
     """The URL as the user or the server wrote it."""
+    origin_form: str
+    """Its path and query, as in `Target`."""
     method: str
     headers: dict[str, str]
     body: bytes | None
@@ -150,7 +153,8 @@ class HopPlan:
             if body is not None and "content-type" not in names:
                 headers["Content-Type"] = _FORM
         plain = request.method is None and request.body is None
-        hop = Hop(target.url, target.text, self._method if plain else method_of(request, settings), headers, body)
+        method = self._method if plain else method_of(request, settings)
+        hop = Hop(target.url, target.text, target.origin_form, method, headers, body)
         if settings.trust_env:
             hop = self._with_netrc(hop)
         return hop if request.stored_response is None else self._revalidating(hop, request.stored_response)
@@ -182,7 +186,7 @@ class HopPlan:
         if target.authorization is not None:
             headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
             headers["Authorization"] = target.authorization
-        hop = Hop(target.url, target.text, method, headers, body)
+        hop = Hop(target.url, target.text, target.origin_form, method, headers, body)
         if self.settings.trust_env:
             hop = self._with_netrc(hop)
         return hop if stored is None else self._revalidating(hop, stored)
@@ -226,7 +230,13 @@ def redacted_head(hop: Hop) -> bytes:
     """The head of the request, without the headers that may hold secrets."""
     fields = _fields(hop.method, host_field(hop.url.scheme, hop.url.raw_authority), hop.headers, hop.body)
     shown = _lines({name: value for name, value in fields.items() if name.lower() in _HARMLESS_HEADERS})
-    return f"{hop.method} {hop.url.raw_path_qs} HTTP/1.1\r\n{shown}\r\n".encode()
+    return f"{hop.method} {hop.origin_form} HTTP/1.1\r\n{shown}\r\n".encode()
+
+
+def absolute_form(hop: Hop) -> str:
+    """The request target for a proxy: the URL, with a path even where it is empty (RFC 9112, 3.2.2)."""
+    url = hop.url
+    return f"{url.scheme}://{host_field(url.scheme, url.raw_authority)}{hop.origin_form}"
 
 
 def request_head(hop: Hop, host: str, *, absolute: bool, more: dict[str, str]) -> bytes:
@@ -235,12 +245,12 @@ def request_head(hop: Hop, host: str, *, absolute: bool, more: dict[str, str]) -
     `host`: the URL's `host_field`. `absolute`: whether the request target is the whole URL, as a proxy needs it.
     `more`: headers that replace those with the same names.
     """
-    url = hop.url
+    target = absolute_form(hop) if absolute else hop.origin_form
     if not hop.headers and not more and hop.body is None:
         lines = _plain_lines(hop.method, host)
     else:  # not cached, since these may be long, and hold secrets
         lines = _lines(_fields(hop.method, host, merge_headers(hop.headers, more.items()), hop.body))
-    return f"{hop.method} {url if absolute else url.raw_path_qs} HTTP/1.1\r\n{lines}\r\n".encode()
+    return f"{hop.method} {target} HTTP/1.1\r\n{lines}\r\n".encode()
 
 
 @lru_cache(4096)

@@ -24,11 +24,12 @@ __all__ = ["SCHEME", "Refused", "Target", "basic_auth", "check_family", "dns_nam
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 """The scheme at the beginning of a URL, which a relative reference lacks (RFC 3986, 3.1)."""
 
-_LEGAL = r"A-Za-z0-9\-._~!$&'()*+,;=:@/?"  # RFC 3986, 3.3 and 3.4
-_PLAIN = re.compile(
-    rf"(https?)://(([a-z0-9][a-z0-9.-]*)(?::([0-9]{{1,5}}))?)((?:/[{_LEGAL[:-1]}%]*)?)(?:\?([{_LEGAL}%]*))?"
-)
-"""A URL that needs no change. Groups: scheme, authority, host, port, path, query."""
+_IN_PATH = r"A-Za-z0-9\-._~!$&'()*+,;=:@/\[\]"
+"""The characters of a path that are kept as they are: those of RFC 3986, 3.3, and the brackets of `?a[]=1`, which curl,
+wget and browsers do not encode either."""
+_LEGAL = _IN_PATH + "?"
+_PLAIN = re.compile(rf"(https?)://(([a-z0-9][a-z0-9.-]*)(?::([0-9]{{1,5}}))?)((/[{_IN_PATH}%]*)?(?:\?([{_LEGAL}%]*))?)")
+"""A URL that needs no change. Groups: scheme, authority, host, port, path with query, path, query."""
 _ILLEGAL = re.compile(rf"[^{_LEGAL}%]|%(?![0-9A-Fa-f]{{2}})")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
 _NAME = re.compile(r"(?:[a-z0-9_~-]{1,63}\.)*[a-z0-9_~-]{1,63}\.?")
@@ -56,6 +57,8 @@ class Target(NamedTuple):
     """Absolute, http or https, without userinfo and fragment."""
     text: str
     """The URL as it was written."""
+    origin_form: str
+    """Path and query as the request line has them, with a `?` that nothing follows (RFC 9112, 3.2.1). yarl drops it."""
     authorization: str | None
     """The Authorization header made from the URL's userinfo; None if it had none."""
 
@@ -64,11 +67,11 @@ def parse_url(text: str) -> Target:
     """Parse a URL. Raises `Refused`: `invalid_url`, or `blocked` for a scheme other than http and https."""
     match = _PLAIN.fullmatch(text)
     if match is not None and "/." not in text and ("%" not in text or not _ILLEGAL.search(text)):
-        scheme, authority, host, port, path, query = match.groups("")
+        scheme, authority, host, port, rest, path, query = match.groups("")
         if len(host) <= _LONGEST_NAME and _canonical(host) == host and 0 < int(port or 80) < 65536:
             # yarl would split the text once more, which would double the cost of this function.
             parts = _split_result(SplitResult, (scheme, authority, path, query, ""))
-            return Target(URL(parts, encoded=True), text, None)
+            return Target(URL(parts, encoded=True), text, rest if path else f"/{rest}", None)
     return _parse_other(text)
 
 
@@ -118,8 +121,10 @@ def _parse_other(text: str) -> Target:
         raise _invalid("there is a backslash before the path")
     userinfo, _, place = authority.rpartition("@")
     host, port = _host_and_port(place)
-    text = f"{scheme}://{host}{port}{_path_and_query(rest)}"
-    return Target(URL(text, encoded=True), text, _authorization(userinfo) if userinfo else None)
+    rest = _path_and_query(rest)
+    text = f"{scheme}://{host}{port}{rest}"
+    origin_form = rest if rest.startswith("/") else f"/{rest}"
+    return Target(URL(text, encoded=True), text, origin_form, _authorization(userinfo) if userinfo else None)
 
 
 def _scheme_of(text: str) -> str:

@@ -48,7 +48,7 @@ def raw(location: bytes) -> str:
 def test_the_default_headers_say_who_asks_and_what_can_be_decoded() -> None:
     assert DEFAULT_HEADERS["User-Agent"].startswith("fetchq/")
     assert DEFAULT_HEADERS["Accept-Encoding"] == ACCEPT_ENCODING
-    assert first() == Hop(parse_url("http://h/a/b?c").url, "http://h/a/b?c", "GET", {}, None)
+    assert first() == Hop(parse_url("http://h/a/b?c").url, "http://h/a/b?c", "/a/b?c", "GET", {}, None)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ BECOMES = (
 def test_the_method_of_a_redirect_is_that_of_rfc_9110(method: str, status: int) -> None:
     hop = first(method=method, headers=(("X", "y"),))
     assert follow(hop, "/next", status=status) == Hop(
-        parse_url("http://h/next").url, "http://h/next", BECOMES[method, status], {"X": "y"}, None
+        parse_url("http://h/next").url, "http://h/next", "/next", BECOMES[method, status], {"X": "y"}, None
     )
 
 

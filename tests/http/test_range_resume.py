@@ -177,7 +177,7 @@ def test_a_body_whose_write_was_interrupted_is_begun_anew() -> None:
 
 def test_only_the_url_that_the_beginning_came_from_is_asked_for_the_rest() -> None:
     partial = left()
-    here = Hop(parse_url(URL).url, URL, "GET", {"A": "b"}, None)
+    here = Hop(parse_url(URL).url, URL, "/a", "GET", {"A": "b"}, None)
     elsewhere = here._replace(text=OTHER)
     assert partial.range_request(elsewhere) is elsewhere
     assert partial.range_request(here).headers == {"A": "b", "Range": f"bytes={SOME}-", "If-Range": ETAG}

@@ -19,6 +19,7 @@ from fetchq.engines.requests.response import WireResponse
 from fetchq.engines.requests.upload import unsolicited_bytes, upload
 from fetchq.http.addresses import address_text
 from fetchq.http.failure import AttemptFailed
+from fetchq.http.hops import absolute_form
 from fetchq.http.phases import CONNECT, TLS
 
 __all__ = ["POOLS"]
@@ -83,7 +84,7 @@ class _ExchangeMixin:
         self.timeout = max(0.001, attempt.time_left(perf_counter())[0])
         hop = attempt.hop
         # urllib3 would change the percent-encoding, which makes signed URLs invalid.
-        exact = hop.url.raw_path_qs if url.startswith("/") else hop.text
+        exact = hop.origin_form if url.startswith("/") else absolute_form(hop)
         super().request(method, exact, *args, **options)  # type: ignore[misc]  # a mix-in
         attempt.request_sent()  # after sending, since another thread could run in between
 
