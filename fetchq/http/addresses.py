@@ -1,10 +1,13 @@
-"""Handles IP addresses: those set by --resolve, how an address is written, and which one stands for a host."""
+"""Handles IP addresses: those set by --resolve and those of localhost, how an address is written, and which one stands
+for a host."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fetchq.core.model import Cause
 from fetchq.core.settings import SettingsError
+from fetchq.http.failure import AttemptFailed
 from fetchq.http.url import Refused, dns_name
 
 if TYPE_CHECKING:
@@ -12,7 +15,13 @@ if TYPE_CHECKING:
 
     from fetchq.core.settings import Settings
 
-__all__ = ["address_text", "first_address", "fixed_addresses", "is_address"]
+__all__ = ["address_text", "first_address", "fixed_addresses", "is_address", "local_addresses"]
+
+_LOOPBACK = ("::1", "127.0.0.1")
+_UNKNOWN_TO_DNS = {
+    "invalid": "there is no such name",
+    "onion": "a name that ends in .onion is known to Tor alone, which has to be the proxy",
+}
 
 
 def fixed_addresses(settings: Settings) -> dict[tuple[str, int], str]:
@@ -29,6 +38,17 @@ def fixed_addresses(settings: Settings) -> dict[tuple[str, int], str]:
         if not is_address(name):
             fixed[name, port] = address
     return fixed
+
+
+def local_addresses(host: str) -> tuple[str, ...]:
+    """The loopback addresses for `localhost` and the names below it (RFC 6761, 6.3); none for other names.
+
+    Raises `AttemptFailed` (`dns`) for names that no DNS server must be asked for (RFC 6761, 6.4; RFC 7686, 2).
+    """
+    last = host.rstrip(".").rpartition(".")[2].lower()
+    if last in _UNKNOWN_TO_DNS:
+        raise AttemptFailed(Cause.DNS, _UNKNOWN_TO_DNS[last], permanent=True)
+    return _LOOPBACK if last == "localhost" else ()
 
 
 def is_address(name: str) -> bool:

@@ -200,7 +200,7 @@ for url in urls:
 
 
 def test_a_machine_out_of_descriptors_says_so_also_where_a_name_is_looked_up(engine_mode: str) -> None:
-    hosts = ("127.0.0.1", "localhost", "no-such.invalid")
+    hosts = ("127.0.0.1", "localhost", "no-such.test")
     ran = subprocess.run(
         [sys.executable, "-c", OUT_OF_DESCRIPTORS, engine_mode, *(f"http://{host}:1/" for host in hosts)],
         capture_output=True,

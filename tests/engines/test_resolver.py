@@ -261,6 +261,42 @@ async def test_a_fixed_address_holds_for_its_port_only(lookup: FakeLookup) -> No
     await resolver.close()
 
 
+# --- names that are never asked for ---
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost.", "app.localhost", "a.b.localhost."])
+async def test_localhost_and_the_names_below_it_are_the_loopback(lookup: FakeLookup, host: str) -> None:
+    resolver = Resolver(Settings())
+    assert await resolver.resolve(host, 80) == [Address(socket.AF_INET6, "::1"), HERE]
+    assert lookup.asked == []
+    await resolver.close()
+
+
+@pytest.mark.parametrize("host", ["a.invalid", "invalid.", "a.onion"])
+async def test_a_name_that_dns_cannot_know_is_a_final_failure(lookup: FakeLookup, host: str) -> None:
+    resolver = Resolver(Settings())
+    with pytest.raises(AttemptFailed) as found:
+        await resolver.resolve(host, 80)
+    assert (found.value.cause, found.value.permanent, lookup.asked) == (Cause.DNS, True, [])
+    await resolver.close()
+
+
+@pytest.mark.parametrize("host", ["localhost.example", "mylocalhost", "onion.example", "a.test"])
+async def test_a_name_that_only_looks_like_one_of_them_is_asked_for(lookup: FakeLookup, host: str) -> None:
+    resolver = Resolver(Settings())
+    assert await resolver.resolve(host, 80) == [HERE]
+    assert lookup.asked == [host]
+    await resolver.close()
+
+
+async def test_a_fixed_address_counts_for_them_as_well(lookup: FakeLookup) -> None:
+    resolver = Resolver(Settings(resolve=["app.localhost:80:192.0.2.1", "a.onion:80:192.0.2.2"]))
+    assert await resolver.resolve("app.localhost", 80) == [Address(socket.AF_INET, "192.0.2.1")]
+    assert await resolver.resolve("a.onion", 80) == [Address(socket.AF_INET, "192.0.2.2")]
+    assert lookup.asked == []
+    await resolver.close()
+
+
 # --- the real thing --------------------------------------------------------------------------------------------------
 
 LIBRARIES = ("aiodns", "threads")
@@ -273,22 +309,12 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return str(request.param)
 
 
-async def test_localhost_is_found(library: str) -> None:
-    async with calm_loop():
-        with nothing_left():
-            resolver = Resolver(Settings())
-            found = await resolver.resolve("localhost", 80)
-            assert HERE in found
-            assert all(address in (HERE, Address(socket.AF_INET6, "::1")) for address in found)
-            await resolver.close()
-
-
 async def test_a_name_that_is_not_there_is_a_dns_failure(library: str) -> None:
     async with calm_loop():
         with nothing_left():
             resolver = Resolver(Settings())
             with pytest.raises(AttemptFailed) as found:
-                await resolver.resolve("no-such-name.invalid", 80)
+                await resolver.resolve("no-such-name.test", 80)
             assert found.value.cause is Cause.DNS
             await resolver.close()
 
@@ -297,7 +323,7 @@ async def test_closing_while_real_lookups_are_under_way_leaves_nothing(library: 
     async with calm_loop():
         with nothing_left():
             resolver = Resolver(Settings())
-            names = [f"{n}.no-such-name.invalid" for n in range(20)]
+            names = [f"{n}.no-such-name.test" for n in range(20)]
             waiters = [asyncio.create_task(resolver.resolve(name, 80)) for name in names]
             await asyncio.sleep(0)
             await resolver.close()

@@ -209,10 +209,10 @@ async def test_leaving_while_connecting_leaves_nothing(mode: str) -> None:
 
 async def test_leaving_while_names_are_looked_up_leaves_nothing(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if mode != "async":  # where a lookup under way cannot be ended, it must be a short one
-        resolve_names(monkeypatch, {f"{n}.no-such-name.invalid": [] for n in range(1000)})
+        resolve_names(monkeypatch, {f"{n}.no-such-name.test": [] for n in range(1000)})
     async with calm_loop():
         with nothing_left():
-            urls = ["no URL", *(f"http://{n}.no-such-name.invalid/" for n in range(1000))]
+            urls = ["no URL", *(f"http://{n}.no-such-name.test/" for n in range(1000))]
             async with aclosing(fetch_iter(urls, mode=mode, workers=5, retries=0)) as results:
                 await anext(results)
             assert asyncio.all_tasks() == {asyncio.current_task()}

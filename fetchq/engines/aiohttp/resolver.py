@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fetchq.core.model import Cause
 from fetchq.engines.errors import network_failure, no_such_name, out_of_descriptors
-from fetchq.http.addresses import fixed_addresses
+from fetchq.http.addresses import fixed_addresses, local_addresses
 from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ class Resolver:
     async def resolve(self, host: str, port: int) -> list[Address]:
         """The addresses of `host`, at least one. Raises `AttemptFailed` (`dns`)."""
         if (fixed := self._fixed.get((host.rstrip("."), port))) is not None:
-            return [Address(socket.AF_INET6 if ":" in fixed else socket.AF_INET, fixed)]
+            return [_address(fixed)]
+        if local := local_addresses(host):
+            return [_address(one) for one in local]
         until, answer = self._cache.get(host, _NOT_CACHED)
         if until > monotonic():
             if isinstance(answer, AttemptFailed):
@@ -165,6 +167,10 @@ def _not_empty(addresses: list[Address]) -> list[Address]:
     if not addresses:
         raise no_such_name()
     return addresses
+
+
+def _address(text: str) -> Address:
+    return Address(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
 
 
 def _text(address: bytes | str) -> str:

@@ -15,7 +15,7 @@ from fetchq.core.disk import close_on_error
 from fetchq.core.model import Cause
 from fetchq.engines.bandwidth import buffer_for
 from fetchq.engines.errors import no_such_name, out_of_descriptors
-from fetchq.http.addresses import fixed_addresses
+from fetchq.http.addresses import fixed_addresses, local_addresses
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.phases import CONNECT, DNS
 
@@ -67,9 +67,12 @@ class Dialer:
 
     def addresses(self, host: str, port: int) -> list[Address]:
         """The addresses of `host`. Raises `AttemptFailed` (`dns`), and `socket.gaierror`."""
-        host = self._fixed.get((host.rstrip("."), port), host)
+        fixed = self._fixed.get((host.rstrip("."), port))
+        if fixed is None and (local := local_addresses(host)):
+            found = [_address(one, port) for one in local]
+            return [one for one in found if self._family in (socket.AF_UNSPEC, one[0])]
         try:
-            return look_up(host, port, self._family)
+            return look_up(fixed or host, port, self._family)
         except socket.gaierror as problem:
             if (failure := out_of_descriptors()) is not None:
                 raise failure from problem
@@ -78,6 +81,10 @@ class Dialer:
             raise
         except UnicodeError:
             raise no_such_name() from None
+
+
+def _address(text: str, port: int) -> Address:
+    return (socket.AF_INET6, (text, port, 0, 0)) if ":" in text else (socket.AF_INET, (text, port))
 
 
 def look_up(host: str, port: int, family: int) -> list[Address]:
