@@ -19,6 +19,9 @@ __all__ = ["closed_early", "network_failure", "no_such_name", "out_of_descriptor
 _NO_SUCH_NAME = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)}
 _LOCAL_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Error numbers which mean that this machine has no file descriptors or memory left."""
+_RESETS = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENOTCONN})
+"""Error numbers of a connection that the other side has reset. Whatever is done to the socket next gets one of them."""
+_RESET_TYPES = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
 _LOOKUP_DESCRIPTORS = 4
 """File descriptors that the lookup of a name needs: a file, and sockets."""
 
@@ -37,6 +40,8 @@ def network_failure(problem: BaseException, *, answering: bool) -> AttemptFailed
             return AttemptFailed(Cause.TLS, f"the certificate is not valid: {getattr(one, 'verify_message', one)}")
         if isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             return closed_early(answering=answering)
+        if isinstance(one, ssl.SSLWantReadError | ssl.SSLWantWriteError):
+            continue  # TLS waited for the network, whose error is in the chain, too
         if isinstance(one, ssl.SSLError):
             reason = (getattr(one, "reason", None) or str(one)).replace("_", " ").lower()
             return AttemptFailed(Cause.TLS, f"TLS failed: {reason}")
@@ -48,7 +53,7 @@ def network_failure(problem: BaseException, *, answering: bool) -> AttemptFailed
             return AttemptFailed(Cause.TIMEOUT, "timed out")
         if isinstance(one, OSError) and one.errno in _LOCAL_LIMITS:
             return _local_limit(one)
-        if isinstance(one, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):
+        if isinstance(one, _RESET_TYPES) or (isinstance(one, OSError) and one.errno in _RESETS):
             return closed_early(answering=answering, how="reset")
         if isinstance(one, OSError) and one.errno is not None:
             return AttemptFailed(Cause.INCOMPLETE if answering else Cause.CONNECT, _message(one))

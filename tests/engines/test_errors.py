@@ -44,6 +44,7 @@ def found(problem: BaseException, *, answering: bool = False) -> AttemptFailed:
         (os_error(errno.ECONNRESET), Cause.CONNECT, "the connection was reset before an answer"),
         (os_error(errno.EPIPE), Cause.CONNECT, "the connection was reset before an answer"),
         (os_error(errno.ECONNABORTED), Cause.CONNECT, "the connection was reset before an answer"),
+        (os_error(errno.ENOTCONN), Cause.CONNECT, "the connection was reset before an answer"),
         (ConnectionResetError(), Cause.CONNECT, "the connection was reset before an answer"),
         (ConnectionResetError("Cannot write to closing transport"), Cause.CONNECT, "reset before an answer"),
         (BrokenPipeError(), Cause.CONNECT, "reset before an answer"),
@@ -299,3 +300,9 @@ def test_any_tree_of_exceptions_has_one_cause_or_none(problem: BaseException, an
     if failed is not None:
         assert failed.cause in (Cause.CONNECT, Cause.INCOMPLETE, Cause.TIMEOUT)
         assert failed.message
+
+
+def test_tls_that_waited_for_a_connection_that_was_reset_is_no_tls_failure() -> None:
+    reset = os_error(errno.ECONNRESET)
+    reset.__context__ = ssl.SSLWantReadError(2, "The operation did not complete (read)")
+    assert found(reset).cause is Cause.CONNECT

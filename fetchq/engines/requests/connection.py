@@ -74,7 +74,11 @@ class _ExchangeMixin:
         exchange = current_exchange.get()
         attempt = exchange.attempt
         if self.sock is None:
-            self.connect()  # type: ignore[attr-defined]  # a mix-in
+            try:
+                self.connect()  # type: ignore[attr-defined]  # a mix-in
+            except (ConnectionResetError, BrokenPipeError, ConnectionAbortedError) as problem:
+                # urllib3 would ignore it, as if the request had been sent, and ask for its response.
+                raise closed_early(answering=False, how="reset") from problem
         sock = getattr(self.sock, "socket", self.sock)  # in a tunnel through TLS, urllib3 wraps the socket
         exchange.abort_switch.watch(sock)
         exchange.abort_switch.check()
