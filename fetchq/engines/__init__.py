@@ -6,6 +6,7 @@
     errors       from the exceptions of the network to causes, the same for all engines
     tls          the TLS context of a run
     bandwidth    bytes of bodies received per second, in the whole run
+    hang_up      whether a server has ended a connection that nobody reads from
     fd_limit     how many connections the file descriptors of this process allow
 
 A new engine is a package beside these two, whose `engine.py` fulfils a protocol of `base`; the functions below say

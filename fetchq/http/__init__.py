@@ -11,6 +11,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
       proxies           finds its proxy and its netrc password
       addresses         the addresses that --resolve sets
       hops              builds the request
+      keep_alive        may it use an idle connection, if it cannot be sent twice?
       range_resume      asks only for the rest of a body that broke off
       revalidation      asks whether the response that an earlier run has stored is still valid
 

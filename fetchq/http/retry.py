@@ -28,6 +28,7 @@ __all__ = [
     "Outcome",
     "RetryPlan",
     "Signal",
+    "found_dead",
     "may_resend",
     "plan_retry",
     "retry_after",
@@ -81,14 +82,19 @@ class Outcome(Protocol):
     def headers(self) -> Mapping[str, str]: ...
 
 
+def found_dead(attempt: Attempt, failed: AttemptFailed) -> bool:
+    """Whether the attempt failed because a reused connection was closed before any byte of its response came."""
+    return failed.cause is Cause.CONNECT and attempt.reused and not attempt.answering
+
+
 def may_resend(attempt: Attempt, failed: AttemptFailed) -> bool:
     """Whether a hop may be sent again, because a reused connection was closed before any byte of its response came.
 
     The request must be idempotent. This happens once for each hop, and does not count as another attempt (RFC 9112,
     9.3.1).
     """
-    unanswered = failed.cause is Cause.CONNECT and attempt.reused and not attempt.answering
-    return unanswered and not attempt.needs_fresh_connection and attempt.hop.method in IDEMPOTENT
+    resendable = not attempt.needs_fresh_connection and attempt.hop.method in IDEMPOTENT
+    return resendable and found_dead(attempt, failed)
 
 
 class RetryPlan(NamedTuple):

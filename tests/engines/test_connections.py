@@ -5,13 +5,16 @@ from __future__ import annotations
 import socket
 import struct
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.wire import Connection
-from support.servers import ScriptServer
+from faults.wire import Asked, Connection
+from support.servers import Script, ScriptServer, answer, ok
+from support.tls import Authority
 
-from fetchq import Cause, fetch_all_sync
+from fetchq import Cause, Request, fetch_all_sync
+from fetchq.http import keep_alive
 
 WAYS = {
     "http": ("http", False),
@@ -53,3 +56,111 @@ def test_a_connection_that_is_reset_before_an_answer_is_tried_again_whenever_tha
         (Cause.CONNECT, 2, "the connection was reset before an answer"),
         (Cause.CONNECT, 2, "the connection was closed before an answer"),  # a reset that the kernel told once already
     }
+
+
+# --- idle connections ---
+
+
+def posts(server: ScriptServer, count: int) -> list[Request]:
+    return [Request(f"{server.url}/{number}", method="POST", body=b"x") for number in range(count)]
+
+
+def closes_after(seconds: float) -> Script:
+    """Answers, and closes the connection a little later without having said so."""
+
+    def play(conn: Connection, asked: Asked) -> None:
+        ok(conn, asked)
+        conn.pause(seconds)
+        conn.close()
+
+    return play
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.005])
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_server_that_closes_after_each_answer_costs_no_post(mode: str, workers: int, seconds: float) -> None:
+    with ScriptServer(closes_after(seconds)) as server:
+        results = fetch_all_sync(posts(server, 12), mode=mode, workers=workers, retries=0)
+        assert sorted(server.connections) == list(range(1, 13))
+    assert [result.error for result in results] == [None] * 12
+
+
+def test_posts_share_a_connection_to_a_server_that_keeps_it(mode: str) -> None:
+    with ScriptServer() as server:
+        results = fetch_all_sync(posts(server, 5), mode=mode, workers=1, retries=0)
+        assert server.connections == [1] * 5
+    assert [result.error for result in results] == [None] * 5
+
+
+def test_posts_that_come_as_late_as_the_server_closes_its_connections_are_all_ok(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with servers that close after 2 or 5 seconds; the rule and the server are ten times as fast."""
+
+    def closes_if_idle(conn: Connection, asked: Asked) -> None:
+        ok(conn, asked)
+        if conn.quiet_for(0.1):
+            conn.close()
+
+    monkeypatch.setattr(keep_alive, "LONGEST_IDLE", 0.05)
+    with ScriptServer(closes_if_idle) as server:
+        results = fetch_all_sync(posts(server, 8), mode=mode, workers=1, retries=0, host_interval=0.1)
+        assert server.connections == list(range(1, 9))
+    assert [result.error for result in results] == [None] * 8
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_after_an_idle_connection_has_died_each_post_to_that_server_has_a_new_one(mode: str, method: str) -> None:
+    served: set[int] = set()
+
+    def dies_when_reused(conn: Connection, asked: Asked) -> None:
+        if conn.number in served:
+            conn.close()
+        else:
+            served.add(conn.number)
+            ok(conn, asked)
+
+    with ScriptServer(dies_when_reused) as server:
+        first = [Request(server.url, method=method), Request(server.url, method=method)]
+        results = fetch_all_sync([*first, *posts(server, 3)], mode=mode, workers=1, retries=0)
+    # What can be sent again is. Of the others, one shows what this server does.
+    assert [result.cause for result in results] == [None, None if method == "GET" else Cause.CONNECT, None, None, None]
+
+
+# --- the Keep-Alive header ---
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_a_server_that_will_close_within_a_second_gets_a_post_on_a_new_connection(
+    mode: str, tls: bool, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    rows = ["GET", "GET", "POST", "PATCH", "PUT"]
+    for timeout, connections in ((b"1", [1, 1, 2, 3, 3]), (b"5", [1] * 5)):
+        script = answer(b"ok", b"Keep-Alive: timeout=" + timeout)
+        with ScriptServer(script, tls=authority.server() if tls else None) as server:
+            requests = [Request(server.url, method=method) for method in rows]
+            fetch_all_sync(requests, mode=mode, workers=1, cacert=authority.cacert)
+            assert server.connections == connections
+
+
+@pytest.mark.parametrize(
+    ("values", "connections"),
+    [
+        ([b"max=1"] * 4, [1, 2, 3, 4]),
+        ([b"timeout=5, max=2"] * 4, [1, 1, 2, 2]),
+        ([b"max=2", b"max=1", b"max=0", b"max=2"], [1, 1, 1, 2]),
+    ],
+)
+def test_a_connection_serves_no_more_requests_than_its_server_announced(
+    mode: str, values: list[bytes], connections: list[int]
+) -> None:
+    left = list(values)
+
+    def play(conn: Connection, asked: Asked) -> None:
+        answer(b"ok", b"Keep-Alive: " + left.pop(0))(conn, asked)
+
+    with ScriptServer(play) as server:
+        results = fetch_all_sync([server.url] * 4, mode=mode, workers=1, retries=0)
+        assert server.connections == connections
+    assert all(result.ok for result in results)

@@ -34,6 +34,7 @@ from fetchq.http.wire_checks import (
 
 if TYPE_CHECKING:
     from fetchq.http.attempt import Attempt
+    from fetchq.http.keep_alive import Announced
 
 __all__ = ["Connection"]
 
@@ -48,6 +49,10 @@ class Connection(ResponseHandler):
         self.key: Hashable = None
         """The server and the proxy that it leads to. Requests with the same key can share it."""
         self.used = False
+        self.idle_since = 0.0
+        """When it became idle (`time.perf_counter`)."""
+        self.announced: Announced | None = None
+        """What its server has announced about it, if anything."""
         self.unsolicited = False
         """Whether bytes arrived while no request was under way, so that later bytes cannot be trusted."""
         self.carrier: asyncio.Transport | None = None
@@ -75,7 +80,9 @@ class Connection(ResponseHandler):
         `bodyless`: whether the response has no body because the method is HEAD. Raises `AttemptFailed`.
         """
         transport = self.transport
-        if not self.used and transport is not None:
+        if transport is None or transport.is_closing():
+            raise closed_early(answering=False)  # before any of the request was sent
+        if not self.used:
             # Both are only available while the connection is open; they show later how it ended.
             self._closing = self.closed
             self._tls = transport.get_extra_info("ssl_object")
@@ -90,8 +97,6 @@ class Connection(ResponseHandler):
         self.used = True
         self._attempt, self._body, self._interim, self._silent = attempt, None, 0, 0
         self._raw, self._chunks, self._left = b"", None, None
-        if transport is None or transport.is_closing():
-            raise closed_early(answering=False)
         self.set_response_params(
             skip_payload=bodyless,
             read_until_eof=True,

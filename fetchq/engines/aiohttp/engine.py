@@ -14,18 +14,20 @@ import aiohttp
 from fetchq.core.model import Cause
 from fetchq.engines.aiohttp.connector import Connector
 from fetchq.engines.aiohttp.failures import failure_of
-from fetchq.engines.aiohttp.idle_pool import IdlePool
+from fetchq.engines.aiohttp.idle_pool import IdlePool, descriptor_of
 from fetchq.engines.aiohttp.resolver import Resolver
 from fetchq.engines.aiohttp.timeouts import Watchdog
 from fetchq.engines.bandwidth import ByteRate
+from fetchq.engines.errors import closed_early
 from fetchq.engines.fd_limit import fd_budget
+from fetchq.engines.hang_up import hung_up
 from fetchq.http.addresses import first_address
 from fetchq.http.attempt import Attempt
 from fetchq.http.failure import RUN_ENDED, AttemptFailed
 from fetchq.http.hops import HopPlan, host_field, request_head
 from fetchq.http.phases import RECEIVE, STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
-from fetchq.http.retry import may_resend
+from fetchq.http.retry import IDEMPOTENT, found_dead, may_resend
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
 from fetchq.http.robots_attempt import robots_plan
 from fetchq.http.robots_txt import RobotsRequest
@@ -145,7 +147,10 @@ class AiohttpEngine:
                         message, payload = await connection.read()
                     content = payload
                 except Exception as problem:  # `failure_of` raises a bug in fetchq again
-                    if not may_resend(attempt, failure_of(problem, connection, answering=attempt.answering)):
+                    failed = failure_of(problem, connection, answering=attempt.answering)
+                    if connection is not None and found_dead(attempt, failed):
+                        self._idle.found_dead(connection, attempt.progress_at)
+                    if not may_resend(attempt, failed):
                         raise
                     attempt.needs_fresh_connection = True
                     if connection is not None:
@@ -166,7 +171,7 @@ class AiohttpEngine:
             raise failure_of(problem, connection, answering=attempt.answering) from problem
         finally:
             if connection is not None and connection.end_exchange(whole=content is not None and content.is_eof()):
-                self._idle.add(connection)
+                self._idle.add(connection, attempt.response.headers)
         return attempt.redirecting
 
     async def _connect(self, attempt: Attempt) -> tuple[Connection, Hop, bytes]:
@@ -181,7 +186,8 @@ class AiohttpEngine:
         absolute = proxy is not None and url.scheme == "http"
         head = request_head(hop, host, absolute=absolute, more=authorization if absolute else {})
         key = (url.scheme, host, proxy)
-        while (connection := self._idle.take(key)) is not None:
+        once = hop.method not in IDEMPOTENT
+        while (connection := await self._idle.take_for_once(key) if once else self._idle.take(key)) is not None:
             if connection.unsolicited or connection.should_close:
                 # Unsolicited bytes of this host could also arrive later, and pass for the response to the next request.
                 self._unreliable.add(host)
@@ -190,6 +196,9 @@ class AiohttpEngine:
             connection.close()
         connection = await self._connector.open(attempt, url, proxy, authorization)
         connection.key = key
+        if once and connection.is_connected() and hung_up(descriptor_of(connection.transport)):
+            connection.close()
+            raise closed_early(answering=False)  # before any of the request was sent, so that it may be tried again
         return connection, hop, head
 
     async def _receive_body(self, attempt: Attempt, content: aiohttp.StreamReader) -> None:

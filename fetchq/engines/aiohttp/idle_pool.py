@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Hashable
-from time import monotonic
+from time import perf_counter
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["IDLE_TIMEOUT", "IdlePool"]
+from multidict import CIMultiDictProxy
+
+from fetchq.engines.hang_up import readable
+from fetchq.http.keep_alive import KEEP_ALIVE, Announced, ReusePolicy, takes_another
+
+__all__ = ["IDLE_TIMEOUT", "IdlePool", "descriptor_of"]
 
 IDLE_TIMEOUT = 30.0
 """Seconds after which an idle connection is closed."""
@@ -17,6 +22,13 @@ IDLE_TIMEOUT = 30.0
 class _Connection(Protocol):
     key: Hashable
     """The server and the proxy that it leads to. Requests with the same key can share it."""
+    idle_since: float
+    """When it became idle (`time.perf_counter`)."""
+    announced: Announced | None
+    """What its server has announced about it, if anything."""
+
+    @property
+    def transport(self) -> asyncio.BaseTransport | None: ...
 
     def close(self) -> None: ...
 
@@ -31,23 +43,28 @@ class IdlePool(Generic[C]):
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._idle_since: OrderedDict[C, float] = OrderedDict()
-        """When each connection became idle (`time.monotonic`), the longest idle one first."""
+        self._policy = ReusePolicy()
+        self._idle: OrderedDict[C, None] = OrderedDict()
+        """The connections, the longest idle one first."""
         self._by_key: dict[Hashable, dict[C, None]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._idle_since)
+        return len(self._idle)
 
-    def add(self, connection: C) -> None:
-        """Keep a connection that has become idle."""
-        self._idle_since[connection] = monotonic()
+    def add(self, connection: C, headers: CIMultiDictProxy[str]) -> None:
+        """Keep a connection that has become idle, unless the `headers` of its last response rule it out."""
+        if KEEP_ALIVE in headers and not takes_another(connection, headers):
+            connection.close()
+            return
+        connection.idle_since = perf_counter()
+        self._idle[connection] = None
         same = self._by_key.get(connection.key)
         if same is None:
             same = self._by_key[connection.key] = {}
         same[connection] = None
-        if len(self._idle_since) > self._size:
-            self._remove(next(iter(self._idle_since))).close()
+        if len(self._idle) > self._size:
+            self._remove(next(iter(self._idle))).close()
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(IDLE_TIMEOUT, self._sweep)
 
@@ -55,24 +72,57 @@ class IdlePool(Generic[C]):
         """Remove and return the connection with this key that became idle last; None if there is none."""
         while (same := self._by_key.get(key)) is not None:
             connection, _ = same.popitem()
-            del self._idle_since[connection]
+            del self._idle[connection]
             if not same:
                 del self._by_key[key]
             if connection.is_connected():
                 return connection
+            self.found_dead(connection)
             connection.close()  # it may be in a TLS shutdown that the server never answers
         return None
+
+    async def take_for_once(self, key: Hashable) -> C | None:
+        """Like `take`, for a request that cannot be sent twice: only a connection that will most likely stay open."""
+        connection = self.take(key)
+        if connection is None:
+            return None
+        wait = self._policy.wait(key, perf_counter() - connection.idle_since, connection.announced)
+        if wait is None:
+            connection.close()
+            return None  # the others have been idle for longer
+        try:
+            if wait:
+                await asyncio.sleep(wait)
+            for _ in range(3):  # the loop sees in its next turns whether these bytes are the end of the connection
+                if not connection.is_connected() or not readable(descriptor_of(connection.transport)):
+                    break
+                await asyncio.sleep(0)
+        except BaseException:  # raised again, whatever it is
+            connection.close()
+            raise
+        if connection.is_connected():
+            if wait:
+                self._policy.kept(key)
+            return connection
+        self.found_dead(connection)
+        connection.close()
+        return None
+
+    def found_dead(self, connection: C, used_at: float | None = None) -> None:
+        """Note that the server has closed a connection while it was idle, or just after it was used (`used_at`)."""
+        idle = (perf_counter() if used_at is None else used_at) - connection.idle_since
+        self._policy.died(connection.key, idle, connection.announced)
 
     def close(self) -> None:
         """Close all connections."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._idle_since:
-            self._remove(next(iter(self._idle_since))).close()
+        while self._idle:
+            self._remove(next(iter(self._idle))).close()
 
     def _remove(self, connection: C) -> C:
-        del self._idle_since[connection]
+        del self._idle[connection]
         same = self._by_key[connection.key]
         del same[connection]
         if not same:
@@ -82,9 +132,16 @@ class IdlePool(Generic[C]):
     def _sweep(self) -> None:
         """Close the connections that have been idle for too long, including those that the server has closed."""
         self._timer = None
-        now = monotonic()
-        for connection in [one for one, since in self._idle_since.items() if now - since >= IDLE_TIMEOUT]:
+        now = perf_counter()
+        for connection in [one for one in self._idle if now - one.idle_since >= IDLE_TIMEOUT]:
             self._remove(connection).close()
-        if self._idle_since:
-            oldest = next(iter(self._idle_since.values()))
+        if self._idle:
+            oldest = next(iter(self._idle)).idle_since
             self._timer = asyncio.get_running_loop().call_later(oldest + IDLE_TIMEOUT - now, self._sweep)
+
+
+def descriptor_of(transport: asyncio.BaseTransport | None) -> int:
+    """The file descriptor of an open connection."""
+    assert transport is not None
+    descriptor: int = transport.get_extra_info("socket").fileno()
+    return descriptor

@@ -6,7 +6,7 @@ import http.client
 import socket
 import threading
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -14,13 +14,19 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from fetchq.core.model import Cause
 from fetchq.engines.bandwidth import UPLOAD_PIECE
 from fetchq.engines.errors import closed_early
-from fetchq.engines.requests.exchange import current_exchange
+from fetchq.engines.hang_up import hung_up
+from fetchq.engines.requests.exchange import Exchange, current_exchange
 from fetchq.engines.requests.response import WireResponse
 from fetchq.engines.requests.upload import unsolicited_bytes, upload
 from fetchq.http.addresses import address_text
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.hops import absolute_form
+from fetchq.http.keep_alive import KEEP_ALIVE, Announced, takes_another
 from fetchq.http.phases import CONNECT, TLS
+from fetchq.http.retry import IDEMPOTENT
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
 
 __all__ = ["POOLS"]
 
@@ -32,23 +38,53 @@ class _ExchangeMixin:
     timeout: Any
     sock: Any
     used = False
+    idle_since = 0.0
+    """When it became idle (`time.perf_counter`)."""
+    announced: Announced | None = None
+    """What its server has announced about it, if anything."""
 
     @property
     def is_connected(self) -> bool:
-        """Whether the connection is open, and no unsolicited bytes have arrived."""
+        """Whether the connection is open, no unsolicited bytes have arrived, and the request may be sent on it."""
         if self.sock is None:
             return False
+        exchange = current_exchange.get()
+        exchange.idle, exchange.announced = perf_counter() - self.idle_since, self.announced
+        if exchange.attempt.hop.method in IDEMPOTENT:
+            return self._is_open(exchange)
+        wait = exchange.reuse_policy.wait(exchange.origin, exchange.idle, exchange.announced)
+        if wait is None:
+            return False
+        try:
+            exchange.abort_switch.wait(wait)
+        except AttemptFailed:
+            self.close()  # type: ignore[attr-defined]  # a mix-in; urllib3 has taken it from its pool, and forgets it
+            raise
+        if not self._is_open(exchange):
+            return False
+        if wait:
+            exchange.reuse_policy.kept(exchange.origin)
+        return True
+
+    def _is_open(self, exchange: Exchange) -> bool:
         try:
             came = unsolicited_bytes(self.sock)
         except OSError:
-            return False
+            came = b""
         if came:
-            exchange = current_exchange.get()
             exchange.unreliable.add(exchange.attempt.hop.url.raw_authority)
+        elif came is not None:
+            exchange.found_dead()
         return came is None
 
+    def rest(self, headers: CIMultiDictProxy[str]) -> None:
+        """Keep a connection that has become idle, unless the `headers` of its last response rule it out."""
+        self.idle_since = perf_counter()
+        if KEEP_ALIVE in headers and not takes_another(self, headers):
+            self.close()  # type: ignore[attr-defined]  # a mix-in
+
     def _new_conn(self) -> socket.socket:
-        self.used = False  # urllib3 reuses the object for a new connection
+        self.used, self.announced = False, None  # urllib3 reuses the object for a new connection
         exchange = current_exchange.get()
         host, port = self._dns_host, self.port  # type: ignore[attr-defined]  # a mix-in
         return exchange.dialer.connect(host, port, exchange.attempt)
@@ -82,6 +118,8 @@ class _ExchangeMixin:
         sock = getattr(self.sock, "socket", self.sock)  # in a tunnel through TLS, urllib3 wraps the socket
         exchange.abort_switch.watch(sock)
         exchange.abort_switch.check()
+        if not self.used and attempt.hop.method not in IDEMPOTENT and hung_up(sock.fileno()):
+            raise closed_early(answering=False)  # before any of the request was sent, so that it may be tried again
         attempt.remote = address_text(sock.getpeername())
         attempt.connected(reused=self.used)
         self.used = True

@@ -27,9 +27,10 @@ from fetchq.http.addresses import first_address
 from fetchq.http.attempt import Attempt
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.hops import DEFAULT_HEADERS, Hop, HopPlan, length_field, merge_headers
+from fetchq.http.keep_alive import ReusePolicy
 from fetchq.http.phases import RECEIVE, STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
-from fetchq.http.retry import may_resend
+from fetchq.http.retry import found_dead, may_resend
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
 from fetchq.http.robots_attempt import robots_plan
 from fetchq.http.robots_txt import RobotsRequest
@@ -57,8 +58,9 @@ class RequestsEngine:
         context: ssl.SSLContext,
         robots: RobotsCache | None = None,
         rate: ByteRate | None = None,
+        reuse_policy: ReusePolicy | None = None,
     ) -> None:
-        """`rate`: the rate limit that all workers share."""
+        """`rate` and `reuse_policy` are those that all workers share."""
         self._settings = settings
         self._rate = rate
         self._proxies = ProxyConfig(settings)
@@ -70,14 +72,16 @@ class RequestsEngine:
         self._session.mount("https://", adapter)
         self._abort_switch = AbortSwitch()
         self._dialer = Dialer(settings, self._abort_switch)
+        self._reuse_policy = reuse_policy or ReusePolicy()
         self._unreliable: set[str] = set()
 
     @classmethod
     def for_workers(cls, settings: Settings, robots: RobotsCache | None = None) -> list[Self]:
-        """An engine for each worker. They share the TLS context, which takes long to load, and the rate limit."""
+        """An engine for each worker. They share the TLS context, which takes long to load, and the limits."""
         context = tls_context(settings)
         rate = None if settings.limit_rate is None else ByteRate(settings.limit_rate)
-        return [cls(settings, context, robots, rate) for _ in range(settings.workers)]
+        reuse_policy = ReusePolicy()
+        return [cls(settings, context, robots, rate, reuse_policy) for _ in range(settings.workers)]
 
     def attempt(
         self,
@@ -89,7 +93,7 @@ class RequestsEngine:
         plan = self._robots_plan if isinstance(request, RobotsRequest) else self._plan
         attempt = Attempt(plan, request, target, partial)
         attempt.on_sent = on_sent
-        exchange = Exchange(attempt, self._dialer, self._abort_switch, self._unreliable)
+        exchange = Exchange(attempt, self._dialer, self._abort_switch, self._reuse_policy, self._unreliable)
         current_exchange.set(exchange)
         failed: AttemptFailed | None = None
         try:
@@ -147,6 +151,8 @@ class RequestsEngine:
             unreliable = attempt.hop.url.raw_authority in self._unreliable
             if not response.reusable or exchange.early_bytes is not None or unreliable:
                 raw.connection.close()
+            else:
+                raw.connection.rest(attempt.response.headers)
             raw.release_conn()
 
     def _send(self, exchange: Exchange) -> requests.Response:
@@ -154,6 +160,8 @@ class RequestsEngine:
         try:
             return self._send_once(exchange)
         except AttemptFailed as problem:
+            if found_dead(attempt, problem):
+                exchange.found_dead()
             if not may_resend(attempt, problem):
                 raise
         attempt.needs_fresh_connection = True
@@ -161,7 +169,7 @@ class RequestsEngine:
 
     def _send_once(self, exchange: Exchange) -> requests.Response:
         attempt = exchange.attempt
-        proxy = self._proxies.proxy_for(attempt.hop.url)
+        proxy = exchange.proxy = self._proxies.proxy_for(attempt.hop.url)
         hop = attempt.begin_exchange(URL(proxy) if proxy else None)
         exchange.early_bytes = exchange.response = None
         try:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from fetchq.engines.requests.abort_switch import AbortSwitch
     from fetchq.engines.requests.dial import Dialer
     from fetchq.http.attempt import Attempt
+    from fetchq.http.keep_alive import Announced, ReusePolicy
 
 __all__ = ["Exchange", "Response", "current_exchange"]
 
@@ -40,13 +43,29 @@ class Exchange:
     attempt: Attempt
     dialer: Dialer
     abort_switch: AbortSwitch
+    reuse_policy: ReusePolicy
     unreliable: set[str]
     """Authorities that sent unsolicited bytes, which could also arrive later, and pass for the response to the next
     request."""
+    proxy: str | None = None
+    idle: float = 0.0
+    """Seconds for which the reused connection had been idle."""
+    announced: Announced | None = None
+    """What its server has announced about it."""
     response: Response | None = None
     """The final response of the hop, as soon as it is being read."""
     early_bytes: bytes | None = None
     """Bytes that arrived before all of a long body was sent; None if none did, and empty once they were read."""
+
+    @property
+    def origin(self) -> Hashable:
+        """The server and the proxy that the hop is sent to."""
+        url = self.attempt.hop.url
+        return url.scheme, url.raw_authority, self.proxy
+
+    def found_dead(self) -> None:
+        """Note that the server has closed the reused connection while it was idle, or just after it was used."""
+        self.reuse_policy.died(self.origin, self.idle, self.announced)
 
 
 current_exchange: ContextVar[Exchange] = ContextVar("fetchq-exchange")
