@@ -139,7 +139,7 @@ def read_options(given: dict[str, Any], stored: dict[str, Any] | None = None, **
     Precedence: `fixed`, command line, environment, `stored`, config file, default. Raises `click.UsageError`.
     """
     _resolve_format(given)
-    chosen = _read_config(given.pop("config", None)) | (stored or {})
+    chosen = _read_config(given.pop("config", None)) | _still_chosen(stored or {}, given)
     if given.get("format") is not None and not given.get("json"):
         chosen.pop("json", None)  # both set the format, and the option takes precedence
     # An option that was not given is None, or () if it is repeatable.
@@ -147,6 +147,16 @@ def read_options(given: dict[str, Any], stored: dict[str, Any] | None = None, **
     if isinstance(data := chosen.get("data"), str) and data.startswith("@"):
         chosen["data"] = _read_data(data[1:])
     return build_settings(Settings, chosen | fixed), build_settings(Display, chosen)
+
+
+def _still_chosen(stored: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The settings that a run has stored, without a read timeout that only follows from a timeout given anew."""
+    if given.get("timeout") is None or "timeout" not in stored:
+        return stored
+    default = Settings().read_timeout
+    if stored.get("read_timeout") not in (default, max(default, stored["timeout"])):
+        return stored  # the user chose it
+    return {name: value for name, value in stored.items() if name != "read_timeout"}
 
 
 def _resolve_format(given: dict[str, Any]) -> None:

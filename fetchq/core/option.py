@@ -153,7 +153,9 @@ class ValidatedSettings:
     Raises SettingsError, and TypeError for a keyword argument that is not a field.
     """
 
-    __slots__ = ()
+    __slots__ = ("_given",)
+    _given: frozenset[str]
+    """The names of the fields that the caller has given; the others have their defaults."""
 
     def __new__(cls, *args: object, **given: object) -> Self:
         # The error that the dataclass's own __init__ raises suggests no other name in Python 3.11 and 3.12.
@@ -161,7 +163,9 @@ class ValidatedSettings:
         problem = unexpected_keyword(cls.__name__, given, names)
         if problem is not None:
             raise problem
-        return super().__new__(cls)
+        self = super().__new__(cls)
+        object.__setattr__(self, "_given", frozenset(given))  # the subclasses are frozen
+        return self
 
     def __post_init__(self) -> None:
         for one in fields(self):  # type: ignore[arg-type]  # the subclasses are dataclasses

@@ -29,6 +29,9 @@ class Settings(SettingsFields):
 
     def __post_init__(self) -> None:
         super(Settings, self).__post_init__()  # slots=True makes a new class, for which super() without arguments fails
+        if "timeout" in self._given and "read_timeout" not in self._given:
+            # Whoever allows an attempt two minutes does not expect it to end after 30 silent seconds.
+            object.__setattr__(self, "read_timeout", max(self.read_timeout, self.timeout))
         _check_together(self)
 
     @property

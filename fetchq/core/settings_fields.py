@@ -66,13 +66,18 @@ class SettingsFields(ValidatedSettings):
     )
 
     timeout: float = _time(
-        60.0, "-t --timeout", read_seconds, "For one attempt, redirects included.", metavar="S", above=0
+        300.0, "-t --timeout", read_seconds, "For one attempt, redirects included.", metavar="S", above=0
     )
     connect_timeout: float = _time(
         10.0, "--connect-timeout", read_seconds, "Until connected, DNS and TLS included.", metavar="S", above=0
     )
     read_timeout: float = _time(
-        30.0, "--read-timeout", read_seconds, "Without a byte from the server.", metavar="S", above=0
+        30.0,
+        "--read-timeout",
+        read_seconds,
+        "Without a byte from the server; not less than --timeout where only that is given.",
+        metavar="S",
+        above=0,
     )
     deadline: float | None = _time(
         None,

@@ -17,6 +17,7 @@ from fetchq.core.model import Cause, Complete
 from fetchq.core.text import one_line
 from fetchq.http.body import NO_BODY
 from fetchq.http.failure import AttemptFailed, message_of, status_failure
+from fetchq.http.headway import explain_timeout
 from fetchq.http.phases import CONNECT, DECODE, RECEIVE, WAIT, AttemptClock
 from fetchq.http.range_resume import check_end, combine_partial, resumable_part
 from fetchq.http.redirects import REDIRECTS
@@ -50,11 +51,16 @@ class Attempt(AttemptClock):
     # An instance dictionary would have too many keys for Python to share them between objects; this is the hot path.
     # fmt: off
     __slots__ = (
-        "_drained", "answering", "body", "cause", "complete", "error", "hop", "local_limit", "method",
+        "_drained", "answering", "body", "cause", "complete", "continued", "error", "hop", "local_limit", "method",
         "needs_fresh_connection", "on_sent", "partial", "permanent", "plan", "proxy", "redirecting", "redirects",
         "remote", "response", "reused", "sent", "stored_response", "tls_known", "unmodified",
     )
     # fmt: on
+    partial: Partial | None
+    """The beginning of the body: from an earlier attempt or, after `finish`, for the next one. Then the engine's caller
+    passes it on or discards it."""
+    continued: Partial | None
+    """The part that a response was to continue: it does, or it has failed because it does not fit."""
 
     def __init__(self, plan: HopPlan, request: Request, target: Target, partial: Partial | None = None) -> None:
         super().__init__(plan.settings)
@@ -66,8 +72,7 @@ class Attempt(AttemptClock):
         self.stored_response = request.stored_response
         """The response that an earlier run has stored, if this run refreshes it."""
         self.partial = partial
-        """The beginning of the body: from an earlier attempt or, after `finish`, for the next one. Then the engine's
-        caller passes it on or discards it."""
+        self.continued = None
         self.remote: str | None = None
         """The address that the connection leads to, such as "192.0.2.1:443"."""
         self.sent = False
@@ -120,7 +125,7 @@ class Attempt(AttemptClock):
             check_family((proxy or hop.url).raw_host or "", ipv4=settings.ipv4)
         self.connecting_since = self._phase_began
         self.answering = self.reused = False
-        return hop if self.partial is None else self.partial.range_request(hop)
+        return hop if self.partial is None else self.partial.range_request(hop, self.redirects)
 
     def connected(self, *, reused: bool) -> None:
         """Note that the request is about to be sent on a connection."""
@@ -254,6 +259,8 @@ class Attempt(AttemptClock):
                 self.partial = part
             else:
                 self.body.discard()
+        if failed.cause is Cause.TIMEOUT:
+            failed = explain_timeout(self, failed, now)
         if failed.cause is Cause.PROTOCOL:
             # An invalid response is not recorded: how much of it could be parsed depends on the packets it came in.
             self.response, self.body, self.complete, self.unmodified = NO_RESPONSE, NO_BODY, None, False

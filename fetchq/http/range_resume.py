@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 from multidict import istr
 
 from fetchq.core.model import Cause
-from fetchq.http.content_coding import codings_in
 from fetchq.http.failure import AttemptFailed
+from fetchq.http.part_source import codings_of, part_source
 from fetchq.http.response import make_head
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.http.body import ReceivedBody
     from fetchq.http.hops import Hop
+    from fetchq.http.part_source import PartSource
     from fetchq.http.response import ResponseHead
 
 __all__ = ["MIN_RESUMED", "Partial", "check_end", "combine_partial", "resumable_part"]
@@ -33,10 +34,8 @@ MIN_RESUMED = 1_048_576
 """Up to this many bytes, as received, a broken download starts over instead of resuming."""
 
 _BROKE_OFF = frozenset({Cause.INCOMPLETE, Cause.TIMEOUT, Cause.TOO_SLOW})
-_RANGE_HEADERS = frozenset({"range", "if-range"})
-_ETAG, _ACCEPT_RANGES, _CONTENT_TYPE = istr("ETag"), istr("Accept-Ranges"), istr("Content-Type")
-_CONTENT_RANGE, _CONTENT_ENCODING = istr("Content-Range"), istr("Content-Encoding")
-_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]+"')
+_ETAG, _LAST_MODIFIED = istr("ETag"), istr("Last-Modified")
+_CONTENT_RANGE, _CONTENT_TYPE = istr("Content-Range"), istr("Content-Type")
 _BYTE_RANGE = re.compile(r"bytes +([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
 
 
@@ -47,78 +46,92 @@ class Receiving(Protocol):
     method: str
     """The method of the first hop."""
     hop: Hop
+    redirects: int
     response: ResponseHead
     body: ReceivedBody
     partial: Partial | None
+    continued: Partial | None
 
 
 def resumable_part(attempt: Receiving, cause: Cause) -> Partial | None:
     """The part of the body that the next attempt can resume; None if the body starts over."""
-    body, hop, response = attempt.body, attempt.hop, attempt.response
+    body, response = attempt.body, attempt.response
     if body.wire_size <= MIN_RESUMED or body.writing or cause not in _BROKE_OFF:
         return None
-    if response.status != 200 or attempt.method != "GET":
-        return None
-    total = response.length if response.total is None else response.total
     if response.length is not None and body.wire_size > response.length:
         return None  # more arrived than the Content-Range of the part says
-    if total is not None and body.wire_size >= total:
+    source = part_source(attempt)
+    if source is None or (source.total is not None and body.wire_size >= source.total):
         return None
-    tags = response.headers.getall(_ETAG, [])
-    if len(tags) != 1 or not _STRONG_ETAG.fullmatch(tags[0]) or _refuses_ranges(response.headers):
-        return None
-    if any(name.lower() in _RANGE_HEADERS for name in hop.headers):
-        return None  # the user has asked for a range
-    return Partial(body, hop.text, tags[0], total, response)
-
-
-def _refuses_ranges(headers: MultiMapping[str]) -> bool:
-    return any(value.strip(" \t").lower() == "none" for value in headers.getall(_ACCEPT_RANGES, []))
+    return Partial(body, source, response)
 
 
 class Partial:
     """The beginning of a body, and the head of the 200 that it came with. One attempt at a time owns it."""
 
-    __slots__ = ("_etag", "_total", "_url", "body", "response")
+    __slots__ = ("body", "needs_whole", "response", "size", "source", "wire_size")
 
-    def __init__(self, body: ReceivedBody, url: str, etag: str, total: int | None, response: ResponseHead) -> None:
-        """`url`: the URL that the part came from. `total`: the complete length of the body, if it is known."""
+    def __init__(self, body: ReceivedBody, source: PartSource, response: ResponseHead) -> None:
         self.body = body
+        self.source = source
         self.response = response
-        self._url = url
-        self._etag = etag
-        self._total = total
+        self.size, self.wire_size = body.size, body.wire_size
+        """The size of the part: decoded, and as received. Those of `body` grow when an attempt continues it."""
+        self.needs_whole = False
+        """Whether the server has shown that it gives no usable parts, so that the row must be fetched whole."""
 
-    def range_request(self, hop: Hop) -> Hop:
-        """The hop as it is to be sent: a request for the rest, if the beginning came from the same URL."""
-        if hop.text != self._url:
+    def range_request(self, hop: Hop, redirects: int = 0) -> Hop:
+        """The hop as it is to be sent: a request for the rest, if the hop may give it."""
+        if not self.source.fits(hop, redirects):
             return hop
-        rest = {"Range": f"bytes={self.body.wire_size}-", "If-Range": self._etag}
+        rest = {"Range": f"bytes={self.wire_size}-", "If-Range": self.source.if_range}
         return hop._replace(headers={**hop.headers, **rest})
 
-    def match(self, hop: Hop, response: ResponseHead) -> tuple[int, int] | None:
+    def match(self, hop: Hop, response: ResponseHead, redirects: int = 0) -> tuple[int, int] | None:
         """The end of the part in this response to `hop`, in bytes of the whole body, and the body's complete length.
 
         None if the response is not a part, but complete in itself. Raises `AttemptFailed`: `protocol` for an invalid
         206; `incomplete`, so that the next attempt starts over, for one that does not fit this part.
         """
-        if response.status not in (206, 416) or hop.text != self._url:
+        source = self.source
+        if response.status not in (206, 416) or not source.fits(hop, redirects):
             return None
         if response.status == 416:
             raise _start_over("the server has no such part")
-        first, last, total = _content_range(response)
-        if first != self.body.wire_size:
-            raise _start_over(f"byte {first} came where byte {self.body.wire_size} was to come")
-        # A 206 without an ETag does not show whether the server has evaluated If-Range.
-        if response.headers.getall(_ETAG, []) != [self._etag]:
-            raise _start_over("its ETag is another one, or missing")
-        # After If-Range, a 206 may leave out Content-Encoding, but so does a server that does not encode parts.
-        if _codings(response.headers) != _codings(self.response.headers):
+        # After If-Range, a 206 may leave out Content-Encoding, but so does a server that does not encode parts. Others
+        # encode the part alone (Caddy 2.6), with the ETag and the Content-Range of the plain file.
+        if codings_of(response.headers) != source.codings:
+            self.needs_whole = True
             raise _start_over("its coding is another one")
-        complete = total if self._total is None else self._total
-        if complete is None or total not in (None, complete) or last >= complete:
-            raise _start_over(f"its length was {self._total or 'not told'}, and is {total or 'not told'}")
+        first, last, total = _content_range(response)
+        if response.length not in (None, last - first + 1):
+            if not source.codings:
+                raise _not_valid(f"{response.length} bytes for the bytes {first} to {last}")
+            self.needs_whole = True
+            raise _start_over("its Content-Range does not count the encoded bytes")
+        if first != self.wire_size:
+            self.needs_whole = True
+            raise _start_over(f"byte {first} came where byte {self.wire_size} was to come")
+        self._check_validators(response.headers)
+        complete = total if source.total is None else source.total
+        told = bool(source.codings) or not source.is_at(hop)  # then, only the same length shows that it fits
+        if complete is None or (total != complete and (total is not None or told)) or last >= complete:
+            raise _start_over(f"its length was {source.total or 'not told'}, and is {total or 'not told'}")
         return last + 1, complete
+
+    def _check_validators(self, headers: MultiMapping[str]) -> None:
+        """Raise `AttemptFailed` unless a 206 has the validators of this part.
+
+        Without them, it does not show whether the server has evaluated If-Range.
+        """
+        source = self.source
+        tags, dates = headers.getall(_ETAG, []), headers.getall(_LAST_MODIFIED, [])
+        if not source.by_etag and dates != [source.if_range]:
+            self.needs_whole = not dates
+            raise _start_over("its Last-Modified is another one, or missing")
+        if tags != [*source.etags]:
+            self.needs_whole = not tags
+            raise _start_over("its ETag is another one, or missing")
 
     def discard(self) -> None:
         """Free the beginning of the body: no attempt resumes it."""
@@ -136,14 +149,15 @@ def combine_partial(attempt: Receiving) -> bool:
     assert response.status is not None
     if response.status >= 400 and response.status in attempt.settings.retry_on and response.status != 416:
         return False  # a later attempt may still resume
-    attempt.partial = None
+    attempt.partial, attempt.continued = None, partial
     part: tuple[int, int] | None = None
     try:
-        part = partial.match(attempt.hop, response)
+        part = partial.match(attempt.hop, response, attempt.redirects)
     finally:
         if part is None:
             partial.discard()
     if part is None:
+        attempt.continued = None
         return False
     (end, total), begun = part, partial.response
     attempt.body = partial.body
@@ -168,7 +182,7 @@ def check_end(received: int, end: int, total: int | None) -> None:
 
 def _content_range(response: ResponseHead) -> tuple[int, int, int | None]:
     """The first byte, the last byte and the complete length from a 206's Content-Range. Raises `AttemptFailed`."""
-    headers, length = response.headers, response.length
+    headers = response.headers
     ranges = headers.getall(_CONTENT_RANGE, [])
     if headers.get(_CONTENT_TYPE, "").strip(" \t").lower().startswith("multipart/byteranges"):
         raise _not_valid("several parts, though one was asked for")
@@ -179,13 +193,7 @@ def _content_range(response: ResponseHead) -> tuple[int, int, int | None]:
     total = None if found[3] == "*" else int(found[3])
     if last < first or (total is not None and last >= total):
         raise _not_valid(f"the Content-Range {found[0]}")
-    if length not in (None, last - first + 1):
-        raise _not_valid(f"{length} bytes with the Content-Range {found[0]}")
     return first, last, total
-
-
-def _codings(headers: MultiMapping[str]) -> list[str]:
-    return codings_in(",".join(headers.getall(_CONTENT_ENCODING, [])))
 
 
 def _not_valid(what: str) -> AttemptFailed:

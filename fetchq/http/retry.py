@@ -9,12 +9,12 @@ random numbers are parameters. Delays follow "exponential backoff and full jitte
 
 from __future__ import annotations
 
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fetchq.core.model import Cause
+from fetchq.http.dates import http_date
+from fetchq.http.headway import made_headway, must_begin_anew
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IDEMPOTENT",
+    "NO_PAST",
     "Outcome",
+    "PastAttempts",
     "RetryPlan",
     "Signal",
     "found_dead",
@@ -106,23 +108,57 @@ class RetryPlan(NamedTuple):
     """Whether the failed attempt counts among the attempts of the request."""
     revalidates: bool = True
     """Whether the next attempt may ask again if the stored response is still valid; otherwise it fetches the page."""
+    headway: bool = False
+    """Whether the attempt is no failed try, since it received more of a body that the next one continues."""
+    begins_anew: bool = False
+    """Whether the attempt is no failed try, since the server's parts do not fit together, and it begins anew once."""
+
+
+class PastAttempts(NamedTuple):
+    """The attempts at a request that do not count as failed tries."""
+
+    local_limits: int = 0
+    """How many failed because of a limit of this machine; they do not count among the attempts either."""
+    headways: int = 0
+    """How many made headway."""
+    begun_anew: bool = False
+    """Whether one led to a body that began anew."""
+    needs_whole: bool = False
+    """Whether no attempt may continue a body, because the server has shown that it gives no usable parts."""
+
+    def with_one(self, attempt: Attempt, plan: RetryPlan) -> PastAttempts:
+        """These and another attempt, which is followed by the retry `plan`."""
+        return PastAttempts(
+            self.local_limits + (not plan.counts),
+            self.headways + plan.headway,
+            self.begun_anew or plan.begins_anew,
+            self.needs_whole or (attempt.continued is not None and attempt.continued.needs_whole),
+        )
+
+
+NO_PAST = PastAttempts()
 
 
 def plan_retry(
-    outcome: Outcome, attempts: int, local_limits: int, settings: Settings, *, jitter: float, now: float
+    outcome: Attempt, attempts: int, past: PastAttempts, settings: Settings, *, jitter: float, now: float
 ) -> RetryPlan | None:
     """The retry that is due after a failed attempt; None if the failure is final.
 
-    `attempts`: how many attempts were made, this one included. `local_limits`: how many failed before because of a
-    limit of this machine; they do not count among the `attempts`. `jitter`: a random number from 0 to 1. `now`:
-    wall-clock seconds, for a Retry-After that is a date.
+    `attempts`: how many attempts were made, this one included. `past`: those before it that are no failed tries.
+    `jitter`: a random number from 0 to 1. `now`: wall-clock seconds, for a Retry-After that is a date.
     """
-    if outcome.local_limit and local_limits < MAX_LOCAL_LIMIT_RETRIES:
+    if must_begin_anew(outcome) and not past.begun_anew:
+        return RetryPlan(0.0, begins_anew=True)
+    failed = attempts - past.headways - past.begun_anew
+    if settings.retries and made_headway(outcome, past.headways):
+        delay = retry_delay(outcome, 1, settings, jitter=jitter, now=now)
+        return None if delay is None else RetryPlan(delay, headway=True)
+    if outcome.local_limit and past.local_limits < MAX_LOCAL_LIMIT_RETRIES:
         return RetryPlan(LOCAL_LIMIT_WAIT, counts=False)
     if outcome.unmodified and outcome.cause is Cause.STORE:
         # The server has confirmed a stored body that is missing or damaged.
         return RetryPlan(0.0, revalidates=False)
-    delay = retry_delay(outcome, attempts, settings, jitter=jitter, now=now)
+    delay = retry_delay(outcome, failed, settings, jitter=jitter, now=now)
     return None if delay is None else RetryPlan(delay)
 
 
@@ -209,17 +245,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     text = text.strip()
     if text.isascii() and text.isdigit():
         return float(text[:15])
-    due = _date(text)
+    due = http_date(text)
     if due is None:
         return None
-    sent = _date(headers.get("Date", ""))
+    sent = http_date(headers.get("Date", ""))
     return max(0.0, due - (now if sent is None else sent))
-
-
-def _date(text: str) -> float | None:
-    try:
-        date = parsedate_to_datetime(text)
-        # Without a time zone it is UTC (RFC 9110, 5.6.7), not local time.
-        return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None

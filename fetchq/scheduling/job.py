@@ -6,6 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.model import Timing, make_timing
+from fetchq.http.retry import NO_PAST
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request
@@ -42,8 +43,8 @@ class Job:
         "host_queue",
         "in_flight",
         "kind",
-        "local_limits",
         "partial",
+        "past",
         "phases",
         "queued",
         "refused",
@@ -62,8 +63,8 @@ class Job:
         self.kind = kind
         self.attempts = 0
         """Attempts made so far, except for those that failed because of a limit of this machine."""
-        self.local_limits = 0
-        """Attempts that failed because of a limit of this machine."""
+        self.past = NO_PAST
+        """What the attempts were that are no failed tries."""
         self.queued = 0.0
         """Seconds for which it could have gone, but no worker was free."""
         self.held = 0.0

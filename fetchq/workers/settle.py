@@ -144,11 +144,11 @@ class Settler:
 
     def _retry(self, job: Job, attempt: Attempt) -> Retry | None:
         """Prepare the job for the retry that is due after a failure, and return that; None if the failure is final."""
-        plan = plan_retry(attempt, job.attempts, job.local_limits, self._settings, jitter=random(), now=time())  # noqa: S311
+        plan = plan_retry(attempt, job.attempts, job.past, self._settings, jitter=random(), now=time())  # noqa: S311
         if plan is None:
             return None
+        job.past = job.past.with_one(attempt, plan)
         if not plan.counts:
-            job.local_limits += 1
             job.attempts -= 1
         if not plan.revalidates:
             job.request = replace(job.request, stored_response=None)
@@ -163,7 +163,7 @@ class Settler:
         self._with_partial.discard(job)
         if partial is None:
             return
-        if len(self._with_partial) < self._settings.workers:
+        if not job.past.needs_whole and len(self._with_partial) < self._settings.workers:
             self._with_partial.add(job)
         else:
             job.partial = None

@@ -168,13 +168,34 @@ def test_the_least_values_are_accepted() -> None:
 def test_the_defaults_are_those_of_the_interface() -> None:
     settings = Settings()
     assert (settings.mode, settings.workers, settings.retries, settings.max_redirects) == ("async", 10, 2, 10)
-    assert (settings.timeout, settings.connect_timeout, settings.read_timeout) == (60, 10, 30)
+    assert (settings.timeout, settings.connect_timeout, settings.read_timeout) == (300, 10, 30)
     assert (settings.min_speed, settings.min_speed_time) == (100, 30)
     assert (settings.retry_wait, settings.max_retry_after) == (0.5, 120)
     assert settings.retry_on == {408, 425, 429, 500, 502, 503, 504}
     assert settings.accept == set(range(200, 300))
     assert (settings.max_filesize, settings.max_ratio) == (100_000_000, 1000)
     assert (settings.insecure, settings.trust_env, settings.accept_encoded) == (False, False, False)
+
+
+@pytest.mark.parametrize(
+    ("given_values", "read_timeout"),
+    [
+        ({"timeout": 120}, 120),
+        ({"timeout": "2m"}, 120),
+        ({"timeout": 300}, 300),
+        ({"timeout": 5}, 30),
+        ({"timeout": 120, "read_timeout": 10}, 10),
+        ({"timeout": 120, "read_timeout": 30}, 30),
+        ({"read_timeout": 40}, 40),
+    ],
+)
+def test_the_read_timeout_is_at_least_the_timeout_where_only_that_is_given(
+    given_values: dict[str, Any], read_timeout: float
+) -> None:
+    settings = Settings(**given_values)
+    assert settings.read_timeout == read_timeout
+    assert replace(settings, workers=3).read_timeout == read_timeout
+    assert pickle.loads(pickle.dumps(settings)) == settings
 
 
 def test_every_field_but_the_librarys_own_has_an_option_of_its_own() -> None:
