@@ -313,7 +313,7 @@ def test_a_206_that_is_not_valid_ends_it(mode: str, give: Rest) -> None:
 
 
 def test_an_answer_that_does_not_fit_is_no_failed_try_the_first_time(mode: str) -> None:
-    """So that the body begins anew even at the last attempt; a server that changes it each time still comes to an end."""
+    """So that the body begins anew even at the last attempt; a body that changes each time still comes to an end."""
 
     def play(conn: Connection, asked: Asked) -> None:
         start, etag = start_of(asked), b'ETag: "%d"' % len(server.log)

@@ -16,7 +16,6 @@ from fetchq.core.text import bytes_text, redact
 from fetchq.reports.compare import MAX_SPANS, ModeRun, Span, compare
 from fetchq.reports.compare_text import LEGEND, compare_lines, timeline_lines, timelines
 from fetchq.reports.summary import Summary
-
 from fetchq.reports.text import (
     HEADING,
     MAX_WORKER_ROWS,
