@@ -12,7 +12,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
       addresses         the addresses that --resolve sets
       hops              builds the request
       keep_alive        may it use an idle connection, if it cannot be sent twice?
-      range_resume      asks only for the rest of a body that broke off
+      range_resume      asks only for the rest of a body that broke off; part_source says where its beginning came from
       revalidation      asks whether the response that an earlier run has stored is still valid
 
     its response
@@ -20,9 +20,11 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
       response          reads the head: status, headers, and where the body ends
       body              decodes, limits, hashes and keeps the body; content_coding undoes gzip and its kin
       redirects         resolves the Location, which leads to the next hop
+      dates             reads the dates of headers
 
     after the attempt
       retry             decides whether it is repeated, and whether the host seems overloaded or down
+      headway           judges how far its body has come
 
     robots_txt          reads the rules of a host; robots_attempt stops reading after the part that counts
 """

@@ -169,7 +169,7 @@ NO_RETRY = ("--retries", "0", "--json")
 def test_timeout_bounds_an_attempt(cli: Cli, faults: FaultServer, engine: list[str]) -> None:
     done = cli(faults.url_of("drip"), "-t", "300ms", "--min-speed", "0", *NO_RETRY, *engine)
     assert (done.status, done.record["cause"]) == (1, "timeout")
-    assert done.record["error"] == "no complete answer in 0.3 s (timeout)"
+    assert re.fullmatch(r"--timeout 0\.3 s ended it at \d+ B of 100 kB, at \d+ B/s", done.record["error"])
 
 
 @shows("connect_timeout")
@@ -702,6 +702,37 @@ def test_the_order_is_option_environment_file_default(
     assert agent("--config", "mine.toml", "-A", "option") == "option"
 
 
+@pytest.mark.parametrize("source", ["option", "environment", "file"])
+def test_a_timeout_that_is_given_alone_is_the_read_timeout_too(
+    source: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ["--timeout", "2m"] if source == "option" else []
+    if source == "environment":
+        monkeypatch.setenv("FETCHQ_TIMEOUT", "2m")
+    elif source == "file":
+        args = ["--config", str(cli.write("fetchq.toml", 'timeout = "2m"'))]
+    assert chosen(*args)[0].read_timeout == 120
+    assert chosen(*args, "--read-timeout", "10")[0].read_timeout == 10
+
+
+@pytest.mark.parametrize(
+    ("begun_with", "args", "read_timeout"),
+    [
+        ((300.0, 30.0), [], 30),
+        ((300.0, 30.0), ["-t", "600"], 600),
+        ((300.0, 300.0), ["-t", "600"], 600),
+        ((300.0, 300.0), ["-t", "5"], 30),
+        ((300.0, 12.0), ["-t", "600"], 12),
+        ((300.0, 30.0), ["-t", "600", "--read-timeout", "40"], 40),
+    ],
+)
+def test_a_run_that_goes_on_with_another_timeout_keeps_only_a_read_timeout_that_was_chosen(
+    begun_with: tuple[float, float], args: list[str], read_timeout: float
+) -> None:
+    stored = dict(zip(("timeout", "read_timeout"), begun_with, strict=True))
+    assert chosen(*args, stored=stored)[0].read_timeout == read_timeout
+
+
 def test_a_flag_of_the_file_can_be_switched_off_in_the_environment(
     cli: Cli, practice: PracticeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -839,12 +870,12 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
 }
 
 
-def chosen(*args: str) -> tuple[Settings, Display]:
-    """The settings that a command line would run with."""
+def chosen(*args: str, stored: dict[str, Any] | None = None) -> tuple[Settings, Display]:
+    """The settings that a command line would run with. `stored`: those of a run that it goes on with."""
     with command.make_context("fetchq", [*args, "source"]) as context:
         given = dict(context.params)
         del given["sources"]
-        return read_options(given)
+        return read_options(given, stored)
 
 
 def toml(value: object) -> str:
