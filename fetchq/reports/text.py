@@ -7,7 +7,7 @@ from math import inf
 from statistics import median
 from typing import TYPE_CHECKING
 
-from fetchq.core.text import bytes_text, printable, redact
+from fetchq.core.text import printable, redact
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result
@@ -18,6 +18,7 @@ __all__ = [
     "HEADING",
     "MAX_WORKER_ROWS",
     "Paint",
+    "bytes_text",
     "count_text",
     "done_text",
     "rate_text",
@@ -51,6 +52,15 @@ def seconds_text(seconds: float) -> str:
     if seconds >= 0.00995:
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds * 1000:.1f} ms"
+
+
+def bytes_text(size: float) -> str:
+    """A size with a decimal unit, such as `4 B` or `1.5 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
 
 
 def count_text(number: int, noun: str) -> str:

@@ -12,13 +12,14 @@ from support.factories import ACTIVE, HOSTILE, any_text, examples, failed_result
 
 from fetchq.core.model import Cause, Request, Result, Timing
 from fetchq.core.settings import Settings
-from fetchq.core.text import bytes_text, redact
+from fetchq.core.text import redact
 from fetchq.reports.compare import MAX_SPANS, ModeRun, Span, compare
 from fetchq.reports.compare_text import LEGEND, compare_lines, timeline_lines, timelines
 from fetchq.reports.summary import Summary
 from fetchq.reports.text import (
     HEADING,
     MAX_WORKER_ROWS,
+    bytes_text,
     rate_text,
     result_line,
     seconds_text,
