@@ -48,6 +48,7 @@ HOMES = {
         "fetchq.engines.aiohttp.connection",
         "fetchq.engines.aiohttp.connector",
         "fetchq.engines.aiohttp.failures",
+        "fetchq.engines.aiohttp.head_parser",
     },
     "aiohttp.web": {"fetchq.cli.practice.routes", "fetchq.cli.practice.server"},
     "requests": {"fetchq.engines.requests.engine"},

@@ -16,8 +16,9 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
       revalidation      asks whether the response that an earlier run has stored is still valid
 
     its response
-      wire_checks       checks the bytes, where the libraries are too lenient
-      response          reads the head: status, headers, and where the body ends
+      framing           finds where the heads and the body end in the bytes received
+      wire_checks       checks a head, where the libraries disagree or are too lenient
+      response          reads the head: status, headers, and where the body should end
       body              decodes, limits, hashes and keeps the body; content_coding undoes gzip and its kin
       redirects         resolves the Location, which leads to the next hop
       dates             reads the dates of headers

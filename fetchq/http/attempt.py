@@ -26,7 +26,7 @@ from fetchq.http.revalidation import check_validators, take_stored_record
 from fetchq.http.url import Refused, check_family
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from multidict import CIMultiDictProxy
     from yarl import URL
@@ -53,7 +53,7 @@ class Attempt(AttemptClock):
     __slots__ = (
         "_drained", "answering", "body", "cause", "complete", "continued", "error", "hop", "local_limit", "method",
         "needs_fresh_connection", "on_sent", "partial", "permanent", "plan", "proxy", "redirecting", "redirects",
-        "remote", "response", "reused", "sent", "stored_response", "tls_known", "unmodified",
+        "remote", "response", "reused", "sent", "stored_response", "tls_known", "trailers", "unmodified",
     )
     # fmt: on
     partial: Partial | None
@@ -93,10 +93,10 @@ class Attempt(AttemptClock):
         self.unmodified = False
         """Whether the server has confirmed with a 304 that the stored response is still valid (RFC 9110, 15.4.5)."""
         self.complete: Complete | None = None
-        self.redirects = 0
+        self.trailers: Sequence[tuple[bytes, bytes]] = ()  # the trailer fields, as received (RFC 9110, 6.5)
+        self.redirects = self._drained = 0
         self.redirecting = False
         self.body: ReceivedBody = NO_BODY
-        self._drained = 0
         # The failure that ended the attempt, if any; set by `finish`.
         self.cause: Cause | None = None
         self.error: str | None = None
@@ -235,6 +235,7 @@ class Attempt(AttemptClock):
         self.redirecting = self.needs_fresh_connection = False
         self.response = NO_RESPONSE
         self.complete = None
+        self.trailers = ()
         self._window_bytes = 0
 
     # --- the end ---

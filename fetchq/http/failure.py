@@ -19,15 +19,25 @@ class AttemptFailed(Exception):
     """Ends an attempt.
 
     `permanent`: whether another attempt would fail in the same way. `local_limit`: whether the attempt failed because
-    this machine has no file descriptors or memory left, so that the server is not to blame.
+    this machine has no file descriptors or memory left, so that the server is not to blame. `stray`: whether what came
+    has no head that can be read, so that it may be what followed an earlier response on this connection.
     """
 
-    def __init__(self, cause: Cause, message: str, *, permanent: bool = False, local_limit: bool = False) -> None:
+    def __init__(
+        self,
+        cause: Cause,
+        message: str,
+        *,
+        permanent: bool = False,
+        local_limit: bool = False,
+        stray: bool = False,
+    ) -> None:
         super().__init__(message)
         self.cause = cause
         self.message = message
         self.permanent = permanent
         self.local_limit = local_limit
+        self.stray = stray
 
 
 def status_failure(status: int | None, reason: str | None) -> AttemptFailed:

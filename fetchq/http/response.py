@@ -13,11 +13,12 @@ from fetchq.core.header_text import wire_text
 from fetchq.core.model import Cause
 from fetchq.core.text import one_line
 from fetchq.http.failure import AttemptFailed
+from fetchq.http.wire_checks import BAD_CODING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["NO_HEADERS", "NO_RESPONSE", "ResponseHead", "make_head", "read_head"]
+__all__ = ["NO_HEADERS", "NO_RESPONSE", "ResponseHead", "keeps_alive", "make_head", "read_head"]
 
 # An istr is a key that multidict need not convert to lower case for each lookup.
 _CONTENT_LENGTH = istr("Content-Length")
@@ -69,7 +70,7 @@ def read_head(
     codings = headers.getall(_TRANSFER_ENCODING, ())
     if codings:
         if lengths or version < (1, 1) or [coding.strip(" \t").lower() for coding in codings] != ["chunked"]:
-            raise AttemptFailed(Cause.PROTOCOL, "a Transfer-Encoding that is not just chunked")
+            raise AttemptFailed(Cause.PROTOCOL, BAD_CODING)
     elif lengths:
         text = lengths[0]
         if len(lengths) > 1 or not (text.isascii() and text.isdigit()) or len(text) > 18:
@@ -82,6 +83,15 @@ def read_head(
         framed = bool(codings or lengths)
     reason = _one_line(reason) if reason else reason
     return make_head(status, reason, CIMultiDictProxy(headers), _VERSIONS[version], length, framed)
+
+
+def keeps_alive(version: tuple[int, int], connection: Iterable[str]) -> bool:
+    """Whether the server keeps the connection open after a message that shows its own end (RFC 9112, 9.3).
+
+    `connection`: the values of the Connection fields.
+    """
+    options = {option.strip(" \t").lower() for value in connection for option in value.split(",")}
+    return "close" not in options and (version >= (1, 1) or "keep-alive" in options)
 
 
 _VERSIONS = {(1, 0): "1.0", (1, 1): "1.1"}

@@ -92,11 +92,11 @@ def found_dead(attempt: Attempt, failed: AttemptFailed) -> bool:
 def may_resend(attempt: Attempt, failed: AttemptFailed) -> bool:
     """Whether a hop may be sent again, because a reused connection was closed before any byte of its response came.
 
-    The request must be idempotent. This happens once for each hop, and does not count as another attempt (RFC 9112,
-    9.3.1).
+    So it may be if the bytes that came are no response: the rest of an earlier one, most likely. The request must be
+    idempotent. This happens once for each hop, and does not count as another attempt (RFC 9112, 9.3.1).
     """
     resendable = not attempt.needs_fresh_connection and attempt.hop.method in IDEMPOTENT
-    return resendable and found_dead(attempt, failed)
+    return resendable and ((attempt.reused and failed.stray) or found_dead(attempt, failed))
 
 
 class RetryPlan(NamedTuple):

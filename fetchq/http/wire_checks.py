@@ -1,4 +1,4 @@
-"""Checks the bytes of a response where the HTTP libraries disagree or are too lenient, in the same way for all engines.
+"""Checks the heads of responses where the HTTP libraries disagree or are too lenient, and repairs some of them.
 
 If two recipients disagree about where a message ends, an attacker can make one of them take a part of it for the next
 response (request and response smuggling; RFC 9112, 11).
@@ -12,20 +12,18 @@ from fetchq.core.model import Cause
 from fetchq.http.failure import AttemptFailed
 
 __all__ = [
+    "BAD_CODING",
+    "FRAMING_FIELDS",
     "MAX_HEAD",
     "MAX_HEADERS",
     "MAX_INTERIM",
     "MAX_LINE",
-    "MAX_SILENT",
-    "RESPONSE_PREFIX",
-    "ChunkCheck",
-    "check_head",
-    "check_trailing_bytes",
+    "bad_head",
+    "check_interim",
     "not_http",
+    "repair_head",
 ]
 
-RESPONSE_PREFIX = b"HTTP/1."
-"""The first bytes of every response."""
 MAX_INTERIM = 16
 """The most interim responses (1xx) before the final one."""
 MAX_LINE = 65536
@@ -33,141 +31,86 @@ MAX_LINE = 65536
 MAX_HEADERS = 256
 """The most header lines of a response, and also the most trailer lines."""
 MAX_HEAD = 262_144
-"""The most bytes of a response's head."""
-MAX_SILENT = 1_000_000
-"""Bytes in a row that a server may send without a byte of the body: headers, chunk extensions, trailers."""
+"""The most bytes of a response's head, and also of the empty lines before it."""
 
-_LONGEST_CHUNK = 2**63
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
-_SIZE = re.compile(
-    rb"([0-9A-Fa-f]{1,20})(?:[ \t]*|(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)+)\r\n"
-)
-_TRAILER = re.compile(rb"(" + _TOKEN + rb"):[^\x00\x0b\x0c\r\n]*\r?\n")
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01][ \t]+[1-9][0-9]{2}(?:[ \t][^\r\n]*)?")
+_BLANK_COLON = re.compile(rb"^(" + _TOKEN + rb")[ \t]+:", re.MULTILINE)
+_FOLD = re.compile(rb"[ \t]*\r?\n[ \t]+")
+_LENGTH = re.compile(rb"^content-length:([^\r\n]*)(?:\r?\n)?", re.IGNORECASE | re.MULTILINE)
+_HEADER = re.compile(_TOKEN + rb":[^\x00\r\n]*")
+BAD_CODING = "a Transfer-Encoding that is not just chunked"
+FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding"})
+"""The fields that say where the body ends (RFC 9112, 6)."""
 
 
-def not_http(what: str) -> AttemptFailed:
-    """The failure of an attempt whose response is not valid HTTP."""
-    return AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: {what}")
+def not_http(what: str, *, stray: bool = False) -> AttemptFailed:
+    """The failure of an attempt whose response is not valid HTTP. `stray`: as in `AttemptFailed`."""
+    return AttemptFailed(Cause.PROTOCOL, f"not valid HTTP: {what}", stray=stray)
 
 
-def check_head(raw: bytes, interim: int) -> tuple[int, int]:
-    """Where the head of the final response begins and ends in `raw`. `interim`: how many interim responses precede it.
+def repair_head(head: bytes) -> bytes:
+    """A whole head as every recipient is to read it. Raises `AttemptFailed` (`protocol`) if it cannot be.
 
-    Raises `AttemptFailed` (`protocol`).
+    A line that continues the one before it becomes part of that (RFC 9112, 5.2). Blanks before a colon are removed, as
+    a proxy has to do (5.1), except for fields that say where the body ends: others may ignore such a field. Several
+    equal Content-Length become one (6.3).
     """
-    start = 0
-    if raw[:1] in (b"\r", b"\n"):  # empty lines before a message are ignored (RFC 9112, 2.2)
-        start = len(raw) - len(raw.lstrip(b"\r\n"))
-    line_end = raw.find(b"\n\r\n", start)
-    end = line_end + 3
-    if line_end < 0 or interim or raw.find(b"\n\n", start, line_end + 1) >= 0:  # not the usual case
-        end = _past_empty_line(raw, start)
-        while end and interim:
-            interim -= 1
-            start, end = end, _past_empty_line(raw, end)
-    if not end:
-        raise not_http("a head without an end")
-    if end - start > MAX_HEAD:
-        raise not_http(f"a head of more than {MAX_HEAD} bytes")
-    head = raw[start:end]
     if b"\x0b" in head or b"\x0c" in head or b"\x00" in head:
-        raise not_http("a control character in the head")
-    if head[head.find(b"\n") + 1] in b" \t":
-        raise not_http("the first header is the continuation of none")
-    return start, end
+        raise not_http("a control character in the head", stray=True)
+    status, line_end, fields = head.partition(b"\n")
+    if fields[:1] in (b" ", b"\t"):
+        raise not_http("the first header is the continuation of none", stray=True)
+    fields = _FOLD.sub(b" ", fields)
+    for found in _BLANK_COLON.finditer(fields):
+        if found[1].lower() in FRAMING_FIELDS:
+            line = fields[found.start() :].split(b"\n", 1)[0]
+            raise not_http(f"a blank before the colon: {_shown(line)}", stray=True)
+    fields = _BLANK_COLON.sub(rb"\1:", fields)
+    lengths = [one.strip(b" \t") for found in _LENGTH.finditer(fields) for one in found[1].split(b",")]
+    if len(lengths) > 1 and all(one.isdigit() for one in lengths):
+        if len(set(map(_number, lengths))) > 1:
+            raise not_http(f"several Content-Length: {_shown(b', '.join(lengths))}", stray=True)
+        first = next(_LENGTH.finditer(fields)).start()
+        one = b"Content-Length: " + lengths[0] + b"\r\n"
+        fields = _LENGTH.sub(lambda found: one if found.start() == first else b"", fields)
+    return status + line_end + fields
 
 
-def check_trailing_bytes(after: bytes, *, bodyless: bool) -> None:
-    """Check the bytes that arrived after the end of a response, whose connection is not reused in any case.
-
-    Empty lines are accepted, and so is the beginning of another response, which is ignored (RFC 9112, 6.3). Anything
-    else means that both sides disagree about where the response ends: raises `AttemptFailed` (`protocol`). `bodyless`:
-    whether the response has no body because the method is HEAD; bytes that follow are then most likely a body.
-    """
-    text = after.lstrip(b"\r\n")
-    if text and (bodyless or text[: len(RESPONSE_PREFIX)] != RESPONSE_PREFIX[: len(text)]):
-        raise not_http("bytes after the end of the answer")
+def _number(digits: bytes) -> bytes:
+    """A number to compare, without its leading zeros: `int` would refuse thousands of digits."""
+    return digits.lstrip(b"0")
 
 
-def _past_empty_line(raw: bytes, start: int) -> int:
-    """The index after the first empty line behind `start`; 0 if there is none."""
-    proper = raw.find(b"\n\r\n", start)
-    bare = raw.find(b"\n\n", start, None if proper < 0 else proper + 1)
-    return bare + 2 if bare >= 0 else proper + 3 if proper >= 0 else 0
+def bad_head(head: bytes) -> AttemptFailed:
+    """The failure for a head that the library of an engine refuses: the same for all of them. The error names why."""
+    status, *lines = head.rstrip(b"\r\n").replace(b"\r\n", b"\n").split(b"\n")
+    if _STATUS_LINE.fullmatch(status) is None:
+        return not_http(f"not a status line: {_shown(status)}", stray=True)
+    if len(lines) > MAX_HEADERS or any(len(line) > MAX_LINE for line in (status, *lines)):
+        return not_http("too many headers, or too long ones", stray=True)
+    for line in lines:
+        name, colon, _ = line.partition(b":")
+        if name.lower() == b"transfer-encoding":
+            return AttemptFailed(Cause.PROTOCOL, BAD_CODING, stray=True)
+        if _HEADER.fullmatch(line) is None or not colon:
+            return not_http(f"not a header line: {_shown(name + colon)}", stray=True)
+        if name.lower() == b"content-length":
+            return not_http(f"not valid: {_shown(line)}", stray=True)
+    return not_http("a head that cannot be read", stray=True)
 
 
-class ChunkCheck:
-    """Checks the framing of a chunked body (RFC 9112, 7.1), from its first byte on."""
+def _shown(line: bytes) -> str:
+    """The beginning of a line, for an error message."""
+    text = line[:80].rstrip(b"\r\n").decode("utf-8", "backslashreplace")
+    return f"{text}..." if len(line) > 80 else text
 
-    __slots__ = ("_ended", "_left", "_line_start", "_trailers", "after")
 
-    def __init__(self) -> None:
-        self.after = b""
-        """The bytes after the end of the body that arrived together with its last bytes."""
-        self._line_start = b""
-        """The beginning of a line whose end has not arrived."""
-        self._left = 0
-        """Bytes of the chunk that have not arrived, with the CRLF that ends it."""
-        self._trailers = -1
-        """How many trailer lines have arrived; -1 before the last chunk."""
-        self._ended = False
-
-    def feed(self, data: bytes) -> None:
-        """Check the next bytes. Raises `AttemptFailed` (`protocol`)."""
-        if self._line_start:
-            data, self._line_start = self._line_start + data, b""
-        at, end = 0, len(data)
-        while at < end and not self._ended:
-            if self._left:
-                at = self._skip(data, at, end)
-            elif self._trailers < 0 and (size := _SIZE.match(data, at)) is not None:
-                at = size.end()
-                self._begin_chunk(int(size[1], 16))
-            else:
-                at = self._read_line(data, at, end)
-        if self._ended:
-            self.after = data[at:]
-
-    def _skip(self, data: bytes, at: int, end: int) -> int:
-        """Skip the data of the chunk that has arrived, and check the CRLF after it. Returns the index after it."""
-        past = min(at + self._left, end)
-        left = self._left - (past - at)
-        if left < 2:
-            wanted = b"\r\n"[max(0, 2 - self._left) : 2 - left]
-            if data[past - len(wanted) : past] != wanted:
-                raise not_http("no CRLF at the end of a chunk")
-        self._left = left
-        return past
-
-    def _begin_chunk(self, size: int) -> None:
-        if size >= _LONGEST_CHUNK:
-            raise not_http("a chunk size beyond all bounds")
-        if size:
-            self._left = size + 2
-        else:
-            self._trailers = 0
-
-    def _read_line(self, data: bytes, at: int, end: int) -> int:
-        """Read a trailer line, or keep an incomplete line for later. Returns the index after it."""
-        past = data.find(b"\n", at) + 1
-        if (past or end) - at > MAX_LINE:
-            raise not_http(f"a line of more than {MAX_LINE} bytes between the chunks")
-        if not past:
-            self._line_start = data[at:]
-            return end
-        if self._trailers < 0:
-            raise not_http("not the size of a chunk")
-        line = data[at:past]
-        if line in (b"\r\n", b"\n"):
-            self._ended = True
-            return past
-        self._trailers += 1
-        # A line may continue the one before it: obsolete line folding (RFC 9112, 5.2).
-        trailer = _TRAILER.fullmatch(line)
-        if (trailer is None and (line[:1] not in b" \t" or self._trailers == 1)) or self._trailers > MAX_HEADERS:
-            raise not_http("not a trailer, or too many of them")
-        if trailer is not None and trailer[1].lower() in _FRAMING:
-            raise not_http("a trailer that frames the body")
-        return past
+def check_interim(head: bytes, status: int, count: int) -> None:
+    """Check an interim response (1xx), the `count`th one. Raises `AttemptFailed` (`protocol`)."""
+    if status < 100:
+        raise bad_head(head)
+    if status == 101:
+        raise AttemptFailed(Cause.PROTOCOL, "status 101, though no other protocol was asked for")
+    if count > MAX_INTERIM:
+        raise not_http(f"more than {MAX_INTERIM} interim responses")

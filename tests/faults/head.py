@@ -56,6 +56,12 @@ _STATUS_LINES = {
     "version-3": ("a version that this connection cannot speak", b"HTTP/3.0 200 OK"),
     "version-lower-case": ("the protocol's name in lower case", b"http/1.1 200 OK"),
     "version-icy": ("another protocol's name", b"ICY 200 OK"),
+    "version-rtsp": ("another protocol's name", b"RTSP/1.0 200 OK"),
+    "version-sip": ("another protocol's name", b"SIP/2.0 200 OK"),
+    "version-2": ("a version that is not spoken in lines", b"HTTP/2.0 200 OK"),
+    "version-2-short": ("a version that is not spoken in lines", b"HTTP/2 200"),
+    "version-0": ("a version that had no status line", b"HTTP/0.9 200 OK"),
+    "version-2-minor": ("a minor version that there is not", b"HTTP/1.2 200 OK"),
     "version-long": ("a version of two digits", b"HTTP/1.10 200 OK"),
     "version-word": ("a version that is no number", b"HTTP/x.y 200 OK"),
 }
@@ -95,7 +101,6 @@ sends(
 _BAD_HEADERS = {
     "header-no-colon": ("5: no colon", b"X-Name value"),
     "header-no-name": ("5.1: no name", b": value"),
-    "header-space-colon": ("5.1: a space before the colon", b"X-Name : value"),
     "header-space-in-name": ("RFC 9110, 5.1: a name that is no token", b"X Name: value"),
     "header-separator-in-name": ("RFC 9110, 5.1: a name that is no token", b"X(Name): value"),
     "header-latin1-name": ("RFC 9110, 5.1: a name that is no token", b"X-N\xe9: value"),
@@ -105,13 +110,18 @@ _BAD_HEADERS = {
 }
 for name, (what, line) in _BAD_HEADERS.items():
     sends(name, f"{what}.", "protocol", head(line, _FIVE) + HELLO)
-sends(
-    "header-length-space-colon",
-    "5.1: a space before the colon of the length; a lenient reader and a strict one see different bodies.",
-    "protocol",
-    head(b"Content-Length : 2") + HELLO,
-    Then.CLOSES,
-)
+_BLANK_COLONS = {
+    "length": b"Content-Length : 2",
+    "length-tab": b"content-length\t: 2",
+    "transfer": b"Transfer-Encoding : chunked",
+    "transfer-tab": b"transfer-encoding \t : chunked",
+}
+for name, line in _BLANK_COLONS.items():
+    rule = "5.1: a blank before the colon of a field that frames the body, which some read and others do not"
+    for where, before, after in (("first", (), (b"X-Name: a",)), ("last", (b"X-Name: a",), ()), ("alone", (), ())):
+        wire = head(*before, line, *after) + HELLO
+        sends(f"header-{name}-space-colon-{where}", f"{rule}.", "protocol", wire)
+        sends(f"header-{name}-space-colon-{where}-closes", f"{rule}; closes.", "protocol", wire, Then.CLOSES)
 
 _TOLERABLE_HEADERS = {
     "header-fold": ("5.2: an obsolete line folding", b"X-Name: a\r\n b"),
@@ -136,6 +146,9 @@ _VALID_HEADERS = {
 }
 for name, (what, line) in _VALID_HEADERS.items():
     sends(name, f"{what}.", None, head(line, _FIVE) + HELLO)
+for name, line in (("space", b"X-Name : value"), ("tab", b"X-Name\t: value")):
+    rule = f"5.1: a {name} before the colon of a field that frames nothing, which a proxy has to remove."
+    sends(f"header-{name}-colon", rule, ("ok",), head(line, _FIVE) + HELLO)
 sends("lf-only", "2.2: every line ends in LF alone.", _EITHER, head(_FIVE).replace(b"\r\n", b"\n") + HELLO)
 sends(
     "header-1mb",
@@ -229,7 +242,28 @@ sends(
     "interim-two-lengths",
     "6.3: two lengths in an answer that comes in the same packet as the 103 before it.",
     "protocol",
-    _HINTS + head(_FIVE, _FIVE) + HELLO,
+    _HINTS + head(_FIVE, length(4)) + HELLO,
+)
+sends(
+    "interim-then-page",
+    "RFC 9110, 15.2: what follows a 103 is no answer, and the connection stays open.",
+    "protocol",
+    b"HTTP/1.1 103 X\r\n\r\n<html>oops</html>",
+    Then.HANGS,
+)
+sends(
+    "interim-then-other-protocol",
+    "RFC 9110, 15.2: what follows a 103 is the answer of another protocol.",
+    "protocol",
+    b"HTTP/1.1 103 X\r\n\r\nICY 200 OK\r\n\r\n",
+    Then.HANGS,
+)
+sends(
+    "interim-then-body",
+    "6.3: what follows a 103 is the body that its length promises, which a 103 never has.",
+    "protocol",
+    head(_FIVE, status=b"HTTP/1.1 103 X") + b"<b>..",
+    Then.HANGS,
 )
 sends("interim-only", "RFC 9110, 15.2: 103, and closes.", ("incomplete", "protocol"), _HINTS, Then.CLOSES)
 sends(

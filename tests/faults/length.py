@@ -14,8 +14,11 @@ _BAD_LENGTHS = {
     "two": ("two of them differ", (b"Content-Length: 5", b"Content-Length: 6")),
     "two-shorter-last": ("two of them differ", (b"Content-Length: 6", b"Content-Length: 5")),
     "list": ("a list of two that differ", (b"Content-Length: 5, 6",)),
-    "twice": ("two of the same", (b"Content-Length: 5", b"Content-Length: 5")),
-    "list-twice": ("a list of two of the same", (b"Content-Length: 5, 5",)),
+    "list-and-line": ("a list and a line that differ", (b"Content-Length: 5, 5", b"Content-Length: 4")),
+    "list-empty": ("a list with an empty element", (b"Content-Length: 5,,5",)),
+    "list-of-commas": ("a list of nothing", (b"Content-Length: ,",)),
+    "list-letter": ("a list with a letter", (b"Content-Length: 5, a",)),
+    "list-signed": ("a list with a sign", (b"Content-Length: 5, +5",)),
     "negative": ("negative", (b"Content-Length: -5",)),
     "plus": ("signed", (b"Content-Length: +5",)),
     "letter": ("not a number", (b"Content-Length: 5a",)),
@@ -29,6 +32,22 @@ _BAD_LENGTHS = {
 }
 for name, (what, lines) in _BAD_LENGTHS.items():
     sends(f"length-{name}", f"6.3; RFC 9110, 8.6: Content-Length {what}.", "protocol", head(*lines) + HELLO)
+_SAME_LENGTHS = {
+    "twice": ("two of the same", (b"Content-Length: 5", b"Content-Length: 5")),
+    "apart": ("two of the same, not side by side", (b"Content-Length: 5", b"X-Name: a", b"content-length:5")),
+    "list-twice": ("a list of two of the same", (b"Content-Length: 5, 5",)),
+    "list-blanks": ("a list with blanks of all kinds", (b"Content-Length:5 ,\t5,5\t",)),
+    "list-two-lines": ("a list and a line of the same", (b"Content-Length: 5,5", b"Content-Length: 5")),
+}
+for name, (what, lines) in _SAME_LENGTHS.items():
+    rule = f"6.3, 5; RFC 9110, 8.6: Content-Length as {what}."
+    sends(f"length-{name}", rule, None, head(*lines) + HELLO, complete="yes")
+sends(
+    "length-zeros-differ",
+    "6.3, 5: the same number with and without a leading zero.",
+    ("ok", "protocol"),
+    head(b"Content-Length: 5, 05") + HELLO,
+)
 sends(
     "length-huge",
     "RFC 9110, 8.6: a Content-Length of 30 digits, which must not overflow; then closes.",
@@ -92,7 +111,7 @@ sends(
 sends(
     "204-body",
     "6.3: bytes follow a 204; they are not its body, nor the next answer.",
-    ("ok", "protocol"),
+    None,
     head(status=b"HTTP/1.1 204 No Content") + POISON,
     status=204,
     body=b"",
@@ -114,11 +133,46 @@ for name, what, line in (
 sends(
     "head-body",
     "RFC 9110, 9.3.2: a body after the answer to HEAD; it is not the next answer.",
-    ("ok", "protocol"),
+    None,
     head(length(len(POISON))) + POISON,
     method="HEAD",
     body=b"",
     reusable=False,
+)
+
+sends(
+    "304-body",
+    "6.3: a 304 with the body of a 200.",
+    "status",
+    head(length(5), status=b"HTTP/1.1 304 Not Modified") + HELLO,
+    reusable=False,
+)
+sends(
+    "head-page",
+    "RFC 9110, 9.3.2: a page after the answer to HEAD.",
+    None,
+    head(length(30)) + b"<html>not an answer</html>\r\n\r\n",
+    method="HEAD",
+    body=b"",
+    reusable=False,
+)
+sends(
+    "head-page-no-length",
+    "RFC 9110, 9.3.2: a page after the answer to HEAD, which does not say so.",
+    None,
+    head() + b"<html>not an answer</html>\r\n\r\n",
+    method="HEAD",
+    body=b"",
+    reusable=False,
+)
+sends(
+    "head-no-length",
+    "6.3: an answer to HEAD without a length ends with its head, and the connection goes on.",
+    None,
+    head(b"Content-Type: text/html"),
+    method="HEAD",
+    body=b"",
+    complete="yes",
 )
 
 # --- bytes after the end ------------------------------------------------------------------------------------------
@@ -126,7 +180,7 @@ sends(
 sends(
     "extra-answer",
     "6.3: a second answer in the same packet; never the answer to the next request.",
-    ("ok", "protocol"),
+    None,
     head(length(5)) + HELLO + POISON,
     complete="yes",
     reusable=False,
@@ -134,7 +188,7 @@ sends(
 sends(
     "extra-answer-chunked",
     "6.3: a second answer right after the last chunk.",
-    ("ok", "protocol"),
+    None,
     head(CHUNKED) + _CHUNKED_BODY + POISON,
     complete="yes",
     reusable=False,
@@ -142,7 +196,7 @@ sends(
 sends(
     "extra-junk",
     "6.3: bytes after the end of the body.",
-    ("ok", "protocol"),
+    None,
     head(length(5)) + HELLO + b"junk",
     complete="yes",
     reusable=False,

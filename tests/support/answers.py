@@ -11,6 +11,7 @@ from aioresponses import aioresponses
 
 from fetchq.engines.aiohttp.engine import AiohttpEngine
 from fetchq.http.attempt import Attempt
+from fetchq.http.framing import Sized
 from fetchq.http.hops import Hop
 
 
@@ -23,6 +24,10 @@ class _Answer(ClientResponse):
 
 class _Connection:
     """What the engine asks of a connection, with one answer and no network."""
+
+    problem = None
+    framing = Sized(0)
+    sent_body_with_head = False
 
     def __init__(self, answer: ClientResponse) -> None:
         self._answer = answer

@@ -3,7 +3,8 @@
 engine        makes the attempts of all workers of a run, in one event loop
   idle_pool   a connection that is still open
   connector   or a new one: resolver (names), TCP, proxies, TLS
-connection    sends the request, checks the bytes of the response, and has aiohttp's parser read it
+connection    sends the request, and reads the response, its head with aiohttp's parser
+  head_parser makes that parser, and repairs what it refuses
 failures      from aiohttp's exceptions to causes
 timeouts      interrupts what is out of time
 """

@@ -15,30 +15,31 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_exceptions import HttpProcessingError
 from multidict import istr
 
+from fetchq.engines.aiohttp.head_parser import new_parser, parse_repaired
 from fetchq.engines.bandwidth import UPLOAD_PIECE
 from fetchq.engines.errors import closed_early
 from fetchq.http.addresses import address_text
 from fetchq.http.failure import AttemptFailed
+from fetchq.http.framing import Chunks, Sized, UntilClosed, check_cut_head, find_head
+from fetchq.http.response import keeps_alive
 from fetchq.http.wire_checks import (
-    MAX_HEADERS,
-    MAX_INTERIM,
-    MAX_LINE,
-    MAX_SILENT,
-    ChunkCheck,
-    check_head,
-    check_trailing_bytes,
+    check_interim,
 )
 
 if TYPE_CHECKING:
     from fetchq.http.attempt import Attempt
+    from fetchq.http.framing import Framing
     from fetchq.http.keep_alive import Announced
 
 __all__ = ["Connection"]
 
 _LENGTH = istr("Content-Length")
+_CONNECTION = istr("Connection")
+
+
+_NO_BODY = Sized(0)
 
 
 class Connection(ResponseHandler):
@@ -64,15 +65,18 @@ class Connection(ResponseHandler):
         self._tls: ssl.SSLObject | None = None
         self._upload: asyncio.Task[None] | None = None
         # The state of the response under way.
-        self._body: aiohttp.StreamReader | None = None
+        self._raw = b""
+        """The bytes received that belong to no complete head."""
         self._interim = 0
-        self._silent = 0
-        """Bytes received since the last byte of the body."""
-        self._raw: bytes | None = None
-        """The bytes of the response so far, until its head has arrived; then None."""
-        self._chunks: ChunkCheck | None = None
-        self._left: int | None = None
-        """Bytes of the body that have not arrived, if its length is known."""
+        """How many interim responses have arrived."""
+        self._bodyless = False
+        """Whether the response has no body because the method is HEAD."""
+        self._buffer_limit = 0
+        self._body: aiohttp.StreamReader | None = None
+        """The body, as soon as the final head has arrived."""
+        self.framing: Framing = _NO_BODY
+        self.problem: AttemptFailed | None = None
+        """Why the body ends where it does, if that is not the end of the message."""
 
     def send(self, attempt: Attempt, head: bytes, body: bytes | None, *, bodyless: bool, buffer: int) -> None:
         """Send a request, and prepare for its response, of which at most about `buffer` bytes are read ahead.
@@ -88,6 +92,7 @@ class Connection(ResponseHandler):
             self._tls = transport.get_extra_info("ssl_object")
             if self._closing is not None:
                 self._closing.add_done_callback(_retrieve)
+            self._parser = new_parser(self, self._loop)  # in place of that of a proxy's response to CONNECT
             peer = transport.get_extra_info("peername")
             self._remote = None if peer is None else address_text(peer)
         attempt.connected(reused=self.used)
@@ -95,17 +100,8 @@ class Connection(ResponseHandler):
         if attempt.on_sent is not None:
             self._loop.call_soon(attempt.request_sent)  # uvloop sends the data at the end of the loop's turn
         self.used = True
-        self._attempt, self._body, self._interim, self._silent = attempt, None, 0, 0
-        self._raw, self._chunks, self._left = b"", None, None
-        self.set_response_params(
-            skip_payload=bodyless,
-            read_until_eof=True,
-            auto_decompress=False,
-            read_bufsize=buffer,
-            max_line_size=MAX_LINE,
-            max_field_size=MAX_LINE,
-            max_headers=MAX_HEADERS,
-        )
+        self._attempt, self._body, self._bodyless, self._buffer_limit = attempt, None, bodyless, buffer
+        self._raw, self._interim, self.problem = b"", 0, None
         if body and len(body) > UPLOAD_PIECE:
             transport.write(head)
             self._upload = self._loop.create_task(self._send_body(attempt, body), name="fetchq-upload")
@@ -137,6 +133,11 @@ class Connection(ResponseHandler):
         self.abort()
         return False
 
+    @property
+    def sent_body_with_head(self) -> bool:
+        """Whether a body followed the response to HEAD, which has none. That of the next one could arrive later."""
+        return self._bodyless and self.framing.surplus
+
     def data_received(self, data: bytes) -> None:
         attempt = self._attempt
         if attempt is None:
@@ -147,100 +148,94 @@ class Connection(ResponseHandler):
                 self._pause_transport_reading()  # it may never end
             return
         now = attempt.progress_at = perf_counter()
-        if not attempt.answering:
+        if not attempt.answering or (self._interim and self._body is None and not self._raw):
             attempt.first_byte(now)
         body = self._body
-        before = 0 if body is None else body.total_bytes
-        if self._raw is not None:
-            self._raw = self._raw + data if self._raw else data
-        elif body is not None:
+        if body is None:
             try:
-                data = self._within_body(data)
+                data = self._read_heads(attempt, self._raw + data if self._raw else data)
             except AttemptFailed as problem:
-                body.set_exception(problem)
-                self.force_close()
+                self._attempt = None
+                self.set_exception(problem)
                 return
-        self._parse(data)
-        body = self._body
-        if body is not None and body.is_eof():
+            body = self._body
+            if body is None:
+                return
+        framing = self.framing
+        if data and (data := framing.feed(data)):
+            body.feed_data(data)
+        if framing.ended:
             self._attempt = None
-            return
-        self._silent = 0 if body is not None and body.total_bytes > before else self._silent + len(data)
-        if self._silent > MAX_SILENT:
-            self.set_exception(HttpProcessingError(message=f"more than {MAX_SILENT} bytes without a body"))
-        if body is not None and self.exception() is not None and body.exception() is None:
-            # aiohttp tells whoever reads the next message, but not whoever reads this body.
-            body.set_exception(aiohttp.ClientPayloadError("the body is not valid HTTP"))
-
-    def _within_body(self, data: bytes) -> bytes:
-        """The bytes of `data` that belong to the body. Raises `AttemptFailed`.
-
-        The parser would take bytes after its end for the beginning of another response, and wait for the rest.
-        """
-        after = b""
-        if self._chunks is not None:
-            self._chunks.feed(data)
-            after = self._chunks.after
-        elif self._left is not None:
-            after = data[self._left :]
-            self._left -= len(data) - len(after)
-        if after:
-            self.force_close()
-            check_trailing_bytes(after, bodyless=self._skip_payload)
-            data = data[: -len(after)]
-        return data
-
-    def _parse(self, data: bytes) -> None:
-        """Parse as aiohttp's `data_received` does, without its read timeout and its WebSockets."""
-        parser: Any = self._parser
-        if parser is None or self._upgraded:
-            return
-        try:
-            messages, self._upgraded, _ = parser.feed_data(data)
-        except Exception as problem:  # noqa: BLE001  # whatever the parser raises, the server's bytes are the reason
-            what = problem.message if isinstance(problem, HttpProcessingError) else ""
-            self.set_exception(HttpProcessingError(message=what), problem)
-            if self.transport is not None:
-                self.transport.close()
-            return
-        for message, payload in messages:
-            if message.should_close:
+            self.problem = framing.problem
+            if framing.surplus or framing.problem is not None:
                 self.force_close()
-            self._payload = payload
-            bodyless = self._skip_payload or message.code < 200 or message.code in (204, 304)
-            self.feed_data((message, aiohttp.EMPTY_PAYLOAD if bodyless else payload))
+            body.feed_eof()
 
-    def feed_data(self, data: Any, size: int = 0) -> None:
-        """Check the head of a response, interim or final, that aiohttp has parsed, and pass it on."""
-        if self.exception() is not None:
-            return  # data after an error is not a response
-        message, payload = data
-        if 100 <= message.code < 200 and message.code != 101:
+    def _read_heads(self, attempt: Attempt, raw: bytes) -> bytes:
+        """Read the heads that have arrived: the final one begins the body. Returns the bytes behind that.
+
+        Raises `AttemptFailed`.
+        """
+        parser: Any = self._parser
+        while True:
+            head, end = find_head(raw)
+            if not end:
+                self._raw = raw
+                return b""
+            try:
+                messages = parser.feed_data(head)[0]
+            except Exception:  # noqa: BLE001  # whatever it raises, the server's bytes are the reason
+                parser = self._parser = new_parser(self, self._loop)
+                messages = parse_repaired(parser, head)
+            message = messages[0][0]
+            raw = raw[end:]
+            if message.code >= 200:
+                break
             self._interim += 1
-            if self._interim > MAX_INTERIM:
-                self.set_exception(HttpProcessingError(message=f"more than {MAX_INTERIM} interim responses"))
-                self.close()
-                return
+            check_interim(head, message.code, self._interim)
+            attempt.first_byte(attempt.progress_at)
+        bodyless = self._bodyless or message.code in (204, 304)
+        if message.should_close and not (
+            # The parser does not know that the message ends here (RFC 9112, 6.3).
+            bodyless and keeps_alive(message.version, message.headers.getall(_CONNECTION, ()))
+        ):
+            self.force_close()
+        if bodyless:
+            self.framing = Sized(0)
+        elif message.chunked:
+            self.framing = Chunks()
+        elif (length := message.headers.get(_LENGTH)) is not None:
+            self.framing = Sized(int(length))  # the parser has checked that it is one number
         else:
-            if (raw := self._raw) is not None:
-                self._raw = None
+            self.framing = UntilClosed()
+        ended, limit = self.framing.ended, self._buffer_limit
+        self._body = body = aiohttp.EMPTY_PAYLOAD if ended else aiohttp.StreamReader(self, limit, loop=self._loop)
+        self.feed_data((message, body))
+        return raw
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._attempt is not None:
+            if (body := self._body) is not None:
+                self._attempt = None
+                if not isinstance(self.framing, UntilClosed):
+                    how = "reset" if isinstance(exc, ConnectionResetError) else "closed"
+                    self.problem = closed_early(answering=True, how=how)
+                body.feed_eof()
+            elif self._raw:
                 try:
-                    _, end = check_head(raw, self._interim)
-                    if payload is aiohttp.EMPTY_PAYLOAD:
-                        self._left = 0
-                    elif message.chunked:
-                        self._chunks = ChunkCheck()
-                    elif (length := message.headers.get(_LENGTH)) is not None:
-                        self._left = int(length)  # aiohttp has checked that it is one number
-                    if self._left is not None and len(raw) - end <= self._left:
-                        self._left -= len(raw) - end
-                    else:
-                        self._within_body(raw[end:])
+                    check_cut_head(self._raw)
                 except AttemptFailed as problem:
                     self.set_exception(problem)
-                    return
-            self._body = payload
-        super().feed_data(data, size)
+        super().connection_lost(exc)
+
+    def pause_reading(self) -> None:
+        self._reading_paused = True
+        self._pause_transport_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        if self._reading_paused:
+            self._reading_paused = False
+            self._resume_transport_reading()
 
     def _pause_transport_reading(self) -> None:
         if self.carrier is None:
@@ -255,11 +250,6 @@ class Connection(ResponseHandler):
         else:
             with suppress(RuntimeError):
                 self.carrier.resume_reading()
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        """Resume only if reading is paused: aiohttp calls this for each piece, and would run its parser each time."""
-        if self._reading_paused or self._buffer_paused:
-            super().resume_reading(resume_parser)
 
     def close(self) -> None:
         """Close at once. A TLS shutdown would wait for a server that may never answer."""

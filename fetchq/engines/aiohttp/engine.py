@@ -142,17 +142,9 @@ class AiohttpEngine:
                 try:
                     connection, hop, head = await self._connect(attempt)
                     connection.send(attempt, head, hop.body, bodyless=hop.method == "HEAD", buffer=self._buffer)
-                    message, payload = await connection.read()
-                    while 100 <= message.code < 200 and message.code != 101:  # interim responses
-                        message, payload = await connection.read()
-                    content = payload
-                except Exception as problem:  # `failure_of` raises a bug in fetchq again
-                    failed = failure_of(problem, connection, answering=attempt.answering)
-                    if connection is not None and found_dead(attempt, failed):
-                        self._idle.found_dead(connection, attempt.progress_at)
-                    if not may_resend(attempt, failed):
-                        raise
-                    attempt.needs_fresh_connection = True
+                    message, content = await connection.read()
+                except Exception as problem:  # noqa: BLE001  # `failure_of` raises a bug in fetchq again
+                    self._check_resend(attempt, failure_of(problem, answering=attempt.answering), connection)
                     if connection is not None:
                         connection.end_exchange(whole=False)
                         connection = None
@@ -160,7 +152,12 @@ class AiohttpEngine:
             if not attempt.on_response(message.code, message.reason, message.raw_headers, message.version):
                 return attempt.redirecting
             await self._receive_body(attempt, content)
-            if not attempt.response.framed and connection is not None:
+            assert connection is not None
+            if connection.problem is not None:
+                raise connection.problem
+            if connection.framing.trailers:
+                attempt.trailers = connection.framing.trailers
+            if not attempt.response.framed:
                 await connection.check_closed_cleanly()
             attempt.on_end()
         except AttemptFailed as problem:
@@ -168,11 +165,29 @@ class AiohttpEngine:
                 content = None  # its end is unknown
             raise
         except Exception as problem:  # no exception that a hostile server causes may leave the engine
-            raise failure_of(problem, connection, answering=attempt.answering) from problem
+            raise failure_of(problem, answering=attempt.answering) from problem
         finally:
-            if connection is not None and connection.end_exchange(whole=content is not None and content.is_eof()):
-                self._idle.add(connection, attempt.response.headers)
+            if connection is not None:
+                if connection.end_exchange(whole=content is not None and content.is_eof()):
+                    self._idle.add(connection, attempt.response.headers)
+                elif connection.sent_body_with_head:
+                    self._distrust(attempt)
         return attempt.redirecting
+
+    def _check_resend(self, attempt: Attempt, failed: AttemptFailed, connection: Connection | None) -> None:
+        """Prepare to send the hop again on a new connection. Raises `failed` if it may not be."""
+        if connection is not None and found_dead(attempt, failed):
+            self._idle.found_dead(connection, attempt.progress_at)
+        if not may_resend(attempt, failed):
+            raise failed
+        attempt.needs_fresh_connection = True
+        if failed.stray:
+            self._distrust(attempt)
+
+    def _distrust(self, attempt: Attempt) -> None:
+        """Reuse no more connections to the server of the hop, since bytes may follow its responses."""
+        url = attempt.hop.url
+        self._unreliable.add(host_field(url.scheme, url.raw_authority))
 
     async def _connect(self, attempt: Attempt) -> tuple[Connection, Hop, bytes]:
         """An idle or a new connection for the attempt's hop, the hop as it is to be sent, and its head.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -14,15 +13,12 @@ from fetchq.engines.errors import closed_early, network_failure, raised_by_fetch
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.wire_checks import not_http
 
-if TYPE_CHECKING:
-    from fetchq.engines.aiohttp.connection import Connection
-
 __all__ = ["failure_of"]
 
 _ERRNO = re.compile(r"\[Errno ([0-9]+)\]")
 
 
-def failure_of(problem: Exception, connection: Connection | None, *, answering: bool) -> AttemptFailed:
+def failure_of(problem: Exception, *, answering: bool) -> AttemptFailed:
     """The failure that an exception stands for. An exception of fetchq's own code is a bug, and is raised again.
 
     `answering`: whether some of the response had arrived.
@@ -36,8 +32,6 @@ def failure_of(problem: Exception, connection: Connection | None, *, answering: 
     if isinstance(problem, aiohttp.ClientResponseError | HttpProcessingError):
         return not_http(problem.message)
     if isinstance(problem, aiohttp.ClientPayloadError):
-        if connection is not None and isinstance(connection.exception(), HttpProcessingError):
-            return not_http(str(connection.exception()))
         return closed_early(answering=True)
     if isinstance(problem, aiohttp.ServerDisconnectedError):
         return closed_early(answering=answering)

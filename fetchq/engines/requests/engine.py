@@ -148,6 +148,8 @@ class RequestsEngine:
             attempt.on_end()
         finally:
             response.close()
+            if response.framing.surplus and attempt.hop.method == "HEAD":
+                self._unreliable.add(attempt.hop.url.raw_authority)  # the body could also arrive later
             unreliable = attempt.hop.url.raw_authority in self._unreliable
             if not response.reusable or exchange.early_bytes is not None or unreliable:
                 raw.connection.close()
@@ -164,6 +166,8 @@ class RequestsEngine:
                 exchange.found_dead()
             if not may_resend(attempt, problem):
                 raise
+            if problem.stray:
+                self._unreliable.add(attempt.hop.url.raw_authority)
         attempt.needs_fresh_connection = True
         return self._send_once(exchange)
 

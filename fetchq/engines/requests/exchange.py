@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fetchq.engines.requests.abort_switch import AbortSwitch
     from fetchq.engines.requests.dial import Dialer
     from fetchq.http.attempt import Attempt
+    from fetchq.http.framing import Framing
     from fetchq.http.keep_alive import Announced, ReusePolicy
 
 __all__ = ["Exchange", "Response", "current_exchange"]
@@ -25,6 +26,8 @@ class Response(Protocol):
     raw_headers: list[tuple[bytes, bytes]]
     version_pair: tuple[int, int]
     """The HTTP version, such as (1, 1)."""
+    framing: Framing
+    """Where the body ends."""
 
     def piece(self) -> bytes:
         """The next piece of the body; empty at its end. Raises `AttemptFailed`, and OSError."""

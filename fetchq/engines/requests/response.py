@@ -1,4 +1,4 @@
-"""Reads the responses of the blocking engine with h11, in place of http.client.
+"""Reads the responses of the blocking engine: their heads with h11, in place of http.client.
 
 http.client takes an interim response such as 103 for the final one, accepts Content-Length: -5 and chunk sizes such as
 0x5, and only limits the time between two bytes. urllib3 uses the response class of its connection class, which is
@@ -8,11 +8,9 @@ WireResponse here.
 from __future__ import annotations
 
 import http.client
-import re
 import socket
 import ssl
 from time import perf_counter
-from typing import Any
 
 import h11
 
@@ -20,57 +18,48 @@ from fetchq.core.model import Cause
 from fetchq.engines.errors import closed_early
 from fetchq.engines.requests.exchange import Exchange, current_exchange
 from fetchq.http.failure import AttemptFailed
+from fetchq.http.framing import Chunks, Framing, Sized, UntilClosed, check_cut_head, find_head
+from fetchq.http.response import keeps_alive
 from fetchq.http.wire_checks import (
+    MAX_HEAD,
     MAX_HEADERS,
-    MAX_INTERIM,
     MAX_LINE,
-    MAX_SILENT,
-    RESPONSE_PREFIX,
-    ChunkCheck,
-    check_head,
-    check_trailing_bytes,
-    not_http,
+    bad_head,
+    check_interim,
+    repair_head,
 )
 
 __all__ = ["WireResponse"]
 
-_LENGTHS = re.compile(rb"^content-length\s*:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
-
 
 class WireResponse(http.client.HTTPResponse):
-    """A response that h11 parses: `begin` reads its head, and each `piece` some of its body."""
+    """A response: `begin` reads its head, and each `piece` some of its body."""
 
     def __init__(
         self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
     ) -> None:
         super().__init__(sock, debuglevel, method, url)
         self._sock = sock
-        self._bodyless = method == "HEAD"
+        self._asked = method or "GET"
         self._exchange = current_exchange.get()
-        self._wire = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_SILENT)
-        self._wire.send(_request(method or "GET"))
-        self._wire.send(h11.EndOfMessage())
-        self._head: list[bytes] | None = []
-        """The bytes received, until the head is complete."""
-        self._chunks: ChunkCheck | None = None
-        self._ended = False
-        self._peer_closed = False
+        self._raw = b""
+        """The bytes received that were not looked at."""
+        self._keeps_alive = False
+        self._done = False
+        """Whether `piece` has given out all of the body."""
+        self.framing: Framing = UntilClosed()
         self.raw_headers: list[tuple[bytes, bytes]] = []
         self.version_pair = (1, 1)
 
     def begin(self) -> None:
         """Read the head of the final response. Raises `AttemptFailed`, and OSError."""
         self._exchange.response = self
-        event = self._next()
+        attempt = self._exchange.attempt
         interim = 0
-        while isinstance(event, h11.InformationalResponse):
+        while isinstance(event := self._next_head(interim), h11.InformationalResponse):
             interim += 1
-            if interim > MAX_INTERIM:
-                raise not_http(f"more than {MAX_INTERIM} interim responses")
-            if event.status_code == 101:
-                raise AttemptFailed(Cause.PROTOCOL, "status 101, though no other protocol was asked for")
-            event = self._next()
-        self._check_head(event, interim)
+            check_interim(b"", event.status_code, interim)
+            attempt.first_byte(attempt.progress_at)
         self.status = event.status_code
         self.reason = event.reason.decode("utf-8", "surrogateescape")
         major, _, minor = event.http_version.partition(b".")
@@ -81,97 +70,93 @@ class WireResponse(http.client.HTTPResponse):
         self.will_close = False  # the engine closes the connection, or returns it to the pool
         self.chunked = False
         self.length = None
+        self._begin_body(dict(event.headers))
 
-    def _first_bytes(self, data: bytes) -> bytes:
-        """The first bytes of a response, beginning with `data`, without the empty lines before it.
+    def _next_head(self, interim: int) -> h11.Response | h11.InformationalResponse:
+        """The next head, after `interim` ones of interim responses. Raises `AttemptFailed`, and OSError."""
+        attempt = self._exchange.attempt
+        head, end = find_head(self._raw)
+        while not end:
+            data = _receive(self._sock, self._exchange)
+            if not data:
+                check_cut_head(self._raw)
+                raise closed_early(answering=attempt.answering)
+            if interim and not self._raw:
+                attempt.first_byte(attempt.progress_at)
+            self._raw = self._raw + data if self._raw else data
+            head, end = find_head(self._raw)
+        self._raw = self._raw[end:]
+        return _parsed(head, self._asked)
 
-        Without this check, h11 would wait for a head if something other than HTTP arrives.
-        """
-        skipped = 0
-        while data and len(text := data.lstrip(b"\r\n")) < len(RESPONSE_PREFIX) and RESPONSE_PREFIX.startswith(text):
-            skipped += len(data) - len(text)
-            if skipped > MAX_SILENT:
-                raise not_http("nothing but empty lines")
-            more = _receive(self._sock, self._exchange)
-            if not more:
-                return text
-            data = text + more
-        text = data.lstrip(b"\r\n")
-        if data and not text.startswith(RESPONSE_PREFIX):
-            raise not_http("it does not begin with HTTP/1.")
-        return text
-
-    def _check_head(self, response: h11.Response, interim: int) -> None:
-        raw = b"".join(self._head or ())
-        self._head = None
-        start, end = check_head(raw, interim)
-        # h11 accepts several equal lengths, but they are a sign of response smuggling.
-        lengths = _LENGTHS.findall(raw, start, end)
-        if len(lengths) > 1 or any(b"," in length for length in lengths):
-            raise not_http("several Content-Length")
-        items = response.headers.raw_items()
-        longest = max((len(name) + len(value) for name, value in items), default=0)
-        if len(items) > MAX_HEADERS or max(longest, len(response.reason)) > MAX_LINE:
-            raise not_http("too many headers, or too long ones")
-        bodyless = self._bodyless or response.status_code in (204, 304)
-        if not bodyless and any(name == b"transfer-encoding" for name, _ in response.headers):
-            self._chunks = ChunkCheck()
-            self._chunks.feed(raw[end:])
+    def _begin_body(self, fields: dict[bytes, bytes]) -> None:
+        """Find out where the body ends (RFC 9112, 6.3). `fields`: the header fields, by their names in lower case."""
+        connection = [value.decode("latin-1") for name, value in self.raw_headers if name.lower() == b"connection"]
+        self._keeps_alive = keeps_alive(self.version_pair, connection)
+        if self._asked == "HEAD" or self.status in (204, 304):
+            self.framing = Sized(0)
+        elif b"transfer-encoding" in fields:
+            self.framing = Chunks()  # h11 knows no other coding
+        elif (length := fields.get(b"content-length")) is not None:
+            self.framing = Sized(int(length))  # h11 has checked that it is one number
 
     def piece(self) -> bytes:
         """The next piece of the body; empty at its end. Raises `AttemptFailed`, and OSError."""
-        if self._ended:
-            return b""
-        # The data of one read is joined, since tiny chunks would each take a hundred times their size.
-        parts: list[bytes] = []
-        event = self._next()
-        while isinstance(event, h11.Data):
-            parts.append(bytes(event.data))
-            event = self._next(wait=False)
-        if event is not h11.NEED_DATA:
-            self._check_end()
-            self._ended = True
-        return b"".join(parts)
+        framing = self.framing
+        while not self._done:
+            data, self._raw = self._raw, b""
+            if data:
+                data = framing.feed(data)
+            if data:
+                return data
+            if framing.ended:
+                self._end(framing)
+            elif not (more := _receive(self._sock, self._exchange)):
+                if not isinstance(framing, UntilClosed):
+                    raise closed_early(answering=True)
+                self._done = True
+            else:
+                self._raw = more
+        return b""
 
-    def _check_end(self) -> None:
-        after = self._wire.trailing_data[0]
-        if after:
-            check_trailing_bytes(after, bodyless=self._bodyless)
+    def _end(self, framing: Framing) -> None:
+        if framing.problem is not None:
+            raise framing.problem
+        self._done = True
+        self._exchange.attempt.trailers = framing.trailers
 
     @property
     def reusable(self) -> bool:
         """Whether the response was read to its end, and nothing arrived after it."""
-        return self._ended and self._wire.their_state is h11.DONE and not self._wire.trailing_data[0]
+        framing = self.framing
+        return self._done and framing.ended and not framing.surplus and self._keeps_alive
 
-    def _next(self, *, wait: bool = True) -> Any:
-        """The next event of the response, EndOfMessage at its end. Without `wait`, NEED_DATA if none is complete."""
-        while True:
-            try:
-                event = self._wire.next_event()
-            except h11.RemoteProtocolError as problem:
-                raise self._failure(problem) from None
-            if event is not h11.NEED_DATA:
-                return event
-            if not wait:
-                return event
-            data = _receive(self._sock, self._exchange)
-            if self._head is not None:
-                if not self._head:
-                    data = self._first_bytes(data)
-                self._head.append(data)
-            elif self._chunks is not None:
-                self._chunks.feed(data)
-            try:
-                self._wire.receive_data(data)
-            except h11.RemoteProtocolError as problem:
-                raise self._failure(problem) from None
-            if not data:
-                self._peer_closed = True
 
-    def _failure(self, problem: h11.RemoteProtocolError) -> AttemptFailed:
-        if self._peer_closed:
-            return closed_early(answering=self._exchange.attempt.answering)
-        return not_http(str(problem))
+def _parsed(head: bytes, method: str) -> h11.Response | h11.InformationalResponse:
+    """Parse a whole head. Raises `AttemptFailed` (`protocol`)."""
+    try:
+        found = _parsed_by_h11(head, method)
+    except h11.RemoteProtocolError:
+        try:
+            found = _parsed_by_h11(repair_head(head), method)
+        except h11.RemoteProtocolError:
+            raise bad_head(head) from None
+    fields = found.headers.raw_items()
+    longest = max((len(name) + len(value) for name, value in fields), default=0)
+    if len(fields) > MAX_HEADERS or max(longest, len(found.reason)) > MAX_LINE:
+        raise bad_head(head)
+    return found
+
+
+def _parsed_by_h11(head: bytes, method: str) -> h11.Response | h11.InformationalResponse:
+    """Raises `h11.RemoteProtocolError`."""
+    wire = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+    wire.send(_request(method))
+    wire.send(h11.EndOfMessage())
+    wire.receive_data(head)
+    event = wire.next_event()
+    if not isinstance(event, h11.Response | h11.InformationalResponse):
+        raise h11.RemoteProtocolError("no head of a response")
+    return event
 
 
 def _receive(sock: socket.socket, exchange: Exchange) -> bytes:
