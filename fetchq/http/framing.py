@@ -165,7 +165,7 @@ class Chunks:
 
     def feed(self, data: bytes) -> bytes:
         if self.ended:
-            self.surplus = self.surplus or bool(data)
+            self.surplus = self.surplus or (bool(data) and self.problem is None)
             return b""
         if self._line_start:
             data, self._line_start = self._line_start + data, b""

@@ -94,7 +94,9 @@ def bad_head(head: bytes) -> AttemptFailed:
         if name.lower() == b"transfer-encoding":
             return AttemptFailed(Cause.PROTOCOL, BAD_CODING, stray=True)
         if _HEADER.fullmatch(line) is None or not colon:
-            return not_http(f"not a header line: {_shown(name + colon)}", stray=True)
+            # The rest of the line may be a secret, such as a part of a cookie.
+            shown = name + colon if colon else line.split(b" ", 1)[0]
+            return not_http(f"not a header line: {_shown(shown)}", stray=True)
         if name.lower() == b"content-length":
             return not_http(f"not valid: {_shown(line)}", stray=True)
     return not_http("a head that cannot be read", stray=True)
