@@ -27,10 +27,14 @@ __all__ = [
 
 PIECE = 65536
 MOST_CODINGS = 4
+_GZIP_MAGIC = b"\x1f\x8b"
 RATIO_FROM = 1_000_000
 """Up to this many decoded bytes, their ratio to the received ones is not limited."""
-ZSTD_WINDOW_LOG = 23
-"""8 MiB: the largest window that the content coding zstd may use (RFC 9659)."""
+ZSTD_WINDOW_LOG = 27
+"""128 MiB: the largest window of zstd that is decoded, as curl, urllib3 and aiohttp do, though RFC 9659 allows 8 MiB.
+
+The decoder touches no more of a window than it has decoded, so that the limit of the body bounds its memory, too.
+"""
 
 
 class DecodeError(Exception):
@@ -52,24 +56,30 @@ class Decoder(Protocol):
 
 
 class _Inflate:
-    """Decodes gzip (RFC 1952; several members, too) and deflate (RFC 1950, or raw RFC 1951, as some servers send)."""
+    """Decodes gzip (RFC 1952; several members, too) and deflate (RFC 1950, or raw RFC 1951, as some servers send).
+
+    Bytes after the end are ignored, as gzip and browsers do, if a checksum shows that the data is whole. Raw deflate
+    data has none.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._bits = 31 if name == "gzip" else 15
         self._inflater: Any = None
-        self._ended = False
+        self._ended = self._ignores_rest = False
         self._head = b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        if self._ignores_rest:
+            return
         data = self._head + data
         self._head = b""
         while data:
             if self._inflater is None:
-                if self._ended and self._name == "deflate":
-                    raise DecodeError("bytes after the end of the deflate data")
-                if len(data) < 2 and not self._ended:
-                    self._head = data  # two bytes tell a zlib header from raw deflate data
+                if self._ended and not self._begins_member(data):
+                    return
+                if len(data) < 2:
+                    self._head = data  # two bytes tell a zlib header from raw deflate data, and a member from others
                     return
                 self._inflater = self._begin(data)
             full = True
@@ -77,8 +87,7 @@ class _Inflate:
                 try:
                     piece = self._inflater.decompress(data, PIECE)
                 except zlib.error as problem:
-                    what = "bytes after the end of the" if self._ended else "not valid"
-                    raise DecodeError(f"{what} {self._name} data ({problem})") from None
+                    raise DecodeError(f"not valid {self._name} data ({problem})") from None
                 if piece:
                     yield piece
                 if self._inflater.eof:
@@ -86,6 +95,13 @@ class _Inflate:
                     break
                 data = self._inflater.unconsumed_tail
                 full = len(piece) == PIECE  # then the inflater may have more output
+
+    def _begins_member(self, data: bytes) -> bool:
+        """Whether another gzip member begins, or may begin, after the end of the data. Raises `DecodeError`."""
+        if self._bits < 0:
+            raise DecodeError("bytes after the end of the deflate data")
+        self._ignores_rest = self._name != "gzip" or not _GZIP_MAGIC.startswith(data[:2])
+        return not self._ignores_rest
 
     def _begin(self, data: bytes) -> Any:
         if self._name == "deflate" and not (data[0] & 15 == 8 and (data[0] * 256 + data[1]) % 31 == 0):
@@ -97,6 +113,10 @@ class _Inflate:
             raise DecodeError(f"the {self._name} data ends too early")
 
 
+_LARGE_WINDOW = 0b0010001
+"""The first 7 bits of Large Window Brotli data, which no window of br begins with (RFC 7932, 9.1)."""
+
+
 class _Brotli:
     """Decodes br (RFC 7932)."""
 
@@ -104,10 +124,10 @@ class _Brotli:
         brotli = brotli_module()
         self._error = brotli.error
         self._brotli = brotli.Decompressor()
-        self._started = False
+        self._head = b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        self._started = self._started or bool(data)
+        self._head = self._head or data[:1]
         if data and self._brotli.is_finished():
             raise DecodeError("bytes after the end of the br data")
         try:
@@ -117,10 +137,11 @@ class _Brotli:
                 yield from (piece[at : at + PIECE] for at in range(0, len(piece), PIECE))
                 piece = b"" if self._brotli.is_finished() else self._brotli.process(b"", output_buffer_limit=PIECE)
         except self._error:
-            raise DecodeError("not valid br data") from None
+            large = self._head[0] & 127 == _LARGE_WINDOW
+            raise DecodeError(f"not valid br data{' (it has a large window)' if large else ''}") from None
 
     def finish(self) -> None:
-        if self._started and not self._brotli.is_finished():
+        if self._head and not self._brotli.is_finished():
             raise DecodeError("the br data ends too early")
 
 
@@ -157,6 +178,9 @@ class _Zstd:
                     idle = self._frame.eof or self._frame.needs_input
                     piece = b"" if idle else self._frame.decompress(b"", PIECE)
             except self._zstd.ZstdError as problem:
+                if "too much memory" in str(problem):
+                    most = 1 << ZSTD_WINDOW_LOG - 20
+                    raise DecodeError(f"zstd data with a window of more than {most} MiB (RFC 9659: 8 MiB)") from None
                 raise DecodeError(f"not valid zstd data ({problem})") from None
             data = b""
             if self._frame.eof:
@@ -198,10 +222,16 @@ _DECODERS: dict[str, Callable[[], Decoder]] = {
 ACCEPT_ENCODING = "gzip, deflate, br, zstd"
 
 
+_NO_CODINGS = frozenset(
+    {"", "identity", "none", "binary", "7bit", "8bit", "us-ascii", "utf-8", "utf8", "iso-8859-1", "windows-1252"}
+)
+"""What servers call the absence of a coding: RFC 9110, curl (none), names of MIME (RFC 2045, 6.2), and charsets."""
+
+
 def codings_in(content_encoding: str) -> list[str]:
     """The codings that a Content-Encoding lists, in the order in which they were applied."""
     names = (name.strip().lower() for name in content_encoding.split(","))
-    return [name for name in names if name not in ("", "identity")]
+    return [name for name in names if name not in _NO_CODINGS]
 
 
 def decodable(codings: list[str]) -> bool:

@@ -300,29 +300,55 @@ def test_plain_bytes_are_not_taken_for_coded_ones(form: str, plain: bytes) -> No
         decoded(decoder(form), plain)
 
 
-@formats
+@pytest.mark.parametrize("form", ["gzip", "x-gzip", "deflate"])
+@examples(60)
+@given(data=small, tail=st.binary(min_size=1, max_size=30).filter(lambda tail: tail[:1] != b"\x1f"), sizes=chunk_sizes)
+@example(data=b"a", tail=b"\n \n", sizes=[99])
+@example(data=b"a", tail=zeros(512), sizes=[1])
+def test_bytes_after_data_that_a_checksum_shows_to_be_whole_are_ignored(
+    form: str, data: bytes, tail: bytes, sizes: list[int]
+) -> None:
+    assert decoded(decoder(form), *cut(coded(form, data) + tail, sizes)) == data
+
+
+@pytest.mark.parametrize("form", ["raw deflate", "br", "zstd"])
 @pytest.mark.parametrize("tail", [b"x", b"trailing", b"\0" * 8])
 @pytest.mark.parametrize("together", [True, False])
-def test_bytes_after_the_end_are_refused(form: str, tail: bytes, together: bool) -> None:
+def test_bytes_after_data_without_a_checksum_are_refused(form: str, tail: bytes, together: bool) -> None:
     wire = coded(form, b"hello")
     chunks = [wire + tail] if together else [wire, tail]
     with pytest.raises(DecodeError):
         decoded(decoder(form), *chunks)
 
 
-def test_a_zstd_window_larger_than_the_web_allows_is_refused() -> None:
-    parameters = zstd.CompressionParameter
-    compressor = zstd.ZstdCompressor(options={parameters.window_log: 24, parameters.content_size_flag: 0})
-    wire = compressor.compress(b"hello", mode=compressor.CONTINUE) + compressor.flush()
-    with pytest.raises(DecodeError, match="not valid zstd data"):
-        decoded(decoder("zstd"), wire)
+@pytest.mark.parametrize("tail", [b"\x1f\x8b\x00garbage", b"\x1f\x8b", b"\x1f"])
+@examples(10)
+@given(sizes=chunk_sizes)
+def test_what_begins_like_a_second_member_must_be_one(tail: bytes, sizes: list[int]) -> None:
+    with pytest.raises(DecodeError):
+        decoded(decoder("gzip"), *cut(coded("gzip", b"hello") + tail, sizes))
 
 
-def test_a_zstd_window_as_large_as_the_web_allows_is_decoded() -> None:
+def with_window(log: int) -> bytes:
     parameters = zstd.CompressionParameter
-    compressor = zstd.ZstdCompressor(options={parameters.window_log: 23, parameters.content_size_flag: 0})
-    wire = compressor.compress(b"hello", mode=compressor.CONTINUE) + compressor.flush()
-    assert decoded(decoder("zstd"), wire) == b"hello"
+    compressor = zstd.ZstdCompressor(options={parameters.window_log: log, parameters.content_size_flag: 0})
+    return bytes(compressor.compress(b"hello", mode=compressor.CONTINUE) + compressor.flush())
+
+
+@pytest.mark.parametrize("log", [23, 24, 27])
+def test_a_zstd_window_of_up_to_128_mib_is_decoded(log: int) -> None:
+    assert decoded(decoder("zstd"), with_window(log)) == b"hello"
+
+
+def test_a_larger_zstd_window_is_named() -> None:
+    with pytest.raises(DecodeError, match="a window of more than 128 MiB"):
+        decoded(decoder("zstd"), with_window(28))
+
+
+def test_large_window_brotli_is_named() -> None:
+    wire = brotli.compress(b"hello")
+    with pytest.raises(DecodeError, match="large window"):
+        decoded(decoder("br"), bytes([0b0010001]) + wire)
 
 
 # --- bombs ---
@@ -378,6 +404,9 @@ def peak_of(undo: Decoder, wire: bytes) -> int:
         ("gzip, br", ["gzip", "br"]),
         (",deflate ,, identity,\tZSTD,", ["deflate", "zstd"]),
         ("gzip;q=1", ["gzip;q=1"]),
+        ("none", []),
+        ("UTF-8", []),
+        ("binary, gzip", ["gzip"]),
     ],
 )
 def test_codings_are_read_in_the_order_in_which_they_were_applied(content_encoding: str, codings: list[str]) -> None:
