@@ -136,6 +136,8 @@ class SentRequest(NamedTuple):
     """The header fields of the response as received; None where the Result has the same ones."""
     body_origin: BodyOrigin | None = None
     """Where the body came from, if the response was a 304 that confirmed the body of an earlier run."""
+    decoded: bool = True
+    """Whether the Content-Encoding of the response, if it has one, was undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ class Result:
     content_type: str | None
     charset: str | None
     content_encoding: str | None
-    """The Content-Encoding that the server sent."""
+    """The Content-Encoding that the server sent. A body that was kept as it came has `size` equal to `wire_size`."""
     complete: Complete | None
     """None if there was no response."""
     path: str | None

@@ -212,7 +212,7 @@ class SettingsFields(ValidatedSettings):
         default_text="200..=299",
     )
     accept_encoded: bool = _limits(
-        False, "--accept-encoded", read_flag, "A body in an unknown content coding is ok, kept as it came."
+        False, "--accept-encoded", read_flag, "A body that cannot be decoded is ok, kept as it came."
     )
 
     proxy: str | None = _network(

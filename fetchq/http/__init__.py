@@ -20,6 +20,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
       wire_checks       checks a head, where the libraries disagree or are too lenient
       response          reads the head: status, headers, and where the body should end
       body              decodes, limits, hashes and keeps the body; content_coding undoes gzip and its kin
+        coding_policy   keeps a coding that was not asked for, or that is the file's own
       redirects         resolves the Location, which leads to the next hop
       dates             reads the dates of headers
 

@@ -16,6 +16,8 @@ from fetchq.core.header_text import wire_text
 from fetchq.core.model import Cause, Complete
 from fetchq.core.text import one_line
 from fetchq.http.body import NO_BODY
+from fetchq.http.coding_policy import asks_for, published_format
+from fetchq.http.content_coding import codings_in
 from fetchq.http.failure import AttemptFailed, message_of, status_failure
 from fetchq.http.headway import explain_timeout
 from fetchq.http.phases import CONNECT, DECODE, RECEIVE, WAIT, AttemptClock
@@ -51,9 +53,9 @@ class Attempt(AttemptClock):
     # An instance dictionary would have too many keys for Python to share them between objects; this is the hot path.
     # fmt: off
     __slots__ = (
-        "_drained", "answering", "body", "cause", "complete", "continued", "error", "hop", "local_limit", "method",
-        "needs_fresh_connection", "on_sent", "partial", "permanent", "plan", "proxy", "redirecting", "redirects",
-        "remote", "response", "reused", "sent", "stored_response", "tls_known", "trailers", "unmodified",
+        "_drained", "_first_url", "answering", "body", "cause", "complete", "continued", "error", "hop", "local_limit",
+        "method", "needs_fresh_connection", "on_sent", "partial", "permanent", "plan", "proxy", "redirecting",
+        "redirects", "remote", "response", "reused", "sent", "stored_response", "tls_known", "trailers", "unmodified",
     )
     # fmt: on
     partial: Partial | None
@@ -97,6 +99,7 @@ class Attempt(AttemptClock):
         self.redirects = self._drained = 0
         self.redirecting = False
         self.body: ReceivedBody = NO_BODY
+        self._first_url = target.url
         # The failure that ended the attempt, if any; set by `finish`.
         self.cause: Cause | None = None
         self.error: str | None = None
@@ -179,9 +182,17 @@ class Attempt(AttemptClock):
         if response.length is not None and response.length > settings.max_filesize:
             body.check_length(response.length, coded=_CONTENT_ENCODING in headers)
         if _CONTENT_ENCODING in headers:
-            coding = one_line(wire_text(", ".join(headers.getall(_CONTENT_ENCODING))))
-            body.expect_coding(coding, response.length)
+            self._expect_coding(one_line(wire_text(", ".join(headers.getall(_CONTENT_ENCODING)))))
         return True
+
+    def _expect_coding(self, content_encoding: str) -> None:
+        headers = self.response.headers
+        self.body.expect_coding(
+            content_encoding,
+            self.response.length,
+            asked=asks_for(self.hop.accept_encoding, codings_in(content_encoding)),
+            published=published_format((self._first_url.raw_path, self.hop.url.raw_path), headers),
+        )
 
     def on_data(self, data: bytes) -> bool:
         """Take a piece of the body, without its transfer coding. Raises `AttemptFailed`.

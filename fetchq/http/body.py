@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,13 @@ from fetchq.core.body_spool import Spool
 from fetchq.core.disk import file_error_text
 from fetchq.core.model import Cause
 from fetchq.core.settings import Settings
+from fetchq.http.coding_policy import UndecidedDecoder
 from fetchq.http.content_coding import RATIO_FROM, BombError, DecodeError, Decoder, codings_in, decoder_for
 from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fetchq.core.stored_response import BodyOrigin
 
 __all__ = ["NO_BODY", "ReceivedBody"]
@@ -61,25 +65,42 @@ class ReceivedBody:
         if length > (most * self._settings.max_ratio if coded else most):
             raise AttemptFailed(Cause.TOO_LARGE, f"a body of {length} bytes; at most {most}")
 
-    def expect_coding(self, content_encoding: str, length: int | None) -> None:
-        """Prepare for a body with this Content-Encoding and this Content-Length."""
-        self.content_encoding = content_encoding
-        if not (codings := codings_in(content_encoding)):
-            return
-        limits = self._settings
-        try:
-            self._decoder = decoder_for(codings, max_size=limits.max_filesize, max_ratio=limits.max_ratio)
-        except DecodeError as problem:
-            raise AttemptFailed(Cause.DECODE, str(problem)) from None
-        if self._decoder is None and not limits.accept_encoded and length != 0:
-            raise AttemptFailed(Cause.DECODE, f"an unknown content coding: {content_encoding}")
+    def expect_coding(
+        self, content_encoding: str, length: int | None, *, asked: bool = True, published: bytes | None = None
+    ) -> None:
+        """Prepare for a body with this Content-Encoding and this Content-Length.
 
-    def feed(self, data: bytes) -> None:
-        """Take the next piece of the body, as received."""
-        self.wire_size += len(data)
+        `asked`: whether the request asked for the codings (`asks_for`). `published`: what `published_format` says.
+        """
+        self.content_encoding = content_encoding
+        if not asked or not (codings := codings_in(content_encoding)):
+            return
         settings = self._settings
+        make = partial(_decoder, codings, content_encoding, settings)
+        if published is not None:
+            self._decoder = UndecidedDecoder(make, published, keeps_damaged=settings.accept_encoded)
+            return
         try:
-            for piece in (data,) if self._decoder is None else self._decoder.feed(data):
+            self._decoder = make() if length != 0 else None
+        except DecodeError as problem:
+            if not settings.accept_encoded:
+                raise AttemptFailed(Cause.DECODE, str(problem)) from None
+        else:
+            if settings.accept_encoded:
+                self._decoder = UndecidedDecoder(make, None, keeps_damaged=True)
+
+    @property
+    def decoded(self) -> bool:
+        """Whether a content coding was undone, so that the body is not as it came."""
+        decoder = self._decoder
+        return decoder.undoes if isinstance(decoder, UndecidedDecoder) else decoder is not None
+
+    def feed(self, data: bytes, *, last: bool = False) -> None:
+        """Take the next piece of the body, as received. `last`: the body has ended; `data` is empty."""
+        self.wire_size += len(data)
+        settings, decoder = self._settings, self._decoder
+        try:
+            for piece in (data,) if decoder is None else _end(decoder) if last else decoder.feed(data):
                 self.size += len(piece)
                 if self._hash is None:
                     self._hash = sha256(piece)
@@ -108,10 +129,7 @@ class ReceivedBody:
     def finish(self) -> None:
         """Note that the body is complete: set `digest` and `content`."""
         if self._decoder is not None and self.wire_size:
-            try:
-                self._decoder.finish()
-            except DecodeError as problem:
-                raise AttemptFailed(Cause.DECODE, str(problem)) from None
+            self.feed(b"", last=True)
         self.digest = _SHA256_OF_NOTHING if self._hash is None else self._hash.hexdigest()
         pieces, self._pieces = self._pieces, []
         self.content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -139,3 +157,18 @@ class ReceivedBody:
 
 NO_BODY = ReceivedBody(Settings(), stores=False)
 """Stands for the body of a response that has not arrived, or is not valid HTTP. It is never fed."""
+
+
+def _decoder(codings: list[str], content_encoding: str, limits: Settings) -> Decoder:
+    """The decoder of these codings. Raises `DecodeError` if there are too many, or one is unknown."""
+    decoder = decoder_for(codings, max_size=limits.max_filesize, max_ratio=limits.max_ratio)
+    if decoder is None:
+        raise DecodeError(f"an unknown content coding: {content_encoding}")
+    return decoder
+
+
+def _end(decoder: Decoder) -> Iterator[bytes]:
+    """End the data, and yield what the decoder has held back of it. Raises `DecodeError`."""
+    if isinstance(decoder, UndecidedDecoder):
+        yield from decoder.rest()
+    decoder.finish()

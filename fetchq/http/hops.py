@@ -79,6 +79,11 @@ class Hop(NamedTuple):
     """Whether the request asks if the response that an earlier run has stored is still valid (RFC 9110, 13)."""
 
     @property
+    def accept_encoding(self) -> str | None:
+        """The Accept-Encoding that the user has set; None stands for the one of `DEFAULT_HEADERS`."""
+        return next((value for name, value in self.headers.items() if name.lower() == "accept-encoding"), None)
+
+    @property
     def ranged(self) -> bool:
         """Whether the request asks only for a part of the representation."""
         return any(name.lower() == "range" for name in self.headers)

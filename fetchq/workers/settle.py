@@ -244,6 +244,6 @@ def _is_unreadable(job: Job, refused: Refused) -> bool:
 
 def _sent(attempt: Attempt) -> SentRequest:
     began = datetime.fromtimestamp(time() - attempt.held - sum(attempt.phases), UTC)
-    return SentRequest(
-        redacted_head(attempt.hop), attempt.hop.body is not None, began, attempt.headers, attempt.body.origin
-    )
+    body = attempt.body
+    head = redacted_head(attempt.hop)
+    return SentRequest(head, attempt.hop.body is not None, began, attempt.headers, body.origin, body.decoded)

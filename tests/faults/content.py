@@ -17,6 +17,8 @@ sends = theme.sends
 
 TEXT = b"".join(b"line %d of a text that can be squeezed\n" % n for n in range(500))
 Codec = Callable[[bytes], bytes]
+LENIENT: Expect = ("ok",)
+"""Ok, though a strict decoder refuses it."""
 
 # --- codings ------------------------------------------------------------------------------------------------------
 
@@ -61,14 +63,24 @@ def _damaged(data: bytes, at: int) -> bytes:
     return data[:at] + bytes(b ^ 0xFF for b in data[at : at + 8]) + data[at + 8 :]
 
 
-def coded(name: str, rule: str, expect: Expect, coding: str, make: Callable[[], bytes], body: bytes = TEXT) -> None:
+def coded(
+    name: str,
+    rule: str,
+    expect: Expect,
+    coding: str,
+    make: Callable[[], bytes],
+    body: bytes = TEXT,
+    media_type: bytes = b"text/plain",
+    **settings: Any,
+) -> None:
     """A fault with a right Content-Length around what `make` returns."""
 
     def wire() -> bytes:
         data = make()
-        return head(b"Content-Encoding: " + coding.encode(), length(len(data))) + data
+        label = b"Content-Encoding: " + coding.encode()
+        return head(label, b"Content-Type: " + media_type, length(len(data))) + data
 
-    sends(name, rule, expect, wire, body=body)
+    sends(name, rule, expect, wire, body=body, settings=settings)
 
 
 # --- whole --------------------------------------------------------------------------------------------------------
@@ -95,6 +107,8 @@ _WHOLE: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         lambda: b"\x50\x2a\x4d\x18\x04\0\0\0skip" + zstd(TEXT),
     ),
     "zstd-window-8m": ("RFC 9659: the largest window allowed, 8 MB", "zstd", lambda: zstd_frame(23, TEXT)),
+    "zstd-window-16m": ("RFC 9659: a larger window, as curl decodes it", "zstd", lambda: zstd_frame(24, TEXT)),
+    "zstd-window-128m": ("RFC 9659: the largest window that curl decodes", "zstd", lambda: zstd_frame(27, TEXT)),
     "gzip-br": ("8.4: two codings, in the order applied", "gzip, br", lambda: br(gz(TEXT))),
     "gzip-gzip": ("8.4: the same coding twice", "gzip,gzip", lambda: gz(gz(TEXT))),
     "identity": ("8.4.1: identity, which should not be named, changes nothing", "identity", lambda: TEXT),
@@ -103,6 +117,18 @@ _WHOLE: dict[str, tuple[str, str, Callable[[], bytes]]] = {
 }
 for name, (what, coding, make) in _WHOLE.items():
     coded(name, f"{what}.", None, coding, make)
+_READABLE: dict[str, tuple[str, str, Callable[[], bytes]]] = {
+    "coding-none": ("8.4.1: what some call identity", "none", lambda: TEXT),
+    "coding-binary": ("8.4.1: a transfer encoding of MIME, which changes nothing", "binary", lambda: TEXT),
+    "coding-charset": ("8.4.1: a charset in the wrong place", "UTF-8", lambda: TEXT),
+    "coding-charset-gzip": ("8.4.1: a charset in the wrong place, and a coding", "utf-8, gzip", lambda: gz(TEXT)),
+    "gzip-blanks-after": ("RFC 1952: blanks after it", "gzip", lambda: gz(TEXT) + b"\n \n"),
+    "gzip-zeros-after": ("RFC 1952: it is padded with zeros", "gzip", lambda: gz(TEXT) + bytes(512)),
+    "gzip-garbage-after": ("RFC 1952: garbage after it, which gzip ignores", "gzip", lambda: gz(TEXT) + b"garbage"),
+    "deflate-blanks-after": ("RFC 1950: blanks after it", "deflate", lambda: zlib.compress(TEXT) + b"\r\n"),
+}
+for name, (what, coding, make) in _READABLE.items():
+    coded(name, f"{what}.", LENIENT, coding, make)
 sends(
     "coding-two-lines",
     "5.3; 8.4: two Content-Encoding lines are one list.",
@@ -139,14 +165,15 @@ _DAMAGED: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     "gzip-bad-size": ("a wrong size in the trailer", "gzip", lambda: _GZIP[:-4] + b"\1\0\0\0"),
     "gzip-bad-middle": ("damaged in the middle", "gzip", lambda: _damaged(_GZIP, len(_GZIP) // 2)),
     "gzip-plain": ("plain bytes", "gzip", lambda: TEXT),
-    "gzip-garbage-after": ("garbage after it", "gzip", lambda: _GZIP + b"garbage"),
+    "gzip-second-damaged": ("a second member that is none", "gzip", lambda: _GZIP + b"\x1f\x8b garbage"),
+    "gzip-truncated-blanks": ("its last byte is missing, and blanks follow", "gzip", lambda: _GZIP[:-1] + b"\n \n"),
     "gzip-deflate": ("what came is deflate", "gzip", lambda: _DEFLATE),
     "deflate-truncated": ("half of it", "deflate", lambda: _DEFLATE[: len(_DEFLATE) // 2]),
     "deflate-truncated-by-one": ("its last byte is missing", "deflate", lambda: _DEFLATE[:-1]),
     "deflate-raw-truncated": ("half of it", "deflate", lambda: deflate_raw(TEXT)[:100]),
     "deflate-bad-adler": ("a wrong checksum", "deflate", lambda: _DEFLATE[:-4] + b"\0\0\0\0"),
     "deflate-plain": ("plain bytes", "deflate", lambda: TEXT),
-    "deflate-garbage-after": ("garbage after it", "deflate", lambda: _DEFLATE + b"garbage"),
+    "deflate-raw-garbage-after": ("garbage after it", "deflate", lambda: deflate_raw(TEXT) + b"garbage"),
     "br-truncated": ("half of it", "br", lambda: br(TEXT)[: len(br(TEXT)) // 2]),
     "br-truncated-by-one": ("its last byte is missing", "br", lambda: br(TEXT)[:-1]),
     "br-plain": ("plain bytes", "br", lambda: TEXT),
@@ -156,6 +183,7 @@ _DAMAGED: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     "zstd-bad-checksum": ("a wrong checksum", "zstd", lambda: zstd(TEXT)[:-4] + b"\0\0\0\0"),
     "zstd-plain": ("plain bytes", "zstd", lambda: TEXT),
     "zstd-garbage-after": ("garbage after it", "zstd", lambda: zstd(TEXT) + b"garbage"),
+    "zstd-window-256m": ("a window that nobody decodes", "zstd", lambda: zstd_frame(28, TEXT)),
     "gzip-br-wrong-order": ("named in the wrong order", "br, gzip", lambda: br(gz(TEXT))),
     "gzip-br-inner-truncated": ("whole br of half a gzip", "gzip, br", lambda: br(_GZIP[: len(_GZIP) // 2])),
 }
@@ -195,6 +223,43 @@ for name, what, coding in (
     ("coding-compress", "compress, which nobody decodes any more", "compress"),
 ):
     coded(name, f"8.4: {what}.", "decode", coding, partial(bytes, _GZIP))
+
+# --- kept as it came ----------------------------------------------------------------------------------------------
+
+for coding in _CODECS:
+    coded(
+        f"{coding}-plain-accepted",
+        f"8.4: plain bytes, labelled {coding}, that the user wants all the same.",
+        LENIENT,
+        coding,
+        lambda: TEXT,
+        accept_encoded=True,
+    )
+coded(
+    "coding-unknown-accepted",
+    "8.4: an unknown coding, which the user accepts.",
+    LENIENT,
+    "foo",
+    partial(bytes, _GZIP),
+    _GZIP,
+    accept_encoded=True,
+)
+coded(
+    "coding-not-asked-for",
+    "12.5.3: a coding that was not asked for.",
+    LENIENT,
+    "gzip",
+    partial(bytes, _GZIP),
+    _GZIP,
+    headers=["Accept-Encoding: identity"],
+)
+_FILES: dict[str, tuple[str, str, bytes, Callable[[], bytes], bytes]] = {
+    "gzip-of-a-file": ("the label of a published file", "x-gzip", b"application/gzip", lambda: _GZIP, _GZIP),
+    "bzip2-of-a-file": ("the same of another format", "x-bzip2", b"application/x-bzip2", lambda: b"BZh9!", b"BZh9!"),
+    "gzip-around-a-file": ("a packed file, packed for the way", "gzip", b"application/gzip", lambda: gz(_GZIP), _GZIP),
+}
+for name, (what, coding, media_type, make, body) in _FILES.items():
+    coded(name, f"8.4: {what}.", LENIENT, coding, make, body, media_type)
 
 # --- too many ------------------------------------------------------------------------------------------------------
 

@@ -164,7 +164,8 @@ def _response_head(result: Result, headers: MultiMapping[str], size: int = 0) ->
     # A response without a body may have the fields of a response with one (RFC 9110, 8.6).
     framed = result.method == "HEAD" or result.status in (204, 304)
     stale = set() if framed else {"transfer-encoding"}
-    if not framed and decodable(codings_in(result.content_encoding or "")):
+    decoded = result.sent is None or result.sent.decoded
+    if not framed and decoded and decodable(codings_in(result.content_encoding or "")):
         stale.add("content-encoding")
     lines = [f"HTTP/{result.http_version or '1.1'} {result.status} {result.reason or ''}"]
     for name, value in headers.items():
