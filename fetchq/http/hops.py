@@ -13,6 +13,7 @@ from fetchq.core.parsers import read_headers, read_method
 from fetchq.http.body import ReceivedBody
 from fetchq.http.content_coding import ACCEPT_ENCODING
 from fetchq.http.redirects import redirect_target
+from fetchq.http.revalidation import validators_of
 from fetchq.http.url import Refused, basic_auth, host_of, origin
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ _PRECONDITIONS = frozenset(
     {"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range"}
 )
 _REVALIDATION = ("If-None-Match", "If-Modified-Since")
-"""The preconditions that fetchq adds, for the stored ETag and the stored Last-Modified."""
+"""The preconditions that fetchq adds (`validators_of`)."""
 
 
 class Hop(NamedTuple):
@@ -208,9 +209,7 @@ class HopPlan:
             return hop  # the stored body is larger than the limit of this run
         if hop.text != stored.url or not _PRECONDITIONS.isdisjoint(name.lower() for name in hop.headers):
             return hop
-        validators = (stored.etag, stored.last_modified)
-        conditions = {name: value for name, value in zip(_REVALIDATION, validators, strict=True) if value is not None}
-        return hop._replace(headers=hop.headers | conditions, conditional=True)
+        return hop._replace(headers=hop.headers | validators_of(stored), conditional=True)
 
     def _with_netrc(self, hop: Hop) -> Hop:
         if any(name.lower() == "authorization" for name in hop.headers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +13,7 @@ from fetchq.core.header_text import wire_text
 from fetchq.core.model import Cause
 from fetchq.core.stored_response import BodyOrigin
 from fetchq.http.body import NO_BODY, ReceivedBody
+from fetchq.http.content_coding import codings_in
 from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
@@ -21,10 +23,19 @@ if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.core.stored_response import StoredResponse
 
-__all__ = ["check_validators", "freshened", "load_stored_body", "loads_stored_body", "take_stored_record"]
+__all__ = [
+    "check_validators",
+    "freshened",
+    "load_stored_body",
+    "loads_stored_body",
+    "take_stored_record",
+    "validators_of",
+]
 
 _SAME_IN_ALL_RUNS = frozenset({"", "accept-encoding"})
 """Request headers that a Vary may list: two runs are assumed to send them with the same values."""
+_CODED_TAG = re.compile(r'((?:W/)?"[^"]+?)[-:;+]{1,2}([a-z]+)"')
+"""An ETag with a coding at its end: "x-gzip" of Apache, "x--gzip" of Jetty, "x:gzip" of Flask-Compress."""
 
 
 class Revalidating(Protocol):
@@ -37,15 +48,34 @@ class Revalidating(Protocol):
     unmodified: bool
 
 
-def freshened(headers: MultiMapping[str], stored: StoredResponse) -> CIMultiDictProxy[str]:
-    """The headers of a 304, with the stored validators if it leaves them out, since the next run needs them.
+def validators_of(stored: StoredResponse) -> dict[str, str]:
+    """The preconditions that ask whether the stored response is still valid (RFC 9110, 13.1.2 and 13.1.3)."""
+    conditions = {} if stored.etag is None else {"If-None-Match": ", ".join(_tags(stored, stored.etag))}
+    return conditions if stored.last_modified is None else conditions | {"If-Modified-Since": stored.last_modified}
 
-    See RFC 9111, 4.3.4.
+
+def _tags(stored: StoredResponse, etag: str) -> list[str]:
+    """The ETags that stand for the stored body: its own; and if that names its coding, the one without the coding.
+
+    Apache adds the coding to the ETag of a response that it compresses, and compares If-None-Match with the ETag of the
+    file, so that its own ETag would never give a 304.
+    """
+    codings = [name.removeprefix("x-") for name in codings_in(stored.content_encoding or "")]
+    found = _CODED_TAG.fullmatch(etag)
+    return [etag] if found is None or found[2] not in codings else [etag, f'{found[1]}"']
+
+
+def freshened(headers: MultiMapping[str], stored: StoredResponse) -> CIMultiDictProxy[str]:
+    """The headers of a 304, with the stored validators where it leaves them out, since the next run needs them.
+
+    So it does with the stored ETag if it names that of the body without its coding. See RFC 9111, 4.3.4.
     """
     more = CIMultiDict(headers)
     for name, value in (("ETag", stored.etag), ("Last-Modified", stored.last_modified)):
         if value is not None:
             more.setdefault(name, value)
+    if stored.etag is not None and _opaque(more["ETag"]) != _opaque(stored.etag):
+        more["ETag"] = stored.etag
     return CIMultiDictProxy(more)
 
 
@@ -53,7 +83,8 @@ def check_validators(headers: MultiMapping[str], stored: StoredResponse) -> None
     """Raise `AttemptFailed` if a 304 does not, or may not, confirm the stored response (RFC 9111, 4.3.4)."""
     tags = headers.getall("ETag", [])
     if tags:
-        if stored.etag is None or {_opaque(tag) for tag in tags} != {_opaque(stored.etag)}:
+        known = [] if stored.etag is None else [_opaque(tag) for tag in _tags(stored, stored.etag)]
+        if len(opaque := {_opaque(tag) for tag in tags}) > 1 or not opaque.issubset(known):
             raise _unusable("the server confirms another version")
         return
     if stored.etag is not None:

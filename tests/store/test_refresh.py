@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ from support.refresh import DATE, NOT_MODIFIED, Pages, Site, run, statuses
 from support.servers import Scripted, reply
 
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all_sync, open_run
+from fetchq.http.content_coding import brotli_module, zstd_module
 from fetchq.store.folder import FolderError
 
 
@@ -186,6 +188,58 @@ def test_only_a_304_of_the_version_that_is_known_confirms_it(
         (result,) = run([server.url], "new", save=save, refresh="old", mode=mode, retries=0, keep_body=False)
     assert (result.ok, result.status) == (True, 304 if trusted else 200)
     assert result.sha256 == hashlib.sha256(b"old" if trusted else b"new").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("tag", "coding", "asked", "confirms"),
+    [
+        ('"x-gzip"', "gzip", '"x-gzip", "x"', b'ETag: "x"'),
+        ('"x-gzip"', "gzip", '"x-gzip", "x"', b'ETag: "x-gzip"'),
+        ('"x-gzip"', "gzip", '"x-gzip", "x"', b"X: no tag"),
+        ('W/"x-gzip"', "x-gzip", 'W/"x-gzip", W/"x"', b'ETag: "x"'),
+        ('"x-br"', "br", '"x-br", "x"', b'ETag: W/"x"'),
+        ('"x--gzip"', "gzip", '"x--gzip", "x"', b'ETag: "x--gzip"'),
+        ('"x:zstd"', "zstd", '"x:zstd", "x"', b'ETag: "x"'),
+        ('"x-gzip"', "br", '"x-gzip"', b'ETag: "x-gzip"'),
+        ('"x-gzip"', None, '"x-gzip"', b'ETag: "x-gzip"'),
+        ('"-gzip"', "gzip", '"-gzip"', b"X: no tag"),
+        ('"xgzip"', "gzip", '"xgzip"', b"X: no tag"),
+    ],
+)
+def test_a_tag_that_names_the_coding_is_asked_with_and_without_it(
+    here: Path, tag: str, coding: str | None, asked: str, confirms: bytes
+) -> None:
+    """Apache compares If-None-Match with the tag of the file, Jetty with both, and names either in its 304."""
+    pack = {"br": brotli_module().compress, "zstd": zstd_module().compress, None: bytes}.get(coding, gzip.compress)
+    lines = [b"ETag: " + tag.encode(), *([b"Content-Encoding: " + coding.encode()] if coding else [])]
+
+    def page(request: Asked) -> bytes:
+        if request.header("If-None-Match"):
+            return reply(b"", confirms, status=NOT_MODIFIED)
+        return reply(pack(b"page"), *lines)
+
+    with Scripted(page) as server:
+        (old,) = run([server.url], "old")
+        (new,) = run([server.url], "new", refresh="old")
+        (third,) = run([server.url], "third", refresh="new")
+        assert [one.header("If-None-Match") for one in server.log] == [None, asked, asked]
+    assert statuses([old, new, third]) == [200, 304, 304]
+    for result in (new, third):
+        assert (result.body, result.sha256, result.content_encoding) == (b"page", old.sha256, coding)
+        assert result.headers["ETag"].removeprefix("W/") == tag.removeprefix("W/")
+
+
+@pytest.mark.parametrize("confirms", ['"y"', '"x-br"', '"x-gzip", "y"', '"y-gzip"'])
+def test_a_304_of_another_coding_or_version_confirms_nothing(here: Path, mode: str, confirms: str) -> None:
+    def page(request: Asked) -> bytes:
+        if request.header("If-None-Match"):
+            return reply(b"", b"ETag: " + confirms.encode(), status=NOT_MODIFIED)
+        return reply(gzip.compress(b"page"), b'ETag: "x-gzip"', b"Content-Encoding: gzip")
+
+    with Scripted(page) as server:
+        run([server.url], "old")
+        (new,) = run([server.url], "new", refresh="old", mode=mode, retries=0)
+    assert (new.ok, new.status, new.body) == (True, 200, b"page")
 
 
 @pytest.mark.parametrize(
