@@ -9,11 +9,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from support.factories import make_result
 from support.runs import make_run
+from support.servers import need
 
 from fetchq.cli import cli
 from fetchq.cli.diff import command as diff
@@ -77,7 +79,12 @@ def test_a_command_of_the_readme_runs(line: str, folder: Path, begun: Path, prac
 
 
 @pytest.mark.parametrize("code", blocks("python"))
-def test_a_program_of_the_readme_runs(code: str, tmp_path: Path, practice: PracticeServer) -> None:
+def test_a_program_of_the_readme_runs(code: str, tmp_path: Path, begun: Path, practice: PracticeServer) -> None:
+    for name in set(re.findall(r"records\.\w+", code)):
+        export_it = [sys.executable, "-m", "fetchq", "export", str(begun), "-o", name]
+        subprocess.run(export_it, cwd=tmp_path, capture_output=True, check=True, timeout=60)
+    for package in ("pandas", "polars"):
+        need(f"import {package}" not in code or find_spec(package), f"{package} is not installed")
     program = [sys.executable, "-W", "error", "-c", code.replace(EXAMPLE, practice.url)]
     done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

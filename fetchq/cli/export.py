@@ -23,7 +23,8 @@ def command(folder: str, form: str | None, output: str | None, where: str) -> in
     """Write the records of the durable run in DIR, by index, as --json or --format csv would have.
 
     --where "cause = 'timeout'" chooses rows; the columns are those of the record, timing as timing_wait and so on, and
-    the column index needs quotes. Parquet needs pyarrow: pip install "fetchq[parquet]".
+    the column index needs quotes. Parquet is for pandas, polars and DuckDB, since its columns have types; it needs
+    pyarrow: pip install "fetchq[parquet]".
     """
     from fetchq.cli.stored import read_errors, stored_run
     from fetchq.core.atomic_file import atomic_write
