@@ -12,7 +12,7 @@ __all__ = ["Display"]
 
 INCLUDES = ("headers", "text", "base64")
 FORMATS = ("text", *LIVE_FORMATS)
-INPUT_FORMATS = ("text", "csv", "jsonl")
+INPUT_FORMATS = ("text", "csv", "jsonl", "json")
 PROGRESS = ("auto", "bar", "dots", "none")
 
 
@@ -24,7 +24,7 @@ class Display(ValidatedSettings):
         None,
         "--input-format",
         choice_of(*INPUT_FORMATS),
-        "Guessed from the name where not given.",
+        "Else by the name; JSON by its beginning.",
         group="Input and output",
         metavar="|".join(INPUT_FORMATS),
     )
@@ -32,7 +32,7 @@ class Display(ValidatedSettings):
         "url",
         "--url-column",
         read_text,
-        "The CSV column (JSON Lines key) of the URL.",
+        "The CSV column (JSON key) of the URL.",
         group="Input and output",
         metavar="NAME",
     )

@@ -34,6 +34,8 @@ _ILLEGAL = re.compile(rf"[^{_LEGAL}%]|%(?![0-9A-Fa-f]{{2}})")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
 _NAME = re.compile(r"(?:[a-z0-9_~-]{1,63}\.)*[a-z0-9_~-]{1,63}\.?")
 _split_result = tuple.__new__
+_REMARK = re.compile(r"\S++[ \t]+(#[^@]*)")
+_MORE = re.compile(r"(.*?)https?://\S+(.*)", re.IGNORECASE | re.DOTALL)
 _LONGEST_NAME = 254
 """Characters of the longest valid name, with a dot at its end. Longer ones are not cached, to save memory."""
 _NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\.?")
@@ -114,7 +116,7 @@ def host_of(url: str) -> str:
 
 def _parse_other(text: str) -> Target:
     if (found := _FORBIDDEN.search(text)) is not None:
-        raise _invalid(f"the URL contains {_shown(found[0])}")
+        raise _invalid(_with_more_than_a_url(text) or f"the URL contains {_shown(found[0])}")
     scheme = _scheme_of(text)
     authority, rest = _split(text)
     if "\\" in authority:  # browsers read it as a slash, so that the host would depend on the program
@@ -134,7 +136,7 @@ def _scheme_of(text: str) -> str:
     # "example.org:80/" and "localhost:80" look like schemes, but a person forgot the http://.
     if scheme is not None and not re.match(r"https?:|[^:]*\.|[^:]+:\d", text, re.IGNORECASE):
         raise Refused(Cause.BLOCKED, f"the scheme {scheme[1].lower()}: is not allowed")
-    raise _invalid("the URL has no http:// or https://")
+    raise _invalid(_with_more_than_a_url(text) or "the URL has no http:// or https://")
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -229,6 +231,23 @@ def _canonical_address(address: str) -> str | None:
 
 def _invalid(message: str) -> Refused:
     return Refused(Cause.INVALID_URL, message)
+
+
+def _with_more_than_a_url(text: str) -> str | None:
+    """What stands beside the URL in a line of a list, such as a remark; None if that is not known.
+
+    Of the text it shows no more than marks and remarks, since half a password could be in it.
+    """
+    if (remark := _REMARK.fullmatch(text)) is not None:
+        return f"there is a remark after the URL: {remark[1][:80]!r}"
+    if (found := _MORE.fullmatch(text)) is None:
+        return None
+    before, after = found.groups()
+    if re.search(r"\shttps?://", after, re.IGNORECASE):
+        return "there are several URLs, and each needs a line of its own"
+    if re.fullmatch(r"[^\w@\s]{1,5} ?", before):
+        return f"there is {before!r} before the URL"
+    return "there is text before the URL" if before.strip() else None
 
 
 def _shown(character: str) -> str:

@@ -6,7 +6,11 @@
     readers      reads an input piece by piece
        |
        v
-    lines, csv   parses rows of text, JSON Lines and CSV; an unusable row becomes a Request with a problem
+    guessing     chooses the parser by the beginning of the list, where its name does not
+       |
+       v
+    lines, json, csv   parse text, JSON and CSV; an unusable row becomes a Request with a problem
+      splitting        splits the bytes into lines, or into the elements of a JSON array
        |
        v
     source       hands out batches of numbered Requests, input after input, without the rows that are done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -11,10 +12,7 @@ from fetchq.core.parsers import read_method
 from fetchq.core.quantities import read_priority
 from fetchq.inputs.lines import (
     BLANKS,
-    MAX_ROW,
     TOO_LONG,
-    TRUNCATED,
-    UTF8,
     RowParser,
     SourceError,
     clean_url,
@@ -22,11 +20,18 @@ from fetchq.inputs.lines import (
     unusable_row,
     valid_text,
 )
+from fetchq.inputs.splitting import MAX_ROW, TRUNCATED, UTF8
 
 __all__ = ["CsvParser"]
 
 _COLUMNS = ("method", "body", "label", "priority")
 """The columns that are read, in addition to the column of the URL."""
+_DELIMITERS = (",", "\t", ";", "|")
+_SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?\r?', re.IGNORECASE)
+"""A line before the header that names the delimiter, as Excel reads it."""
+_DELIMITERS = (",", "\t", ";", "|")
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?', re.IGNORECASE)
+"""The first line of a list for a spreadsheet, which names the delimiter."""
 
 
 class _Row(NamedTuple):
@@ -37,7 +42,11 @@ class _Row(NamedTuple):
 
 
 class CsvParser(RowParser):
-    """Parses CSV (RFC 4180) with a header line. Raises SourceError if the header lacks the column of the URL."""
+    """Parses CSV (RFC 4180) with a header line, also with tabs, semicolons or bars, as spreadsheets write it.
+
+    The delimiter is named in a line before the header, or is the first with which the header has the column of the URL.
+    Raises SourceError if there is none.
+    """
 
     format_known = False
 
@@ -46,18 +55,36 @@ class CsvParser(RowParser):
         self._name = name
         self._column = column
         self._delimiter = "\t" if tabs else ""
+        self._begun = False
+        """Whether a line was read that is not blank."""
         self._width = 0
         self._at: dict[str, int] = {}
         self._held: list[str] = []
 
-    def finish(self) -> list[Request]:
+    def _incomplete_row(self) -> list[Request]:
         if not self._held:
             return []
         begin = self.number - len(self._held) + 1
         return self._requests([_Row(begin, self._held[:1], "a quote is opened here and never closed")])
 
     def _parse(self, text: str) -> list[Request]:
-        return self._requests(self._complete_rows(text.split("\n")))
+        lines = text.split("\n")
+        if not self._begun:
+            self._find_delimiter(lines)
+        return self._requests(self._complete_rows(lines))
+
+    def _find_delimiter(self, lines: list[str]) -> None:
+        """Set the delimiter, if one of the lines tells it. A line that only names it is made blank."""
+        at = next((at for at, line in enumerate(lines) if line.strip(BLANKS)), None)
+        if at is None:
+            return
+        self._begun = True
+        if (named := _SEPARATOR_LINE.fullmatch(lines[at])) is not None:
+            self._delimiter = named[1]
+            lines[at] = ""
+        elif not self._delimiter:
+            fitting = (one for one in _DELIMITERS if self._column in _columns(lines[at], one))
+            self._delimiter = next(fitting, None) or max(_DELIMITERS, key=lines[at].count)
 
     def _complete_rows(self, lines: list[str]) -> Iterator[_Row]:
         """Yield the complete rows. The lines of an incomplete row are kept until more lines arrive."""
@@ -68,8 +95,6 @@ class CsvParser(RowParser):
             self._held, lines = [], lines[1:]
         lines = self._held + lines
         self._held = []
-        if not self._delimiter:
-            self._delimiter = _delimiter(lines)
         at = base = 0
         reader = self._reader(lines)
         while at < len(lines):
@@ -143,9 +168,11 @@ class CsvParser(RowParser):
         return valid_text(cells[self._at[name]]) or None if name in self._at else None
 
 
-def _delimiter(lines: list[str]) -> str:
-    header = next((line for line in lines if line.strip(BLANKS)), "")
-    return "" if not header else "\t" if "\t" in header and "," not in header else ","
+def _columns(header: str, delimiter: str) -> list[str]:
+    try:
+        return [cell.strip(BLANKS) for cell in next(csv.reader([header], delimiter=delimiter), [])]
+    except csv.Error:
+        return []
 
 
 def _line_over_limit(lines: list[str], begin: int, end: int) -> int | None:

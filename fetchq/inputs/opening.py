@@ -16,7 +16,9 @@ from fetchq.core.model import Request
 from fetchq.core.text import redact_all
 from fetchq.http.content_coding import zstd_module
 from fetchq.inputs.csv import CsvParser
-from fetchq.inputs.lines import JsonLinesParser, RowParser, SourceError, TextParser
+from fetchq.inputs.guessing import Form, GuessingParser
+from fetchq.inputs.json import JsonArrayParser, JsonLinesParser
+from fetchq.inputs.lines import RowParser, SourceError, TextParser
 from fetchq.inputs.readers import Input, ListInput, ParserFactory, StoredRows, UrlInput
 from fetchq.inputs.source import Source
 
@@ -24,6 +26,8 @@ __all__ = ["StoredList", "open_sources", "open_stored_lists", "open_stored_rows"
 
 _Opening: TypeAlias = tuple[Callable[[], Any], tuple[type[Exception], ...]]
 """A function that opens a stream of bytes, and the exceptions that reading from it may raise."""
+_FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+"""The formats of lists by the ends of their names. JSON is known by its beginning as well."""
 _HOST = re.compile(r"(?:[\w-]+(?:\.[\w-]+)+|localhost)(?::\d+)?(?:[/?#].*)?")
 _LIST_NAME = re.compile(r"[^/]+\.(?:txt|csv|tsv|jsonl?|ndjson|gz|zst|list|lst|log|urls)", re.IGNORECASE)
 
@@ -37,9 +41,10 @@ def open_sources(
 ) -> Source:
     """The rows of all arguments, in order. An argument is a URL, a file, or `-` for standard input.
 
-    `input_format` is "text", "csv" or "jsonl"; if it is None, each name tells the format. `stdin` replaces the
-    process's standard input. Raises `SourceError` for errors that show before the first row is fetched: a file that is
-    missing, unreadable or damaged at its start, a CSV file without the column `url_column`, or a second `-`.
+    `input_format` is "text", "csv", "jsonl" or "json"; if it is None, each name tells the format, and JSON is known by
+    its beginning. `stdin` replaces the process's standard input. Raises `SourceError` for errors that show before the
+    first row is fetched: a file that is missing, unreadable or damaged at its start, a CSV file without the column
+    `url_column`, or a second `-`.
     """
     if arguments.count("-") > 1:
         raise SourceError("standard input (-) is given twice")
@@ -159,10 +164,19 @@ def _opening(path: str, stream: BinaryIO | None = None) -> _Opening:
 
 
 def _parser(input_format: str | None, path: str, column: str, index: int, *, name: str, suffix: str) -> RowParser:
-    """The parser for a list, by its format or its name, whose first row has the number `index`."""
+    """The parser for a list, by its format, its name and its beginning, whose first row has the number `index`."""
     bare = re.sub(r"\.(?:gz|zst)$", "", path.lower())
-    if input_format == "csv" or (input_format is None and bare.endswith((".csv", ".tsv"))):
+    form = _FORMATS.get(os.path.splitext(bare)[1]) if input_format is None else input_format
+    if form == "csv":
         return CsvParser(index, suffix, name=name, column=column, tabs=bare.endswith(".tsv"))
-    if input_format == "jsonl" or (input_format is None and bare.endswith((".jsonl", ".ndjson"))):
-        return JsonLinesParser(index, suffix, column=column)
-    return TextParser(index, suffix)
+    if form == "text":
+        return TextParser(index, suffix)
+
+    def choose(seen: Form) -> RowParser:
+        if seen is Form.ARRAY:
+            return JsonArrayParser(index, suffix, column=column, name=name)
+        if form is None and seen is Form.OTHER:
+            return TextParser(index, suffix)
+        return JsonLinesParser(index, suffix, column=column, name="" if form == "jsonl" else name)
+
+    return GuessingParser(index, choose)

@@ -10,14 +10,13 @@ from contextlib import AbstractContextManager, closing
 from typing import BinaryIO, Protocol, TypeAlias
 
 from fetchq.core.model import Request
-from fetchq.inputs.lines import MAX_ROW, TRUNCATED, UTF8, RowParser, SourceError, url_row
+from fetchq.inputs.lines import RowParser, SourceError, url_row
+from fetchq.inputs.splitting import MAX_ROW
 
 __all__ = ["Batches", "Input", "ListInput", "ParserFactory", "StoredRows", "UrlInput"]
 
 _CHUNK = MAX_ROW
 """Bytes of a chunk: not more than a row, so that only the first line of a chunk can be too long."""
-_HEAD = 1_024
-"""How many bytes are kept of a line that is too long."""
 
 Batches: TypeAlias = Generator[list[Request], None, None]
 ParserFactory: TypeAlias = Callable[[int], RowParser]
@@ -100,15 +99,12 @@ class ListInput:
         yield from self._read(self._parser(index))
 
     def _read(self, parser: RowParser) -> Batches:
-        lines = _LineSplitter()
         with self._open() as stream:
             # read1 returns what has arrived, where read would wait for more.
             read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
             while chunk := self._chunk(read, parser):
-                text = lines.feed(chunk)
-                yield [] if text is None else parser.feed(text)
-        text = lines.finish()
-        yield ([] if text is None else parser.feed(text)) + parser.finish()
+                yield parser.feed(chunk)
+        yield parser.finish()
 
     def _open(self) -> AbstractContextManager[BinaryIO]:
         try:
@@ -124,47 +120,5 @@ class ListInput:
             if not parser.number:
                 raise SourceError(f"{self.name} cannot be read: {why}") from problem
             raise SourceError(
-                f"{self.name} is damaged after line {parser.number}: {why}; what came before it was read"
+                f"{self.name} is damaged after {parser.unit} {parser.number}: {why}; what came before it was read"
             ) from problem
-
-
-class _LineSplitter:
-    """Splits chunks of bytes into lines of text. It holds at most one incomplete line."""
-
-    def __init__(self) -> None:
-        self._held = bytearray()
-        self._too_long = False
-        self._first = True
-
-    def feed(self, chunk: bytes) -> str | None:
-        """The lines that `chunk` completes, as `RowParser.feed` takes them; None if it completes none."""
-        head, newline, rest = chunk.partition(b"\n")
-        self._hold(head)
-        if not newline:
-            return None
-        text = self._release()
-        complete, newline, tail = rest.rpartition(b"\n")
-        if newline:
-            text = f"{text}\n{complete.decode(*UTF8)}"
-        self._hold(tail)
-        return text
-
-    def finish(self) -> str | None:
-        """The last line, if no newline ends it."""
-        return self._release() if self._held else None
-
-    def _hold(self, piece: bytes) -> None:
-        if not self._too_long:
-            self._held += piece
-            self._too_long = len(self._held) > MAX_ROW + 1  # one more byte, for the "\r" of a line end
-
-    def _release(self) -> str:
-        line = bytes(self._held)
-        if self._too_long or len(line.removesuffix(b"\r")) > MAX_ROW:
-            text = line[:_HEAD].decode(*UTF8) + TRUNCATED
-        else:
-            text = line.decode(*UTF8)
-        if self._first:
-            text = text.removeprefix("\ufeff")
-        self._held, self._too_long, self._first = bytearray(), False, False
-        return text

@@ -335,6 +335,30 @@ def test_a_row_that_is_no_url_is_refused_with_its_reason(text: str, message: str
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("http://h/ # seen in May", "there is a remark after the URL: '# seen in May'"),
+        ("http://h/\t#\x1b", r"there is a remark after the URL: '#\x1b'"),
+        ("http://h/ # " + "x" * 200, f"there is a remark after the URL: '# {'x' * 78}'"),
+        ("http://h/a http://h/b", "there are several URLs, and each needs a line of its own"),
+        ("http://h/a,\thttps://h/b", "there are several URLs, and each needs a line of its own"),
+        ('"http://h/",', "there is '\"' before the URL"),
+        ("<http://h/>", "there is '<' before the URL"),
+        ("- http://h/", "there is '- ' before the URL"),
+        ("[h](http://h/)", "there is text before the URL"),
+        ('<a href="http://h/">', "there is text before the URL"),
+        ("http://h/ label", "the URL contains a space"),
+        ("http://user:SECRET #1@h/", "the URL contains a space"),
+        ("http://user:SE CRET@h/", "the URL contains a space"),
+        ("SECRET http://h/", "there is text before the URL"),
+        ("?@http://h/", "there is text before the URL"),
+    ],
+)
+def test_the_reason_names_what_stands_beside_the_url_in_a_line(text: str, message: str) -> None:
+    assert refusal(text).message == message
+
+
+@pytest.mark.parametrize(
     ("text", "scheme"),
     [
         ("ftp://h/", "ftp"),

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 
 from fetchq.core.model import Request
 from fetchq.inputs import csv as csv_module
-from fetchq.inputs import opening, readers
-from fetchq.inputs.lines import MAX_ROW, SourceError
+from fetchq.inputs import opening, readers, splitting
+from fetchq.inputs.lines import SourceError
 from fetchq.inputs.opening import open_sources
 from fetchq.inputs.source import Source
+from fetchq.inputs.splitting import MAX_ROW
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -120,6 +121,11 @@ def test_bom_line_ends_blanks_and_comments_make_no_difference_to_the_rows(data: 
     assert read(data, piece=pieces) == [Request(A, 0), Request(B, 1)]
 
 
+def test_a_tab_after_a_url_leads_to_csv() -> None:
+    row = only(f"{A}\tx".encode())
+    assert row.problem == "line 1: a tab in the URL: a list with columns needs a header, and --input-format csv"
+
+
 def test_a_hash_inside_a_url_is_kept() -> None:
     assert only(f"{A}#part".encode()).url == f"{A}#part"
 
@@ -144,7 +150,7 @@ def test_a_row_that_is_not_utf8_says_so_and_the_rows_after_it_are_read() -> None
     assert good == Request("https://example.org/caf\u00e9", 1)
 
 
-@pytest.mark.parametrize("code", [0x00, 0x09, 0x0B, 0x0D, 0x1B, 0x7F, 0x85, 0x9B])
+@pytest.mark.parametrize("code", [0x00, 0x0B, 0x0D, 0x1B, 0x7F, 0x85, 0x9B])
 def test_a_control_character_inside_a_line_makes_it_unusable(code: int) -> None:
     bad, good = read(f"http://a/{chr(code)}b\n{A}\n".encode())
     assert bad == Request(f"http://a/{chr(code)}b", 0, problem=f"line 1: a control character (U+{code:04X}) in the URL")
@@ -441,7 +447,8 @@ def test_a_line_that_is_too_long_ends_the_open_row_it_is_in() -> None:
     ("data", "message"),
     [
         (b"link,name\n1,2\n", "standard input has no column 'url'; it has 'link', 'name'"),
-        (b"a;url\n", "standard input has no column 'url'; it has 'a;url'"),
+        (b"a;uri\n", "standard input has no column 'url'; it has 'a', 'uri'"),
+        (b"sep=;\na,url\n", "standard input has no column 'url'; it has 'a,url'"),
         (b"caf\xe9\n", r"standard input has no column 'url'; it has 'caf\\xe9'"),
         (b",".join([b"x"] * 21), "has no column 'url'; it has " + "'x', " * 20 + "..."),
         (b"x" * (MAX_ROW + 1) + b"\n", "the header of standard input cannot be read: line 1: longer than 65,536 bytes"),
@@ -477,12 +484,40 @@ def test_what_a_csv_writer_wrote_is_read_back(cells: list[tuple[str, str]], way:
     ]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["name;url", f"x;{A}"],
+        ["url;", f"{A};"],
+        ["name|url|label", f"a;b|{A}|c,d"],
+        ["name\turl, of the page\turl", f"x\ty\t{A}"],
+        ['"a;b",url', f'"c;d",{A}'],
+        ["sep=;", "name;url", f"x;{A}"],
+        ['"sep=|"', "a;b|url", f"c;d|{A}"],
+        ["SEP=\t", "name\turl", f"x\t{A}"],
+        ["", "sep=^", "", "name^url", f"x^{A}"],
+    ],
+)
+def test_the_delimiter_is_named_before_the_header_or_the_one_with_which_it_has_the_url(
+    lines: list[str], end: str
+) -> None:
+    data = (end.join(lines) + end).encode()
+    for piece in (len(data), 1):
+        assert urls(read(data, "csv", piece=piece)) == [A]
+
+
+def test_the_line_that_names_the_delimiter_counts_as_a_line() -> None:
+    assert only(b"sep=;\nurl;label\n;x\n", "csv").problem == "line 3: no URL"
+
+
 @settings(deadline=None)
 @given(st.text(st.sampled_from('aé,"\n\r\t ')).map(str.encode), st.integers(1, 16), st.integers(1, 16))
 def test_csv_in_any_pieces_gives_the_same_rows_and_never_raises(data: bytes, one: int, other: int) -> None:
     with (
         mock.patch.multiple(csv_module, MAX_ROW=16),
-        mock.patch.multiple(readers, MAX_ROW=16, _CHUNK=16, _HEAD=8),
+        mock.patch.multiple(splitting, MAX_ROW=16, _HEAD=8),
+        mock.patch.multiple(readers, _CHUNK=16),
     ):
         found = read(b"url,label\n" + data, "csv", piece=one)
         assert found == read(b"url,label\n" + data, "csv", piece=other)
@@ -573,9 +608,9 @@ def test_the_json_key_of_the_url_can_have_another_name() -> None:
     ],
 )
 def test_an_unusable_json_row_says_why_and_the_next_one_is_read(line: str, url: str, problem: str) -> None:
-    bad, good = read(f'\n{line}\n"{B}"\n'.encode(), "jsonl")
-    assert bad == Request(url, 0, problem=f"line 2: {problem}")
-    assert good == Request(B, 1)
+    before, bad, good = read(f'"{A}"\n\n{line}\n"{B}"\n'.encode(), "jsonl")
+    assert bad == Request(url, 1, problem=f"line 3: {problem}")
+    assert (before, good) == (Request(A, 0), Request(B, 2))
 
 
 @pytest.mark.parametrize("headers", ["A: s3cret", ["A: s3cret"], [["A", "s3cret", "x"]], [["A", 7]], {"A": 7}, 7])
