@@ -54,6 +54,7 @@ HOMES = {
     "requests": {"fetchq.engines.requests.engine"},
     "urllib3": {"fetchq.engines.requests.connection"},
     "h11": {"fetchq.engines.requests.response"},
+    "idna": {"fetchq.http.international"},
     "aiodns": {"fetchq.engines.aiohttp.resolver"},
     "brotli": {"fetchq.http.content_coding"},
     "backports": {"fetchq.http.content_coding"},

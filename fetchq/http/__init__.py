@@ -8,6 +8,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
 
     the request of a hop
       url               parses the URL, and checks it
+      international     encodes host names that are not in ASCII
       proxies           finds its proxy and its netrc password
       addresses         the addresses that --resolve sets
       hops              builds the request

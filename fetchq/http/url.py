@@ -10,6 +10,7 @@ import ipaddress
 import re
 import socket
 from base64 import b64encode
+from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import SplitResult, quote, unquote
@@ -18,6 +19,7 @@ from yarl import URL
 
 from fetchq.core.model import Cause
 from fetchq.http.failure import AttemptFailed
+from fetchq.http.international import domain_to_ascii
 
 __all__ = ["SCHEME", "Refused", "Target", "basic_auth", "check_family", "dns_name", "host_of", "origin", "parse_url"]
 
@@ -105,6 +107,9 @@ def _host(prefix: str) -> str:
     for end in "?#":
         rest = rest.partition(end)[0]
     host = rest.rpartition("@")[2].rstrip(".")
+    if not host.isascii() or "%" in host:
+        with suppress(Refused):
+            host = "".join(_host_and_port(host))
     return f"{scheme}://{host.removesuffix(_DEFAULT_PORTS.get(scheme, ' '))}"
 
 
@@ -159,7 +164,7 @@ def _host_and_port(place: str) -> tuple[str, str]:
             raise _invalid("the IPv6 address has no closing bracket")
         canonical = _canonical_address(host[1:-1])
     else:
-        canonical = _canonical_host(_in_ascii(host))
+        canonical = _canonical_host(_in_ascii(_percent_decoded(host)))
     if canonical is None:
         raise _invalid("the host is neither a name nor an address")
     return canonical, f":{port}" if port else ""
@@ -169,9 +174,17 @@ def _in_ascii(host: str) -> str:
     """The name in ASCII (IDNA-encoded), in lower case."""
     if host.isascii():
         return host.lower()
+    encoded = domain_to_ascii(host)
+    if encoded is None:
+        raise _invalid("the host is not a name that DNS could have")
+    return encoded
+
+
+def _percent_decoded(host: str) -> str:
+    """The host without percent-encoding, which stands for UTF-8 (RFC 3986, 3.2.2)."""
     try:
-        return URL.build(scheme="http", host=host).raw_host or ""
-    except ValueError:
+        return unquote(host, errors="strict")
+    except UnicodeDecodeError:
         raise _invalid("the host is not a name that DNS could have") from None
 
 
