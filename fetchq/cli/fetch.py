@@ -46,6 +46,7 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
 
     reading: dict[str, Any] = {"input_format": display.input_format, "url_column": display.url_column}
     if settings.output is not None:
+        _check_environment(settings)
         from fetchq.cli.durable import open_session
         from fetchq.store.open_session import session_for_sources
 
@@ -95,6 +96,16 @@ def fetch_and_show(
     from fetchq.cli.durable import end_session
 
     return end_session(session, status, screen.say)
+
+
+def _check_environment(settings: Settings) -> None:
+    """Refuse proxy variables and a netrc file that cannot be obeyed, before the run has a folder."""
+    from fetchq.http.proxies import ProxyConfig
+
+    try:
+        ProxyConfig(settings)
+    except SettingsError as problem:
+        raise click.UsageError(usage_message(problem)) from None
 
 
 def _check_names(sources: Sequence[str]) -> None:

@@ -16,6 +16,8 @@ class Cause(StrEnum):
     """The scheme or the address is not allowed, or the host's robots.txt disallows it."""
     DNS = "dns"
     CONNECT = "connect"
+    PROXY = "proxy"
+    """The proxy refuses, for example because it asks for another password (407)."""
     TLS = "tls"
     TIMEOUT = "timeout"
     TOO_SLOW = "too_slow"

@@ -12,7 +12,8 @@ from typing import Any
 
 # Not compiled at import, since `fetchq --help` needs none of these; re caches what it has compiled.
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # a token of RFC 9110, 5.6.2
-_PROXY = r"https?://(?:[^\s/?#@]*@)?(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/?"
+_PROXY = r"(https?|socks(?:5h?|4a?))(://(?:([^\s/?#@]*)@)?(?:[a-z0-9._~-]+|\[[0-9a-f:.]+\]))(?::([0-9]{1,5}))?/?"
+"""Groups: scheme, userinfo and host, userinfo, port."""
 _FRAMING_HEADERS = ("content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect")
 """Headers that frame the message or belong to the connection; fetchq sets them (RFC 9112, 6; RFC 9110, 7.6.1)."""
 _UNSENDABLE = r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]"
@@ -21,7 +22,13 @@ SAVES = ("files", "warc", "parquet", "none")
 """The values of the setting `save`."""
 HOST_KEYS = ("host", "domain", "ip")
 """The values of the setting `per_host_by`."""
-_EXTRAS = {"warc": "warcio", "parquet": "pyarrow", "robots": "protego", "domain": "publicsuffixlist"}
+_EXTRAS = {
+    "warc": "warcio",
+    "parquet": "pyarrow",
+    "robots": "protego",
+    "domain": "publicsuffixlist",
+    "socks": "python-socks",
+}
 """The package that each optional extra installs, as in `pip install fetchq[warc]`."""
 
 
@@ -139,15 +146,36 @@ def _read_header(given: object) -> tuple[str, str]:
 
 
 def read_proxy(given: object) -> str:
-    """Parse an HTTP proxy: its URL, or "HOST:PORT". Returns the URL."""
+    """Parse a proxy: the URL of an HTTP or SOCKS proxy, or "HOST:PORT" of an HTTP proxy. Returns the URL.
+
+    Where a SOCKS proxy is given and the package that it needs is missing, the error says how to install it.
+    """
     text = read_text(given)
     if "://" not in text and re.search(r":[0-9]+/?$", text):
         text = "http://" + text
-    match = re.fullmatch(_PROXY, text)
-    if match is None or not 0 < int(match[1] or 80) < 65536:
-        hint = "SOCKS is not supported; " if text.lower().startswith("socks") else ""
-        raise ValueError(f"{hint}a proxy is given as http://host:port or https://host:port")
-    return text
+    match = re.fullmatch(_PROXY, text, re.IGNORECASE)
+    if match is None or not 0 < int(match[4] or 80) < 65536:
+        raise ValueError("a proxy is given as http://host:port, with http, https, socks5h, socks5, socks4a or socks4")
+    scheme = match[1].lower()
+    if not scheme.startswith("socks"):
+        return scheme + text[match.end(1) :]
+    _check_socks_userinfo(scheme, match[3])
+    _require_extra("socks")
+    return f"{scheme}{match[2]}:{match[4] or 1080}"
+
+
+def _check_socks_userinfo(scheme: str, userinfo: str | None) -> None:
+    """Raise ValueError if a SOCKS proxy cannot be told this user and password (RFC 1929, 2)."""
+    from urllib.parse import unquote
+
+    if userinfo is None:
+        return
+    user, colon, password = userinfo.partition(":")
+    if scheme.startswith("socks4") and colon:
+        raise ValueError("SOCKS 4 has users, but no passwords")
+    parts = [user] if scheme.startswith("socks4") else [user, password]
+    if not all(re.fullmatch("[ -~]{1,255}", unquote(part)) for part in parts):
+        raise ValueError("the user and the password of a SOCKS proxy are 1 to 255 ASCII characters each")
 
 
 def read_user(given: object) -> str:
@@ -231,5 +259,5 @@ def read_robots(given: object) -> bool:
 def _require_extra(extra: str) -> None:
     from importlib.util import find_spec
 
-    if find_spec(package := _EXTRAS[extra]) is None:
+    if find_spec((package := _EXTRAS[extra]).replace("-", "_")) is None:
         raise ValueError(f"{extra} needs the package {package}; install it with: pip install 'fetchq[{extra}]'")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.engines.base import AsyncEngine, BlockingEngine
+    from fetchq.http.proxies import ProxyConfig
     from fetchq.http.robots_txt import RobotsCache
 
 __all__ = ["async_engine", "blocking_engines"]
@@ -28,15 +29,22 @@ __all__ = ["async_engine", "blocking_engines"]
 # The libraries are imported here, when they are needed: each takes longer to load than fetchq itself.
 
 
-def async_engine(settings: Settings, robots: RobotsCache | None = None) -> AsyncEngine:
-    """The engine of mode `async`, for the running event loop. `robots`: the rules of hosts, if obeyed."""
+def async_engine(
+    settings: Settings, robots: RobotsCache | None = None, proxies: ProxyConfig | None = None
+) -> AsyncEngine:
+    """The engine of mode `async`, for the running event loop.
+
+    `robots`: the rules of hosts, if obeyed. `proxies`: what the environment says, if that was read before.
+    """
     from fetchq.engines.aiohttp.engine import AiohttpEngine
 
-    return AiohttpEngine(settings, robots)
+    return AiohttpEngine(settings, robots, proxies)
 
 
-def blocking_engines(settings: Settings, robots: RobotsCache | None = None) -> list[BlockingEngine]:
-    """The engines of the modes `threads` and `sync`, one for each worker. `robots`: as for `async_engine`."""
+def blocking_engines(
+    settings: Settings, robots: RobotsCache | None = None, proxies: ProxyConfig | None = None
+) -> list[BlockingEngine]:
+    """The engines of the modes `threads` and `sync`, one for each worker, with the parameters of `async_engine`."""
     from fetchq.engines.requests.engine import RequestsEngine
 
-    return [*RequestsEngine.for_workers(settings, robots)]
+    return [*RequestsEngine.for_workers(settings, robots, proxies)]

@@ -14,7 +14,7 @@ from fetchq.http.body import ReceivedBody
 from fetchq.http.content_coding import ACCEPT_ENCODING
 from fetchq.http.redirects import redirect_target
 from fetchq.http.revalidation import validators_of
-from fetchq.http.url import Refused, basic_auth, host_of, origin
+from fetchq.http.url import Refused, basic_auth, host_of, login_without_password, origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -162,7 +162,7 @@ class HopPlan:
         method = self._method if plain else method_of(request, settings)
         hop = Hop(target.url, target.text, target.origin_form, method, headers, body)
         if settings.trust_env:
-            hop = self._with_netrc(hop)
+            hop = self._with_netrc(hop, target.authorization)
         return hop if request.stored_response is None else self._revalidating(hop, request.stored_response)
 
     def next(self, hop: Hop, status: int, locations: list[str], stored: StoredResponse | None = None) -> Hop:
@@ -194,7 +194,7 @@ class HopPlan:
             headers["Authorization"] = target.authorization
         hop = Hop(target.url, target.text, target.origin_form, method, headers, body)
         if self.settings.trust_env:
-            hop = self._with_netrc(hop)
+            hop = self._with_netrc(hop, target.authorization)
         return hop if stored is None else self._revalidating(hop, stored)
 
     def _revalidating(self, hop: Hop, stored: StoredResponse) -> Hop:
@@ -211,10 +211,18 @@ class HopPlan:
             return hop
         return hop._replace(headers=hop.headers | validators_of(stored), conditional=True)
 
-    def _with_netrc(self, hop: Hop) -> Hop:
-        if any(name.lower() == "authorization" for name in hop.headers):
-            return hop
-        if (authorization := self._proxies.authorization_for(hop.url)) is None:
+    def _with_netrc(self, hop: Hop, given: str | None) -> Hop:
+        """The hop with the password that the netrc file has for it.
+
+        `given`: the header made from the URL's userinfo, which may be a login without a password.
+        """
+        login = None
+        for name, value in hop.headers.items():
+            if name.lower() == "authorization":
+                if value != given or (login := login_without_password(value)) is None:
+                    return hop
+                break
+        if (authorization := self._proxies.authorization_for(hop.url, login)) is None:
             return hop
         return hop._replace(headers={**hop.headers, "Authorization": authorization})
 

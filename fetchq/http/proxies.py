@@ -1,19 +1,22 @@
 """Finds the proxy and the netrc password of each request, in the settings and in the environment.
 
-All engines use this module, and keep their libraries from reading the environment, so that they agree.
+All engines use this module, and keep their libraries from reading the environment, so that they agree. What the
+environment says is obeyed or refused: a variable that cannot be obeyed is an error, and no reason to connect directly.
 """
 
 from __future__ import annotations
 
-import netrc
 import os
+import stat
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.request import getproxies, proxy_bypass
 
 from yarl import URL
 
 from fetchq.core.parsers import read_proxy
+from fetchq.core.settings import SettingsError
+from fetchq.http.netrc_file import Netrc, NetrcError
+from fetchq.http.no_proxy import NoProxy
 from fetchq.http.url import basic_auth
 
 if TYPE_CHECKING:
@@ -21,15 +24,34 @@ if TYPE_CHECKING:
 
 __all__ = ["ProxyConfig", "proxy_parts"]
 
+_VARIABLES = {
+    "http": ("http_proxy", "all_proxy", "ALL_PROXY"),
+    "https": ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
+}
+"""The variables that may name the proxy for URLs of a scheme; the first that is set and not empty counts, as in curl.
+
+HTTP_PROXY is not among them: a web server sets it for its CGI programs, from a header of whoever asks (httpoxy).
+"""
+
+_LARGEST_NETRC = 1_000_000
+"""Bytes."""
+
 
 class ProxyConfig:
-    """The proxies and netrc passwords of a run. Reads the environment once, and only with `trust_env`."""
+    """The proxies and netrc passwords of a run. Reads the environment once, and only with `trust_env`.
+
+    Raises `SettingsError`, which names the variable or the file that cannot be obeyed.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._proxy = settings.proxy
-        self._environment = getproxies() if settings.trust_env and settings.proxy is None else {}
+        self._environment: dict[str, str] = {}
+        """The proxy for URLs of each scheme."""
+        self._no_proxy = NoProxy()
+        if settings.trust_env and settings.proxy is None:
+            self._read_variables()
         self._netrc = _read_netrc() if settings.trust_env else None
-        self._by_host: dict[tuple[str, str], str | None] = {}
+        self._by_host: dict[tuple[str, str | None, int | None], str | None] = {}
         self.proxied = self._proxy is not None or bool(self._environment)
         """Whether requests may go through a proxy."""
 
@@ -37,43 +59,79 @@ class ProxyConfig:
         """The URL of the proxy for a request to `url`; None for a direct connection."""
         if not self._environment:
             return self._proxy
-        key = (url.scheme, f"{url.host}:{url.port}")
-        if key not in self._by_host:
+        key = (url.scheme, url.raw_host, url.port)
+        try:
+            return self._by_host[key]
+        except KeyError:
             if len(self._by_host) > 10_000:
                 self._by_host.clear()
-            self._by_host[key] = self._from_environment(*key)
-        return self._by_host[key]
+            scheme, host, port = key
+            direct = host is None or self._no_proxy.covers(host, port)
+            found = self._by_host[key] = None if direct else self._environment.get(scheme)
+            return found
 
-    def _from_environment(self, scheme: str, host: str) -> str | None:
-        found = self._environment.get(scheme) or self._environment.get("all")
-        if not found or proxy_bypass(host):
-            return None
-        try:
-            return read_proxy(found if "://" in found else f"http://{found}")
-        except ValueError:
-            return None  # a SOCKS proxy, for example, which fetchq does not support
+    def authorization_for(self, url: URL, login: str | None = None) -> str | None:
+        """The Authorization header for the URL's host from the netrc file; None if it has no entry for it.
 
-    def authorization_for(self, url: URL) -> str | None:
-        """The Authorization header for the URL's host from ~/.netrc; None if it has no entry, or cannot be read."""
-        if self._netrc is None or url.host is None or (entry := self._netrc.authenticators(url.host)) is None:
+        `login`: the login that the URL asks for.
+        """
+        if self._netrc is None or (found := self._netrc.find(url.host or "", login)) is None:
             return None
-        login, _, password = entry
-        return basic_auth(login or "", password or "")
+        return basic_auth(*found)
+
+    def _read_variables(self) -> None:
+        for scheme, names in _VARIABLES.items():
+            name, text = _first_set(names)
+            if text:
+                try:
+                    self._environment[scheme] = read_proxy(text if "://" in text else f"http://{text}")
+                except ValueError as problem:
+                    raise SettingsError("trust_env", f"{name}: {problem}") from None
+        if self._environment:
+            name, text = _first_set(("no_proxy", "NO_PROXY"))
+            try:
+                self._no_proxy = NoProxy(text)
+            except ValueError as problem:
+                raise SettingsError("trust_env", f"{name}: {problem}") from None
+
+
+def _first_set(names: tuple[str, ...]) -> tuple[str, str]:
+    """The first of these variables that is not empty, and its value; empty texts if there is none."""
+    return next(((name, text) for name in names if (text := os.environ.get(name, "").strip())), ("", ""))
 
 
 @lru_cache(1024)
 def proxy_parts(text: str | None) -> tuple[URL | None, dict[str, str]]:
-    """The URL of a proxy without its userinfo, and the Proxy-Authorization header made from the userinfo."""
+    """The URL of a proxy, and the Proxy-Authorization header.
+
+    The header is made from the userinfo of an HTTP proxy, which its URL is then without; that of a SOCKS proxy stays.
+    """
     if text is None:
         return None, {}
     url = URL(text)
-    if url.user is None and url.password is None:
+    if url.scheme.startswith("socks") or (url.user is None and url.password is None):
         return url, {}
     return url.with_user(None), {"Proxy-Authorization": basic_auth(url.user or "", url.password or "")}
 
 
-def _read_netrc() -> netrc.netrc | None:
+def _read_netrc() -> Netrc | None:
+    """The file that NETRC names, else ~/.netrc, which need not exist. Raises `SettingsError`."""
+    named = os.environ.get("NETRC", "")
+    path = named or os.path.expanduser("~/.netrc")
+    shown = f"NETRC: {path!r}" if named else path
     try:
-        return netrc.netrc(os.environ.get("NETRC"))
-    except (OSError, ValueError, netrc.NetrcParseError):
-        return None
+        if not stat.S_ISREG(os.stat(path).st_mode) and path != os.devnull:  # a pipe could only be read once
+            raise SettingsError("trust_env", f"{shown} is not a file")
+        with open(path, "rb") as file:
+            content = file.read(_LARGEST_NETRC + 1)
+        if len(content) > _LARGEST_NETRC or b"\0" in content:
+            raise SettingsError("trust_env", f"{shown} is not a netrc file")
+        return Netrc(content.decode("utf-8-sig", "surrogateescape"))
+    except (FileNotFoundError, NotADirectoryError):
+        if not named:
+            return None
+        raise SettingsError("trust_env", f"{shown}: there is no such file") from None
+    except OSError as problem:
+        raise SettingsError("trust_env", f"{shown} cannot be read: {problem.strerror}") from None
+    except NetrcError as problem:
+        raise SettingsError("trust_env", f"{shown}, {problem}") from None

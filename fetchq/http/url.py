@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
@@ -21,7 +21,18 @@ from fetchq.core.model import Cause
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.international import domain_to_ascii
 
-__all__ = ["SCHEME", "Refused", "Target", "basic_auth", "check_family", "dns_name", "host_of", "origin", "parse_url"]
+__all__ = [
+    "SCHEME",
+    "Refused",
+    "Target",
+    "basic_auth",
+    "check_family",
+    "dns_name",
+    "host_of",
+    "login_without_password",
+    "origin",
+    "parse_url",
+]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 """The scheme at the beginning of a URL, which a relative reference lacks (RFC 3986, 3.1)."""
@@ -81,7 +92,16 @@ def parse_url(text: str) -> Target:
 
 def basic_auth(user: str, password: str) -> str:
     """The Authorization header for basic authentication, in UTF-8 (RFC 7617)."""
-    return "Basic " + b64encode(f"{user}:{password}".encode()).decode("ascii")
+    # What a netrc file has in another encoding is sent as it is, as curl does.
+    return "Basic " + b64encode(f"{user}:{password}".encode("utf-8", "surrogateescape")).decode("ascii")
+
+
+def login_without_password(authorization: str) -> str | None:
+    """The login in an Authorization header of `basic_auth` whose password is empty; None if it has one."""
+    login, _, password = (
+        b64decode(authorization.removeprefix("Basic ")).decode("utf-8", "surrogateescape").partition(":")
+    )
+    return None if password else login
 
 
 def origin(url: URL) -> tuple[str, str | None, int | None]:

@@ -38,7 +38,7 @@ class AsyncRun(Run):
         from fetchq.workers.async_pool import AsyncPool
 
         loop = asyncio.get_running_loop()
-        engine = async_engine(self.settings, self.robots)
+        engine = async_engine(self.settings, self.robots, self.proxies)
         pool = AsyncPool(self, engine, self._on_start)
         deadline: asyncio.TimerHandle | None = None
         if self.settings.deadline is not None:

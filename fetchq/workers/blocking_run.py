@@ -44,7 +44,7 @@ def run_blocking(
     `on_abort` is called when the attempts under way are interrupted, since a worker may be waiting in `on_start` then.
     """
     settings = run.settings
-    engines = blocking_engines(settings, run.robots)
+    engines = blocking_engines(settings, run.robots, run.proxies)
     make_pool = ThreadPool if settings.mode == "threads" else SerialPool
     pool = make_pool(run, engines, on_start, on_abort)
     run.began = perf_counter()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fetchq.engines.fd_limit import fd_budget
+from fetchq.http.proxies import ProxyConfig
 from fetchq.http.robots_txt import RobotsCache
 from fetchq.scheduling.schedule import Schedule
 from fetchq.workers.run_state import RunControl
@@ -45,9 +46,13 @@ class Run:
     """Base class of runs: the parts that the pool uses, and the methods by which the caller watches and stops it."""
 
     def __init__(self, settings: Settings, linger: float = 0.0) -> None:
-        """`linger`: seconds for which Results are collected before they are yielded (like Kafka's `linger.ms`)."""
+        """`linger`: seconds for which Results are collected before they are yielded (like Kafka's `linger.ms`).
+
+        Raises `SettingsError` if the environment cannot be obeyed.
+        """
         self.settings = settings
         self.linger = linger
+        self.proxies = ProxyConfig(settings)
         self.control = RunControl()
         self.robots = RobotsCache(settings) if settings.robots else None
         """The rules of hosts, if robots.txt is obeyed."""

@@ -205,17 +205,21 @@ def test_no_accepted_header_can_begin_another_one(given_value: list[Any]) -> Non
         ("proxy:3128", "http://proxy:3128"),
         ("http://proxy", "http://proxy"),
         ("https://user:pw@proxy:1/", "https://user:pw@proxy:1/"),
-        ("http://[::1]:3128", "http://[::1]:3128"),
+        ("HTTP://[::1]:3128", "http://[::1]:3128"),
+        ("socks5h://proxy", "socks5h://proxy:1080"),
+        ("SOCKS5://user:p%20w@[::1]:9/", "socks5://user:p%20w@[::1]:9"),
+        ("socks4a://user@proxy:9", "socks4a://user@proxy:9"),
+        ("socks4://proxy:9", "socks4://proxy:9"),
     ],
 )
-def test_a_proxy_is_an_http_url_or_its_host_and_port(text: str, proxy: str) -> None:
+def test_a_proxy_is_its_url_or_the_host_and_port_of_an_http_proxy(text: str, proxy: str) -> None:
     assert parsers.read_proxy(text) == proxy
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "socks5://proxy:1080", "http://", "http://pro xy", "http://proxy/path", None, b"p"]
+    "wrong", ["", "socks://proxy:1080", "socks6://p", "http://", "http://pro xy", "http://proxy/path", None, b"p"]
 )
-def test_what_is_no_http_proxy_is_refused(wrong: object) -> None:
+def test_what_is_no_proxy_is_refused(wrong: object) -> None:
     with pytest.raises(ValueError, match=r"proxy|text"):
         parsers.read_proxy(wrong)
 
@@ -229,15 +233,29 @@ def test_a_proxy_without_a_host_or_with_a_port_that_is_none_is_refused(wrong: st
         parsers.read_proxy(wrong)
 
 
-@pytest.mark.parametrize("scheme", ["socks4", "socks5", "SOCKS5h"])
-def test_that_socks_is_not_supported_is_said(scheme: str) -> None:
-    with pytest.raises(ValueError, match="SOCKS is not supported"):
-        parsers.read_proxy(f"{scheme}://proxy:1080")
+def test_socks_without_its_package_is_refused_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "python_socks" else name)
+    with pytest.raises(ValueError, match=r"pip install 'fetchq\[socks\]'"):
+        parsers.read_proxy("socks5h://proxy:1080")
 
 
-def test_a_refused_proxy_does_not_show_its_password() -> None:
-    with pytest.raises(ValueError, match="proxy") as caught:
-        parsers.read_proxy("socks5://user:secret@proxy")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "socks://user:secret@proxy",
+        "socks4://user:secret@proxy",
+        "socks5://secret@proxy",
+        "socks5://secret:@proxy",
+        "socks5h://:secret@proxy",
+        "socks5h://secret:%C3%BC@proxy",
+        "socks5h://secret:%00@proxy",
+        f"socks5h://user:secret{'t' * 250}@proxy",
+        "http://user:secret@pro xy",
+    ],
+)
+def test_a_refused_proxy_does_not_show_its_password(wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"proxy|SOCKS") as caught:
+        parsers.read_proxy(wrong)
     assert "secret" not in str(caught.value)
 
 

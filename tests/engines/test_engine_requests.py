@@ -443,18 +443,27 @@ def test_a_proxy_that_is_not_there_is_a_connect_failure(mode: str, scheme: str) 
     assert (result.cause, result.attempts) == (Cause.CONNECT, 2), result.error
 
 
-@pytest.mark.parametrize("status", ["403 Forbidden", "407 Proxy Authentication Required", "502 Bad Gateway"])
-def test_a_proxy_that_refuses_the_tunnel_is_a_connect_failure_and_the_message_says_what_it_said(
-    mode: str, status: str
+@pytest.mark.parametrize(
+    ("status", "cause", "attempts"),
+    [
+        ("302 Found", Cause.PROXY, 1),
+        ("400 Bad Request", Cause.PROXY, 1),
+        ("403 Forbidden", Cause.PROXY, 1),
+        ("407 Proxy Authentication Required", Cause.PROXY, 1),
+        ("501 Not Implemented", Cause.PROXY, 1),
+        ("429 Too Many Requests", Cause.CONNECT, 2),
+        ("500 Unable to connect", Cause.CONNECT, 2),
+        ("502 Bad Gateway", Cause.CONNECT, 2),
+    ],
+)
+def test_a_proxy_that_refuses_the_tunnel_is_told_from_one_that_could_not_make_it(
+    mode: str, status: str, cause: Cause, attempts: int
 ) -> None:
-    def refuse(conn: Connection, asked: Asked) -> None:
-        answer(b"no", status=status.encode())(conn, asked)
-
-    with ScriptServer(refuse) as proxy:
-        result = fetch_one("https://origin.test/", mode, proxy=proxy.url, retries=1)
-        assert [one.method for one in proxy.log] == ["CONNECT", "CONNECT"]
-    assert (result.cause, result.attempts, result.status) == (Cause.CONNECT, 2, None)
-    assert status[:3] in str(result.error)
+    with ScriptServer(answer(b"no", status=status.encode())) as proxy:
+        result = fetch_one("https://origin.test/", mode, proxy=proxy.url, retries=1, retry_wait=0)
+        assert [one.method for one in proxy.log] == ["CONNECT"] * attempts
+    assert (result.cause, result.attempts, result.status) == (cause, attempts, None)
+    assert result.error == f"the proxy {proxy.netloc}: it answered {status}"
     assert result.body == b""
 
 
@@ -479,7 +488,7 @@ def babble(conn: Connection, _: Asked) -> None:
 
 
 REFUSALS = {
-    "407": (answer(b"no", status=b"407 Proxy Authentication Required"), "connect", "407 Proxy Authentication Required"),
+    "407": (answer(b"no", status=b"407 Proxy Authentication Required"), "proxy", "407 Proxy Authentication Required"),
     "502 without a reason": (answer(b"no", status=b"502 "), "connect", "502"),
     "hangs up": (mute, "connect", "closed before an answer"),
     "says nothing": (hang, "timeout", "no connection in 0.2 s (connect timeout)"),

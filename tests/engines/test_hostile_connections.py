@@ -174,7 +174,7 @@ def test_a_proxy_that_refuses_a_tunnel_and_does_not_listen_leaves_nothing_behind
         urls = [f"https://127.0.0.{host}:1/" for host in range(1, 5)]
         results = run(fetch_all(urls, workers=2, retries=0, cacert=authority.cacert, proxy=proxy.url))
         assert connections_to(proxy.port) == 0
-    assert [result.cause for result in results] == [Cause.CONNECT] * 4
+    assert [result.cause for result in results] == [Cause.PROXY] * 4
 
 
 def connections_to(port: int) -> int:
@@ -369,5 +369,5 @@ def test_a_tunnel_gets_the_credentials_and_the_origin_does_not(mode: str, author
 def test_an_answer_that_comes_before_a_tunnel_stands_is_the_proxys(mode: str, authority: Authority) -> None:
     with ScriptServer(answer(b"no", status=b"403 Forbidden")) as proxy:
         (result,) = fetch_all_sync(["https://127.0.0.1:1/"], mode=mode, proxy=proxy.url, retries=0)
-    assert result.cause is Cause.CONNECT
+    assert result.cause is Cause.PROXY
     assert "403" in str(result.error)

@@ -141,9 +141,7 @@ class Connection(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         attempt = self._attempt
         if attempt is None:
-            if self._parser is not None and not self.used:
-                super().data_received(data)  # the response of a proxy to CONNECT
-            elif data:
+            if data:
                 self.unsolicited = True
                 self._pause_transport_reading()  # it may never end
             return

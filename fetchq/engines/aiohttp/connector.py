@@ -16,7 +16,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from fetchq.core.model import Cause
 from fetchq.engines.aiohttp.connection import Connection
+from fetchq.engines.aiohttp.tunnel import open_tunnel, pass_socks
 from fetchq.engines.bandwidth import buffer_for
+from fetchq.engines.socks import is_socks, lookup_family
 from fetchq.engines.tls import tls_context
 from fetchq.http.attempt import Attempt
 from fetchq.http.failure import AttemptFailed
@@ -69,16 +71,55 @@ class Connector(aiohttp.TCPConnector):
 
     async def open(self, attempt: Attempt, url: URL, proxy: URL | None, proxy_headers: dict[str, str]) -> Connection:
         """Open a connection for requests to `url`: to its host or to the proxy, for https through a tunnel."""
-        request = aiohttp.ClientRequest("GET", url, loop=self._loop, proxy=proxy, proxy_headers=proxy_headers or None)
         opening = _Opening(attempt)
         _current.set(opening)
         try:
-            await self._create_connection(request, [], _NO_TIMEOUT)
+            if proxy is None:
+                await self._dial(url)
+            else:
+                socks = is_socks(proxy)
+                transport = await (self._pass_socks(attempt, url, proxy) if socks else self._dial(proxy))
+                if url.scheme == "https":
+                    if not socks:
+                        await open_tunnel(transport.get_protocol(), attempt, proxy_headers)
+                    await self._start_tls_with(transport, url)
         except BaseException:  # raised again, whatever it is
             for connection in opening.protocols:
                 connection.abort()  # aiohttp would wait for a TLS shutdown by a server that may never answer
             raise
         return opening.protocols[-1]
+
+    async def _dial(self, url: URL) -> Any:
+        """Connect to the host of a URL, with https over TLS. Returns the transport."""
+        request = aiohttp.ClientRequest("GET", url, loop=self._loop)
+        protocol = await self._create_connection(request, [], _NO_TIMEOUT)
+        return protocol.transport
+
+    async def _pass_socks(self, attempt: Attempt, url: URL, proxy: URL) -> Any:
+        """Connect to the host of a URL through a SOCKS proxy. Returns the transport."""
+        host, port = url.raw_host or "", url.port or 0
+        attempt.proxy = None
+        places = [host]
+        if (family := lookup_family(proxy, host, self.family)) is not None:
+            found = await self._resolver.resolve(host, port, socket.AddressFamily(family))
+            places = [one["host"] for one in found]
+        for left in range(len(places) - 1, -1, -1):
+            attempt.proxy = proxy
+            transport = await self._dial(proxy.with_scheme("http"))
+            try:
+                await pass_socks(transport.get_protocol(), attempt, proxy, places[~left], port)
+            except AttemptFailed as failed:
+                if failed.cause is not Cause.CONNECT or not left:
+                    raise
+            else:
+                break
+        return transport
+
+    async def _start_tls_with(self, transport: Any, url: URL) -> None:
+        """Start TLS with the host of a URL, at the other end of a tunnel."""
+        request = aiohttp.ClientRequest("GET", url, loop=self._loop)
+        request.server_hostname = (url.raw_host or "").rstrip(".")
+        await self._start_tls_connection(transport, req=request, timeout=_NO_TIMEOUT)
 
     def _make(self) -> Connection:
         connection = Connection(self._loop)

@@ -21,6 +21,7 @@ from fetchq.engines.bandwidth import ByteRate
 from fetchq.engines.errors import closed_early
 from fetchq.engines.fd_limit import fd_budget
 from fetchq.engines.hang_up import hung_up
+from fetchq.engines.socks import is_socks
 from fetchq.http.addresses import first_address
 from fetchq.http.attempt import Attempt
 from fetchq.http.failure import RUN_ENDED, AttemptFailed
@@ -50,10 +51,12 @@ _DISK_THREADS = 4
 class AiohttpEngine:
     """The engine of a whole run. It belongs to the event loop in which it is created."""
 
-    def __init__(self, settings: Settings, robots: RobotsCache | None = None) -> None:
+    def __init__(
+        self, settings: Settings, robots: RobotsCache | None = None, proxies: ProxyConfig | None = None
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
-        self._proxies = ProxyConfig(settings)
+        self._proxies = proxies or ProxyConfig(settings)
         self._plan = HopPlan(settings, self._proxies, robots)
         self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies)
         self._watchdog = Watchdog(settings)
@@ -198,7 +201,7 @@ class AiohttpEngine:
         proxy, authorization = proxy_parts(self._proxies.proxy_for(url)) if self._proxies.proxied else (None, {})
         hop = attempt.begin_exchange(proxy)
         host = host_field(url.scheme, url.raw_authority)
-        absolute = proxy is not None and url.scheme == "http"
+        absolute = proxy is not None and url.scheme == "http" and not is_socks(proxy)
         head = request_head(hop, host, absolute=absolute, more=authorization if absolute else {})
         key = (url.scheme, host, proxy)
         once = hop.method not in IDEMPOTENT

@@ -27,8 +27,6 @@ def failure_of(problem: Exception, *, answering: bool) -> AttemptFailed:
         return problem
     if raised_by_fetchq(problem):
         raise problem
-    if isinstance(problem, aiohttp.ClientHttpProxyError):
-        return AttemptFailed(Cause.CONNECT, f"it answered {problem.status} {problem.message}".rstrip())
     if isinstance(problem, aiohttp.ClientResponseError | HttpProcessingError):
         return not_http(problem.message)
     if isinstance(problem, aiohttp.ClientPayloadError):

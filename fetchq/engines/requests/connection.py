@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import http.client
 import socket
-import threading
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from fetchq.core.model import Cause
 from fetchq.engines.bandwidth import UPLOAD_PIECE
 from fetchq.engines.errors import closed_early
 from fetchq.engines.hang_up import hung_up
 from fetchq.engines.requests.exchange import Exchange, current_exchange
 from fetchq.engines.requests.response import WireResponse
+from fetchq.engines.requests.tunnel import connect_through_socks, open_tunnel
 from fetchq.engines.requests.upload import unsolicited_bytes, upload
+from fetchq.engines.socks import is_socks
 from fetchq.http.addresses import address_text
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.hops import absolute_form
 from fetchq.http.keep_alive import KEEP_ALIVE, Announced, takes_another
-from fetchq.http.phases import CONNECT, TLS
+from fetchq.http.phases import TLS
 from fetchq.http.retry import IDEMPOTENT
 
 if TYPE_CHECKING:
@@ -87,24 +86,14 @@ class _ExchangeMixin:
         self.used, self.announced = False, None  # urllib3 reuses the object for a new connection
         exchange = current_exchange.get()
         host, port = self._dns_host, self.port  # type: ignore[attr-defined]  # a mix-in
+        proxy = exchange.attempt.proxy
+        if proxy is not None and is_socks(proxy):
+            return connect_through_socks(exchange, proxy, host, port)
         return exchange.dialer.connect(host, port, exchange.attempt)
 
     def _tunnel(self) -> None:
-        attempt = current_exchange.get().attempt
-        # http.client only limits the time between two bytes of the proxy's response, so a timer limits the whole.
-        left = max(0.001, attempt.time_left(perf_counter())[0])
-        timer = threading.Timer(left, socket.socket.shutdown, (self.sock, socket.SHUT_RDWR))
-        timer.start()
-        try:
-            super()._tunnel()  # type: ignore[misc]  # a mix-in
-        except http.client.RemoteDisconnected:  # a ConnectionResetError, although it was closed, or timed out
-            left, what = attempt.time_left(perf_counter())
-            raise closed_early(answering=False) if left > 0 else AttemptFailed(Cause.TIMEOUT, what) from None
-        finally:
-            timer.cancel()
-            timer.join()
-        attempt.proxy = None
-        attempt.lap(CONNECT)
+        authorization = {name: value for name, value in self._tunnel_headers.items() if name == "Proxy-Authorization"}  # type: ignore[attr-defined]  # a mix-in
+        open_tunnel(self.sock, current_exchange.get(), authorization)
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
         exchange = current_exchange.get()

@@ -39,7 +39,7 @@ class Dialer:
 
     def __init__(self, settings: Settings, abort_switch: AbortSwitch) -> None:
         self._abort_switch = abort_switch
-        self._family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
+        self.family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
         self._fixed = fixed_addresses(settings)
         self._buffer = buffer_for(settings.limit_rate)
 
@@ -70,9 +70,9 @@ class Dialer:
         fixed = self._fixed.get((host.rstrip("."), port))
         if fixed is None and (local := local_addresses(host)):
             found = [_address(one, port) for one in local]
-            return [one for one in found if self._family in (socket.AF_UNSPEC, one[0])]
+            return [one for one in found if self.family in (socket.AF_UNSPEC, one[0])]
         try:
-            return look_up(fixed or host, port, self._family)
+            return look_up(fixed or host, port, self.family)
         except socket.gaierror as problem:
             if (failure := out_of_descriptors()) is not None:
                 raise failure from problem

@@ -22,6 +22,7 @@ from fetchq.engines.requests.abort_switch import AbortSwitch
 from fetchq.engines.requests.connection import POOLS
 from fetchq.engines.requests.dial import Dialer
 from fetchq.engines.requests.exchange import Exchange, Response, current_exchange
+from fetchq.engines.socks import is_socks
 from fetchq.engines.tls import tls_context
 from fetchq.http.addresses import first_address
 from fetchq.http.attempt import Attempt
@@ -59,11 +60,12 @@ class RequestsEngine:
         robots: RobotsCache | None = None,
         rate: ByteRate | None = None,
         reuse_policy: ReusePolicy | None = None,
+        proxies: ProxyConfig | None = None,
     ) -> None:
-        """`rate` and `reuse_policy` are those that all workers share."""
+        """`rate`, `reuse_policy` and `proxies` are those that all workers share."""
         self._settings = settings
         self._rate = rate
-        self._proxies = ProxyConfig(settings)
+        self._proxies = proxies or ProxyConfig(settings)
         self._plan = HopPlan(settings, self._proxies, robots)
         self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies)
         self._session = _Session()
@@ -76,12 +78,15 @@ class RequestsEngine:
         self._unreliable: set[str] = set()
 
     @classmethod
-    def for_workers(cls, settings: Settings, robots: RobotsCache | None = None) -> list[Self]:
+    def for_workers(
+        cls, settings: Settings, robots: RobotsCache | None = None, proxies: ProxyConfig | None = None
+    ) -> list[Self]:
         """An engine for each worker. They share the TLS context, which takes long to load, and the limits."""
         context = tls_context(settings)
         rate = None if settings.limit_rate is None else ByteRate(settings.limit_rate)
         reuse_policy = ReusePolicy()
-        return [cls(settings, context, robots, rate, reuse_policy) for _ in range(settings.workers)]
+        proxies = proxies or ProxyConfig(settings)
+        return [cls(settings, context, robots, rate, reuse_policy, proxies) for _ in range(settings.workers)]
 
     def attempt(
         self,
@@ -174,7 +179,9 @@ class RequestsEngine:
     def _send_once(self, exchange: Exchange) -> requests.Response:
         attempt = exchange.attempt
         proxy = exchange.proxy = self._proxies.proxy_for(attempt.hop.url)
-        hop = attempt.begin_exchange(URL(proxy) if proxy else None)
+        url = URL(proxy) if proxy else None
+        hop = attempt.begin_exchange(url)
+        socks = is_socks(url)
         exchange.early_bytes = exchange.response = None
         try:
             return self._session.send(
@@ -182,7 +189,8 @@ class RequestsEngine:
                 stream=True,
                 allow_redirects=False,
                 timeout=self._settings.timeout,  # without effect, since `dial` and `response` enforce the timeouts
-                proxies={"http": proxy, "https": proxy} if proxy else {},
+                # A connection through a SOCKS proxy is one to the server, as far as requests knows.
+                proxies={"http": proxy, "https": proxy} if proxy and not socks else {},
             )
         except AttemptFailed:
             raise
@@ -210,9 +218,6 @@ def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
     left, what = attempt.time_left(perf_counter())
     if left <= 0:
         return AttemptFailed(Cause.TIMEOUT, what)
-    if isinstance(problem, requests.exceptions.ProxyError) and "Tunnel connection failed" in str(problem):
-        said = str(problem).partition("Tunnel connection failed: ")[2].rstrip("')\"")
-        return AttemptFailed(Cause.CONNECT, f"it answered {said}")
     failed = network_failure(problem, answering=attempt.answering)
     if failed is None:
         return AttemptFailed(Cause.PROTOCOL, f"{type(problem).__name__}: {problem}")

@@ -1,0 +1,96 @@
+"""Opens a tunnel through an HTTP proxy: the CONNECT request, and what its answer means (RFC 9110, 9.3.6).
+
+Both engines send and read it themselves: their libraries take 204 for a refusal and 103 for the answer, and one of them
+waits for the body that a Content-Length announces, although an answer that opens a tunnel has none.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from fetchq.core.header_text import wire_text
+from fetchq.core.model import Cause
+from fetchq.http.failure import AttemptFailed
+from fetchq.http.hops import DEFAULT_HEADERS
+from fetchq.http.wire_checks import MAX_HEAD, MAX_INTERIM, RESPONSE_PREFIX, not_http
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+    from fetchq.http.hops import Hop
+
+__all__ = ["ConnectAnswer", "connect_request"]
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
+_END = re.compile(rb"\n\r?\n")
+_MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses by which a proxy says that it could not reach the server, or not just now."""
+
+
+def connect_request(hop: Hop, authorization: dict[str, str]) -> bytes:
+    """The request for a tunnel to the hop's server. `authorization`: the Proxy-Authorization header, if any.
+
+    Of the hop's own headers, only the User-Agent goes to the proxy: the others are meant for the server.
+    """
+    place = _authority(hop.url)
+    agents = [value for name, value in hop.headers.items() if name.lower() == "user-agent"]
+    fields = {"Host": place, "User-Agent": agents[0] if agents else DEFAULT_HEADERS["User-Agent"], **authorization}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"CONNECT {place} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+def _authority(url: URL) -> str:
+    """The host and the port of a URL, which CONNECT names in any case (RFC 9112, 3.2.3)."""
+    return f"{url.host_subcomponent}:{url.port}"
+
+
+class ConnectAnswer:
+    """The answer to a CONNECT request, which arrives in any number of pieces."""
+
+    def __init__(self) -> None:
+        self._raw = b""
+        self._size = 0
+        self._interim = 0
+
+    def feed(self, data: bytes) -> bool:
+        """Take the next bytes. Returns whether the tunnel is open. Raises `AttemptFailed`.
+
+        `proxy`: the proxy refuses. `connect`: it could not reach the server. `protocol`: that is no answer.
+        """
+        searched = max(0, len(self._raw) - 2)
+        self._size += len(data)
+        self._raw = (self._raw + data).lstrip(b"\r\n")  # empty lines before a message are ignored (RFC 9112, 2.2)
+        while (end := _END.search(self._raw, searched)) is not None:
+            line = _STATUS_LINE.match(self._raw)
+            if line is None:
+                raise not_http("no status line")
+            self._raw = self._raw[end.end() :]
+            if self._is_final(int(line[1]), wire_text((line[2] or b"").decode("utf-8", "surrogateescape"))):
+                return True
+            searched = 0
+        if self._raw[: len(RESPONSE_PREFIX)] != RESPONSE_PREFIX[: len(self._raw)]:
+            raise not_http(f"it does not begin with {RESPONSE_PREFIX.decode()}")
+        if self._size > MAX_HEAD:
+            raise not_http(f"a head of more than {MAX_HEAD} bytes")
+        return False
+
+    def check_silence(self) -> None:
+        """Raise `AttemptFailed` (`tls`) if the server has sent bytes through the tunnel: in TLS the client begins."""
+        if self._raw:
+            raise AttemptFailed(Cause.TLS, "TLS failed: the server speaks first, and no TLS")
+
+    def _is_final(self, status: int, reason: str) -> bool:
+        if status == 101:
+            raise not_http("status 101, though no other protocol was asked for")
+        if status < 200:
+            self._interim += 1
+            if self._interim > MAX_INTERIM:
+                raise not_http(f"more than {MAX_INTERIM} interim responses")
+            return False
+        if status < 300:
+            return True
+        said = f"it answered {status} {reason}".rstrip()
+        if status in _MAY_PASS:
+            raise AttemptFailed(Cause.CONNECT, said)
+        raise AttemptFailed(Cause.PROXY, said, permanent=True)
