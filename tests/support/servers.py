@@ -8,7 +8,7 @@ import selectors
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -210,8 +210,16 @@ def ipv6_server(script: Script = ok) -> ScriptServer:
 def tunnel(conn: Connection, asked: Asked) -> None:
     """The script of a proxy that does what CONNECT asks for."""
     host, _, port = asked.target.rpartition(":")
-    with socket.create_connection((host.strip("[]"), int(port))) as far, selectors.DefaultSelector() as ready:
-        conn.send(head(status=b"HTTP/1.1 200 Connection established"))
+    relay(conn, (host.strip("[]"), int(port)), [head(status=b"HTTP/1.1 200 Connection established")])
+
+
+def relay(conn: Connection, address: tuple[str, int], packets: Iterable[bytes]) -> None:
+    """Send these packets, a moment apart, as the answer that a tunnel is open, and pass on what goes through it."""
+    with socket.create_connection(address) as far, selectors.DefaultSelector() as ready:
+        for number, packet in enumerate(packets):
+            if number:
+                conn.pause(A_MOMENT / 50)
+            conn.send(packet)
         near = conn._sock
         ready.register(near, selectors.EVENT_READ, far)
         ready.register(far, selectors.EVENT_READ, near)
