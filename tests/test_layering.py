@@ -60,6 +60,7 @@ HOMES = {
     "backports": {"fetchq.http.content_coding"},
     "compression": {"fetchq.http.content_coding"},
     "certifi": {"fetchq.engines.tls"},
+    "python_socks": {"fetchq.engines.socks"},
     "uvloop": {"fetchq.cli.loop"},
     "rich": {"fetchq.cli.progress"},
     "platformdirs": {"fetchq.cli.options"},

@@ -216,7 +216,12 @@ class SettingsFields(ValidatedSettings):
     )
 
     proxy: str | None = _network(
-        None, "-x --proxy", read_proxy, "http://[user:password@]host:port", metavar="URL", secret=True
+        None,
+        "-x --proxy",
+        read_proxy,
+        "http or socks5h://[user:password@]host:port",
+        metavar="URL",
+        secret=True,
     )
     cacert: str | None = _network(
         None, "--cacert", read_path, "Trust these CAs instead of the system's.", metavar="FILE"

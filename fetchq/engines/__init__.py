@@ -4,6 +4,7 @@
     aiohttp/     mode `async`
     requests/    the modes `threads` and `sync`
     errors       from the exceptions of the network to causes, the same for all engines
+    socks        speaks with SOCKS proxies
     tls          the TLS context of a run
     bandwidth    bytes of bodies received per second, in the whole run
     hang_up      whether a server has ended a connection that nobody reads from

@@ -9,7 +9,8 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
     the request of a hop
       url               parses the URL, and checks it
       international     encodes host names that are not in ASCII
-      proxies           finds its proxy and its netrc password
+      proxies           finds its proxy and its netrc password; no_proxy and netrc_file read what the environment says
+      tunnel            asks a proxy for a tunnel (CONNECT), and reads its answer
       addresses         the addresses that --resolve sets
       hops              builds the request
       keep_alive        may it use an idle connection, if it cannot be sent twice?

@@ -213,7 +213,7 @@ WRONG = {
     "user": (["-u", "name"], "a user is given as NAME:PASSWORD"),
     "data-file": (["-d", "@none"], "'none' cannot be read"),
     "proxy-scheme": (["-x", "ftp://127.0.0.1:1"], "--proxy"),
-    "proxy-socks": (["-x", "socks5://127.0.0.1:1"], "--proxy"),
+    "proxy-socks": (["-x", "socks://127.0.0.1:1"], "--proxy"),
     "proxy-name": (["-x", "foo"], "--proxy"),
     "proxy-port": (["-x", "http://127.0.0.1:99999"], "--proxy"),
     "proxy-no-host": (["-x", "http://:3128"], "--proxy"),

@@ -549,6 +549,34 @@ def test_trust_env_uses_the_proxy_of_the_environment_and_nothing_else_does(
     assert (len(faults.log), len(server.log)) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks://me:s3cr3t@127.0.0.1:9"),
+        ("http_proxy", "me:s3cr3t@garbled value"),
+        ("no_proxy", "10.0.0.0/99"),
+        ("NETRC", "netrc"),
+        ("NETRC", "missing"),
+    ],
+)
+def test_what_the_environment_asks_for_in_vain_is_refused_before_the_first_request_and_the_folder(
+    cli: Cli, server: Scripted, monkeypatch: pytest.MonkeyPatch, engine: list[str], name: str, value: str
+) -> None:
+    cli.write("netrc", "machine 127.0.0.1 login me password s3cr3t\nmachne s3cr3t\n")
+    if name == "no_proxy":
+        monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv(name, value)
+    for more in ([], ["-o", "run"]):
+        done = cli(server.url, "--trust-env", *more, *NO_RETRY, *engine)
+        assert (done.status, done.out) == (2, b"")
+        assert done.said.startswith(f"fetchq: --trust-env: {name}: "), done.said
+        assert "s3cr3t" not in done.said
+        assert len(done.said.splitlines()) == 1
+    assert not (cli.folder / "run").exists()
+    assert server.log == []
+    assert cli(server.url, *NO_RETRY, *engine).status == 0
+
+
 def test_trust_env_uses_netrc_and_nothing_else_does(
     cli: Cli, server: Scripted, monkeypatch: pytest.MonkeyPatch, engine: list[str]
 ) -> None:
@@ -921,5 +949,5 @@ def test_a_tunnel_that_the_proxy_refuses_says_what_the_proxy_answered(cli: Cli, 
     with Scripted(lambda _: answer) as proxy:
         done = cli("https://example.test/", "-x", proxy.url, *NO_RETRY, *engine)
         assert [(asked.method, asked.target) for asked in proxy.log] == [("CONNECT", "example.test:443")]
-    assert (done.status, done.record["cause"]) == (1, "connect")
+    assert (done.status, done.record["cause"]) == (1, "proxy")
     assert "403" in done.record["error"]

@@ -26,7 +26,8 @@ from support.tls import Authority
 from support.waiting import A_MOMENT, HUNG, PATIENCE, in_time
 
 from fetchq import Cause, Request, Result, fetch_all, fetch_all_sync
-from fetchq.core.settings import Settings
+from fetchq.core.settings import Settings, SettingsError
+from fetchq.engines.requests import connection as connection_module
 from fetchq.engines.requests.engine import RequestsEngine
 from fetchq.engines.tls import tls_context
 from fetchq.http.attempt import Attempt
@@ -501,7 +502,8 @@ def test_the_failure_of_a_proxy_to_make_a_tunnel_is_said_to_be_the_proxys(mode: 
     script, cause, said = REFUSALS[refusal]
     with ScriptServer(script) as proxy:
         secret = proxy.url.replace("://", "://user:s3cr3t@")
-        result = fetch_one("https://origin.test/", mode, proxy=secret, retries=0, connect_timeout=0.2)
+        limits = {"connect_timeout": 0.2} if cause == "timeout" else {}
+        result = fetch_one("https://origin.test/", mode, proxy=secret, retries=0, **limits)
         assert str(result.error).startswith(f"the proxy {proxy.netloc}: "), result.error
     assert result.cause == cause
     assert said in str(result.error)
@@ -813,3 +815,21 @@ def test_the_environment_is_not_read_behind_our_back(mode: str, monkeypatch: pyt
     monkeypatch.setenv("CURL_CA_BUNDLE", os.devnull)
     with ScriptServer(ok) as server:
         assert fetch_one(server.url, mode).ok
+
+
+# --- beside other packages -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("every_mode", ["async", "threads", "sync"])
+def test_a_package_in_the_place_of_urllib3_is_refused_and_mode_async_needs_none(
+    every_mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What niquests brings: urllib3-future, whose connections are not those of http.client."""
+    monkeypatch.setattr(connection_module, "HTTPConnection", type("HTTPConnection", (), {}))
+    with ScriptServer() as server:
+        if every_mode == "async":
+            assert fetch_one(server.url, every_mode).ok
+            return
+        with pytest.raises(SettingsError, match="urllib3-future"):
+            fetch_one(server.url, every_mode)
+        assert server.log == []

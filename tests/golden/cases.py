@@ -102,7 +102,7 @@ case(
     "fetchq urls.txt --mode fast",
     "fetchq urls.txt --accept 200..",
     "fetchq urls.txt --header 'Content-Length: 5'",
-    "fetchq urls.txt --proxy socks5://127.0.0.1:1",
+    "fetchq urls.txt --proxy socks://127.0.0.1:1",
     "fetchq urls.txt --dns-servers here",
     "fetchq urls.txt --cacert no-such-file",
     "fetchq urls.txt --data @no-such-file",

@@ -2,7 +2,7 @@
 
 engine        makes the attempts of all workers of a run, in one event loop
   idle_pool   a connection that is still open
-  connector   or a new one: resolver (names), TCP, proxies, TLS
+  connector   or a new one: resolver (names), TCP, tunnel (proxies), TLS
 connection    sends the request, and reads the response, its head with aiohttp's parser
   head_parser makes that parser, and repairs what it refuses
 failures      from aiohttp's exceptions to causes

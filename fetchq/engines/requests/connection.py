@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from fetchq.core.settings import SettingsError
 from fetchq.engines.bandwidth import UPLOAD_PIECE
 from fetchq.engines.errors import closed_early
 from fetchq.engines.hang_up import hung_up
@@ -27,7 +29,7 @@ from fetchq.http.retry import IDEMPOTENT
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
-__all__ = ["POOLS"]
+__all__ = ["POOLS", "check_urllib3"]
 
 
 class _ExchangeMixin:
@@ -151,3 +153,16 @@ class _HTTPSPool(HTTPSConnectionPool):
 
 POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
 """The pool classes that urllib3 is to use, by scheme."""
+
+
+def check_urllib3() -> None:
+    """Raise `SettingsError` if `import urllib3` gives another package, in which nothing of this module is ever called.
+
+    urllib3-future, which niquests installs, copies itself over urllib3 whenever Python starts.
+    """
+    if not issubclass(HTTPConnection, http.client.HTTPConnection):
+        raise SettingsError(
+            "mode",
+            "threads and sync need urllib3, but urllib3-future, which comes with niquests, has taken its place; "
+            "use async, or an environment without niquests",
+        )

@@ -19,7 +19,7 @@ from fetchq.core.model import Cause
 from fetchq.engines.bandwidth import ByteRate
 from fetchq.engines.errors import network_failure, raised_by_fetchq
 from fetchq.engines.requests.abort_switch import AbortSwitch
-from fetchq.engines.requests.connection import POOLS
+from fetchq.engines.requests.connection import POOLS, check_urllib3
 from fetchq.engines.requests.dial import Dialer
 from fetchq.engines.requests.exchange import Exchange, Response, current_exchange
 from fetchq.engines.socks import is_socks
@@ -82,6 +82,7 @@ class RequestsEngine:
         cls, settings: Settings, robots: RobotsCache | None = None, proxies: ProxyConfig | None = None
     ) -> list[Self]:
         """An engine for each worker. They share the TLS context, which takes long to load, and the limits."""
+        check_urllib3()
         context = tls_context(settings)
         rate = None if settings.limit_rate is None else ByteRate(settings.limit_rate)
         reuse_policy = ReusePolicy()
