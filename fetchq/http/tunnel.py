@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from fetchq.core.header_text import wire_text
 from fetchq.core.model import Cause
 from fetchq.http.failure import AttemptFailed
+from fetchq.http.framing import find_head
 from fetchq.http.hops import DEFAULT_HEADERS
-from fetchq.http.wire_checks import MAX_HEAD, MAX_INTERIM, RESPONSE_PREFIX, not_http
+from fetchq.http.wire_checks import MAX_HEAD, check_interim, not_http
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["ConnectAnswer", "connect_request"]
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
-_END = re.compile(rb"\n\r?\n")
 _MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses by which a proxy says that it could not reach the server, or not just now."""
 
@@ -58,20 +58,19 @@ class ConnectAnswer:
 
         `proxy`: the proxy refuses. `connect`: it could not reach the server. `protocol`: that is no answer.
         """
-        searched = max(0, len(self._raw) - 2)
+        self._raw += data
         self._size += len(data)
-        self._raw = (self._raw + data).lstrip(b"\r\n")  # empty lines before a message are ignored (RFC 9112, 2.2)
-        while (end := _END.search(self._raw, searched)) is not None:
-            line = _STATUS_LINE.match(self._raw)
+        while True:
+            head, end = find_head(self._raw)
+            if not end:
+                break
+            line = _STATUS_LINE.match(head)
             if line is None:
                 raise not_http("no status line")
-            self._raw = self._raw[end.end() :]
-            if self._is_final(int(line[1]), wire_text((line[2] or b"").decode("utf-8", "surrogateescape"))):
+            self._raw = self._raw[end:]
+            if self._is_final(head, int(line[1]), wire_text((line[2] or b"").decode("utf-8", "surrogateescape"))):
                 return True
-            searched = 0
-        if self._raw[: len(RESPONSE_PREFIX)] != RESPONSE_PREFIX[: len(self._raw)]:
-            raise not_http(f"it does not begin with {RESPONSE_PREFIX.decode()}")
-        if self._size > MAX_HEAD:
+        if self._size > MAX_HEAD:  # the interim responses, too
             raise not_http(f"a head of more than {MAX_HEAD} bytes")
         return False
 
@@ -80,13 +79,10 @@ class ConnectAnswer:
         if self._raw:
             raise AttemptFailed(Cause.TLS, "TLS failed: the server speaks first, and no TLS")
 
-    def _is_final(self, status: int, reason: str) -> bool:
-        if status == 101:
-            raise not_http("status 101, though no other protocol was asked for")
+    def _is_final(self, head: bytes, status: int, reason: str) -> bool:
         if status < 200:
             self._interim += 1
-            if self._interim > MAX_INTERIM:
-                raise not_http(f"more than {MAX_INTERIM} interim responses")
+            check_interim(head, status, self._interim)
             return False
         if status < 300:
             return True
