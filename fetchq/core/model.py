@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
+    from multidict import CIMultiDictProxy, MultiMapping
 
     from fetchq.core.body_spool import Spool
     from fetchq.core.stored_response import BodyOrigin, StoredResponse
@@ -196,6 +196,8 @@ class Result:
     """The request for a web archive, until the writer has stored it; None in the Results that callers get."""
     duplicate_of: int | None = field(default=None, repr=False, compare=False)
     """The earlier row with an equal request (`dedupe`); this Result is a copy of its Result."""
+    trailers: CIMultiDictProxy[str] | None = field(default=None, repr=False)
+    """The trailer fields, which came after a body in chunks (RFC 9110, 6.5); None if there were none."""
 
     def text(self, errors: str = "replace") -> str:
         """The body as text, in the charset that the server named; in UTF-8 where it named none, or an unknown one."""
@@ -220,25 +222,30 @@ class Result:
             raise FetchError(self)
 
     def to_record(self, include: Iterable[str] = ()) -> dict[str, Any]:
-        """The record, as in JSON Lines. `include`: "headers" to add the headers; "text" or "base64" to add the body."""
+        """The record, as in JSON Lines. `include`: "headers" to add the headers, and the trailers if there were any;
+        "text" or "base64" to add the body.
+        """
         record = dict(zip(RECORD_FIELDS, _record_values(self), strict=True))
         record["timing"] = dict(zip(PHASES, phase_values(self.timing), strict=True))
         for what in include:
             name, value_of = _INCLUDED[what]
             record[name] = value_of(self)
+            if name == "headers" and self.trailers is not None:
+                record["trailers"] = header_lists(self.trailers)
         return record
 
-    # CIMultiDictProxy cannot be pickled, so the header fields travel as a list of pairs.
+    # CIMultiDictProxy cannot be pickled, so the header and trailer fields travel as lists of pairs.
     def __getstate__(self) -> list[Any]:
         state = [getattr(self, name) for name in _RESULT_FIELDS]
-        state[_HEADERS] = list(self.headers.items())
+        for at in _FIELD_MAPS:
+            state[at] = None if state[at] is None else list(state[at].items())
         return state
 
     def __setstate__(self, state: list[Any]) -> None:
         from multidict import CIMultiDict, CIMultiDictProxy
 
-        headers: CIMultiDict[str] = CIMultiDict(state[_HEADERS])
-        state[_HEADERS] = CIMultiDictProxy(headers)
+        for at in _FIELD_MAPS:
+            state[at] = None if state[at] is None else CIMultiDictProxy(CIMultiDict(state[at]))
         for name, value in zip(_RESULT_FIELDS, state, strict=True):
             object.__setattr__(self, name, value)
 
@@ -261,8 +268,8 @@ make_timing = fast_constructor(Timing)
 PHASES = tuple(f.name for f in fields(Timing))
 """The names of the phases, in the order of the fields of Timing."""
 _RESULT_FIELDS = tuple(f.name for f in fields(Result))
-_HEADERS = _RESULT_FIELDS.index("headers")
-_NOT_RECORDED = ("headers", "body", "spool", "sent", "duplicate_of")
+_FIELD_MAPS = _RESULT_FIELDS.index("headers"), _RESULT_FIELDS.index("trailers")
+_NOT_RECORDED = ("headers", "trailers", "body", "spool", "sent", "duplicate_of")
 RECORD_FIELDS = tuple(name for name in _RESULT_FIELDS if name not in _NOT_RECORDED)
 """The fields of a record, in order; `timing` is an object of the `PHASES`."""
 _record_values = attrgetter(*RECORD_FIELDS)

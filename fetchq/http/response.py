@@ -18,7 +18,7 @@ from fetchq.http.wire_checks import BAD_CODING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["NO_HEADERS", "NO_RESPONSE", "ResponseHead", "keeps_alive", "make_head", "read_head"]
+__all__ = ["NO_HEADERS", "NO_RESPONSE", "ResponseHead", "field_map", "keeps_alive", "make_head", "read_head"]
 
 # An istr is a key that multidict need not convert to lower case for each lookup.
 _CONTENT_LENGTH = istr("Content-Length")
@@ -83,6 +83,12 @@ def read_head(
         framed = bool(codings or lengths)
     reason = _one_line(reason) if reason else reason
     return make_head(status, reason, CIMultiDictProxy(headers), _VERSIONS[version], length, framed)
+
+
+def field_map(raw_fields: Iterable[tuple[bytes, bytes]]) -> CIMultiDictProxy[str]:
+    """Fields as text; bytes that are not UTF-8 become lone surrogates."""
+    fields = ((name, value.decode("utf-8", "surrogateescape")) for name, value in raw_fields)
+    return CIMultiDictProxy(CIMultiDict((name.decode("utf-8", "surrogateescape"), value) for name, value in fields))
 
 
 def keeps_alive(version: tuple[int, int], connection: Iterable[str]) -> bool:

@@ -19,7 +19,7 @@ from fetchq.core.model import Cause, Result, SentRequest, make_result
 from fetchq.core.text import one_line, redact, redact_all
 from fetchq.http.failure import RUN_ENDED
 from fetchq.http.hops import check_sendable, method_of, redacted_head
-from fetchq.http.response import NO_HEADERS
+from fetchq.http.response import NO_HEADERS, field_map
 from fetchq.http.retry import plan_retry
 from fetchq.http.revalidation import freshened
 from fetchq.http.robots_txt import Rules, agent_of, rules_of
@@ -213,6 +213,7 @@ class Settler:
             body=body.content,
             spool=body.spool,
             sent=_sent(attempt) if self._archives and body.digest is not None else None,
+            trailers=field_map(attempt.trailers) if attempt.trailers else None,
         )
 
 

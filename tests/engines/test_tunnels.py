@@ -105,7 +105,8 @@ def test_what_is_no_answer_to_connect_is_protocol_within_bounds(mode: str, name:
         result = fetch_one("https://origin.test/", mode, proxy=proxy.url, retries=1)
         assert max(proxy.sent.values(), default=0) < 20_000_000
     assert (result.cause, result.attempts) == (Cause.PROTOCOL, 1), result.error
-    assert str(result.error).startswith(f"the proxy {proxy.netloc}: {'status 101' if name == '101' else 'not valid HTTP'}")
+    problem = "status 101" if name == "101" else "not valid HTTP"
+    assert str(result.error).startswith(f"the proxy {proxy.netloc}: {problem}")
 
 
 def test_a_proxy_is_told_who_asks_and_its_password_and_no_more(mode: str, authority: Authority) -> None:

@@ -197,7 +197,7 @@ def test_a_cell_that_begins_like_a_formula_is_made_text(formula: str) -> None:
 
 def test_the_columns_are_those_of_the_record_then_the_phases_then_what_was_asked_for() -> None:
     assert list(rows([make_result()])[0]) == COLUMNS
-    assert list(rows([make_result()], ["text", "headers"])[0]) == [*COLUMNS, "headers", "body"]
+    assert list(rows([make_result()], ["text", "headers"])[0]) == [*COLUMNS, "headers", "trailers", "body"]
     assert list(rows([make_result()], ["base64"])[0]) == [*COLUMNS, "body"]
 
 

@@ -87,6 +87,7 @@ def test_a_row_is_the_record_with_headers_and_body(tmp_path: Path) -> None:
         **{name: value for name, value in record.items() if name != "timing"},
         **{f"timing_{phase}": record["timing"][phase] for phase in PHASES},
         "headers": [{"name": n, "value": v} for n, v in [("Set-Cookie", "a"), ("ETag", '"e"'), ("Set-Cookie", "b")]],
+        "trailers": None,
         "body": b"body",
         "generation": 0,
     }
@@ -94,7 +95,7 @@ def test_a_row_is_the_record_with_headers_and_body(tmp_path: Path) -> None:
     assert list(row) == [
         *(name for name in RECORD_FIELDS if name != "timing"),
         *(f"timing_{phase}" for phase in PHASES),
-        *("headers", "body", "generation"),
+        *("headers", "trailers", "body", "generation"),
     ]
 
 

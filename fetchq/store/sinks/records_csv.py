@@ -29,9 +29,9 @@ class CsvSink:
         self._include = include
         self._text = io.StringIO(newline="")
         self._writer = csv.writer(self._text)
-        extra = [
-            name for name, of in (("headers", ("headers",)), ("body", ("text", "base64"))) if set(of) & set(include)
-        ]
+        extra = ["headers", "trailers"] if "headers" in include else []
+        if not {"text", "base64"}.isdisjoint(include):
+            extra.append("body")
         self._writer.writerow([*PLAIN_FIELDS, *PHASE_FIELDS, *extra])
         self._extra = extra
 
@@ -42,7 +42,7 @@ class CsvSink:
         for record in records:
             cells = [_cell(record[name]) for name in PLAIN_FIELDS]
             cells += [_cell(record["timing"][phase]) for phase in PHASES]
-            cells += [_cell(record[name]) for name in self._extra]
+            cells += [_cell(record.get(name)) for name in self._extra]
             self._writer.writerow(cells)
 
     def flush(self) -> None:

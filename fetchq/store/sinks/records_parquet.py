@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow
 from pyarrow.parquet import ParquetWriter
 
+from fetchq.core.header_text import wire_text
 from fetchq.core.model import PHASES
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS, RecordField
 from fetchq.core.text import without_surrogates
 
-__all__ = ["RECORD_SCHEMA", "ROW_GROUP", "ParquetRecords", "record_arrays"]
+if TYPE_CHECKING:
+    from multidict import MultiMapping
+
+__all__ = ["FIELD_LIST", "RECORD_SCHEMA", "ROW_GROUP", "ParquetRecords", "field_list", "record_arrays"]
 
 ROW_GROUP = 1000
 """The number of records in a row group, which is kept in memory until it is written."""
@@ -37,6 +41,16 @@ def _column(name: str, field: RecordField) -> pyarrow.Field:
 
 RECORD_SCHEMA = pyarrow.schema([_column(name, field) for name, field in (PLAIN_FIELDS | PHASE_FIELDS).items()])
 """The columns of a record, with `timing` as timing_queued to timing_store, as in CSV and in the ledger."""
+
+FIELD_LIST = pyarrow.list_(pyarrow.struct([("name", pyarrow.string()), ("value", pyarrow.string())]))
+"""The type of header and trailer fields, in the order of the response."""
+
+
+def field_list(fields: MultiMapping[str] | None) -> list[dict[str, str]] | None:
+    """The value of header or trailer fields in a column of the type `FIELD_LIST`."""
+    if fields is None:
+        return None
+    return [{"name": wire_text(name), "value": wire_text(value)} for name, value in fields.items()]
 
 
 def record_arrays(records: Sequence[dict[str, Any]]) -> list[pyarrow.Array]:
