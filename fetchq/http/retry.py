@@ -37,6 +37,7 @@ __all__ = [
     "retry_delay",
     "retryable",
     "signal_of",
+    "welcomes_rest",
 ]
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
@@ -97,6 +98,16 @@ def may_resend(attempt: Attempt, failed: AttemptFailed) -> bool:
     """
     resendable = not attempt.needs_fresh_connection and attempt.hop.method in IDEMPOTENT
     return resendable and ((attempt.reused and failed.stray) or found_dead(attempt, failed))
+
+
+def welcomes_rest(attempt: Attempt) -> bool:
+    """Whether a server that keeps the connection goes on to read the body of a request that it has answered already.
+
+    It says with `Connection: close` that it does not (RFC 9110, 10.1.1). After an error or a redirect, nobody needs the
+    rest, and ending the connection costs less than sending it (RFC 9112, 9.5).
+    """
+    status = attempt.response.status
+    return status is not None and status < 300
 
 
 class RetryPlan(NamedTuple):

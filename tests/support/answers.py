@@ -28,6 +28,7 @@ class _Connection:
     problem = None
     framing = Sized(0)
     sent_body_with_head = False
+    upload = None
 
     def __init__(self, answer: ClientResponse) -> None:
         self._answer = answer

@@ -18,6 +18,7 @@ from aiohttp.client_proto import ResponseHandler
 from multidict import istr
 
 from fetchq.engines.aiohttp.head_parser import new_parser, parse_repaired
+from fetchq.engines.aiohttp.upload import Upload, last_bytes, watch_tls
 from fetchq.engines.bandwidth import UPLOAD_PIECE
 from fetchq.engines.errors import closed_early
 from fetchq.http.addresses import address_text
@@ -63,7 +64,8 @@ class Connection(ResponseHandler):
         self._remote: str | None = None
         self._closing: asyncio.Future[None] | None = None
         self._tls: ssl.SSLObject | None = None
-        self._upload: asyncio.Task[None] | None = None
+        self.upload: Upload | None = None
+        """The body of the request, if it is long: the response may end before it was sent."""
         # The state of the response under way.
         self._raw = b""
         """The bytes received that belong to no complete head."""
@@ -102,32 +104,22 @@ class Connection(ResponseHandler):
         self.used = True
         self._attempt, self._body, self._bodyless, self._buffer_limit = attempt, None, bodyless, buffer
         self._raw, self._interim, self.problem = b"", 0, None
+        if body and self.carrier is not None:
+            watch_tls(self.carrier)
         if body and len(body) > UPLOAD_PIECE:
             transport.write(head)
-            self._upload = self._loop.create_task(self._send_body(attempt, body), name="fetchq-upload")
+            self.upload = Upload(self, attempt, body)
         else:
             transport.write(head + body if body else head)
-
-    async def _send_body(self, attempt: Attempt, body: bytes) -> None:
-        """Send a long body in pieces. Each piece that the network takes is progress, and restarts the read timeout."""
-        left = memoryview(body)
-        with suppress(OSError):  # the task that reads the response gets this exception, too
-            while left and self.transport is not None and not self.transport.is_closing():
-                self.transport.write(left[:UPLOAD_PIECE])
-                left = left[UPLOAD_PIECE:]
-                await self._drain_helper()
-                await asyncio.sleep(0)  # otherwise a closed connection would only be noticed after the whole body
-                attempt.progress_at = perf_counter()
 
     def end_exchange(self, *, whole: bool) -> bool:
         """End the exchange. Returns whether the connection can serve another one; otherwise it is closed.
 
         `whole`: whether the response was read to its end.
         """
-        if self._upload is not None:
-            self._upload.cancel()  # the response may end before the whole request was sent
-            whole = whole and self._upload.done()
-            self._upload = None
+        if self.upload is not None:
+            whole = self.upload.stop() and whole
+            self.upload = None
         if whole and not self.should_close and self.is_connected():
             return True
         self.abort()
@@ -212,6 +204,9 @@ class Connection(ResponseHandler):
         return raw
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        if exc is not None and self._attempt is not None and self.carrier is None and self.transport is not None:
+            for data in last_bytes(self.transport):
+                self.data_received(data)
         if self._attempt is not None:
             if (body := self._body) is not None:
                 self._attempt = None

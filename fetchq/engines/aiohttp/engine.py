@@ -28,7 +28,7 @@ from fetchq.http.failure import RUN_ENDED, AttemptFailed
 from fetchq.http.hops import HopPlan, host_field, request_head
 from fetchq.http.phases import RECEIVE, STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
-from fetchq.http.retry import IDEMPOTENT, found_dead, may_resend
+from fetchq.http.retry import IDEMPOTENT, found_dead, may_resend, welcomes_rest
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
 from fetchq.http.robots_attempt import robots_plan
 from fetchq.http.robots_txt import RobotsRequest
@@ -148,9 +148,7 @@ class AiohttpEngine:
                     message, content = await connection.read()
                 except Exception as problem:  # noqa: BLE001  # `failure_of` raises a bug in fetchq again
                     self._check_resend(attempt, failure_of(problem, answering=attempt.answering), connection)
-                    if connection is not None:
-                        connection.end_exchange(whole=False)
-                        connection = None
+                    connection = None
             # The raw headers, since aiohttp changes the spelling of the names that it knows.
             if not attempt.on_response(message.code, message.reason, message.raw_headers, message.version):
                 return attempt.redirecting
@@ -163,6 +161,8 @@ class AiohttpEngine:
             if not attempt.response.framed:
                 await connection.check_closed_cleanly()
             attempt.on_end()
+            if connection.upload is not None and welcomes_rest(attempt) and not connection.should_close:
+                await connection.upload.finish()
         except AttemptFailed as problem:
             if problem.cause is Cause.PROTOCOL:
                 content = None  # its end is unknown
@@ -178,7 +178,7 @@ class AiohttpEngine:
         return attempt.redirecting
 
     def _check_resend(self, attempt: Attempt, failed: AttemptFailed, connection: Connection | None) -> None:
-        """Prepare to send the hop again on a new connection. Raises `failed` if it may not be."""
+        """End the connection, so that the hop is sent again on a new one. Raises `failed` if it may not be."""
         if connection is not None and found_dead(attempt, failed):
             self._idle.found_dead(connection, attempt.progress_at)
         if not may_resend(attempt, failed):
@@ -186,6 +186,8 @@ class AiohttpEngine:
         attempt.needs_fresh_connection = True
         if failed.stray:
             self._distrust(attempt)
+        if connection is not None:
+            connection.end_exchange(whole=False)
 
     def _distrust(self, attempt: Attempt) -> None:
         """Reuse no more connections to the server of the hop, since bytes may follow its responses."""

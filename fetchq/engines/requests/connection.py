@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from fetchq.engines.hang_up import hung_up
 from fetchq.engines.requests.exchange import Exchange, current_exchange
 from fetchq.engines.requests.response import WireResponse
 from fetchq.engines.requests.tunnel import connect_through_socks, open_tunnel
-from fetchq.engines.requests.upload import unsolicited_bytes, upload
+from fetchq.engines.requests.upload import Upload, unsolicited_bytes
 from fetchq.engines.socks import is_socks
 from fetchq.http.addresses import address_text
 from fetchq.http.failure import AttemptFailed
@@ -122,11 +123,15 @@ class _ExchangeMixin:
         attempt.request_sent()  # after sending, since another thread could run in between
 
     def send(self, data: Any) -> None:
-        if len(data) <= UPLOAD_PIECE or not isinstance(self.sock, socket.socket):
-            super().send(data)  # type: ignore[misc]  # a mix-in
-        else:
+        if len(data) > UPLOAD_PIECE and isinstance(self.sock, socket.socket):
             exchange = current_exchange.get()
-            exchange.early_bytes = upload(data, self.sock, exchange)
+            exchange.upload = Upload(data, self.sock, exchange.attempt, exchange.abort_switch)
+            exchange.upload.start()
+            return
+        try:
+            super().send(data)  # type: ignore[misc]  # a mix-in
+        except ssl.SSLEOFError:
+            return  # like a broken pipe, which urllib3 ignores: the server may have answered before it closed
 
 
 class _HTTPConnection(_ExchangeMixin, HTTPConnection):

@@ -31,7 +31,7 @@ from fetchq.http.hops import DEFAULT_HEADERS, Hop, HopPlan, length_field, merge_
 from fetchq.http.keep_alive import ReusePolicy
 from fetchq.http.phases import RECEIVE, STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
-from fetchq.http.retry import found_dead, may_resend
+from fetchq.http.retry import found_dead, may_resend, welcomes_rest
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
 from fetchq.http.robots_attempt import robots_plan
 from fetchq.http.robots_txt import RobotsRequest
@@ -152,12 +152,15 @@ class RequestsEngine:
                     attempt.body.write()
                     attempt.progress_at = attempt.lap(STORE)
             attempt.on_end()
+            if exchange.upload is not None and welcomes_rest(attempt) and response.reusable:
+                exchange.upload.finish()
         finally:
             response.close()
             if response.framing.surplus and attempt.hop.method == "HEAD":
                 self._unreliable.add(attempt.hop.url.raw_authority)  # the body could also arrive later
             unreliable = attempt.hop.url.raw_authority in self._unreliable
-            if not response.reusable or exchange.early_bytes is not None or unreliable:
+            sent_whole = exchange.upload is None or exchange.upload.whole
+            if not response.reusable or not sent_whole or unreliable:
                 raw.connection.close()
             else:
                 raw.connection.rest(attempt.response.headers)
@@ -183,7 +186,7 @@ class RequestsEngine:
         url = URL(proxy) if proxy else None
         hop = attempt.begin_exchange(url)
         socks = is_socks(url)
-        exchange.early_bytes = exchange.response = None
+        exchange.upload = exchange.response = None
         try:
             return self._session.send(
                 _prepared(hop),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from fetchq.engines.requests.abort_switch import AbortSwitch
     from fetchq.engines.requests.dial import Dialer
+    from fetchq.engines.requests.upload import Upload
     from fetchq.http.attempt import Attempt
     from fetchq.http.framing import Framing
     from fetchq.http.keep_alive import Announced, ReusePolicy
@@ -57,8 +58,8 @@ class Exchange:
     """What its server has announced about it."""
     response: Response | None = None
     """The final response of the hop, as soon as it is being read."""
-    early_bytes: bytes | None = None
-    """Bytes that arrived before all of a long body was sent; None if none did, and empty once they were read."""
+    upload: Upload | None = None
+    """The body of the request, if it is long: the response may begin before it was sent."""
 
     @property
     def origin(self) -> Hashable:

@@ -166,12 +166,8 @@ def _receive(sock: socket.socket, exchange: Exchange) -> bytes:
     if left <= 0:
         raise AttemptFailed(Cause.TIMEOUT, what)
     sock.settimeout(left)
-    data: bytes
     try:
-        if data := exchange.early_bytes or b"":
-            exchange.early_bytes = b""
-        else:
-            data = sock.recv(65536)
+        data: bytes = sock.recv(65536) if exchange.upload is None else exchange.upload.receive()
     except TimeoutError:
         raise AttemptFailed(Cause.TIMEOUT, what) from None
     except ssl.SSLEOFError as problem:

@@ -1,52 +1,106 @@
-"""Sends a long body in pieces. Each piece that the network takes is progress, and restarts the read timeout."""
+"""Sends long bodies in pieces, and hears what the server says meanwhile.
+
+A server may answer before it has read the whole request, and close: its answer counts (RFC 9112, 9.5 and 9.6). Or it
+sends its answer while it reads, as an echo does, and reads no more if nobody takes that.
+"""
 
 from __future__ import annotations
 
-import re
+import select
 import ssl
+from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
-from fetchq.engines.bandwidth import UPLOAD_PIECE
+from fetchq.engines.bandwidth import UPLOAD_PIECE, UPLOAD_STALL
 from fetchq.engines.requests.dial import POLL_INTERVAL
 from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
     import socket
 
-    from fetchq.engines.requests.exchange import Exchange
+    from fetchq.engines.requests.abort_switch import AbortSwitch
+    from fetchq.http.attempt import Attempt
 
-__all__ = ["unsolicited_bytes", "upload"]
-
-_FINAL_RESPONSE = re.compile(rb"(?:\A|\r\n\r\n)(?!HTTP/1\.[01] 1)(?=.)", re.DOTALL)
-"""The beginning of a final response; an interim response does not mean that the server stops reading."""
+__all__ = ["Upload", "unsolicited_bytes"]
 
 
-def upload(body: bytes, sock: socket.socket, exchange: Exchange) -> bytes | None:
-    """Send `body` on a blocking socket. Raises `AttemptFailed`, and OSError.
+class Upload:
+    """A long body that is being sent. Each piece that the network takes is progress, and restarts the read timeout."""
 
-    If the server sends its final response before it has the whole body, it may not read the rest, which is then not
-    sent. Returns the bytes that arrived meanwhile, or None.
-    """
-    attempt, left = exchange.attempt, memoryview(body)
-    came: bytes | None = None
-    while left:
-        seconds, what = attempt.time_left(perf_counter())
-        if seconds <= 0:
-            raise AttemptFailed(Cause.TIMEOUT, what)
-        sock.settimeout(min(seconds, POLL_INTERVAL))
+    def __init__(self, body: bytes, sock: socket.socket, attempt: Attempt, abort_switch: AbortSwitch) -> None:
+        self._sock = sock
+        self._attempt = attempt
+        self._abort_switch = abort_switch
+        self._left = memoryview(body)
+        self._broken = False
+        """Whether the server takes no more of it."""
+        self._came: bytes | OSError | None = None
+        """What has arrived and was not received yet: bytes, empty at the end of the connection, or its failure."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the whole body was sent."""
+        return not self._left
+
+    def start(self) -> None:
+        """Send until the response begins. Raises `AttemptFailed`."""
         try:
-            left = left[sock.send(left[:UPLOAD_PIECE]) :]
-            attempt.progress_at = perf_counter()
-        except TimeoutError:
-            exchange.abort_switch.check()
-            if (more := unsolicited_bytes(sock)) is None:
-                continue
-            came = (came or b"") + more
-            if not more or len(came) > UPLOAD_PIECE or _FINAL_RESPONSE.search(came):
-                break
-    return came
+            self._came = self._send()
+        except OSError as problem:
+            self._came = problem
+
+    def receive(self) -> bytes:
+        """The next bytes of the response, empty at its end; meanwhile the rest of the body is sent.
+
+        Raises `AttemptFailed`, and OSError, also TimeoutError.
+        """
+        came, self._came = self._came, None
+        if isinstance(came, OSError):
+            raise came
+        if came is None:
+            came = self._send()
+        if came is None:
+            self._sock.settimeout(max(0.001, self._attempt.time_left(perf_counter())[0]))
+            came = self._sock.recv(UPLOAD_PIECE)
+        return came
+
+    def finish(self) -> None:
+        """Send the rest after the answer, as long as the server takes it. Raises `AttemptFailed`."""
+        with suppress(OSError):
+            self._send(stall=UPLOAD_STALL)
+
+    def _send(self, stall: float | None = None) -> bytes | None:
+        """Send until bytes arrive, which are returned; None if everything was sent, or nothing more can be.
+
+        `stall`: seconds without progress after which to give up. Raises `AttemptFailed`, and OSError.
+        """
+        attempt = self._attempt
+        while self._left and not self._broken:
+            if (came := unsolicited_bytes(self._sock)) is not None:
+                return came
+            try:
+                self._left = self._left[self._sock.send(self._left[:UPLOAD_PIECE]) :]
+                attempt.progress_at = perf_counter()
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                now = perf_counter()
+                seconds, what = attempt.time_left(now)
+                if stall is not None and attempt.progress_at + stall < now:
+                    return None
+                if seconds <= 0:
+                    raise AttemptFailed(Cause.TIMEOUT, what) from None
+                self._wait(min(seconds, POLL_INTERVAL))
+            except OSError:
+                self._broken = True  # whoever receives sees why, after what has arrived
+        return None
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until bytes can be sent or received. Raises `AttemptFailed` after an abort."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN | select.POLLOUT)
+        poll.poll(seconds * 1000)
+        self._abort_switch.check()
 
 
 def unsolicited_bytes(sock: socket.socket) -> bytes | None:
