@@ -98,7 +98,7 @@ def bad_head(head: bytes) -> AttemptFailed:
             shown = name + colon if colon else line.split(b" ", 1)[0]
             return not_http(f"not a header line: {_shown(shown)}", stray=True)
         if name.lower() == b"content-length":
-            return not_http(f"not valid: {_shown(line)}", stray=True)
+            return not_http(f"not a {_shown(line)}", stray=True)
     return not_http("a head that cannot be read", stray=True)
 
 

@@ -210,8 +210,8 @@ def test_a_head_with_but_one_meaning_is_repaired(raw: bytes, repaired: bytes) ->
     [
         (b"X-Name value; secret", "not a header line: X-Name"),
         (b"X Name: secret", "not a header line: X Name:"),
-        (b"Content-Length: -5", "not valid: Content-Length: -5"),
-        (b"Content-Length: 5" + b"0" * 200, f"not valid: Content-Length: 5{'0' * 63}..."),
+        (b"Content-Length: -5", "not a Content-Length: -5"),
+        (b"Content-Length: 5" + b"0" * 200, f"not a Content-Length: 5{'0' * 63}..."),
         (b"X: y", "a head that cannot be read"),
     ],
 )

@@ -8,6 +8,7 @@ WireResponse here.
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 from time import perf_counter
@@ -31,6 +32,8 @@ from fetchq.http.wire_checks import (
 
 __all__ = ["WireResponse"]
 
+_CODING = re.compile(rb"^transfer-encoding:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+
 
 class WireResponse(http.client.HTTPResponse):
     """A response: `begin` reads its head, and each `piece` some of its body."""
@@ -44,6 +47,8 @@ class WireResponse(http.client.HTTPResponse):
         self._exchange = current_exchange.get()
         self._raw = b""
         """The bytes received that were not looked at."""
+        self._head = b""
+        """The head that was read last."""
         self._keeps_alive = False
         self._done = False
         """Whether `piece` has given out all of the body."""
@@ -65,7 +70,7 @@ class WireResponse(http.client.HTTPResponse):
         major, _, minor = event.http_version.partition(b".")
         self.version_pair = (int(major), int(minor))
         self.version = 11
-        self.raw_headers = event.headers.raw_items()
+        self.raw_headers = self._as_received(event.headers.raw_items())
         self.headers = self.msg = http.client.HTTPMessage()
         self.will_close = False  # the engine closes the connection, or returns it to the pool
         self.chunked = False
@@ -85,8 +90,15 @@ class WireResponse(http.client.HTTPResponse):
                 attempt.first_byte(attempt.progress_at)
             self._raw = self._raw + data if self._raw else data
             head, end = find_head(self._raw)
-        self._raw = self._raw[end:]
+        self._head, self._raw = head, self._raw[end:]
         return _parsed(head, self._asked)
+
+    def _as_received(self, fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """The fields of the final head. h11 writes the value of a Transfer-Encoding in lower case."""
+        coding = _CODING.search(self._head)
+        if coding is None:
+            return fields
+        return [(name, coding[1] if name.lower() == b"transfer-encoding" else value) for name, value in fields]
 
     def _begin_body(self, fields: dict[bytes, bytes]) -> None:
         """Find out where the body ends (RFC 9112, 6.3). `fields`: the header fields, by their names in lower case."""
