@@ -89,10 +89,10 @@ def bad_head(head: bytes) -> AttemptFailed:
         return not_http(f"not a status line: {_shown(status)}", stray=True)
     if len(lines) > MAX_HEADERS or any(len(line) > MAX_LINE for line in (status, *lines)):
         return not_http("too many headers, or too long ones", stray=True)
+    if any(line.lower().startswith(b"transfer-encoding:") for line in lines):
+        return AttemptFailed(Cause.PROTOCOL, BAD_CODING, stray=True)
     for line in lines:
         name, colon, _ = line.partition(b":")
-        if name.lower() == b"transfer-encoding":
-            return AttemptFailed(Cause.PROTOCOL, BAD_CODING, stray=True)
         if _HEADER.fullmatch(line) is None or not colon:
             # The rest of the line may be a secret, such as a part of a cookie.
             shown = name + colon if colon else line.split(b" ", 1)[0]

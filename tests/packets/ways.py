@@ -90,7 +90,7 @@ class _Packets(Connection):
 
     def _wait(self) -> None:
         """Wait until the client has read all that was sent; if it reads no more, send the rest as it comes."""
-        if self.way is Way.FOLLOWED:
+        if self.way in (Way.FOLLOWED, None):
             return
         client, here = self._sock.getpeername(), self._sock.getsockname()
         for _ in range(int(_UNREAD / 0.00005)):
