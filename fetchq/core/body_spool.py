@@ -1,4 +1,9 @@
-"""Spools the body of a response: in memory while it is small, then in a temporary file of the run's folder."""
+"""Spools the body of a response: in memory while it is small, then in a temporary file of the run's folder.
+
+The beginning of a long body may be kept as a part, with which a later session goes on. A part is two files in the
+folder `parts`: what has come of the body, and beside it a description (`.json`). After a power cut the first one may
+hold anything, so the description has a line for each write, with the size and the SHA-256 by then.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,9 @@ import stat
 import threading
 from contextlib import suppress
 from itertools import count
+from time import time_ns
 
-__all__ = ["MAX_IN_MEMORY", "TEMPORARY_FOLDER", "LinkedSpool", "Spool"]
+__all__ = ["DESCRIPTION", "MAX_IN_MEMORY", "PARTS_FOLDER", "TEMPORARY_FOLDER", "LinkedSpool", "PartSpool", "Spool"]
 
 MAX_IN_MEMORY = 65_536
 """Up to this many bytes a body stays in memory."""
@@ -17,6 +23,10 @@ _CHUNK = 262_144
 """Once a body has a file, this many bytes are collected before they are written to it."""
 TEMPORARY_FOLDER = "tmp"
 """The subfolder of a run's folder for incomplete files. The process that holds the folder's lock may empty it."""
+PARTS_FOLDER = "parts"
+"""The subfolder of a run's folder for the beginnings of bodies that a later session may continue."""
+DESCRIPTION = ".json"
+"""What the name of a part's description has after the name of the part."""
 _BINARY = getattr(os, "O_BINARY", 0)
 """Windows translates line ends in files that are opened without this flag."""
 _file_numbers = count()
@@ -29,7 +39,7 @@ class Spool:
     the run's other temporary files.
     """
 
-    __slots__ = ("_discarded", "_folder", "_in_memory", "_lock", "_name", "_pieces", "size")
+    __slots__ = ("_discarded", "_folder", "_in_memory", "_is_part", "_lock", "_name", "_pieces", "description", "size")
 
     def __init__(self, folder: str) -> None:
         """`folder`: the folder of the run."""
@@ -39,8 +49,11 @@ class Spool:
         self._name: str | None = None
         self._lock = threading.Lock()
         self._discarded = False
+        self._is_part = False
         self.size = 0
         """Bytes of the body received so far."""
+        self.description: bytes | None = None
+        """One line for the description of the part; empty if the body is to have none, None before that is known."""
 
     def add(self, piece: bytes) -> None:
         """Append a piece of the body, which stays in memory until `write`."""
@@ -64,18 +77,31 @@ class Spool:
             if self._discarded:
                 return  # another thread called `discard` before this one called `write`
             pieces, self._pieces, self._in_memory = self._pieces, [], 0
-            flags = os.O_APPEND
-            if self._name is None:
-                self._name = _name_in(self._folder)
-                flags = os.O_CREAT | os.O_EXCL
-            # os.open is cheaper than a file object, and a run may write a file for each of its mostly small bodies.
-            descriptor = os.open(self._name, os.O_WRONLY | _BINARY | flags, 0o666)
-            try:
-                view = memoryview(b"".join(pieces))
-                while view:
-                    view = view[os.write(descriptor, view) :]
-            finally:
-                os.close(descriptor)
+            new = self._name is None
+            self._name = self._name or _name_in(self._folder)
+            _write(self._name, b"".join(pieces), os.O_CREAT | os.O_EXCL if new else os.O_APPEND)
+
+    def keep(self, digest: str) -> None:
+        """Keep what was written as a part, or note that the part has grown. Raises OSError.
+
+        `digest`: the SHA-256 of what was written, in hexadecimal.
+        """
+        with self._lock:
+            if self._discarded or self._name is None:
+                return
+            mark = f"{self.size - self._in_memory} {digest}\n".encode()
+            if self._is_part:
+                _write(self._name + DESCRIPTION, mark, os.O_APPEND)
+                return
+            folder = os.path.join(self._folder, PARTS_FOLDER)
+            os.makedirs(folder, exist_ok=True)
+            # With the time, since a later session may have the process id of this one, as it often has in a container.
+            part = os.path.join(folder, f"{os.path.basename(self._name)}-{time_ns():x}")
+            # Readable only by its owner, as the ledger is. A description without its part is none.
+            _write(part + DESCRIPTION, (self.description or b"") + b"\n" + mark, os.O_CREAT | os.O_EXCL, 0o600)
+            os.rename(self._name, part)
+            self._name = part
+            self._is_part = True
 
     def content(self) -> bytes | None:
         """The whole body if it is in memory; None if it has a file."""
@@ -86,6 +112,8 @@ class Spool:
         if self._pieces or self._name is None:
             self.write()
         assert self._name is not None
+        if self._is_part:
+            self._forget()
         return self._name
 
     def discard(self) -> None:
@@ -93,9 +121,30 @@ class Spool:
         with self._lock:
             self._discarded = True
             self._pieces, self._in_memory = [], 0
+            if self._is_part:
+                self._forget()
             if self._name is not None:
                 with suppress(OSError):  # the file is deleted with the other temporary files
                     os.unlink(self._name)
+
+    def put_aside(self) -> str | None:
+        """Drop what is in memory, and leave the part to a later spool. Returns its path; None if there is none.
+
+        Without a part, the body is discarded.
+        """
+        if not self._is_part:
+            self.discard()
+            return None
+        with self._lock:
+            self._discarded = True
+            self._pieces, self._in_memory = [], 0
+        return self._name
+
+    def _forget(self) -> None:
+        """Let the file be a part no more."""
+        self._is_part = False
+        with suppress(OSError):
+            os.unlink(f"{self._name}{DESCRIPTION}")
 
 
 class LinkedSpool(Spool):
@@ -116,6 +165,32 @@ class LinkedSpool(Spool):
     def add(self, piece: bytes) -> None:
         """Count a piece of the body, which is in the file already."""
         self.size += len(piece)
+
+
+class PartSpool(Spool):
+    """A body whose beginning is a part that another spool has put aside."""
+
+    __slots__ = ()
+
+    def __init__(self, folder: str, part: str, size: int) -> None:
+        """`part`: the path of the part, which is cut to `size` bytes. Raises OSError."""
+        super().__init__(folder)
+        os.truncate(part, size)
+        self._name = part
+        self._is_part = True
+        self.size = size
+        self.description = b"-"  # it is on the disk
+
+
+def _write(path: str, data: bytes, flags: int, mode: int = 0o666) -> None:
+    # os.open is cheaper than a file object, and a run may write a file for each of its mostly small bodies.
+    descriptor = os.open(path, os.O_WRONLY | _BINARY | flags, mode)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+    finally:
+        os.close(descriptor)
 
 
 def _name_in(folder: str) -> str:

@@ -71,6 +71,8 @@ class Request:
     """From -1,000,000 to 1,000,000. Among the requests to one host, those with a higher priority go first."""
     duplicate_of: int | None = field(default=None, repr=False, compare=False)
     """The earlier row with an equal request (`dedupe`), whose Result this row gets. A run sets it itself."""
+    part: str | None = field(default=None, repr=False, compare=False)
+    """The path of the beginning of the body that an earlier session has kept. A run looks it up itself."""
 
     if TYPE_CHECKING:  # the fields have the types that a run works with; callers may pass other ones, too
 
@@ -86,6 +88,7 @@ class Request:
             stored_response: StoredResponse | None = None,
             priority: int | str = 0,
             duplicate_of: int | None = None,
+            part: str | None = None,
         ) -> None: ...
 
     def __repr__(self) -> str:

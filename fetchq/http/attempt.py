@@ -20,6 +20,7 @@ from fetchq.http.coding_policy import asks_for, published_format
 from fetchq.http.content_coding import codings_in
 from fetchq.http.failure import AttemptFailed, message_of, status_failure
 from fetchq.http.headway import explain_timeout
+from fetchq.http.kept_part import describe_part
 from fetchq.http.phases import CONNECT, DECODE, RECEIVE, WAIT, AttemptClock
 from fetchq.http.range_resume import check_end, combine_partial, resumable_part
 from fetchq.http.redirects import REDIRECTS
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from fetchq.core.model import Request
+    from fetchq.core.stored_response import StoredResponse
     from fetchq.http.body import ReceivedBody
     from fetchq.http.hops import Hop, HopPlan
     from fetchq.http.range_resume import Partial
@@ -55,7 +57,7 @@ class Attempt(AttemptClock):
     __slots__ = (
         "_drained", "_first_url", "answering", "body", "cause", "complete", "continued", "error", "hop", "local_limit",
         "method", "needs_fresh_connection", "on_sent", "partial", "permanent", "plan", "proxy", "redirecting",
-        "redirects", "remote", "response", "reused", "sent", "stored_response", "tls_known", "trailers", "unmodified",
+        "redirects", "remote", "request", "response", "reused", "sent", "tls_known", "trailers", "unmodified",
     )
     # fmt: on
     partial: Partial | None
@@ -71,8 +73,7 @@ class Attempt(AttemptClock):
         """The request being sent, or the one sent last."""
         self.method = self.hop.method
         """The method of the first hop."""
-        self.stored_response = request.stored_response
-        """The response that an earlier run has stored, if this run refreshes it."""
+        self.request = request
         self.partial = partial
         self.continued = None
         self.remote: str | None = None
@@ -104,6 +105,11 @@ class Attempt(AttemptClock):
         self.cause: Cause | None = None
         self.error: str | None = None
         self.permanent = self.local_limit = False
+
+    @property
+    def stored_response(self) -> StoredResponse | None:
+        """The response that an earlier run has stored, if this run refreshes it."""
+        return self.request.stored_response
 
     @property
     def status(self) -> int | None:
@@ -215,7 +221,10 @@ class Attempt(AttemptClock):
         self._window_bytes += len(data)
         if now - self._window_start >= self.settings.min_speed_time:
             self._check_speed(now)
-        return body.size > MAX_IN_MEMORY and body.write_due
+        if body.size <= MAX_IN_MEMORY or not body.write_due:
+            return False
+        describe_part(self)
+        return True
 
     def on_end(self) -> None:
         """Note that the message has ended, by the rules of HTTP. Raises `AttemptFailed`."""
@@ -269,6 +278,8 @@ class Attempt(AttemptClock):
         if self.body.digest is None:  # an incomplete body is not stored
             if (part := resumable_part(self, failed.cause)) is not None:
                 self.partial = part
+            elif failed.cause is Cause.CANCELLED:
+                self.body.put_aside()
             else:
                 self.body.discard()
         if failed.cause is Cause.TIMEOUT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -141,6 +142,20 @@ class ReceivedBody:
             self.spool.discard()
             self.spool = None
 
+    def put_aside(self) -> str | None:
+        """Free the memory that the body takes. Returns the path of its part, which is kept on the disk, or None."""
+        self._pieces = []
+        spool, self.spool = self.spool, None
+        return None if spool is None else spool.put_aside()
+
+    def adopt(self, spool: Spool, pieces: list[bytes], state: Any) -> None:
+        """Begin with a part that was put aside. `pieces`: its bytes, if the run keeps bodies in memory. `state`: their
+        SHA-256, as far as it is calculated."""
+        self.spool = spool
+        self.size = self.wire_size = spool.size
+        self._pieces = pieces
+        self._hash = state
+
     @property
     def write_due(self) -> bool:
         """Whether so much of the body is in memory that `write` is to be called."""
@@ -153,6 +168,9 @@ class ReceivedBody:
             self.spool.write()
         except OSError as problem:
             raise AttemptFailed(Cause.STORE, file_error_text(problem), permanent=True) from None
+        if self.spool.description:
+            with suppress(OSError):  # without a part, a later session begins the body anew
+                self.spool.keep(self._hash.copy().hexdigest())
 
 
 NO_BODY = ReceivedBody(Settings(), stores=False)

@@ -55,8 +55,11 @@ class AttemptClock:
         return now
 
     @contextmanager
-    def on_hold(self) -> Iterator[None]:
-        """Wrap a wait because of `limit_rate`: meanwhile the attempt cannot time out, and no phase grows."""
+    def on_hold(self, phase: int | None = None) -> Iterator[None]:
+        """Wrap a wait because of `limit_rate`: meanwhile the attempt cannot time out, and no phase grows.
+
+        `phase`: the phase that grows, for a wait that has another reason.
+        """
         since = self.lap(RECEIVE)
         self._on_hold = True
         try:
@@ -65,7 +68,10 @@ class AttemptClock:
             self._on_hold = False
             self._phase_began = self.progress_at = perf_counter()
             waited = self._phase_began - since
-            self.held += waited
+            if phase is None:
+                self.held += waited
+            else:
+                self.phases[phase] += waited
             self.began += waited
             self._window_start += waited
 

@@ -137,6 +137,10 @@ class Partial:
         """Free the beginning of the body: no attempt resumes it."""
         self.body.discard()
 
+    def put_aside(self) -> str | None:
+        """Free the memory that it takes. Returns the path of the part that is kept on the disk, or None."""
+        return self.body.put_aside()
+
 
 def combine_partial(attempt: Receiving) -> bool:
     """Continue the attempt's partial body if the response is the rest of it. Returns whether it is.

@@ -42,10 +42,12 @@ class Revalidating(Protocol):
     """The attributes of an attempt that this module uses."""
 
     settings: Settings
-    stored_response: StoredResponse | None
     body: ReceivedBody
     complete: Complete | None
     unmodified: bool
+
+    @property
+    def stored_response(self) -> StoredResponse | None: ...
 
 
 def validators_of(stored: StoredResponse) -> dict[str, str]:
@@ -105,8 +107,10 @@ def _opaque(tag: str) -> str:
 
 def loads_stored_body(attempt: Revalidating) -> bool:
     """Whether the engine is to call `load_stored_body` when the exchange is over."""
+    if not attempt.unmodified:
+        return False
     stored, settings = attempt.stored_response, attempt.settings
-    if not attempt.unmodified or stored is None or stored.open is None:
+    if stored is None or stored.open is None:
         return False
     return settings.stores or settings.keep_body
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from fetchq.core.body_spool import TEMPORARY_FOLDER
+from fetchq.core.body_spool import PARTS_FOLDER, TEMPORARY_FOLDER
 from fetchq.core.disk import sync_folder
 from fetchq.store.sinks import BODY_FOLDERS
 
@@ -21,7 +21,7 @@ _LOCK = "lock"
 _LEDGER = ("run.db", "run.db-wal", "run.db-shm", "run.db-journal")
 RESERVED_NAMES = frozenset({_LOCK, *_LEDGER})
 """The files in the folder that only fetchq may write."""
-_CONTENT = (TEMPORARY_FOLDER, "input", *BODY_FOLDERS)
+_CONTENT = (TEMPORARY_FOLDER, PARTS_FOLDER, "input", *BODY_FOLDERS)
 
 
 class FolderError(Exception):
@@ -35,6 +35,7 @@ class RunFolder:
         self.path = Path(path)
         self.ledger = self.path / "run.db"
         self.temporary = self.path / TEMPORARY_FOLDER
+        self.parts = self.path / PARTS_FOLDER
         self.input = self.path / "input"
         self._lock: BaseFileLock | None = None
 

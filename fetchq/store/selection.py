@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fetchq.core.disk import close_on_error
 from fetchq.store.folder import RunFolder
+from fetchq.store.parts import find_parts
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request
@@ -19,13 +21,14 @@ __all__ = ["RowSelection"]
 
 
 class RowSelection:
-    """Leaves out rows that are done, marks duplicates, and adds the stored responses of the previous run."""
+    """Leaves out rows that are done, marks duplicates, and adds kept parts and stored responses of the previous run."""
 
     def __init__(self, folder: RunFolder, ledger: Ledger, done: RowSet, *, more_rows: bool) -> None:
         """`more_rows`: whether a Python program passes rows, which may be more than before. Raises `StorageError`."""
         self._done = done
         self.deduplicator: Deduplicator | None = None
         self._previous_run: PreviousRun | None = None
+        self._parts = find_parts(folder, ledger)
         self.warning: str | None = None
         """A warning of one line for the user."""
         settings = ledger.required_meta("settings")
@@ -60,7 +63,7 @@ class RowSelection:
     @property
     def changes_requests(self) -> bool:
         """Whether `select` does more than leaving out rows that are done."""
-        return self.deduplicator is not None or self._previous_run is not None
+        return self.deduplicator is not None or self._previous_run is not None or bool(self._parts)
 
     def select(self, requests: Sequence[Request]) -> list[Request]:
         """The requests among these that the pool gets. It must be called with all rows of the input, in their order."""
@@ -68,4 +71,7 @@ class RowSelection:
             selected = self.deduplicator.select(requests)
         else:
             selected = [request for request in requests if request.index not in self._done]
+        if self._parts:
+            parts = self._parts
+            selected = [replace(one, part=parts[one.index]) if one.index in parts else one for one in selected]
         return selected if self._previous_run is None else self._previous_run.with_stored(selected)

@@ -95,6 +95,8 @@ class Session:
         """Close the ledger, delete temporary files, and unlock the folder."""
         with suppress(OSError):  # otherwise the next session does it
             self.folder.sweep()
+        with suppress(OSError):  # it is not empty, or there is none
+            self.folder.parts.rmdir()
         self._closing.close()
 
     def retry(self, where: str) -> None:

@@ -92,7 +92,7 @@ class Settler:
         if attempt.partial is not None or job.partial is not None:
             self._drop_partials(job, attempt)
         result = self._result(job, attempt, clock.number)
-        stored = attempt.stored_response
+        stored = job.request.stored_response
         return result if stored is None else _with_stored_head(result, attempt, stored)
 
     def settle_robots(self, job: Job, attempt: Attempt, clock: WorkerClock) -> Rules | Retry:
@@ -106,7 +106,7 @@ class Settler:
     def refuse(self, job: Job, refused: Refused, worker: int) -> Result:
         """The Result of a row for which no attempt, or no further one, is made. `worker`: the worker's number."""
         if job.partial is not None:
-            job.partial.discard()
+            job.partial.put_aside()
             self._with_partial.discard(job)
         timing, elapsed = job.timing(None)
         request = job.request
@@ -165,14 +165,17 @@ class Settler:
             return
         if not job.past.needs_whole and len(self._with_partial) < self._settings.workers:
             self._with_partial.add(job)
-        else:
+        elif job.past.needs_whole:
             job.partial = None
             partial.discard()
+        else:
+            job.partial = None
+            job.request = replace(job.request, part=partial.put_aside())
 
     def _drop_partials(self, job: Job, attempt: Attempt) -> None:
-        """Free the beginning of a body that no further attempt will resume."""
+        """Free the beginning of a body that no further attempt will resume; a later session may, if it is kept."""
         if attempt.partial is not None:
-            attempt.partial.discard()
+            attempt.partial.put_aside()
         if job.partial is not None:
             self._with_partial.discard(job)
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 
@@ -26,6 +26,7 @@ from fetchq.http.addresses import first_address
 from fetchq.http.attempt import Attempt
 from fetchq.http.failure import RUN_ENDED, AttemptFailed
 from fetchq.http.hops import HopPlan, host_field, request_head
+from fetchq.http.kept_part import load_part
 from fetchq.http.phases import RECEIVE, STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
 from fetchq.http.retry import IDEMPOTENT, found_dead, may_resend, welcomes_rest
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from fetchq.http.url import Target
 
 __all__ = ["AiohttpEngine"]
+
+T = TypeVar("T")
 
 _DISK_THREADS = 4
 
@@ -87,6 +90,8 @@ class AiohttpEngine:
         if not watchdog.armed:
             watchdog.arm()
         try:
+            if request.part is not None and partial is None:
+                await self._load_part(attempt, request.part)
             while await self._exchange(attempt):
                 attempt.follow_redirect()
         except AttemptFailed as problem:
@@ -236,6 +241,11 @@ class AiohttpEngine:
             with attempt.on_hold():
                 await asyncio.sleep(seconds)
 
+    async def _load_part(self, attempt: Attempt, path: str) -> None:
+        """Load the beginning of the body that an earlier session has kept, which the attempt then continues."""
+        with attempt.on_hold(STORE):
+            attempt.partial = await self._in_disk_thread(load_part, path, self._settings)
+
     async def _load_stored_body(self, attempt: Attempt) -> AttemptFailed | None:
         """Load the body that an earlier run has stored and the server has confirmed. Returns the failure, if any."""
         try:
@@ -256,10 +266,13 @@ class AiohttpEngine:
 
     async def _in_thread(self, attempt: Attempt, work: Callable[..., None], *given: object) -> None:
         """Do disk work in a thread, so that the event loop never waits for a disk."""
-        if self._disk is None:
-            self._disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="fetchq-disk")
         attempt.lap(RECEIVE)
         try:
-            await self._loop.run_in_executor(self._disk, work, *given)
+            await self._in_disk_thread(work, *given)
         finally:
             attempt.lap(STORE)
+
+    def _in_disk_thread(self, work: Callable[..., T], *given: object) -> asyncio.Future[T]:
+        if self._disk is None:
+            self._disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="fetchq-disk")
+        return self._loop.run_in_executor(self._disk, work, *given)

@@ -29,6 +29,7 @@ from fetchq.http.attempt import Attempt
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.hops import DEFAULT_HEADERS, Hop, HopPlan, length_field, merge_headers
 from fetchq.http.keep_alive import ReusePolicy
+from fetchq.http.kept_part import load_part
 from fetchq.http.phases import RECEIVE, STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
 from fetchq.http.retry import found_dead, may_resend, welcomes_rest
@@ -103,6 +104,9 @@ class RequestsEngine:
         current_exchange.set(exchange)
         failed: AttemptFailed | None = None
         try:
+            if request.part is not None and partial is None:
+                with attempt.on_hold(STORE):
+                    attempt.partial = load_part(request.part, self._settings)
             self._make_hop(exchange)
             while attempt.redirecting:
                 attempt.follow_redirect()

@@ -1,0 +1,123 @@
+"""Keeps the beginning of a long body for a later session, and loads what an earlier one has kept.
+
+Only a body without a content coding is kept: its bytes on the disk are those that the server counts in a Range.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Protocol
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from fetchq.core.body_spool import DESCRIPTION, PartSpool
+from fetchq.http.body import ReceivedBody
+from fetchq.http.part_source import PartSource, part_source
+from fetchq.http.range_resume import MIN_RESUMED, Partial
+from fetchq.http.response import make_head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fetchq.core.model import Request
+    from fetchq.core.settings import Settings
+    from fetchq.http.hops import Hop
+    from fetchq.http.response import ResponseHead
+
+__all__ = ["describe_part", "load_part"]
+
+_PIECE = 262_144
+
+
+class Receiving(Protocol):
+    """The attributes of an attempt that this module uses."""
+
+    request: Request
+    method: str
+    hop: Hop
+    redirects: int
+    response: ResponseHead
+    body: ReceivedBody
+
+
+def describe_part(attempt: Receiving) -> None:
+    """Let the body keep what it writes to the disk, if it is so long that a later session may continue it."""
+    spool, response = attempt.body.spool, attempt.response
+    if spool is None or spool.description is not None or attempt.body.wire_size <= MIN_RESUMED:
+        return
+    source = part_source(attempt)
+    if source is None or source.codings:
+        spool.description = b""
+        return
+    told = {
+        "row": attempt.request.index,
+        "source": source,
+        "reason": response.reason,
+        # The record of the whole body has the headers of its first response; no secrets of a session are kept.
+        "headers": [pair for pair in response.headers.items() if not pair[0].lower().startswith("set-cookie")],
+        "http_version": response.http_version,
+        "length": response.length if response.total is None else response.total,
+        "framed": response.framed,
+    }
+    spool.description = json.dumps(told).encode()
+
+
+def load_part(path: str, settings: Settings) -> Partial | None:
+    """The part that an earlier session has kept at `path`; None if it is gone or damaged. Blocks."""
+    try:
+        with open(path + DESCRIPTION, "rb", opener=_not_a_link) as described:
+            source, response = _read(json.loads(described.readline()))
+            marks = [(int(size), digest.decode()) for size, digest in (line.split() for line in described)]
+        size, state = _last_good(path, marks)
+        spool = PartSpool(settings.output or "", path, size)
+        pieces = [*_pieces(path, size)] if settings.keep_body else []
+    except OSError:
+        return None
+    except (ValueError, TypeError, KeyError):
+        with suppress(OSError):
+            os.unlink(path + DESCRIPTION)  # so that it is no part any more
+        return None
+    body = ReceivedBody(settings, stores=True)
+    body.adopt(spool, pieces, state)
+    return Partial(body, source, response)
+
+
+def _read(told: dict[str, Any]) -> tuple[PartSource, ResponseHead]:
+    """What a description says. Raises ValueError, TypeError or KeyError if it is damaged."""
+    url, address, redirected, if_range, etags, _, total = told["source"]
+    source = PartSource(url, address, redirected, if_range, tuple(etags), (), total)
+    headers = CIMultiDictProxy(CIMultiDict([(name, value) for name, value in told["headers"]]))
+    return source, make_head(200, told["reason"], headers, told["http_version"], told["length"], told["framed"])
+
+
+def _last_good(path: str, marks: list[tuple[int, str]]) -> tuple[int, Any]:
+    """How much of the part is what was received, and the state of its SHA-256. Raises ValueError, OSError.
+
+    `marks`: sizes, and the digests of as many bytes. What follows the last one that is right is not used.
+    """
+    state, size, good = sha256(), 0, None
+    with open(path, "rb", opener=_not_a_link) as file:
+        for end, digest in marks:
+            while size < end and (piece := file.read(min(end - size, _PIECE))):
+                state.update(piece)
+                size += len(piece)
+            if size != end or state.hexdigest() != digest:
+                break
+            good = end, state.copy()
+    if good is None or good[0] <= MIN_RESUMED:
+        raise ValueError("no part")
+    return good
+
+
+def _pieces(path: str, size: int) -> Iterator[bytes]:
+    with open(path, "rb", opener=_not_a_link) as file:
+        while size and (piece := file.read(min(size, _PIECE))):
+            size -= len(piece)
+            yield piece
+
+
+def _not_a_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
