@@ -66,7 +66,7 @@ def describe_part(attempt: Receiving) -> None:
 
 
 def load_part(path: str, settings: Settings) -> Partial | None:
-    """The part that an earlier session has kept at `path`; None if it is gone or damaged. Blocks."""
+    """The part that an earlier session has kept at `path`; None if it is gone, or damaged and thus deleted. Blocks."""
     try:
         with open(path + DESCRIPTION, "rb", opener=_not_a_link) as described:
             source, response = _read(json.loads(described.readline()))
@@ -77,8 +77,9 @@ def load_part(path: str, settings: Settings) -> Partial | None:
     except OSError:
         return None
     except (ValueError, TypeError, KeyError):
-        with suppress(OSError):
-            os.unlink(path + DESCRIPTION)  # so that it is no part any more
+        for damaged in (path + DESCRIPTION, path):
+            with suppress(OSError):
+                os.unlink(damaged)
         return None
     body = ReceivedBody(settings, stores=True)
     body.adopt(spool, pieces, state)

@@ -526,7 +526,7 @@ def test_no_more_bodies_wait_than_there_are_workers() -> None:
 
 
 @pytest.mark.parametrize("how", ["final", "cancelled", "refused", "stands for itself"])
-def test_its_temporary_file_goes_with_it(how: str, tmp_path: Path) -> None:
+def test_its_file_goes_with_it_unless_a_later_session_may_go_on(how: str, tmp_path: Path) -> None:
     folder = run_folder(tmp_path)
     settings = Settings(output=str(folder), keep_body=False)
     attempt = make_attempt(settings)
@@ -534,7 +534,7 @@ def test_its_temporary_file_goes_with_it(how: str, tmp_path: Path) -> None:
     attempt.on_data(BODY[:SOME])
     attempt.body.write()
     attempt.finish(AttemptFailed(Cause.INCOMPLETE, "it broke off"))
-    assert len(temporary(folder)) == 1
+    assert len([*folder.parts.iterdir()]) == 2
     control = RunControl()
     settler, job = Settler(settings, control), Job(Request(URL), 0.0)
     if how == "final":
@@ -547,6 +547,7 @@ def test_its_temporary_file_goes_with_it(how: str, tmp_path: Path) -> None:
     elif how == "stands for itself":
         respond(next_attempt(job.partial, settings), 200, sized(size=3))
     assert temporary(folder) == []
+    assert len([*folder.parts.iterdir()]) == (2 if how in ("final", "cancelled") else 0)
 
 
 def test_the_stored_body_is_the_whole_one(tmp_path: Path) -> None:
