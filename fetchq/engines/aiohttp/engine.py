@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import aiohttp
 
 from fetchq.core.model import Cause
 from fetchq.engines.aiohttp.connector import Connector
+from fetchq.engines.aiohttp.disk import DiskThreads
 from fetchq.engines.aiohttp.failures import failure_of
 from fetchq.engines.aiohttp.idle_pool import IdlePool, descriptor_of
 from fetchq.engines.aiohttp.resolver import Resolver
@@ -27,7 +27,7 @@ from fetchq.http.attempt import Attempt
 from fetchq.http.failure import RUN_ENDED, AttemptFailed
 from fetchq.http.hops import HopPlan, host_field, request_head
 from fetchq.http.kept_part import load_part
-from fetchq.http.phases import RECEIVE, STORE
+from fetchq.http.phases import STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
 from fetchq.http.retry import IDEMPOTENT, found_dead, may_resend, welcomes_rest
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
@@ -45,10 +45,6 @@ if TYPE_CHECKING:
     from fetchq.http.url import Target
 
 __all__ = ["AiohttpEngine"]
-
-T = TypeVar("T")
-
-_DISK_THREADS = 4
 
 
 class AiohttpEngine:
@@ -70,7 +66,7 @@ class AiohttpEngine:
         self._idle: IdlePool[Connection] = IdlePool(fd_budget(settings).idle)
         self._unreliable: set[str] = set()
         """Hosts that sent unsolicited bytes, so that no connection to them is reused."""
-        self._disk: ThreadPoolExecutor | None = None
+        self._disk = DiskThreads()
 
     async def attempt(
         self,
@@ -133,8 +129,7 @@ class AiohttpEngine:
         self._idle.close()
         await self._connector.close()
         await self._resolver.close()
-        if self._disk is not None:
-            self._disk.shutdown()
+        self._disk.close()
         for _ in range(3):
             await asyncio.sleep(0)  # an aborted transport closes its socket in one of the loop's next turns
 
@@ -244,12 +239,12 @@ class AiohttpEngine:
     async def _load_part(self, attempt: Attempt, path: str) -> None:
         """Load the beginning of the body that an earlier session has kept, which the attempt then continues."""
         with attempt.on_hold(STORE):
-            attempt.partial = await self._in_disk_thread(load_part, path, self._settings)
+            attempt.partial = await self._disk.run(load_part, path, self._settings)
 
     async def _load_stored_body(self, attempt: Attempt) -> AttemptFailed | None:
         """Load the body that an earlier run has stored and the server has confirmed. Returns the failure, if any."""
         try:
-            await self._in_thread(attempt, load_stored_body, attempt)
+            await self._disk.run_timed(attempt, load_stored_body, attempt)
         except AttemptFailed as problem:
             return problem
         return None
@@ -259,20 +254,7 @@ class AiohttpEngine:
         body = attempt.body
         body.writing = True
         try:
-            await self._in_thread(attempt, body.write)
+            await self._disk.run_timed(attempt, body.write)
         finally:
             attempt.progress_at = perf_counter()
         body.writing = False
-
-    async def _in_thread(self, attempt: Attempt, work: Callable[..., None], *given: object) -> None:
-        """Do disk work in a thread, so that the event loop never waits for a disk."""
-        attempt.lap(RECEIVE)
-        try:
-            await self._in_disk_thread(work, *given)
-        finally:
-            attempt.lap(STORE)
-
-    def _in_disk_thread(self, work: Callable[..., T], *given: object) -> asyncio.Future[T]:
-        if self._disk is None:
-            self._disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="fetchq-disk")
-        return self._loop.run_in_executor(self._disk, work, *given)
