@@ -1,7 +1,7 @@
 """Opens a tunnel through an HTTP proxy: the CONNECT request, and what its answer means (RFC 9110, 9.3.6).
 
-Both engines send and read it themselves: their libraries take 204 for a refusal and 103 for the answer, and one of them
-waits for the body that a Content-Length announces, although an answer that opens a tunnel has none.
+Both engines send and read it themselves. Their libraries take a 204 for a refusal; one takes a 103 for the answer, and
+the other refuses a 200 for its Content-Length, although an answer that opens a tunnel has no body.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fetchq.core.model import Cause
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.framing import find_head
 from fetchq.http.hops import DEFAULT_HEADERS
-from fetchq.http.wire_checks import MAX_HEAD, check_interim, not_http
+from fetchq.http.wire_checks import bad_head, check_interim
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectAnswer", "connect_request"]
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9][ \t]+([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
 _MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses by which a proxy says that it could not reach the server, or not just now."""
 
@@ -50,7 +50,6 @@ class ConnectAnswer:
 
     def __init__(self) -> None:
         self._raw = b""
-        self._size = 0
         self._interim = 0
 
     def feed(self, data: bytes) -> bool:
@@ -59,19 +58,12 @@ class ConnectAnswer:
         `proxy`: the proxy refuses. `connect`: it could not reach the server. `protocol`: that is no answer.
         """
         self._raw += data
-        self._size += len(data)
-        while True:
-            head, end = find_head(self._raw)
-            if not end:
-                break
-            line = _STATUS_LINE.match(head)
-            if line is None:
-                raise not_http("no status line")
+        head, end = find_head(self._raw)
+        while end:
             self._raw = self._raw[end:]
-            if self._is_final(head, int(line[1]), wire_text((line[2] or b"").decode("utf-8", "surrogateescape"))):
+            if self._is_final(head):
                 return True
-        if self._size > MAX_HEAD:  # the interim responses, too
-            raise not_http(f"a head of more than {MAX_HEAD} bytes")
+            head, end = find_head(self._raw)
         return False
 
     def check_silence(self) -> None:
@@ -79,14 +71,18 @@ class ConnectAnswer:
         if self._raw:
             raise AttemptFailed(Cause.TLS, "TLS failed: the server speaks first, and no TLS")
 
-    def _is_final(self, head: bytes, status: int, reason: str) -> bool:
+    def _is_final(self, head: bytes) -> bool:
+        line = _STATUS_LINE.match(head)
+        if line is None:
+            raise bad_head(head)
+        status = int(line[1])
         if status < 200:
             self._interim += 1
             check_interim(head, status, self._interim)
             return False
         if status < 300:
             return True
-        said = f"it answered {status} {reason}".rstrip()
+        said = f"it answered {status} {wire_text((line[2] or b'').decode('utf-8', 'surrogateescape'))}".rstrip()
         if status in _MAY_PASS:
             raise AttemptFailed(Cause.CONNECT, said)
         raise AttemptFailed(Cause.PROXY, said, permanent=True)
