@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from faults.wire import Asked, Connection
 from support.names import resolve_names
-from support.servers import Script, ScriptServer, answer, closed_port, hang, relay
+from support.servers import Script, ScriptServer, answer, closed_port, hang, ipv6_server, relay, tunnel
 from support.socks import SocksServer, Wanted
 from support.tls import Authority
 from support.waiting import in_time
@@ -122,6 +122,17 @@ def test_a_proxy_is_told_who_asks_and_its_password_and_no_more(mode: str, author
         ("Proxy-Authorization", "Basic dXNlcjp3b3Jk"),
     ]
     assert second.target == second.header("Host") == "[::1]:443"
+
+
+def test_a_proxy_may_have_an_ipv6_address(mode: str, authority: Authority) -> None:
+    with (
+        ScriptServer(answer(b"whole"), tls=authority.server()) as origin,
+        ipv6_server(tunnel) as plain,
+        ipv6_server(tunnel, tls=authority.server()) as secure,
+    ):
+        for proxy in (plain, secure):
+            result = fetch_one(origin.url, mode, proxy=proxy.url, cacert=authority.cacert, retries=0)
+            assert (result.body, result.remote) == (b"whole", proxy.netloc), result.error
 
 
 # --- SOCKS -----------------------------------------------------------------------------------------------------------

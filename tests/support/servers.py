@@ -198,10 +198,10 @@ def need(condition: object, reason: str) -> None:
         pytest.skip(reason)
 
 
-def ipv6_server(script: Script = ok) -> ScriptServer:
+def ipv6_server(script: Script = ok, *, tls: ssl.SSLContext | None = None) -> ScriptServer:
     """A server on ::1, where this machine has it."""
     try:
-        return ScriptServer(script, "::1")
+        return ScriptServer(script, "::1", tls=tls)
     except OSError as problem:
         need(False, f"there is no IPv6 on the loopback ({problem})")
         raise

@@ -88,7 +88,8 @@ class _ExchangeMixin:
     def _new_conn(self) -> socket.socket:
         self.used, self.announced = False, None  # urllib3 reuses the object for a new connection
         exchange = current_exchange.get()
-        host, port = self._dns_host, self.port  # type: ignore[attr-defined]  # a mix-in
+        # urllib3 leaves the brackets around the IPv6 address of a proxy.
+        host, port = self._dns_host.strip("[]"), self.port  # type: ignore[attr-defined]  # a mix-in
         proxy = exchange.attempt.proxy
         if proxy is not None and is_socks(proxy):
             return connect_through_socks(exchange, proxy, host, port)

@@ -189,7 +189,6 @@ class RequestsEngine:
         proxy = exchange.proxy = self._proxies.proxy_for(attempt.hop.url)
         url = URL(proxy) if proxy else None
         hop = attempt.begin_exchange(url)
-        socks = is_socks(url)
         exchange.upload = exchange.response = None
         try:
             return self._session.send(
@@ -198,7 +197,7 @@ class RequestsEngine:
                 allow_redirects=False,
                 timeout=self._settings.timeout,  # without effect, since `dial` and `response` enforce the timeouts
                 # A connection through a SOCKS proxy is one to the server, as far as requests knows.
-                proxies={"http": proxy, "https": proxy} if proxy and not socks else {},
+                proxies={"http": proxy, "https": proxy} if proxy and not is_socks(url) else {},
             )
         except AttemptFailed:
             raise
