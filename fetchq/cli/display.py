@@ -10,7 +10,7 @@ from fetchq.store.sinks import LIVE_FORMATS
 
 __all__ = ["Display"]
 
-INCLUDES = ("headers", "text", "base64")
+INCLUDES = ("headers", "hops", "text", "base64")
 FORMATS = ("text", *LIVE_FORMATS)
 INPUT_FORMATS = ("text", "csv", "jsonl", "json")
 PROGRESS = ("auto", "bar", "dots", "none")
@@ -49,9 +49,9 @@ class Display(ValidatedSettings):
         (),
         "--include",
         choices_of(*INCLUDES),
-        "Put headers or body into the records; repeatable.",
+        "Into the records: headers, hops (redirects), text or base64 (of the body); repeatable.",
         group="Input and output",
-        metavar="|".join(INCLUDES),
+        metavar="WHAT",
         repeatable=True,
     )
     progress: str = setting(

@@ -19,7 +19,8 @@ __all__ = ["command"]
 @click.option("--format", "form", type=click.Choice(RECORD_FORMATS), help="Else by the name of FILE, else jsonl.")
 @click.option("-o", "--output", metavar="FILE", help="Write FILE, which appears when it is whole; else stdout.")
 @click.option("--where", metavar="SQL", default="1", help="Which rows: a condition over the columns of the record.")
-def command(folder: str, form: str | None, output: str | None, where: str) -> int:
+@click.option("--include", type=click.Choice(["hops"]), multiple=True, help="Put the redirects into the records.")
+def command(folder: str, form: str | None, output: str | None, where: str, include: tuple[str, ...]) -> int:
     """Write the records of the durable run in DIR, by index, as --json or --format csv would have.
 
     --where "cause = 'timeout'" chooses rows; the columns are those of the record, timing as timing_wait and so on, and
@@ -38,11 +39,11 @@ def command(folder: str, form: str | None, output: str | None, where: str) -> in
     with stored_run(folder) as run:
         if output is None:
             with read_errors():
-                write_records(run, form, sys.stdout.buffer, where)
+                write_records(run, form, sys.stdout.buffer, where, include)
             return 0
         _check_target(output, folder)
         with _writing(output), read_errors(), atomic_write(output) as stream:
-            write_records(run, form, stream, where)
+            write_records(run, form, stream, where, include)
     return 0
 
 

@@ -10,21 +10,23 @@ import codecs
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fetchq.core.cause import Cause, Complete
 from fetchq.core.fast_dataclass import fast_constructor
 from fetchq.core.header_text import header_lists
+from fetchq.core.redirect_hop import RedirectHop, hop_records
 from fetchq.core.text import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from multidict import CIMultiDictProxy, MultiMapping
+    from multidict import CIMultiDictProxy
 
     from fetchq.core.body_spool import Spool
-    from fetchq.core.stored_response import BodyOrigin, StoredResponse
+    from fetchq.core.sent_request import SentRequest
+    from fetchq.core.stored_response import StoredResponse
 
 __all__ = [
     "PHASES",
@@ -35,7 +37,6 @@ __all__ = [
     "OnStart",
     "Request",
     "Result",
-    "SentRequest",
     "Timing",
     "make_request",
     "make_result",
@@ -126,23 +127,6 @@ class Timing:
     store: float = 0.0
 
 
-class SentRequest(NamedTuple):
-    """The request that the final response answers, as a web archive may show it: without secrets."""
-
-    head: bytes
-    """The request line and header section, with the empty line that ends them."""
-    with_body: bool
-    """Whether a body was sent."""
-    at: datetime
-    """When the attempt began, in UTC."""
-    headers: MultiMapping[str] | None = None
-    """The header fields of the response as received; None where the Result has the same ones."""
-    body_origin: BodyOrigin | None = None
-    """Where the body came from, if the response was a 304 that confirmed the body of an earlier run."""
-    decoded: bool = True
-    """Whether the Content-Encoding of the response, if it has one, was undone."""
-
-
 @dataclass(frozen=True, slots=True)
 class Result:
     """The one final record of a request, after all its attempts."""
@@ -201,6 +185,8 @@ class Result:
     """The earlier row with an equal request (`dedupe`); this Result is a copy of its Result."""
     trailers: CIMultiDictProxy[str] | None = field(default=None, repr=False)
     """The trailer fields, which came after a body in chunks (RFC 9110, 6.5); None if there were none."""
+    hops: tuple[RedirectHop, ...] = field(default=(), repr=False, compare=False)
+    """The redirects that the last attempt followed, in order: the status, URL and time of each."""
 
     def text(self, errors: str = "replace") -> str:
         """The body as text, in the charset that the server named; in UTF-8 where it named none, or an unknown one."""
@@ -225,8 +211,10 @@ class Result:
             raise FetchError(self)
 
     def to_record(self, include: Iterable[str] = ()) -> dict[str, Any]:
-        """The record, as in JSON Lines. `include`: "headers" to add the headers, and the trailers if there were any;
-        "text" or "base64" to add the body.
+        """The record, as in JSON Lines.
+
+        `include`: "headers" to add the headers, and the trailers if there were any; "hops" to add the redirects; "text"
+        or "base64" to add the body.
         """
         record = dict(zip(RECORD_FIELDS, _record_values(self), strict=True))
         record["timing"] = dict(zip(PHASES, phase_values(self.timing), strict=True))
@@ -272,7 +260,7 @@ PHASES = tuple(f.name for f in fields(Timing))
 """The names of the phases, in the order of the fields of Timing."""
 _RESULT_FIELDS = tuple(f.name for f in fields(Result))
 _FIELD_MAPS = _RESULT_FIELDS.index("headers"), _RESULT_FIELDS.index("trailers")
-_NOT_RECORDED = ("headers", "trailers", "body", "spool", "sent", "duplicate_of")
+_NOT_RECORDED = ("headers", "trailers", "hops", "body", "spool", "sent", "duplicate_of")
 RECORD_FIELDS = tuple(name for name in _RESULT_FIELDS if name not in _NOT_RECORDED)
 """The fields of a record, in order; `timing` is an object of the `PHASES`."""
 _record_values = attrgetter(*RECORD_FIELDS)
@@ -288,6 +276,7 @@ def _base64(result: Result) -> str:
 
 _INCLUDED: dict[str, tuple[str, Callable[[Result], object]]] = {
     "headers": ("headers", lambda result: header_lists(result.headers)),
+    "hops": ("hops", lambda result: hop_records(result.hops)),
     "text": ("body", Result.text),
     "base64": ("body", _base64),
 }

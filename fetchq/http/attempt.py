@@ -23,6 +23,7 @@ from fetchq.http.headway import explain_timeout
 from fetchq.http.kept_part import describe_part
 from fetchq.http.phases import CONNECT, DECODE, RECEIVE, WAIT, AttemptClock
 from fetchq.http.range_resume import check_end, combine_partial, resumable_part
+from fetchq.http.redirect_history import RedirectHistory
 from fetchq.http.redirects import REDIRECTS
 from fetchq.http.response import NO_RESPONSE, ResponseHead, read_head
 from fetchq.http.revalidation import check_validators, take_stored_record
@@ -55,9 +56,10 @@ class Attempt(AttemptClock):
     # An instance dictionary would have too many keys for Python to share them between objects; this is the hot path.
     # fmt: off
     __slots__ = (
-        "_drained", "_first_url", "answering", "body", "cause", "complete", "continued", "error", "hop", "local_limit",
-        "method", "needs_fresh_connection", "on_sent", "partial", "permanent", "plan", "proxy", "redirecting",
-        "redirects", "remote", "request", "response", "reused", "sent", "tls_known", "trailers", "unmodified",
+        "_drained", "_first_url", "answering", "body", "cause", "complete", "continued", "error", "history", "hop",
+        "local_limit", "method", "needs_fresh_connection", "on_sent", "partial", "permanent", "plan", "proxy",
+        "redirecting", "redirects", "remote", "request", "response", "reused", "sent", "tls_known", "trailers",
+        "unmodified",
     )
     # fmt: on
     partial: Partial | None
@@ -65,6 +67,10 @@ class Attempt(AttemptClock):
     passes it on or discards it."""
     continued: Partial | None
     """The part that a response was to continue: it does, or it has failed because it does not fit."""
+    _drained: bytearray
+    """The body of a redirect, as far as it was read."""
+    history: RedirectHistory | None
+    """The redirects that were followed; None before the first one."""
 
     def __init__(self, plan: HopPlan, request: Request, target: Target, partial: Partial | None = None) -> None:
         super().__init__(plan.settings)
@@ -97,10 +103,11 @@ class Attempt(AttemptClock):
         """Whether the server has confirmed with a 304 that the stored response is still valid (RFC 9110, 15.4.5)."""
         self.complete: Complete | None = None
         self.trailers: Sequence[tuple[bytes, bytes]] = ()  # the trailer fields, as received (RFC 9110, 6.5)
-        self.redirects = self._drained = 0
+        self.redirects = 0
         self.redirecting = False
         self.body: ReceivedBody = NO_BODY
         self._first_url = target.url
+        self.history = None
         # The failure that ended the attempt, if any; set by `finish`.
         self.cause: Cause | None = None
         self.error: str | None = None
@@ -174,7 +181,7 @@ class Attempt(AttemptClock):
         self.redirecting = status in REDIRECTS and settings.max_redirects > 0
         self._window_start = self._phase_began
         if self.redirecting:
-            self._drained = 0
+            self._drained = bytearray()
             return response.framed and (response.length or 0) <= MAX_DRAINED
         if self.partial is not None and combine_partial(self):
             return True
@@ -210,8 +217,8 @@ class Attempt(AttemptClock):
         phases[RECEIVE] += now - self._phase_began
         self._phase_began = now
         if self.redirecting:
-            self._drained += len(data)
-            if self._drained > MAX_DRAINED:
+            self._drained += data
+            if len(self._drained) > MAX_DRAINED:
                 raise AttemptFailed(Cause.TOO_LARGE, f"a redirect with a body of more than {MAX_DRAINED} bytes")
             return False
         body = self.body
@@ -229,7 +236,7 @@ class Attempt(AttemptClock):
     def on_end(self) -> None:
         """Note that the message has ended, by the rules of HTTP. Raises `AttemptFailed`."""
         response = self.response
-        received = self._drained if self.redirecting else self.body.wire_size
+        received = len(self._drained) if self.redirecting else self.body.wire_size
         if response.length is not None and (received != response.length or response.total is not None):
             check_end(received, response.length, response.total)
         self.complete = Complete.YES if response.framed or response.total is not None else Complete.UNVERIFIED
@@ -246,11 +253,17 @@ class Attempt(AttemptClock):
         response = self.response
         assert response.status is not None
         try:
-            self.hop = self.plan.next(
+            hop = self.plan.next(
                 self.hop, response.status, response.headers.getall("Location", []), self.stored_response
             )
         except Refused as refused:
             raise AttemptFailed(refused.cause, refused.message) from None
+        self.lap(RECEIVE)
+        if self.history is None:
+            self.history = RedirectHistory(archives=self.settings.archives)
+        body = None if self.complete is Complete.NO else self._drained
+        self.history.add(self.hop, response, body, self.remote, sum(self.phases))
+        self.hop = hop
         self.redirects += 1
         self.redirecting = self.needs_fresh_connection = False
         self.response = NO_RESPONSE

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fetchq.store.sinks import RECORD_FORMATS, record_sink_for
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import BinaryIO
 
     from fetchq.store.stored_run import StoredRun
@@ -25,15 +26,17 @@ def format_of_name(path: str) -> str:
     return suffix if suffix in RECORD_FORMATS else "jsonl"
 
 
-def write_records(run: StoredRun, record_format: str, stream: BinaryIO, where: str) -> None:
-    """Write the records that meet the SQL condition `where`, in order of index.
+def write_records(
+    run: StoredRun, record_format: str, stream: BinaryIO, where: str, include: Sequence[str] = ()
+) -> None:
+    """Write the records that meet the SQL condition `where`, in order of index. `include`: see `StoredRun.records`.
 
     Raises `ConditionError`, before anything is written if the first records show that the condition is wrong;
     `StorageError`; and OSError if the stream cannot be written.
     """
-    records = run.records(where)
+    records = run.records(where, include)
     batch = list(islice(records, _BATCH))  # raises for a wrong condition before anything is written
-    sink = record_sink_for(record_format, stream)
+    sink = record_sink_for(record_format, stream, include)
     try:
         while batch:
             sink.write_records(batch)

@@ -1,8 +1,9 @@
 """Writes the ledger: the SQLite file with the final record of every row that is done, which makes a run durable.
 
 The table `records` has one row for each input row that is done; an input row without a record is still to do. Its
-columns are the fields of the record, with `timing` as timing_queued to timing_store, and three more: `etag` and
-`last_modified` as the server sent them, and `generation`, which is 0 at first and increases with each `fetchq retry`.
+columns are the fields of the record, with `timing` as timing_queued to timing_store, and four more: `hops`, the
+redirects that were followed, as JSON; `etag` and `last_modified` as the server sent them; and `generation`, which is 0
+at first and increases with each `fetchq retry`.
 `history` keeps the records that retries have replaced. `again` lists the rows that a retry still has to fetch. `meta`
 holds JSON values by name. `input` holds the rows of a Python program.
 """

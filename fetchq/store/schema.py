@@ -15,6 +15,7 @@ from multidict import istr
 from fetchq.core.header_text import wire_text
 from fetchq.core.model import Request, phase_values
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
+from fetchq.core.redirect_hop import hops_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ __all__ = ["APPLICATION", "COLUMNS", "FORMAT", "SCHEMA", "input_values", "insert
 
 APPLICATION = 0x46455451
 """The application_id in the header of the SQLite file."""
-FORMAT = 1
+FORMAT = 2
 """The user_version in the header. It goes up with every change of a table."""
 
 _BLOCK = 64
@@ -35,8 +36,8 @@ _SQL_TYPES = {bool: "INTEGER", int: "INTEGER", float: "REAL"}
 """The types of columns that are not TEXT."""
 _VALIDATORS = {"etag": "ETag", "last_modified": "Last-Modified"}
 """The columns for the validators of a later conditional request, and their header fields (RFC 9110, 8.8)."""
-COLUMNS = (*PLAIN_FIELDS, *PHASE_FIELDS, *_VALIDATORS, "generation")
-"""The columns of `records`, in order."""
+COLUMNS = (*PLAIN_FIELDS, *PHASE_FIELDS, "hops", *_VALIDATORS, "generation")
+"""The columns of `records`, in order. `hops`: the redirects as JSON (`hops_to_json`)."""
 
 
 def _columns(index: str) -> str:
@@ -46,7 +47,7 @@ def _columns(index: str) -> str:
         for name, field in PLAIN_FIELDS.items()
     ]
     phases = [f'"{name}" REAL' for name in PHASE_FIELDS]
-    added = ['"etag" TEXT', '"last_modified" TEXT', '"generation" INTEGER NOT NULL']
+    added = ['"hops" TEXT', '"etag" TEXT', '"last_modified" TEXT', '"generation" INTEGER NOT NULL']
     return ", ".join([f'"index" {index}', *plain[1:], *phases, *added])
 
 
@@ -84,9 +85,11 @@ def _row_function() -> Callable[[Result, int], tuple[Any, ...]]:
     values = [_value(name, field) for name, field in PLAIN_FIELDS.items()]
     # `wire_text`, since an escaped validator would be a different one.
     validators = [f"None if (value := header({name})) is None else wire_text(value)" for name in _VALIDATORS]
-    values += ["*phase_values(result.timing)", *validators, "generation"]
+    hops = "hops_to_json(result.hops) if result.hops else None"
+    values += ["*phase_values(result.timing)", hops, *validators, "generation"]
     source = f"def row_of(result, generation):\n header = result.headers.get\n return ({', '.join(values)})"
     scope: dict[str, Any] = {"dumps": orjson.dumps, "utc": orjson.OPT_UTC_Z, "phase_values": phase_values}
+    scope["hops_to_json"] = hops_to_json
     scope |= {"wire_text": wire_text, **{name: istr(header) for name, header in _VALIDATORS.items()}}
     exec(source, scope)  # noqa: S102  # only field names go in
     function: Callable[[Result, int], tuple[Any, ...]] = scope["row_of"]

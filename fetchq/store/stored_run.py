@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -16,6 +16,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from fetchq.core.model import PHASES, Result, Timing
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
+from fetchq.core.redirect_hop import hop_records, hops_from_json
 from fetchq.core.stored_response import OpenedBody
 from fetchq.store.folder import RunFolder
 from fetchq.store.ledger_reader import LedgerReader
@@ -74,13 +75,18 @@ class StoredRun:
         for row in self.ledger.records(where):
             yield stored_result(row)
 
-    def records(self, where: str = "1") -> Iterator[dict[str, Any]]:
-        """The records that meet an SQL condition, as dictionaries: what `--json` prints. Raises as `results`."""
-        for values in self.ledger.rows((*PLAIN_FIELDS, *PHASE_FIELDS), where):
+    def records(self, where: str = "1", include: Collection[str] = ()) -> Iterator[dict[str, Any]]:
+        """The records that meet an SQL condition, as dictionaries: what `--json` prints. Raises as `results`.
+
+        `include`: "hops" to add the redirects that were followed.
+        """
+        for *values, hops in self.ledger.rows((*PLAIN_FIELDS, *PHASE_FIELDS, "hops"), where):
             record = dict(zip(PLAIN_FIELDS, values, strict=False))
             for name in _FLAGS:
                 record[name] = bool(record[name])
             record["timing"] = dict(zip(PHASES, values[len(PLAIN_FIELDS) :], strict=True))
+            if "hops" in include:
+                record["hops"] = hop_records(hops_from_json(hops))
             yield record
 
     def counts(self) -> Counter[str]:
@@ -160,4 +166,4 @@ def stored_result(row: dict[str, Any]) -> Result:
     timing = Timing(**{phase: row[name] for phase, name in zip(PHASES, PHASE_FIELDS, strict=True)})
     validators = {"ETag": row["etag"], "Last-Modified": row["last_modified"]}
     headers: CIMultiDict[str] = CIMultiDict({name: value for name, value in validators.items() if value is not None})
-    return Result(**plain, timing=timing, headers=CIMultiDictProxy(headers))
+    return Result(**plain, timing=timing, headers=CIMultiDictProxy(headers), hops=hops_from_json(row["hops"]))

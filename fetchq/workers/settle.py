@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from multidict import istr
 
 from fetchq.core.header_text import charset_of, wire_text
-from fetchq.core.model import Cause, Result, SentRequest, make_result
+from fetchq.core.model import Cause, Result, make_result
+from fetchq.core.sent_request import SentRequest
 from fetchq.core.text import one_line, redact, redact_all
 from fetchq.http.failure import RUN_ENDED
 from fetchq.http.hops import check_sendable, method_of, redacted_head
@@ -217,6 +218,7 @@ class Settler:
             spool=body.spool,
             sent=_sent(attempt) if self._archives and body.digest is not None else None,
             trailers=field_map(attempt.trailers) if attempt.trailers else None,
+            hops=() if attempt.history is None else attempt.history.hops,
         )
 
 
@@ -247,7 +249,13 @@ def _is_unreadable(job: Job, refused: Refused) -> bool:
 
 
 def _sent(attempt: Attempt) -> SentRequest:
-    began = datetime.fromtimestamp(time() - attempt.held - sum(attempt.phases), UTC)
-    body = attempt.body
-    head = redacted_head(attempt.hop)
-    return SentRequest(head, attempt.hop.body is not None, began, attempt.headers, body.origin, body.decoded)
+    hop, history, body = attempt.hop, attempt.history, attempt.body
+    return SentRequest(
+        head=redacted_head(hop),
+        with_body=hop.body is not None,
+        at=datetime.fromtimestamp(time() - attempt.held - sum(attempt.phases), UTC),
+        headers=attempt.headers,
+        body_origin=body.origin,
+        decoded=body.decoded,
+        redirects=() if history is None else history.archived,
+    )

@@ -227,7 +227,7 @@ WRONG = {
     "cert-no-certificate": (["--cert", "list.csv"], "--cert: no certificate and key in "),
     "key-alone": (["--key", "list.csv"], "--key: a key needs its cert"),
     "ipv4-and-ipv6": (["--ipv4", "--ipv6"], "--ipv6: not together with ipv4"),
-    "include": (["--include", "body"], "'body' is not one of headers, text, base64"),
+    "include": (["--include", "body"], "'body' is not one of headers, hops, text, base64"),
     "include-two-bodies": (["--include", "text", "--include", "base64"], "--include: text and base64 both fill"),
     "include-without-records": (["--include", "text"], "--include: a line of text has no room for it; add --json or"),
     "include-in-text": (["--include", "headers", "--format", "text"], "add --json or --format csv"),

@@ -640,6 +640,21 @@ def test_include_puts_headers_and_body_into_the_record(cli: Cli, engine: list[st
     assert with_both["headers"] == with_headers["headers"]
 
 
+def test_include_hops_puts_the_redirects_into_the_record_and_into_that_of_an_export(
+    cli: Cli, practice: PracticeServer, engine: list[str]
+) -> None:
+    url = f"{practice.url}/redirect/2"
+    args = (url, "-o", "run", "--overwrite", "--include", "hops", *engine)
+    record = cli(*args, "--json").record
+    assert [(hop["status"], hop["url"]) for hop in record["hops"]] == [(302, url), (302, f"{practice.url}/redirect/1")]
+    assert cli("export", "run", "--include", "hops").record == record
+    assert "hops" not in cli("export", "run").record
+    (row,) = csv.DictReader(io.StringIO(cli("export", "run", "--format", "csv", "--include", "hops").text, newline=""))
+    assert json.loads(row["hops"]) == record["hops"]
+    (row,) = csv.DictReader(io.StringIO(cli(*args, "--format", "csv").text, newline=""))
+    assert len(json.loads(row["hops"])) == 2
+
+
 @shows("quiet")
 def test_quiet_says_nothing_but_the_records(cli: Cli, practice: PracticeServer) -> None:
     loud = cli(f"{practice.url}/status/404", "--json")

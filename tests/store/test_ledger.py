@@ -19,10 +19,12 @@ from support.factories import HOSTILE, any_text, examples, failed_result, make_r
 
 from fetchq.core.disk import StorageError
 from fetchq.core.model import RECORD_FIELDS, Cause, Request, Timing
+from fetchq.core.redirect_hop import RedirectHop
 from fetchq.store.ledger import Ledger
 from fetchq.store.ledger_connection import ConditionError, LedgerError, ledger_exists
 from fetchq.store.ledger_reader import LedgerReader
 from fetchq.store.schema import COLUMNS, FORMAT
+from fetchq.store.stored_run import stored_result
 
 
 @pytest.fixture
@@ -53,10 +55,12 @@ def test_the_columns_are_the_fields_of_the_record_with_the_timing_spread_and_thr
 
 
 def test_a_record_comes_back_as_it_was(ledger: Ledger) -> None:
+    hops = (RedirectHop(302, "http://a/", 0.25),)
     result = make_result(
         index=7,
         label="a",
         status=404,
+        hops=hops,
         cause=Cause.STATUS,
         size=5,
         wire_size=4,
@@ -71,7 +75,9 @@ def test_a_record_comes_back_as_it_was(ledger: Ledger) -> None:
     timing = record.pop("timing")
     record |= {f"timing_{phase}": seconds for phase, seconds in timing.items()}
     record |= {"ok": 0, "started": "2026-01-02T03:04:05.678901Z", "etag": '"v1"', "last_modified": "yesterday"}
+    record |= {"hops": '[{"status": 302, "url": "http://a/", "elapsed": 0.25}]'}
     assert row == record | {"generation": 0}
+    assert stored_result(row).hops == hops
 
 
 def test_started_is_in_utc(ledger: Ledger) -> None:

@@ -102,6 +102,7 @@ def make_result(*, headers: Iterable[tuple[str, str]] = (), **changes: Any) -> R
         "body": b"",
         "spool": None,
         "duplicate_of": None,
+        "hops": (),
     }
     assert changes.keys() <= fields.keys()
     return Result(**(fields | changes), headers=header_map(headers))

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fetchq.core.body_spool import MAX_IN_MEMORY, Spool
-from fetchq.core.model import Result, SentRequest
+from fetchq.core.model import Result
+from fetchq.core.sent_request import SentRequest
 from fetchq.store.folder import RunFolder
 from support.factories import make_result
 

@@ -34,9 +34,9 @@ __all__ = [
 
 class _Format(NamedTuple):
     load: Callable[[], Callable[..., Any]]
-    """Imports its class, which is called with a stream."""
+    """Imports its class, which is called with a stream and what the records include."""
     live: bool = True
-    """Whether it is a `Sink`, too: called with a stream and what to include, it takes Results as a run goes on."""
+    """Whether it is a `Sink`, too, which takes Results as a run goes on."""
 
 
 _FORMATS = {
@@ -56,9 +56,12 @@ def sink_for(format: str, stream: BinaryIO, include: Sequence[str] = ()) -> Sink
     return sink
 
 
-def record_sink_for(format: str, stream: BinaryIO) -> RecordSink:
-    """The sink that writes records to `stream`. Raises ImportError for "parquet" where pyarrow is missing."""
-    sink: RecordSink = _FORMATS[format].load()(stream)
+def record_sink_for(format: str, stream: BinaryIO, include: Sequence[str] = ()) -> RecordSink:
+    """The sink that writes records to `stream`; `include`: see `StoredRun.records`.
+
+    Raises ImportError for "parquet" where pyarrow is missing.
+    """
+    sink: RecordSink = _FORMATS[format].load()(stream, include)
     return sink
 
 

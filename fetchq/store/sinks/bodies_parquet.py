@@ -2,9 +2,10 @@
 
 The files are parquet/part-00000.parquet, 00001 and so on. The columns are the fields of the record, with `timing` as
 timing_queued to timing_store; then `headers` and `trailers`, lists of names and values in the order of the response
-(null without trailers); `body`, null if no body was stored; and `generation`, as in the ledger: of several records of a
-row, that of the greatest one counts. `path` is the file and, after #, the row in it, from 0:
-`parquet/part-00000.parquet#17`. A duplicate row (`--dedupe`) has the `path` of the row that was fetched, and no body.
+(null without trailers); `hops`, the redirects that were followed; `body`, null if no body was stored; and `generation`,
+as in the ledger: of several records of a row, that of the greatest one counts. `path` is the file and, after #, the row
+in it, from 0: `parquet/part-00000.parquet#17`. A duplicate row (`--dedupe`) has the `path` of the row that was fetched,
+and no body.
 
 A Parquet file can only be read when it is complete. A part is written in the temporary folder, and its rows are done
 when it has its final name. After a kill, the rows of the incomplete part are fetched again.
@@ -32,9 +33,10 @@ from fetchq.core.body_spool import TEMPORARY_FOLDER
 from fetchq.core.disk import file_error_text, file_identity, make_folder, sync_folder
 from fetchq.core.model import Cause, phase_values
 from fetchq.core.record_fields import PLAIN_FIELDS
+from fetchq.core.redirect_hop import hop_records
 from fetchq.core.stored_response import OpenedBody
 from fetchq.core.text import without_surrogates
-from fetchq.store.sinks.records_parquet import FIELD_LIST, RECORD_SCHEMA, field_list
+from fetchq.store.sinks.records_parquet import FIELD_LIST, HOPS_COLUMN, RECORD_SCHEMA, field_list
 from fetchq.store.sinks.stored import mark_not_stored
 
 if TYPE_CHECKING:
@@ -63,11 +65,12 @@ SCHEMA = pa.schema(
         *RECORD_SCHEMA,
         pa.field("headers", FIELD_LIST, nullable=False),
         pa.field("trailers", FIELD_LIST),
+        HOPS_COLUMN,
         pa.field("body", pa.binary()),
         pa.field("generation", pa.int32(), nullable=False),
     ]
 )
-_COUNTED = [name for name in SCHEMA.names if name not in ("headers", "trailers", "body")]
+_COUNTED = [name for name in SCHEMA.names if name not in ("headers", "trailers", "hops", "body")]
 """Columns for which the file has statistics (minimum and maximum)."""
 _REPEATED = ["method", "label", "reason", "cause", "error", "content_type", "charset", "content_encoding", "complete"]
 _REPEATED += ["mode", "http_version", "remote", "headers.list.element.name", "headers.list.element.value"]
@@ -278,6 +281,7 @@ def _table(results: Sequence[Result], bodies: list[bytes | None], generation: in
     columns = [list(column) for column in zip(*map(_plain_values, results), strict=True)]
     columns += [list(column) for column in zip(*(phase_values(result.timing) for result in results), strict=True)]
     columns += [[field_list(result.headers) for result in results], [field_list(result.trailers) for result in results]]
+    columns.append([hop_records(result.hops) for result in results])
     try:
         arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=False)]
     except UnicodeEncodeError:  # lone surrogates stand for bytes of a command line that are not UTF-8

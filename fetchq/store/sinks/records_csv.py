@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["CsvSink"]
 
 
+_EXTRA = {"headers": ("headers",), "trailers": ("headers",), "hops": ("hops",), "body": ("text", "base64")}
+"""The columns that records may include, and what asks for each."""
+
+
 class CsvSink:
     """Writes a header line, and a line for each record, with `timing` as timing_queued to timing_store."""
 
@@ -29,9 +33,7 @@ class CsvSink:
         self._include = include
         self._text = io.StringIO(newline="")
         self._writer = csv.writer(self._text)
-        extra = ["headers", "trailers"] if "headers" in include else []
-        if not {"text", "base64"}.isdisjoint(include):
-            extra.append("body")
+        extra = [name for name, of in _EXTRA.items() if set(of) & set(include)]
         self._writer.writerow([*PLAIN_FIELDS, *PHASE_FIELDS, *extra])
         self._extra = extra
 
@@ -61,7 +63,7 @@ def _cell(value: Any) -> Any:
         return "true" if value else "false"
     if isinstance(value, datetime):
         return utc_text(value)
-    if isinstance(value, dict):
+    if isinstance(value, (dict, list)):
         return json_line(value).decode().rstrip("\n")
     if not isinstance(value, str):
         return value

@@ -39,7 +39,7 @@ class JsonLinesSink:
             self.flush()
 
 
-def json_line(record: dict[str, Any]) -> bytes:
+def json_line(record: dict[str, Any] | list[Any]) -> bytes:
     """A record as a line of JSON (RFC 8259) in UTF-8, with every character that acts on a terminal escaped."""
     try:
         line = orjson.dumps(record, option=_OPTIONS)

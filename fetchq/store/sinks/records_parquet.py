@@ -18,7 +18,7 @@ from fetchq.core.text import without_surrogates
 if TYPE_CHECKING:
     from multidict import MultiMapping
 
-__all__ = ["FIELD_LIST", "RECORD_SCHEMA", "ROW_GROUP", "ParquetRecords", "field_list", "record_arrays"]
+__all__ = ["FIELD_LIST", "HOPS_COLUMN", "RECORD_SCHEMA", "ROW_GROUP", "ParquetRecords", "field_list", "record_arrays"]
 
 ROW_GROUP = 1000
 """The number of records in a row group, which is kept in memory until it is written."""
@@ -53,6 +53,16 @@ def field_list(fields: MultiMapping[str] | None) -> list[dict[str, str]] | None:
     return [{"name": wire_text(name), "value": wire_text(value)} for name, value in fields.items()]
 
 
+HOPS_COLUMN = pyarrow.field(
+    "hops",
+    pyarrow.list_(
+        pyarrow.struct([("status", pyarrow.int32()), ("url", pyarrow.string()), ("elapsed", pyarrow.float64())])
+    ),
+    nullable=False,
+)
+"""The redirects that were followed."""
+
+
 def record_arrays(records: Sequence[dict[str, Any]]) -> list[pyarrow.Array]:
     """The arrays of the columns of `RECORD_SCHEMA`, for these records."""
     columns = [
@@ -66,9 +76,10 @@ def record_arrays(records: Sequence[dict[str, Any]]) -> list[pyarrow.Array]:
 class ParquetRecords:
     """Writes records to a stream, which need not be seekable. `close` completes the file."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, include: Sequence[str] = ()) -> None:
         self._stream = _DiscardableStream(stream)
-        self._writer = ParquetWriter(self._stream, RECORD_SCHEMA, compression="zstd")
+        self._schema = RECORD_SCHEMA.append(HOPS_COLUMN) if "hops" in include else RECORD_SCHEMA
+        self._writer = ParquetWriter(self._stream, self._schema, compression="zstd")
         self._waiting: list[dict[str, Any]] = []
 
     def write_records(self, records: Iterable[dict[str, Any]]) -> None:
@@ -89,7 +100,10 @@ class ParquetRecords:
 
     def _write(self) -> None:
         records, self._waiting = self._waiting, []
-        batch = pyarrow.record_batch(record_arrays(records), schema=RECORD_SCHEMA)
+        arrays = record_arrays(records)
+        if self._schema is not RECORD_SCHEMA:
+            arrays.append(_array([record["hops"] for record in records], HOPS_COLUMN.type))
+        batch = pyarrow.record_batch(arrays, schema=self._schema)
         self._writer.write_batch(batch, row_group_size=ROW_GROUP)
 
 

@@ -1,0 +1,38 @@
+"""Defines what is kept of each redirect on the way to a row's final response."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["RedirectHop", "hop_records", "hops_from_json", "hops_to_json"]
+
+
+@dataclass(frozen=True, slots=True)
+class RedirectHop:
+    """A redirect that was followed."""
+
+    status: int
+    url: str
+    """The URL that was asked for and answered with the redirect; a user name and password in it are shown as `***`."""
+    elapsed: float
+    """Seconds from the search for a connection to the end of the redirect; they are part of `Result.elapsed`."""
+
+
+def hop_records(hops: Iterable[RedirectHop]) -> list[dict[str, Any]]:
+    """The hops as they stand in a record: one object each, in the order in which they were followed."""
+    return [asdict(hop) for hop in hops]
+
+
+def hops_to_json(hops: tuple[RedirectHop, ...]) -> str | None:
+    """The hops as a JSON text for the ledger; None if there are none."""
+    return json.dumps(hop_records(hops)) if hops else None
+
+
+def hops_from_json(text: str | None) -> tuple[RedirectHop, ...]:
+    """The hops that `hops_to_json` has written."""
+    return () if text is None else tuple(RedirectHop(**hop) for hop in json.loads(text))
