@@ -30,7 +30,7 @@ class Cause(StrEnum):
     """The content coding is broken or unknown."""
     TOO_LARGE = "too_large"
     REDIRECT = "redirect"
-    """A redirect loop, too many redirects, or a bad or missing Location."""
+    """Too many redirects, perhaps in a loop, or a bad Location."""
     STATUS = "status"
     """The response is complete, but its status is not accepted."""
     CANCELLED = "cancelled"

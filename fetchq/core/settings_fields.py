@@ -193,6 +193,12 @@ class SettingsFields(ValidatedSettings):
     max_redirects: int = _limits(
         10, "--max-redirects", read_int, "Hops followed; 0: do not follow.", metavar="N", minimum=0
     )
+    location_trusted: bool = _limits(
+        False,
+        "--location-trusted",
+        read_flag,
+        "Send passwords, cookies and all headers to other origins, too, where redirects lead there.",
+    )
     max_filesize: int = _limits(
         100_000_000,
         "--max-filesize",

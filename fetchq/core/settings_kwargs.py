@@ -53,6 +53,7 @@ class SettingsKwargs(TypedDict, total=False):
     cookie: str | None
 
     max_redirects: Integer
+    location_trusted: Flag
     max_filesize: Integer
     max_ratio: Integer
     accept: Statuses

@@ -47,7 +47,7 @@ __all__ = ["Attempt"]
 MAX_DRAINED = 65536
 """Bytes of a redirect's body that are read so that its connection can be reused; it is closed if the body is longer."""
 
-_CONTENT_ENCODING = istr("Content-Encoding")
+_CONTENT_ENCODING, _LOCATION = istr("Content-Encoding"), istr("Location")
 
 
 class Attempt(AttemptClock):
@@ -178,7 +178,8 @@ class Attempt(AttemptClock):
         response = self.response = read_head(self.hop.method, status, reason, raw_headers, version)
         self.complete = Complete.NO
         settings = self.settings
-        self.redirecting = status in REDIRECTS and settings.max_redirects > 0
+        # Without a Location the response is final (RFC 9110, 15.4).
+        self.redirecting = status in REDIRECTS and settings.max_redirects > 0 and _LOCATION in response.headers
         self._window_start = self._phase_began
         if self.redirecting:
             self._drained = bytearray()
@@ -244,23 +245,20 @@ class Attempt(AttemptClock):
             return
         self.body.finish()
         if response.status not in self.settings.accept and not self.unmodified:
-            raise status_failure(response.status, response.reason)
+            raise self._status_failure()
 
     def follow_redirect(self) -> None:
         """Make the redirect's target the next hop. Raises `AttemptFailed`."""
         if self.redirects >= self.settings.max_redirects:
             raise AttemptFailed(Cause.REDIRECT, f"more than {self.settings.max_redirects} redirects")
         response = self.response
-        assert response.status is not None
+        if self.history is None:
+            self.history = RedirectHistory(self.hop, archives=self.settings.archives)
         try:
-            hop = self.plan.next(
-                self.hop, response.status, response.headers.getall("Location", []), self.stored_response
-            )
+            hop = self.history.follow(self.plan, self.hop, response, self.stored_response)
         except Refused as refused:
             raise AttemptFailed(refused.cause, refused.message) from None
         self.lap(RECEIVE)
-        if self.history is None:
-            self.history = RedirectHistory(archives=self.settings.archives)
         body = None if self.complete is Complete.NO else self._drained
         self.history.add(self.hop, response, body, self.remote, sum(self.phases))
         self.hop = hop
@@ -282,8 +280,7 @@ class Attempt(AttemptClock):
         )
         self._phase_began = now
         if self.body.truncated:
-            status = self.response.status
-            failed = None if status in self.settings.accept else status_failure(status, self.response.reason)
+            failed = None if self.response.status in self.settings.accept else self._status_failure()
         if failed is None:
             if self.unmodified:
                 take_stored_record(self)
@@ -304,6 +301,10 @@ class Attempt(AttemptClock):
         self.error = one_line(message_of(failed, self.proxy))
         self.permanent = failed.permanent
         self.local_limit = failed.local_limit
+
+    def _status_failure(self) -> AttemptFailed:
+        status, reason = self.response.status, self.response.reason
+        return status_failure(status, reason, "" if self.history is None else self.history.note(status, self.hop))
 
     def discard_body(self) -> None:
         """Free the body of an attempt that is retried, except for a `partial` that the next attempt resumes."""

@@ -40,9 +40,9 @@ class AttemptFailed(Exception):
         self.stray = stray
 
 
-def status_failure(status: int | None, reason: str | None) -> AttemptFailed:
-    """The failure of a whole response whose status is not accepted."""
-    return AttemptFailed(Cause.STATUS, f"{status} {reason or ''}".rstrip())
+def status_failure(status: int | None, reason: str | None, note: str = "") -> AttemptFailed:
+    """The failure of a whole response whose status is not accepted. `note`: a remark for its message."""
+    return AttemptFailed(Cause.STATUS, f"{status} {reason or ''}".rstrip() + note)
 
 
 def message_of(failed: AttemptFailed, proxy: URL | None) -> str:

@@ -12,6 +12,7 @@ from fetchq.core.model import Cause
 from fetchq.core.parsers import read_headers, read_method
 from fetchq.http.body import ReceivedBody
 from fetchq.http.content_coding import ACCEPT_ENCODING
+from fetchq.http.cross_origin import harmless
 from fetchq.http.redirects import redirect_target
 from fetchq.http.revalidation import validators_of
 from fetchq.http.url import Refused, basic_auth, host_of, login_without_password, origin
@@ -50,14 +51,6 @@ DEFAULT_HEADERS = {
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods whose requests have no Content-Length if they have no body."""
 _FORM = "application/x-www-form-urlencoded"
-# fmt: off
-_HARMLESS_HEADERS = frozenset({
-    "host", "user-agent", "accept", "accept-charset", "accept-encoding", "accept-language", "cache-control",
-    "content-length", "content-type", "if-match", "if-modified-since", "if-none-match", "if-range",
-    "if-unmodified-since", "pragma", "range",
-})
-# fmt: on
-"""Headers that hold no secrets. Any other header may hold one, as X-Api-Key does."""
 _PRECONDITIONS = frozenset(
     {"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range"}
 )
@@ -78,6 +71,8 @@ class Hop(NamedTuple):
     body: bytes | None
     conditional: bool = False
     """Whether the request asks if the response that an earlier run has stored is still valid (RFC 9110, 13)."""
+    from_netrc: bool = False
+    """Whether the Authorization header is from the netrc file, so that it is for this host alone."""
 
     @property
     def accept_encoding(self) -> str | None:
@@ -180,19 +175,18 @@ class HopPlan:
         method, body = hop.method, hop.body
         if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
             method, body = "GET", None
-        headers = hop.headers
+        headers, from_netrc = hop.headers, hop.from_netrc and target.authorization is None
+        if origin(target.url) != origin(hop.url):
+            from_netrc = False
+            headers = self.given_headers(hop) if self.settings.location_trusted else harmless(headers)
         if hop.conditional:
             headers = {name: value for name, value in headers.items() if name not in _REVALIDATION}
         if body is None and hop.body is not None:
             headers = {name: value for name, value in headers.items() if not name.lower().startswith("content-")}
-        if origin(target.url) != origin(hop.url):
-            # The user's headers were meant for the first server. Content-Type only describes the body.
-            of_body = ("content-type",) if body is not None else ()
-            headers = {name: value for name, value in headers.items() if name.lower() in of_body}
         if target.authorization is not None:
             headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
             headers["Authorization"] = target.authorization
-        hop = Hop(target.url, target.text, target.origin_form, method, headers, body)
+        hop = Hop(target.url, target.text, target.origin_form, method, headers, body, from_netrc=from_netrc)
         if self.settings.trust_env:
             hop = self._with_netrc(hop, target.authorization)
         return hop if stored is None else self._revalidating(hop, stored)
@@ -211,6 +205,12 @@ class HopPlan:
             return hop
         return hop._replace(headers=hop.headers | validators_of(stored), conditional=True)
 
+    def given_headers(self, hop: Hop) -> dict[str, str]:
+        """The headers of a hop without the password of its host from the netrc file, which is for that host alone."""
+        if hop.from_netrc:
+            return {name: value for name, value in hop.headers.items() if name.lower() != "authorization"}
+        return hop.headers
+
     def _with_netrc(self, hop: Hop, given: str | None) -> Hop:
         """The hop with the password that the netrc file has for it.
 
@@ -224,7 +224,8 @@ class HopPlan:
                 break
         if (authorization := self._proxies.authorization_for(hop.url, login)) is None:
             return hop
-        return hop._replace(headers={**hop.headers, "Authorization": authorization})
+        headers = {name: value for name, value in hop.headers.items() if name.lower() != "authorization"}
+        return hop._replace(headers=headers | {"Authorization": authorization}, from_netrc=True)
 
 
 def merge_headers(base: dict[str, str], more: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -241,7 +242,7 @@ def merge_headers(base: dict[str, str], more: Iterable[tuple[str, str]]) -> dict
 def redacted_head(hop: Hop) -> bytes:
     """The head of the request, without the headers that may hold secrets."""
     fields = _fields(hop.method, host_field(hop.url.scheme, hop.url.raw_authority), hop.headers, hop.body)
-    shown = _lines({name: value for name, value in fields.items() if name.lower() in _HARMLESS_HEADERS})
+    shown = _lines(harmless(fields))
     return f"{hop.method} {hop.origin_form} HTTP/1.1\r\n{shown}\r\n".encode()
 
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from fetchq.core.redirect_hop import RedirectHop
 from fetchq.core.sent_request import ArchivedRedirect
 from fetchq.core.text import redact
+from fetchq.http.cross_origin import not_sent_note, secret_names
 from fetchq.http.hops import redacted_head
+from fetchq.http.url import origin
 
 if TYPE_CHECKING:
-    from fetchq.http.hops import Hop
+    from fetchq.core.stored_response import StoredResponse
+    from fetchq.http.hops import Hop, HopPlan
     from fetchq.http.response import ResponseHead
 
 __all__ = ["RedirectHistory"]
@@ -21,14 +24,40 @@ __all__ = ["RedirectHistory"]
 class RedirectHistory:
     """The redirects that one attempt has followed."""
 
-    __slots__ = ("_archives", "archived", "hops")
+    __slots__ = ("_archives", "_cookie", "_left_at", "_left_behind", "_origin", "archived", "hops")
 
-    def __init__(self, *, archives: bool) -> None:
-        """`archives`: whether the redirects are also kept for a web archive."""
+    def __init__(self, first: Hop, *, archives: bool) -> None:
+        """`first`: the first hop of the attempt. `archives`: whether the redirects are also kept for a web archive."""
         self._archives = archives
+        self._origin = origin(first.url)
+        self._cookie = {name: value for name, value in first.headers.items() if name.lower() == "cookie"}
+        """The user's Cookie header, which is for the origin of the first hop, whenever that is asked (RFC 6265)."""
+        self._left_behind: tuple[str, ...] = ()
+        """The names of the headers that were not sent to another origin, `_left_at`."""
+        self._left_at = ""
         self.hops: tuple[RedirectHop, ...] = ()
         self.archived: tuple[ArchivedRedirect, ...] = ()
         """The same redirects for a web archive."""
+
+    def follow(self, plan: HopPlan, hop: Hop, response: ResponseHead, stored: StoredResponse | None) -> Hop:
+        """The hop that a redirect leads to. Raises `Refused`."""
+        assert response.status is not None
+        following = plan.next(hop, response.status, response.headers.getall("Location", []), stored)
+        where = origin(following.url)
+        if where == origin(hop.url) or plan.settings.location_trusted:
+            return following
+        if not self._left_behind:
+            self._left_behind, self._left_at = secret_names(plan.given_headers(hop)), str(following.url.origin())
+        if where != self._origin or not self._cookie:
+            return following
+        return following._replace(headers=following.headers | self._cookie)
+
+    def note(self, status: int | None, hop: Hop) -> str:
+        """A remark for the error of a final response: what was left behind, where that may explain the status."""
+        if status not in (401, 403):
+            return ""
+        sent = {name.lower() for name in hop.headers}
+        return not_sent_note([name for name in self._left_behind if name.lower() not in sent], self._left_at)
 
     def add(self, hop: Hop, response: ResponseHead, body: bytearray | None, remote: str | None, elapsed: float) -> None:
         """Add a redirect. `body`: None if it was too long to be read. `elapsed`: seconds of the attempt so far."""

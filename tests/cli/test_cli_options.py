@@ -362,6 +362,15 @@ def test_cookie_is_sent_as_it_is_given(cli: Cli, server: Scripted, engine: list[
 # --- limits and success --------------------------------------------------------------------------------------------
 
 
+@shows("location_trusted")
+def test_location_trusted_sends_a_password_on_to_another_origin(
+    cli: Cli, practice: PracticeServer, faults: FaultServer, engine: list[str]
+) -> None:
+    args = (f"{faults.url}/fault/redirect-to?to={practice.url}/echo", "--user", "me:word", "--include", "text", *engine)
+    assert "Authorization" not in cli(*args, "--json").record["body"]
+    assert "Authorization" in cli(*args, "--json", "--location-trusted").record["body"]
+
+
 @shows("max_redirects")
 def test_max_redirects_is_how_many_are_followed(cli: Cli, practice: PracticeServer, engine: list[str]) -> None:
     url = f"{practice.url}/redirect/3"
@@ -896,6 +905,7 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "user": (["me:pass word"], "me:pass word", ["me:pass word"]),
     "cookie": (["a=1; b=2"], "a=1; b=2", ["a=1; b=2"]),
     "max_redirects": (["0"], "0", [0]),
+    "location_trusted": ([], "1", [True, "yes"]),
     "max_filesize": (["5M"], "5M", [5_000_000, "5MB"]),
     "max_ratio": (["10"], "10", [10]),
     "accept": (["404"], "404", [404, [404], "404..405"]),

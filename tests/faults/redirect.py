@@ -35,8 +35,17 @@ sends("redirect-loop-back", "15.4: the other one.", "redirect", _to(b"/fault/red
 sends(
     "redirect-fragment-loop", "15.4: to itself, with a fragment.", "redirect", _to(b"/fault/redirect-fragment-loop#a")
 )
-sends("redirect-no-location", "15.4: no Location.", "redirect", moved(_EMPTY))
-sends("redirect-empty", "10.2.2: an empty Location.", "redirect", _to(b""))
+sends("redirect-no-location", "15.4: no Location, so this is the answer.", "status", moved(length(5)) + b"moved")
+sends(
+    "redirect-no-location-accepted",
+    "15.4: the same, where its status is accepted.",
+    None,
+    moved(length(5)) + b"moved",
+    status=302,
+    body=b"moved",
+    settings={"accept": "200..=299,302"},
+)
+sends("redirect-empty", "10.2.2; RFC 3986, 4.4: an empty Location, which leads to itself.", "redirect", _to(b""))
 
 
 @plays("redirect")
@@ -62,7 +71,7 @@ _MALFORMED = {
     "space-in-host": b"http://exa mple/",
     "no-host": b"//",
     "no-host-http": b"http://",
-    "no-host-path": b"http:///ok",
+    "no-host-slashes": b"http:///",
     "port-too-high": b"http://host:99999/",
     "port-no-number": b"http://host:abc/",
     "port-negative": b"http://host:-1/",
@@ -80,7 +89,7 @@ sends(
     "redirect-control",
     "10.2.2; 5.5: a control character in Location.",
     ("redirect", "protocol"),
-    _to(b"/ok\x01"),
+    _to(b"/o\x01k"),
 )
 sends("redirect-nul", "5.5: NUL in Location.", "protocol", _to(b"/ok\x00x"))
 sends(
@@ -107,6 +116,9 @@ _GOOD = {
     "encoded": ("escapes, which stay as they are", b"/ok?n=a%2Fb%20c%2bd+e"),
     "utf8": ("UTF-8 bytes, to be percent-encoded", "/ok?n=caf\u00e9".encode()),
     "padded": ("whitespace around it", b" \t/ok?n=padded\t "),
+    "backslashes": ("backslashes", b"\\fault\\..\\ok?n=backslashes"),
+    "tab": ("a tab in it", b"/o\tk?n=tab"),
+    "one-slash": ("the scheme of the URL, and one slash", b"http:/ok?n=slash"),
 }
 for name, (what, location) in _GOOD.items():
     sends(f"redirect-{name}", f"10.2.2: Location with {what}.", None, _to(location), body=_OK)
@@ -156,6 +168,12 @@ def redirect_to(conn: Connection, asked: Asked) -> None:
 def redirect_upper_case(conn: Connection, asked: Asked) -> None:
     """RFC 3986, 3.1: an absolute Location whose scheme is in upper case."""
     conn.send(_to(f"HTTP://{asked.header('Host')}/ok".encode()))
+
+
+@plays(None, query="slashes=///", body=_OK, reusable=True)
+def redirect_slashes(conn: Connection, asked: Asked) -> None:
+    """URL standard, 4.4: an absolute Location with any number of `slashes` from two on, of both kinds."""
+    conn.send(_to(f"http:{asked.params.get('slashes', '///')}{asked.header('Host')}/ok".encode()))
 
 
 @plays(None, body=_OK, reusable=True)

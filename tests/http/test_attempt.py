@@ -25,6 +25,7 @@ from fetchq.http.body import NO_BODY
 from fetchq.http.content_coding import RATIO_FROM
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.phases import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT
+from fetchq.http.redirects import REDIRECTS
 from fetchq.http.response import NO_RESPONSE
 
 LENGTH, CODING, ENCODING, LOCATION = "Content-Length", "Transfer-Encoding", "Content-Encoding", "Location"
@@ -440,8 +441,19 @@ def test_a_status_that_only_looks_like_a_redirect_is_not_followed(status: int) -
     assert not attempt.redirecting
 
 
+@pytest.mark.parametrize("status", sorted(REDIRECTS))
+def test_a_redirect_without_a_location_is_final(status: int) -> None:
+    attempt = make_attempt(Settings(accept=frozenset({status})))
+    assert respond(attempt, status, [(LENGTH, "5")])
+    attempt.on_data(b"moved")
+    attempt.on_end()
+    attempt.finish(None)
+    assert (attempt.redirecting, attempt.status, attempt.body.content) == (False, status, b"moved")
+
+
 @pytest.mark.parametrize(
-    ("location", "cause"), [("http://[", Cause.REDIRECT), ("", Cause.REDIRECT), ("file:///etc/passwd", Cause.BLOCKED)]
+    ("location", "cause"),
+    [("http://[", Cause.REDIRECT), ("http://", Cause.REDIRECT), ("file:///etc/passwd", Cause.BLOCKED)],
 )
 def test_a_redirect_that_leads_nowhere_fails(location: str, cause: Cause) -> None:
     settings = Settings()

@@ -176,7 +176,16 @@ SECRETS = (
     ("Cookie", "SECRET"),
     ("Proxy-Authorization", "SECRET"),
     ("X-Api-Key", "SECRET"),
-    ("Accept", "SECRET"),
+    ("Referer", "SECRET"),
+)
+PUBLIC = (
+    ("User-Agent", "us/1"),
+    ("ACCEPT", "a/b"),
+    ("Accept-Language", "de"),
+    ("Accept-Datetime", "Thu, 01 Jan 2026 00:00:00 GMT"),
+    ("Range", "bytes=0-9"),
+    ("If-None-Match", '"x"'),
+    ("Cache-Control", "no-cache"),
 )
 
 OTHER_ORIGINS = [
@@ -193,18 +202,33 @@ SAME_ORIGIN = ["/x", "x", "?y", "#z", "http://h/x", "HTTP://H:80/x", "//h:80/x",
 
 @pytest.mark.parametrize("location", OTHER_ORIGINS)
 @pytest.mark.parametrize("status", sorted(REDIRECTS))
-def test_nothing_of_the_users_is_sent_on_to_another_origin(location: str, status: int) -> None:
+def test_nothing_that_may_be_a_secret_is_sent_on_to_another_origin(location: str, status: int) -> None:
     after = follow(first(headers=SECRETS), location, status=status)
     assert after.headers == {}
 
 
 @pytest.mark.parametrize("location", OTHER_ORIGINS)
-def test_what_the_settings_set_is_not_sent_on_to_another_origin(location: str) -> None:
-    settings = {"user": "me:SECRET", "cookie": "SECRET", "user_agent": "SECRET", "headers": ["X: SECRET"]}
+@pytest.mark.parametrize("status", sorted(REDIRECTS))
+def test_what_cannot_be_a_secret_is_sent_on_to_another_origin(location: str, status: int) -> None:
+    after = follow(first(headers=(*SECRETS, *PUBLIC)), location, status=status)
+    assert after.headers == dict(PUBLIC)
+
+
+@pytest.mark.parametrize("location", OTHER_ORIGINS)
+def test_everything_is_sent_on_to_another_origin_that_is_trusted(location: str) -> None:
+    after = follow(
+        first("http://me:pass@h/", headers=(("Cookie", "a=1"), ("X-Key", "x"))), location, location_trusted=True
+    )
+    assert after.headers == {"Authorization": basic_auth("me", "pass"), "Cookie": "a=1", "X-Key": "x"}
+
+
+@pytest.mark.parametrize("location", OTHER_ORIGINS)
+def test_of_what_the_settings_set_only_the_user_agent_is_sent_on_to_another_origin(location: str) -> None:
+    settings = {"user": "me:SECRET", "cookie": "SECRET", "user_agent": "us/1", "headers": ["X: SECRET"]}
     plan = make_plan(Settings(**settings))  # type: ignore[arg-type]
     hop = plan.first(Request("http://h/"), parse_url("http://h/"))
     assert "SECRET" in str(hop.headers)
-    assert plan.next(hop, 302, [location]).headers == {}
+    assert plan.next(hop, 302, [location]).headers == {"User-Agent": "us/1"}
 
 
 @pytest.mark.parametrize("location", SAME_ORIGIN)
@@ -214,10 +238,11 @@ def test_everything_is_sent_on_to_the_same_origin(location: str) -> None:
 
 
 @pytest.mark.parametrize("status", [307, 308])
-def test_a_body_goes_to_another_origin_only_with_the_header_that_says_what_it_is(status: int) -> None:
-    hop = first(body=b"x", headers=(*SECRETS, ("content-TYPE", "a/b"), ("Content-Language", "de")))
+def test_a_body_goes_to_another_origin_with_the_headers_that_say_what_it_is(status: int) -> None:
+    described = (("content-TYPE", "a/b"), ("Content-Language", "de"), ("Content-Encoding", "gzip"))
+    hop = first(body=b"x", headers=(*SECRETS, *described, ("Content-Secret", "SECRET")))
     after = follow(hop, "http://other/", status=status)
-    assert (after.method, after.body, after.headers) == ("POST", b"x", {"content-TYPE": "a/b"})
+    assert (after.method, after.body, after.headers) == ("POST", b"x", dict(described))
 
 
 def test_what_was_dropped_on_the_way_does_not_come_back() -> None:
@@ -316,26 +341,21 @@ def test_a_location_is_resolved_as_in_the_examples_of_rfc_3986(location: str, re
 @pytest.mark.parametrize(
     ("locations", "message"),
     [
-        ([], "a redirect without a Location"),
-        ([""], "an empty Location"),
-        ([" \t "], "an empty Location"),
         (["/a", "/b"], "several Locations"),
         (["/a", "/b", "/a"], "several Locations"),
         (["http://"], "malformed Location"),
-        (["http:///x"], "malformed Location"),
+        (["http:///"], "malformed Location"),
+        (["http://\\\\"], "malformed Location"),
         (["http://h:0/"], "malformed Location"),
         (["http://h:99999/"], "malformed Location"),
         (["http://[::1/"], "malformed Location"),
         (["//[::1"], "malformed Location"),
         (["http://a..b/"], "malformed Location"),
         (["http://a b/"], "malformed Location"),
-        (["http:x"], "malformed Location"),
-        (["https:/x"], "malformed Location"),
+        (["https:"], "malformed Location"),
         (["example.org:80/x"], "malformed Location"),
-        (["/a\nb"], "control character"),
-        (["/a\r\nSet-Cookie: x"], "control character"),
-        (["/a\tb"], "control character"),
-        (["/\x00"], "control character"),
+        (["/a\x00b"], "control character"),
+        (["/\x01/"], "control character"),
         (["/\x1b[31m"], "control character"),
         (["/\x7f"], "control character"),
         ([raw("/\x85".encode())], "malformed Location"),
@@ -345,6 +365,55 @@ def test_a_location_that_leads_nowhere_is_a_redirect_failure(locations: list[str
     found = refused(*locations)
     assert found.cause is Cause.REDIRECT
     assert message in found.message
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://[]@", "http://h:99999/x", "//a..b/", "ftp://h/x", "/\x01x", "http://u:p@exa mple/", "HTTP:\\\\[/"],
+)
+def test_a_location_that_is_refused_is_shown_without_its_password(location: str) -> None:
+    message = refused(location).message
+    assert message.endswith(": " + location.replace("u:p", "***").replace("[]@", "***@"))
+
+
+def test_of_a_long_location_that_is_refused_the_beginning_is_shown() -> None:
+    assert refused("http://h:0/" + "x" * 100_000).message.endswith("http://h:0/" + "x" * 189)
+
+
+# Each with the base http://h/a/b?c; the values are those of Node 20 (`new URL(location, base)`).
+WHATWG = [
+    ("http:///other/x", "http://other/x"),
+    ("http:////other/x", "http://other/x"),
+    ("https:other/x", "https://other/x"),
+    ("https:/other/x", "https://other/x"),
+    ("http:/other/x", "http://h/other/x"),
+    ("http:x", "http://h/a/x"),
+    ("http:", "http://h/a/b?c"),
+    ("http:?y", "http://h/a/b?y"),
+    ("http:\\\\other\\x", "http://other/x"),
+    ("http:/\\other", "http://other"),
+    ("\\\\other\\x?y\\z", "http://other/x?y%5Cz"),
+    ("/\\other/x", "http://other/x"),
+    ("///other/x", "http://other/x"),
+    ("\\x\\..\\y", "http://h/y"),
+    ("\x00\x1f /x\x0b ", "http://h/x"),
+    ("ht\ttp://ot\r\nher/x", "http://other/x"),
+    ("/a\tb", "http://h/ab"),
+    ("%2e%2E/x", "http://h/x"),
+    (".%2e/x?%2e", "http://h/x?%2e"),
+    ("http://u:p@other\\@x/", "http://other/@x/"),
+    ("", "http://h/a/b?c"),
+    (" \t ", "http://h/a/b?c"),
+]
+
+
+@pytest.mark.parametrize(("location", "url"), WHATWG)
+def test_a_location_is_read_as_the_url_standard_reads_it(location: str, url: str) -> None:
+    assert leads_to(location) == url
+
+
+def test_a_fragment_of_the_url_that_answered_is_no_part_of_its_path() -> None:
+    assert leads_to("c", base="http://h/a/b#/x/y") == "http://h/a/c"
 
 
 def test_a_location_said_twice_is_one() -> None:
