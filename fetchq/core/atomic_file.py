@@ -15,11 +15,12 @@ __all__ = ["atomic_write"]
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str], *, private: bool = False) -> Iterator[BinaryIO]:
     """A stream to a temporary file beside `path`, which replaces `path` when the block ends.
 
     The temporary file is synced to the disk first, and gets the permissions of the file that it replaces. After an
-    exception it is deleted, and `path` is unchanged. A pipe or a device is written directly. Raises OSError.
+    exception it is deleted, and `path` is unchanged. A pipe or a device is written directly. `private`: whether a new
+    file is for its owner alone (mode 0600). Raises OSError.
     """
     target = os.path.realpath(path)  # a symbolic link is kept, and its target is replaced
     if os.path.exists(target) and not os.path.isfile(target):
@@ -30,7 +31,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     with suppress(FileNotFoundError):
         os.unlink(part)  # left by a killed process; not opened, since it might be a symbolic link
     mode = stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else None
-    with open(part, "xb", opener=_opener(0o666 if mode is None else 0o600)) as stream:
+    with open(part, "xb", opener=_opener(0o666 if mode is None and not private else 0o600)) as stream:
         created = os.fstat(stream.fileno())
         if mode is not None:
             os.chmod(part, mode)

@@ -64,6 +64,16 @@ def read_folder(given: object) -> str:
     return path
 
 
+def read_file_name(given: object) -> str:
+    """Parse the path of a file, which need not exist. Returns the absolute path."""
+    import os
+
+    path = os.path.abspath(read_folder(given))
+    if os.path.isdir(path):
+        raise ValueError(f"{path!r} is a folder")
+    return path
+
+
 def read_run(given: object) -> str:
     """Parse the path of a run's folder. Returns the absolute path."""
     import os

@@ -17,6 +17,7 @@ from fetchq.core.parsers import (
     SAVES,
     choice_of,
     read_data,
+    read_file_name,
     read_flag,
     read_folder,
     read_headers,
@@ -188,6 +189,13 @@ class SettingsFields(ValidatedSettings):
     )
     cookie: str | None = _request(
         None, "-b --cookie", read_text, "Cookie header, 'a=1; b=2'.", metavar="TEXT", secret=True
+    )
+    cookie_jar: str | None = _request(
+        None,
+        "--cookie-jar",
+        read_file_name,
+        "Read cookies from this Netscape file, share them in the run, and write them there at its end.",
+        metavar="FILE",
     )
 
     max_redirects: int = _limits(

@@ -51,6 +51,7 @@ class SettingsKwargs(TypedDict, total=False):
     user_agent: str | None
     user: str | None
     cookie: str | None
+    cookie_jar: Path | None
 
     max_redirects: Integer
     location_trusted: Flag

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.engines.base import AsyncEngine, BlockingEngine
+    from fetchq.http.cookies import CookieJar
     from fetchq.http.proxies import ProxyConfig
     from fetchq.http.robots_txt import RobotsCache
 
@@ -31,21 +32,28 @@ __all__ = ["async_engine", "blocking_engines"]
 
 
 def async_engine(
-    settings: Settings, robots: RobotsCache | None = None, proxies: ProxyConfig | None = None
+    settings: Settings,
+    robots: RobotsCache | None = None,
+    proxies: ProxyConfig | None = None,
+    cookies: CookieJar | None = None,
 ) -> AsyncEngine:
     """The engine of mode `async`, for the running event loop.
 
     `robots`: the rules of hosts, if obeyed. `proxies`: what the environment says, if that was read before.
+    `cookies`: the cookies that all rows share.
     """
     from fetchq.engines.aiohttp.engine import AiohttpEngine
 
-    return AiohttpEngine(settings, robots, proxies)
+    return AiohttpEngine(settings, robots, proxies, cookies)
 
 
 def blocking_engines(
-    settings: Settings, robots: RobotsCache | None = None, proxies: ProxyConfig | None = None
+    settings: Settings,
+    robots: RobotsCache | None = None,
+    proxies: ProxyConfig | None = None,
+    cookies: CookieJar | None = None,
 ) -> list[BlockingEngine]:
     """The engines of the modes `threads` and `sync`, one for each worker, with the parameters of `async_engine`."""
     from fetchq.engines.requests.engine import RequestsEngine
 
-    return [*RequestsEngine.for_workers(settings, robots, proxies)]
+    return [*RequestsEngine.for_workers(settings, robots, proxies, cookies)]

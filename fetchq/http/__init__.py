@@ -25,6 +25,8 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
       body              decodes, limits, hashes and keeps the body; content_coding undoes gzip and its kin
         coding_policy   keeps a coding that was not asked for, or that is the file's own
       redirects         resolves the Location, which leads to the next hop
+      cross_origin      which headers go on to another origin
+      cookies           keeps the cookies of a row or a run; cookie_file reads and writes them
       redirect_history  keeps what an attempt learns on its way through redirects
       dates             reads the dates of headers
 

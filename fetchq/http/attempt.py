@@ -18,8 +18,10 @@ from fetchq.core.text import one_line
 from fetchq.http.body import NO_BODY
 from fetchq.http.coding_policy import asks_for, published_format
 from fetchq.http.content_coding import codings_in
+from fetchq.http.cookies import CookieJar
 from fetchq.http.failure import AttemptFailed, message_of, status_failure
 from fetchq.http.headway import explain_timeout
+from fetchq.http.hops import with_cookies
 from fetchq.http.kept_part import describe_part
 from fetchq.http.phases import CONNECT, DECODE, RECEIVE, WAIT, AttemptClock
 from fetchq.http.range_resume import check_end, combine_partial, resumable_part
@@ -47,7 +49,7 @@ __all__ = ["Attempt"]
 MAX_DRAINED = 65536
 """Bytes of a redirect's body that are read so that its connection can be reused; it is closed if the body is longer."""
 
-_CONTENT_ENCODING, _LOCATION = istr("Content-Encoding"), istr("Location")
+_CONTENT_ENCODING, _LOCATION, _SET_COOKIE = istr("Content-Encoding"), istr("Location"), istr("Set-Cookie")
 
 
 class Attempt(AttemptClock):
@@ -56,8 +58,8 @@ class Attempt(AttemptClock):
     # An instance dictionary would have too many keys for Python to share them between objects; this is the hot path.
     # fmt: off
     __slots__ = (
-        "_drained", "_first_url", "answering", "body", "cause", "complete", "continued", "error", "history", "hop",
-        "local_limit", "method", "needs_fresh_connection", "on_sent", "partial", "permanent", "plan", "proxy",
+        "_drained", "_first_url", "answering", "body", "cause", "complete", "continued", "cookies", "error", "history",
+        "hop", "local_limit", "method", "needs_fresh_connection", "on_sent", "partial", "permanent", "plan", "proxy",
         "redirecting", "redirects", "remote", "request", "response", "reused", "sent", "tls_known", "trailers",
         "unmodified",
     )
@@ -71,6 +73,8 @@ class Attempt(AttemptClock):
     """The body of a redirect, as far as it was read."""
     history: RedirectHistory | None
     """The redirects that were followed; None before the first one."""
+    cookies: CookieJar | None
+    """The cookies of the run; in a run without, those of this attempt, or None until a redirect sets the first one."""
 
     def __init__(self, plan: HopPlan, request: Request, target: Target, partial: Partial | None = None) -> None:
         super().__init__(plan.settings)
@@ -107,7 +111,7 @@ class Attempt(AttemptClock):
         self.redirecting = False
         self.body: ReceivedBody = NO_BODY
         self._first_url = target.url
-        self.history = None
+        self.history, self.cookies = None, plan.cookies
         # The failure that ended the attempt, if any; set by `finish`.
         self.cause: Cause | None = None
         self.error: str | None = None
@@ -141,6 +145,8 @@ class Attempt(AttemptClock):
             check_family((proxy or hop.url).raw_host or "", ipv4=settings.ipv4)
         self.connecting_since = self._phase_began
         self.answering = self.reused = False
+        if self.cookies is not None:
+            hop = with_cookies(hop, self.cookies)
         return hop if self.partial is None else self.partial.range_request(hop, self.redirects)
 
     def connected(self, *, reused: bool) -> None:
@@ -180,6 +186,10 @@ class Attempt(AttemptClock):
         settings = self.settings
         # Without a Location the response is final (RFC 9110, 15.4).
         self.redirecting = status in REDIRECTS and settings.max_redirects > 0 and _LOCATION in response.headers
+        if (self.redirecting or self.cookies is not None) and _SET_COOKIE in response.headers:
+            if self.cookies is None:
+                self.cookies = CookieJar()
+            self.cookies.store(self.hop.url, response.headers.getall(_SET_COOKIE))
         self._window_start = self._phase_began
         if self.redirecting:
             self._drained = bytearray()

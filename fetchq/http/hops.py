@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
     from fetchq.core.stored_response import StoredResponse
+    from fetchq.http.cookies import CookieJar
     from fetchq.http.proxies import ProxyConfig
     from fetchq.http.robots_txt import RobotsCache
     from fetchq.http.url import Target
@@ -39,6 +40,7 @@ __all__ = [
     "method_of",
     "redacted_head",
     "request_head",
+    "with_cookies",
 ]
 
 DEFAULT_HEADERS = {
@@ -120,13 +122,18 @@ class HopPlan:
         proxies: ProxyConfig,
         robots: RobotsCache | None = None,
         body_class: type[ReceivedBody] = ReceivedBody,
+        cookies: CookieJar | None = None,
     ) -> None:
-        """`robots`: the rules of hosts. A redirect to a URL that they disallow is refused, if they are known."""
+        """`robots`: the rules of hosts. A redirect to a URL that they disallow is refused, if they are known.
+
+        `cookies`: the cookies that all rows share.
+        """
         self.settings = settings
         self.body_class = body_class
         """The class that receives the bodies of the responses."""
         self.stores = settings.stores
         """Whether bodies are stored in the run's folder."""
+        self.cookies = cookies
         self._robots = robots
         self._proxies = proxies
         self._method = "GET" if settings.data is None else "POST"
@@ -239,6 +246,13 @@ def merge_headers(base: dict[str, str], more: Iterable[tuple[str, str]]) -> dict
     return rest | dict(fresh.values())
 
 
+def with_cookies(hop: Hop, jar: CookieJar) -> Hop:
+    """The hop with the cookies of the jar, beside those that the user has given."""
+    own = {name: value for name, value in hop.headers.items() if name.lower() == "cookie"}
+    cookie = jar.header_for(hop.url, next(iter(own.values()), None))
+    return hop if cookie is None else hop._replace(headers=merge_headers(hop.headers, [("Cookie", cookie)]))
+
+
 def redacted_head(hop: Hop) -> bytes:
     """The head of the request, without the headers that may hold secrets."""
     fields = _fields(hop.method, host_field(hop.url.scheme, hop.url.raw_authority), hop.headers, hop.body)
@@ -263,7 +277,8 @@ def request_head(hop: Hop, host: str, *, absolute: bool, more: dict[str, str]) -
         lines = _plain_lines(hop.method, host)
     else:  # not cached, since these may be long, and hold secrets
         lines = _lines(_fields(hop.method, host, merge_headers(hop.headers, more.items()), hop.body))
-    return f"{hop.method} {target} HTTP/1.1\r\n{lines}\r\n".encode()
+    head = f"{hop.method} {target} HTTP/1.1\r\n{lines}\r\n"
+    return head.encode("utf-8", "surrogateescape")  # a cookie may hold bytes that are not UTF-8
 
 
 @lru_cache(4096)

@@ -66,6 +66,7 @@ def settings_for(settings: Settings) -> Settings:
         data=None,
         user=None,
         cookie=None,
+        cookie_jar=None,
         trust_env=False,  # no ~/.netrc; the proxies of the environment have been read before
         max_redirects=max(_MIN_REDIRECTS, settings.max_redirects),
         max_filesize=100_000_000,

@@ -38,7 +38,7 @@ class AsyncRun(Run):
         from fetchq.workers.async_pool import AsyncPool
 
         loop = asyncio.get_running_loop()
-        engine = async_engine(self.settings, self.robots, self.proxies)
+        engine = async_engine(self.settings, self.robots, self.proxies, self.cookies)
         pool = AsyncPool(self, engine, self._on_start)
         deadline: asyncio.TimerHandle | None = None
         if self.settings.deadline is not None:
@@ -54,6 +54,8 @@ class AsyncRun(Run):
             if deadline is not None:
                 deadline.cancel()
             await _close(task, engine)
+            if self.cookies is not None:
+                await asyncio.to_thread(self.save_cookies)
 
     async def _in_threads(self) -> AsyncGenerator[list[Result]]:
         """The Results of a blocking run, for whose batches a thread waits."""

@@ -44,7 +44,7 @@ def run_blocking(
     `on_abort` is called when the attempts under way are interrupted, since a worker may be waiting in `on_start` then.
     """
     settings = run.settings
-    engines = blocking_engines(settings, run.robots, run.proxies)
+    engines = blocking_engines(settings, run.robots, run.proxies, run.cookies)
     make_pool = ThreadPool if settings.mode == "threads" else SerialPool
     pool = make_pool(run, engines, on_start, on_abort)
     run.began = perf_counter()
@@ -54,6 +54,7 @@ def run_blocking(
     finally:
         for engine in engines:
             engine.close()
+        run.save_cookies()
 
 
 def _source_of(run: Run, feed: Feed) -> Iterable[list[Request]]:

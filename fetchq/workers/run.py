@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fetchq.engines.fd_limit import fd_budget
+from fetchq.http.cookie_file import load_cookies, save_cookies
 from fetchq.http.proxies import ProxyConfig
 from fetchq.http.robots_txt import RobotsCache
 from fetchq.scheduling.schedule import Schedule
@@ -52,6 +53,8 @@ class Run:
         """
         self.settings = settings
         self.linger = linger
+        self.cookies = None if settings.cookie_jar is None else load_cookies(settings.cookie_jar)
+        """The cookies that all rows share."""
         self.proxies = ProxyConfig(settings)
         self.control = RunControl()
         self.robots = RobotsCache(settings) if settings.robots else None
@@ -65,6 +68,11 @@ class Run:
     def backoffs(self) -> list[HostBackoff]:
         """How far the requests to each host were held back that refused, failed or grew slow."""
         return self.schedule.hosts.backoffs()
+
+    def save_cookies(self) -> None:
+        """Write the shared cookies to their file. Raises `StorageError`."""
+        if self.settings.cookie_jar is not None and self.cookies is not None:
+            save_cookies(self.settings.cookie_jar, self.cookies)
 
     def stop(self) -> None:
         """Begin no more attempts; those under way may finish."""

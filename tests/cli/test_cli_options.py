@@ -362,6 +362,24 @@ def test_cookie_is_sent_as_it_is_given(cli: Cli, server: Scripted, engine: list[
 # --- limits and success --------------------------------------------------------------------------------------------
 
 
+@shows("cookie_jar")
+def test_cookie_jar_reads_and_writes_the_cookies_of_a_run_also_of_one_that_goes_on(
+    cli: Cli, faults: FaultServer, engine: list[str]
+) -> None:
+    args = ("--cookie-jar", "jar", *engine)
+    cli.write("jar", "127.0.0.1\tFALSE\t/\tFALSE\t0\told\t1\n")
+    cli(f"{faults.url}/fault/redirect-set-cookie", *args, "-o", "run")
+    assert faults.log[0].header("Cookie") == "old=1"
+    assert (cli.folder / "jar").read_text().endswith("\t0\told\t1\n127.0.0.1\tFALSE\t/\tFALSE\t0\tid\t1\n")
+    cli("retry", "run", "--where", "ok")
+    assert faults.log[-1].header("Cookie") == "old=1; id=1"
+    cli.write("jar", "<html>")
+    done = cli(f"{faults.url}/ok", *args)
+    assert (done.status, done.problem.count("\n")) == (2, 0)
+    assert "'jar'" in done.problem.replace(f"{cli.folder}/", "")
+    assert "is not a Netscape cookie file: line 1 has not seven fields" in done.problem
+
+
 @shows("location_trusted")
 def test_location_trusted_sends_a_password_on_to_another_origin(
     cli: Cli, practice: PracticeServer, faults: FaultServer, engine: list[str]
@@ -904,6 +922,7 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "user_agent": (["me/1 (x)"], "me/1 (x)", ["me/1 (x)"]),
     "user": (["me:pass word"], "me:pass word", ["me:pass word"]),
     "cookie": (["a=1; b=2"], "a=1; b=2", ["a=1; b=2"]),
+    "cookie_jar": (["a.txt"], "a.txt", ["a.txt"]),
     "max_redirects": (["0"], "0", [0]),
     "location_trusted": ([], "1", [True, "yes"]),
     "max_filesize": (["5M"], "5M", [5_000_000, "5MB"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from faults.wire import Asked, Connection
@@ -146,3 +147,73 @@ def test_a_bad_location_is_shown_in_the_error(mode: str) -> None:
     assert "http://***@[::1" in error
     assert "SECRET" not in error
     assert error.isprintable()
+
+
+# --- cookies ---
+
+
+def guarded(conn: Connection, asked: Asked) -> None:
+    """Without the cookie that it sets, leads to itself."""
+    if "s=1" in (asked.header("Cookie") or ""):
+        ok(conn, asked)
+    else:
+        to("/a", b"Set-Cookie: s=1; Path=/; HttpOnly")(conn, asked)
+
+
+def test_a_cookie_that_a_redirect_sets_is_sent_on(mode: str) -> None:
+    with serving(guarded) as server:
+        first = fetch(f"{server.url}/a", mode)
+        second = fetch(f"{server.url}/a", mode, cookie="x=y; s=0")
+        assert [asked.header("Cookie") for asked in server.log] == [None, "s=1", "x=y; s=0", "x=y; s=1"]
+    assert (first.ok, first.redirects, second.ok, second.redirects) == (True, 1, True, 1)
+
+
+def test_one_row_knows_nothing_of_the_cookies_of_another(mode: str) -> None:
+    with serving(guarded) as server:
+        results = fetch_all_sync([f"{server.url}/a"] * 3, mode=mode, workers=1)
+    assert [result.redirects for result in results] == [1, 1, 1]
+
+
+def test_a_new_cookie_at_each_hop_does_not_go_on_for_ever(mode: str) -> None:
+    def play(conn: Connection, asked: Asked) -> None:
+        to("/a", b"Set-Cookie: n=%d" % len(asked.header("Cookie") or ""))(conn, asked)
+
+    with serving(play) as server:
+        result = fetch(f"{server.url}/a", mode, max_redirects=4)
+    assert (result.cause, result.redirects, result.error) == (Cause.REDIRECT, 4, "more than 4 redirects")
+
+
+def test_a_cookie_goes_by_host_and_the_users_own_only_to_the_first_origin(mode: str) -> None:
+    with nothing_left(), ScriptServer(ok) as b, ScriptServer(ok) as a:
+        a.script = to(f"{b.at('localhost')}/", b"Set-Cookie: s=1; Path=/")
+        b.script = by_path({"/": to(f"{b.url}/here", b"Set-Cookie: t=2; Path=/")})
+        result = fetch(a.url, mode, cookie="mine=1", resolve=[f"localhost:{b.port}:127.0.0.1"])
+    # Cookies do not tell ports apart (RFC 6265, 8.5): that of a comes to b, where it has the same name.
+    assert (result.ok, [asked.header("Cookie") for asked in b.log]) == (True, [None, "s=1"])
+
+
+def test_a_cookie_that_is_not_utf8_comes_back_as_it_came(mode: str) -> None:
+    with serving(by_path({"/a": to("/b", b"Set-Cookie: s=\xe9\xff")})) as server:
+        assert fetch(f"{server.url}/a", mode).ok
+        assert server.log[1].header("Cookie") in ("s=\xe9\xff", "s=\udce9\udcff")
+
+
+def test_a_jar_is_shared_by_all_rows_and_kept_in_its_file(mode: str, tmp_path: Path) -> None:
+    jar = tmp_path / "jar"
+    jar.write_text("#HttpOnly_127.0.0.1\tFALSE\t/\tFALSE\t0\told\t1\n")
+    with serving(guarded) as server:
+        results = fetch_all_sync([f"{server.url}/a"] * 3, mode=mode, workers=1, cookie_jar=jar)
+        assert [result.redirects for result in results] == [1, 0, 0]
+        assert server.log[0].header("Cookie") == "old=1"
+        (again,) = fetch_all_sync([f"{server.url}/a"], mode=mode, cookie_jar=jar)
+        assert (again.redirects, server.log[-1].header("Cookie")) == (0, "old=1; s=1")
+    assert jar.read_text().splitlines()[-2:] == [
+        "#HttpOnly_127.0.0.1\tFALSE\t/\tFALSE\t0\told\t1",
+        "#HttpOnly_127.0.0.1\tFALSE\t/\tFALSE\t0\ts\t1",
+    ]
+
+
+def test_a_cookie_that_a_final_answer_sets_is_in_the_jar_whatever_its_status(mode: str, tmp_path: Path) -> None:
+    with serving(answer(b"no", b"Set-Cookie: a=1", status=b"404 Not Found")) as server:
+        fetch(server.url, mode, cookie_jar=tmp_path / "jar")
+    assert (tmp_path / "jar").read_text().endswith("127.0.0.1\tFALSE\t/\tFALSE\t0\ta\t1\n")

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
     from fetchq.engines.aiohttp.connection import Connection
+    from fetchq.http.cookies import CookieJar
     from fetchq.http.hops import Hop
     from fetchq.http.range_resume import Partial
     from fetchq.http.robots_txt import RobotsCache
@@ -51,12 +52,16 @@ class AiohttpEngine:
     """The engine of a whole run. It belongs to the event loop in which it is created."""
 
     def __init__(
-        self, settings: Settings, robots: RobotsCache | None = None, proxies: ProxyConfig | None = None
+        self,
+        settings: Settings,
+        robots: RobotsCache | None = None,
+        proxies: ProxyConfig | None = None,
+        cookies: CookieJar | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._proxies = proxies or ProxyConfig(settings)
-        self._plan = HopPlan(settings, self._proxies, robots)
+        self._plan = HopPlan(settings, self._proxies, robots, cookies=cookies)
         self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies)
         self._watchdog = Watchdog(settings)
         self._resolver = Resolver(settings)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
+    from fetchq.http.cookies import CookieJar
     from fetchq.http.range_resume import Partial
     from fetchq.http.robots_txt import RobotsCache
     from fetchq.http.url import Target
@@ -62,12 +63,13 @@ class RequestsEngine:
         rate: ByteRate | None = None,
         reuse_policy: ReusePolicy | None = None,
         proxies: ProxyConfig | None = None,
+        cookies: CookieJar | None = None,
     ) -> None:
-        """`rate`, `reuse_policy` and `proxies` are those that all workers share."""
+        """`rate`, `reuse_policy`, `proxies` and `cookies` are those that all workers share."""
         self._settings = settings
         self._rate = rate
         self._proxies = proxies or ProxyConfig(settings)
-        self._plan = HopPlan(settings, self._proxies, robots)
+        self._plan = HopPlan(settings, self._proxies, robots, cookies=cookies)
         self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies)
         self._session = _Session()
         adapter = _Adapter(context)
@@ -80,7 +82,11 @@ class RequestsEngine:
 
     @classmethod
     def for_workers(
-        cls, settings: Settings, robots: RobotsCache | None = None, proxies: ProxyConfig | None = None
+        cls,
+        settings: Settings,
+        robots: RobotsCache | None = None,
+        proxies: ProxyConfig | None = None,
+        cookies: CookieJar | None = None,
     ) -> list[Self]:
         """An engine for each worker. They share the TLS context, which takes long to load, and the limits."""
         check_urllib3()
@@ -88,7 +94,7 @@ class RequestsEngine:
         rate = None if settings.limit_rate is None else ByteRate(settings.limit_rate)
         reuse_policy = ReusePolicy()
         proxies = proxies or ProxyConfig(settings)
-        return [cls(settings, context, robots, rate, reuse_policy, proxies) for _ in range(settings.workers)]
+        return [cls(settings, context, robots, rate, reuse_policy, proxies, cookies) for _ in range(settings.workers)]
 
     def attempt(
         self,
@@ -238,7 +244,8 @@ def _prepared(hop: Hop) -> requests.PreparedRequest:
     prepared.url = hop.text
     headers: dict[str, Any] = dict(merge_headers(DEFAULT_HEADERS, hop.headers.items()))
     # As bytes, since http.client would encode a text as Latin-1, or fail.
-    headers.update((name, value.encode()) for name, value in hop.headers.items() if not value.isascii())
+    raw = ((name, value.encode("utf-8", "surrogateescape")) for name, value in hop.headers.items())
+    headers.update(pair for pair in raw if not pair[1].isascii())
     prepared.headers = CaseInsensitiveDict(headers)
     prepared.body = hop.body
     if (length := length_field(hop.method, hop.body)) is not None:

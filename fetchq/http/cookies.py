@@ -1,0 +1,201 @@
+"""Keeps cookies as RFC 6265 says: those of the hops of one row, or with `cookie_jar` those of a whole run.
+
+The jar of `http.cookiejar` follows the older rules of Netscape: it sends a cookie without a Domain to subdomains, keeps
+one whose Expires is before 1970, and asks each domain that it knows for each request.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from datetime import UTC, datetime
+from math import inf
+from time import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from fetchq.http.addresses import is_address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from yarl import URL
+
+__all__ = ["Cookie", "CookieJar"]
+
+MOST_PER_DOMAIN = 180
+LONGEST = 4096
+"""The limits of browsers: cookies of one domain, and characters of a name and a value together (RFC 6265, 6.1)."""
+MOST_DOMAINS = 100_000
+"""The limit that bounds memory. The domain that was the first to set a cookie is forgotten first."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_WHITESPACE = " \t"
+_MAX_AGE = re.compile(r"-?[0-9]{1,18}")
+_DELIMITERS = re.compile(r"[\t -/;-@\[-`{-~]+")
+_TIME = re.compile(r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?![0-9])")
+_DAY = re.compile(r"([0-9]{1,2})(?![0-9])")
+_YEAR = re.compile(r"([0-9]{2,4})(?![0-9])")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "gob", "gov", "int", "mil", "ne", "net", "or", "org"})
+"""Labels under which a country's domains are registered, as in co.uk."""
+
+
+class Cookie(NamedTuple):
+    """A cookie (RFC 6265, 5.3)."""
+
+    domain: str
+    path: str
+    name: str
+    value: str
+    host_only: bool
+    """Whether it is for its domain alone, and not for subdomains."""
+    secure: bool
+    http_only: bool
+    expires: float | None
+    """When it ends, in seconds since 1970; None: with the session."""
+
+
+class CookieJar:
+    """Cookies by domain. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._domains: dict[str, dict[tuple[str, str], Cookie]] = {}
+        """By domain, then by path and name; the oldest first."""
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> Iterator[Cookie]:
+        """The cookies that have not ended, by domain."""
+        now = time()
+        with self._lock:
+            kept = [one for domain in sorted(self._domains) for one in self._domains[domain].values()]
+        return (one for one in kept if not _has_ended(one, now))
+
+    def put(self, cookie: Cookie) -> None:
+        """Keep a cookie in place of the one with the same domain, path and name; if it has ended, drop that one."""
+        key = (cookie.path, cookie.name)
+        with self._lock:
+            kept = self._domains.get(cookie.domain, {})
+            if _has_ended(cookie, time()):
+                kept.pop(key, None)
+                return
+            kept[key] = cookie
+            if len(kept) > MOST_PER_DOMAIN:
+                del kept[next(iter(kept))]
+            self._domains[cookie.domain] = kept
+            if len(self._domains) > MOST_DOMAINS:
+                del self._domains[next(iter(self._domains))]
+
+    def store(self, url: URL, fields: Iterable[str]) -> None:
+        """Keep the cookies that the response from `url` sets. `fields`: the values of its Set-Cookie headers."""
+        for field in fields:
+            if (cookie := _read(field, url, time())) is not None:
+                self.put(cookie)
+
+    def cookies_for(self, url: URL) -> list[Cookie]:
+        """The cookies for a request: those with the longest paths first, then the oldest ones (RFC 6265, 5.4)."""
+        host, path, now = url.raw_host or "", url.raw_path or "/", time()
+        found: list[Cookie] = []
+        with self._lock:
+            for domain in _and_parents(host):
+                found += [
+                    one
+                    for one in self._domains.get(domain, {}).values()
+                    if (domain == host or not one.host_only)
+                    and (url.scheme == "https" or not one.secure)
+                    and _path_matches(path, one.path)
+                    and not _has_ended(one, now)
+                ]
+        return sorted(found, key=lambda one: -len(one.path))
+
+    def header_for(self, url: URL, own: str | None) -> str | None:
+        """The Cookie header for a request; None if there are no cookies. `own`: that which the user has given.
+
+        The user's cookies come first; where the jar has one of the same name, only that is sent.
+        """
+        cookies = self.cookies_for(url)
+        if own is None or not cookies:
+            return "; ".join([f"{one.name}={one.value}" for one in cookies]) or own
+        names = {one.name for one in cookies}
+        users = [pair.strip() for pair in own.split(";") if pair.partition("=")[0].strip() not in names]
+        return "; ".join([*filter(None, users), *(f"{one.name}={one.value}" for one in cookies)])
+
+
+def _read(field: str, url: URL, now: float) -> Cookie | None:
+    """The cookie that a Set-Cookie header sets; None if it is to be ignored (RFC 6265, 5.2 and 5.3)."""
+    pair, *attributes = field.split(";")
+    name, mark, value = pair.partition("=")
+    name, value = name.strip(_WHITESPACE), value.strip(_WHITESPACE)
+    if not mark or not name or len(name) + len(value) > LONGEST or _CONTROL.search(field) or "\t" in name + value:
+        return None
+    given: dict[str, str] = {}
+    for attribute in attributes:
+        key, _, text = attribute.partition("=")
+        given[key.strip(_WHITESPACE).lower()] = text.strip(_WHITESPACE)
+    scope = _scope(url.raw_host or "", given.get("domain", ""))
+    if scope is None:
+        return None
+    domain, host_only = scope
+    path = given.get("path", "")
+    if not path.startswith("/"):
+        path = (url.raw_path or "/").rpartition("/")[0] or "/"
+    expires = _date(given["expires"]) if "expires" in given else None
+    if _MAX_AGE.fullmatch(age := given.get("max-age", "")):
+        expires = now + int(age) if int(age) > 0 else -inf
+    return Cookie(domain, path, name, value, host_only, "secure" in given, "httponly" in given, expires)
+
+
+def _scope(host: str, domain: str) -> tuple[str, bool] | None:
+    """The domain of a cookie, and whether it is for that host alone; None if `host` may not set it."""
+    domain = domain.removeprefix(".").lower()
+    if not domain or domain == host:
+        return host, not domain or is_address(host) or _is_suffix(domain)
+    if is_address(host) or _is_suffix(domain) or not host.endswith("." + domain):
+        return None
+    return domain, False
+
+
+def _is_suffix(domain: str) -> bool:
+    """Whether many owners register names under a domain, such as com or co.uk; a rule of thumb, not a list."""
+    labels = domain.split(".")
+    return len(labels) == 1 or (len(labels) == 2 and len(labels[1]) == 2 and labels[0] in _SECOND_LEVEL)
+
+
+def _and_parents(host: str) -> Iterator[str]:
+    yield host
+    while (at := host.find(".")) >= 0:
+        host = host[at + 1 :]
+        yield host
+
+
+def _path_matches(path: str, of_cookie: str) -> bool:
+    """RFC 6265, 5.1.4."""
+    return path.startswith(of_cookie) and (
+        len(path) == len(of_cookie) or of_cookie.endswith("/") or path[len(of_cookie)] == "/"
+    )
+
+
+def _has_ended(cookie: Cookie, now: float) -> bool:
+    return cookie.expires is not None and cookie.expires <= now
+
+
+def _date(text: str) -> float | None:
+    """A date in any of the forms that servers use, in seconds since 1970; None if it is none (RFC 6265, 5.1.1)."""
+    clock = day = month = year = None
+    for token in _DELIMITERS.split(text[:100]):
+        if clock is None and (found := _TIME.match(token)):
+            clock = found
+        elif day is None and (found := _DAY.match(token)):
+            day = int(found[1])
+        elif month is None and token[:3].lower() in _MONTHS:
+            month = _MONTHS.index(token[:3].lower()) + 1
+        elif year is None and (found := _YEAR.match(token)):
+            year = int(found[1])
+    if clock is None or day is None or month is None or year is None:
+        return None
+    if year < 100:
+        year += 2000 if year < 70 else 1900
+    try:
+        moment = datetime(year, month, day, int(clock[1]), int(clock[2]), int(clock[3]), tzinfo=UTC)
+    except ValueError:
+        return None
+    return moment.timestamp() if year >= 1601 else None
