@@ -14,7 +14,7 @@ _INTEGER = r"[+-]?[0-9]+(?:\.0*)?"
 _SECONDS = r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)?"
 _SIZE = r"(\d+(?:\.\d*)?|\.\d+)\s*([kKmMgG]?)(?:i?B)?"
 _RATE = r"(\d+(?:\.\d*)?|\.\d+)\s*(?:/\s*([smh]))?"
-_STATUS = r"(\d{3})(?:\.\.(=?)(\d{3}))?"
+_STATUS = r"([+-]?)(\d{3})(?:\.\.(=?)(\d{3}))?"
 
 __all__ = ["read_byte_rate", "read_int", "read_priority", "read_rate", "read_seconds", "read_size", "read_statuses"]
 
@@ -95,12 +95,16 @@ def read_byte_rate(given: object) -> int:
     return read_size(given.strip().removesuffix("/s") if isinstance(given, str) else given)
 
 
-def read_statuses(given: object) -> frozenset[int]:
-    """Parse one or several statuses, or a text such as "200..=299,404" (`..=` includes the end, `..` does not)."""
+def read_statuses(given: object, default: frozenset[int] = frozenset()) -> frozenset[int]:
+    """Parse one or several statuses, or a text such as "200..=299,404" (`..=` includes the end, `..` does not).
+
+    In a text, "+403" adds to the statuses before it, and "-500..=599" takes away from them. A text that begins with
+    such a sign begins with `default`.
+    """
     if isinstance(given, int) and not isinstance(given, bool):
         given = (given,)
     if isinstance(given, str):
-        given = _statuses_in(given)
+        return _statuses_in(given, default)
     if not isinstance(given, Iterable):
         raise ValueError(f"{given!r} is not a list of statuses")
     found: list[int] = []
@@ -111,14 +115,18 @@ def read_statuses(given: object) -> frozenset[int]:
     return frozenset(found)
 
 
-def _statuses_in(text: str) -> list[int]:
-    found: list[int] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        if (match := re.fullmatch(_STATUS, part)) is None:
-            raise ValueError(f"{part!r} is not a status or a range, such as 404 or 200..=299")
-        first = int(match[1])
-        last = first + 1 if match[3] is None else int(match[3]) + bool(match[2])
+def _statuses_in(text: str, default: frozenset[int]) -> frozenset[int]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    found = set(default) if parts and parts[0][0] in "+-" else set()
+    for part in parts:
+        if (match := re.fullmatch(_STATUS, part)) is None or int(match[2]) < 100:
+            raise ValueError(f"{part!r} is not a status or a range, such as 404, 200..=299 or +403")
+        first = int(match[2])
+        last = first + 1 if match[4] is None else int(match[4]) + bool(match[3])
         if last <= first:
             raise ValueError(f"the range {part!r} is empty")
-        found.extend(range(first, last))
-    return found
+        if match[1] == "-":
+            found.difference_update(range(first, last))
+        else:
+            found.update(range(first, last))
+    return frozenset(found)

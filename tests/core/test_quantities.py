@@ -131,10 +131,37 @@ def test_statuses_are_read_from_ranges_lists_and_numbers(given_value: object, st
 
 
 @pytest.mark.parametrize(
+    ("text", "statuses"),
+    [
+        ("+403", {403, 429, 500, 503}),
+        (" +403 , +404", {403, 404, 429, 500, 503}),
+        ("-500", {429, 503}),
+        ("+403,-500..=599", {403, 429}),
+        ("-429,500", {500, 503}),
+        ("400..=404,-404", {400, 401, 402, 403}),
+        ("403,+404", {403, 404}),
+        ("-404", {429, 500, 503}),
+        ("503,-503", set()),
+        ("", set()),
+    ],
+)
+def test_a_sign_adds_to_the_statuses_before_it_or_takes_away_and_the_first_one_from_the_default(
+    text: str, statuses: set[int]
+) -> None:
+    assert read_statuses(text, default=frozenset({429, 500, 503})) == statuses
+
+
+@pytest.mark.parametrize(
     "wrong",
     ["20", "2000", "200-299", "299..=200", "200..200", "abc", "099", 99, 1000, True, [True], ["200"], None, 2.0],
 )
 def test_what_is_no_status_is_refused(wrong: object) -> None:
+    with pytest.raises(ValueError, match=r"status|is empty"):
+        read_statuses(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["+", "-", "+-403", "+ 403", "++403", "+4xx", "+404..404"])
+def test_a_sign_needs_a_status(wrong: object) -> None:
     with pytest.raises(ValueError, match=r"status|is empty"):
         read_statuses(wrong)
 

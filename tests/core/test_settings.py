@@ -146,6 +146,8 @@ def test_whatever_a_field_is_given_it_has_a_value_then_or_there_is_a_settings_er
         ("timeout", "2m", 120.0),
         ("min_speed", "1k", 1000),
         ("retry_on", "500..503", frozenset({500, 501, 502})),
+        ("retry_on", "+403,-500", frozenset({403, 408, 425, 429, 502, 503, 504})),
+        ("accept", "+404,-206", frozenset(range(200, 300)) - {206} | {404}),
         ("method", "delete", "DELETE"),
         ("headers", ["A: b"], (("A", "b"),)),
         ("data", "text", b"text"),
