@@ -42,10 +42,11 @@ def open_session(begin: Callable[[], Session]) -> Iterator[Session]:
             raise FatalError(str(problem)) from None
 
 
-def end_session(session: Session, status: int, say: Callable[[str], None]) -> int:
-    """Record the end of the run in its ledger, and say how to resume it if rows are left.
+def end_session(session: Session, status: int, say: Callable[[str], None], given_up: str | None = None) -> int:
+    """Record the end of the run in its ledger, and say how to go on if rows are left, or hosts were given up.
 
-    `status`: the exit status of this session. Returns the exit status of the whole run, with all its sessions.
+    `status`: the exit status of this session. `given_up`: how many hosts were given up, as a clause; None for none.
+    Returns the exit status of the whole run, with all its sessions.
     """
     try:
         if status <= 1:
@@ -60,6 +61,8 @@ def end_session(session: Session, status: int, say: Callable[[str], None]) -> in
         say(printable(f"{folder}: {done}; go on with: fetchq resume {quote(folder)}"))
     elif left == 0 and session.done:
         say(printable(f"{folder}: {all_done_text(session)}"))
+    if given_up is not None and session.ledger.in_place:
+        say(printable(f"{folder}: {given_up}; fetch what is missing with: fetchq retry {quote(folder)}"))
     return 1 if status == 0 and failed else status
 
 

@@ -72,7 +72,7 @@ def fetch_and_show(
     from fetchq.cli.status import EXIT_FATAL
     from fetchq.inputs.lines import SourceError
     from fetchq.reports.summary import Summary
-    from fetchq.reports.text import summary_lines
+    from fetchq.reports.text import given_up_text, summary_lines
 
     settings = replace(settings, keep_body=_needs_bodies(display))
     summary = Summary()
@@ -91,11 +91,14 @@ def fetch_and_show(
             screen.say(line)
         if not summary.total and status == 0:
             screen.say(no_urls(sources))
+    given_up = given_up_text(summary)
     if session is None:
+        if given_up is not None and not display.quiet:
+            screen.say(f"{given_up}; with -o DIR, fetchq retry DIR could fetch what is missing later")
         return status
     from fetchq.cli.durable import end_session
 
-    return end_session(session, status, screen.say)
+    return end_session(session, status, screen.say, given_up)
 
 
 def _check_environment(settings: Settings) -> None:

@@ -152,13 +152,18 @@ class SettingsFields(ValidatedSettings):
     retry_on: frozenset[int] = _retries(
         _RETRIED,
         "--retry-on",
-        read_statuses,
-        "Statuses that are tried again.",
+        partial(read_statuses, default=_RETRIED),
+        "Statuses that are tried again; +403 adds to the default, -500 takes away.",
         metavar="STATUS,..",
         default_text="408,425,429,500,502,503,504",
     )
     max_retry_after: float = _retries(
-        120.0, "--max-retry-after", read_seconds, "Longest Retry-After obeyed.", metavar="S", minimum=0
+        120.0,
+        "--max-retry-after",
+        read_seconds,
+        "Longest Retry-After waited for; a longer one ends the row.",
+        metavar="S",
+        minimum=0,
     )
 
     method: str | None = _request(
@@ -220,8 +225,8 @@ class SettingsFields(ValidatedSettings):
     accept: frozenset[int] = _limits(
         _SUCCESS,
         "--accept",
-        read_statuses,
-        "Statuses that are ok, '200..=299,404'.",
+        partial(read_statuses, default=_SUCCESS),
+        "Statuses that are ok, '200..=299,404'; +404 adds to the default.",
         metavar="STATUS,..",
         default_text="200..=299",
     )

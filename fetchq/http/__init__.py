@@ -24,6 +24,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
       response          reads the head: status, headers, and where the body should end
       body              decodes, limits, hashes and keeps the body; content_coding undoes gzip and its kin
         coding_policy   keeps a coding that was not asked for, or that is the file's own
+      acceptance        decides whether its status ends the row well
       redirects         resolves the Location, which leads to the next hop
       cross_origin      which headers go on to another origin
       cookies           keeps the cookies of a row or a run; cookie_file reads and writes them
@@ -33,6 +34,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
     after the attempt
       retry             decides whether it is repeated, and whether the host seems overloaded or down
       headway           judges how far its body has come
+      retry_after       reads how long the server asks to wait, and whether the run waits that long
 
     robots_txt          reads the rules of a host; robots_attempt stops reading after the part that counts
 """

@@ -15,6 +15,7 @@ from fetchq.core.body_spool import MAX_IN_MEMORY
 from fetchq.core.header_text import wire_text
 from fetchq.core.model import Cause, Complete
 from fetchq.core.text import one_line
+from fetchq.http.acceptance import ends_well, retried_note
 from fetchq.http.body import NO_BODY
 from fetchq.http.coding_policy import asks_for, published_format
 from fetchq.http.content_coding import codings_in
@@ -254,7 +255,7 @@ class Attempt(AttemptClock):
         if self.redirecting:
             return
         self.body.finish()
-        if response.status not in self.settings.accept and not self.unmodified:
+        if response.status not in self.plan.final and not (self.unmodified or ends_well(self)):
             raise self._status_failure()
 
     def follow_redirect(self) -> None:
@@ -314,7 +315,8 @@ class Attempt(AttemptClock):
 
     def _status_failure(self) -> AttemptFailed:
         status, reason = self.response.status, self.response.reason
-        return status_failure(status, reason, "" if self.history is None else self.history.note(status, self.hop))
+        note = "" if self.history is None else self.history.note(status, self.hop)
+        return status_failure(status, reason, note or retried_note(status, self.settings))
 
     def discard_body(self) -> None:
         """Free the body of an attempt that is retried, except for a `partial` that the next attempt resumes."""

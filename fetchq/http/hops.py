@@ -10,6 +10,7 @@ from yarl import URL
 from fetchq._version import __version__
 from fetchq.core.model import Cause
 from fetchq.core.parsers import read_headers, read_method
+from fetchq.http.acceptance import final_statuses
 from fetchq.http.body import ReceivedBody
 from fetchq.http.content_coding import ACCEPT_ENCODING
 from fetchq.http.cross_origin import harmless
@@ -134,6 +135,8 @@ class HopPlan:
         self.stores = settings.stores
         """Whether bodies are stored in the run's folder."""
         self.cookies = cookies
+        self.final = final_statuses(settings)
+        """The statuses that end any row well."""
         self._robots = robots
         self._proxies = proxies
         self._method = "GET" if settings.data is None else "POST"

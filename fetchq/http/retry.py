@@ -3,18 +3,20 @@
 For another reason to retry, change this module: `_may_repeat` has the rule, and `_TRANSIENT` the causes that may pass;
 `retryable` says the same in SQL for `fetchq retry`, as far as the columns of a record tell. (Which statuses are retried
 is a setting, `retry_on`.) `signal_of` tells the schedule whether the host seems overloaded, or down. The clock and the
-random numbers are parameters. Delays follow "exponential backoff and full jitter"; for Retry-After see RFC 9110,
-10.2.3.
+random numbers are parameters. Delays follow "exponential backoff and full jitter"; `retry_after` reads what the server
+asks for.
 """
 
 from __future__ import annotations
 
 from enum import Enum, auto
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fetchq.core.model import Cause
-from fetchq.http.dates import http_date
+from fetchq.http.acceptance import IDEMPOTENT
 from fetchq.http.headway import made_headway, must_begin_anew
+from fetchq.http.retry_after import asked_text, retry_after, too_long
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,24 +26,21 @@ if TYPE_CHECKING:
     from fetchq.http.failure import AttemptFailed
 
 __all__ = [
-    "IDEMPOTENT",
     "NO_PAST",
     "Outcome",
     "PastAttempts",
     "RetryPlan",
     "Signal",
     "found_dead",
+    "is_down",
     "may_resend",
     "plan_retry",
-    "retry_after",
     "retry_delay",
     "retryable",
     "signal_of",
     "welcomes_rest",
+    "with_asked_wait",
 ]
-
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-"""Methods whose requests have the same effect if they are sent twice (RFC 9110, 9.2.2)."""
 
 LONGEST_WAIT = 30.0
 """The upper bound of the exponential backoff, in seconds."""
@@ -136,6 +135,8 @@ class PastAttempts(NamedTuple):
     """Whether one led to a body that began anew."""
     needs_whole: bool = False
     """Whether no attempt may continue a body, because the server has shown that it gives no usable parts."""
+    spared: int = 0
+    """How many could not connect, in an outage of the host in which another one has failed before."""
 
     def with_one(self, attempt: Attempt, plan: RetryPlan) -> PastAttempts:
         """These and another attempt, which is followed by the retry `plan`."""
@@ -144,6 +145,7 @@ class PastAttempts(NamedTuple):
             self.headways + plan.headway,
             self.begun_anew or plan.begins_anew,
             self.needs_whole or (attempt.continued is not None and attempt.continued.needs_whole),
+            self.spared,
         )
 
 
@@ -151,32 +153,42 @@ NO_PAST = PastAttempts()
 
 
 def plan_retry(
-    outcome: Attempt, attempts: int, past: PastAttempts, settings: Settings, *, jitter: float, now: float
+    outcome: Attempt,
+    attempts: int,
+    past: PastAttempts,
+    settings: Settings,
+    *,
+    jitter: float,
+    now: float,
+    left: float = inf,
 ) -> RetryPlan | None:
     """The retry that is due after a failed attempt; None if the failure is final.
 
-    `attempts`: how many attempts were made, this one included. `past`: those before it that are no failed tries.
-    `jitter`: a random number from 0 to 1. `now`: wall-clock seconds, for a Retry-After that is a date.
+    `attempts`: how many attempts were made, this one included. `past`: those of them that are no failed tries.
+    `jitter`: a random number from 0 to 1. `now`: wall-clock seconds, for a Retry-After that is a date. `left`: seconds
+    until the deadline.
     """
     if must_begin_anew(outcome) and not past.begun_anew:
         return RetryPlan(0.0, begins_anew=True)
-    failed = attempts - past.headways - past.begun_anew
+    failed = attempts - past.headways - past.begun_anew - past.spared
     if settings.retries and made_headway(outcome, past.headways):
-        delay = retry_delay(outcome, 1, settings, jitter=jitter, now=now)
+        delay = retry_delay(outcome, 1, settings, jitter=jitter, now=now, left=left)
         return None if delay is None else RetryPlan(delay, headway=True)
     if outcome.local_limit and past.local_limits < MAX_LOCAL_LIMIT_RETRIES:
         return RetryPlan(LOCAL_LIMIT_WAIT, counts=False)
     if outcome.unmodified and outcome.cause is Cause.STORE:
         # The server has confirmed a stored body that is missing or damaged.
         return RetryPlan(0.0, revalidates=False)
-    delay = retry_delay(outcome, failed, settings, jitter=jitter, now=now)
+    delay = retry_delay(outcome, failed, settings, jitter=jitter, now=now, left=left)
     return None if delay is None else RetryPlan(delay)
 
 
-def retry_delay(outcome: Outcome, attempts: int, settings: Settings, *, jitter: float, now: float) -> float | None:
+def retry_delay(
+    outcome: Outcome, attempts: int, settings: Settings, *, jitter: float, now: float, left: float = inf
+) -> float | None:
     """Seconds until the retry of an attempt that failed because of the server or the network; None for no retry.
 
-    The parameters are those of `plan_retry`.
+    There is none if the server asks for a longer wait than the run allows. The parameters are those of `plan_retry`.
     """
     if outcome.cause is None or attempts > settings.retries or not _may_repeat(outcome, settings):
         return None
@@ -185,7 +197,20 @@ def retry_delay(outcome: Outcome, attempts: int, settings: Settings, *, jitter: 
     if outcome.status not in settings.retry_on:
         return backoff
     asked = retry_after(outcome.headers, now)
-    return backoff if asked is None else max(backoff, min(asked, settings.max_retry_after))
+    if asked is None:
+        return backoff
+    return None if too_long(asked, settings, left) else max(backoff, asked)
+
+
+def with_asked_wait(outcome: Outcome, error: str, settings: Settings, *, now: float, left: float = inf) -> str:
+    """The error of a row that is not tried again, with the wait that its server asks for if that is too long.
+
+    The other parameters are those of `plan_retry`.
+    """
+    if outcome.status not in settings.retry_on or (asked := retry_after(outcome.headers, now)) is None:
+        return error
+    bound = too_long(asked, settings, left)
+    return error if bound is None else f"{error}; {asked_text(asked)}, {bound}"
 
 
 def _may_repeat(outcome: Outcome, settings: Settings) -> bool:
@@ -209,6 +234,8 @@ class Signal(Enum):
     """The attempt failed in a way that is typical of an overloaded host."""
     REFUSED = auto()
     """The host asks for fewer requests: 429, or a Retry-After."""
+    CLOSED = auto()
+    """The host asks for no requests for longer than the run waits."""
     DOWN = auto()
     """No connection to the host could be made."""
 
@@ -217,47 +244,38 @@ _OVERLOAD = frozenset({Cause.CONNECT, Cause.INCOMPLETE, Cause.TIMEOUT})
 _CONNECTING = frozenset({Cause.CONNECT, Cause.DNS, Cause.TIMEOUT})
 
 
+def is_down(outcome: Outcome) -> bool:
+    """Whether an attempt failed because no connection could be made."""
+    return outcome.cause in _CONNECTING and not outcome.sent
+
+
 def signal_of(outcome: Outcome, settings: Settings, now: float) -> tuple[Signal, float | None]:
     """What an attempt shows about its host, and for how many seconds the host asks for no requests, or None.
 
-    `now`: wall-clock seconds.
+    `now`: wall-clock seconds. The Retry-After of a success or a redirect (202, say) is about its URL alone.
     """
     cause = outcome.cause
     if cause is None:
         return Signal.GOOD, None
     if cause is Cause.STATUS:
         status = outcome.status
-        if status in (429, 503) or status in settings.retry_on:
+        if status in (429, 503) or (status is not None and status >= 400 and status in settings.retry_on):
             asked = retry_after(outcome.headers, now)
+            if asked is not None and too_long(asked, settings):
+                return Signal.CLOSED, asked
             if status == 429 or asked is not None:
-                return Signal.REFUSED, None if asked is None else min(asked, settings.max_retry_after)
+                return Signal.REFUSED, asked
         return (Signal.FAILED if status == 503 else Signal.GOOD), None
-    if cause in _CONNECTING and not outcome.sent:
+    if is_down(outcome):
         return Signal.DOWN, None
     return (Signal.FAILED if cause in _OVERLOAD else Signal.ANSWERED), None
 
 
 def retryable(retry_on: Iterable[int]) -> str:
-    """The failures that are worth a retry, as an SQL condition over the columns of the record."""
+    """The failures that are worth a retry, as an SQL condition over the columns of the record.
+
+    A row whose host was given up because it asked for too long a wait has the cause `status`, and no status.
+    """
     causes = ", ".join(f"'{cause}'" for cause in sorted({*_TRANSIENT, Cause.STORE}))
     statuses = ", ".join(map(str, sorted(retry_on)))
-    return f"cause IN ({causes}) OR (cause = 'status' AND status IN ({statuses}))"
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """The seconds that Retry-After asks for, at least 0; None if it is missing or invalid.
-
-    A date is compared with the response's Date header, if there is one, since the clocks of the server and of this
-    machine may differ; otherwise with `now`, in wall-clock seconds.
-    """
-    text = headers.get("Retry-After")
-    if text is None:
-        return None
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:15])
-    due = http_date(text)
-    if due is None:
-        return None
-    sent = http_date(headers.get("Date", ""))
-    return max(0.0, due - (now if sent is None else sent))
+    return f"cause IN ({causes}) OR (cause = 'status' AND (status IS NULL OR status IN ({statuses})))"

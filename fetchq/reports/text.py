@@ -21,6 +21,7 @@ __all__ = [
     "bytes_text",
     "count_text",
     "done_text",
+    "given_up_text",
     "rate_text",
     "result_line",
     "seconds_text",
@@ -71,6 +72,14 @@ def count_text(number: int, noun: str) -> str:
 def done_text(rows: int) -> str:
     """How many rows of a durable run are done, as a clause."""
     return "1 row is done" if rows == 1 else f"{rows} rows are done"
+
+
+def given_up_text(summary: Summary) -> str | None:
+    """How many hosts were given up, as a clause; None if none was."""
+    given_up = sum(backoff.given_up for backoff in summary.hosts)
+    if not given_up:
+        return None
+    return "1 host was given up" if given_up == 1 else f"{given_up} hosts were given up"
 
 
 def start_line(request: Request, worker: int) -> str:

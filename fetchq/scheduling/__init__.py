@@ -11,6 +11,8 @@
         host_queue      one host: its limits, and what its answers have shown
           job_queue     its jobs, in order
           congestion    how much the host bears
+            host_rate     as how many starts a second, once it has refused
+            reachability  whether it can be connected to
           stopwatch     for how long it was held back
 
 A job comes in by `add`, goes into the queue of its host, and that into the order of hosts or, if it must wait, into the

@@ -2,9 +2,8 @@
 
 Concurrency is limited as in TCP (RFC 5681): a window is halved at a sign of congestion. After a hold it begins at one,
 grows by one with each good answer up to half its former size, and then by one with each window of good answers. A host
-that refuses with 429, or sends Retry-After, also gets a rate limit: as many starts per second as it has accepted on
-average, counting the time for which it is held. After a while the limit is raised (a probe), first a little and then
-more. If the host refuses again, the limit goes back, and the next probe waits twice as long.
+that refuses with 429, or sends Retry-After, also gets a rate limit (`HostRate`). One that cannot be connected to is
+paused, and may be given up (`Reachability`).
 """
 
 from __future__ import annotations
@@ -12,7 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-__all__ = ["GIVEN_UP_FOR", "CongestionControl", "HostBackoff"]
+from fetchq.scheduling.host_rate import HostRate
+from fetchq.scheduling.reachability import Reachability
+
+__all__ = ["CongestionControl", "HostBackoff"]
 
 _CONGESTED = 0.1
 """Above this smoothed share, failures are a sign of congestion; below, they are a matter of single URLs."""
@@ -22,22 +24,8 @@ _LATENCY_SMOOTHING = 0.1
 """The weight of the latest answer in the smoothed latency."""
 _SLOWDOWN = 3.0
 """A smoothed latency of more than this many times the usual one, plus a second, is a sign of congestion."""
-_FAILURES = 5
-"""After this many connection failures in a row, a host is paused."""
-_PAUSES = 4
-"""Pauses, of 2, 4, 8 and 16 times the first retry wait, before a host is given up."""
-GIVEN_UP_FOR = 300.0
-"""Seconds after which a host that was given up is tried again."""
-_PROBE_AFTER = 10.0
-"""Seconds after which the rate limit is raised for the first time, if the answers are good."""
-_LONGEST_PROBE = 160.0
-"""The most seconds until the next probe."""
-_STABLE_AFTER = 3.0
-"""After this many seconds at one rate, a refusal means that the rate was only a little too high."""
-_PROBE_STEP = 0.05
-"""The share by which the first probe raises the rate limit; each further probe doubles it."""
-_NO_LIMIT = 5000.0
-"""Starts per second above which the rate limit is removed."""
+_REFUSALS = 5
+"""After this many refusals in a row, a host that asks for a longer wait than the run allows is given up."""
 _LONGEST_HOLD = 10.0
 """The longest hold of a host that does not say how long, as a multiple of the first retry wait."""
 
@@ -56,6 +44,7 @@ class HostBackoff:
     pauses: int = 0
     """How often it was paused after connection failures."""
     given_up: bool = False
+    """Whether its rows fail without an attempt, since it was down, or asked for a longer wait than the run allows."""
 
 
 class CongestionControl:
@@ -63,9 +52,8 @@ class CongestionControl:
 
     # fmt: off
     __slots__ = (
-        "_accepted", "_accepted_since", "_adapts", "_cut_at", "_failure_share", "_failures_in_row", "_latency",
-        "_pauses_in_row", "_probe_after", "_probe_at", "_probe_step", "_rate_before_probe", "_refusals_in_row",
-        "_retry_wait", "_threshold", "_usual_latency", "_workers", "given_up", "least_window", "pauses", "rate",
+        "_accepted", "_accepted_since", "_adapts", "_closed", "_cut_at", "_failure_share", "_latency", "_rate_limit",
+        "_refusals_in_row", "_retry_wait", "_threshold", "_usual_latency", "_workers", "least_window", "rate", "reach",
         "refusals", "unrestricted", "window",
     )
     # fmt: on
@@ -92,22 +80,30 @@ class CongestionControl:
         self._latency = -1.0
         """Smoothed seconds to the first byte of an answer; negative before the first."""
         self._usual_latency = inf
-        self._failures_in_row = self._pauses_in_row = self._refusals_in_row = 0
-        self.pauses = self.refusals = 0
-        """How often the host was paused, and how often it refused."""
-        self.given_up = False
-        self._probe_at = inf
-        """When the rate limit is to be raised next."""
-        self._probe_after = _PROBE_AFTER
-        self._probe_step = _PROBE_STEP
-        self._rate_before_probe = 0.0
-        """The rate limit before the last probe; 0 if there was no probe since the last refusal."""
+        self.reach = Reachability(retry_wait)
+        """Whether the host can be connected to."""
+        self._refusals_in_row = self.refusals = 0
+        """How often the host refused."""
+        self._closed = False
+        """Whether the host refuses again and again, and asks for a longer wait than the run allows."""
+        self._rate_limit: HostRate | None = None
+        """The rate limit, whose current value is `rate`; None before the first refusal."""
+
+    @property
+    def spares(self) -> bool:
+        """Whether the host has answered, so that it is waited for while it is down, and its rows are not used up."""
+        return self._adapts and (self._latency >= 0 or self.reach.has_answered)
+
+    @property
+    def given_up(self) -> bool:
+        """Whether no more attempts are to be made at the host."""
+        return self.reach.given_up or self._closed
 
     def backoff(self, host: str) -> HostBackoff | None:
         """How far requests to this host, whose key is `host`, were held back; None if they were not."""
-        if not self.refusals and not self.pauses and self.least_window == inf:
+        if not self.refusals and not self.reach.pauses and self.least_window == inf:
             return None
-        return HostBackoff(host, self.refusals, self.least_window, self.rate, self.pauses, self.given_up)
+        return HostBackoff(host, self.refusals, self.least_window, self.rate, self.reach.pauses, self.given_up)
 
     # --- outcomes of attempts; `started`: when a worker took the job; `in_flight`: how many others are under way ---
 
@@ -115,7 +111,7 @@ class CongestionControl:
         """Note a good answer, whose first byte came after `wait` seconds."""
         self._accepted += 1
         if not self.unrestricted:
-            self._recover(now)
+            self._recover(now, started)
         before = self._latency
         latency = self._latency = wait if before < 0 else before + (wait - before) * _LATENCY_SMOOTHING
         if latency < self._usual_latency:
@@ -124,21 +120,29 @@ class CongestionControl:
             self._usual_latency = latency / 2  # the usual latency may change
             self._cut(now, started, in_flight)
 
-    def _recover(self, now: float) -> None:
-        self.answered()
+    def redirected(self, now: float, started: float) -> None:
+        """Note a redirect. What came of it shows nothing about this host, except that it is up."""
+        if self.unrestricted:
+            self.reach.has_answered = True
+        else:
+            self._recover(now, started)
+
+    def _recover(self, now: float, started: float) -> None:
+        self.answered(started)
         self._refusals_in_row = 0
         share = self._failure_share
         self._failure_share = share * (1 - _SMOOTHING) if share > _SMOOTHING / 10 else 0.0
         if self.window != inf:
             self._widen()
-        if now >= self._probe_at:
-            self._probe(now)
+        if self._rate_limit is not None:
+            self._rate_limit.answered(now)
+            self.rate = self._rate_limit.limit
         self.unrestricted = not self._failure_share and self.window == inf and self.rate == inf
 
-    def answered(self) -> None:
+    def answered(self, started: float) -> None:
         """Note an answer of any kind: the host is up."""
-        self._failures_in_row = self._pauses_in_row = 0
-        self.given_up = False
+        self.reach.answered(started)
+        self._closed = False
 
     def refused(self, now: float, started: float, retry_after: float | None, in_flight: int) -> float:
         """Note a refusal because of too many requests. Returns the seconds for which the host gets no requests.
@@ -149,23 +153,35 @@ class CongestionControl:
         if retry_after == 0:  # the host allows another request at once
             self.failed(now, started, in_flight)
             return 0.0
-        self.answered()
+        self.answered(started)
         if started < self._cut_at:
             return retry_after or 0.0
         self.unrestricted = False
         self._refusals_in_row += 1
         hold = retry_after or self._retry_wait * min(2.0 ** min(self._refusals_in_row, 10), _LONGEST_HOLD)
         if self._adapts:
-            self._limit_rate(now, hold)
+            limit = self._rate_limit = self._rate_limit or HostRate()
+            limit.refused(now, hold, self._accepted, now - self._accepted_since)
+            self.rate = limit.limit
             self._threshold = max(1.0, min(self.window, in_flight + 1) / 2)
         self._cut_at = now
         self._restart()
         self._accepted_since, self._accepted = now + hold, 0
         return hold
 
+    def closed(self, now: float, started: float, in_flight: int) -> float:
+        """Note a refusal by a host that asks for a longer wait than the run allows. It may be given up.
+
+        Returns the seconds for which it gets no requests otherwise: those of a refusal that asks for no time, since the
+        wait may be meant for one URL alone.
+        """
+        hold = self.refused(now, started, None, in_flight)
+        self._closed = self._refusals_in_row >= _REFUSALS
+        return hold
+
     def failed(self, now: float, started: float, in_flight: int) -> None:
         """Note a failure that is typical of an overloaded host: 503 without Retry-After, or a broken connection."""
-        self.answered()
+        self.answered(started)
         self.unrestricted = False
         self._failure_share += (1 - self._failure_share) * _SMOOTHING
         if self._failure_share > _CONGESTED:
@@ -179,17 +195,13 @@ class CongestionControl:
         if started < self._cut_at or not self._adapts:
             return 0.0
         self.unrestricted = False
-        self._failures_in_row += 1
-        if self._failures_in_row < _FAILURES and not self._pauses_in_row:
+        self.reach.has_answered = self.spares
+        pause = self.reach.failed(now, permanent=permanent)
+        if pause is None:
             return 0.0
         self._cut_at = now
         self._restart()
-        if permanent or self._pauses_in_row >= _PAUSES:
-            self.given_up = True
-            return 0.0
-        self.pauses += 1
-        self._pauses_in_row += 1
-        return self._retry_wait * 2.0**self._pauses_in_row
+        return pause
 
     # --- consequences ---
 
@@ -209,23 +221,3 @@ class CongestionControl:
         self.window += 1.0 if self.window < self._threshold else 1.0 / self.window
         if self.window >= self._workers:
             self.window = self._threshold = inf
-
-    def _limit_rate(self, now: float, hold: float) -> None:
-        if self._rate_before_probe:
-            self.rate = self._rate_before_probe * 0.98
-            self._probe_after = min(self._probe_after * 2, _LONGEST_PROBE)
-        elif self.rate == inf:
-            self.rate = 0.96 * max(self._accepted, 1) / max(now - self._accepted_since + hold, 0.001)
-        else:
-            self.rate *= 0.95 if now - self._accepted_since > _STABLE_AFTER else 0.7
-        self._rate_before_probe, self._probe_step = 0.0, _PROBE_STEP
-        self._probe_at = now + hold + self._probe_after
-
-    def _probe(self, now: float) -> None:
-        self._rate_before_probe = self.rate
-        self.rate *= 1 + self._probe_step
-        self._probe_step = min(self._probe_step * 2, 1.0)
-        self._probe_at = now + self._probe_after
-        if self.rate > _NO_LIMIT:
-            self.rate = self._probe_at = inf
-            self._rate_before_probe = 0.0

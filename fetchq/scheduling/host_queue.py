@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
 from fetchq.http.phases import WAIT
-from fetchq.http.retry import Signal
+from fetchq.http.retry import Signal, signal_of
+from fetchq.http.retry_after import asked_text
 from fetchq.http.url import Refused
-from fetchq.scheduling.congestion import GIVEN_UP_FOR
 from fetchq.scheduling.job_queue import JobQueue
+from fetchq.scheduling.reachability import GIVEN_UP_FOR
 from fetchq.scheduling.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
+    from fetchq.core.settings import Settings
     from fetchq.http.attempt import Attempt
     from fetchq.scheduling.congestion import CongestionControl
+    from fetchq.scheduling.job import Job
 
 __all__ = ["SLOW", "HostQueue"]
 
@@ -148,27 +151,50 @@ class HostQueue:
         if self.interval:
             self._not_before = max(self._not_before, now + self.interval)
 
-    def react(self, signal: Signal, retry_after: float | None, attempt: Attempt, started: float, now: float) -> None:
-        """Slow down or recover after an attempt; `signal` and `retry_after` are the results of `signal_of`."""
+    def react(self, attempt: Attempt, settings: Settings, started: float, now: float, wall: float) -> None:
+        """Slow down or recover after an attempt that was not a plain success. `wall`: wall-clock seconds."""
+        if attempt.local_limit:
+            return
         congestion = self.congestion
+        if attempt.redirects:
+            congestion.redirected(now, started)
+            return
+        signal, retry_after = signal_of(attempt, settings, wall)
         if signal is Signal.DOWN:
             self._hold(now + congestion.unreachable(now, started, permanent=attempt.permanent))
             if congestion.given_up:
-                self.give_up(attempt.cause or Cause.CONNECT, attempt.error or "", now + GIVEN_UP_FOR)
+                why = f"failing again and again: {attempt.error}"
+                self.give_up(attempt.cause or Cause.CONNECT, why, now + GIVEN_UP_FOR)
             return
         self.refused = None
         if signal is Signal.GOOD:
             congestion.succeeded(now, started, attempt.phases[WAIT], self.in_flight)
         elif signal is Signal.REFUSED:
             self._hold(now + congestion.refused(now, started, retry_after, self.in_flight))
+        elif signal is Signal.CLOSED and retry_after is not None:
+            self._hold(now + congestion.closed(now, started, self.in_flight))
+            if congestion.given_up:
+                why = f"answering {attempt.status} each time; {asked_text(retry_after)}, longer than the run waits"
+                self.give_up(Cause.STATUS, why, now + retry_after)
         elif signal is Signal.FAILED:
             congestion.failed(now, started, self.in_flight)
         else:
-            congestion.answered()
+            congestion.answered(started)
 
-    def give_up(self, cause: Cause, why: str, until: float) -> None:
-        """Make no attempts before the time `until`: all jobs are refused with `cause`."""
-        self.refused = Refused(cause, f"{self.host} was given up after failing again and again: {why}")
+    def same_outage(self, job: Job) -> bool:
+        """Note that an attempt at a job has failed in an outage. Returns whether one has failed in it before.
+
+        Always False if the host is not waited for while it is down.
+        """
+        if not self.congestion.spares:
+            return False
+        outage = self.congestion.reach.outages
+        before, job.outage = job.outage, outage
+        return before == outage
+
+    def give_up(self, cause: Cause, after: str, until: float) -> None:
+        """Make no attempts before the time `until`: all jobs are refused with `cause`. `after`: what has happened."""
+        self.refused = Refused(cause, f"{self.host} was given up after {after}")
         self.refused_until = until
         self.steady = False
 

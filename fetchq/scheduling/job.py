@@ -43,6 +43,7 @@ class Job:
         "host_queue",
         "in_flight",
         "kind",
+        "outage",
         "partial",
         "past",
         "phases",
@@ -65,6 +66,8 @@ class Job:
         """Attempts made so far, except for those that failed because of a limit of this machine."""
         self.past = NO_PAST
         """What the attempts were that are no failed tries."""
+        self.outage = -1
+        """The last outage of the host in which an attempt has failed, by its number; -1 for none."""
         self.queued = 0.0
         """Seconds for which it could have gone, but no worker was free."""
         self.held = 0.0
@@ -95,6 +98,11 @@ class Job:
         """Whether it counts as an attempt at its host: taken, and not done yet."""
         self.unsent = False
         """Whether its attempt has started, but its request was not sent yet."""
+
+    def spare(self) -> None:
+        """Note that an attempt could not connect. It does not count if one has failed in the same outage before."""
+        if self.host_queue is not None and self.host_queue.same_outage(self):
+            self.past = self.past._replace(spared=self.past.spared + 1)
 
     def add(self, attempt: Attempt) -> None:
         """Add the phases of an attempt that is not the last one."""

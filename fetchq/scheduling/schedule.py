@@ -13,7 +13,6 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from fetchq.http.phases import WAIT
-from fetchq.http.retry import signal_of
 from fetchq.scheduling.address_gate import AddressGate
 from fetchq.scheduling.backlog import Backlog
 from fetchq.scheduling.delay_queue import DelayQueue
@@ -182,9 +181,8 @@ class Schedule:
         if attempt.cause is None and not attempt.redirects:
             queue.refused = None
             congestion.succeeded(now, job.taken_at, attempt.phases[WAIT], queue.in_flight)
-        elif not attempt.redirects and not attempt.local_limit:
-            signal, retry_after = signal_of(attempt, self._settings, wall)
-            queue.react(signal, retry_after, attempt, job.taken_at, now)
+        else:
+            queue.react(attempt, self._settings, job.taken_at, now, wall)
         queue.last_answer = now
         queue.slow = now - job.taken_at - attempt.held > SLOW
         if queue.steady and congestion.unrestricted and not queue.slow:

@@ -44,6 +44,7 @@ class AsyncRun(Run):
         if self.settings.deadline is not None:
             abort = partial(self.control.abort, end_source=not self._feed.finite)
             deadline = loop.call_later(self.settings.deadline, abort)
+            self.control.deadline = perf_counter() + self.settings.deadline
         self.began = perf_counter()
         task = loop.create_task(pool.run(self._feed.requests, threaded=self._feed.threaded), name="fetchq-run")
         try:

@@ -75,6 +75,7 @@ def _deadline(run: Run, feed: Feed) -> Iterator[None]:
     timer = threading.Timer(run.settings.deadline, run.control.abort, kwargs={"end_source": not feed.finite})
     timer.daemon = True
     timer.start()
+    run.control.deadline = perf_counter() + run.settings.deadline
     try:
         yield
     finally:

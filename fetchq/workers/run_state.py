@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from enum import IntEnum
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class RunControl:
 
     def __init__(self) -> None:
         self.state = RunState.RUNNING
+        self.deadline = inf
+        """When the run is to be aborted (`time.perf_counter`)."""
         self.reads_source = True
         """Whether rows are still read from the source, to be fetched or, while the run drains, to be `cancelled`."""
         self._lock = threading.Lock()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from random import random
-from time import time
+from time import perf_counter, time
 from typing import TYPE_CHECKING
 
 from multidict import istr
@@ -21,7 +21,7 @@ from fetchq.core.text import one_line, redact, redact_all
 from fetchq.http.failure import RUN_ENDED
 from fetchq.http.hops import check_sendable, method_of, redacted_head
 from fetchq.http.response import NO_HEADERS, field_map
-from fetchq.http.retry import plan_retry
+from fetchq.http.retry import is_down, plan_retry, with_asked_wait
 from fetchq.http.revalidation import freshened
 from fetchq.http.robots_txt import Rules, agent_of, rules_of
 from fetchq.http.url import Refused, Target, parse_url
@@ -145,8 +145,12 @@ class Settler:
 
     def _retry(self, job: Job, attempt: Attempt) -> Retry | None:
         """Prepare the job for the retry that is due after a failure, and return that; None if the failure is final."""
-        plan = plan_retry(attempt, job.attempts, job.past, self._settings, jitter=random(), now=time())  # noqa: S311
+        settings, now, left = self._settings, time(), self._control.deadline - perf_counter()
+        if is_down(attempt) and not attempt.redirects:
+            job.spare()
+        plan = plan_retry(attempt, job.attempts, job.past, settings, jitter=random(), now=now, left=left)  # noqa: S311
         if plan is None:
+            attempt.error = with_asked_wait(attempt, attempt.error or "", settings, now=now, left=left)
             return None
         job.past = job.past.with_one(attempt, plan)
         if not plan.counts:

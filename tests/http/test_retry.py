@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from math import inf
+from sqlite3 import connect
 from typing import Any
 
 import pytest
@@ -15,7 +18,9 @@ from support.factories import any_text, examples, header_map
 
 from fetchq.core.model import Cause
 from fetchq.core.settings import Settings
-from fetchq.http.retry import IDEMPOTENT, LONGEST_WAIT, retry_after, retry_delay
+from fetchq.http.acceptance import IDEMPOTENT
+from fetchq.http.retry import LONGEST_WAIT, Signal, retry_delay, retryable, signal_of, with_asked_wait
+from fetchq.http.retry_after import retry_after
 
 NOW = 1_700_000_000.0
 TRANSIENT = (Cause.CONNECT, Cause.DNS, Cause.TIMEOUT, Cause.TOO_SLOW, Cause.INCOMPLETE)
@@ -95,6 +100,37 @@ def test_what_may_have_done_something_is_not_done_twice(outcome: Failure, attemp
 def test_a_success_is_final() -> None:
     assert delay(Failure(cause=None, status=200)) is None
     assert delay(Failure(cause=None, status=503)) is None
+
+
+# --- what it shows about the host ---
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "signal"),
+    [
+        (503, "86400", (Signal.CLOSED, 86400)),
+        (429, "121", (Signal.CLOSED, 121)),
+        (429, "120", (Signal.REFUSED, 120)),
+        (500, "5", (Signal.REFUSED, 5)),
+        (404, "86400", (Signal.GOOD, None)),
+        (202, "10", (Signal.GOOD, None)),
+        (202, "86400", (Signal.GOOD, None)),
+    ],
+)
+def test_a_retry_after_holds_the_host_unless_it_is_that_of_a_success(
+    status: int, asked: str, signal: tuple[Signal, float | None]
+) -> None:
+    outcome = Failure(status=status, headers={"Retry-After": asked})
+    assert signal_of(outcome, Settings(retry_on="+202"), NOW) == signal
+
+
+def test_rows_of_a_host_that_asked_for_too_long_a_wait_are_worth_a_retry() -> None:
+    with closing(connect(":memory:")) as db:
+        db.execute("CREATE TABLE records (cause, status)")
+        rows = [("status", 503), ("status", 404), ("status", None), ("timeout", None), ("tls", None), (None, 503)]
+        db.executemany("INSERT INTO records VALUES (?, ?)", rows)
+        found = db.execute(f"SELECT cause, status FROM records WHERE {retryable([503, 429])}")
+        assert list(found) == [("status", 503), ("status", None), ("timeout", None)]
 
 
 # --- how often, and how long ---
@@ -204,11 +240,45 @@ def test_without_a_retry_after_nothing_is_asked_for() -> None:
     assert retry_after({"Date": http_date(0)}, NOW) is None
 
 
-def test_retry_after_is_obeyed_up_to_the_limit() -> None:
+def test_a_longer_wait_than_the_run_allows_is_no_retry() -> None:
     assert delay(refusal(Retry_After="7")) == 7
-    assert delay(refusal(Retry_After="7"), max_retry_after=5) == 5
-    assert delay(refusal(Retry_After="9" * 20)) == 120
-    assert delay(refusal(Retry_After="99"), max_retry_after=0) == 0.5
+    assert delay(refusal(Retry_After="120")) == 120
+    assert delay(refusal(Retry_After="121")) is None
+    assert delay(refusal(Retry_After="9" * 20)) is None
+    assert delay(refusal(Retry_After="7"), max_retry_after=5) is None
+    assert delay(refusal(Retry_After="0"), max_retry_after=0) == 0.5
+    assert delay(refusal(Retry_After="99"), max_retry_after=0) is None
+    assert delay(refusal(Retry_After="5"), deadline=4) is None
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_wait_that_ends_after_the_deadline_is_left_to_the_next_session_if_there_is_one(durable: bool) -> None:
+    settings = Settings(deadline=100, output="run" if durable else None)
+    assert retry_delay(refusal(Retry_After="50"), 1, settings, jitter=1, now=NOW, left=50) == 50
+    found = retry_delay(refusal(Retry_After="50"), 1, settings, jitter=1, now=NOW, left=49)
+    assert found == (50 if durable else None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "left", "settings", "note"),
+    [
+        ("86400", inf, {}, "; Retry-After asks for 86400 s, --max-retry-after is 120 s"),
+        ("86400", 3.9, {"deadline": 4}, "; Retry-After asks for 86400 s, --max-retry-after is 120 s"),
+        ("60", 3.9, {"deadline": "4s"}, "; Retry-After asks for 60 s, --deadline is 4 s"),
+        ("60", 1.2345, {"deadline": 100}, "; Retry-After asks for 60 s, --deadline leaves 1.234 s"),
+        ("60", -1, {"deadline": 100}, "; Retry-After asks for 60 s, --deadline leaves 0 s"),
+        ("1", inf, {"max_retry_after": "20ms"}, "; Retry-After asks for 1 s, --max-retry-after is 0.02 s"),
+        (http_date(3600), inf, {}, "; Retry-After asks for 3600 s, --max-retry-after is 120 s"),
+        ("60", inf, {}, ""),
+        ("soon", inf, {}, ""),
+        ("86400", inf, {"retry_on": "429"}, ""),
+    ],
+)
+def test_a_row_that_is_not_tried_again_tells_the_wait_that_was_asked_for(
+    asked: str, left: float, settings: dict[str, Any], note: str
+) -> None:
+    found = with_asked_wait(refusal(Retry_After=asked), "503 Busy", Settings(**settings), now=NOW, left=left)
+    assert found == f"503 Busy{note}"
 
 
 def test_retry_after_does_not_shorten_the_wait() -> None:

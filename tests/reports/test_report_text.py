@@ -20,6 +20,7 @@ from fetchq.reports.text import (
     HEADING,
     MAX_WORKER_ROWS,
     bytes_text,
+    given_up_text,
     rate_text,
     result_line,
     seconds_text,
@@ -198,6 +199,15 @@ def test_the_summary_says_what_was_done_about_which_hosts() -> None:
     assert "http://d6: 1 refusal" in lines
     assert "http://d7: 1 refusal" not in lines
     assert "and 2 other hosts" in lines
+
+
+def test_hosts_that_were_given_up_are_counted() -> None:
+    summary = Summary()
+    assert given_up_text(summary) is None
+    summary.hosts = [HostBackoff("http://a", pauses=4), HostBackoff("http://b", given_up=True)]
+    assert given_up_text(summary) == "1 host was given up"
+    summary.hosts *= 2
+    assert given_up_text(summary) == "2 hosts were given up"
 
 
 def test_the_summary_names_the_causes_the_retries_and_what_was_held_back() -> None:

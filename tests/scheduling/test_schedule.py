@@ -196,7 +196,8 @@ class Run(RuleBasedStateMachine):
     @rule(
         at=st.integers(0, 7),
         outcome=st.sampled_from([OK, OK, NOT_FOUND, DOWN, NO_SUCH_NAME, Outcome(Cause.TLS, None)])
-        | st.sampled_from([refusal("3"), refusal(), refusal("1", 503), refusal(None, 503), refusal("nonsense")]),
+        | st.sampled_from([refusal("3"), refusal(), refusal("1", 503), refusal(None, 503), refusal("nonsense")])
+        | st.just(refusal("86400")),
         again=st.none() | DELAYS,
     )
     def a_worker_is_done(self, at: int, outcome: Outcome, again: float | None) -> None:
@@ -207,7 +208,7 @@ class Run(RuleBasedStateMachine):
             self._goes_out(job)
         self.schedule.done(job, outcome, self.now, WALL)  # type: ignore[arg-type]
         asked = outcome.headers.get("Retry-After")
-        if asked is not None and asked.isdigit():
+        if asked is not None and asked.isdigit() and int(asked) <= 120:
             host = job.request.url[7]
             self.quiet_until[host] = max(self.quiet_until[host], self.now + int(asked))
         if again is None or self.ended:
@@ -551,12 +552,40 @@ def test_retry_after_holds_the_host_and_nobody_else(adapt: bool, status: int) ->
     assert indexes(bench.take_all()) == [1], "one at first, and no burst"
 
 
-def test_retry_after_is_capped() -> None:
-    bench = Bench(max_retry_after=5)
-    bench.add(count=2)
-    bench.done(bench.take(), refusal("100000"))
-    bench.now += 5
-    assert len(bench.take_all()) == 1
+@pytest.mark.parametrize("adapt", [True, False])
+def test_a_host_that_asks_for_longer_than_the_run_waits_is_asked_a_few_times_and_then_given_up(adapt: bool) -> None:
+    bench = Bench(adapt=adapt)
+    bench.add("a", count=1000)
+    bench.add("b", count=1)
+    bench.done(bench.take(), refusal("86400"))
+    (other,) = bench.take_all()
+    assert other.request.index == 1000
+    bench.done(other)
+    for hold in (1, 2, 4, 5):
+        bench.now += hold - 0.001
+        assert bench.take_all() == []
+        bench.now += 0.001
+        (job,) = bench.take_all()
+        assert job.refused is None
+        bench.done(job, refusal("86400"))
+    rest = bench.take_all()
+    assert len(rest) == 995
+    assert {job.refused.cause for job in rest if job.refused is not None} == {Cause.STATUS}
+    assert str(rest[0].refused).startswith("http://a was given up after answering 429 each time; Retry-After asks")
+    assert bench.schedule.hosts.backoffs()[0].given_up
+    bench.now += 86400
+    bench.add("a")
+    assert bench.take().refused is None, "it is asked again when it said"
+
+
+def test_a_host_of_which_only_some_urls_ask_for_a_day_is_not_given_up() -> None:
+    bench = Bench(adapt=False)
+    bench.add(count=40)
+    for number in range(40):
+        bench.now += 10
+        job = bench.take()
+        assert job.refused is None
+        bench.done(job, OK if number % 5 == 4 else refusal("86400", 503))
 
 
 def test_a_date_counts_from_the_clock_on_the_wall() -> None:
@@ -683,7 +712,7 @@ def test_a_host_that_refuses_more_than_20_a_second_is_soon_asked_just_that(burst
 # --- hosts that are down ---
 
 
-def go_down(bench: Bench, outcome: Outcome = DOWN) -> list[float]:
+def go_down(bench: Bench, outcome: Outcome = DOWN, longest: float = 100) -> list[float]:
     """All attempts fail until the host is given up. Returns the pauses."""
     pauses = []
     began = bench.now
@@ -695,7 +724,7 @@ def go_down(bench: Bench, outcome: Outcome = DOWN) -> list[float]:
             bench.now = due
             continue
         bench.done(jobs[0], outcome)
-        assert bench.now - began < 100
+        assert bench.now - began < longest
     return pauses
 
 
@@ -711,6 +740,31 @@ def test_a_host_that_is_down_is_set_aside_for_longer_and_longer_and_then_given_u
     assert len(jobs) == 1000 - 5 - 4
     assert all(isinstance(job.refused, Refused) and job.refused.cause is Cause.CONNECT for job in jobs)
     assert "http://dead was given up" in str(jobs[0].refused)
+
+
+@pytest.mark.parametrize("answer", [OK, NOT_FOUND, refusal(None, 503), Outcome(redirects=1), Outcome(Cause.TLS, None)])
+def test_a_host_that_has_answered_before_gets_more_than_a_minute(answer: Outcome) -> None:
+    bench = Bench()
+    bench.add(count=1000)
+    bench.done(bench.take(), answer)
+    assert go_down(bench) == [1, 2, 4, 8, 16, 16, 16]
+
+
+@pytest.mark.parametrize(
+    ("retry_wait", "pauses"),
+    [("0", [1, 2, 4, 8, 16, 16, 16]), ("3s", [6, 12, 16, 16, 16, 16, 16]), ("1m", [60] * 30)],
+)
+def test_no_host_that_has_answered_is_given_up_sooner_than_one_that_never_has(
+    retry_wait: str, pauses: list[float]
+) -> None:
+    bench = Bench(retry_wait=retry_wait)
+    bench.add("dead", count=20)
+    never = go_down(bench, longest=2000)
+    other = Bench(retry_wait=retry_wait)
+    other.add("up", count=100)
+    other.done(other.take())
+    assert go_down(other, longest=2000) == pauses
+    assert sum(never) <= sum(pauses) >= 60
 
 
 def test_a_name_that_does_not_exist_is_given_up_without_a_pause() -> None:

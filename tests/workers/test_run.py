@@ -154,11 +154,11 @@ def test_a_deadline_that_is_not_reached_changes_nothing(mode: str) -> None:
     assert [result.ok for result in results] == [True] * 3
 
 
+@pytest.mark.usefixtures("no_jitter")
 def test_the_deadline_cancels_what_waits_for_a_retry(mode: str) -> None:
-    unavailable = answer(b"", b"Retry-After: 100", status=b"503 Service Unavailable")
-    with nothing_left(), ScriptServer(unavailable) as server:
+    with nothing_left(), ScriptServer(answer(status=b"500 Sorry")) as server:
         began = perf_counter()
-        (result,) = in_time(lambda: fetch_all_sync([server.url], mode=mode, deadline=SOON))
+        (result,) = in_time(lambda: fetch_all_sync([server.url], mode=mode, deadline=SOON, retry_wait=100))
         took = perf_counter() - began
     assert (result.cause, result.attempts) == (Cause.CANCELLED, 1)
     assert 0 < result.timing.held <= took, "it was not held for as long as that"
@@ -271,18 +271,66 @@ def test_a_url_that_stays_bad_has_as_many_attempts_as_are_allowed(mode: str, pra
         assert len(server.log) == 3
 
 
+@pytest.mark.usefixtures("no_jitter")
 def test_a_request_that_waits_for_its_retry_holds_no_worker(mode: str) -> None:
     # With a single worker: while /a waits, /b and /c are fetched.
-    unavailable = answer(b"", b"Retry-After: 100", status=b"503 Service Unavailable")
-    with ScriptServer(by_path({"/a": times(1, unavailable)})) as server:
-        other = server.url.replace("127.0.0.1", "localhost")  # another host: the first one is held, too
-        urls = [f"{server.url}/a", f"{other}/b", f"{other}/c"]
-        results = fetch_all_sync(urls, mode=mode, workers=1, retry_wait=0, max_retry_after=0.3)
+    with ScriptServer(by_path({"/a": times(1, answer(status=b"500 Sorry"))})) as server:
+        urls = [f"{server.url}/{path}" for path in "abc"]
+        results = fetch_all_sync(urls, mode=mode, workers=1, retry_wait=0.3)
         assert server.seen == ["/a", "/b", "/c", "/a"]
     assert [result.attempts for result in results] == [2, 1, 1]
-    # The pause is capped: not the hundred seconds that were asked for, and not less than allowed.
     assert 0.299 <= results[0].timing.held < 1
     assert results[0].ok
+
+
+@pytest.mark.parametrize(
+    ("asked", "settings", "bound"),
+    [
+        (86400, {"deadline": "4s"}, "--max-retry-after is 120 s"),
+        (60, {"deadline": "30s"}, "--deadline is 30 s"),
+        (86400, {}, "--max-retry-after is 120 s"),
+        (2, {"max_retry_after": "1s"}, "--max-retry-after is 1 s"),
+    ],
+)
+def test_a_wait_beyond_what_the_run_allows_ends_the_row_at_once_and_is_in_the_error(
+    mode: str, asked: int, settings: dict[str, Any], bound: str
+) -> None:
+    unavailable = answer(b"later", b"Retry-After: %d" % asked, status=b"503 Service Unavailable")
+    with nothing_left(), ScriptServer(unavailable) as server:
+        (result,) = in_time(lambda: fetch_all_sync([server.url], mode=mode, **settings))
+        assert len(server.log) == 1
+    assert (result.cause, result.status, result.attempts, result.body) == (Cause.STATUS, 503, 1, b"later")
+    assert result.error == f"503 Service Unavailable; Retry-After asks for {asked} s, {bound}"
+    assert result.timing.held == 0
+
+
+def test_a_host_that_asks_for_a_day_again_and_again_is_given_up_and_its_other_rows_are_not_asked(mode: str) -> None:
+    unavailable = answer(b"", b"Retry-After: 86400", status=b"429 Too Many Requests")
+    with ScriptServer(unavailable) as server:
+        urls = [f"{server.url}/{n}" for n in range(200)]
+        results = in_time(lambda: fetch_all_sync(urls, mode=mode, workers=2, retry_wait=0))
+        assert len(server.log) <= 6, "five in a row, and what was under way"
+    assert {result.cause for result in results} == {Cause.STATUS}
+    assert {result.status for result in results} == {429, None}
+    assert results[-1].attempts == 0
+    assert results[-1].error == (
+        f"{server.url} was given up after answering 429 each time; Retry-After asks for 86400 s, "
+        "longer than the run waits"
+    )
+
+
+def test_a_success_in_retry_on_is_tried_again_and_is_not_ok_in_the_end(mode: str) -> None:
+    pending = answer(b"not yet", b"Retry-After: 0", status=b"202 Accepted")
+    with ScriptServer(by_path({"/soon": times(2, pending), "/never": pending})) as server:
+        urls = [f"{server.url}/soon", f"{server.url}/never"]
+        soon, never = fetch_all_sync(urls, mode=mode, retry_on="+202", retry_wait=0)
+        assert (soon.ok, soon.status, soon.attempts) == (True, 200, 3)
+        assert (never.cause, never.status, never.attempts) == (Cause.STATUS, 202, 3)
+        assert (never.error, never.body) == ("202 Accepted, which is in --retry-on", b"not yet")
+        (posted,) = fetch_all_sync([f"{server.url}/never"], mode=mode, retry_on="+202", method="POST")
+        assert (posted.ok, posted.status, posted.attempts) == (True, 202, 1), "it was processed, and is not sent twice"
+        (accepted,) = fetch_all_sync([f"{server.url}/never"], mode=mode)
+        assert (accepted.ok, accepted.attempts) == (True, 1)
 
 
 def test_retry_after_is_obeyed(mode: str, practice: PracticeServer) -> None:
@@ -532,10 +580,10 @@ def test_a_url_that_waited_for_a_worker_was_queued_for_as_long_as_those_before_i
     assert results[0].timing.queued < results[1].timing.queued < results[2].timing.queued
 
 
+@pytest.mark.usefixtures("no_jitter")
 def test_what_waits_for_a_retry_is_held_and_not_queued(mode: str) -> None:
-    unavailable = answer(b"", b"Retry-After: 100", status=b"503 Service Unavailable")
-    with ScriptServer(times(1, unavailable)) as server:
-        (result,) = fetch_all_sync([server.url], mode=mode, retry_wait=0, max_retry_after=0.2)
+    with ScriptServer(times(1, answer(status=b"500 Sorry"))) as server:
+        (result,) = fetch_all_sync([server.url], mode=mode, retry_wait=0.2)
     assert result.timing.held == pytest.approx(0.2)
     assert result.timing.queued < result.timing.held
 

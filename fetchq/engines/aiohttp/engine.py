@@ -22,6 +22,7 @@ from fetchq.engines.errors import closed_early
 from fetchq.engines.fd_limit import fd_budget
 from fetchq.engines.hang_up import hung_up
 from fetchq.engines.socks import is_socks
+from fetchq.http.acceptance import IDEMPOTENT
 from fetchq.http.addresses import first_address
 from fetchq.http.attempt import Attempt
 from fetchq.http.failure import RUN_ENDED, AttemptFailed
@@ -29,7 +30,7 @@ from fetchq.http.hops import HopPlan, host_field, request_head
 from fetchq.http.kept_part import load_part
 from fetchq.http.phases import STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
-from fetchq.http.retry import IDEMPOTENT, found_dead, may_resend, welcomes_rest
+from fetchq.http.retry import found_dead, may_resend, welcomes_rest
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
 from fetchq.http.robots_attempt import robots_plan
 from fetchq.http.robots_txt import RobotsRequest

@@ -20,12 +20,12 @@ from fetchq.engines.requests.response import WireResponse
 from fetchq.engines.requests.tunnel import connect_through_socks, open_tunnel
 from fetchq.engines.requests.upload import Upload, unsolicited_bytes
 from fetchq.engines.socks import is_socks
+from fetchq.http.acceptance import IDEMPOTENT
 from fetchq.http.addresses import address_text
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.hops import absolute_form
 from fetchq.http.keep_alive import KEEP_ALIVE, Announced, takes_another
 from fetchq.http.phases import TLS
-from fetchq.http.retry import IDEMPOTENT
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
