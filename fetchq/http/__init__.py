@@ -3,17 +3,18 @@
 The engines do the I/O, and ask here what it means, so that all of them judge a response alike.
 
     attempt             drives one attempt from hop to hop, and is its outcome in the end
-      phases            how long each phase took, and how much time is left
+      attempt_state     what is known of it so far, and its clock: the time in each phase, and how much is left
+      phases            the names of the phases
       failure           the exception that ends an attempt without success
 
     the request of a hop
-      url               parses the URL, and checks it
+      url               parses the URL, and checks it; sendable checks the rest of the row
       international     encodes host names that are not in ASCII
       proxies           finds its proxy and its netrc password; no_proxy and netrc_file read what the environment says
       tunnel            asks a proxy for a tunnel (CONNECT), and reads its answer
       addresses         the addresses that --resolve sets
       hops              builds the request
-      keep_alive        may it use an idle connection, if it cannot be sent twice?
+      keep_alive        decides whether it may use an idle connection, if it cannot be sent twice
       range_resume      asks only for the rest of a body that broke off; part_source says where its beginning came from
       kept_part         keeps the beginning of a long body for a later session
       revalidation      asks whether the response that an earlier run has stored is still valid

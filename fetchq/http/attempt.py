@@ -16,34 +16,25 @@ from fetchq.core.header_text import wire_text
 from fetchq.core.model import Cause, Complete
 from fetchq.core.text import one_line
 from fetchq.http.acceptance import ends_well, retried_note
+from fetchq.http.attempt_state import AttemptState
 from fetchq.http.body import NO_BODY
 from fetchq.http.coding_policy import asks_for, published_format
 from fetchq.http.content_coding import codings_in
 from fetchq.http.cookies import CookieJar
 from fetchq.http.failure import AttemptFailed, message_of, status_failure
 from fetchq.http.headway import explain_timeout
-from fetchq.http.hops import with_cookies
 from fetchq.http.kept_part import describe_part
-from fetchq.http.phases import CONNECT, DECODE, RECEIVE, WAIT, AttemptClock
+from fetchq.http.phases import CONNECT, DECODE, RECEIVE, WAIT
 from fetchq.http.range_resume import check_end, combine_partial, resumable_part
 from fetchq.http.redirect_history import RedirectHistory
 from fetchq.http.redirects import REDIRECTS
-from fetchq.http.response import NO_RESPONSE, ResponseHead, read_head
+from fetchq.http.response import NO_RESPONSE, read_head
 from fetchq.http.revalidation import check_validators, take_stored_record
-from fetchq.http.url import Refused, check_family
+from fetchq.http.url import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable
 
-    from multidict import CIMultiDictProxy
-    from yarl import URL
-
-    from fetchq.core.model import Request
-    from fetchq.core.stored_response import StoredResponse
-    from fetchq.http.body import ReceivedBody
-    from fetchq.http.hops import Hop, HopPlan
-    from fetchq.http.range_resume import Partial
-    from fetchq.http.url import Target
 
 __all__ = ["Attempt"]
 
@@ -53,126 +44,10 @@ MAX_DRAINED = 65536
 _CONTENT_ENCODING, _LOCATION, _SET_COOKIE = istr("Content-Encoding"), istr("Location"), istr("Set-Cookie")
 
 
-class Attempt(AttemptClock):
+class Attempt(AttemptState):
     """The state of one attempt and, after `finish`, its outcome. Times are those of `time.perf_counter`."""
 
-    # An instance dictionary would have too many keys for Python to share them between objects; this is the hot path.
-    # fmt: off
-    __slots__ = (
-        "_drained", "_first_url", "answering", "body", "cause", "complete", "continued", "cookies", "error", "history",
-        "hop", "local_limit", "method", "needs_fresh_connection", "on_sent", "partial", "permanent", "plan", "proxy",
-        "redirecting", "redirects", "remote", "request", "response", "reused", "sent", "tls_known", "trailers",
-        "unmodified",
-    )
-    # fmt: on
-    partial: Partial | None
-    """The beginning of the body: from an earlier attempt or, after `finish`, for the next one. Then the engine's caller
-    passes it on or discards it."""
-    continued: Partial | None
-    """The part that a response was to continue: it does, or it has failed because it does not fit."""
-    _drained: bytearray
-    """The body of a redirect, as far as it was read."""
-    history: RedirectHistory | None
-    """The redirects that were followed; None before the first one."""
-    cookies: CookieJar | None
-    """The cookies of the run; in a run without, those of this attempt, or None until a redirect sets the first one."""
-
-    def __init__(self, plan: HopPlan, request: Request, target: Target, partial: Partial | None = None) -> None:
-        super().__init__(plan.settings)
-        self.plan = plan
-        self.hop: Hop = plan.first(request, target)
-        """The request being sent, or the one sent last."""
-        self.method = self.hop.method
-        """The method of the first hop."""
-        self.request = request
-        self.partial = partial
-        self.continued = None
-        self.remote: str | None = None
-        """The address that the connection leads to, such as "192.0.2.1:443"."""
-        self.sent = False
-        """Whether some of the request may have reached a server."""
-        self.reused = False
-        """Whether the connection had served a request before."""
-        self.needs_fresh_connection = False
-        """Whether the hop is sent again, on a new connection, because the server had closed a reused one."""
-        self.answering = False
-        """Whether the first byte of this hop's response has arrived."""
-        self.tls_known = False
-        """Whether the engine measures the TLS handshake separately from the TCP connection."""
-        self.proxy: URL | None = None
-        """The proxy, as long as the engine is connecting to it or opening a tunnel through it; else None."""
-        self.on_sent: Callable[[], None] | None = None
-        """Called when the request is sent for the first time."""
-        self.response: ResponseHead = NO_RESPONSE
-        self.unmodified = False
-        """Whether the server has confirmed with a 304 that the stored response is still valid (RFC 9110, 15.4.5)."""
-        self.complete: Complete | None = None
-        self.trailers: Sequence[tuple[bytes, bytes]] = ()  # the trailer fields, as received (RFC 9110, 6.5)
-        self.redirects = 0
-        self.redirecting = False
-        self.body: ReceivedBody = NO_BODY
-        self._first_url = target.url
-        self.history, self.cookies = None, plan.cookies
-        # The failure that ended the attempt, if any; set by `finish`.
-        self.cause: Cause | None = None
-        self.error: str | None = None
-        self.permanent = self.local_limit = False
-
-    @property
-    def stored_response(self) -> StoredResponse | None:
-        """The response that an earlier run has stored, if this run refreshes it."""
-        return self.request.stored_response
-
-    @property
-    def status(self) -> int | None:
-        """The status of the response; None if there was none."""
-        return self.response.status
-
-    @property
-    def headers(self) -> CIMultiDictProxy[str]:
-        """The headers of the response; empty if there was none."""
-        return self.response.headers
-
-    # --- the connection ---
-
-    def begin_exchange(self, proxy: URL | None = None) -> Hop:
-        """Note that the engine looks for a connection for the hop. Returns the hop as it is to be sent.
-
-        Raises `AttemptFailed`.
-        """
-        settings, hop = self.settings, self.hop
-        self.proxy = proxy
-        if settings.ipv4 or settings.ipv6:
-            check_family((proxy or hop.url).raw_host or "", ipv4=settings.ipv4)
-        self.connecting_since = self._phase_began
-        self.answering = self.reused = False
-        if self.cookies is not None:
-            hop = with_cookies(hop, self.cookies)
-        return hop if self.partial is None else self.partial.range_request(hop, self.redirects)
-
-    def connected(self, *, reused: bool) -> None:
-        """Note that the request is about to be sent on a connection."""
-        now = self.progress_at = perf_counter()
-        self.phases[CONNECT] += now - self._phase_began
-        self._phase_began = now
-        self.connecting_since = self.proxy = None
-        self.reused = reused
-        self.sent = True
-
-    def request_sent(self) -> None:
-        """Note that the request has been sent: the first time, call `on_sent`."""
-        if self.on_sent is not None:
-            on_sent, self.on_sent = self.on_sent, None
-            on_sent()
-
-    def first_byte(self, now: float) -> None:
-        """Note that the first byte of the response arrived at `now`."""
-        self.answering = True
-        if now > self._phase_began:
-            self.phases[WAIT] += now - self._phase_began
-            self._phase_began = now
-
-    # --- the response ---
+    __slots__ = ()
 
     def on_response(
         self, status: int, reason: str | None, raw_headers: Iterable[tuple[bytes, bytes]], version: tuple[int, int]
@@ -279,8 +154,6 @@ class Attempt(AttemptClock):
         self.complete = None
         self.trailers = ()
         self._window_bytes = 0
-
-    # --- the end ---
 
     def finish(self, failed: AttemptFailed | None) -> None:
         """End the attempt, with this failure if there was one. Retry policy and workers then read its outcome."""

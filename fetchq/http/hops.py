@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from yarl import URL
 
 from fetchq._version import __version__
-from fetchq.core.model import Cause
-from fetchq.core.parsers import read_headers, read_method
 from fetchq.http.acceptance import final_statuses
 from fetchq.http.body import ReceivedBody
 from fetchq.http.content_coding import ACCEPT_ENCODING
@@ -34,7 +32,6 @@ __all__ = [
     "Hop",
     "HopPlan",
     "absolute_form",
-    "check_sendable",
     "host_field",
     "length_field",
     "merge_headers",
@@ -95,23 +92,6 @@ def method_of(request: Request, settings: Settings) -> str:
     if settings.method is not None:
         return settings.method
     return "GET" if request.body is None and settings.data is None else "POST"
-
-
-def check_sendable(request: Request, settings: Settings) -> None:
-    """Raise `Refused` (`invalid_url`) if the request's method or headers cannot be sent.
-
-    With a wrong Content-Length, the server would take the rest of the body for another request (RFC 9112, 11.2).
-    """
-    body = settings.data if request.body is None else request.body
-    lengths = [value.strip(" \t") for name, value in request.headers if str(name).lower() == "content-length"]
-    if lengths and lengths != [str(len(body or b""))]:
-        raise Refused(Cause.INVALID_URL, "the header Content-Length is not the length of the body")
-    try:
-        if request.method is not None:
-            read_method(request.method)
-        read_headers([pair for pair in request.headers if str(pair[0]).lower() != "content-length"])
-    except ValueError as problem:
-        raise Refused(Cause.INVALID_URL, str(problem)) from None
 
 
 class HopPlan:

@@ -19,11 +19,12 @@ from fetchq.core.model import Cause, Result, make_result
 from fetchq.core.sent_request import SentRequest
 from fetchq.core.text import one_line, redact, redact_all
 from fetchq.http.failure import RUN_ENDED
-from fetchq.http.hops import check_sendable, method_of, redacted_head
+from fetchq.http.hops import method_of, redacted_head
 from fetchq.http.response import NO_HEADERS, field_map
 from fetchq.http.retry import is_down, plan_retry, with_asked_wait
 from fetchq.http.revalidation import freshened
 from fetchq.http.robots_txt import Rules, agent_of, rules_of
+from fetchq.http.sendable import check_sendable
 from fetchq.http.url import Refused, Target, parse_url
 from fetchq.workers.run_state import RunState
 

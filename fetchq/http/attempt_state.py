@@ -1,0 +1,230 @@
+"""Keeps the state of an attempt: its clock, its connection, and what came of its response."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from fetchq.core.model import Cause, Complete
+from fetchq.http.body import NO_BODY
+from fetchq.http.cookies import CookieJar
+from fetchq.http.failure import AttemptFailed
+from fetchq.http.hops import with_cookies
+from fetchq.http.phases import CONNECT, RECEIVE, WAIT
+from fetchq.http.redirect_history import RedirectHistory
+from fetchq.http.response import NO_RESPONSE, ResponseHead
+from fetchq.http.url import check_family
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from multidict import CIMultiDictProxy
+    from yarl import URL
+
+    from fetchq.core.model import Request
+    from fetchq.core.settings import Settings
+    from fetchq.core.stored_response import StoredResponse
+    from fetchq.http.body import ReceivedBody
+    from fetchq.http.hops import Hop, HopPlan
+    from fetchq.http.range_resume import Partial
+    from fetchq.http.url import Target
+
+__all__ = ["AttemptClock", "AttemptState"]
+
+
+class AttemptClock:
+    """The clock of one attempt. Times are those of `time.perf_counter`."""
+
+    # fmt: off
+    __slots__ = (
+        "_on_hold", "_phase_began", "_window_bytes", "_window_start", "began", "connecting_since", "held", "phases",
+        "progress_at", "settings",
+    )
+    # fmt: on
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.phases = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+        """Seconds spent in each phase."""
+        self.held = 0.0
+        """Seconds spent waiting because of the run's `limit_rate`; they count in no phase."""
+        self._on_hold = False
+        self._phase_began = self.began = perf_counter()
+        """`began`: when the timeout started; time spent waiting for `limit_rate` is added to it."""
+        self.connecting_since: float | None = None
+        """When the engine began to look for a connection; None once there is one."""
+        self.progress_at = 0.0
+        """When the last byte arrived, or the network took the last piece of the request; starts the read timeout."""
+        # The window over which the speed is measured: when it began, and the bytes received since then.
+        self._window_start = 0.0
+        self._window_bytes = 0
+
+    def lap(self, phase: int) -> float:
+        """Add the time since the last lap to `phase`. Returns the current time."""
+        now = perf_counter()
+        self.phases[phase] += now - self._phase_began
+        self._phase_began = now
+        return now
+
+    @contextmanager
+    def on_hold(self, phase: int | None = None) -> Iterator[None]:
+        """Wrap a wait because of `limit_rate`: meanwhile the attempt cannot time out, and no phase grows.
+
+        `phase`: the phase that grows, for a wait that has another reason.
+        """
+        since = self.lap(RECEIVE)
+        self._on_hold = True
+        try:
+            yield
+        finally:
+            self._on_hold = False
+            self._phase_began = self.progress_at = perf_counter()
+            waited = self._phase_began - since
+            if phase is None:
+                self.held += waited
+            else:
+                self.phases[phase] += waited
+            self.began += waited
+            self._window_start += waited
+
+    def time_left(self, now: float) -> tuple[float, str]:
+        """Seconds until the earliest timeout, negative once it has passed, and the error message for it."""
+        if self._on_hold:
+            return inf, ""
+        settings = self.settings
+        limit, what = self.began + settings.timeout, f"no complete answer in {settings.timeout:g} s (timeout)"
+        if self.connecting_since is not None:
+            if (until := self.connecting_since + settings.connect_timeout) < limit:
+                limit, what = until, f"no connection in {settings.connect_timeout:g} s (connect timeout)"
+        elif (until := self.progress_at + settings.read_timeout) < limit:
+            limit, what = until, f"no byte in {settings.read_timeout:g} s (read timeout)"
+        return limit - now, what
+
+    def _check_speed(self, now: float) -> None:
+        """Raise `AttemptFailed` (`too_slow`) if the window that ends now was too slow; otherwise begin the next one."""
+        seconds = now - self._window_start
+        if self._window_bytes < self.settings.min_speed * seconds:
+            speed = self._window_bytes / seconds
+            raise AttemptFailed(Cause.TOO_SLOW, f"{speed:.0f} bytes/s over {seconds:.0f} s")
+        self._window_start, self._window_bytes = now, 0
+
+
+class AttemptState(AttemptClock):
+    """What is known of an attempt so far. Times are those of `time.perf_counter`."""
+
+    # An instance dictionary would have too many keys for Python to share them between objects; this is the hot path.
+    # fmt: off
+    __slots__ = (
+        "_drained", "_first_url", "answering", "body", "cause", "complete", "continued", "cookies", "error", "history",
+        "hop", "local_limit", "method", "needs_fresh_connection", "on_sent", "partial", "permanent", "plan", "proxy",
+        "redirecting", "redirects", "remote", "request", "response", "reused", "sent", "tls_known", "trailers",
+        "unmodified",
+    )
+    # fmt: on
+    partial: Partial | None
+    """The beginning of the body: from an earlier attempt or, after `finish`, for the next one. Then the engine's caller
+    passes it on or discards it."""
+    continued: Partial | None
+    """The part that a response was to continue: it does, or it has failed because it does not fit."""
+    _drained: bytearray
+    """The body of a redirect, as far as it was read."""
+    history: RedirectHistory | None
+    """The redirects that were followed; None before the first one."""
+    cookies: CookieJar | None
+    """The cookies of the run; in a run without, those of this attempt, or None until a redirect sets the first one."""
+
+    def __init__(self, plan: HopPlan, request: Request, target: Target, partial: Partial | None = None) -> None:
+        super().__init__(plan.settings)
+        self.plan = plan
+        self.hop: Hop = plan.first(request, target)
+        """The request being sent, or the one sent last."""
+        self.method = self.hop.method
+        """The method of the first hop."""
+        self.request = request
+        self.partial = partial
+        self.continued = None
+        self.remote: str | None = None
+        """The address that the connection leads to, such as "192.0.2.1:443"."""
+        self.sent = False
+        """Whether some of the request may have reached a server."""
+        self.reused = False
+        """Whether the connection had served a request before."""
+        self.needs_fresh_connection = False
+        """Whether the hop is sent again, on a new connection, because the server had closed a reused one."""
+        self.answering = False
+        """Whether the first byte of this hop's response has arrived."""
+        self.tls_known = False
+        """Whether the engine measures the TLS handshake separately from the TCP connection."""
+        self.proxy: URL | None = None
+        """The proxy, as long as the engine is connecting to it or opening a tunnel through it; else None."""
+        self.on_sent: Callable[[], None] | None = None
+        """Called when the request is sent for the first time."""
+        self.response: ResponseHead = NO_RESPONSE
+        self.unmodified = False
+        """Whether the server has confirmed with a 304 that the stored response is still valid (RFC 9110, 15.4.5)."""
+        self.complete: Complete | None = None
+        self.trailers: Sequence[tuple[bytes, bytes]] = ()  # the trailer fields, as received (RFC 9110, 6.5)
+        self.redirects = 0
+        self.redirecting = False
+        self.body: ReceivedBody = NO_BODY
+        self._first_url = target.url
+        self.history, self.cookies = None, plan.cookies
+        # The failure that ended the attempt, if any; set by `finish`.
+        self.cause: Cause | None = None
+        self.error: str | None = None
+        self.permanent = self.local_limit = False
+
+    @property
+    def stored_response(self) -> StoredResponse | None:
+        """The response that an earlier run has stored, if this run refreshes it."""
+        return self.request.stored_response
+
+    @property
+    def status(self) -> int | None:
+        """The status of the response; None if there was none."""
+        return self.response.status
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        """The headers of the response; empty if there was none."""
+        return self.response.headers
+
+    def begin_exchange(self, proxy: URL | None = None) -> Hop:
+        """Note that the engine looks for a connection for the hop. Returns the hop as it is to be sent.
+
+        Raises `AttemptFailed`.
+        """
+        settings, hop = self.settings, self.hop
+        self.proxy = proxy
+        if settings.ipv4 or settings.ipv6:
+            check_family((proxy or hop.url).raw_host or "", ipv4=settings.ipv4)
+        self.connecting_since = self._phase_began
+        self.answering = self.reused = False
+        if self.cookies is not None:
+            hop = with_cookies(hop, self.cookies)
+        return hop if self.partial is None else self.partial.range_request(hop, self.redirects)
+
+    def connected(self, *, reused: bool) -> None:
+        """Note that the request is about to be sent on a connection."""
+        now = self.progress_at = perf_counter()
+        self.phases[CONNECT] += now - self._phase_began
+        self._phase_began = now
+        self.connecting_since = self.proxy = None
+        self.reused = reused
+        self.sent = True
+
+    def request_sent(self) -> None:
+        """Note that the request has been sent: the first time, call `on_sent`."""
+        if self.on_sent is not None:
+            on_sent, self.on_sent = self.on_sent, None
+            on_sent()
+
+    def first_byte(self, now: float) -> None:
+        """Note that the first byte of the response arrived at `now`."""
+        self.answering = True
+        if now > self._phase_began:
+            self.phases[WAIT] += now - self._phase_began
+            self._phase_began = now
