@@ -18,7 +18,9 @@ from fetchq.core.settings_kwargs import SettingsKwargs
 
 ROOT = Path(__file__).parent.parent
 CALLS = ROOT / "tests" / "typing" / "api.py"
-PROGRAMS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+PROGRAMS = [block for block in BLOCKS if "fetchq import" in block or "import fetchq" in block]
+"""Those that call fetchq; others show how its records are read, with packages that may have no types."""
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from support.factories import ACTIVE, HOSTILE, URL, Clock, connect, examples, ma
 from fetchq.core.model import Cause, Complete
 from fetchq.core.settings import Settings
 from fetchq.http import attempt as rules
+from fetchq.http import attempt_state
 from fetchq.http import body as body_module
-from fetchq.http import phases
 from fetchq.http.attempt import MAX_DRAINED, Attempt
 from fetchq.http.body import NO_BODY
 from fetchq.http.content_coding import RATIO_FROM
@@ -34,7 +34,7 @@ LENGTH, CODING, ENCODING, LOCATION = "Content-Length", "Transfer-Encoding", "Con
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     own = Clock()
-    for module in (rules, phases):
+    for module in (rules, attempt_state):
         monkeypatch.setattr(module, "perf_counter", own)
     return own
 
@@ -545,7 +545,7 @@ def test_the_phases_add_up_to_the_whole_time(end: str, steps: list[float], size:
     wire = gzip.compress(bytes(size))
     failed: AttemptFailed | None = None
     with pytest.MonkeyPatch.context() as patch:
-        for module in (rules, phases):
+        for module in (rules, attempt_state):
             patch.setattr(module, "perf_counter", look)
         attempt = make_attempt(settings)
         for _ in range(hops):
