@@ -25,6 +25,8 @@ _HEAD = "# Netscape HTTP Cookie File\n# Written by fetchq. It holds secrets.\n\n
 _HTTP_ONLY = "#HttpOnly_"
 _FLAGS = {"TRUE": True, "FALSE": False}
 _END = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]*)?")
+_WITH_PORT = re.compile(r"^([^:]+):[0-9]+$")
+"""wget adds a port that is not 80. A cookie has none (RFC 6265, 8.5)."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -80,7 +82,7 @@ def _read(lines: Iterable[str]) -> Iterable[Cookie]:
         ):
             raise ValueError(f"line {number} is no cookie")
         yield Cookie(
-            domain.removeprefix(".").lower(),
+            _WITH_PORT.sub(r"\1", domain.removeprefix(".").lower()),
             path if path.startswith("/") else "/",
             name,
             value,

@@ -77,6 +77,7 @@ class PreviousRun:
         with close_on_error(ledger):
             before = ledger.required_meta("settings")
             own_headers = bool(_HEADER_SETTINGS.intersection([*withheld, *ledger.required_meta("withheld")]))
+            own_headers = own_headers or any(run.get("cookie_jar") for run in (before, settings))
         self._own_headers = own_headers or before.get("user_agent") != settings.get("user_agent")
         """Whether one of the runs sends other headers than the default ones with all rows."""
         self._index_path = temporary / "refresh.db"

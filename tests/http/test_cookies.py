@@ -176,6 +176,14 @@ def test_a_file_of_curl_is_read_and_written_again(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+def test_the_port_that_wget_adds_to_a_host_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "jar"
+    path.write_text("127.0.0.1:8001\tFALSE\t/\tFALSE\t0\ta\t1\n::1\tFALSE\t/\tFALSE\t0\tb\t2\n")
+    jar = load_cookies(str(path))
+    assert jar.header_for(URL("http://127.0.0.1:8001/"), None) == "a=1"
+    assert jar.header_for(URL("http://[::1]/"), None) == "b=2"
+
+
 def test_a_new_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "jar"
     jar = load_cookies(str(path))

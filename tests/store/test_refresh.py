@@ -249,6 +249,7 @@ def test_a_304_of_another_coding_or_version_confirms_nothing(here: Path, mode: s
         ({"cookie": "a=1"}, {}),
         ({}, {"user": "me:secret"}),
         ({}, {"user_agent": "other"}),
+        ({"cookie_jar": "jar"}, {}),
     ],
 )
 def test_a_date_says_nothing_where_other_headers_are_sent(
