@@ -31,13 +31,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def load_cookies(path: str) -> CookieJar:
-    """The jar with the cookies of a file; an empty one if there is no such file yet.
+    """The jar with the cookies of a file; an empty one if there is no such file yet, or it is a device or a pipe.
 
     Raises `SettingsError` if the file cannot be read, or is no cookie file, and if it could not be written.
     """
     jar = CookieJar()
     try:
-        if os.path.exists(path):
+        if os.path.isfile(path):  # a device or a pipe might never end
             with open(path, encoding="utf-8", errors="surrogateescape") as file:
                 for cookie in _read(file):
                     jar.put(cookie)

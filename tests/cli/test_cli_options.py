@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import re
 import ssl
 import sys
@@ -412,6 +413,16 @@ def test_cookie_jar_reads_and_writes_the_cookies_of_a_run_also_of_one_that_goes_
     assert (done.status, done.problem.count("\n")) == (2, 0)
     assert "'jar'" in done.problem.replace(f"{cli.folder}/", "")
     assert "is not a Netscape cookie file: line 1 has not seven fields" in done.problem
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full device")
+def test_a_cookie_jar_that_cannot_be_written_ends_the_run_with_3(
+    cli: Cli, practice: PracticeServer, engine: list[str]
+) -> None:
+    done = cli(f"{practice.url}/json", "--cookie-jar", "/dev/full", "--json", "-q", *engine)
+    assert done.status == 3
+    assert done.said == "fetchq: the cookies cannot be written to '/dev/full': No space left on device\n"
+    assert done.record["ok"]
 
 
 @shows("location_trusted")
