@@ -13,7 +13,7 @@ from fetchq.core.header_text import wire_text
 from fetchq.core.model import Cause
 from fetchq.core.text import one_line
 from fetchq.http.failure import AttemptFailed
-from fetchq.http.wire_checks import BAD_CODING
+from fetchq.http.wire_checks import BAD_CODING, other_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,7 +62,7 @@ def read_head(
     version is not one of HTTP/1, or if two recipients could disagree about the end of the body.
     """
     if version not in _VERSIONS or status < 200:
-        raise AttemptFailed(Cause.PROTOCOL, f"an answer in HTTP/{version[0]}.{version[1]} with status {status}")
+        raise other_version(f"{version[0]}.{version[1]}", status)
     headers: CIMultiDict[str] = CIMultiDict()
     for name, value in raw_headers:
         headers.add(name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))

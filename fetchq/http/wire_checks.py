@@ -21,6 +21,7 @@ __all__ = [
     "bad_head",
     "check_interim",
     "not_http",
+    "other_version",
     "repair_head",
 ]
 
@@ -34,11 +35,12 @@ MAX_HEAD = 262_144
 """The most bytes of a response's head, and also of the empty lines before it."""
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01][ \t]+[1-9][0-9]{2}(?:[ \t][^\r\n]*)?")
+_STATUS_LINE = re.compile(rb"HTTP/(1\.[0-9])[ \t]+([1-9][0-9]{2})(?:[ \t][^\r\n]*)?")
 _BLANK_COLON = re.compile(rb"^(" + _TOKEN + rb")[ \t]+:", re.MULTILINE)
 _FOLD = re.compile(rb"[ \t]*\r?\n[ \t]+")
 _LENGTH = re.compile(rb"^content-length:([^\r\n]*)(?:\r?\n)?", re.IGNORECASE | re.MULTILINE)
 _HEADER = re.compile(_TOKEN + rb":[^\x00\r\n]*")
+_UNASKED_SWITCH = "status 101, though no other protocol was asked for"
 BAD_CODING = "a Transfer-Encoding that is not just chunked"
 FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding"})
 """The fields that say where the body ends (RFC 9112, 6)."""
@@ -82,11 +84,21 @@ def _number(digits: bytes) -> bytes:
     return digits.lstrip(b"0")
 
 
+def other_version(version: str, status: int) -> AttemptFailed:
+    """The failure for a response in a version that is none of HTTP/1, or with an impossible status."""
+    return AttemptFailed(Cause.PROTOCOL, f"an answer in HTTP/{version} with status {status}")
+
+
 def bad_head(head: bytes) -> AttemptFailed:
     """The failure for a head that the library of an engine refuses: the same for all of them. The error names why."""
     status, *lines = head.rstrip(b"\r\n").replace(b"\r\n", b"\n").split(b"\n")
-    if _STATUS_LINE.fullmatch(status) is None:
+    found = _STATUS_LINE.fullmatch(status)
+    if found is None:
         return not_http(f"not a status line: {_shown(status)}", stray=True)
+    if found[1] not in (b"1.0", b"1.1"):
+        return other_version(found[1].decode(), int(found[2]))
+    if found[2] == b"101":
+        return AttemptFailed(Cause.PROTOCOL, _UNASKED_SWITCH)
     if len(lines) > MAX_HEADERS or any(len(line) > MAX_LINE for line in (status, *lines)):
         return not_http("too many headers, or too long ones", stray=True)
     if any(line.lower().startswith(b"transfer-encoding:") for line in lines):
@@ -113,6 +125,6 @@ def check_interim(head: bytes, status: int, count: int) -> None:
     if status < 100:
         raise bad_head(head)
     if status == 101:
-        raise AttemptFailed(Cause.PROTOCOL, "status 101, though no other protocol was asked for")
+        raise AttemptFailed(Cause.PROTOCOL, _UNASKED_SWITCH)
     if count > MAX_INTERIM:
         raise not_http(f"more than {MAX_INTERIM} interim responses")

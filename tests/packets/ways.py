@@ -5,6 +5,7 @@ Packets stay apart because each is only sent when the client has read the one be
 
 from __future__ import annotations
 
+import itertools
 import re
 import socket
 import struct
@@ -31,7 +32,7 @@ _UNREAD = 0.05
 """Seconds after which a client that leaves bytes unread is waited for no longer."""
 _LONGEST = 1000
 """Bytes that are sent one by one; what is longer is so at its beginning and at its end only."""
-_GIVEN_UP = {Cause.TOO_LARGE, Cause.DECODE}
+_GIVEN_UP = {Cause.TOO_LARGE, Cause.DECODE, Cause.TOO_SLOW}
 """Causes for which a body is not read to its end: how many bytes had arrived by then depends on the packets."""
 
 
@@ -65,7 +66,7 @@ def _boundaries(data: bytes) -> set[int]:
     """The first 1,500 places before and after the end of a line, and where the body ends by its length."""
     at = {place for found in re.finditer(rb"\r?\n", data[:100_000]) for place in found.span()}
     at = set(sorted(at)[:1500])
-    for found in re.finditer(rb"\r?\n\r?\n", data[:100_000]):
+    for found in itertools.islice(re.finditer(rb"\r?\n\r?\n", data[:100_000]), 40):
         at.add(found.end())
         if (said := re.search(rb"(?i)content-length\s*:\s*([0-9]{1,9})", data[: found.end()])) is not None:
             at.add(min(len(data), found.end() + int(said[1])))
@@ -181,6 +182,8 @@ def facts(result: Result) -> dict[str, object]:
     found["body"] = result.body
     if result.cause in _GIVEN_UP:
         del found["size"], found["wire_size"]
+    if result.cause is Cause.TOO_SLOW:
+        del found["error"]  # it shows the speed
     return found
 
 
