@@ -72,7 +72,7 @@ HOMES = {
         "fetchq.store.ledger_reader",
         "fetchq.store.scratch_db",
     },
-    "warcio": {"fetchq.store.sinks.bodies_warc"},
+    "warcio": {"fetchq.store.sinks.warc_file"},
     "publicsuffixlist": {"fetchq.scheduling.host_key"},
     "protego": {"fetchq.http.robots_txt"},
     "pyarrow": {"fetchq.store.sinks.bodies_parquet", "fetchq.store.sinks.records_parquet"},

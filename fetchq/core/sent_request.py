@@ -47,7 +47,7 @@ class SentRequest(NamedTuple):
     with_body: bool
     """Whether a body was sent."""
     at: datetime
-    """When the attempt began, in UTC."""
+    """When the hop began, in UTC."""
     headers: MultiMapping[str] | None = None
     """The header fields of the response as received; None where the Result has the same ones."""
     body_origin: BodyOrigin | None = None

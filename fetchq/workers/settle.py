@@ -255,10 +255,11 @@ def _is_unreadable(job: Job, refused: Refused) -> bool:
 
 def _sent(attempt: Attempt) -> SentRequest:
     hop, history, body = attempt.hop, attempt.history, attempt.body
+    earlier = 0.0 if history is None else sum(one.elapsed for one in history.hops)
     return SentRequest(
         head=redacted_head(hop),
         with_body=hop.body is not None,
-        at=datetime.fromtimestamp(time() - attempt.held - sum(attempt.phases), UTC),
+        at=datetime.fromtimestamp(time() - attempt.held - sum(attempt.phases) + earlier, UTC),
         headers=attempt.headers,
         body_origin=body.origin,
         decoded=body.decoded,

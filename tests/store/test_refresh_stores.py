@@ -149,12 +149,8 @@ def test_an_archive_has_the_304_and_what_it_refers_to(site: Site, old: str, mode
         assert revisit("WARC-Refers-To-Target-URI") == url
         assert revisit("WARC-Refers-To-Date") == kept("WARC-Date") < revisit("WARC-Date") == request("WARC-Date")
         assert revisit("WARC-IP-Address") == "127.0.0.1"
-        # The head of the 304 as it came: the ETag, which the record goes on with, was not in it.
-        assert (answer.statusline, answer.get_header("X"), answer.get_header("ETag")) == (
-            "304 Not Modified",
-            "new",
-            None,
-        )
+        assert answer is None, "with the head of the 304, a replayer would show an empty page"
+        assert revisit("WARC-Payload-Digest") == kept("WARC-Payload-Digest")
         assert later.headers["ETag"]
         assert request("WARC-Concurrent-To") == revisit("WARC-Record-ID")
         assert asked.get_header("If-None-Match") == later.headers["ETag"]
@@ -193,16 +189,16 @@ def test_of_head_there_is_no_body_to_refer_to(site: Site, old: str) -> None:
         assert [stored.body(one) for one in stored] == [b""]
 
 
-def test_a_revisit_says_no_more_than_its_304_did() -> None:
+def test_a_revisit_with_nothing_to_refer_to_has_the_head_of_its_304_as_it_came() -> None:
     """What the next run will want to know is the Result's, and the ledger's, only."""
 
     def play(conn: Connection, asked: Asked) -> None:
         asks = asked.header("If-None-Match") is not None
-        conn.send(head(status=b"HTTP/1.1 304 Not Modified") if asks else head(length(4), b'ETag: "1"') + b"page")
+        conn.send(head(status=b"HTTP/1.1 304 Not Modified") if asks else head(length(4), b'ETag: "1"'))
 
     with ScriptServer(play) as server:
-        run([server.url], "0", save="warc")
-        (new,) = run([server.url], "1", save="warc", refresh="0")
+        run([server.url], "0", method="HEAD")
+        (new,) = run([server.url], "1", save="warc", refresh="0", method="HEAD")
     assert new.headers["ETag"] == '"1"'
     (revisit,) = [http for kind, _, _, http, _ in in_archive("1") if kind == "revisit"]
     assert (revisit.statusline, revisit.headers) == ("304 Not Modified", [])
@@ -304,15 +300,17 @@ def test_rows_that_a_retry_has_fetched_again_are_refreshed_from_where_they_are_n
         check_bodies(f"of-{save}", [body for body, _, _ in PAGES.values()])
 
 
-@pytest.mark.parametrize(("save", "package"), [("warc", "warcio"), ("parquet", "pyarrow")])
+@pytest.mark.parametrize(
+    ("save", "package", "module"), [("warc", "warcio", "warc_file"), ("parquet", "pyarrow", "bodies_parquet")]
+)
 def test_a_package_that_the_earlier_run_needs_is_told(
-    cli: Cli, site: Site, monkeypatch: pytest.MonkeyPatch, save: str, package: str
+    cli: Cli, site: Site, monkeypatch: pytest.MonkeyPatch, save: str, package: str, module: str
 ) -> None:
     cli(site.urls("small")[0], "-o", "old", "--save", save)
     site.log.clear()
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, package, None)
-        patch.setitem(sys.modules, f"fetchq.store.sinks.bodies_{save}", None)
+        patch.setitem(sys.modules, f"fetchq.store.sinks.{module}", None)
         problem = cli(site.urls("small")[0], "-o", "new", "--refresh", "old").problem
         assert f"the run in '{cli.folder}/old' cannot be read: {save} needs the package {package}" in problem
         assert site.log == []

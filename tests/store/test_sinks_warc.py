@@ -9,6 +9,8 @@ import os
 import tracemalloc
 import zlib
 from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from warcio.cli import main as warcio
 from fetchq.core.disk import StorageError
 from fetchq.core.model import Cause, Complete, Result
 from fetchq.core.row_set import RowSet
+from fetchq.core.sent_request import ArchivedRedirect
 from fetchq.store.folder import RunFolder
 from fetchq.store.sinks import bodies_warc
 from fetchq.store.sinks.bodies_warc import WarcStore
@@ -168,6 +171,50 @@ def test_a_request_goes_with_its_response(tmp_path: Path) -> None:
         assert asked.rec_headers.get_header("WARC-Payload-Digest") is None
         assert body == b""
     assert content(folder).count(SENT.head) == 2
+
+
+def test_each_redirect_is_there_with_its_request_before_the_answer_it_led_to(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    moved = redirect_of("http://h/a", b"moved", [("Location", "/b"), ("Content-Length", "5"), ("Set-Cookie", "s=1")])
+    long = redirect_of(
+        "http://h/b", b"", [("Transfer-Encoding", "chunked")], truncated=True, with_body=True, status=307
+    )
+    (done,) = archived(folder, replace(fetched(folder), sent=SENT._replace(redirects=(moved, long))))
+    found = records(folder)[1:]
+    assert [record.rec_type for record, _ in found] == ["response", "request"] * 3
+    said = [record.rec_headers.get_header for record, _ in found]
+    assert [one("WARC-Target-URI") for one in said[:4]] == ["http://h/a"] * 2 + ["http://h/b"] * 2
+    assert [one("WARC-Date") for one in said[:4]] == ["2026-11-28T00:00:00.000000Z"] * 4
+    assert [one("WARC-IP-Address") for one in said[:4:2]] == ["192.0.2.1"] * 2
+    assert [one("WARC-Truncated") for one in said] == [None, None, "length", "unspecified", None, None]
+    for answered, asked in zip(said[::2], said[1::2], strict=True):
+        assert asked("WARC-Concurrent-To") == answered("WARC-Record-ID")
+    (first, body), _, (second, nothing), *_ = found
+    assert (first.http_headers.statusline, body) == ("302 Found", b"moved")
+    assert first.http_headers.headers == [("Location", "/b"), ("Content-Length", "5"), ("Set-Cookie", "s=1")]
+    assert said[0]("WARC-Payload-Digest") == f"sha256:{sha256(b'moved').hexdigest()}"
+    assert second.http_headers.headers == [("X-Crawler-Transfer-Encoding", "chunked"), ("Content-Length", "0")]
+    assert nothing == b""
+    record, _ = record_at(folder, done.path or "")
+    assert record.rec_headers.get_header("WARC-Record-ID") == said[4]("WARC-Record-ID"), "path names the final response"
+
+
+def redirect_of(url: str, body: bytes, headers: list[tuple[str, str]], **changes: Any) -> ArchivedRedirect:
+    redirect = ArchivedRedirect(
+        url=url,
+        method="GET",
+        head=SENT.head,
+        with_body=False,
+        at=datetime(2026, 11, 28, tzinfo=UTC),
+        remote="192.0.2.1:80",
+        http_version="1.1",
+        status=302,
+        reason="Found",
+        headers=header_map(headers),
+        body=body,
+        truncated=False,
+    )
+    return redirect._replace(**changes)
 
 
 def test_what_brought_no_whole_answer_is_passed_on_as_it_is(tmp_path: Path) -> None:
@@ -422,7 +469,9 @@ def test_a_body_that_ends_in_the_middle_leaves_no_trace(tmp_path: Path, monkeypa
             return super().read(most)
 
     monkeypatch.setattr(bodies_warc, "Body", Failing)
-    results = archived(folder, fetched(folder, b"one"), fetched(folder, noise), fetched(folder, b"three"))
+    moved = SENT._replace(redirects=(redirect_of("http://h/a", b"moved", [("Location", "/b")]),))
+    broken = replace(fetched(folder, noise), sent=moved)
+    results = archived(folder, fetched(folder, b"one"), broken, fetched(folder, b"three"))
     assert [result.cause for result in results] == [None, Cause.STORE, None]
     assert [payload for _, payload in records(folder, "response")] == [b"one", b"three"]
     assert temporary(folder) == []

@@ -82,7 +82,7 @@ _BODY_STORES = {
         "warc",
         lambda: import_module("fetchq.store.sinks.bodies_warc").WarcStore,
         ".warc.gz",
-        lambda: import_module("fetchq.store.sinks.bodies_warc").open_archived_body,
+        lambda: import_module("fetchq.store.sinks.warc_file").open_archived_body,
     ),
     "parquet": _BodyStore(
         "parquet",

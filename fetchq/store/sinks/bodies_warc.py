@@ -1,69 +1,50 @@
 """Stores bodies in web archives (`--save warc`): WARC 1.1 (ISO 28500:2017), written with warcio.
 
 The files are warc/00000.warc.gz, 00001.warc.gz and so on, of about 1 GB. A file begins with a `warcinfo` record; each
-row with a complete response, whatever its status, adds a `response` and a `request` record. `path` is the file and,
-after #, the offset of the response in it: `warc/00000.warc.gz#1234`. Each record is a gzip member of its own, so that
-reading can begin there.
+row with a complete response, whatever its status, adds a `response` and a `request` record, and before them the same
+for each redirect that was followed. `path` is the file and, after #, the offset of the final response in it:
+`warc/00000.warc.gz#1234`. Each record is a gzip member of its own, so that reading can begin there.
 
 A response record holds the head as the server sent it and the *decoded* body. Where decoding has changed the body,
 header fields that would be wrong for it are renamed, as Common Crawl does (X-Crawler-Content-Encoding,
-X-Crawler-Transfer-Encoding, X-Crawler-Content-Length), and Content-Length is the real length. A request record shows
-the last hop without what may be secret: the body (the record then has WARC-Truncated), and all header fields but a few
-that are known to be harmless.
+X-Crawler-Transfer-Encoding, X-Crawler-Content-Length), and Content-Length is the real length. The body of a redirect is
+as it came; one that was too long to be read is left out (WARC-Truncated). A request record leaves out what may be
+secret: the body (WARC-Truncated again), and all header fields but a few that are known to be harmless.
 
 A 304 that confirms the body of an earlier run (`--refresh`) is a `revisit` record of the profile server-not-modified,
 with its request. The record that it refers to, and that `path` names, is written before it: the earlier response with
 its own date, where the earlier run has it in an archive; otherwise, since its head is unknown, a `resource` record of
-the body, with the date of the earlier record. A HEAD request has no body, and so no such record: `path` then names the
-`revisit`.
+the body, with the date of the earlier record. The `revisit` has no HTTP head, so that it is replayed with that of the
+earlier response: with the head of a 304, pywb 2.10 shows an empty page. (A `metadata` record with that head would be
+taken for another answer from the URL.) A HEAD request has no body, and so no record to refer to: `path` then names the
+`revisit`, which has the head.
 """
 
 from __future__ import annotations
 
-import errno
-import io
 import os
 import re
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from warcio.archiveiterator import ArchiveIterator
-from warcio.exceptions import ArchiveLoadFailed
-from warcio.recordloader import ArcWarcRecord
-from warcio.warcwriter import WARCWriter
-
-from fetchq._version import __version__
 from fetchq.core.disk import StorageError, file_error_text, make_folder, sync_folder
-from fetchq.core.stored_response import BodyOrigin, OpenedBody
 from fetchq.store.sinks.stored import mark_not_stored, mark_stored
-from fetchq.store.sinks.warc_records import Body, Unreadable, write_records
+from fetchq.store.sinks.warc_file import ArchiveFile, open_file
+from fetchq.store.sinks.warc_records import Body, Unreadable, write_records, write_redirects
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
     from fetchq.core.row_set import RowSet
 
-__all__ = ["WarcStore", "open_archived_body"]
+__all__ = ["WarcStore"]
 
 FILE_SIZE = 1_000_000_000
 """The size in bytes at which a file is full."""
 _WARC = "warc"
-_PIECE = 262_144
-"""Bytes that are read or written at a time."""
-_LEVEL = 6
-"""The compression level. warcio's level 9 takes four times as long for a body of 2 kB, and makes it no smaller."""
 _NAME = re.compile(r"(\d{5,})\.warc\.gz")
-_ABOUT = {
-    "software": f"fetchq/{__version__}",
-    "format": "WARC File Format 1.1",
-    "conformsTo": "http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/",
-    "description": "Responses hold the decoded body, with the headers that framed it as X-Crawler-...; requests leave "
-    "out their body, and headers that may be secret.",
-}
 
 
 class WarcStore:
@@ -113,7 +94,7 @@ class WarcStore:
         if self._size:
             path = self._path()
             try:
-                file = _opened(path, os.O_RDWR)
+                file = open_file(path, os.O_RDWR)
             except FileNotFoundError:
                 raise StorageError(f"the archive {str(path)!r} is gone") from None
             with file:
@@ -127,7 +108,7 @@ class WarcStore:
 
     def _store(self, results: Sequence[Result]) -> list[Result]:
         done: list[Result] = []
-        archive: _Archive | None = None
+        archive: ArchiveFile | None = None
         try:
             for result in results:
                 # The response is incomplete, or another row has stored it.
@@ -144,16 +125,16 @@ class WarcStore:
                 archive.close()
         return done
 
-    def _next(self, full: _Archive | None) -> _Archive:
+    def _next(self, full: ArchiveFile | None) -> ArchiveFile:
         """Open the current file, or a new one if that is full. `full`: the archive that was open until now."""
         if full is not None:
             self._settle(full)
             full.close()
         if self._size >= FILE_SIZE:
             self._number, self._size = self._number + 1, 0
-        return _Archive(self._path(), self._size)
+        return ArchiveFile(self._path(), self._size)
 
-    def _settle(self, archive: _Archive) -> None:
+    def _settle(self, archive: ArchiveFile) -> None:
         """Sync what was written to the disk."""
         archive.sync()
         if not self._size:
@@ -161,136 +142,18 @@ class WarcStore:
         self._size = archive.size
 
 
-class _Archive:
-    """An archive file, open at its end, which serves as the output file of warcio's writer."""
-
-    def __init__(self, path: Path, size: int) -> None:
-        self._file = _opened(path, os.O_RDWR if size else os.O_RDWR | os.O_CREAT | os.O_EXCL)
-        self._written = self._file.seek(size)
-        self._waiting = bytearray()
-        self._gzip = _gzip()
-        self.writer = WARCWriter(self, gzip=False, warc_version="1.1")
-        self.writer.NO_PAYLOAD_DIGEST_TYPES += ("request",)  # its payload is left out
-        if not size:
-            self.writer.write_record(self.writer.create_warcinfo_record(path.name, _ABOUT))
-
-    @property
-    def size(self) -> int:
-        """The size in bytes, including those not written yet: between two records, the offset of the next one."""
-        return self._written + len(self._waiting)
-
-    def write(self, data: bytes) -> None:
-        self._take(self._gzip.compress(data))
-
-    def flush(self) -> None:
-        """End a gzip member. warcio calls this at the end of each record, and nowhere else."""
-        self._take(self._gzip.flush())
-        self._gzip = _gzip()
-
-    def cut(self, size: int) -> None:
-        """Discard everything after the first `size` bytes."""
-        self._gzip = _gzip()
-        del self._waiting[max(0, size - self._written) :]
-        if size < self._written:
-            self._file.truncate(size)
-            self._written = self._file.seek(size)
-
-    def sync(self) -> None:
-        self._write()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _take(self, compressed: bytes) -> None:
-        self._waiting += compressed
-        if len(self._waiting) >= _PIECE:
-            self._write()
-
-    def _write(self) -> None:
-        with memoryview(self._waiting) as waiting:
-            at = 0
-            while at < len(waiting):
-                at += self._file.write(waiting[at:])
-        self._written += at
-        self._waiting.clear()
-
-
-def _gzip() -> Any:
-    return zlib.compressobj(_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS + 16)
-
-
-def _opened(path: Path, flags: int) -> io.FileIO:
-    """Open a file, but not a symbolic link if the system can refuse it. Raises OSError, with the path."""
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    return io.FileIO(str(path), "r+", opener=lambda name, _: os.open(name, flags, 0o666))
-
-
-@contextmanager
-def open_archived_body(path: Path, offset: int) -> Iterator[OpenedBody]:
-    """Open the body of the record at `offset`. Raises OSError, also while the body is read."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        member = io.BufferedReader(_Member(file))
-        try:
-            record = next(iter(ArchiveIterator(member, no_record_parse=True)))
-            head = None if record.rec_type == "resource" else b"".join(_head_of(record))
-            header = record.rec_headers.get_header
-            # The head of a revisit record came without a body.
-            kept_head = head if record.rec_type == "response" else None
-            yield OpenedBody(
-                _body_of(record, member), BodyOrigin(header("WARC-Date"), header("WARC-IP-Address"), kept_head)
-            )
-        except (StopIteration, EOFError, ArchiveLoadFailed, zlib.error) as problem:
-            raise OSError(errno.EIO, "there is no such record in the archive", str(path)) from problem
-
-
-class _Member(io.RawIOBase):
-    """Decompresses one gzip member, since warcio does not report damage, or only on stderr."""
-
-    def __init__(self, file: io.BufferedReader) -> None:
-        self._file = file
-        self._gzip = zlib.decompressobj(zlib.MAX_WBITS + 16)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Raises EOFError and zlib.error, also at the end of the member, which has a checksum."""
-        piece = b""
-        while not piece and not self._gzip.eof:
-            data = self._gzip.unconsumed_tail or self._file.read1()
-            if not data:
-                raise EOFError
-            piece = self._gzip.decompress(data, len(buffer))
-        buffer[: len(piece)] = piece
-        return len(piece)
-
-
-def _head_of(record: ArcWarcRecord) -> Iterator[bytes]:
-    """The lines of the HTTP head, byte for byte, with the empty line that ends it. warcio would change them."""
-    while line := record.raw_stream.readline():
-        yield line
-        if line == b"\r\n":
-            return
-
-
-def _body_of(record: ArcWarcRecord, member: BinaryIO) -> Iterator[bytes]:
-    yield from iter(partial(record.raw_stream.read, _PIECE), b"")
-    while member.read(_PIECE):
-        pass  # read to the end, which has a checksum
-
-
-def _put(archive: _Archive, result: Result, name: str) -> Result:
+def _put(archive: ArchiveFile, result: Result, name: str) -> Result:
     """Write the records of a Result. Returns it with its `path`. Raises OSError if the archive cannot be written."""
     began = perf_counter()
-    offset = archive.size
+    began_at = archive.size
     body: Body | None = None
     try:
         body = Body(result)
+        write_redirects(archive.writer, result)
+        offset = archive.size
         write_records(archive.writer, result, body)
     except Unreadable as unreadable:
-        archive.cut(offset)
+        archive.cut(began_at)
         return mark_not_stored(result, file_error_text(unreadable.problem))
     finally:
         if body is not None:

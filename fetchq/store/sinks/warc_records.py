@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from multidict import MultiMapping
 
     from fetchq.core.model import Result
+    from fetchq.core.sent_request import ArchivedRedirect, SentRequest
     from fetchq.core.stored_response import BodyOrigin
 
-__all__ = ["Body", "Unreadable", "write_records"]
+__all__ = ["Body", "Unreadable", "write_records", "write_redirects"]
 
 _PIECE = 262_144
 """The fewest bytes of a body that are read at a time."""
@@ -32,6 +33,10 @@ _RENAMED = {
     "transfer-encoding": "X-Crawler-Transfer-Encoding",
     "content-length": "X-Crawler-Content-Length",
 }
+
+
+_DECHUNKED = frozenset({"transfer-encoding"})
+_UNDONE = _DECHUNKED | {"content-encoding"}
 
 
 class Unreadable(Exception):
@@ -76,6 +81,14 @@ class Body:
             self._spool.discard()
 
 
+class _Bytes(io.BytesIO):
+    """A short body that is in memory, as a stream."""
+
+    @property
+    def size(self) -> int:
+        return len(self.getbuffer())
+
+
 class _Head:
     """The head of an HTTP message, byte for byte. warcio's own class would percent-encode non-ASCII characters."""
 
@@ -87,38 +100,69 @@ class _Head:
 
 
 def write_records(writer: Any, result: Result, body: Body) -> None:
-    """Write a response and its request; for a 304 that confirms a stored body, first the record of that body.
+    """Write the final response of a Result and its request; for a 304 that confirms a stored body, first that body.
 
     `writer`: a WARCWriter of warcio. Raises `Unreadable`, and OSError if the archive cannot be written.
     """
     sent = result.sent
     at = sent.at if sent is not None else result.started
-    uri = quote(result.final_url or result.url, safe=_LEGAL, errors="backslashreplace")
+    uri = _uri(result.final_url or result.url)
     shared = {} if at is None else {"WARC-Date": _date(at)}
-    of_response = shared | _ip_address(_address(result.remote))
+    of_response = shared | _ip_address(result.remote)
     if sent is None or sent.body_origin is None:
-        head = _response_head(result, result.headers, body.size)
-        response = _write(writer, uri, "response", of_response | _payload(result), head, body)
+        decoded = sent is None or sent.decoded
+        coded = decoded and decodable(codings_in(result.content_encoding or ""))
+        head = _response_head(result, result.headers, body.size, undone=_UNDONE if coded else _DECHUNKED)
+        response = _write(writer, uri, "response", of_response | _payload(result.sha256), head, body)
     else:
-        of_response |= _write_stored(writer, uri, result, sent.body_origin, body)
-        headers = result.headers if sent.headers is None else sent.headers
-        response = _write(writer, uri, "revisit", of_response, _response_head(result, headers))
-    if sent is None:
-        return
-    of_request = shared | {"WARC-Concurrent-To": response}
+        response = _write_revisit(writer, uri, result, sent, of_response, body)
+    if sent is not None:
+        _write_request(writer, uri, sent, shared, response)
+
+
+def write_redirects(writer: Any, result: Result) -> None:
+    """Write the responses that redirected the request of a Result, each with its request. Raises OSError."""
+    for redirect in () if result.sent is None else result.sent.redirects:
+        uri = _uri(redirect.url)
+        shared = {"WARC-Date": _date(redirect.at)}
+        fields = shared | _ip_address(redirect.remote) | _payload(sha256(redirect.body).hexdigest())
+        if redirect.truncated:
+            fields["WARC-Truncated"] = "length"
+        head = _response_head(redirect, redirect.headers, len(redirect.body), undone=_DECHUNKED)
+        response = _write(writer, uri, "response", fields, head, _Bytes(redirect.body))
+        _write_request(writer, uri, redirect, shared, response)
+
+
+def _write_request(
+    writer: Any, uri: str, sent: SentRequest | ArchivedRedirect, shared: dict[str, str], response: str
+) -> None:
+    """Write a request. `shared`: what its record has in common with that of its response, whose ID is `response`."""
+    fields = shared | {"WARC-Concurrent-To": response}
     if sent.with_body:
-        of_request["WARC-Truncated"] = "unspecified"
-    _write(writer, uri, "request", of_request, sent.head)
+        fields["WARC-Truncated"] = "unspecified"
+    _write(writer, uri, "request", fields, sent.head)
+
+
+def _write_revisit(
+    writer: Any, uri: str, result: Result, sent: SentRequest, of_response: dict[str, str], body: Body
+) -> str:
+    """Write the record of a 304, after that of the stored body that it confirms. Returns its ID."""
+    assert sent.body_origin is not None
+    fields = of_response | _write_stored(writer, uri, result, sent.body_origin, body)
+    if "WARC-Refers-To" in fields:
+        return _write(writer, uri, "revisit", fields | _payload(result.sha256))
+    headers = result.headers if sent.headers is None else sent.headers
+    return _write(writer, uri, "revisit", fields, _response_head(result, headers))
 
 
 def _write_stored(writer: Any, uri: str, result: Result, origin: BodyOrigin, body: Body) -> dict[str, str]:
     """Write the record of a stored body, with its head if that is known. Returns header fields for the 304's record."""
-    fields = _payload(result) | ({} if origin.at is None else {"WARC-Date": origin.at})
+    fields = _payload(result.sha256) | ({} if origin.at is None else {"WARC-Date": origin.at})
     refers = {"WARC-Profile": _NOT_MODIFIED, "WARC-Refers-To-Target-URI": uri}
     if origin.at is not None:
         refers["WARC-Refers-To-Date"] = origin.at
     if origin.head is not None:
-        of_response = fields | _ip_address(origin.address)
+        of_response = fields | ({} if origin.address is None else {"WARC-IP-Address": origin.address})
         refers["WARC-Refers-To"] = _write(writer, uri, "response", of_response, origin.head, body)
     elif result.method != "HEAD":
         fields["Content-Type"] = _BREAKS.sub(" ", result.content_type or "application/octet-stream")
@@ -126,15 +170,23 @@ def _write_stored(writer: Any, uri: str, result: Result, origin: BodyOrigin, bod
     return refers
 
 
-def _payload(result: Result) -> dict[str, str]:
-    return {"WARC-Payload-Digest": f"sha256:{result.sha256}"}
+def _uri(url: str) -> str:
+    return quote(url, safe=_LEGAL, errors="backslashreplace")
 
 
-def _ip_address(address: str | None) -> dict[str, str]:
-    return {} if address is None else {"WARC-IP-Address": address}
+def _payload(digest: str | None) -> dict[str, str]:
+    return {"WARC-Payload-Digest": f"sha256:{digest}"}
 
 
-def _write(writer: Any, uri: str, kind: str, fields: dict[str, str], head: bytes, body: Body | None = None) -> str:
+def _ip_address(remote: str | None) -> dict[str, str]:
+    """The IP address in `remote`, without the port."""
+    address = None if remote is None else remote.rpartition(":")[0].strip("[]")
+    return {"WARC-IP-Address": address} if address else {}
+
+
+def _write(
+    writer: Any, uri: str, kind: str, fields: dict[str, str], head: bytes = b"", body: Body | _Bytes | None = None
+) -> str:
     """Write a record with an HTTP `head`, unless that is empty, and a body. Returns its WARC-Record-ID."""
     # With the length and the digest, warcio need not read the body twice more.
     fields = fields | {"WARC-Block-Digest": f"sha256:{_digest(head, body)}"}
@@ -150,7 +202,7 @@ def _write(writer: Any, uri: str, kind: str, fields: dict[str, str], head: bytes
     return str(record.rec_headers.get_header("WARC-Record-ID"))
 
 
-def _digest(head: bytes, body: Body | None) -> str:
+def _digest(head: bytes, body: Body | _Bytes | None) -> str:
     digest = sha256(head)
     if body is not None:
         while piece := body.read():
@@ -159,15 +211,17 @@ def _digest(head: bytes, body: Body | None) -> str:
     return digest.hexdigest()
 
 
-def _response_head(result: Result, headers: MultiMapping[str], size: int = 0) -> bytes:
-    """The head as the server sent it, but header fields that would be wrong for the body in the record are renamed."""
+def _response_head(
+    response: Result | ArchivedRedirect, headers: MultiMapping[str], size: int = 0, undone: frozenset[str] = frozenset()
+) -> bytes:
+    """The head as the server sent it, but header fields that would be wrong for the body in the record are renamed.
+
+    `size`: the length of that body. `undone`: the fields of what has been undone in it.
+    """
     # A response without a body may have the fields of a response with one (RFC 9110, 8.6).
-    framed = result.method == "HEAD" or result.status in (204, 304)
-    stale = set() if framed else {"transfer-encoding"}
-    decoded = result.sent is None or result.sent.decoded
-    if not framed and decoded and decodable(codings_in(result.content_encoding or "")):
-        stale.add("content-encoding")
-    lines = [f"HTTP/{result.http_version or '1.1'} {result.status} {result.reason or ''}"]
+    framed = response.method == "HEAD" or response.status in (204, 304)
+    stale = set() if framed else set(undone)
+    lines = [f"HTTP/{response.http_version or '1.1'} {response.status} {response.reason or ''}"]
     for name, value in headers.items():
         key = name.lower()
         if key == "content-length" and not framed:
@@ -190,8 +244,3 @@ def _line(text: str) -> bytes:
 
 def _date(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _address(remote: str | None) -> str | None:
-    """The IP address in `remote`, without the port."""
-    return None if remote is None else remote.rpartition(":")[0].strip("[]") or None
