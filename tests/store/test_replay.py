@@ -81,7 +81,7 @@ def test_both_dates_of_a_refreshed_page_and_the_way_to_it_are_replayed(
         assert [result.status for result in run(urls, "new", save="warc", refresh="old", workers=1)] == [304, 304]
         captures = replayed(Path("new/warc/00000.warc.gz"))
     page = {one.date: one[2:] for one in captures if one.url == urls[0]}
-    assert len(page) == 2
+    assert len({date[:8] for date in page}) >= 2, "of both days"
     assert set(page.values()) == {("200 OK", None, "<p>the page</p>")}
     (moved,) = [one for one in captures if one.url == urls[1]]
     assert moved[2:] == ("302 Found", "/page", "moved")
