@@ -76,5 +76,3 @@ def test_the_wait_ends_with_the_first_byte_of_the_final_answer(mode: str, cut: i
     assert result.ok
     assert result.timing.wait >= 0.2
     assert result.timing.wait + result.timing.receive >= 0.3
-    phases = result.timing
-    assert abs(phases.dns + phases.connect + phases.wait + phases.receive + phases.decode - result.elapsed) < 0.001
