@@ -29,25 +29,29 @@ _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])
 _SIZE = re.compile(
     rb"([0-9A-Fa-f]{1,20})(?:[ \t]*|(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)+)\r\n"
 )
-_TRAILER = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([^\x00\x0b\x0c\r\n]*?)[ \t]*\r?\n")
-_FOLDED = re.compile(rb"[ \t]+([^\x00\x0b\x0c\r\n]*?)[ \t]*\r?\n")
+# The blanks around a value are stripped later: to leave them out here takes quadratic time.
+_TRAILER = re.compile(rb"(" + _TOKEN + rb"):([^\x00\x0b\x0c\r\n]*)\r?\n")
+_FOLDED = re.compile(rb"[ \t]+([^\x00\x0b\x0c\r\n]*)\r?\n")
 
 
-def find_head(raw: bytes) -> tuple[bytes, int]:
+def find_head(raw: bytes, seen: int = 0) -> tuple[bytes, int]:
     """The first head in `raw`, with its empty line, and where it ends; (b"", 0) if its end has not arrived.
 
-    Empty lines before it are left out, and it is repaired where that is needed: see `repair_head`. Raises
-    `AttemptFailed` (`protocol`) as soon as it cannot be the head of a response, or is too long.
+    Empty lines before it are left out, and it is repaired where that is needed: see `repair_head`. `seen`: the bytes at
+    the beginning of `raw` in which an earlier call has found no end; they are not searched again, since a server may
+    send single bytes. Raises `AttemptFailed` (`protocol`) as soon as it cannot be the head of a response, or is too
+    long.
     """
     start = 0
     if raw[:1] in (b"\r", b"\n"):  # empty lines before a message are ignored (RFC 9112, 2.2)
         start = len(raw) - len(raw.lstrip(b"\r\n"))
     if not raw.startswith(_PREFIX, start):
         _check_beginning(raw[start : start + _LONGEST_NAME], cut=False)
-    line_end = raw.find(b"\n\r\n", start)
+    search = start if seen < start + 2 else seen - 2
+    line_end = raw.find(b"\n\r\n", search)
     end = line_end + 3
-    if line_end < 0 or raw.find(b"\n\n", start, line_end + 1) >= 0:  # not the usual case
-        end = _past_empty_line(raw, start)
+    if line_end < 0 or raw.find(b"\n\n", search, line_end + 1) >= 0:  # not the usual case
+        end = _past_empty_line(raw, search)
     if start > MAX_HEAD or (end or len(raw)) - start > MAX_HEAD:
         raise not_http(f"a head of more than {MAX_HEAD} bytes", stray=True)
     if not end:
@@ -169,6 +173,9 @@ class Chunks:
             return b""
         if self._line_start:
             data, self._line_start = self._line_start + data, b""
+            if len(data) <= MAX_LINE and b"\n" not in data:  # do not parse it again for each byte that comes
+                self._line_start = data
+                return b""
         # The data is joined, since tiny chunks would each take a hundred times their size.
         parts: list[bytes] = []
         at, end = 0, len(data)
@@ -230,10 +237,10 @@ class Chunks:
             name, value = trailer.groups()
             if name.lower() in FRAMING_FIELDS:
                 self._fail("a trailer that frames the body")
-            self.trailers.append((name, value))
+            self.trailers.append((name, value.strip(b" \t")))
         elif self.trailers and (folded := _FOLDED.fullmatch(line)) is not None:  # RFC 9112, 5.2
             name, value = self.trailers[-1]
-            self.trailers[-1] = name, (value + b" " + folded[1]).strip(b" ")
+            self.trailers[-1] = name, (value + b" " + folded[1].strip(b" \t")).strip(b" ")
         else:
             self._fail("not a trailer")
 

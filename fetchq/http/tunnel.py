@@ -57,8 +57,9 @@ class ConnectAnswer:
 
         `proxy`: the proxy refuses. `connect`: it could not reach the server. `protocol`: that is no answer.
         """
+        seen = len(self._raw)
         self._raw += data
-        head, end = find_head(self._raw)
+        head, end = find_head(self._raw, seen)
         while end:
             self._raw = self._raw[end:]
             if self._is_final(head):

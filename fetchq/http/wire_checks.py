@@ -37,7 +37,8 @@ MAX_HEAD = 262_144
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _STATUS_LINE = re.compile(rb"HTTP/(1\.[0-9])[ \t]+([1-9][0-9]{2})(?:[ \t][^\r\n]*)?")
 _BLANK_COLON = re.compile(rb"^(" + _TOKEN + rb")[ \t]+:", re.MULTILINE)
-_FOLD = re.compile(rb"[ \t]*\r?\n[ \t]+")
+# Blanks are only tried where they begin: from each of them on, it would take quadratic time.
+_FOLD = re.compile(rb"(?:(?<![ \t])[ \t]++)?+\r?\n[ \t]+")
 _LENGTH = re.compile(rb"^content-length:([^\r\n]*)(?:\r?\n)?", re.IGNORECASE | re.MULTILINE)
 _HEADER = re.compile(_TOKEN + rb":[^\x00\r\n]*")
 _UNASKED_SWITCH = "status 101, though no other protocol was asked for"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from itertools import pairwise
+from time import process_time
 
 import pytest
 from faults.wire import CHUNKED, LAST_CHUNK, POISON, chunk, head, length
@@ -235,3 +237,48 @@ def test_a_head_of_the_greatest_length_passes() -> None:
 def test_the_first_empty_line_is_found_however_its_lines_end(raw: bytes, start: int) -> None:
     found = re.compile(rb"\n\r?\n").search(raw, start)
     assert _past_empty_line(raw, start) == (found.end() if found else 0)
+
+
+@pytest.mark.parametrize(
+    "feed",
+    [
+        lambda blanks: Chunks().feed(b"0\r\nX: a" + blanks + b"b\r\n\r\n"),
+        lambda blanks: Chunks().feed(b"0\r\nX: a\r\n b" + blanks + b"c\r\n\r\n"),
+        lambda blanks: find_head(head(b"X: a" + blanks + b"b\r\n c")),
+    ],
+    ids=["trailer", "folded trailer", "folded header"],
+)
+def test_blanks_inside_of_a_line_take_no_more_time_than_others(feed: Callable[[bytes], object]) -> None:
+    began = process_time()
+    feed(b" \t" * 30_000)
+    assert process_time() - began < 5.0  # a minute, if each blank is tried as the first of those to leave out
+
+
+def test_bytes_that_come_one_by_one_are_not_searched_again_and_again() -> None:
+    raw = b"HTTP/1.1 200 OK\r\n" + b"a:b\r\n" * 40_000
+    chunks = Chunks()
+    chunks.feed(b"5;" + b"a" * 60_000)
+    began = process_time()
+    for n in range(5_000):
+        find_head(raw[: len(raw) - 5_000 + n], len(raw) - 5_001 + n)
+        chunks.feed(b"a")
+    assert process_time() - began < 5.0  # they arrive in an event loop that serves other rows, too
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"\n", b"a", b":"]), max_size=14).map(b"".join), CUTS)
+def test_a_head_ends_at_the_same_place_if_what_was_seen_is_not_searched_again(tail: bytes, cuts: list[int]) -> None:
+    raw = b"HTTP/1.1 200 OK" + tail
+    seen = 0
+    for cut in sorted({*(cut % len(raw) for cut in cuts), len(raw)}):
+        end = ends_at(raw[:cut], 0)
+        assert ends_at(raw[:cut], seen) == end
+        if end:
+            break
+        seen = cut
+
+
+def ends_at(raw: bytes, seen: int) -> int | str:
+    try:
+        return find_head(raw, seen)[1]
+    except AttemptFailed as problem:
+        return problem.message

@@ -167,8 +167,9 @@ class Connection(ResponseHandler):
         Raises `AttemptFailed`.
         """
         parser: Any = self._parser
+        seen = len(self._raw)
         while True:
-            head, end = find_head(raw)
+            head, end = find_head(raw, seen)
             if not end:
                 self._raw = raw
                 return b""
@@ -178,7 +179,7 @@ class Connection(ResponseHandler):
                 parser = self._parser = new_parser(self, self._loop)
                 messages = parse_repaired(parser, head)
             message = messages[0][0]
-            raw = raw[end:]
+            raw, seen = raw[end:], 0
             if message.code >= 200:
                 break
             self._interim += 1

@@ -88,8 +88,9 @@ class WireResponse(http.client.HTTPResponse):
                 raise closed_early(answering=attempt.answering)
             if interim and not self._raw:
                 attempt.first_byte(attempt.progress_at)
-            self._raw = self._raw + data if self._raw else data
-            head, end = find_head(self._raw)
+            seen = len(self._raw)
+            self._raw = self._raw + data if seen else data
+            head, end = find_head(self._raw, seen)
         self._head, self._raw = head, self._raw[end:]
         return _parsed(head, self._asked)
 
