@@ -29,9 +29,6 @@ _COLUMNS = ("method", "body", "label", "priority")
 _DELIMITERS = (",", "\t", ";", "|")
 _SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?\r?', re.IGNORECASE)
 """A line before the header that names the delimiter, as Excel reads it."""
-_DELIMITERS = (",", "\t", ";", "|")
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?', re.IGNORECASE)
-"""The first line of a list for a spreadsheet, which names the delimiter."""
 
 
 class _Row(NamedTuple):
