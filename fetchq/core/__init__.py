@@ -15,7 +15,7 @@ The lowest room: it imports nothing else of fetchq.
       settings_fields   each setting once, with its default, unit, bounds and help
     settings_kwargs     their types as keyword arguments
     option              what a setting is made of
-    parsers, quantities, dns_servers     from the text that a person types to a value
+    parsers, quantities, dns_servers     from the text that a person types to a value; sizes also back
 
     text                makes text safe to show: no control characters, no passwords
     body_spool          a body on its way to the disk

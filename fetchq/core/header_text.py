@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from multidict import MultiMapping
 
-__all__ = ["charset_of", "header_lists", "header_pairs", "wire_text"]
+__all__ = ["charset_of", "header_lists", "wire_text"]
 
 
 def charset_of(content_type: str | None) -> str | None:
@@ -36,8 +36,3 @@ def header_lists(headers: MultiMapping[str]) -> dict[str, list[str]]:
     for name, value in headers.items():
         lists.setdefault(wire_text(name).lower(), []).append(wire_text(value))
     return lists
-
-
-def header_pairs(headers: MultiMapping[str]) -> list[dict[str, str]]:
-    """The name and the value of each field, in the order of the response."""
-    return [{"name": wire_text(name), "value": wire_text(value)} for name, value in headers.items()]

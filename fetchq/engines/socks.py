@@ -9,9 +9,8 @@ import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fetchq.core.model import Cause
-from fetchq.http.addresses import is_address
+from fetchq.http.addresses import check_family, is_address
 from fetchq.http.failure import AttemptFailed
-from fetchq.http.url import check_family
 
 if TYPE_CHECKING:
     from python_socks import ProxyError

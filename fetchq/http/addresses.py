@@ -1,5 +1,4 @@
-"""Handles IP addresses: those set by --resolve and those of localhost, how an address is written, and which one stands
-for a host."""
+"""Handles IP addresses: those of --resolve and of localhost, their family and text, and which one stands for a host."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
     from fetchq.core.settings import Settings
 
-__all__ = ["address_text", "first_address", "fixed_addresses", "is_address", "local_addresses"]
+__all__ = ["address_text", "check_family", "first_address", "fixed_addresses", "is_address", "local_addresses"]
 
 _LOOPBACK = ("::1", "127.0.0.1")
 _UNKNOWN_TO_DNS = {
@@ -54,6 +53,12 @@ def local_addresses(host: str) -> tuple[str, ...]:
 def is_address(name: str) -> bool:
     """Whether the host of a URL, without brackets, is an IP address and not a name."""
     return ":" in name or name.replace(".", "").isdigit()
+
+
+def check_family(host: str, *, ipv4: bool) -> None:
+    """Raise `AttemptFailed` (`dns`) if `host` is an IP address of the family that the run may not connect to."""
+    if is_address(host) and (":" in host) == ipv4:
+        raise AttemptFailed(Cause.DNS, f"the host is not an {'IPv4' if ipv4 else 'IPv6'} address", permanent=True)
 
 
 def address_text(peer: tuple[Any, ...]) -> str:

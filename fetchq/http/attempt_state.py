@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause, Complete
+from fetchq.http.addresses import check_family
 from fetchq.http.body import NO_BODY
 from fetchq.http.cookies import CookieJar
 from fetchq.http.failure import AttemptFailed
@@ -16,7 +17,6 @@ from fetchq.http.hops import with_cookies
 from fetchq.http.phases import CONNECT, RECEIVE, WAIT
 from fetchq.http.redirect_history import RedirectHistory
 from fetchq.http.response import NO_RESPONSE, ResponseHead
-from fetchq.http.url import check_family
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

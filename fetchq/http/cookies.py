@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import threading
-from datetime import UTC, datetime
 from math import inf
 from time import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from fetchq.http.addresses import is_address
+from fetchq.http.dates import cookie_date
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,11 +31,6 @@ MOST_DOMAINS = 100_000
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _WHITESPACE = " \t"
 _MAX_AGE = re.compile(r"-?[0-9]{1,18}")
-_DELIMITERS = re.compile(r"[\t -/;-@\[-`{-~]+")
-_TIME = re.compile(r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?![0-9])")
-_DAY = re.compile(r"([0-9]{1,2})(?![0-9])")
-_YEAR = re.compile(r"([0-9]{2,4})(?![0-9])")
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "gob", "gov", "int", "mil", "ne", "net", "or", "org"})
 """Labels under which a country's domains are registered, as in co.uk."""
 
@@ -138,7 +133,7 @@ def _read(field: str, url: URL, now: float) -> Cookie | None:
     path = given.get("path", "")
     if not path.startswith("/"):
         path = (url.raw_path or "/").rpartition("/")[0] or "/"
-    expires = _date(given["expires"]) if "expires" in given else None
+    expires = cookie_date(given["expires"]) if "expires" in given else None
     if _MAX_AGE.fullmatch(age := given.get("max-age", "")):
         expires = now + int(age) if int(age) > 0 else -inf
     return Cookie(domain, path, name, value, host_only, "secure" in given, "httponly" in given, expires)
@@ -176,26 +171,3 @@ def _path_matches(path: str, of_cookie: str) -> bool:
 
 def _has_ended(cookie: Cookie, now: float) -> bool:
     return cookie.expires is not None and cookie.expires <= now
-
-
-def _date(text: str) -> float | None:
-    """A date in any of the forms that servers use, in seconds since 1970; None if it is none (RFC 6265, 5.1.1)."""
-    clock = day = month = year = None
-    for token in _DELIMITERS.split(text[:100]):
-        if clock is None and (found := _TIME.match(token)):
-            clock = found
-        elif day is None and (found := _DAY.match(token)):
-            day = int(found[1])
-        elif month is None and token[:3].lower() in _MONTHS:
-            month = _MONTHS.index(token[:3].lower()) + 1
-        elif year is None and (found := _YEAR.match(token)):
-            year = int(found[1])
-    if clock is None or day is None or month is None or year is None:
-        return None
-    if year < 100:
-        year += 2000 if year < 70 else 1900
-    try:
-        moment = datetime(year, month, day, int(clock[1]), int(clock[2]), int(clock[3]), tzinfo=UTC)
-    except ValueError:
-        return None
-    return moment.timestamp() if year >= 1601 else None

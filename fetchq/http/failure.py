@@ -9,7 +9,7 @@ from fetchq.core.model import Cause
 if TYPE_CHECKING:
     from yarl import URL
 
-__all__ = ["RUN_ENDED", "AttemptFailed", "message_of", "status_failure"]
+__all__ = ["RUN_ENDED", "AttemptFailed", "message_of", "not_tls", "status_failure"]
 
 RUN_ENDED = "the run ended first"
 """The error text of rows that are cancelled because the run ends."""
@@ -43,6 +43,11 @@ class AttemptFailed(Exception):
 def status_failure(status: int | None, reason: str | None, note: str = "") -> AttemptFailed:
     """The failure of a whole response whose status is not accepted. `note`: a remark for its message."""
     return AttemptFailed(Cause.STATUS, f"{status} {reason or ''}".rstrip() + note)
+
+
+def not_tls() -> AttemptFailed:
+    """The failure for a server that sends bytes before the client has begun TLS."""
+    return AttemptFailed(Cause.TLS, "TLS failed: the server sent something else first")
 
 
 def message_of(failed: AttemptFailed, proxy: URL | None) -> str:

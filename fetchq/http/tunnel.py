@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fetchq.core.header_text import wire_text
 from fetchq.core.model import Cause
-from fetchq.http.failure import AttemptFailed
+from fetchq.http.failure import AttemptFailed, not_tls
 from fetchq.http.framing import find_head
 from fetchq.http.hops import DEFAULT_HEADERS
 from fetchq.http.wire_checks import bad_head, check_interim
@@ -70,7 +70,7 @@ class ConnectAnswer:
     def check_silence(self) -> None:
         """Raise `AttemptFailed` (`tls`) if the server has sent bytes through the tunnel: in TLS the client begins."""
         if self._raw:
-            raise AttemptFailed(Cause.TLS, "TLS failed: the server speaks first, and no TLS")
+            raise not_tls()
 
     def _is_final(self, head: bytes) -> bool:
         line = _STATUS_LINE.match(head)

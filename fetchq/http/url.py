@@ -18,7 +18,6 @@ from urllib.parse import SplitResult, quote, unquote
 from yarl import URL
 
 from fetchq.core.model import Cause
-from fetchq.http.failure import AttemptFailed
 from fetchq.http.international import domain_to_ascii
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "Refused",
     "Target",
     "basic_auth",
-    "check_family",
     "dns_name",
     "host_of",
     "login_without_password",
@@ -112,13 +110,6 @@ def origin(url: URL) -> tuple[str, str | None, int | None]:
 def dns_name(host: str) -> str:
     """The name for a DNS query: IDNA-encoded, in lower case, without the final dot. Raises `Refused`."""
     return _in_ascii(host).rstrip(".")
-
-
-def check_family(host: str, *, ipv4: bool) -> None:
-    """Raise `AttemptFailed` if `host` is an IP address of the family that the run may not connect to."""
-    if ":" in host if ipv4 else host.replace(".", "").isdigit():
-        wanted = "IPv4" if ipv4 else "IPv6"
-        raise AttemptFailed(Cause.DNS, f"the host is not an {wanted} address", permanent=True)
 
 
 @lru_cache(20_000)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.factories import examples
 from yarl import URL
 
-from fetchq.core.settings import SettingsError
+from fetchq.core.settings import Settings, SettingsError
 from fetchq.http import cookies as module
 from fetchq.http.cookie_file import load_cookies, save_cookies
 from fetchq.http.cookies import LONGEST, MOST_PER_DOMAIN, CookieJar
@@ -217,6 +217,7 @@ def test_a_file_that_is_none_is_refused_by_the_number_of_its_line(tmp_path: Path
 
 
 def test_a_folder_and_a_file_in_no_folder_are_refused(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none" / "jar"):
-        with pytest.raises(SettingsError, match=r"cookie_jar: .*cannot be"):
-            load_cookies(str(path))
+    with pytest.raises(SettingsError, match=r"cookie_jar: .* is a folder"):
+        Settings(cookie_jar=str(tmp_path))
+    with pytest.raises(SettingsError, match=r"cookie_jar: .*cannot be written"):
+        load_cookies(str(tmp_path / "none" / "jar"))

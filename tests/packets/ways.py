@@ -180,6 +180,7 @@ def facts(result: Result) -> dict[str, object]:
     found = {one.name: getattr(result, one.name) for one in fields(result) if one.name not in _TIMES}
     found["headers"] = list(result.headers.items())
     found["body"] = result.body
+    found["hops"] = [(hop.status, hop.url) for hop in result.hops]
     if result.cause in _GIVEN_UP:
         del found["size"], found["wire_size"]
     if result.cause is Cause.TOO_SLOW:

@@ -21,7 +21,7 @@ from fetchq.engines.bandwidth import buffer_for
 from fetchq.engines.socks import is_socks, lookup_family
 from fetchq.engines.tls import tls_context
 from fetchq.http.attempt import Attempt
-from fetchq.http.failure import AttemptFailed
+from fetchq.http.failure import AttemptFailed, not_tls
 from fetchq.http.phases import CONNECT, DNS
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Connector(aiohttp.TCPConnector):
         if context is None:
             return transport, plain
         if plain.unsolicited:
-            raise AttemptFailed(Cause.TLS, "TLS failed: the server speaks first, and no TLS")
+            raise not_tls()
         req.server_hostname = name  # without the final dot that a name may have
         return await self._secured(transport, req=req, timeout=timeout, client_error=options["client_error"])
 
