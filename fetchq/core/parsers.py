@@ -163,7 +163,7 @@ def read_proxy(given: object) -> str:
     text = read_text(given)
     if "://" not in text and re.search(r":[0-9]+/?$", text):
         text = "http://" + text
-    match = re.fullmatch(_PROXY, text, re.IGNORECASE)
+    match = re.fullmatch(_PROXY, text, re.IGNORECASE | re.ASCII)
     if match is None or not 0 < int(match[4] or 80) < 65536:
         raise ValueError("a proxy is given as http://host:port, with http, https, socks5h, socks5, socks4a or socks4")
     scheme = match[1].lower()

@@ -58,7 +58,7 @@ WRONG: dict[str, list[Any]] = {
     "max_ratio": [0],
     "accept": ["2xx"],
     "accept_encoded": ["maybe"],
-    "proxy": ["socks://h:1"],
+    "proxy": ["socks://h:1", "http://\u212a.example:1"],
     "cacert": ["/nonexistent/ca.pem"],
     "cert": ["/nonexistent/cert.pem"],
     "key": ["/nonexistent/key.pem"],
