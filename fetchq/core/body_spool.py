@@ -53,7 +53,7 @@ class Spool:
         self.size = 0
         """Bytes of the body received so far."""
         self.description: bytes | None = None
-        """One line for the description of the part; empty if the body is to have none, None before that is known."""
+        """The first line of the part's description; empty if the body is to have none, None before that is known."""
 
     def add(self, piece: bytes) -> None:
         """Append a piece of the body, which stays in memory until `write`."""

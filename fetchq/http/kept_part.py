@@ -5,8 +5,10 @@ Only a body without a content coding is kept: its bytes on the disk are those th
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from fetchq.http.hops import Hop
     from fetchq.http.response import ResponseHead
 
-__all__ = ["describe_part", "load_part"]
+__all__ = ["describe_part", "load_part", "read_description"]
 
 _PIECE = 262_144
 
@@ -62,15 +64,29 @@ def describe_part(attempt: Receiving) -> None:
         "length": response.length if response.total is None else response.total,
         "framed": response.framed,
     }
-    spool.description = json.dumps(told).encode()
+    line = json.dumps(told).encode()
+    spool.description = sha256(line).hexdigest().encode() + b" " + line
+
+
+def read_description(part: str) -> tuple[dict[str, Any], list[bytes]]:
+    """What the description of a part says: a dictionary with its `row`, and a line for each write.
+
+    It blocks. Raises OSError, also if it is no plain file; ValueError if it is damaged.
+    """
+    with open(part + DESCRIPTION, "rb", opener=_plain_file) as described:
+        digest, _, line = described.readline().rstrip(b"\n").partition(b" ")
+        if digest.decode() != sha256(line).hexdigest():
+            raise ValueError("damaged")
+        told: dict[str, Any] = json.loads(line)
+        return told, described.readlines()
 
 
 def load_part(path: str, settings: Settings) -> Partial | None:
     """The part that an earlier session has kept at `path`; None if it is gone, or damaged and thus deleted. Blocks."""
     try:
-        with open(path + DESCRIPTION, "rb", opener=_not_a_link) as described:
-            source, response = _read(json.loads(described.readline()))
-            marks = [(int(size), digest.decode()) for size, digest in (line.split() for line in described)]
+        told, writes = read_description(path)
+        source, response = _read(told)
+        marks = [(int(size), digest.decode()) for size, digest in (line.split() for line in writes)]
         size, state = _last_good(path, marks)
         spool = PartSpool(settings.output or "", path, size)
         pieces = [*_pieces(path, size)] if settings.keep_body else []
@@ -100,7 +116,7 @@ def _last_good(path: str, marks: list[tuple[int, str]]) -> tuple[int, Any]:
     `marks`: sizes, and the digests of as many bytes. What follows the last one that is right is not used.
     """
     state, size, good = sha256(), 0, None
-    with open(path, "rb", opener=_not_a_link) as file:
+    with open(path, "rb", opener=_plain_file) as file:
         for end, digest in marks:
             while size < end and (piece := file.read(min(end - size, _PIECE))):
                 state.update(piece)
@@ -114,11 +130,16 @@ def _last_good(path: str, marks: list[tuple[int, str]]) -> tuple[int, Any]:
 
 
 def _pieces(path: str, size: int) -> Iterator[bytes]:
-    with open(path, "rb", opener=_not_a_link) as file:
+    with open(path, "rb", opener=_plain_file) as file:
         while size and (piece := file.read(min(size, _PIECE))):
             size -= len(piece)
             yield piece
 
 
-def _not_a_link(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
+def _plain_file(path: str, flags: int) -> int:
+    """Open no symbolic link, and no pipe, which could be waited for without end."""
+    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a plain file", path)
+    return descriptor

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fetchq.core.body_spool import DESCRIPTION
+from fetchq.http.kept_part import read_description
 
 if TYPE_CHECKING:
     from fetchq.store.folder import RunFolder
@@ -47,9 +47,8 @@ def find_parts(folder: RunFolder, ledger: LedgerReader) -> dict[int, str]:
 
 def _row_of(part: str) -> int | None:
     """The row of a part, as its description says; None if that is missing or damaged."""
-    with suppress(OSError, ValueError, TypeError, KeyError), open(part + DESCRIPTION, "rb") as described:
-        row = json.loads(described.readline())["row"]
-        return row if isinstance(row, int) else None
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        return int(read_description(part)[0]["row"])
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import signal
 from hashlib import sha256
 from pathlib import Path
@@ -155,7 +156,13 @@ def test_a_body_that_has_changed_since_is_begun_anew(mode: str, tmp_path: Path) 
 
 
 @each_engine
-@pytest.mark.parametrize("damage", ["zeros", "short", "no description", "torn description", "no marks", "a link"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *("zeros", "short", "a link"),
+        *("no description", "torn description", "changed description", "no marks", "a linked description", "a pipe"),
+    ],
+)
 def test_a_part_that_is_damaged_is_not_used(mode: str, damage: str, tmp_path: Path) -> None:
     """As a power cut may leave it, since nothing of it is synced."""
     folder = tmp_path / "run"
@@ -171,8 +178,16 @@ def test_a_part_that_is_damaged_is_not_used(mode: str, damage: str, tmp_path: Pa
             description.unlink()
         elif damage == "torn description":
             description.write_bytes(lines[0][:50])
+        elif damage == "changed description":
+            description.write_bytes(b"".join(lines).replace(b'"length": 3', b'"length": []'))
         elif damage == "no marks":
             description.write_bytes(lines[0])
+        elif damage == "a linked description":
+            description.rename(tmp_path / "elsewhere")
+            description.symlink_to(tmp_path / "elsewhere")
+        elif damage == "a pipe":
+            description.unlink()
+            os.mkfifo(description)
         else:
             part.rename(tmp_path / "elsewhere")
             part.symlink_to(tmp_path / "elsewhere")
@@ -242,10 +257,11 @@ def test_parts_of_rows_that_are_ok_and_the_shorter_of_two_are_deleted(tmp_path: 
     with serving(once_broken()) as server:
         session(server, folder, retries=0)
         description = parts(folder)[1]
-        told = json.loads(description.read_bytes().splitlines()[0])
+        told = json.loads(description.read_bytes().splitlines()[0].partition(b" ")[2])
         for name, row, size in (("short", 0, 5), ("unknown", 7, 5), ("other", 1, 9)):
             (folder / "parts" / name).write_bytes(bytes(size))
-            (folder / "parts" / f"{name}.json").write_text(json.dumps(told | {"row": row}) + "\n")
+            line = json.dumps(told | {"row": row})
+            (folder / "parts" / f"{name}.json").write_text(f"{sha256(line.encode()).hexdigest()} {line}\n")
         (folder / "parts" / "alone").touch()
         (folder / "parts" / "alone2.json").touch()
         retry_all(folder)
