@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from typing import TYPE_CHECKING
 
 from fetchq.core.atomic_file import atomic_write
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["load_cookies", "save_cookies"]
 
 _HEAD = "# Netscape HTTP Cookie File\n# Written by fetchq. It holds secrets.\n\n"
+_LARGEST = 100_000_000
+"""Bytes."""
 _HTTP_ONLY = "#HttpOnly_"
 _FLAGS = {"TRUE": True, "FALSE": False}
 _END = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]*)?")
@@ -37,7 +40,12 @@ def load_cookies(path: str) -> CookieJar:
     """
     jar = CookieJar()
     try:
-        if os.path.isfile(path):  # a device or a pipe might never end
+        if os.path.exists(path) and path != os.devnull:
+            status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode):  # a pipe or a device may have no end
+                raise SettingsError("cookie_jar", f"{path!r} cannot be read: it is not a file")
+            if status.st_size > _LARGEST:
+                raise ValueError("it is too large")
             with open(path, encoding="utf-8", errors="surrogateescape") as file:
                 for cookie in _read(file):
                     jar.put(cookie)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import OrderedDict
 from math import inf
 from time import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -54,7 +55,7 @@ class CookieJar:
     """Cookies by domain. Any thread may use it."""
 
     def __init__(self) -> None:
-        self._domains: dict[str, dict[tuple[str, str], Cookie]] = {}
+        self._domains: OrderedDict[str, dict[tuple[str, str], Cookie]] = OrderedDict()
         """By domain, then by path and name; the oldest first."""
         self._lock = threading.Lock()
 
@@ -78,7 +79,7 @@ class CookieJar:
                 del kept[next(iter(kept))]
             self._domains[cookie.domain] = kept
             if len(self._domains) > MOST_DOMAINS:
-                del self._domains[next(iter(self._domains))]
+                self._domains.popitem(last=False)
 
     def store(self, url: URL, fields: Iterable[str]) -> None:
         """Keep the cookies that the response from `url` sets. `fields`: the values of its Set-Cookie headers."""
@@ -151,7 +152,7 @@ def _scope(host: str, domain: str) -> tuple[str, bool] | None:
 
 def _is_suffix(domain: str) -> bool:
     """Whether many owners register names under a domain, such as com or co.uk; a rule of thumb, not a list."""
-    labels = domain.split(".")
+    labels = domain.rstrip(".").split(".")
     return len(labels) == 1 or (len(labels) == 2 and len(labels[1]) == 2 and labels[0] in _SECOND_LEVEL)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -93,6 +94,8 @@ def test_a_cookie_is_not_sent_elsewhere_or_later_and_what_is_none_is_ignored(fie
         ("http://www.example.com/", "com"),
         ("http://www.example.com/", "ww.example.com"),
         ("http://www.example.co.uk/", "co.uk"),
+        ("http://www.example.com./", "com."),
+        ("http://www.example.co.uk./", "co.uk."),
         ("http://127.0.0.1/", "0.0.1"),
         ("http://127.0.0.1/", "1"),
         ("http://x.localhost/", "localhost"),
@@ -216,8 +219,10 @@ def test_a_file_that_is_none_is_refused_by_the_number_of_its_line(tmp_path: Path
     assert "SECRET" not in str(caught.value)
 
 
-def test_a_folder_and_a_file_in_no_folder_are_refused(tmp_path: Path) -> None:
+def test_a_folder_a_pipe_and_a_file_in_no_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cookie_jar: .* is a folder"):
         Settings(cookie_jar=str(tmp_path))
-    with pytest.raises(SettingsError, match=r"cookie_jar: .*cannot be written"):
-        load_cookies(str(tmp_path / "none" / "jar"))
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "none" / "jar", tmp_path / "pipe"):
+        with pytest.raises(SettingsError, match=r"cookie_jar: .*cannot be"):
+            load_cookies(str(path))
