@@ -15,9 +15,9 @@ The lowest room: it imports nothing else of fetchq.
       settings_fields   each setting once, with its default, unit, bounds and help
     settings_kwargs     their types as keyword arguments
     option              what a setting is made of
-    parsers, quantities, dns_servers     from the text that a person types to a value; sizes also back
+    parsers, quantities, dns_servers     from the text that a person types to a value
 
-    text                makes text safe to show: no control characters, no passwords
+    text                makes text safe to show: no control characters, no passwords; and sizes
     body_spool          a body on its way to the disk
     atomic_file, disk   files and folders that survive a power cut
     row_set             a set of row numbers

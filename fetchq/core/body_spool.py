@@ -1,8 +1,8 @@
 """Spools the body of a response: in memory while it is small, then in a temporary file of the run's folder.
 
-The beginning of a long body may be kept as a part, with which a later session goes on. A part is two files in the
-folder `parts`: what has come of the body, and beside it a description (`.json`). After a power cut the first one may
-hold anything, so the description has a line for each write, with the size and the SHA-256 by then.
+The beginning of a long body may be kept as a part, which a later session resumes. A part is two files in the folder
+`parts`: the bytes of the body so far, and a description (`.json`). After a power cut the first file may hold anything,
+so the description has a checkpoint for each write: a line with the size and the SHA-256 of the bytes by then.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ from contextlib import suppress
 from itertools import count
 from time import time_ns
 
-__all__ = ["DESCRIPTION", "MAX_IN_MEMORY", "PARTS_FOLDER", "TEMPORARY_FOLDER", "LinkedSpool", "PartSpool", "Spool"]
+__all__ = [
+    "DESCRIPTION",
+    "MAX_IN_MEMORY",
+    "PARTS_FOLDER",
+    "TEMPORARY_FOLDER",
+    "LinkedSpool",
+    "PartSpool",
+    "Spool",
+]
 
 MAX_IN_MEMORY = 65_536
 """Up to this many bytes a body stays in memory."""
@@ -26,7 +34,7 @@ TEMPORARY_FOLDER = "tmp"
 PARTS_FOLDER = "parts"
 """The subfolder of a run's folder for the beginnings of bodies that a later session may continue."""
 DESCRIPTION = ".json"
-"""What the name of a part's description has after the name of the part."""
+"""The suffix of a part's description, whose name is otherwise that of the part."""
 _BINARY = getattr(os, "O_BINARY", 0)
 """Windows translates line ends in files that are opened without this flag."""
 _file_numbers = count()
@@ -81,24 +89,24 @@ class Spool:
             self._name = self._name or _name_in(self._folder)
             _write(self._name, b"".join(pieces), os.O_CREAT | os.O_EXCL if new else os.O_APPEND)
 
-    def keep(self, digest: str) -> None:
-        """Keep what was written as a part, or note that the part has grown. Raises OSError.
+    def checkpoint(self, digest: str) -> None:
+        """Keep what was written so far as a part that a later session can resume. Raises OSError.
 
         `digest`: the SHA-256 of what was written, in hexadecimal.
         """
         with self._lock:
             if self._discarded or self._name is None:
                 return
-            mark = f"{self.size - self._in_memory} {digest}\n".encode()
+            line = f"{self.size - self._in_memory} {digest}\n".encode()
             if self._is_part:
-                _write(self._name + DESCRIPTION, mark, os.O_APPEND)
+                _write(self._name + DESCRIPTION, line, os.O_APPEND)
                 return
             folder = os.path.join(self._folder, PARTS_FOLDER)
             os.makedirs(folder, exist_ok=True)
             # With the time, since a later session may have the process id of this one, as it often has in a container.
             part = os.path.join(folder, f"{os.path.basename(self._name)}-{time_ns():x}")
-            # Readable only by its owner, as the ledger is. A description without its part is none.
-            _write(part + DESCRIPTION, (self.description or b"") + b"\n" + mark, os.O_CREAT | os.O_EXCL, 0o600)
+            # Only its owner can read it, like the ledger. It comes first: a description without its part is ignored.
+            _write(part + DESCRIPTION, (self.description or b"") + b"\n" + line, os.O_CREAT | os.O_EXCL, 0o600)
             os.rename(self._name, part)
             self._name = part
             self._is_part = True
@@ -113,7 +121,7 @@ class Spool:
             self.write()
         assert self._name is not None
         if self._is_part:
-            self._forget()
+            self._unmark_part()
         return self._name
 
     def discard(self) -> None:
@@ -122,15 +130,15 @@ class Spool:
             self._discarded = True
             self._pieces, self._in_memory = [], 0
             if self._is_part:
-                self._forget()
+                self._unmark_part()
             if self._name is not None:
                 with suppress(OSError):  # the file is deleted with the other temporary files
                     os.unlink(self._name)
 
-    def put_aside(self) -> str | None:
-        """Drop what is in memory, and leave the part to a later spool. Returns its path; None if there is none.
+    def suspend(self) -> str | None:
+        """Drop what is in memory, and leave the part for a later `PartSpool`. Returns the path of the part.
 
-        Without a part, the body is discarded.
+        Without a part, the body is discarded, and None is returned.
         """
         if not self._is_part:
             self.discard()
@@ -140,8 +148,8 @@ class Spool:
             self._pieces, self._in_memory = [], 0
         return self._name
 
-    def _forget(self) -> None:
-        """Let the file be a part no more."""
+    def _unmark_part(self) -> None:
+        """Delete the description: the file is an ordinary temporary file again."""
         self._is_part = False
         with suppress(OSError):
             os.unlink(f"{self._name}{DESCRIPTION}")
@@ -168,7 +176,7 @@ class LinkedSpool(Spool):
 
 
 class PartSpool(Spool):
-    """A body whose beginning is a part that another spool has put aside."""
+    """A body whose beginning is a part that an earlier spool has left."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Parses quantities: whole numbers, times, sizes, rates and HTTP statuses. Formats sizes.
+"""Parses quantities: whole numbers, times, sizes, rates and HTTP statuses.
 
 Each parser takes a text, or a value that already has the right type, and raises ValueError with a message for people.
 """
@@ -16,16 +16,7 @@ _SIZE = r"(\d+(?:\.\d*)?|\.\d+)\s*([kKmMgG]?)(?:i?B)?"
 _RATE = r"(\d+(?:\.\d*)?|\.\d+)\s*(?:/\s*([smh]))?"
 _STATUS = r"([+-]?)(\d{3})(?:\.\.(=?)(\d{3}))?"
 
-__all__ = [
-    "read_byte_rate",
-    "read_int",
-    "read_priority",
-    "read_rate",
-    "read_seconds",
-    "read_size",
-    "read_statuses",
-    "size_text",
-]
+__all__ = ["read_byte_rate", "read_int", "read_priority", "read_rate", "read_seconds", "read_size", "read_statuses"]
 
 MAX_PRIORITY = 1_000_000
 """Priorities range from the negative of this number to this number, which every format can store."""
@@ -139,12 +130,3 @@ def _statuses_in(text: str, default: frozenset[int]) -> frozenset[int]:
         else:
             found.update(range(first, last))
     return frozenset(found)
-
-
-def size_text(size: float) -> str:
-    """A size with a decimal unit, such as `4 B` or `1.5 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 999.5:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

@@ -16,7 +16,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
       hops              builds the request
       keep_alive        decides whether it may use an idle connection, if it cannot be sent twice
       range_resume      asks only for the rest of a body that broke off; part_source says where its beginning came from
-      kept_part         keeps the beginning of a long body for a later session
+      stored_part         keeps the beginning of a long body for a later session
       revalidation      asks whether the response that an earlier run has stored is still valid
 
     its response

@@ -17,7 +17,7 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods whose requests have the same effect if they are sent twice (RFC 9110, 9.2.2)."""
 
 
-class Whole(Protocol):
+class Responded(Protocol):
     """The attributes of an attempt with a whole response that this module uses."""
 
     @property
@@ -34,7 +34,7 @@ def final_statuses(settings: Settings) -> frozenset[int]:
     return frozenset(status for status in settings.accept if status >= 400 or status not in settings.retry_on)
 
 
-def ends_well(attempt: Whole) -> bool:
+def ends_well(attempt: Responded) -> bool:
     """Whether a whole response, whose status is none of the final ones, ends its row well.
 
     It does if it is accepted, and its request must not be sent again.

@@ -23,13 +23,13 @@ from fetchq.http.content_coding import codings_in
 from fetchq.http.cookies import CookieJar
 from fetchq.http.failure import AttemptFailed, message_of, status_failure
 from fetchq.http.headway import explain_timeout
-from fetchq.http.kept_part import describe_part
 from fetchq.http.phases import CONNECT, DECODE, RECEIVE, WAIT
 from fetchq.http.range_resume import check_end, combine_partial, resumable_part
 from fetchq.http.redirect_history import RedirectHistory
 from fetchq.http.redirects import REDIRECTS
 from fetchq.http.response import NO_RESPONSE, read_head
 from fetchq.http.revalidation import check_validators, take_stored_record
+from fetchq.http.stored_part import describe_part
 from fetchq.http.url import Refused
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Attempt(AttemptState):
             if (part := resumable_part(self, failed.cause)) is not None:
                 self.partial = part
             elif failed.cause is Cause.CANCELLED:
-                self.body.put_aside()
+                self.body.suspend()
             else:
                 self.body.discard()
         if failed.cause is Cause.TIMEOUT:

@@ -94,7 +94,7 @@ class ReceivedBody:
     def decoded(self) -> bool:
         """Whether a content coding was undone, so that the body is not as it came."""
         decoder = self._decoder
-        return decoder.undoes if isinstance(decoder, UndecidedDecoder) else decoder is not None
+        return decoder.decodes if isinstance(decoder, UndecidedDecoder) else decoder is not None
 
     def feed(self, data: bytes, *, last: bool = False) -> None:
         """Take the next piece of the body, as received. `last`: the body has ended; `data` is empty."""
@@ -142,15 +142,17 @@ class ReceivedBody:
             self.spool.discard()
             self.spool = None
 
-    def put_aside(self) -> str | None:
-        """Free the memory that the body takes. Returns the path of its part, which is kept on the disk, or None."""
+    def suspend(self) -> str | None:
+        """Free the body, but for the part that a later session may resume. Returns the path of that part, or None."""
         self._pieces = []
         spool, self.spool = self.spool, None
-        return None if spool is None else spool.put_aside()
+        return None if spool is None else spool.suspend()
 
     def adopt(self, spool: Spool, pieces: list[bytes], state: Any) -> None:
-        """Begin with a part that was put aside. `pieces`: its bytes, if the run keeps bodies in memory. `state`: their
-        SHA-256, as far as it is calculated."""
+        """Begin with a suspended part.
+
+        `pieces`: its bytes, if the run keeps bodies in memory. `state`: the SHA-256 object that has hashed them.
+        """
         self.spool = spool
         self.size = self.wire_size = spool.size
         self._pieces = pieces
@@ -169,8 +171,8 @@ class ReceivedBody:
         except OSError as problem:
             raise AttemptFailed(Cause.STORE, file_error_text(problem), permanent=True) from None
         if self.spool.description:
-            with suppress(OSError):  # without a part, a later session begins the body anew
-                self.spool.keep(self._hash.copy().hexdigest())
+            with suppress(OSError):  # without a checkpoint, a later session starts the body over
+                self.spool.checkpoint(self._hash.copy().hexdigest())
 
 
 NO_BODY = ReceivedBody(Settings(), stores=False)
@@ -188,5 +190,5 @@ def _decoder(codings: list[str], content_encoding: str, limits: Settings) -> Dec
 def _end(decoder: Decoder) -> Iterator[bytes]:
     """End the data, and yield what the decoder has held back of it. Raises `DecodeError`."""
     if isinstance(decoder, UndecidedDecoder):
-        yield from decoder.rest()
+        yield from decoder.flush()
     decoder.finish()

@@ -21,9 +21,9 @@ from fetchq.http.content_coding import PIECE, BombError, DecodeError, Decoder
 if TYPE_CHECKING:
     from multidict import MultiMapping
 
-__all__ = ["HELD", "UndecidedDecoder", "asks_for", "published_format"]
+__all__ = ["MAX_HELD", "UndecidedDecoder", "asks_for", "published_format"]
 
-HELD = PIECE
+MAX_HELD = PIECE
 """Up to this many bytes, as received, an `UndecidedDecoder` decides by."""
 
 _GZIP, _BZIP2, _XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0"
@@ -93,8 +93,7 @@ class _AsReceived:
 class UndecidedDecoder:
     """Holds back the beginning of a body until that shows whether the coding is to be undone.
 
-    The decision is made by the first `HELD` bytes, or by the whole of a shorter body, so that it does not depend on how
-    the body is cut into packets.
+    The first `MAX_HELD` bytes decide, or the whole of a shorter body, so that the packets of the body do not matter.
     """
 
     def __init__(self, make: Callable[[], Decoder], published: bytes | None, *, keeps_damaged: bool) -> None:
@@ -111,7 +110,7 @@ class UndecidedDecoder:
         self._chosen: Decoder | None = None
 
     @property
-    def undoes(self) -> bool:
+    def decodes(self) -> bool:
         """Whether the coding is undone."""
         return not isinstance(self._chosen, _AsReceived)
 
@@ -121,22 +120,22 @@ class UndecidedDecoder:
             return
         self._held.append(data)
         self._size += len(data)
-        if self._size >= HELD:
+        if self._size >= MAX_HELD:
             yield from self._decide(whole=False)
 
-    def rest(self) -> Iterator[bytes]:
+    def flush(self) -> Iterator[bytes]:
         """Yield what is held back of data that has ended. The iterator must be exhausted. Raises `DecodeError`."""
         if self._chosen is None:
             yield from self._decide(whole=True)
 
     def finish(self) -> None:
-        """End the data, after `rest`. Raises `DecodeError` if it has not reached its own end."""
+        """End the data, after `flush`. Raises `DecodeError` if it has not reached its own end."""
         assert self._chosen is not None
         self._chosen.finish()
 
     def _decide(self, *, whole: bool) -> Iterator[bytes]:
         held, self._held = b"".join(self._held), []
-        self._chosen = self._choose(held[:HELD], whole=whole)
+        self._chosen = self._choose(held[:MAX_HELD], whole=whole)
         return self._chosen.feed(held)
 
     def _choose(self, held: bytes, *, whole: bool) -> Decoder:

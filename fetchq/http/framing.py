@@ -192,17 +192,17 @@ class Chunks:
 
     def _take(self, data: bytes, at: int, end: int, parts: list[bytes]) -> int:
         """Take the data of the chunk that has arrived, and check the CRLF after it. Returns the index after it."""
-        past = min(at + self._left, end)
-        left = self._left - (past - at)
-        in_data = min(past, at + self._left - 2)
+        after = min(at + self._left, end)
+        left = self._left - (after - at)
+        in_data = min(after, at + self._left - 2)
         if in_data > at:
             parts.append(data[at:in_data])
         if left < 2:
             wanted = b"\r\n"[max(0, 2 - self._left) : 2 - left]
-            if data[past - len(wanted) : past] != wanted:
+            if data[after - len(wanted) : after] != wanted:
                 self._fail("no CRLF at the end of a chunk")
         self._left = left
-        return past
+        return after
 
     def _begin_chunk(self, size: int) -> None:
         if size >= _LONGEST_CHUNK:
@@ -214,19 +214,19 @@ class Chunks:
 
     def _read_line(self, data: bytes, at: int, end: int) -> int:
         """Read a trailer line, or keep an incomplete line for later. Returns the index after it."""
-        past = data.find(b"\n", at) + 1
-        if (past or end) - at > MAX_LINE:
+        after = data.find(b"\n", at) + 1
+        if (after or end) - at > MAX_LINE:
             self._fail(f"a line of more than {MAX_LINE} bytes between the chunks")
-        elif not past:
+        elif not after:
             self._line_start = data[at:]
             return end
         elif not self._trailing:
             self._fail("not the size of a chunk")
-        elif (line := data[at:past]) in (b"\r\n", b"\n"):
+        elif (line := data[at:after]) in (b"\r\n", b"\n"):
             self.ended = True
         else:
             self._add_trailer(line)
-        return past or end
+        return after or end
 
     def _add_trailer(self, line: bytes) -> None:
         self._trailer_bytes += len(line)

@@ -1,7 +1,7 @@
-"""Judges how far an attempt has come with its body: whether it counts as a failed try, and what a timeout means.
+"""Judges how much of its body an attempt has received: whether it counts as failed, and what a timeout means.
 
-A download that breaks off again and again still ends if each attempt makes headway. One that ran out of time, and
-cannot be continued, would run out of time again.
+A download that breaks off again and again is completed if each attempt makes headway. One that ran out of time and
+cannot be resumed would run out of time again.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from fetchq.core.model import Cause
-from fetchq.core.quantities import size_text
+from fetchq.core.text import size_text
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.phases import DECODE, RECEIVE, STORE
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from fetchq.http.range_resume import Partial
     from fetchq.http.response import ResponseHead
 
-__all__ = ["MIN_HEADWAY", "explain_timeout", "made_headway", "must_begin_anew"]
+__all__ = ["MIN_HEADWAY", "explain_timeout", "made_headway", "must_start_over"]
 
 MIN_HEADWAY = 262_144
-"""The least decoded bytes that an attempt must add to a body, so that it does not count as a failed try.
+"""An attempt that adds at least this many decoded bytes to a body does not count as failed.
 
 It bounds the attempts: a row has at most `max_filesize / MIN_HEADWAY` that do not count.
 """
@@ -43,9 +43,9 @@ class Receiving(Protocol):
 
 
 def made_headway(attempt: Receiving, headways: int) -> bool:
-    """Whether a failed attempt has got enough new bytes of a body that the next attempt can continue.
+    """Whether a failed attempt has received enough new bytes of a body that the next attempt can resume.
 
-    `headways`: how many attempts have made headway before. After the first, a body that begins again is no headway.
+    `headways`: how many attempts have made headway before. After the first, a body that starts over is no headway.
     """
     if attempt.partial is None or attempt.partial.body is not attempt.body:
         return False
@@ -53,12 +53,12 @@ def made_headway(attempt: Receiving, headways: int) -> bool:
     return (before > 0 or headways == 0) and attempt.body.size - before >= MIN_HEADWAY
 
 
-def must_begin_anew(attempt: Receiving) -> bool:
+def must_start_over(attempt: Receiving) -> bool:
     """Whether an attempt has failed because the server's parts of the body do not fit together."""
     if attempt.continued is None:
         return False
     if attempt.cause is Cause.DECODE:  # perhaps two codings were joined
-        attempt.continued.needs_whole = True
+        attempt.continued.ranges_unusable = True
         return True
     return attempt.cause is Cause.INCOMPLETE and attempt.body is not attempt.continued.body
 

@@ -18,7 +18,7 @@ from multidict import istr
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
-__all__ = ["KEEP_ALIVE", "Announced", "ReusePolicy", "takes_another"]
+__all__ = ["KEEP_ALIVE", "Announced", "ReusePolicy", "is_reusable_after"]
 
 KEEP_ALIVE = istr("Keep-Alive")
 
@@ -26,9 +26,9 @@ LONGEST_IDLE = 1.0
 """Seconds that a connection may have been idle if its server announces nothing. Common servers close after 2 or more:
 gunicorn after 2, uvicorn, hypercorn, Apache and lighttpd after 5, nginx after 75."""
 MARGIN = 1.0
-"""Seconds by which a connection must be used before its server closes it: the request takes time to get there."""
+"""A connection is not reused within this many seconds of its announced end: the request takes time to arrive."""
 PROOF = 0.02
-"""Seconds that a server must have kept a connection open, once. Some close it after each answer, without saying so."""
+"""Seconds for which a server must have kept a connection open once: some close it after each answer, unannounced."""
 _MOST_ORIGINS = 10_000
 """Origins about which something is remembered; the oldest are forgotten."""
 
@@ -67,8 +67,8 @@ class _Connection(Protocol):
     """What its server has announced about it, if anything."""
 
 
-def takes_another(connection: _Connection, headers: CIMultiDictProxy[str]) -> bool:
-    """Note what the Keep-Alive headers of a response say. Returns whether its connection takes another request."""
+def is_reusable_after(connection: _Connection, headers: CIMultiDictProxy[str]) -> bool:
+    """Note the Keep-Alive headers of a response. Returns whether its connection takes another request."""
     if connection.announced is None:
         connection.announced = Announced()
     return connection.announced.read(", ".join(headers.getall(KEEP_ALIVE)))
@@ -82,34 +82,34 @@ def _parameters(value: str) -> tuple[int | None, int | None]:
 
 
 class ReusePolicy:
-    """Which connections may be reused for what cannot be sent twice, in a whole run. Any thread may use it.
+    """Decides for a whole run which connections may carry a request that cannot be sent twice. Any thread may use it.
 
     An origin is any key for what a connection leads to.
     """
 
     def __init__(self) -> None:
-        self._closing: dict[Hashable, None] = {}
-        """Origins at which a connection has died although it should have been good for such a request."""
-        self._keeping: dict[Hashable, None] = {}
+        self._close_early: dict[Hashable, None] = {}
+        """Origins at which the server has closed a connection that should have been safe for such a request."""
+        self._keep_open: dict[Hashable, None] = {}
         """Origins at which a connection was still open after `PROOF`."""
 
-    def wait(self, origin: Hashable, idle: float, announced: Announced | None) -> float | None:
-        """Seconds to wait before a connection may be used that has been `idle` for so long; None if it may not.
+    def wait_before_reuse(self, origin: Hashable, idle: float, announced: Announced | None) -> float | None:
+        """Seconds to wait before a connection that has been idle for `idle` seconds may be used; None if it may not.
 
-        After a wait, call `kept` or `died`.
+        After a wait, call `found_open` or `found_closed`.
         """
-        if origin in self._closing or idle >= _limit(announced):
+        if origin in self._close_early or idle >= _limit(announced):
             return None
-        return 0.0 if origin in self._keeping else max(0.0, PROOF - idle)
+        return 0.0 if origin in self._keep_open else max(0.0, PROOF - idle)
 
-    def kept(self, origin: Hashable) -> None:
+    def found_open(self, origin: Hashable) -> None:
         """Note that an idle connection was still open after the wait."""
-        _remember(self._keeping, origin)
+        _remember(self._keep_open, origin)
 
-    def died(self, origin: Hashable, idle: float, announced: Announced | None) -> None:
-        """Note that a connection has died which had been `idle` for so long, before or just after it was used again."""
+    def found_closed(self, origin: Hashable, idle: float, announced: Announced | None) -> None:
+        """Note that the server has closed a connection after `idle` seconds, before or just after it was used again."""
         if idle < _limit(announced):
-            _remember(self._closing, origin)
+            _remember(self._close_early, origin)
 
 
 def _limit(announced: Announced | None) -> float:

@@ -53,7 +53,7 @@ class PartSource(NamedTuple):
     total: int | None
     """The complete length of the body, if it is known."""
 
-    def is_at(self, hop: Hop) -> bool:
+    def is_from(self, hop: Hop) -> bool:
         """Whether the part came from the URL of this hop."""
         return _hashed(hop.text) == self.url_sha256
 
@@ -63,10 +63,10 @@ class PartSource(NamedTuple):
         It is the same URL, or one with another query that the same request was redirected to: a redirect to a storage
         service is often signed anew each time. Then the ETag and the complete length must be the same.
         """
-        if self.is_at(hop):
+        if self.is_from(hop):
             return True
-        same_way = self.redirected and redirects > 0 and _address(hop) == self.address
-        return same_way and self.total is not None and self.by_etag
+        same_path = self.redirected and redirects > 0 and _address(hop) == self.address
+        return same_path and self.total is not None and self.by_etag
 
     @property
     def by_etag(self) -> bool:

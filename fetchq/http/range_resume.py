@@ -69,7 +69,7 @@ def resumable_part(attempt: Receiving, cause: Cause) -> Partial | None:
 class Partial:
     """The beginning of a body, and the head of the 200 that it came with. One attempt at a time owns it."""
 
-    __slots__ = ("body", "needs_whole", "response", "size", "source", "wire_size")
+    __slots__ = ("body", "ranges_unusable", "response", "size", "source", "wire_size")
 
     def __init__(self, body: ReceivedBody, source: PartSource, response: ResponseHead) -> None:
         self.body = body
@@ -77,7 +77,7 @@ class Partial:
         self.response = response
         self.size, self.wire_size = body.size, body.wire_size
         """The size of the part: decoded, and as received. Those of `body` grow when an attempt continues it."""
-        self.needs_whole = False
+        self.ranges_unusable = False
         """Whether the server has shown that it gives no usable parts, so that the row must be fetched whole."""
 
     def range_request(self, hop: Hop, redirects: int = 0) -> Hop:
@@ -101,21 +101,21 @@ class Partial:
         # After If-Range, a 206 may leave out Content-Encoding, but so does a server that does not encode parts. Others
         # encode the part alone (Caddy 2.6), with the ETag and the Content-Range of the plain file.
         if codings_of(response.headers) != source.codings:
-            self.needs_whole = True
+            self.ranges_unusable = True
             raise _start_over("its coding is another one")
         first, last, total = _content_range(response)
         if response.length not in (None, last - first + 1):
             if not source.codings:
                 raise _not_valid(f"{response.length} bytes for the bytes {first} to {last}")
-            self.needs_whole = True
+            self.ranges_unusable = True
             raise _start_over("its Content-Range does not count the encoded bytes")
         if first != self.wire_size:
-            self.needs_whole = True
+            self.ranges_unusable = True
             raise _start_over(f"byte {first} came where byte {self.wire_size} was to come")
         self._check_validators(response.headers)
         complete = total if source.total is None else source.total
-        told = bool(source.codings) or not source.is_at(hop)  # then, only the same length shows that it fits
-        if complete is None or (total != complete and (total is not None or told)) or last >= complete:
+        same_length = bool(source.codings) or not source.is_from(hop)  # then, only the same length shows that it fits
+        if complete is None or (total != complete and (total is not None or same_length)) or last >= complete:
             raise _start_over(f"its length was {source.total or 'not told'}, and is {total or 'not told'}")
         return last + 1, complete
 
@@ -127,19 +127,19 @@ class Partial:
         source = self.source
         tags, dates = headers.getall(_ETAG, []), headers.getall(_LAST_MODIFIED, [])
         if not source.by_etag and dates != [source.if_range]:
-            self.needs_whole = not dates
+            self.ranges_unusable = not dates
             raise _start_over("its Last-Modified is another one, or missing")
         if tags != [*source.etags]:
-            self.needs_whole = not tags
+            self.ranges_unusable = not tags
             raise _start_over("its ETag is another one, or missing")
 
     def discard(self) -> None:
         """Free the beginning of the body: no attempt resumes it."""
         self.body.discard()
 
-    def put_aside(self) -> str | None:
-        """Free the memory that it takes. Returns the path of the part that is kept on the disk, or None."""
-        return self.body.put_aside()
+    def suspend(self) -> str | None:
+        """Free it, but for the part that a later session may resume. Returns the path of that part, or None."""
+        return self.body.suspend()
 
 
 def combine_partial(attempt: Receiving) -> bool:

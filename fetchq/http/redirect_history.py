@@ -24,7 +24,7 @@ __all__ = ["RedirectHistory"]
 class RedirectHistory:
     """The redirects that one attempt has followed."""
 
-    __slots__ = ("_archives", "_cookie", "_left_at", "_left_behind", "_origin", "archived", "hops")
+    __slots__ = ("_archives", "_cookie", "_origin", "_withheld", "_withheld_from", "archived", "hops")
 
     def __init__(self, first: Hop, *, archives: bool) -> None:
         """`first`: the first hop of the attempt. `archives`: whether the redirects are also kept for a web archive."""
@@ -32,9 +32,9 @@ class RedirectHistory:
         self._origin = origin(first.url)
         self._cookie = {name: value for name, value in first.headers.items() if name.lower() == "cookie"}
         """The user's Cookie header, which is for the origin of the first hop, whenever that is asked (RFC 6265)."""
-        self._left_behind: tuple[str, ...] = ()
-        """The names of the headers that were not sent to another origin, `_left_at`."""
-        self._left_at = ""
+        self._withheld: tuple[str, ...] = ()
+        """The names of the headers that were not sent to another origin, `_withheld_from`."""
+        self._withheld_from = ""
         self.hops: tuple[RedirectHop, ...] = ()
         self.archived: tuple[ArchivedRedirect, ...] = ()
         """The same redirects for a web archive."""
@@ -46,8 +46,8 @@ class RedirectHistory:
         where = origin(following.url)
         if where == origin(hop.url) or plan.settings.location_trusted:
             return following
-        if not self._left_behind:
-            self._left_behind, self._left_at = secret_names(plan.given_headers(hop)), str(following.url.origin())
+        if not self._withheld:
+            self._withheld, self._withheld_from = secret_names(plan.given_headers(hop)), str(following.url.origin())
         if where != self._origin or not self._cookie:
             return following
         return following._replace(headers=following.headers | self._cookie)
@@ -57,7 +57,7 @@ class RedirectHistory:
         if status not in (401, 403):
             return ""
         sent = {name.lower() for name in hop.headers}
-        return not_sent_note([name for name in self._left_behind if name.lower() not in sent], self._left_at)
+        return not_sent_note([name for name in self._withheld if name.lower() not in sent], self._withheld_from)
 
     def add(self, hop: Hop, response: ResponseHead, body: bytearray | None, remote: str | None, elapsed: float) -> None:
         """Add a redirect. `body`: None if it was too long to be read. `elapsed`: seconds of the attempt so far."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fetchq.core.model import Cause
 from fetchq.http.acceptance import IDEMPOTENT
-from fetchq.http.headway import made_headway, must_begin_anew
-from fetchq.http.retry_after import asked_text, retry_after, too_long
+from fetchq.http.headway import made_headway, must_start_over
+from fetchq.http.retry_after import asked_text, exceeded_limit, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from fetchq.http.failure import AttemptFailed
 
 __all__ = [
-    "NO_PAST",
+    "NONE_UNCOUNTED",
     "Outcome",
-    "PastAttempts",
     "RetryPlan",
     "Signal",
-    "found_dead",
+    "UncountedAttempts",
     "is_down",
+    "may_finish_upload",
     "may_resend",
     "plan_retry",
     "retry_delay",
     "retryable",
     "signal_of",
-    "welcomes_rest",
-    "with_asked_wait",
+    "was_stale",
+    "with_retry_after",
 ]
 
 LONGEST_WAIT = 30.0
@@ -84,26 +84,25 @@ class Outcome(Protocol):
     def headers(self) -> Mapping[str, str]: ...
 
 
-def found_dead(attempt: Attempt, failed: AttemptFailed) -> bool:
-    """Whether the attempt failed because a reused connection was closed before any byte of its response came."""
+def was_stale(attempt: Attempt, failed: AttemptFailed) -> bool:
+    """Whether the attempt failed because a reused connection was closed before any byte of the response arrived."""
     return failed.cause is Cause.CONNECT and attempt.reused and not attempt.answering
 
 
 def may_resend(attempt: Attempt, failed: AttemptFailed) -> bool:
-    """Whether a hop may be sent again, because a reused connection was closed before any byte of its response came.
+    """Whether a hop may be sent again, because its reused connection was stale, or had stray bytes on it.
 
-    So it may be if the bytes that came are no response: the rest of an earlier one, most likely. The request must be
-    idempotent. This happens once for each hop, and does not count as another attempt (RFC 9112, 9.3.1).
+    The request must be idempotent. A hop is sent again only once, which does not count as another attempt (RFC 9112,
+    9.3.1).
     """
     resendable = not attempt.needs_fresh_connection and attempt.hop.method in IDEMPOTENT
-    return resendable and ((attempt.reused and failed.stray) or found_dead(attempt, failed))
+    return resendable and ((attempt.reused and failed.stray) or was_stale(attempt, failed))
 
 
-def welcomes_rest(attempt: Attempt) -> bool:
-    """Whether a server that keeps the connection goes on to read the body of a request that it has answered already.
+def may_finish_upload(attempt: Attempt) -> bool:
+    """Whether the rest of a request's body may still be sent after its response, if the server keeps the connection.
 
-    It says with `Connection: close` that it does not (RFC 9110, 10.1.1). After an error or a redirect, nobody needs the
-    rest, and ending the connection costs less than sending it (RFC 9112, 9.5).
+    After an error or a redirect, nobody needs the rest: closing the connection costs less (RFC 9112, 9.5).
     """
     status = attempt.response.status
     return status is not None and status < 300
@@ -119,43 +118,43 @@ class RetryPlan(NamedTuple):
     revalidates: bool = True
     """Whether the next attempt may ask again if the stored response is still valid; otherwise it fetches the page."""
     headway: bool = False
-    """Whether the attempt is no failed try, since it received more of a body that the next one continues."""
-    begins_anew: bool = False
-    """Whether the attempt is no failed try, since the server's parts do not fit together, and it begins anew once."""
+    """Whether the attempt does not count towards `retries`, because it received more of a body that can be resumed."""
+    starts_over: bool = False
+    """Whether it does not count, because the parts of the body do not fit together, and the body starts over."""
 
 
-class PastAttempts(NamedTuple):
-    """The attempts at a request that do not count as failed tries."""
+class UncountedAttempts(NamedTuple):
+    """The attempts at a request that do not count towards `retries`."""
 
     local_limits: int = 0
-    """How many failed because of a limit of this machine; they do not count among the attempts either."""
+    """How many failed because of a limit of this machine; the record does not count them as attempts either."""
     headways: int = 0
-    """How many made headway."""
-    begun_anew: bool = False
-    """Whether one led to a body that began anew."""
-    needs_whole: bool = False
-    """Whether no attempt may continue a body, because the server has shown that it gives no usable parts."""
-    spared: int = 0
-    """How many could not connect, in an outage of the host in which another one has failed before."""
+    """How many received enough of a body that the next one resumed."""
+    started_over: bool = False
+    """Whether one ended because the parts of the body did not fit together, so that the body started over."""
+    ranges_unusable: bool = False
+    """Whether no attempt may resume a body, because the server has sent a part that does not fit."""
+    repeated_outage: int = 0
+    """How many could not connect during an outage of the host in which an earlier one had failed, too."""
 
-    def with_one(self, attempt: Attempt, plan: RetryPlan) -> PastAttempts:
-        """These and another attempt, which is followed by the retry `plan`."""
-        return PastAttempts(
+    def including(self, attempt: Attempt, plan: RetryPlan) -> UncountedAttempts:
+        """These attempts and another one, after which the retry `plan` is due."""
+        return UncountedAttempts(
             self.local_limits + (not plan.counts),
             self.headways + plan.headway,
-            self.begun_anew or plan.begins_anew,
-            self.needs_whole or (attempt.continued is not None and attempt.continued.needs_whole),
-            self.spared,
+            self.started_over or plan.starts_over,
+            self.ranges_unusable or (attempt.continued is not None and attempt.continued.ranges_unusable),
+            self.repeated_outage,
         )
 
 
-NO_PAST = PastAttempts()
+NONE_UNCOUNTED = UncountedAttempts()
 
 
 def plan_retry(
     outcome: Attempt,
     attempts: int,
-    past: PastAttempts,
+    uncounted: UncountedAttempts,
     settings: Settings,
     *,
     jitter: float,
@@ -164,17 +163,17 @@ def plan_retry(
 ) -> RetryPlan | None:
     """The retry that is due after a failed attempt; None if the failure is final.
 
-    `attempts`: how many attempts were made, this one included. `past`: those of them that are no failed tries.
+    `attempts`: how many attempts were made, this one included. `uncounted`: those that do not count towards `retries`.
     `jitter`: a random number from 0 to 1. `now`: wall-clock seconds, for a Retry-After that is a date. `left`: seconds
     until the deadline.
     """
-    if must_begin_anew(outcome) and not past.begun_anew:
-        return RetryPlan(0.0, begins_anew=True)
-    failed = attempts - past.headways - past.begun_anew - past.spared
-    if settings.retries and made_headway(outcome, past.headways):
+    if must_start_over(outcome) and not uncounted.started_over:
+        return RetryPlan(0.0, starts_over=True)
+    failed = attempts - uncounted.headways - uncounted.started_over - uncounted.repeated_outage
+    if settings.retries and made_headway(outcome, uncounted.headways):
         delay = retry_delay(outcome, 1, settings, jitter=jitter, now=now, left=left)
         return None if delay is None else RetryPlan(delay, headway=True)
-    if outcome.local_limit and past.local_limits < MAX_LOCAL_LIMIT_RETRIES:
+    if outcome.local_limit and uncounted.local_limits < MAX_LOCAL_LIMIT_RETRIES:
         return RetryPlan(LOCAL_LIMIT_WAIT, counts=False)
     if outcome.unmodified and outcome.cause is Cause.STORE:
         # The server has confirmed a stored body that is missing or damaged.
@@ -199,18 +198,18 @@ def retry_delay(
     asked = retry_after(outcome.headers, now)
     if asked is None:
         return backoff
-    return None if too_long(asked, settings, left) else max(backoff, asked)
+    return None if exceeded_limit(asked, settings, left) else max(backoff, asked)
 
 
-def with_asked_wait(outcome: Outcome, error: str, settings: Settings, *, now: float, left: float = inf) -> str:
+def with_retry_after(outcome: Outcome, error: str, settings: Settings, *, now: float, left: float = inf) -> str:
     """The error of a row that is not tried again, with the wait that its server asks for if that is too long.
 
     The other parameters are those of `plan_retry`.
     """
     if outcome.status not in settings.retry_on or (asked := retry_after(outcome.headers, now)) is None:
         return error
-    bound = too_long(asked, settings, left)
-    return error if bound is None else f"{error}; {asked_text(asked)}, {bound}"
+    limit = exceeded_limit(asked, settings, left)
+    return error if limit is None else f"{error}; {asked_text(asked)}, {limit}"
 
 
 def _may_repeat(outcome: Outcome, settings: Settings) -> bool:
@@ -234,8 +233,8 @@ class Signal(Enum):
     """The attempt failed in a way that is typical of an overloaded host."""
     REFUSED = auto()
     """The host asks for fewer requests: 429, or a Retry-After."""
-    CLOSED = auto()
-    """The host asks for no requests for longer than the run waits."""
+    WAIT_TOO_LONG = auto()
+    """The host asks for a longer wait than the run allows."""
     DOWN = auto()
     """No connection to the host could be made."""
 
@@ -261,8 +260,8 @@ def signal_of(outcome: Outcome, settings: Settings, now: float) -> tuple[Signal,
         status = outcome.status
         if status in (429, 503) or (status is not None and status >= 400 and status in settings.retry_on):
             asked = retry_after(outcome.headers, now)
-            if asked is not None and too_long(asked, settings):
-                return Signal.CLOSED, asked
+            if asked is not None and exceeded_limit(asked, settings):
+                return Signal.WAIT_TOO_LONG, asked
             if status == 429 or asked is not None:
                 return Signal.REFUSED, asked
         return (Signal.FAILED if status == 503 else Signal.GOOD), None

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from fetchq.core.settings import Settings
 
-__all__ = ["asked_text", "retry_after", "too_long"]
+__all__ = ["asked_text", "exceeded_limit", "retry_after"]
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -34,10 +34,10 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     return max(0.0, due - (now if sent is None else sent))
 
 
-def too_long(asked: float, settings: Settings, left: float = inf) -> str | None:
-    """Which bound of the run a wait of `asked` seconds exceeds, as a clause; None if the run waits for so long.
+def exceeded_limit(asked: float, settings: Settings, left: float = inf) -> str | None:
+    """The limit of the run that a wait of `asked` seconds exceeds, as a clause; None if the run waits for so long.
 
-    `left`: seconds until the deadline. In a durable run, only the whole `deadline` is a bound, since a later session
+    `left`: seconds until the deadline. In a durable run, only the whole `deadline` counts, since a later session
     goes on with the rows that still wait at the end of this one.
     """
     if asked > settings.max_retry_after:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ConnectAnswer", "connect_request"]
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[0-9][ \t]+([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
-_MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses by which a proxy says that it could not reach the server, or not just now."""
 
 
@@ -84,6 +84,6 @@ class ConnectAnswer:
         if status < 300:
             return True
         said = f"it answered {status} {wire_text((line[2] or b'').decode('utf-8', 'surrogateescape'))}".rstrip()
-        if status in _MAY_PASS:
+        if status in _TEMPORARY:
             raise AttemptFailed(Cause.CONNECT, said)
         raise AttemptFailed(Cause.PROXY, said, permanent=True)

@@ -7,8 +7,7 @@ from math import inf
 from statistics import median
 from typing import TYPE_CHECKING
 
-from fetchq.core.quantities import size_text
-from fetchq.core.text import printable, redact
+from fetchq.core.text import printable, redact, size_text
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result

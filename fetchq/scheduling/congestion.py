@@ -52,9 +52,9 @@ class CongestionControl:
 
     # fmt: off
     __slots__ = (
-        "_accepted", "_accepted_since", "_adapts", "_closed", "_cut_at", "_failure_share", "_latency", "_rate_limit",
-        "_refusals_in_row", "_retry_wait", "_threshold", "_usual_latency", "_workers", "least_window", "rate", "reach",
-        "refusals", "unrestricted", "window",
+        "_accepted", "_accepted_since", "_adapts", "_asks_too_long", "_cut_at", "_failure_share", "_latency",
+        "_rate_limit", "_refusals_in_row", "_retry_wait", "_threshold", "_usual_latency", "_workers", "least_window",
+        "rate", "reachability", "refusals", "unrestricted", "window",
     )
     # fmt: on
 
@@ -80,30 +80,30 @@ class CongestionControl:
         self._latency = -1.0
         """Smoothed seconds to the first byte of an answer; negative before the first."""
         self._usual_latency = inf
-        self.reach = Reachability(retry_wait)
+        self.reachability = Reachability(retry_wait)
         """Whether the host can be connected to."""
         self._refusals_in_row = self.refusals = 0
         """How often the host refused."""
-        self._closed = False
+        self._asks_too_long = False
         """Whether the host refuses again and again, and asks for a longer wait than the run allows."""
         self._rate_limit: HostRate | None = None
         """The rate limit, whose current value is `rate`; None before the first refusal."""
 
     @property
-    def spares(self) -> bool:
+    def waits_while_down(self) -> bool:
         """Whether the host has answered, so that it is waited for while it is down, and its rows are not used up."""
-        return self._adapts and (self._latency >= 0 or self.reach.has_answered)
+        return self._adapts and (self._latency >= 0 or self.reachability.has_answered)
 
     @property
     def given_up(self) -> bool:
         """Whether no more attempts are to be made at the host."""
-        return self.reach.given_up or self._closed
+        return self.reachability.given_up or self._asks_too_long
 
     def backoff(self, host: str) -> HostBackoff | None:
         """How far requests to this host, whose key is `host`, were held back; None if they were not."""
-        if not self.refusals and not self.reach.pauses and self.least_window == inf:
+        if not self.refusals and not self.reachability.pauses and self.least_window == inf:
             return None
-        return HostBackoff(host, self.refusals, self.least_window, self.rate, self.reach.pauses, self.given_up)
+        return HostBackoff(host, self.refusals, self.least_window, self.rate, self.reachability.pauses, self.given_up)
 
     # --- outcomes of attempts; `started`: when a worker took the job; `in_flight`: how many others are under way ---
 
@@ -123,7 +123,7 @@ class CongestionControl:
     def redirected(self, now: float, started: float) -> None:
         """Note a redirect. What came of it shows nothing about this host, except that it is up."""
         if self.unrestricted:
-            self.reach.has_answered = True
+            self.reachability.has_answered = True
         else:
             self._recover(now, started)
 
@@ -141,8 +141,8 @@ class CongestionControl:
 
     def answered(self, started: float) -> None:
         """Note an answer of any kind: the host is up."""
-        self.reach.answered(started)
-        self._closed = False
+        self.reachability.answered(started)
+        self._asks_too_long = False
 
     def refused(self, now: float, started: float, retry_after: float | None, in_flight: int) -> float:
         """Note a refusal because of too many requests. Returns the seconds for which the host gets no requests.
@@ -169,14 +169,14 @@ class CongestionControl:
         self._accepted_since, self._accepted = now + hold, 0
         return hold
 
-    def closed(self, now: float, started: float, in_flight: int) -> float:
+    def asked_too_long(self, now: float, started: float, in_flight: int) -> float:
         """Note a refusal by a host that asks for a longer wait than the run allows. It may be given up.
 
         Returns the seconds for which it gets no requests otherwise: those of a refusal that asks for no time, since the
         wait may be meant for one URL alone.
         """
         hold = self.refused(now, started, None, in_flight)
-        self._closed = self._refusals_in_row >= _REFUSALS
+        self._asks_too_long = self._refusals_in_row >= _REFUSALS
         return hold
 
     def failed(self, now: float, started: float, in_flight: int) -> None:
@@ -195,8 +195,8 @@ class CongestionControl:
         if started < self._cut_at or not self._adapts:
             return 0.0
         self.unrestricted = False
-        self.reach.has_answered = self.spares
-        pause = self.reach.failed(now, permanent=permanent)
+        self.reachability.has_answered = self.waits_while_down
+        pause = self.reachability.failed(now, permanent=permanent)
         if pause is None:
             return 0.0
         self._cut_at = now

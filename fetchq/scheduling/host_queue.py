@@ -171,8 +171,8 @@ class HostQueue:
             congestion.succeeded(now, started, attempt.phases[WAIT], self.in_flight)
         elif signal is Signal.REFUSED:
             self._hold(now + congestion.refused(now, started, retry_after, self.in_flight))
-        elif signal is Signal.CLOSED and retry_after is not None:
-            self._hold(now + congestion.closed(now, started, self.in_flight))
+        elif signal is Signal.WAIT_TOO_LONG and retry_after is not None:
+            self._hold(now + congestion.asked_too_long(now, started, self.in_flight))
             if congestion.given_up:
                 why = f"answering {attempt.status} each time; {asked_text(retry_after)}, longer than the run waits"
                 self.give_up(Cause.STATUS, why, now + retry_after)
@@ -181,14 +181,14 @@ class HostQueue:
         else:
             congestion.answered(started)
 
-    def same_outage(self, job: Job) -> bool:
+    def is_same_outage(self, job: Job) -> bool:
         """Note that an attempt at a job has failed in an outage. Returns whether one has failed in it before.
 
         Always False if the host is not waited for while it is down.
         """
-        if not self.congestion.spares:
+        if not self.congestion.waits_while_down:
             return False
-        outage = self.congestion.reach.outages
+        outage = self.congestion.reachability.outages
         before, job.outage = job.outage, outage
         return before == outage
 

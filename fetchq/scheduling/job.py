@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.model import Timing, make_timing
-from fetchq.http.retry import NO_PAST
+from fetchq.http.retry import NONE_UNCOUNTED
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request
@@ -45,7 +45,6 @@ class Job:
         "kind",
         "outage",
         "partial",
-        "past",
         "phases",
         "queued",
         "refused",
@@ -54,6 +53,7 @@ class Job:
         "robots_refusal",
         "taken_at",
         "tls_known",
+        "uncounted",
         "unsent",
         "waiting_since",
     )
@@ -64,8 +64,8 @@ class Job:
         self.kind = kind
         self.attempts = 0
         """Attempts made so far, except for those that failed because of a limit of this machine."""
-        self.past = NO_PAST
-        """What the attempts were that are no failed tries."""
+        self.uncounted = NONE_UNCOUNTED
+        """The attempts that do not count towards `retries`."""
         self.outage = -1
         """The last outage of the host in which an attempt has failed, by its number; -1 for none."""
         self.queued = 0.0
@@ -99,10 +99,10 @@ class Job:
         self.unsent = False
         """Whether its attempt has started, but its request was not sent yet."""
 
-    def spare(self) -> None:
+    def note_outage(self) -> None:
         """Note that an attempt could not connect. It does not count if one has failed in the same outage before."""
-        if self.host_queue is not None and self.host_queue.same_outage(self):
-            self.past = self.past._replace(spared=self.past.spared + 1)
+        if self.host_queue is not None and self.host_queue.is_same_outage(self):
+            self.uncounted = self.uncounted._replace(repeated_outage=self.uncounted.repeated_outage + 1)
 
     def add(self, attempt: Attempt) -> None:
         """Add the phases of an attempt that is not the last one."""

@@ -14,9 +14,9 @@ _PAUSES = 4
 """Pauses, of 2, 4, 8 and 16 times the first retry wait, before a host that has never answered is given up."""
 GIVEN_UP_FOR = 300.0
 """Seconds after which a host that was given up is tried again."""
-_PATIENCE = 60.0
+_MIN_OUTAGE = 60.0
 """Seconds that an outage lasts at least before a host that has answered is given up."""
-_BASE = 0.5
+_MIN_RETRY_WAIT = 0.5
 """For a host that has answered, the first retry wait counts as at least this many seconds."""
 _LONGEST_PAUSE = 16.0
 """The longest pause, in seconds, of a host that has answered."""
@@ -79,12 +79,12 @@ class Reachability:
         self._pauses_in_row += 1
         if not self.has_answered:
             return self._retry_wait * 2.0**self._pauses_in_row
-        base = max(self._retry_wait, _BASE)
+        base = max(self._retry_wait, _MIN_RETRY_WAIT)
         return min(base * 2.0 ** min(self._pauses_in_row, 10), max(base, _LONGEST_PAUSE))
 
     def _has_waited_enough(self, now: float) -> bool:
         if self._pauses_in_row < _PAUSES:
             return False
         # No host that has answered is given up sooner than one that never has.
-        patience = max(_PATIENCE, self._retry_wait * (2.0 ** (_PAUSES + 1) - 2.0))
+        patience = max(_MIN_OUTAGE, self._retry_wait * (2.0 ** (_PAUSES + 1) - 2.0))
         return not self.has_answered or now - self._down_since >= patience

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fetchq.core.body_spool import DESCRIPTION
-from fetchq.http.kept_part import read_description
+from fetchq.http.stored_part import read_description
 
 if TYPE_CHECKING:
     from fetchq.store.folder import RunFolder

@@ -21,7 +21,7 @@ from fetchq.core.text import one_line, redact, redact_all
 from fetchq.http.failure import RUN_ENDED
 from fetchq.http.hops import method_of, redacted_head
 from fetchq.http.response import NO_HEADERS, field_map
-from fetchq.http.retry import is_down, plan_retry, with_asked_wait
+from fetchq.http.retry import is_down, plan_retry, with_retry_after
 from fetchq.http.revalidation import freshened
 from fetchq.http.robots_txt import Rules, agent_of, rules_of
 from fetchq.http.sendable import check_sendable
@@ -108,7 +108,7 @@ class Settler:
     def refuse(self, job: Job, refused: Refused, worker: int) -> Result:
         """The Result of a row for which no attempt, or no further one, is made. `worker`: the worker's number."""
         if job.partial is not None:
-            job.partial.put_aside()
+            job.partial.suspend()
             self._with_partial.discard(job)
         timing, elapsed = job.timing(None)
         request = job.request
@@ -148,12 +148,12 @@ class Settler:
         """Prepare the job for the retry that is due after a failure, and return that; None if the failure is final."""
         settings, now, left = self._settings, time(), self._control.deadline - perf_counter()
         if is_down(attempt) and not attempt.redirects:
-            job.spare()
-        plan = plan_retry(attempt, job.attempts, job.past, settings, jitter=random(), now=now, left=left)  # noqa: S311
+            job.note_outage()
+        plan = plan_retry(attempt, job.attempts, job.uncounted, settings, jitter=random(), now=now, left=left)  # noqa: S311
         if plan is None:
-            attempt.error = with_asked_wait(attempt, attempt.error or "", settings, now=now, left=left)
+            attempt.error = with_retry_after(attempt, attempt.error or "", settings, now=now, left=left)
             return None
-        job.past = job.past.with_one(attempt, plan)
+        job.uncounted = job.uncounted.including(attempt, plan)
         if not plan.counts:
             job.attempts -= 1
         if not plan.revalidates:
@@ -169,19 +169,19 @@ class Settler:
         self._with_partial.discard(job)
         if partial is None:
             return
-        if not job.past.needs_whole and len(self._with_partial) < self._settings.workers:
+        if not job.uncounted.ranges_unusable and len(self._with_partial) < self._settings.workers:
             self._with_partial.add(job)
-        elif job.past.needs_whole:
+        elif job.uncounted.ranges_unusable:
             job.partial = None
             partial.discard()
         else:
             job.partial = None
-            job.request = replace(job.request, part=partial.put_aside())
+            job.request = replace(job.request, part=partial.suspend())
 
     def _drop_partials(self, job: Job, attempt: Attempt) -> None:
         """Free the beginning of a body that no further attempt will resume; a later session may, if it is kept."""
         if attempt.partial is not None:
-            attempt.partial.put_aside()
+            attempt.partial.suspend()
         if job.partial is not None:
             self._with_partial.discard(job)
 

@@ -23,8 +23,8 @@ from test_long_downloads import ETAG, MB, long_download
 from fetchq import Cause, Result, Settings, fetch_all_sync
 from fetchq.core.body_spool import DESCRIPTION, MAX_IN_MEMORY
 from fetchq.http.failure import AttemptFailed
-from fetchq.http.kept_part import load_part
 from fetchq.http.range_resume import MIN_RESUMED
+from fetchq.http.stored_part import load_part
 from fetchq.store.folder import RunFolder
 from fetchq.store.ledger import Ledger
 
@@ -215,7 +215,7 @@ def test_a_part_grows_and_is_loaded_with_all_that_was_written(tmp_path: Path) ->
     assert loaded is not None
     loaded.body.feed(BODY[CUT + 300_000 : CUT + 700_000])
     loaded.body.write()
-    assert loaded.put_aside() == str(part)
+    assert loaded.suspend() == str(part)
     again = load_part(str(part), settings)
     assert again is not None
     assert again.body.size == CUT + 700_000

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.factories import examples, header_map
 
-from fetchq.http.coding_policy import HELD, UndecidedDecoder, asks_for, published_format
+from fetchq.http.coding_policy import MAX_HELD, UndecidedDecoder, asks_for, published_format
 from fetchq.http.content_coding import DecodeError, Decoder, decoder_for
 
 # --- what was asked for (RFC 9110, 12.5.3) ---
@@ -110,7 +110,7 @@ def all_of(decoder: UndecidedDecoder, wire: bytes, sizes: list[int]) -> bytes:
             size = sizes[turn % len(sizes)] + len(wire) // 2000
             yield from decoder.feed(wire[at : at + size])
             at, turn = at + size, turn + 1
-        yield from decoder.rest()
+        yield from decoder.flush()
 
     found = b"".join(pieces())
     decoder.finish()
@@ -132,7 +132,7 @@ def all_of(decoder: UndecidedDecoder, wire: bytes, sizes: list[int]) -> bytes:
 def test_a_published_file_is_as_published_however_it_is_cut(wire: bytes, undoes: bool, sizes: list[int]) -> None:
     decoder = undecided(GZIP)
     assert all_of(decoder, wire, sizes) == (gzip.decompress(wire) if undoes else wire)
-    assert decoder.undoes is undoes
+    assert decoder.decodes is undoes
 
 
 def test_a_file_of_another_format_is_decoded_or_kept() -> None:
@@ -189,7 +189,7 @@ def test_damage_gives_the_same_however_the_body_is_cut(at: int, sizes: list[int]
 
 def test_damage_beyond_the_beginning_is_damage() -> None:
     wire = gz(b"".join(n.to_bytes(4) for n in range(200_000)))
-    assert len(wire) > 2 * HELD
+    assert len(wire) > 2 * MAX_HELD
     assert outcome(lambda: all_of(undecided(None, keeps_damaged=True), wire[:-20], [70_000])) == (
         "the gzip data ends too early"
     )

@@ -63,13 +63,13 @@ def test_max_counts_the_requests_of_the_connection_or_where_it_falls_those_that_
 
 @given(st.text(max_size=30) | st.from_regex(r"(timeout|max)\s?=\s?[0-9]{0,30}(, ?(timeout|max)=[0-9]{0,12})?"))
 def test_no_value_of_the_header_is_an_error(value: str) -> None:
-    ReusePolicy().wait("a", 0.0, announced(value))
+    ReusePolicy().wait_before_reuse("a", 0.0, announced(value))
 
 
 @given(st.floats(0, 100), st.none() | st.integers(0, 60))
 def test_a_connection_is_only_used_a_second_before_its_server_closes_it(idle: float, timeout: int | None) -> None:
     policy = ReusePolicy()
-    wait = policy.wait("a", idle, None if timeout is None else announced(f"timeout={timeout}"))
+    wait = policy.wait_before_reuse("a", idle, None if timeout is None else announced(f"timeout={timeout}"))
     if timeout is None:
         assert (wait is None) == (idle >= LONGEST_IDLE)
     else:
@@ -78,36 +78,36 @@ def test_a_connection_is_only_used_a_second_before_its_server_closes_it(idle: fl
 
 def test_a_server_shows_once_that_it_keeps_its_connections() -> None:
     policy = ReusePolicy()
-    assert policy.wait("a", 0.005, None) == pytest.approx(PROOF - 0.005)
-    assert policy.wait("a", PROOF, None) == 0.0
-    policy.kept("a")
-    assert policy.wait("a", 0.0, None) == 0.0
-    assert policy.wait("b", 0.0, None) == PROOF
+    assert policy.wait_before_reuse("a", 0.005, None) == pytest.approx(PROOF - 0.005)
+    assert policy.wait_before_reuse("a", PROOF, None) == 0.0
+    policy.found_open("a")
+    assert policy.wait_before_reuse("a", 0.0, None) == 0.0
+    assert policy.wait_before_reuse("b", 0.0, None) == PROOF
 
 
 def test_where_a_connection_died_that_should_have_been_good_none_is_reused() -> None:
     policy = ReusePolicy()
-    policy.kept("a")
-    policy.died("a", 0.3, None)
-    assert policy.wait("a", 0.0, None) is None
-    assert policy.wait("b", 0.0, None) is not None
+    policy.found_open("a")
+    policy.found_closed("a", 0.3, None)
+    assert policy.wait_before_reuse("a", 0.0, None) is None
+    assert policy.wait_before_reuse("b", 0.0, None) is not None
 
 
 def test_a_connection_that_died_of_old_age_says_nothing_of_younger_ones() -> None:
     policy = ReusePolicy()
-    policy.died("a", 5.0, None)
-    policy.died("a", 4.0, announced("timeout=5"))
-    assert policy.wait("a", 0.5, None) == 0.0
-    policy.died("a", 3.0, announced("timeout=5"))
-    assert policy.wait("a", 0.5, None) is None
+    policy.found_closed("a", 5.0, None)
+    policy.found_closed("a", 4.0, announced("timeout=5"))
+    assert policy.wait_before_reuse("a", 0.5, None) == 0.0
+    policy.found_closed("a", 3.0, announced("timeout=5"))
+    assert policy.wait_before_reuse("a", 0.5, None) is None
 
 
 def test_what_is_known_of_origins_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keep_alive, "_MOST_ORIGINS", 100)
     policy = ReusePolicy()
     for origin in range(1000):
-        policy.kept(origin)
-        policy.died(origin, 0.0, None)
-    assert policy.wait(999, 0.0, None) is None
-    assert len(policy._keeping) <= 100
-    assert len(policy._closing) <= 100
+        policy.found_open(origin)
+        policy.found_closed(origin, 0.0, None)
+    assert policy.wait_before_reuse(999, 0.0, None) is None
+    assert len(policy._keep_open) <= 100
+    assert len(policy._close_early) <= 100

@@ -19,7 +19,7 @@ from support.factories import any_text, examples, header_map
 from fetchq.core.model import Cause
 from fetchq.core.settings import Settings
 from fetchq.http.acceptance import IDEMPOTENT
-from fetchq.http.retry import LONGEST_WAIT, Signal, retry_delay, retryable, signal_of, with_asked_wait
+from fetchq.http.retry import LONGEST_WAIT, Signal, retry_delay, retryable, signal_of, with_retry_after
 from fetchq.http.retry_after import retry_after
 
 NOW = 1_700_000_000.0
@@ -108,8 +108,8 @@ def test_a_success_is_final() -> None:
 @pytest.mark.parametrize(
     ("status", "asked", "signal"),
     [
-        (503, "86400", (Signal.CLOSED, 86400)),
-        (429, "121", (Signal.CLOSED, 121)),
+        (503, "86400", (Signal.WAIT_TOO_LONG, 86400)),
+        (429, "121", (Signal.WAIT_TOO_LONG, 121)),
         (429, "120", (Signal.REFUSED, 120)),
         (500, "5", (Signal.REFUSED, 5)),
         (404, "86400", (Signal.GOOD, None)),
@@ -277,7 +277,7 @@ def test_a_wait_that_ends_after_the_deadline_is_left_to_the_next_session_if_ther
 def test_a_row_that_is_not_tried_again_tells_the_wait_that_was_asked_for(
     asked: str, left: float, settings: dict[str, Any], note: str
 ) -> None:
-    found = with_asked_wait(refusal(Retry_After=asked), "503 Busy", Settings(**settings), now=NOW, left=left)
+    found = with_retry_after(refusal(Retry_After=asked), "503 Busy", Settings(**settings), now=NOW, left=left)
     assert found == f"503 Busy{note}"
 
 

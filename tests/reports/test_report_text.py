@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from support.factories import ACTIVE, HOSTILE, any_text, examples, failed_result, make_result
 
 from fetchq.core.model import Cause, Request, Result, Timing
-from fetchq.core.quantities import size_text
 from fetchq.core.settings import Settings
-from fetchq.core.text import redact
+from fetchq.core.text import redact, size_text
 from fetchq.reports.compare import MAX_SPANS, ModeRun, Span, compare
 from fetchq.reports.compare_text import LEGEND, compare_lines, timeline_lines, timelines
 from fetchq.reports.summary import Summary

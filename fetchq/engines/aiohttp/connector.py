@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from fetchq.core.model import Cause
 from fetchq.engines.aiohttp.connection import Connection
-from fetchq.engines.aiohttp.tunnel import open_tunnel, pass_socks
+from fetchq.engines.aiohttp.tunnel import connect_through_socks, open_tunnel
 from fetchq.engines.bandwidth import buffer_for
 from fetchq.engines.socks import is_socks, lookup_family
 from fetchq.engines.tls import tls_context
@@ -78,7 +78,7 @@ class Connector(aiohttp.TCPConnector):
                 await self._dial(url)
             else:
                 socks = is_socks(proxy)
-                transport = await (self._pass_socks(attempt, url, proxy) if socks else self._dial(proxy))
+                transport = await (self._dial_through_socks(attempt, url, proxy) if socks else self._dial(proxy))
                 if url.scheme == "https":
                     if not socks:
                         await open_tunnel(transport.get_protocol(), attempt, proxy_headers)
@@ -95,7 +95,7 @@ class Connector(aiohttp.TCPConnector):
         protocol = await self._create_connection(request, [], _NO_TIMEOUT)
         return protocol.transport
 
-    async def _pass_socks(self, attempt: Attempt, url: URL, proxy: URL) -> Any:
+    async def _dial_through_socks(self, attempt: Attempt, url: URL, proxy: URL) -> Any:
         """Connect to the host of a URL through a SOCKS proxy. Returns the transport."""
         host, port = url.raw_host or "", url.port or 0
         attempt.proxy = None
@@ -107,7 +107,7 @@ class Connector(aiohttp.TCPConnector):
             attempt.proxy = proxy
             transport = await self._dial(proxy.with_scheme("http"))
             try:
-                await pass_socks(transport.get_protocol(), attempt, proxy, places[~left], port)
+                await connect_through_socks(transport.get_protocol(), attempt, proxy, places[~left], port)
             except AttemptFailed as failed:
                 if failed.cause is not Cause.CONNECT or not left:
                     raise

@@ -27,13 +27,13 @@ from fetchq.http.addresses import first_address
 from fetchq.http.attempt import Attempt
 from fetchq.http.failure import RUN_ENDED, AttemptFailed
 from fetchq.http.hops import HopPlan, host_field, request_head
-from fetchq.http.kept_part import load_part
 from fetchq.http.phases import STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
-from fetchq.http.retry import found_dead, may_resend, welcomes_rest
+from fetchq.http.retry import may_finish_upload, may_resend, was_stale
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
 from fetchq.http.robots_attempt import robots_plan
 from fetchq.http.robots_txt import RobotsRequest
+from fetchq.http.stored_part import load_part
 from fetchq.http.url import parse_url
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class AiohttpEngine:
             if not attempt.response.framed:
                 await connection.check_closed_cleanly()
             attempt.on_end()
-            if connection.upload is not None and welcomes_rest(attempt) and not connection.should_close:
+            if connection.upload is not None and may_finish_upload(attempt) and not connection.should_close:
                 await connection.upload.finish()
         except AttemptFailed as problem:
             if problem.cause is Cause.PROTOCOL:
@@ -185,8 +185,8 @@ class AiohttpEngine:
 
     def _check_resend(self, attempt: Attempt, failed: AttemptFailed, connection: Connection | None) -> None:
         """End the connection, so that the hop is sent again on a new one. Raises `failed` if it may not be."""
-        if connection is not None and found_dead(attempt, failed):
-            self._idle.found_dead(connection, attempt.progress_at)
+        if connection is not None and was_stale(attempt, failed):
+            self._idle.note_stale(connection, attempt.progress_at)
         if not may_resend(attempt, failed):
             raise failed
         attempt.needs_fresh_connection = True
@@ -212,8 +212,8 @@ class AiohttpEngine:
         absolute = proxy is not None and url.scheme == "http" and not is_socks(proxy)
         head = request_head(hop, host, absolute=absolute, more=authorization if absolute else {})
         key = (url.scheme, host, proxy)
-        once = hop.method not in IDEMPOTENT
-        while (connection := await self._idle.take_for_once(key) if once else self._idle.take(key)) is not None:
+        idempotent, idle = hop.method in IDEMPOTENT, self._idle
+        while (connection := idle.take(key) if idempotent else await idle.take_for_non_idempotent(key)) is not None:
             if connection.unsolicited or connection.should_close:
                 # Unsolicited bytes of this host could also arrive later, and pass for the response to the next request.
                 self._unreliable.add(host)
@@ -222,7 +222,7 @@ class AiohttpEngine:
             connection.close()
         connection = await self._connector.open(attempt, url, proxy, authorization)
         connection.key = key
-        if once and connection.is_connected() and hung_up(descriptor_of(connection.transport)):
+        if not idempotent and connection.is_connected() and hung_up(descriptor_of(connection.transport)):
             connection.close()
             raise closed_early(answering=False)  # before any of the request was sent, so that it may be tried again
         return connection, hop, head

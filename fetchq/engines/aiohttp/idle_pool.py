@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from multidict import CIMultiDictProxy
 
 from fetchq.engines.hang_up import readable
-from fetchq.http.keep_alive import KEEP_ALIVE, Announced, ReusePolicy, takes_another
+from fetchq.http.keep_alive import KEEP_ALIVE, Announced, ReusePolicy, is_reusable_after
 
 __all__ = ["IDLE_TIMEOUT", "IdlePool", "descriptor_of"]
 
@@ -54,7 +54,7 @@ class IdlePool(Generic[C]):
 
     def add(self, connection: C, headers: CIMultiDictProxy[str]) -> None:
         """Keep a connection that has become idle, unless the `headers` of its last response rule it out."""
-        if KEEP_ALIVE in headers and not takes_another(connection, headers):
+        if KEEP_ALIVE in headers and not is_reusable_after(connection, headers):
             connection.close()
             return
         connection.idle_since = perf_counter()
@@ -77,16 +77,16 @@ class IdlePool(Generic[C]):
                 del self._by_key[key]
             if connection.is_connected():
                 return connection
-            self.found_dead(connection)
+            self.note_stale(connection)
             connection.close()  # it may be in a TLS shutdown that the server never answers
         return None
 
-    async def take_for_once(self, key: Hashable) -> C | None:
+    async def take_for_non_idempotent(self, key: Hashable) -> C | None:
         """Like `take`, for a request that cannot be sent twice: only a connection that will most likely stay open."""
         connection = self.take(key)
         if connection is None:
             return None
-        wait = self._policy.wait(key, perf_counter() - connection.idle_since, connection.announced)
+        wait = self._policy.wait_before_reuse(key, perf_counter() - connection.idle_since, connection.announced)
         if wait is None:
             connection.close()
             return None  # the others have been idle for longer
@@ -102,16 +102,16 @@ class IdlePool(Generic[C]):
             raise
         if connection.is_connected():
             if wait:
-                self._policy.kept(key)
+                self._policy.found_open(key)
             return connection
-        self.found_dead(connection)
+        self.note_stale(connection)
         connection.close()
         return None
 
-    def found_dead(self, connection: C, used_at: float | None = None) -> None:
+    def note_stale(self, connection: C, used_at: float | None = None) -> None:
         """Note that the server has closed a connection while it was idle, or just after it was used (`used_at`)."""
         idle = (perf_counter() if used_at is None else used_at) - connection.idle_since
-        self._policy.died(connection.key, idle, connection.announced)
+        self._policy.found_closed(connection.key, idle, connection.announced)
 
     def close(self) -> None:
         """Close all connections."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fetchq.engines.aiohttp.connection import Connection
     from fetchq.http.attempt import Attempt
 
-__all__ = ["open_tunnel", "pass_socks"]
+__all__ = ["connect_through_socks", "open_tunnel"]
 
 
 async def open_tunnel(connection: Connection, attempt: Attempt, authorization: dict[str, str]) -> None:
@@ -29,7 +29,7 @@ async def open_tunnel(connection: Connection, attempt: Attempt, authorization: d
     answer.check_silence()
 
 
-async def pass_socks(connection: Connection, attempt: Attempt, proxy: URL, host: str, port: int) -> None:
+async def connect_through_socks(connection: Connection, attempt: Attempt, proxy: URL, host: str, port: int) -> None:
     """Have a SOCKS proxy connect to a server. Raises `AttemptFailed`, and OSError."""
     with _Conversation(connection) as conversation:
         await negotiate_async(proxy, conversation, host, port)

@@ -24,7 +24,7 @@ from fetchq.http.acceptance import IDEMPOTENT
 from fetchq.http.addresses import address_text
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.hops import absolute_form
-from fetchq.http.keep_alive import KEEP_ALIVE, Announced, takes_another
+from fetchq.http.keep_alive import KEEP_ALIVE, Announced, is_reusable_after
 from fetchq.http.phases import TLS
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class _ExchangeMixin:
         exchange.idle, exchange.announced = perf_counter() - self.idle_since, self.announced
         if exchange.attempt.hop.method in IDEMPOTENT:
             return self._is_open(exchange)
-        wait = exchange.reuse_policy.wait(exchange.origin, exchange.idle, exchange.announced)
+        wait = exchange.reuse_policy.wait_before_reuse(exchange.origin, exchange.idle, exchange.announced)
         if wait is None:
             return False
         try:
@@ -65,24 +65,24 @@ class _ExchangeMixin:
         if not self._is_open(exchange):
             return False
         if wait:
-            exchange.reuse_policy.kept(exchange.origin)
+            exchange.reuse_policy.found_open(exchange.origin)
         return True
 
     def _is_open(self, exchange: Exchange) -> bool:
         try:
-            came = unsolicited_bytes(self.sock)
+            received = unsolicited_bytes(self.sock)
         except OSError:
-            came = b""
-        if came:
+            received = b""
+        if received:
             exchange.unreliable.add(exchange.attempt.hop.url.raw_authority)
-        elif came is not None:
-            exchange.found_dead()
-        return came is None
+        elif received is not None:
+            exchange.note_stale()
+        return received is None
 
-    def rest(self, headers: CIMultiDictProxy[str]) -> None:
+    def make_idle(self, headers: CIMultiDictProxy[str]) -> None:
         """Keep a connection that has become idle, unless the `headers` of its last response rule it out."""
         self.idle_since = perf_counter()
-        if KEEP_ALIVE in headers and not takes_another(self, headers):
+        if KEEP_ALIVE in headers and not is_reusable_after(self, headers):
             self.close()  # type: ignore[attr-defined]  # a mix-in
 
     def _new_conn(self) -> socket.socket:

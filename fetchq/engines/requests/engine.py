@@ -29,13 +29,13 @@ from fetchq.http.attempt import Attempt
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.hops import DEFAULT_HEADERS, Hop, HopPlan, length_field, merge_headers
 from fetchq.http.keep_alive import ReusePolicy
-from fetchq.http.kept_part import load_part
 from fetchq.http.phases import RECEIVE, STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
-from fetchq.http.retry import found_dead, may_resend, welcomes_rest
+from fetchq.http.retry import may_finish_upload, may_resend, was_stale
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
 from fetchq.http.robots_attempt import robots_plan
 from fetchq.http.robots_txt import RobotsRequest
+from fetchq.http.stored_part import load_part
 from fetchq.http.url import parse_url
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class RequestsEngine:
                     attempt.body.write()
                     attempt.progress_at = attempt.lap(STORE)
             attempt.on_end()
-            if exchange.upload is not None and welcomes_rest(attempt) and response.reusable:
+            if exchange.upload is not None and may_finish_upload(attempt) and response.reusable:
                 exchange.upload.finish()
         finally:
             response.close()
@@ -173,7 +173,7 @@ class RequestsEngine:
             if not response.reusable or not sent_whole or unreliable:
                 raw.connection.close()
             else:
-                raw.connection.rest(attempt.response.headers)
+                raw.connection.make_idle(attempt.response.headers)
             raw.release_conn()
 
     def _send(self, exchange: Exchange) -> requests.Response:
@@ -181,8 +181,8 @@ class RequestsEngine:
         try:
             return self._send_once(exchange)
         except AttemptFailed as problem:
-            if found_dead(attempt, problem):
-                exchange.found_dead()
+            if was_stale(attempt, problem):
+                exchange.note_stale()
             if not may_resend(attempt, problem):
                 raise
             if problem.stray:

@@ -67,9 +67,9 @@ class Exchange:
         url = self.attempt.hop.url
         return url.scheme, url.raw_authority, self.proxy
 
-    def found_dead(self) -> None:
+    def note_stale(self) -> None:
         """Note that the server has closed the reused connection while it was idle, or just after it was used."""
-        self.reuse_policy.died(self.origin, self.idle, self.announced)
+        self.reuse_policy.found_closed(self.origin, self.idle, self.announced)
 
 
 current_exchange: ContextVar[Exchange] = ContextVar("fetchq-exchange")

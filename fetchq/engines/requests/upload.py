@@ -36,7 +36,7 @@ class Upload:
         self._left = memoryview(body)
         self._broken = False
         """Whether the server takes no more of it."""
-        self._came: bytes | OSError | None = None
+        self._received: bytes | OSError | None = None
         """What has arrived and was not received yet: bytes, empty at the end of the connection, or its failure."""
 
     @property
@@ -47,24 +47,24 @@ class Upload:
     def start(self) -> None:
         """Send until the response begins. Raises `AttemptFailed`."""
         try:
-            self._came = self._send()
+            self._received = self._send()
         except OSError as problem:
-            self._came = problem
+            self._received = problem
 
     def receive(self) -> bytes:
         """The next bytes of the response, empty at its end; meanwhile the rest of the body is sent.
 
         Raises `AttemptFailed`, and OSError, also TimeoutError.
         """
-        came, self._came = self._came, None
-        if isinstance(came, OSError):
-            raise came
-        if came is None:
-            came = self._send()
-        if came is None:
+        received, self._received = self._received, None
+        if isinstance(received, OSError):
+            raise received
+        if received is None:
+            received = self._send()
+        if received is None:
             self._sock.settimeout(max(0.001, self._attempt.time_left(perf_counter())[0]))
-            came = self._sock.recv(UPLOAD_PIECE)
-        return came
+            received = self._sock.recv(UPLOAD_PIECE)
+        return received
 
     def finish(self) -> None:
         """Send the rest after the answer, as long as the server takes it. Raises `AttemptFailed`."""
@@ -78,8 +78,8 @@ class Upload:
         """
         attempt = self._attempt
         while self._left and not self._broken:
-            if (came := unsolicited_bytes(self._sock)) is not None:
-                return came
+            if (received := unsolicited_bytes(self._sock)) is not None:
+                return received
             try:
                 self._left = self._left[self._sock.send(self._left[:UPLOAD_PIECE]) :]
                 attempt.progress_at = perf_counter()

@@ -1,6 +1,6 @@
-"""Keeps the beginning of a long body for a later session, and loads what an earlier one has kept.
+"""Stores the beginning of a long body for a later session, and loads what an earlier session has stored.
 
-Only a body without a content coding is kept: its bytes on the disk are those that the server counts in a Range.
+Only a body without a content coding is stored: its bytes on the disk are those that the server counts in a Range.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Receiving(Protocol):
 
 
 def describe_part(attempt: Receiving) -> None:
-    """Let the body keep what it writes to the disk, if it is so long that a later session may continue it."""
+    """Set the description of the part, with which `write` keeps it, if a later session could resume the body."""
     spool, response = attempt.body.spool, attempt.response
     if spool is None or spool.description is not None or attempt.body.wire_size <= MIN_RESUMED:
         return
@@ -82,12 +82,12 @@ def read_description(part: str) -> tuple[dict[str, Any], list[bytes]]:
 
 
 def load_part(path: str, settings: Settings) -> Partial | None:
-    """The part that an earlier session has kept at `path`; None if it is gone, or damaged and thus deleted. Blocks."""
+    """The part that an earlier session has stored at `path`; None if it is gone, or was damaged and deleted. Blocks."""
     try:
         told, writes = read_description(path)
         source, response = _read(told)
-        marks = [(int(size), digest.decode()) for size, digest in (line.split() for line in writes)]
-        size, state = _last_good(path, marks)
+        checkpoints = [(int(size), digest.decode()) for size, digest in (line.split() for line in writes)]
+        size, state = _last_valid(path, checkpoints)
         spool = PartSpool(settings.output or "", path, size)
         pieces = [*_pieces(path, size)] if settings.keep_body else []
     except OSError:
@@ -110,23 +110,23 @@ def _read(told: dict[str, Any]) -> tuple[PartSource, ResponseHead]:
     return source, make_head(200, told["reason"], headers, told["http_version"], told["length"], told["framed"])
 
 
-def _last_good(path: str, marks: list[tuple[int, str]]) -> tuple[int, Any]:
-    """How much of the part is what was received, and the state of its SHA-256. Raises ValueError, OSError.
+def _last_valid(path: str, checkpoints: list[tuple[int, str]]) -> tuple[int, Any]:
+    """The size of the part up to its last valid checkpoint, and the SHA-256 object. Raises ValueError, OSError.
 
-    `marks`: sizes, and the digests of as many bytes. What follows the last one that is right is not used.
+    `checkpoints`: sizes, and the digests of as many bytes. What follows the last valid one is not used.
     """
-    state, size, good = sha256(), 0, None
+    state, size, valid = sha256(), 0, None
     with open(path, "rb", opener=_plain_file) as file:
-        for end, digest in marks:
+        for end, digest in checkpoints:
             while size < end and (piece := file.read(min(end - size, _PIECE))):
                 state.update(piece)
                 size += len(piece)
             if size != end or state.hexdigest() != digest:
                 break
-            good = end, state.copy()
-    if good is None or good[0] <= MIN_RESUMED:
+            valid = end, state.copy()
+    if valid is None or valid[0] <= MIN_RESUMED:
         raise ValueError("no part")
-    return good
+    return valid
 
 
 def _pieces(path: str, size: int) -> Iterator[bytes]:
