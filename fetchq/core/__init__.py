@@ -17,7 +17,7 @@ The lowest room: it imports nothing else of fetchq.
     option              what a setting is made of
     parsers, quantities, dns_servers     from the text that a person types to a value
 
-    text                makes text safe to show: no control characters, no passwords; and sizes
+    text                makes text safe to show: no control characters, no passwords
     body_spool          a body on its way to the disk
     atomic_file, disk   files and folders that survive a power cut
     row_set             a set of row numbers

@@ -1,11 +1,11 @@
-"""Makes text safe to show: no character in it acts on a terminal, and no password is in it. Formats sizes."""
+"""Makes text safe to show: no character in it acts on a terminal, and no password is in it."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-__all__ = ["one_line", "printable", "redact", "redact_all", "size_text", "without_surrogates"]
+__all__ = ["one_line", "printable", "redact", "redact_all", "without_surrogates"]
 
 # C0 and C1 controls, line separators, lone surrogates, and characters that reorder or hide text (BiDi marks, zero-width
 # characters).
@@ -47,12 +47,3 @@ def without_surrogates(value: Any) -> Any:
     if isinstance(value, list):
         return [without_surrogates(one) for one in value]
     return value
-
-
-def size_text(size: float) -> str:
-    """A size with a decimal unit, such as `4 B` or `1.5 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 999.5:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from fetchq.core.model import Cause
-from fetchq.core.text import size_text
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.phases import DECODE, RECEIVE, STORE
 
@@ -92,4 +91,9 @@ def _of(received: int, total: int | None) -> str:
 
 
 def _size(size: float) -> str:
-    return size_text(size).replace(".0 ", " ")
+    """A size in two digits or more, with a decimal unit."""
+    for unit in ("B", "kB", "MB"):
+        if size < 999.5:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 9.95 else f"{size:.1f} {unit}".replace(".0 ", " ")
+        size /= 1000
+    return f"{size:.1f} GB"

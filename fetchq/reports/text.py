@@ -7,7 +7,7 @@ from math import inf
 from statistics import median
 from typing import TYPE_CHECKING
 
-from fetchq.core.text import printable, redact, size_text
+from fetchq.core.text import printable, redact
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result
@@ -18,6 +18,7 @@ __all__ = [
     "HEADING",
     "MAX_WORKER_ROWS",
     "Paint",
+    "bytes_text",
     "count_text",
     "done_text",
     "given_up_text",
@@ -54,6 +55,15 @@ def seconds_text(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms"
 
 
+def bytes_text(size: float) -> str:
+    """A size with a decimal unit, such as `4 B` or `1.5 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
 def count_text(number: int, noun: str) -> str:
     """A number with its noun: `1 URL`, `2 URLs`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
@@ -80,7 +90,7 @@ def start_line(request: Request, worker: int) -> str:
 def result_line(result: Result, paint: Paint | None = None) -> str:
     """The line for a Result: status, time, size, worker, URL, and the cause of a failure. Plain without `paint`."""
     status = f"{result.status or '---':>4}"
-    size = size_text(result.size) if result.status is not None else "-"
+    size = bytes_text(result.size) if result.status is not None else "-"
     worker = "-" if result.worker is None else result.worker
     url = result.url if result.url.isascii() and result.url.isprintable() else printable(result.url)
     line = f"{seconds_text(result.elapsed):>9} {size:>9} {worker:>6}  {url}"
@@ -109,12 +119,12 @@ def summary_lines(summary: Summary, *, paint: Paint | None = None, insecure: boo
     paint = paint or _without_colour
     failed = paint(failed, "red") if summary.failed else failed
     duration = max(summary.duration, 1e-9)
-    took, size, wire = seconds_text(summary.duration), size_text(summary.size), size_text(summary.wire_size)
+    took, size, wire = seconds_text(summary.duration), bytes_text(summary.size), bytes_text(summary.wire_size)
     fetching, workers = seconds_text(summary.fetch_time), count_text(len(summary.workers), "worker")
     ok = paint(f"{summary.ok} ok", "green")
     lines = [
         f"{count_text(summary.total, 'URL')}: {ok}, {failed}, in {took} ({rate_text(summary.total / duration)} URL/s)",
-        f"{size} of bodies, {wire} on the wire, {size_text(summary.wire_size / duration)}/s",
+        f"{size} of bodies, {wire} on the wire, {bytes_text(summary.wire_size / duration)}/s",
         f"fetch times add up to {fetching}: {summary.concurrency:.1f} URLs at a time, with {workers}",
     ]
     if insecure:

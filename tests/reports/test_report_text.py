@@ -12,13 +12,14 @@ from support.factories import ACTIVE, HOSTILE, any_text, examples, failed_result
 
 from fetchq.core.model import Cause, Request, Result, Timing
 from fetchq.core.settings import Settings
-from fetchq.core.text import redact, size_text
+from fetchq.core.text import redact
 from fetchq.reports.compare import MAX_SPANS, ModeRun, Span, compare
 from fetchq.reports.compare_text import LEGEND, compare_lines, timeline_lines, timelines
 from fetchq.reports.summary import Summary
 from fetchq.reports.text import (
     HEADING,
     MAX_WORKER_ROWS,
+    bytes_text,
     given_up_text,
     rate_text,
     result_line,
@@ -87,7 +88,7 @@ def test_a_time_has_a_unit_that_suits_it(seconds: float, text: str) -> None:
     ],
 )
 def test_a_size_has_a_unit_that_suits_it(size: float, text: str) -> None:
-    assert size_text(size) == text
+    assert bytes_text(size) == text
 
 
 @pytest.mark.parametrize(("rate", "text"), [(0, "0.0"), (1.26, "1.3"), (99.4, "99.4"), (99.6, "100"), (1234.5, "1234")])
