@@ -266,3 +266,15 @@ def test_a_server_that_says_ok_and_reads_no_more_has_said_ok(
         (result,) = fetch_all_sync([post_to(server, 12_000_000)], mode=mode, retries=0, read_timeout=HUNG)
         assert perf_counter() - began < HUNG / 2
     assert result.error is None
+
+
+def test_a_server_that_says_ok_and_reads_on_without_an_end_has_said_ok(mode: str) -> None:
+    def reads_on(conn: Connection, asked: Asked) -> None:
+        ok(conn, asked)
+        for _ in range(200):
+            conn._take(20_000)
+            conn.pause(0.02)
+
+    with Early(reads_on) as server:
+        (result,) = fetch_all_sync([post_to(server, 30_000_000)], mode=mode, retries=0, timeout=1)
+    assert (result.error, result.body) == (None, b"ok")

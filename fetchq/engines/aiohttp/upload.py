@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Upload", "last_bytes", "watch_tls"]
 
 _PIECE = 65536
+_BEFORE_TIMEOUT = 0.05
+"""Seconds before a timeout of the attempt at which the rest of a body is not sent any more."""
 
 
 class _Connection(Protocol):
@@ -45,11 +47,14 @@ class Upload:
         return not self._left
 
     async def finish(self) -> None:
-        """Send the rest after the answer, as long as the server takes it."""
+        """Send the rest after the answer, as long as the server takes it, and no longer than the attempt may last."""
         taken = -1.0
         while not self._task.done() and taken != self._attempt.progress_at:
             taken = self._attempt.progress_at
-            await asyncio.wait([self._task], timeout=UPLOAD_STALL)
+            left = self._attempt.time_left(perf_counter())[0] - _BEFORE_TIMEOUT
+            if left <= 0:
+                return  # the answer counts: it is whole
+            await asyncio.wait([self._task], timeout=min(UPLOAD_STALL, left))
 
     async def _send(self) -> None:
         connection = self._connection

@@ -67,7 +67,10 @@ class Upload:
         return received
 
     def finish(self) -> None:
-        """Send the rest after the answer, as long as the server takes it. Raises `AttemptFailed`."""
+        """Send the rest after the answer, as long as the server takes it, and no longer than the attempt may last.
+
+        Raises `AttemptFailed` after an abort.
+        """
         with suppress(OSError):
             self._send(stall=UPLOAD_STALL)
 
@@ -86,7 +89,7 @@ class Upload:
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 now = perf_counter()
                 seconds, what = attempt.time_left(now)
-                if stall is not None and attempt.progress_at + stall < now:
+                if stall is not None and (seconds <= 0 or attempt.progress_at + stall < now):
                     return None
                 if seconds <= 0:
                     raise AttemptFailed(Cause.TIMEOUT, what) from None
