@@ -55,7 +55,9 @@ What always holds:
 |---|---|
 | another field of the record | `core/model.py`, filled in `workers/settle.py`; `FORMAT` in `store/schema.py` |
 | to measure it, if no part knows it yet | `http/attempt.py`, and the engines that set it |
-| another setting | `core/settings.py`, its type in `core/settings_kwargs.py`; option and variable are derived |
+| another setting | `core/settings_fields.py`, its type in `core/settings_kwargs.py`; option and variable are derived |
+| settings that contradict each other | `core/settings.py` |
+| another format of lists | a parser in `inputs/`, chosen in `inputs/opening.py` |
 | another format of records | a module in `store/sinks/`, and a line in its `__init__.py` |
 | another way to store bodies | the same, and its name in `SAVES` in `core/parsers.py` |
 | another status to retry | `--retry-on`; its default is in `core/settings_fields.py` |
@@ -63,7 +65,7 @@ What always holds:
 | another cause of failures | `core/cause.py`, raised where it is found; `http/retry.py` says whether it is retried |
 | another order of hosts | `scheduling/host_order.py` |
 | another limit of a host, or of the run | `scheduling/host_queue.py`, or `scheduling/rate_limit.py` |
-| another rule for a response | start at `http/attempt.py`; the page of `http/` says which module has which rule |
+| another rule for a request or a response | start at `http/attempt.py`; the page of `http/` lists the rules |
 | another HTTP library | a package in `engines/`, and its place in `engines/__init__.py` |
 | another command | a module in `cli/`, and a line in `COMMANDS` in its `__init__.py` |
 """

@@ -1,14 +1,15 @@
 """Makes attempts: each engine does so over one HTTP library, and is the only code that knows that library.
 
-    base         the protocols: AsyncEngine for the event loop, BlockingEngine for one worker's thread
-    aiohttp/     mode `async`
-    requests/    the modes `threads` and `sync`
-    errors       from the exceptions of the network to causes, the same for all engines
-    socks        speaks with SOCKS proxies
-    tls          the TLS context of a run
-    bandwidth    bytes of bodies received per second, in the whole run
-    hang_up      whether a server has ended a connection that nobody reads from
-    fd_limit     how many connections the file descriptors of this process allow
+    base            the protocols: AsyncEngine for the event loop, BlockingEngine for one worker's thread
+    aiohttp/        mode `async`
+    requests/       the modes `threads` and `sync`
+    errors          maps the exceptions of the network to causes, the same for all engines
+    socks           connects through SOCKS proxies
+    tls             the TLS context of a run
+    bandwidth       limits the bytes of bodies received per second, in the whole run
+    early_response  sends the rest of a request after its response, or not
+    hang_up         asks the kernel whether a server has closed a connection
+    fd_limit        how many connections the file descriptors of this process allow
 
 A new engine is a package beside these two, whose `engine.py` fulfils a protocol of `base`; the functions below say
 which engine a mode gets. It drives the rules of `fetchq.http.attempt`, and maps its library's exceptions with `errors`.

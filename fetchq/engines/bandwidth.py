@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 
-__all__ = ["UPLOAD_PIECE", "UPLOAD_STALL", "ByteRate", "buffer_for"]
+__all__ = ["ByteRate", "buffer_for"]
 
 CATCH_UP = 0.05
 """A late reader may catch up by this many seconds: late timers would otherwise make the run slower than the limit."""
@@ -18,11 +18,6 @@ _BUFFERED = 0.25
 _MIN_BUFFER = 16384
 _MAX_BUFFER = 65536
 """The bounds of a receive buffer, in bytes. The kernel starts with about the greater one, and enlarges it by itself."""
-UPLOAD_PIECE = 65536
-"""Bytes of a request's body that are sent at a time; a body up to this size is sent at once."""
-
-UPLOAD_STALL = 1.0
-"""Seconds without progress after which the rest of a body is not sent any more if the server has answered already."""
 
 
 class ByteRate:

@@ -3,19 +3,19 @@
 The engines do the I/O, and ask here what it means, so that all of them judge a response alike.
 
     attempt             drives one attempt from hop to hop, and is its outcome in the end
-      attempt_state     what is known of it so far, and its clock: the time in each phase, and how much is left
+      attempt_state     what is known of it so far, and its clock
       phases            the names of the phases
       failure           the exception that ends an attempt without success
 
     the request of a hop
-      url               parses the URL, and checks it; sendable checks the rest of the row
+      url               parses and checks the URL; sendable checks the rest of the row
       international     encodes host names that are not in ASCII
-      proxies           finds its proxy and its netrc password; no_proxy and netrc_file read what the environment says
+      proxies           finds its proxy and its netrc password; no_proxy and netrc_file parse what the environment says
       tunnel            asks a proxy for a tunnel (CONNECT), and reads its answer
       addresses         the addresses that --resolve sets
       hops              builds the request
-      keep_alive        decides whether it may use an idle connection, if it cannot be sent twice
-      range_resume      asks only for the rest of a body that broke off; part_source says where its beginning came from
+      keep_alive        decides whether a request that cannot be sent twice may use an idle connection
+      range_resume      asks for the rest of a body that broke off; part_source says which responses can be the rest
       stored_part         keeps the beginning of a long body for a later session
       revalidation      asks whether the response that an earlier run has stored is still valid
 
@@ -23,18 +23,18 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
       framing           finds where the heads and the body end in the bytes received
       wire_checks       checks a head, where the libraries disagree or are too lenient
       response          reads the head: status, headers, and where the body should end
-      body              decodes, limits, hashes and keeps the body; content_coding undoes gzip and its kin
-        coding_policy   keeps a coding that was not asked for, or that is the file's own
-      acceptance        decides whether its status ends the row well
-      redirects         resolves the Location, which leads to the next hop
-      cross_origin      which headers go on to another origin
-      cookies           keeps the cookies of a row or a run; cookie_file reads and writes them
-      redirect_history  keeps what an attempt learns on its way through redirects
-      dates             reads the dates of headers
+      body              decodes, limits, hashes and stores the body; content_coding decodes gzip and others
+        coding_policy   does not decode a coding that was not asked for, or that is the file's own
+      acceptance        decides whether its status is a success
+      redirects         resolves the Location to the URL of the next hop
+      cross_origin      says which headers are sent to another origin
+      cookies           stores the cookies of a row or a run; cookie_file reads and writes them
+      redirect_history  lists the redirects of an attempt, and the headers that were not sent on
+      dates             parses the dates of headers and cookies
 
     after the attempt
       retry             decides whether it is repeated, and whether the host seems overloaded or down
-      headway           judges how far its body has come
+      headway           judges how much of its body has arrived
       retry_after       reads how long the server asks to wait, and whether the run waits that long
 
     robots_txt          reads the rules of a host; robots_attempt stops reading after the part that counts

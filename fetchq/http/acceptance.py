@@ -1,7 +1,8 @@
-"""Decides whether the status of a whole response ends its row well, by the settings `accept` and `retry_on`.
+"""Decides whether the status of a complete response is a success, by the settings `accept` and `retry_on`.
 
-A status from 400 up that is accepted is final: the user accepts it, since the default does not. A lower one that is in
-`retry_on` is not: the user has put it there, for a 202 that means "not ready yet", say.
+A status from 400 up that is in `accept` is a success even if it is in `retry_on`: only the user can have added it to
+`accept`. A lower one in `retry_on`, such as a 202 that means "not ready yet", is not: only the user can have added it
+there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
 class Responded(Protocol):
-    """The attributes of an attempt with a whole response that this module uses."""
+    """The attributes of an attempt with a complete response that this module uses."""
 
     @property
     def settings(self) -> Settings: ...
@@ -30,18 +31,18 @@ class Responded(Protocol):
 
 
 def final_statuses(settings: Settings) -> frozenset[int]:
-    """The statuses that end any row well."""
+    """The statuses that are a success for any row."""
     return frozenset(status for status in settings.accept if status >= 400 or status not in settings.retry_on)
 
 
 def ends_well(attempt: Responded) -> bool:
-    """Whether a whole response, whose status is none of the final ones, ends its row well.
+    """Whether a complete response, whose status is none of `final_statuses`, is a success.
 
-    It does if it is accepted, and its request must not be sent again.
+    It is if it is accepted, and its request must not be sent again.
     """
     return attempt.status in attempt.settings.accept and attempt.method not in IDEMPOTENT
 
 
 def retried_note(status: int | None, settings: Settings) -> str:
-    """A remark for the error of a response that is accepted, and yet does not end its row well."""
+    """A remark for the error of a response whose status is accepted, but is retried."""
     return ", which is in --retry-on" if status in settings.accept else ""

@@ -1,9 +1,9 @@
-"""Says which headers of a request go on to another origin (scheme, host or port) at a redirect.
+"""Says which headers of a request are sent to another origin (scheme, host or port) after a redirect.
 
-A header goes on if its value cannot be a secret: what the client is and accepts, conditions, and what describes a body
-that is sent again. These are the CORS-safelisted headers of the Fetch standard and their kin. Authorization, Cookie and
-Proxy-Authorization stay behind, as in curl; and so do headers that fetchq does not know, such as X-Api-Key. With
-`location_trusted`, everything goes on.
+A header is sent if its value cannot be a secret: those that describe the client, what it accepts, conditions, or a body
+that is sent again. These are the CORS-safelisted headers of the Fetch standard and similar ones. Authorization, Cookie
+and Proxy-Authorization are not sent, as in curl, nor are headers that fetchq does not know, such as X-Api-Key. With
+`location_trusted`, all headers are sent.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class HopPlan:
         """Whether bodies are stored in the run's folder."""
         self.cookies = cookies
         self.final = final_statuses(settings)
-        """The statuses that end any row well."""
+        """The statuses that are a success for any row."""
         self._robots = robots
         self._proxies = proxies
         self._method = "GET" if settings.data is None else "POST"

@@ -1,4 +1,4 @@
-"""Keeps what an attempt learns on its way through redirects. An attempt that follows none has no history."""
+"""Lists the redirects that an attempt has followed, and the headers that were not sent to another origin."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RedirectHistory:
         self._archives = archives
         self._origin = origin(first.url)
         self._cookie = {name: value for name, value in first.headers.items() if name.lower() == "cookie"}
-        """The user's Cookie header, which is for the origin of the first hop, whenever that is asked (RFC 6265)."""
+        """The user's Cookie header, which is sent whenever a hop leads to the origin of the first one (RFC 6265)."""
         self._withheld: tuple[str, ...] = ()
         """The names of the headers that were not sent to another origin, `_withheld_from`."""
         self._withheld_from = ""
@@ -53,7 +53,7 @@ class RedirectHistory:
         return following._replace(headers=following.headers | self._cookie)
 
     def note(self, status: int | None, hop: Hop) -> str:
-        """A remark for the error of a final response: what was left behind, where that may explain the status."""
+        """A remark for the error of a final response: which headers were not sent, if that may explain the status."""
         if status not in (401, 403):
             return ""
         sent = {name.lower() for name in hop.headers}

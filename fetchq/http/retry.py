@@ -32,7 +32,6 @@ __all__ = [
     "Signal",
     "UncountedAttempts",
     "is_down",
-    "may_finish_upload",
     "may_resend",
     "plan_retry",
     "retry_delay",
@@ -97,15 +96,6 @@ def may_resend(attempt: Attempt, failed: AttemptFailed) -> bool:
     """
     resendable = not attempt.needs_fresh_connection and attempt.hop.method in IDEMPOTENT
     return resendable and ((attempt.reused and failed.stray) or was_stale(attempt, failed))
-
-
-def may_finish_upload(attempt: Attempt) -> bool:
-    """Whether the rest of a request's body may still be sent after its response, if the server keeps the connection.
-
-    After an error or a redirect, nobody needs the rest: closing the connection costs less (RFC 9112, 9.5).
-    """
-    status = attempt.response.status
-    return status is not None and status < 300
 
 
 class RetryPlan(NamedTuple):

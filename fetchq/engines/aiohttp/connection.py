@@ -19,15 +19,13 @@ from multidict import istr
 
 from fetchq.engines.aiohttp.head_parser import new_parser, parse_repaired
 from fetchq.engines.aiohttp.upload import Upload, last_bytes, watch_tls
-from fetchq.engines.bandwidth import UPLOAD_PIECE
+from fetchq.engines.early_response import UPLOAD_PIECE
 from fetchq.engines.errors import closed_early
 from fetchq.http.addresses import address_text
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.framing import Chunks, Sized, UntilClosed, check_cut_head, find_head
 from fetchq.http.response import keeps_alive
-from fetchq.http.wire_checks import (
-    check_interim,
-)
+from fetchq.http.wire_checks import check_interim
 
 if TYPE_CHECKING:
     from fetchq.http.attempt import Attempt

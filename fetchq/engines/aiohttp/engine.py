@@ -18,6 +18,7 @@ from fetchq.engines.aiohttp.idle_pool import IdlePool, descriptor_of
 from fetchq.engines.aiohttp.resolver import Resolver
 from fetchq.engines.aiohttp.timeouts import Watchdog
 from fetchq.engines.bandwidth import ByteRate
+from fetchq.engines.early_response import may_finish_upload
 from fetchq.engines.errors import closed_early
 from fetchq.engines.fd_limit import fd_budget
 from fetchq.engines.hang_up import hung_up
@@ -29,7 +30,7 @@ from fetchq.http.failure import RUN_ENDED, AttemptFailed
 from fetchq.http.hops import HopPlan, host_field, request_head
 from fetchq.http.phases import STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
-from fetchq.http.retry import may_finish_upload, may_resend, was_stale
+from fetchq.http.retry import may_resend, was_stale
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
 from fetchq.http.robots_attempt import robots_plan
 from fetchq.http.robots_txt import RobotsRequest

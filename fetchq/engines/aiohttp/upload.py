@@ -1,8 +1,7 @@
-"""Sends the bodies of requests, and hears what the server says meanwhile.
+"""Sends long bodies of requests, and saves the response of a server that closes meanwhile (`early_response`).
 
-A server may answer before it has read the whole request, and close: its answer counts (RFC 9112, 9.5 and 9.6). asyncio
-and uvloop drop a connection whose write failed, together with the bytes that have arrived and have not been read; these
-are read here.
+asyncio and uvloop drop a connection whose write failed, together with the bytes that have arrived but were not read:
+these are read here.
 """
 
 from __future__ import annotations
@@ -13,14 +12,13 @@ from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fetchq.engines.bandwidth import UPLOAD_PIECE, UPLOAD_STALL
+from fetchq.engines.early_response import UPLOAD_PIECE, UPLOAD_STALL
 
 if TYPE_CHECKING:
     from fetchq.http.attempt import Attempt
 
 __all__ = ["Upload", "last_bytes", "watch_tls"]
 
-_PIECE = 65536
 _BEFORE_TIMEOUT = 0.05
 """Seconds before a timeout of the attempt at which the rest of a body is not sent any more."""
 
@@ -47,7 +45,7 @@ class Upload:
         return not self._left
 
     async def finish(self) -> None:
-        """Send the rest after the answer, as long as the server takes it, and no longer than the attempt may last."""
+        """Send the rest after the response, as long as the server takes it, and no longer than the attempt may last."""
         taken = -1.0
         while not self._task.done() and taken != self._attempt.progress_at:
             taken = self._attempt.progress_at
@@ -68,7 +66,7 @@ class Upload:
 
 
 def watch_tls(carrier: asyncio.Transport) -> None:
-    """See that TLS gets the last bytes of its TCP transport."""
+    """Give TLS the last bytes of its TCP transport, also if the connection fails."""
     if not isinstance(tls := carrier.get_protocol(), _TlsReader):
         carrier.set_protocol(_TlsReader(carrier, tls))
 
@@ -76,8 +74,8 @@ def watch_tls(carrier: asyncio.Transport) -> None:
 def last_bytes(transport: asyncio.BaseTransport) -> Iterator[bytes]:
     """The bytes that have arrived on a TCP connection that has just failed, and whose socket is still open."""
     sock = transport.get_extra_info("socket")
-    with suppress(OSError), sock.dup() as copy:  # at their end there is the error of the connection, if nothing else
-        while data := copy.recv(_PIECE):
+    with suppress(OSError), sock.dup() as copy:  # after them, recv raises the error of the connection
+        while data := copy.recv(UPLOAD_PIECE):
             yield data
 
 

@@ -12,7 +12,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from fetchq.core.settings import SettingsError
-from fetchq.engines.bandwidth import UPLOAD_PIECE
+from fetchq.engines.early_response import UPLOAD_PIECE
 from fetchq.engines.errors import closed_early
 from fetchq.engines.hang_up import hung_up
 from fetchq.engines.requests.exchange import Exchange, current_exchange

@@ -17,6 +17,7 @@ from yarl import URL
 
 from fetchq.core.model import Cause
 from fetchq.engines.bandwidth import ByteRate
+from fetchq.engines.early_response import may_finish_upload
 from fetchq.engines.errors import network_failure, raised_by_fetchq
 from fetchq.engines.requests.abort_switch import AbortSwitch
 from fetchq.engines.requests.connection import POOLS, check_urllib3
@@ -31,7 +32,7 @@ from fetchq.http.hops import DEFAULT_HEADERS, Hop, HopPlan, length_field, merge_
 from fetchq.http.keep_alive import ReusePolicy
 from fetchq.http.phases import RECEIVE, STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
-from fetchq.http.retry import may_finish_upload, may_resend, was_stale
+from fetchq.http.retry import may_resend, was_stale
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
 from fetchq.http.robots_attempt import robots_plan
 from fetchq.http.robots_txt import RobotsRequest

@@ -1,7 +1,7 @@
-"""Sends long bodies in pieces, and hears what the server says meanwhile.
+"""Sends long bodies in pieces, and receives the response that arrives meanwhile (`early_response`).
 
-A server may answer before it has read the whole request, and close: its answer counts (RFC 9112, 9.5 and 9.6). Or it
-sends its answer while it reads, as an echo does, and reads no more if nobody takes that.
+A server may also send its response while it reads, as an echo server does: it would stop reading if the client did not
+receive.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
-from fetchq.engines.bandwidth import UPLOAD_PIECE, UPLOAD_STALL
+from fetchq.engines.early_response import UPLOAD_PIECE, UPLOAD_STALL
 from fetchq.engines.requests.dial import POLL_INTERVAL
 from fetchq.http.failure import AttemptFailed
 
@@ -67,7 +67,7 @@ class Upload:
         return received
 
     def finish(self) -> None:
-        """Send the rest after the answer, as long as the server takes it, and no longer than the attempt may last.
+        """Send the rest after the response, as long as the server takes it, and no longer than the attempt may last.
 
         Raises `AttemptFailed` after an abort.
         """
@@ -95,7 +95,7 @@ class Upload:
                     raise AttemptFailed(Cause.TIMEOUT, what) from None
                 self._wait(min(seconds, POLL_INTERVAL))
             except OSError:
-                self._broken = True  # whoever receives sees why, after what has arrived
+                self._broken = True  # recv raises the error, after the bytes that have arrived
         return None
 
     def _wait(self, seconds: float) -> None:
