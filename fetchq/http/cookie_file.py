@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from typing import TYPE_CHECKING
 
 from fetchq.core.atomic_file import atomic_write
@@ -40,11 +39,8 @@ def load_cookies(path: str) -> CookieJar:
     """
     jar = CookieJar()
     try:
-        if os.path.exists(path) and path != os.devnull:
-            status = os.stat(path)
-            if not stat.S_ISREG(status.st_mode):  # a pipe or a device may have no end
-                raise SettingsError("cookie_jar", f"{path!r} cannot be read: it is not a file")
-            if status.st_size > _LARGEST:
+        if os.path.isfile(path):  # a device or a pipe might never end
+            if os.path.getsize(path) > _LARGEST:
                 raise ValueError("it is too large")
             with open(path, encoding="utf-8", errors="surrogateescape") as file:
                 for cookie in _read(file):
