@@ -24,7 +24,7 @@ class Display(ValidatedSettings):
         None,
         "--input-format",
         choice_of(*INPUT_FORMATS),
-        "Else by the name; JSON by its beginning.",
+        "From the name by default; JSON from its start.",
         group="Input and output",
         metavar="|".join(INPUT_FORMATS),
     )
@@ -49,7 +49,7 @@ class Display(ValidatedSettings):
         (),
         "--include",
         choices_of(*INCLUDES),
-        "Into the records: headers, hops (redirects), text or base64 (of the body); repeatable.",
+        "Add headers, hops (redirects), or the body as text or base64 to the records; repeatable.",
         group="Input and output",
         metavar="WHAT",
         repeatable=True,

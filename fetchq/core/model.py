@@ -157,7 +157,7 @@ class Result:
     content_type: str | None
     charset: str | None
     content_encoding: str | None
-    """The Content-Encoding that the server sent. A body that was kept as it came has `size` equal to `wire_size`."""
+    """The Content-Encoding that the server sent. A body that was kept as received has `size` equal to `wire_size`."""
     complete: Complete | None
     """None if there was no response."""
     path: str | None

@@ -76,7 +76,7 @@ class SettingsFields(ValidatedSettings):
         30.0,
         "--read-timeout",
         read_seconds,
-        "Without a byte from the server; not less than --timeout where only that is given.",
+        "Without a byte from the server; at least --timeout if only that is given.",
         metavar="S",
         above=0,
     )
@@ -153,7 +153,7 @@ class SettingsFields(ValidatedSettings):
         _RETRIED,
         "--retry-on",
         partial(read_statuses, default=_RETRIED),
-        "Statuses that are tried again; +403 adds to the default, -500 takes away.",
+        "Statuses to retry; +403 adds to the default, -500 removes from it.",
         metavar="STATUS,..",
         default_text="408,425,429,500,502,503,504",
     )
@@ -161,7 +161,7 @@ class SettingsFields(ValidatedSettings):
         120.0,
         "--max-retry-after",
         read_seconds,
-        "Longest Retry-After waited for; a longer one ends the row.",
+        "Longest Retry-After to wait for; a longer one ends the row.",
         metavar="S",
         minimum=0,
     )
@@ -199,7 +199,7 @@ class SettingsFields(ValidatedSettings):
         None,
         "--cookie-jar",
         read_file_name,
-        "Read cookies from this Netscape file, share them in the run, and write them there at its end.",
+        "Netscape cookie file: read first, shared by all rows, written at the end of the run.",
         metavar="FILE",
     )
 
@@ -210,7 +210,7 @@ class SettingsFields(ValidatedSettings):
         False,
         "--location-trusted",
         read_flag,
-        "Send passwords, cookies and all headers to other origins, too, where redirects lead there.",
+        "Send passwords, cookies and all other headers to other origins, too, after a redirect.",
     )
     max_filesize: int = _limits(
         100_000_000,
@@ -231,7 +231,7 @@ class SettingsFields(ValidatedSettings):
         default_text="200..=299",
     )
     accept_encoded: bool = _limits(
-        False, "--accept-encoded", read_flag, "A body that cannot be decoded is ok, kept as it came."
+        False, "--accept-encoded", read_flag, "A body that cannot be decoded is ok, and is kept as received."
     )
 
     proxy: str | None = _network(
@@ -260,7 +260,7 @@ class SettingsFields(ValidatedSettings):
         repeatable=True,
     )
     dns_servers: tuple[str, ...] = _network(
-        (), "--dns-servers", read_dns_servers, "Ask these for names, in mode async.", metavar="ADDRESS[:PORT],.."
+        (), "--dns-servers", read_dns_servers, "Ask these DNS servers, in mode async.", metavar="ADDRESS[:PORT],.."
     )
     trust_env: bool = _network(False, "--trust-env", read_flag, "Use the proxy variables and ~/.netrc.")
 
