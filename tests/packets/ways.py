@@ -118,6 +118,8 @@ class PacketServer(ScriptServer):
 
     def __init__(self) -> None:
         self.way = Way.WHOLE
+        self.played = 0
+        """How many answers were asked for."""
         self._playing = 0
         super().__init__(self._play)
 
@@ -137,6 +139,7 @@ class PacketServer(ScriptServer):
             return
         with self._logged:
             self._playing += 1
+            self.played += 1
         conn.way = self.way
         conn.followed = self.way is Way.FOLLOWED and answer.wire is not None and answer.then is Then.STAYS
         try:
@@ -153,6 +156,8 @@ class Fetcher:
 
     def __enter__(self) -> Self:
         self._server = PacketServer()
+        self._played = 0
+        """How many answers had been asked for when the last row came that waits for their end."""
         self._gate = ScriptServer(self._when_sent)
         return self
 
@@ -161,16 +166,27 @@ class Fetcher:
         self._server.close()
 
     def _when_sent(self, conn: Connection, asked: Asked) -> None:
-        self._server.wait_until_sent()
+        if asked.path == "/when-sent":
+            self._played = self._server.played
+            self._server.wait_until_sent()
         ok(conn, asked)
 
     def fetch(self, answer: Fault, way: Way, mode: str, **more: Any) -> tuple[Result, Result]:
         """The Result of an answer on a connection that has served before, and that of the next, good row."""
         self._server.way = way
         base = self._server.url
-        rows = [f"{base}/ok?n=1", Request(base + answer.target, method=answer.method), self._gate.url, f"{base}/ok?n=2"]
+        # Two hosts take turns, so that the rows of both go in this order.
+        rows = [
+            f"{base}/ok?n=1",
+            f"{self._gate.url}/open",
+            Request(base + answer.target, method=answer.method),
+            f"{self._gate.url}/when-sent",
+            f"{base}/ok?n=2",
+        ]
         settings = {"retries": 0, "workers": 1, **answer.settings, **more}
-        before, result, _, after = fetch_all_sync(rows, mode=mode, **settings)
+        played = self._server.played
+        before, _, result, _, after = fetch_all_sync(rows, mode=mode, **settings)
+        assert self._played > played, "the row that waits was fetched before the answer"
         assert before.ok, before.error
         return result, after
 
