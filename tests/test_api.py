@@ -719,7 +719,7 @@ def test_help_lists_every_setting_with_its_default_and_unit(function: Callable[.
     said = function.__doc__ or ""
     for one in fields(Settings):
         assert re.search(rf"^    {one.name}=\S+( \([a-z |]+\))?: \S", said, re.MULTILINE), one.name
-    assert "    timeout=60.0 (seconds): " in said
+    assert "    timeout=300.0 (seconds): " in said
     assert "    max_filesize='100M' (bytes): " in said
     assert "    mode='async' (async|threads|sync): " in said
     assert "--" not in said

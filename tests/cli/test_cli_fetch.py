@@ -432,7 +432,7 @@ def test_csv_holds_what_json_lines_hold(cli: Cli, practice: PracticeServer, mode
     given = [f"{practice.url}{path}" for path in ("/html", "/status/404", "/gzip")]
     args = ("--mode", mode, "--include", "headers", "--include", "text")
     rows = list(csv.DictReader(io.StringIO(cli(*given, "--format", "csv", *args).text, newline="")))
-    columns = [*RECORD[:-1], *(f"timing_{phase}" for phase in PHASES), "headers", "body"]
+    columns = [*RECORD[:-1], *(f"timing_{phase}" for phase in PHASES), "headers", "trailers", "body"]
     assert [list(row) for row in rows] == [columns] * 3
     records = cli(*given, "--json", *args).records
     for row, record in zip(sorted(rows, key=lambda row: int(row["index"])), records, strict=True):

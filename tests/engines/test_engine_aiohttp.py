@@ -418,11 +418,11 @@ def test_netrc_is_read_only_when_the_environment_is_trusted(monkeypatch: pytest.
     assert mine["authorization"] == ["mine"]
 
 
-def test_a_cookie_that_a_server_sets_is_not_sent_back() -> None:
+def test_a_cookie_that_a_redirect_sets_goes_to_the_later_hops_of_its_row_alone() -> None:
     script = by_path({"/hop": answer(b"", b"Location: /a", b"Set-Cookie: c=3; Path=/", status=b"302 Found")}, SETS)
     sent = sent_by_both(lambda server: [f"{server.url}/{path}" for path in ("a", "hop", "b")], script)
     assert [target for _, target, _, _ in sent] == ["/a", "/hop", "/a", "/b"]
-    assert [headers.get("cookie") for _, _, headers, _ in sent] == [None] * 4
+    assert [headers.get("cookie") for _, _, headers, _ in sent] == [None, None, ["c=3"], None]
 
 
 SETS = answer(b"ok", b"Set-Cookie: a=1; Path=/", b"Set-Cookie: b=2")
