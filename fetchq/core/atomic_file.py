@@ -19,8 +19,8 @@ def atomic_write(path: str | os.PathLike[str], *, private: bool = False) -> Iter
     """A stream to a temporary file beside `path`, which replaces `path` when the block ends.
 
     The temporary file is synced to the disk first, and gets the permissions of the file that it replaces. After an
-    exception it is deleted, and `path` is unchanged. A pipe or a device is written directly. `private`: whether a new
-    file is for its owner alone (mode 0600). Raises OSError.
+    exception it is deleted, and `path` is unchanged. A pipe or a device is written directly. `private`: whether only
+    its owner can read a new file (mode 0600). Raises OSError.
     """
     target = os.path.realpath(path)  # a symbolic link is kept, and its target is replaced
     if os.path.exists(target) and not os.path.isfile(target):

@@ -1,4 +1,4 @@
-"""Defines what is kept of each redirect on the way to a row's final response."""
+"""Defines what a Result says about each redirect before its final response."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""Decides whether the content coding of a body is undone: not one that nobody asked for, nor one of the file itself.
+"""Decides whether the content coding of a body is decoded: not one that was not asked for, nor one of the file itself.
 
 A response may have a coding that the request did not ask for. Then the user, whose Accept-Encoding says what can be
-used, gets the bytes as they came (RFC 9110, 12.5.3).
+used, gets the bytes as received (RFC 9110, 12.5.3).
 
 A server may label a published file such as pkg.tar.gz with the coding that it was packed with. Clients then keep the
 file: wget by the suffixes .gz and .tgz, wget and wget2 by the types application/gzip and application/x-gzip, Firefox by
 both when it saves a file. But a server may also have compressed a packed file once more on its way. So the name and
-the type only say which format the file has, and the bytes say which of the two it is.
+the type tell only the format of the file, and its bytes decide.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class _AsReceived:
 
 
 class UndecidedDecoder:
-    """Holds back the beginning of a body until that shows whether the coding is to be undone.
+    """Holds back the beginning of a body until that shows whether the coding is to be decoded.
 
     The first `MAX_HELD` bytes decide, or the whole of a shorter body, so that the packets of the body do not matter.
     """
@@ -100,7 +100,7 @@ class UndecidedDecoder:
         """`make`: makes the decoder of the coding; raises `DecodeError` if there is none.
 
         `published`: what `published_format` says. `keeps_damaged`: whether a body whose beginning does not decode is
-        kept as it came.
+        kept as received.
         """
         self._make = make
         self._published = published
@@ -111,7 +111,7 @@ class UndecidedDecoder:
 
     @property
     def decodes(self) -> bool:
-        """Whether the coding is undone."""
+        """Whether the coding is decoded."""
         return not isinstance(self._chosen, _AsReceived)
 
     def feed(self, data: bytes) -> Iterator[bytes]:

@@ -1,8 +1,8 @@
 """Reads and writes the cookies of a run as a Netscape cookie file, as curl, wget and browsers' extensions do.
 
-A line is a cookie: domain, whether subdomains get it, path, whether it is for https alone, the end in seconds since
-1970 (0: the session), name and value, separated by tabs. `#HttpOnly_` before a domain is no remark, but says that pages
-cannot read the cookie. `http.cookiejar.MozillaCookieJar` would drop the cookies of a session that curl has written.
+A line is a cookie: domain, whether subdomains get it, path, whether it is for https alone, its expiry in seconds since
+1970 (0: the session), name and value, separated by tabs. `#HttpOnly_` before a domain is not a comment: pages cannot
+read the cookie. `http.cookiejar.MozillaCookieJar` would drop the session cookies that curl has written.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def load_cookies(path: str) -> CookieJar:
 
 
 def save_cookies(path: str, jar: CookieJar) -> None:
-    """Write the cookies that have not ended; a new file is for its owner alone. Raises `StorageError`."""
+    """Write the cookies that have not expired. Only its owner can read a new file. Raises `StorageError`."""
     text = _HEAD + "".join(_line(cookie) for cookie in jar)
     try:
         with atomic_write(path, private=True) as stream:

@@ -1,7 +1,7 @@
-"""Keeps cookies as RFC 6265 says: those of the hops of one row, or with `cookie_jar` those of a whole run.
+"""Stores cookies by RFC 6265: those of the hops of one row, or with `cookie_jar` those of a whole run.
 
 The jar of `http.cookiejar` follows the older rules of Netscape: it sends a cookie without a Domain to subdomains, keeps
-one whose Expires is before 1970, and asks each domain that it knows for each request.
+one that expired before 1970, and searches all its domains for each request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Cookie", "CookieJar"]
 
 MOST_PER_DOMAIN = 180
 LONGEST = 4096
-"""The limits of browsers: cookies of one domain, and characters of a name and a value together (RFC 6265, 6.1)."""
+"""The limits of browsers: cookies of one domain, and characters of a name with its value (RFC 6265, 6.1)."""
 MOST_DOMAINS = 100_000
 """The limit that bounds memory. The domain that was the first to set a cookie is forgotten first."""
 
@@ -48,7 +48,7 @@ class Cookie(NamedTuple):
     secure: bool
     http_only: bool
     expires: float | None
-    """When it ends, in seconds since 1970; None: with the session."""
+    """When it expires, in seconds since 1970; None: with the session."""
 
 
 class CookieJar:
@@ -60,18 +60,18 @@ class CookieJar:
         self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[Cookie]:
-        """The cookies that have not ended, by domain."""
+        """The cookies that have not expired, by domain."""
         now = time()
         with self._lock:
             kept = [one for domain in sorted(self._domains) for one in self._domains[domain].values()]
-        return (one for one in kept if not _has_ended(one, now))
+        return (one for one in kept if not _is_expired(one, now))
 
     def put(self, cookie: Cookie) -> None:
-        """Keep a cookie in place of the one with the same domain, path and name; if it has ended, drop that one."""
+        """Replace the cookie with the same domain, path and name; if the new one is expired, just delete that one."""
         key = (cookie.path, cookie.name)
         with self._lock:
             kept = self._domains.get(cookie.domain, {})
-            if _has_ended(cookie, time()):
+            if _is_expired(cookie, time()):
                 kept.pop(key, None)
                 return
             kept[key] = cookie
@@ -99,12 +99,12 @@ class CookieJar:
                     if (domain == host or not one.host_only)
                     and (url.scheme == "https" or not one.secure)
                     and _path_matches(path, one.path)
-                    and not _has_ended(one, now)
+                    and not _is_expired(one, now)
                 ]
         return sorted(found, key=lambda one: -len(one.path))
 
     def header_for(self, url: URL, own: str | None) -> str | None:
-        """The Cookie header for a request; None if there are no cookies. `own`: that which the user has given.
+        """The Cookie header for a request; None if there are no cookies. `own`: the one that the user has given.
 
         The user's cookies come first; where the jar has one of the same name, only that is sent.
         """
@@ -170,5 +170,5 @@ def _path_matches(path: str, of_cookie: str) -> bool:
     )
 
 
-def _has_ended(cookie: Cookie, now: float) -> bool:
+def _is_expired(cookie: Cookie, now: float) -> bool:
     return cookie.expires is not None and cookie.expires <= now

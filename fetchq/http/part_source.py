@@ -40,7 +40,7 @@ class PartSource(NamedTuple):
     """Where a part of a body came from, and what the response with the rest must have in common with it."""
 
     url_sha256: str
-    """The URL, hashed, since a part that is kept on the disk must not reveal the signature in it."""
+    """The URL, hashed, since a part on the disk must not reveal a signature in it."""
     address: str
     """The URL without its query."""
     redirected: bool

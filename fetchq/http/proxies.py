@@ -1,7 +1,7 @@
 """Finds the proxy and the netrc password of each request, in the settings and in the environment.
 
-All engines use this module, and keep their libraries from reading the environment, so that they agree. What the
-environment says is obeyed or refused: a variable that cannot be obeyed is an error, and no reason to connect directly.
+All engines use this module, and keep their libraries from reading the environment, so that they agree. A
+variable that cannot be obeyed is an error: fetchq never connects directly instead.
 """
 
 from __future__ import annotations

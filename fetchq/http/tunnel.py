@@ -1,7 +1,7 @@
-"""Opens a tunnel through an HTTP proxy: the CONNECT request, and what its answer means (RFC 9110, 9.3.6).
+"""Opens a tunnel through an HTTP proxy: the CONNECT request, and what its response means (RFC 9110, 9.3.6).
 
-Both engines send and read it themselves. Their libraries take a 204 for a refusal; one takes a 103 for the answer, and
-the other refuses a 200 for its Content-Length, although an answer that opens a tunnel has no body.
+Both engines send and read it themselves. Their libraries take a 204 for a refusal; one takes a 103 for the final
+response, and the other refuses a 200 with a Content-Length, although a response that opens a tunnel has no body.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["ConnectAnswer", "connect_request"]
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[0-9][ \t]+([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
 _TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses by which a proxy says that it could not reach the server, or not just now."""
+"""Statuses that mean that the proxy could not reach the server, or not at the moment."""
 
 
 def connect_request(hop: Hop, authorization: dict[str, str]) -> bytes:
@@ -46,7 +46,7 @@ def _authority(url: URL) -> str:
 
 
 class ConnectAnswer:
-    """The answer to a CONNECT request, which arrives in any number of pieces."""
+    """The response to a CONNECT request, which may arrive in several pieces."""
 
     def __init__(self) -> None:
         self._raw = b""
@@ -55,7 +55,7 @@ class ConnectAnswer:
     def feed(self, data: bytes) -> bool:
         """Take the next bytes. Returns whether the tunnel is open. Raises `AttemptFailed`.
 
-        `proxy`: the proxy refuses. `connect`: it could not reach the server. `protocol`: that is no answer.
+        `proxy`: the proxy refuses. `connect`: it could not reach the server. `protocol`: this is not valid HTTP.
         """
         seen = len(self._raw)
         self._raw += data
@@ -68,7 +68,7 @@ class ConnectAnswer:
         return False
 
     def check_silence(self) -> None:
-        """Raise `AttemptFailed` (`tls`) if the server has sent bytes through the tunnel: in TLS the client begins."""
+        """Raise `AttemptFailed` (`tls`) if the server has sent bytes already: in TLS the client begins."""
         if self._raw:
             raise not_tls()
 

@@ -1,4 +1,4 @@
-"""Chooses the parser of a list when its first characters have arrived: JSON is known by them."""
+"""Chooses the parser of a list by its first characters, by which JSON is recognized."""
 
 from __future__ import annotations
 

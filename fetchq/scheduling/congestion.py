@@ -91,7 +91,7 @@ class CongestionControl:
 
     @property
     def waits_while_down(self) -> bool:
-        """Whether the host has answered, so that it is waited for while it is down, and its rows are not used up."""
+        """Whether the host, which has answered before, is waited for while it is down, at no cost of retries."""
         return self._adapts and (self._latency >= 0 or self.reachability.has_answered)
 
     @property
@@ -121,7 +121,7 @@ class CongestionControl:
             self._cut(now, started, in_flight)
 
     def redirected(self, now: float, started: float) -> None:
-        """Note a redirect. What came of it shows nothing about this host, except that it is up."""
+        """Note a redirect: the host is up. The outcome of later hops shows nothing about it."""
         if self.unrestricted:
             self.reachability.has_answered = True
         else:

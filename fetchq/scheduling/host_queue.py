@@ -193,7 +193,7 @@ class HostQueue:
         return before == outage
 
     def give_up(self, cause: Cause, after: str, until: float) -> None:
-        """Make no attempts before the time `until`: all jobs are refused with `cause`. `after`: what has happened."""
+        """Make no attempts before the time `until`: all jobs are refused with `cause`. `after`: why, as a clause."""
         self.refused = Refused(cause, f"{self.host} was given up after {after}")
         self.refused_until = until
         self.steady = False

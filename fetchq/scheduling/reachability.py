@@ -1,4 +1,4 @@
-"""Follows whether a host can be connected to: its outages, the pauses that they bring, and when it is given up.
+"""Tracks whether a host can be connected to: its outages, the pauses after failures, and when it is given up.
 
 An outage begins with a connection failure, and ends with an answer to an attempt that started after the last failure. A
 host that has answered before is waited for longer than one that never has, since it is probably only restarting.
@@ -15,7 +15,7 @@ _PAUSES = 4
 GIVEN_UP_FOR = 300.0
 """Seconds after which a host that was given up is tried again."""
 _MIN_OUTAGE = 60.0
-"""Seconds that an outage lasts at least before a host that has answered is given up."""
+"""Seconds for which an outage must last before a host that has answered is given up."""
 _MIN_RETRY_WAIT = 0.5
 """For a host that has answered, the first retry wait counts as at least this many seconds."""
 _LONGEST_PAUSE = 16.0
@@ -42,7 +42,7 @@ class Reachability:
         self._retry_wait = retry_wait
         self._failures_in_row = self._pauses_in_row = 0
         self._down_since = self._failed_at = 0.0
-        """When the first and the last of the failures in a row were."""
+        """When the first and the last of the failures in a row happened."""
         self.has_answered = False
         """Whether the host has ever answered, as far as `answered` was called."""
         self.given_up = False
@@ -63,8 +63,8 @@ class Reachability:
     def failed(self, now: float, *, permanent: bool) -> float | None:
         """Note a connection failure. Returns the seconds for which the host is to be paused; None for no pause.
 
-        At the end of its patience it sets `given_up`, and returns 0. `permanent`: whether another attempt would fail in
-        the same way.
+        If the host has been down for too long, sets `given_up` and returns 0. `permanent`: whether another attempt
+        would fail in the same way.
         """
         if not self._failures_in_row:
             self._down_since = now
@@ -72,7 +72,7 @@ class Reachability:
         self._failed_at = now
         if self._failures_in_row < _FAILURES and not self._pauses_in_row:
             return None
-        if permanent or self._has_waited_enough(now):
+        if permanent or self._is_down_for_too_long(now):
             self.given_up = True
             return 0.0
         self.pauses += 1
@@ -82,7 +82,7 @@ class Reachability:
         base = max(self._retry_wait, _MIN_RETRY_WAIT)
         return min(base * 2.0 ** min(self._pauses_in_row, 10), max(base, _LONGEST_PAUSE))
 
-    def _has_waited_enough(self, now: float) -> bool:
+    def _is_down_for_too_long(self, now: float) -> bool:
         if self._pauses_in_row < _PAUSES:
             return False
         # No host that has answered is given up sooner than one that never has.

@@ -11,7 +11,7 @@ begin, or go on
 what is fetched
   selection         the rows that this session still has to fetch
   dedupe            rows with the same request: the first is fetched, the others get copies of its Result
-  parts             finds the beginnings of bodies that earlier sessions have kept
+  parts             finds the beginnings of bodies that earlier sessions have stored
   refresh           looks up what an earlier run has stored of a page
   scratch_db        a temporary database for the last two
 

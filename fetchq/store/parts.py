@@ -1,4 +1,4 @@
-"""Finds the beginnings of bodies that earlier sessions have kept, and deletes those that no session needs any more."""
+"""Finds the beginnings of bodies that earlier sessions have stored, and deletes those that are not needed any more."""
 
 from __future__ import annotations
 

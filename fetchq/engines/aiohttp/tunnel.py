@@ -1,4 +1,4 @@
-"""Speaks with a proxy on a connection of aiohttp's, until the connection leads to the server."""
+"""Asks a proxy, on a connection of aiohttp, to connect to the server."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ async def connect_through_socks(connection: Connection, attempt: Attempt, proxy:
         await negotiate_async(proxy, conversation, host, port)
     attempt.proxy = None
     if conversation.received:
-        connection.data_received(bytes(conversation.received))  # the server has spoken first
+        connection.data_received(bytes(conversation.received))  # the server sends first
 
 
 class _Conversation(asyncio.Protocol):
-    """Takes the place of a connection's protocol while the proxy is spoken to."""
+    """Replaces a connection's protocol during the exchange with the proxy."""
 
     def __init__(self, connection: Connection) -> None:
         assert connection.transport is not None

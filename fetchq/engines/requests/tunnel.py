@@ -1,4 +1,4 @@
-"""Speaks with a proxy on a blocking socket, until the connection leads to the server."""
+"""Asks a proxy, on a blocking socket, to connect to the server."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def connect_through_socks(exchange: Exchange, proxy: URL, host: str, port: int) 
 
 
 def _places(exchange: Exchange, proxy: URL, host: str, port: int) -> list[str]:
-    """What the SOCKS proxy is asked to connect to: the name, or the addresses that it stands for."""
+    """The hosts to ask the SOCKS proxy for, one after the other: the name, or its addresses."""
     attempt, dialer = exchange.attempt, exchange.dialer
     attempt.proxy = None
     if (family := lookup_family(proxy, host, dialer.family)) is None:
@@ -74,7 +74,7 @@ def _places(exchange: Exchange, proxy: URL, host: str, port: int) -> list[str]:
 
 
 class _Conversation:
-    """What is said on a socket, within the time that the attempt has left."""
+    """Sends and receives on a socket, within the time that the attempt has left."""
 
     def __init__(self, sock: socket.socket, exchange: Exchange) -> None:
         self._sock = sock

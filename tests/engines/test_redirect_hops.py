@@ -1,4 +1,4 @@
-"""A row's way through redirects, against servers, in every mode: each hop, its cookies, and what travels along."""
+"""The redirects of a row, against servers, in every mode: each hop, its cookies, and the headers that are sent on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies that are stored as they came, from the server to the disk, in every mode. The rules: test_coding_policy."""
+"""Bodies that are stored as received, from the server to the disk, in every mode. The rules: test_coding_policy."""
 
 from __future__ import annotations
 
