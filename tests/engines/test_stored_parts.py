@@ -88,7 +88,7 @@ def test_a_download_that_is_killed_in_the_middle_goes_on_with_what_it_had(mode: 
 
 @pytest.mark.parametrize(("mode", "save"), [("async", "files"), ("threads", "warc"), ("sync", "parquet")])
 def test_retry_goes_on_with_a_row_that_was_given_up(mode: str, save: str, cli: Cli) -> None:
-    with serving(once_broken()) as server:
+    with ScriptServer(once_broken()) as server:
         args = ["-o", "run", "--mode", mode, "--save", save, "--retries", "0", "--json", "-q"]
         assert cli(f"{server.url}/f.bin", *args).record["cause"] == "incomplete"
         found = cli("retry", "run", "--json", "-q")
