@@ -169,6 +169,7 @@ class HopPlan:
         if origin(target.url) != origin(hop.url):
             from_netrc = False
             headers = self.given_headers(hop) if self.settings.location_trusted else harmless(headers)
+            headers = {name: value for name, value in headers.items() if name.lower() != "host"}  # it names this one
         if hop.conditional:
             headers = {name: value for name, value in headers.items() if name not in _REVALIDATION}
         if body is None and hop.body is not None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from faults.wire import Asked, Connection
 from support.leaks import nothing_left
 from support.servers import Script, ScriptServer, answer, by_path, ok
@@ -87,6 +88,14 @@ def test_what_cannot_be_a_secret_arrives_at_another_origin_and_nothing_else(mode
         assert (asked.header("User-Agent"), asked.header("Accept")) == ("us/1", "application/x-bibtex")
         assert [asked.header(name) for name in SECRETS] == [None, None, None]
         assert [a.log[0].header(name) for name in SECRETS] == list(SECRETS.values())
+
+
+@pytest.mark.parametrize("location_trusted", [False, True])
+def test_another_origin_gets_its_own_name_as_host(mode: str, location_trusted: bool) -> None:
+    with ScriptServer(ok) as b, ScriptServer(by_path({"/": to("/again"), "/again": to(b.url)})) as a:
+        assert fetch(a.url, mode, headers={"Host": "site.test"}, location_trusted=location_trusted).ok
+        assert [asked.header("Host") for asked in a.log] == ["site.test"] * 2
+        assert [asked.header("Host") for asked in b.log] == [b.netloc]
 
 
 def test_a_trusted_origin_gets_everything(mode: str) -> None:
