@@ -20,6 +20,7 @@ from support.servers import ScriptServer, answer, by_path, late, ok, tunnel
 from support.tls import Authority
 
 from fetchq import Cause, Request, fetch_all, fetch_all_sync
+from fetchq.engines.aiohttp import connector
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
@@ -139,6 +140,27 @@ def test_a_server_that_speaks_before_tls_is_none_for_tls(mode: str, authority: A
         url = server.url.replace("http:", "https:")
         results = fetch_all_sync([url] * 3, mode=mode, workers=1, retries=0, cacert=authority.cacert)
     assert [result.cause for result in results] == [Cause.TLS] * 3
+
+
+def test_a_server_that_closes_before_tls_is_no_connection_and_is_tried_again(
+    authority: Authority, run: Callable[..., Any], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Closing(ScriptServer):
+        def _serve(self, conn: Connection) -> None:
+            conn.close()
+
+    async def create(*args: Any, **options: Any) -> Any:
+        made = await plain(*args, **options)
+        await asyncio.sleep(0.05)  # as a busy loop does: the end of the connection is there before TLS begins
+        return made
+
+    plain = connector._create
+    monkeypatch.setattr(connector, "_create", create)
+    with Closing() as server:
+        url = server.url.replace("http:", "https:")
+        results = run(fetch_all([url] * 4, retries=1, retry_wait=0, adapt=False, cacert=authority.cacert))
+    assert [(result.cause, result.attempts) for result in results] == [(Cause.CONNECT, 2)] * 4
+    assert capfd.readouterr().err == ""
 
 
 def test_bytes_that_nobody_asked_for_leave_no_tls_connection_behind(
@@ -271,6 +293,18 @@ def test_after_any_stray_bytes_the_server_gets_a_new_connection_each_time(mode: 
     with ScriptServer(play) as server, ScriptServer(late(0.3)) as other:
         fetch_all_sync([server.url, other.url, server.url, server.url], mode=mode, workers=1)
         assert server.connections == [1, 2, 3]
+
+
+def test_after_stray_bytes_that_cost_a_post_no_other_post_is_lost(mode: str) -> None:
+    def play(conn: Connection, asked: Asked) -> None:
+        ok(conn, asked)
+        conn.pause(0.1)  # longer than a connection is watched before it is used for what cannot be sent twice
+        conn.send(b"xyz")
+
+    with ScriptServer(play) as server:
+        rows = [Request(server.url, method="POST", body=b"x")] * 5
+        results = fetch_all_sync(rows, mode=mode, workers=1, retries=0)
+    assert [result.cause for result in results] == [None, Cause.PROTOCOL, None, None, None]
 
 
 @pytest.mark.parametrize(

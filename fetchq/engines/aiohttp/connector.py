@@ -18,6 +18,7 @@ from fetchq.core.model import Cause
 from fetchq.engines.aiohttp.connection import Connection
 from fetchq.engines.aiohttp.tunnel import connect_through_socks, open_tunnel
 from fetchq.engines.bandwidth import buffer_for
+from fetchq.engines.errors import closed_early
 from fetchq.engines.socks import is_socks, lookup_family
 from fetchq.engines.tls import tls_context
 from fetchq.http.attempt import Attempt
@@ -146,6 +147,8 @@ class Connector(aiohttp.TCPConnector):
     async def _secured(self, transport: Any, **given: Any) -> tuple[Any, Connection]:
         """Start TLS on top of a transport. Returns the TLS transport, and the connection on it."""
         carrier: Connection = transport.get_protocol()
+        if transport.is_closing():  # uvloop would fail in a callback, with a traceback on stderr
+            raise closed_early(answering=False)
         secured, opened = await _start_tls(self, transport, **given)
         connection: Any = opened
         connection.carrier = carrier.carrier or transport

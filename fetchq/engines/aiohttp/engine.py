@@ -188,11 +188,11 @@ class AiohttpEngine:
         """End the connection, so that the hop is sent again on a new one. Raises `failed` if it may not be."""
         if connection is not None and was_stale(attempt, failed):
             self._idle.note_stale(connection, attempt.progress_at)
+        if failed.stray and attempt.reused:
+            self._distrust(attempt)
         if not may_resend(attempt, failed):
             raise failed
         attempt.needs_fresh_connection = True
-        if failed.stray:
-            self._distrust(attempt)
         if connection is not None:
             connection.end_exchange(whole=False)
 

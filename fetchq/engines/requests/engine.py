@@ -184,10 +184,10 @@ class RequestsEngine:
         except AttemptFailed as problem:
             if was_stale(attempt, problem):
                 exchange.note_stale()
+            if problem.stray and attempt.reused:
+                self._unreliable.add(attempt.hop.url.raw_authority)
             if not may_resend(attempt, problem):
                 raise
-            if problem.stray:
-                self._unreliable.add(attempt.hop.url.raw_authority)
         attempt.needs_fresh_connection = True
         return self._send_once(exchange)
 
