@@ -19,8 +19,11 @@ __all__ = ["Chunks", "Framing", "Sized", "UntilClosed", "check_cut_head", "find_
 
 _PREFIX = b"HTTP/1."
 """The first bytes of every response."""
-_OTHER_PROTOCOL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{0,15}(?:/[0-9.]{0,8})?")
-"""What may be the name and the version of another protocol, such as RTSP/1.0, ICY or SSH-2.0."""
+_OTHER_PROTOCOL = re.compile(rb"[A-Z][A-Z0-9+]{0,9}([/-][A-Za-z0-9.+-]{0,15})?")
+"""What may be the name and the version of another protocol, such as RTSP/1.0, ICY or SSH-2.0.
+
+Only in capitals, since the rest of a name is waited for: other text must not keep a row until its timeout.
+"""
 _LONGEST_NAME = 32
 
 _LONGEST_CHUNK = 2**63
@@ -83,7 +86,7 @@ def _check_beginning(text: bytes, *, cut: bool) -> None:
     if _PREFIX.startswith(text) or text.startswith(_PREFIX):
         return
     name = _OTHER_PROTOCOL.match(text)
-    if name is None:
+    if name is None or (name[1] is None and text[name.end() : name.end() + 1].islower()):
         raise not_http("it does not begin with HTTP/1.", stray=True)
     if cut or name.end() < len(text):
         raise not_http(f"it begins with {name[0].decode('ascii')}, not with HTTP/1.", stray=True)

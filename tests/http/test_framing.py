@@ -181,7 +181,10 @@ def test_a_head_whose_lines_end_in_lf_alone_is_found() -> None:
         (b"SSH-2.0-x\r\n", "it begins with SSH-2.0-x, not with HTTP/1."),
         (b"<html>oops</html>", "it does not begin with HTTP/1."),
         (b"\x16\x03\x01", "it does not begin with HTTP/1."),
-        (b"a" * 40, "it begins with aaaaaaaaaaaaaaaa, not with HTTP/1."),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "it begins with SSH-2.0-OpenSSH, not with HTTP/1."),
+        (b"oops", "it does not begin with HTTP/1."),
+        (b"Login", "it does not begin with HTTP/1."),
+        (b"A" * 40, "it begins with AAAAAAAAAA, not with HTTP/1."),
     ],
 )
 def test_a_head_that_is_none_or_that_others_would_read_in_another_way_is_refused(raw: bytes, said: str) -> None:
