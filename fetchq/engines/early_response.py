@@ -21,7 +21,8 @@ UPLOAD_STALL = 1.0
 def may_finish_upload(attempt: Attempt) -> bool:
     """Whether the rest of a request's body may still be sent after its response, if the server keeps the connection.
 
-    After an error or a redirect, nobody needs the rest: closing the connection costs less (RFC 9112, 9.5).
+    After an error or a redirect, nobody needs the rest: closing the connection costs less (RFC 9112, 9.5). Such a
+    connection is not reused either: the server may not read the rest, and close.
     """
     status = attempt.response.status
     return status is not None and status < 300

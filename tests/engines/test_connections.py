@@ -278,3 +278,11 @@ def test_a_server_that_says_ok_and_reads_on_without_an_end_has_said_ok(mode: str
     with Early(reads_on) as server:
         (result,) = fetch_all_sync([post_to(server, 30_000_000)], mode=mode, retries=0, timeout=1)
     assert (result.error, result.body) == (None, b"ok")
+
+
+def test_a_server_that_refuses_a_long_body_gets_the_next_request_on_a_new_connection(mode: str) -> None:
+    with ScriptServer(answer(status=b"413 Content Too Large")) as server:
+        rows = [Request(server.url, method="POST", body=bytes(100_000))] * 2 + [Request(server.url)] * 2
+        results = fetch_all_sync(rows, mode=mode, workers=1)
+        assert server.connections == [1, 2, 3, 3]
+    assert [(result.cause, result.status) for result in results] == [(Cause.STATUS, 413)] * 4

@@ -178,7 +178,8 @@ class AiohttpEngine:
             raise failure_of(problem, answering=attempt.answering) from problem
         finally:
             if connection is not None:
-                if connection.end_exchange(whole=content is not None and content.is_eof()):
+                whole = content is not None and content.is_eof()
+                if connection.end_exchange(whole=whole and (connection.upload is None or may_finish_upload(attempt))):
                     self._idle.add(connection, attempt.response.headers)
                 elif connection.sent_body_with_head:
                     self._distrust(attempt)

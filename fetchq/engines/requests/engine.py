@@ -170,8 +170,8 @@ class RequestsEngine:
             if response.framing.surplus and attempt.hop.method == "HEAD":
                 self._unreliable.add(attempt.hop.url.raw_authority)  # the body could also arrive later
             unreliable = attempt.hop.url.raw_authority in self._unreliable
-            sent_whole = exchange.upload is None or exchange.upload.whole
-            if not response.reusable or not sent_whole or unreliable:
+            sent = exchange.upload is None or (exchange.upload.whole and may_finish_upload(attempt))
+            if not response.reusable or not sent or unreliable:
                 raw.connection.close()
             else:
                 raw.connection.make_idle(attempt.response.headers)
