@@ -129,7 +129,7 @@ class _Brotli:
     def feed(self, data: bytes) -> Iterator[bytes]:
         self._head = self._head or data[:1]
         if data and self._brotli.is_finished():
-            raise DecodeError("bytes after the end of the br data")
+            raise DecodeError("not valid br data")  # as Brotli says it where they come with the end
         try:
             piece = self._brotli.process(data, output_buffer_limit=PIECE)
             while piece:
