@@ -46,7 +46,8 @@ def written(format):
 assert json.loads(written("jsonl"))["proxy_port"] == 8080
 (line,) = csv.DictReader(io.StringIO(written("csv").decode()))
 assert (line["proxy_port"], line["cached"], line["elapsed"]) == ("8080", "true", "1.5"), line
-(row,) = pq.read_table(io.BytesIO(written("parquet"))).to_pylist()
+# In this thread, since pyarrow 26 may abort a process that exits right after its first read with threads.
+(row,) = pq.ParquetFile(io.BytesIO(written("parquet"))).read(use_threads=False).to_pylist()
 assert (row["proxy_port"], row["cached"], row["elapsed"]) == (8080, True, 1.5), row
 """
 
