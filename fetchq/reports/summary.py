@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fetchq.core.model import Result
+    from fetchq.reports.attribution import Attribution
+    from fetchq.reports.verdict import Verdict
     from fetchq.scheduling.congestion import HostBackoff
     from fetchq.workers.worker_clock import WorkerClock
 
@@ -109,6 +111,10 @@ class Summary:
     """What each worker did, by the worker's number, from 1."""
     hosts: list[HostBackoff] = field(default_factory=list)
     """How far the requests to hosts were held back that refused, failed or grew slow; known when the run has ended."""
+    attribution: Attribution | None = None
+    """What the workers did with their time; None until the run has ended."""
+    verdict: Verdict | None = None
+    """What limited the run; None until it has ended."""
 
     @property
     def phases(self) -> dict[str, float]:
