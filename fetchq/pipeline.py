@@ -1,6 +1,6 @@
 """Drives a run from its requests to the Results that are done, for the command line and for Python callers.
 
-    feed -> workers -> Results -> writer: store, sink, ledger -> Summary -> caller
+    feed -> workers -> Results -> writer: store, sink, ledger -> Summary -> views -> caller
 
 `AsyncPipeline` runs in an event loop, which never waits for a disk; `BlockingPipeline` needs no event loop.
 """
@@ -15,7 +15,10 @@ from contextlib import aclosing, closing, contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from fetchq.core.disk import close_on_error
 from fetchq.reports.summary import Summary
+from fetchq.reports.view import Views
+from fetchq.store.output import Output
 from fetchq.workers.async_run import AsyncRun
 from fetchq.workers.blocking_run import BlockingRun
 from fetchq.workers.run import DURABLE_LINGER, Feed
@@ -23,7 +26,6 @@ from fetchq.workers.run import DURABLE_LINGER, Feed
 if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Result
     from fetchq.core.settings import Settings
-    from fetchq.store.output import Output
     from fetchq.store.writer import Writer
 
 __all__ = ["AsyncPipeline", "BlockingPipeline"]
@@ -52,8 +54,11 @@ class _Pipeline(ABC, Generic[RunT]):
         `summary` counts the Results that are done, and then `on_done` is called with them. Once `interrupted` returns
         True, rows that wait for a copy of another row's Result are left to a later session. `linger`: seconds for which
         Results are collected before they are written, in a run that is not durable.
+
+        Raises `SettingsError` if the environment cannot be obeyed, or the file of a view cannot be written.
         """
-        self._output = output
+        self._views = Views(settings)
+        self._output = Output() if output is None and self._views else output  # its thread also writes the views
         self._summary = Summary() if summary is None else summary
         self._on_done = on_done
         self._interrupted = interrupted
@@ -94,6 +99,17 @@ class _Pipeline(ABC, Generic[RunT]):
             self._summary.update(_seconds(run), run.clocks, run.backoffs())
             self._run = None
 
+    def _open(self, output: Output) -> Writer:
+        """Open the output and the views. Raises as `Output.open`."""
+        writer = output.open(self._count_and_show if self._views else self._count)
+        with close_on_error(output):
+            self._views.open()
+        return writer
+
+    def _count_and_show(self, done: Sequence[Result]) -> None:
+        self._count(done)
+        self._views.add(done)
+
     def _count(self, done: Sequence[Result]) -> None:
         self._summary.add(done)
         if self._on_done is not None:
@@ -123,32 +139,37 @@ class AsyncPipeline(_Pipeline[AsyncRun]):
     async def _written(self, output: Output) -> AsyncGenerator[Sequence[Result]]:
         loop = asyncio.get_running_loop()
         # One thread does its tasks in order, so that the output is closed after the last write.
-        with ThreadPoolExecutor(1, "fetchq-writer") as thread, self._begun() as run:
+        with ThreadPoolExecutor(1, "fetchq-writer") as thread:
 
             def in_thread(work: Callable[..., T], *given: object) -> asyncio.Future[T]:
                 return loop.run_in_executor(thread, work, *given)
 
-            writer = await self._opened(output, in_thread)
             try:
-                pages = output.done_before()
-                while page := await in_thread(_next, pages):
-                    yield page
-                async with aclosing(run.batches()) as batches:
-                    async for batch in batches:
-                        steps = writer.write(batch)
-                        while (done := await in_thread(_next, steps)) is not None:
+                with self._begun() as run:
+                    writer = await self._opened(output, in_thread)
+                    try:
+                        pages = output.done_before()
+                        while page := await in_thread(_next, pages):
+                            yield page
+                        async with aclosing(run.batches()) as batches:
+                            async for batch in batches:
+                                steps = writer.write(batch)
+                                while (done := await in_thread(_next, steps)) is not None:
+                                    yield done
+                                    if self._interrupted() or not writer.makes_copies:
+                                        break
+                        steps = writer.rest()
+                        while not self._interrupted() and (done := await in_thread(_next, steps)) is not None:
                             yield done
-                            if self._interrupted() or not writer.makes_copies:
-                                break
-                steps = writer.rest()
-                while not self._interrupted() and (done := await in_thread(_next, steps)) is not None:
-                    yield done
-                await in_thread(output.end)
+                        await in_thread(output.end)
+                    finally:
+                        await in_thread(output.close)
             finally:
-                await in_thread(output.close)
+                if self._views:
+                    await in_thread(self._views.close, self._summary)
 
     async def _opened(self, output: Output, in_thread: Callable[..., asyncio.Future[Writer]]) -> Writer:
-        opening = in_thread(output.open, self._count)
+        opening = in_thread(self._open, output)
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -175,22 +196,25 @@ class BlockingPipeline(_Pipeline[BlockingRun]):
                 yield batch
 
     def _written(self, output: Output) -> Generator[Sequence[Result]]:
-        with self._begun() as run:
-            writer = output.open(self._count)
-            try:
-                yield from output.done_before()
-                with closing(run.batches()) as batches:
-                    for batch in batches:
-                        for written in writer.write(batch):
-                            yield written
-                            if self._interrupted():
-                                break
-                rest = writer.rest()
-                while not self._interrupted() and (done := _next(rest)) is not None:
-                    yield done
-                output.end()
-            finally:
-                output.close()
+        try:
+            with self._begun() as run:
+                writer = self._open(output)
+                try:
+                    yield from output.done_before()
+                    with closing(run.batches()) as batches:
+                        for batch in batches:
+                            for written in writer.write(batch):
+                                yield written
+                                if self._interrupted():
+                                    break
+                    rest = writer.rest()
+                    while not self._interrupted() and (done := _next(rest)) is not None:
+                        yield done
+                    output.end()
+                finally:
+                    output.close()
+        finally:
+            self._views.close(self._summary)
 
 
 def _next(iterator: Iterator[T]) -> T | None:

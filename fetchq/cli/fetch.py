@@ -102,11 +102,13 @@ def fetch_and_show(
 
 
 def _check_environment(settings: Settings) -> None:
-    """Refuse proxy variables and a netrc file that cannot be obeyed, before the run has a folder."""
+    """Refuse what the run would refuse, before it has a folder: proxy variables, a netrc file, files to write."""
     from fetchq.http.proxies import ProxyConfig
+    from fetchq.reports.view import check_files
 
     try:
         ProxyConfig(settings)
+        check_files(settings)
     except SettingsError as problem:
         raise click.UsageError(usage_message(problem)) from None
 

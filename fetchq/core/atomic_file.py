@@ -11,7 +11,11 @@ from typing import BinaryIO
 
 from fetchq.core.disk import sync_folder
 
-__all__ = ["atomic_write"]
+__all__ = ["atomic_write", "check_writable"]
+
+# Suffixes that no other program uses, of the same length.
+_PART = ".fetchq-part"
+_TEST = ".fetchq-test"
 
 
 @contextmanager
@@ -27,7 +31,7 @@ def atomic_write(path: str | os.PathLike[str], *, private: bool = False) -> Iter
         with open(target, "wb") as stream:
             yield stream
         return
-    part = f"{target}.fetchq-part"  # a suffix that no other program uses
+    part = target + _PART
     with suppress(FileNotFoundError):
         os.unlink(part)  # left by a killed process; not opened, since it might be a symbolic link
     mode = stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else None
@@ -46,6 +50,21 @@ def atomic_write(path: str | os.PathLike[str], *, private: bool = False) -> Iter
         raise FileExistsError(errno.EEXIST, "another program is writing the same file", str(path))
     os.replace(part, target)
     sync_folder(os.path.dirname(target))
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise OSError where `atomic_write` could not create its file. `path` stays as it is."""
+    target = os.path.realpath(path)
+    if os.path.isdir(target):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
+    if os.path.exists(target) and not os.path.isfile(target):  # opening a pipe would wait for its reader
+        if not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
+        return
+    with suppress(FileNotFoundError):
+        os.unlink(target + _TEST)
+    with open(target + _TEST, "xb"):
+        os.unlink(target + _TEST)
 
 
 def _opener(mode: int) -> Callable[[str, int], int]:

@@ -1,20 +1,29 @@
-"""Defines what shows a run in a file: a view, which sees each Result, and at the end the Summary."""
+"""Shows a run in files: each is a view, which sees every Result, and at the end the Summary."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
+
+from fetchq.core.atomic_file import check_writable
+from fetchq.core.disk import StorageError
+from fetchq.core.option import SettingsError
+from fetchq.store.folder import RESERVED_NAMES
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
     from fetchq.core.settings import Settings
     from fetchq.reports.summary import Summary
 
-__all__ = ["VIEWS", "View", "views_for"]
+__all__ = ["VIEWS", "View", "Views", "check_files"]
 
 
 class View(Protocol):
-    """Shows a run. Its methods block, so in an event loop they are called in a thread."""
+    """Shows a run in a file. Its methods block, so in an event loop they are called in a thread.
+
+    One that has raised is not called again. It has deleted its temporary file.
+    """
 
     def add(self, results: Sequence[Result]) -> None:
         """Show these Results, which are done. Raises OSError."""
@@ -24,12 +33,80 @@ class View(Protocol):
 
 
 VIEWS: dict[str, Callable[[Settings], View]] = {}
-"""The views by the name of the setting that asks for them, which is the path of the file.
-
-Each raises `SettingsError` if that cannot be written.
-"""
+"""Makes each view, by the name of the setting that asks for it, which is the path of its file. May raise OSError."""
 
 
-def views_for(settings: Settings) -> list[View]:
-    """The views that the settings ask for. Raises `SettingsError` if a file cannot be written."""
-    return [make(settings) for name, make in VIEWS.items() if getattr(settings, name) is not None]
+class Views:
+    """The views that the settings ask for. False if there are none.
+
+    All methods raise `StorageError` if a file cannot be written, but the run's other files are completed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises `SettingsError` if a file cannot be written. No file is open before `open` is called."""
+        check_files(settings)
+        self._settings = settings
+        self._open: dict[str, View] = {}
+        """The views by the paths of their files."""
+
+    def __bool__(self) -> bool:
+        return bool(_paths(self._settings))
+
+    def open(self) -> None:
+        """Open the files."""
+        for name, path in _paths(self._settings).items():
+            try:
+                self._open[path] = VIEWS[name](self._settings)
+            except OSError as problem:
+                raise _unwritable(path, problem) from problem
+
+    def add(self, results: Sequence[Result]) -> None:
+        """Show these Results, which are done."""
+        self._each(lambda view: view.add(results))
+
+    def close(self, summary: Summary) -> None:
+        """Show the end of the run, and complete the files."""
+        try:
+            self._each(lambda view: view.close(summary))
+        finally:
+            self._open = {}
+
+    def _each(self, work: Callable[[View], None]) -> None:
+        problem: StorageError | None = None
+        for path, view in list(self._open.items()):
+            del self._open[path]
+            try:
+                work(view)
+            except OSError as found:
+                problem = _unwritable(path, found)
+            else:
+                self._open[path] = view
+        if problem is not None:
+            raise problem
+
+
+def check_files(settings: Settings) -> None:
+    """Raise `SettingsError` if the file of a view cannot be written."""
+    paths = _paths(settings)
+    run = None if settings.output is None else os.path.realpath(settings.output)
+    for name, path in paths.items():
+        if other := next((one for one in paths if one != name and paths[one] == path), None):
+            raise SettingsError(name, f"{path!r} is the file of {other}, too")
+        folder, file = os.path.split(os.path.realpath(path))
+        if folder == run:
+            if file in RESERVED_NAMES:
+                raise SettingsError(name, f"{path!r} is the run's own; name another file")
+            if not os.path.exists(folder):
+                continue  # the run makes it
+        try:
+            check_writable(path)
+        except OSError as problem:
+            raise SettingsError(name, f"{path!r} cannot be written: {problem.strerror or problem}") from None
+
+
+def _paths(settings: Settings) -> dict[str, str]:
+    return {name: path for name in VIEWS if (path := getattr(settings, name)) is not None}
+
+
+def _unwritable(path: str, problem: OSError) -> StorageError:
+    return StorageError(f"{path!r} cannot be written: {problem.strerror or problem}")
