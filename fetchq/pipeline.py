@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fetchq.core.disk import close_on_error
+from fetchq.reports.attribution import attribution_of
 from fetchq.reports.summary import Summary
 from fetchq.reports.view import Views
 from fetchq.store.output import Output
@@ -96,7 +97,10 @@ class _Pipeline(ABC, Generic[RunT]):
         try:
             yield run
         finally:
-            self._summary.update(_seconds(run), run.clocks, run.backoffs())
+            ended = perf_counter()
+            self._summary.update(ended - run.began if run.began else 0.0, run.clocks, run.backoffs())
+            if run.began:
+                self._summary.attribution = attribution_of(run, ended)
             self._run = None
 
     def _open(self, output: Output) -> Writer:

@@ -18,6 +18,9 @@ __all__ = ["AsyncEngine", "BlockingEngine"]
 class AsyncEngine(Protocol):
     """An engine that serves all workers of a run, in one event loop."""
 
+    cancelled: list[Attempt]
+    """The attempts that were under way when their tasks were cancelled, so that they were not returned."""
+
     async def attempt(
         self,
         request: Request,

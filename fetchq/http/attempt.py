@@ -186,6 +186,11 @@ class Attempt(AttemptState):
         self.permanent = failed.permanent
         self.local_limit = failed.local_limit
 
+    def stop_clock(self) -> None:
+        """End the last phase of an attempt that will not `finish`, since its task was cancelled."""
+        responded = self.response.status is not None
+        self.lap(RECEIVE if responded else WAIT if self.connecting_since is None else CONNECT)
+
     def _status_failure(self) -> AttemptFailed:
         status, reason = self.response.status, self.response.reason
         note = "" if self.history is None else self.history.note(status, self.hop)

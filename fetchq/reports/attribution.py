@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from time import process_time
+from typing import TYPE_CHECKING, Any, Self
+
+from fetchq.scheduling.limit import Limit
+from fetchq.workers.idle_time import Idle
 
 if TYPE_CHECKING:
-    from fetchq.scheduling.limit import Limit
+    from fetchq.workers.idle_time import Reason
+    from fetchq.workers.run import Run
 
-__all__ = ["Attribution", "Blocked", "Held"]
+__all__ = ["Attribution", "Blocked", "Held", "attribution_of"]
+
+_MOST_HELD = 100
+"""The most entries of `Attribution.held` for single hosts; the other hosts share one entry for each limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +27,8 @@ class Held:
 
     limit: Limit
     host: str | None
-    """The host that the limit is for, by its key (`per_host_by`); None for a limit of the whole run."""
+    """The host that the limit is for, by its key (`per_host_by`). None for a limit of the whole run, and otherwise for
+    all hosts together that have no entry of their own, since there are too many."""
     seconds: float
     """Summed over the workers."""
 
@@ -57,7 +68,8 @@ class Attribution:
     decode: float = 0.0
     store: float = 0.0
     lag: float = 0.0
-    """An event had come from the network, and the event loop, or the worker's thread, was not free to take it."""
+    """An event had come from the network, or a job was there, and the event loop, or the worker's thread, was not free
+    to take it."""
     callback: float = 0.0
     """Waiting for `on_start`."""
     output: float = 0.0
@@ -67,7 +79,12 @@ class Attribution:
     cpu: float = 0.0
     """CPU seconds of the whole process during the run; no part of the total."""
     blocked: tuple[Blocked, ...] = ()
-    """Code that blocked the event loop, the longest first; no part of the total."""
+    """Code that blocked the event loop for 50 ms at a time or more, the longest first; no part of the total."""
+    loop_cpu: float = 0.0
+    """CPU seconds of the thread that runs the event loop, in mode `async`; no part of the total."""
+    loop_delay: float = 0.0
+    """How late the event loop was for its timers, in seconds, at the 99th percentile."""
+    longest_loop_delay: float = 0.0
 
     @property
     def total(self) -> float:
@@ -81,6 +98,75 @@ class Attribution:
 
     def parts(self) -> dict[str, float]:
         """The parts of the total by name, with `held` as one part. They add up to `total`."""
-        names = ("input", "finished", "turn", "dns", "connect", "tls", "wait", "receive", "decode", "store", "lag")
-        parts = {name: getattr(self, name) for name in (*names, "callback", "output", "own")}
-        return {"held": self.held_total, **parts}
+        return {name: self.held_total if name == "held" else getattr(self, name) for name in _PARTS}
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        values = asdict(self)
+        for one in values["held"]:
+            one["limit"] = one["limit"].value
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`. Raises `ValueError` for other values."""
+        try:
+            held = tuple(Held(Limit(one["limit"]), one["host"], float(one["seconds"])) for one in values["held"])
+            blocked = tuple(Blocked(str(one["where"]), float(one["seconds"])) for one in values["blocked"])
+            numbers = {name: float(values[name]) for name in _NUMBERS}
+            return cls(workers=int(values["workers"]), held=held, blocked=blocked, **numbers)
+        except (KeyError, TypeError, AttributeError) as problem:
+            raise ValueError(f"not an attribution: {problem!r}") from None
+
+
+_PHASES = ("dns", "connect", "tls", "wait", "receive", "decode", "store", "lag")
+_PARTS = ("input", "finished", "turn", "held", *_PHASES, "callback", "output", "own")
+_NUMBERS = tuple(one.name for one in fields(Attribution) if one.name not in ("workers", "held", "blocked"))
+
+
+def attribution_of(run: Run, ended: float) -> Attribution:
+    """What the workers of a run did until it ended at the time `ended` (`time.perf_counter`)."""
+    idle, clocks, monitor = run.idle.seconds(ended), run.clocks, run.monitor
+    phases = dict.fromkeys(_PHASES, 0.0) | run.phases.seconds()
+    # A thread that still has an attempt waits for the system's resolver, which cannot be interrupted.
+    phases["lag"] += idle.get(Idle.WAKING, 0.0)
+    phases["dns"] += sum(ended - one.attempt_began for one in clocks if one.attempt_began is not None)
+    parts = {
+        **phases,
+        "input": idle.get(Idle.INPUT, 0.0),
+        "finished": idle.get(Idle.FINISHED, 0.0),
+        "turn": idle.get(Idle.TURN, 0.0),
+        "callback": sum(one.callback for one in clocks),
+        "output": idle.get(Idle.OUTPUT, 0.0) + sum(one.output for one in clocks),
+    }
+    held = _held(idle, sum(one.limit_rate for one in clocks))
+    duration = ended - run.began
+    known = sum(parts.values()) + sum(one.seconds for one in held)
+    return Attribution(
+        workers=len(clocks),
+        duration=duration,
+        held=held,
+        own=max(0.0, duration * len(clocks) - known),
+        cpu=process_time() - run.cpu_before,
+        blocked=() if monitor is None else tuple(Blocked(where, took) for where, took in monitor.blocked().items()),
+        loop_cpu=0.0 if monitor is None else monitor.cpu,
+        loop_delay=0.0 if monitor is None else monitor.delay(99),
+        longest_loop_delay=0.0 if monitor is None else monitor.longest_delay,
+        **parts,
+    )
+
+
+def _held(idle: Mapping[Reason, float], limit_rate: float) -> tuple[Held, ...]:
+    """What the idle workers and, because of `limit_rate`, those with an attempt waited for; the longest one first."""
+    seconds: defaultdict[tuple[Limit, str | None], float] = defaultdict(float)
+    for reason, more in idle.items():
+        if isinstance(reason, tuple):
+            seconds[reason] += more
+    if limit_rate:
+        seconds[Limit.LIMIT_RATE, None] += limit_rate
+    longest = sorted(seconds, key=lambda reason: -seconds[reason])
+    for reason in longest[_MOST_HELD:]:
+        if reason[1] is not None:
+            seconds[reason[0], None] += seconds.pop(reason)
+    held = [Held(limit, host, took) for (limit, host), took in seconds.items()]
+    return tuple(sorted(held, key=lambda one: -one.seconds))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import ceil, inf
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
@@ -10,7 +10,9 @@ from fetchq.http.phases import WAIT
 from fetchq.http.retry import Signal, signal_of
 from fetchq.http.retry_after import asked_text
 from fetchq.http.url import Refused
+from fetchq.scheduling.job import JobKind
 from fetchq.scheduling.job_queue import JobQueue
+from fetchq.scheduling.limit import Limit
 from fetchq.scheduling.reachability import GIVEN_UP_FOR
 from fetchq.scheduling.stopwatch import Stopwatch
 
@@ -36,9 +38,9 @@ class HostQueue:
 
     # fmt: off
     __slots__ = (
-        "_not_before", "_unsent", "blocked", "congestion", "due_at", "hold_clock", "host", "idle", "in_flight",
-        "interval", "jobs", "last_answer", "max_in_flight", "rank", "ready", "refused", "refused_until", "slow",
-        "steady", "tried", "unlimited",
+        "_not_before", "_not_before_for", "_unsent", "blocked", "congestion", "due_at", "hold_clock", "host", "idle",
+        "in_flight", "interval", "jobs", "last_answer", "max_in_flight", "rank", "ready", "refused", "refused_until",
+        "slow", "steady", "tried", "unlimited",
     )
     # fmt: on
 
@@ -53,8 +55,8 @@ class HostQueue:
         self.set_interval(interval)
         self.in_flight = 0
         """How many attempts are under way."""
-        self.blocked = False
-        """Whether no job may go until an internal job, for the host's robots.txt or address, is done."""
+        self.blocked: JobKind | None = None
+        """The kind of the internal job, for the host's robots.txt or address, until which no job may go, if any."""
         self.refused: Refused | None = None
         """Why the host was given up, so that no attempts are made; None if it was not."""
         self.refused_until = 0.0
@@ -70,6 +72,8 @@ class HostQueue:
         """Whether an attempt has started and its request was not sent yet; the interval counts from then."""
         self._not_before = -inf
         """The earliest time at which the next attempt may start."""
+        self._not_before_for = Limit.BACK_OFF
+        """What `_not_before` is for."""
         self.ready = 0
         """How many of the jobs count as ready: at a slow host none, and at an untried host not all."""
         self.steady = False
@@ -88,9 +92,9 @@ class HostQueue:
         self.unlimited = self.max_in_flight == inf and not interval
         self.steady = False
 
-    def block(self) -> None:
-        """Let no job go until an internal job, which has just been taken, is done."""
-        self.blocked = True
+    def block(self, kind: JobKind) -> None:
+        """Let no job go until an internal job of this kind, which has just been taken, is done."""
+        self.blocked = kind
         self.steady = False
 
     def set_ready(self, waiting: int, now: float, hold_time: float) -> None:
@@ -130,9 +134,34 @@ class HostQueue:
             if now < self.refused_until:
                 return -inf
             self.refused = None  # the host is tried again
-        if self.blocked or self._unsent or self.in_flight >= self.max_in_flight:
+        if self.blocked is not None or self._unsent or self.in_flight >= self.max_in_flight:
             return inf
         return inf if self.in_flight >= self.congestion.window else self._not_before
+
+    def limit(self, now: float) -> Limit | None:
+        """What the next job waits for, as far as `due` knows; None if it may go now."""
+        if self.refused is not None:
+            return None
+        if self.blocked is not None:
+            return Limit.ADDRESS if self.blocked is JobKind.ADDRESS else Limit.ROBOTS
+        if self._unsent:
+            return Limit.HOST_INTERVAL
+        if self.in_flight >= self.max_in_flight:
+            return Limit.PER_HOST
+        if self.in_flight >= self.congestion.window:
+            return Limit.BACK_OFF
+        return self._not_before_for if now < self._not_before else None
+
+    def room(self) -> tuple[float, Limit]:
+        """How many jobs may go one after the other, if one may go now, and what the others wait for."""
+        congestion = self.congestion
+        if self.interval:
+            return 1, Limit.HOST_INTERVAL
+        if congestion.rate != inf:
+            return 1, Limit.BACK_OFF
+        if self.max_in_flight <= congestion.window:
+            return self.max_in_flight - self.in_flight, Limit.PER_HOST
+        return ceil(congestion.window - self.in_flight), Limit.BACK_OFF
 
     def start(self, now: float) -> None:
         """Note that an attempt starts."""
@@ -142,14 +171,16 @@ class HostQueue:
         rate = self.congestion.rate
         if rate != inf:
             self._not_before = max(self._not_before, now - _CATCH_UP) + 1.0 / rate
+            self._not_before_for = Limit.BACK_OFF
         if self.interval:
             self._unsent = True
 
     def sent(self, now: float) -> None:
         """Note that the request of the attempt that has started was sent now, or never will be."""
         self._unsent = False
-        if self.interval:
-            self._not_before = max(self._not_before, now + self.interval)
+        if self.interval and now + self.interval > self._not_before:
+            self._not_before = now + self.interval
+            self._not_before_for = Limit.HOST_INTERVAL
 
     def react(self, attempt: Attempt, settings: Settings, started: float, now: float, wall: float) -> None:
         """Slow down or recover after an attempt that was not a plain success. `wall`: wall-clock seconds."""
@@ -161,7 +192,7 @@ class HostQueue:
             return
         signal, retry_after = signal_of(attempt, settings, wall)
         if signal is Signal.DOWN:
-            self._hold(now + congestion.unreachable(now, started, permanent=attempt.permanent))
+            self._hold(now + congestion.unreachable(now, started, permanent=attempt.permanent), Limit.OUTAGE)
             if congestion.given_up:
                 why = f"failing again and again: {attempt.error}"
                 self.give_up(attempt.cause or Cause.CONNECT, why, now + GIVEN_UP_FOR)
@@ -170,9 +201,9 @@ class HostQueue:
         if signal is Signal.GOOD:
             congestion.succeeded(now, started, attempt.phases[WAIT], self.in_flight)
         elif signal is Signal.REFUSED:
-            self._hold(now + congestion.refused(now, started, retry_after, self.in_flight))
+            self._hold(now + congestion.refused(now, started, retry_after, self.in_flight), Limit.RETRY_AFTER)
         elif signal is Signal.WAIT_TOO_LONG and retry_after is not None:
-            self._hold(now + congestion.asked_too_long(now, started, self.in_flight))
+            self._hold(now + congestion.asked_too_long(now, started, self.in_flight), Limit.RETRY_AFTER)
             if congestion.given_up:
                 why = f"answering {attempt.status} each time; {asked_text(retry_after)}, longer than the run waits"
                 self.give_up(Cause.STATUS, why, now + retry_after)
@@ -198,6 +229,7 @@ class HostQueue:
         self.refused_until = until
         self.steady = False
 
-    def _hold(self, until: float) -> None:
-        self._not_before = max(self._not_before, until)
+    def _hold(self, until: float, limit: Limit) -> None:
+        if until > self._not_before:
+            self._not_before, self._not_before_for = until, limit
         self.steady = False

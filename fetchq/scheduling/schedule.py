@@ -46,19 +46,19 @@ class Schedule:
     def __init__(self, settings: Settings, robots: RobotsCache | None = None, max_in_flight: float = inf) -> None:
         """`robots`: the rules of hosts, if robots.txt is obeyed. `max_in_flight`: attempts this machine can make."""
         self._settings = settings
-        self._max_in_flight = max_in_flight
-        self._in_flight = 0
-        self._rate = RateLimiter(settings.rate)
-        self._rate_limited = settings.rate is not None
+        self.max_in_flight = max_in_flight
+        self.in_flight = 0
+        self.rate = RateLimiter(settings.rate)
+        self.rate_limited = settings.rate is not None
         self._addresses = AddressGate() if settings.per_host_by == "ip" else None
         self._robots = None if robots is None else RobotsGate(robots)
         self._gates: list[Gate] = [gate for gate in (self._addresses, self._robots) if gate is not None]
         self._key_of = key_for(settings) if self._addresses is None else self._addresses.key_of
-        self.counts_starts = self._rate_limited or settings.host_interval > 0 or robots is not None
+        self.counts_starts = self.rate_limited or settings.host_interval > 0 or robots is not None
         """Whether `sent` must be called, which a rate, an interval or a Crawl-delay counts from."""
         self.hosts = Hosts(settings)
         self._order = HostOrder(min(settings.workers, max_in_flight), self.hosts)
-        self._delayed: DelayQueue[Job | HostQueue] = DelayQueue()
+        self.delayed: DelayQueue[Job | HostQueue] = DelayQueue()
         self.backlog = Backlog(settings.lookahead)
         self.unfetchable: deque[Job] = deque()
         """Jobs that go at once, and get no attempt: unusable rows, duplicates, and all jobs after `end`."""
@@ -66,7 +66,7 @@ class Schedule:
 
     def __bool__(self) -> bool:
         """Whether a job may go now."""
-        limited = self._rate.limiting or self._in_flight >= self._max_in_flight
+        limited = self.rate.limiting or self.in_flight >= self.max_in_flight
         return bool(self.unfetchable or (not limited and self._order))
 
     def __len__(self) -> int:
@@ -91,17 +91,17 @@ class Schedule:
         else:
             queue = job.host_queue = self.hosts.wake(queue)
             if job.kind is not _ROW:
-                queue.blocked = False  # it is the internal job that the queue was blocked for
+                queue.blocked = None  # it is the internal job that the queue was blocked for
         queue.jobs.put(job, first=first)
         if queue.ready and queue.tried:
             queue.ready += 1
             backlog.ready += 1
         else:
             self._reschedule(queue, now)
-        if queue.rank and not self._rate_limited:
+        if queue.rank and not self.rate_limited:
             job.hold_clock = queue.hold_clock.total
         else:
-            job.hold_clock = queue.read_hold_clock(now, self._rate.limited_for(now))
+            job.hold_clock = queue.read_hold_clock(now, self.rate.limited_for(now))
 
     def hold(self, job: Job, now: float, delay: float) -> None:
         """Put a job in, which may go `delay` seconds from now at the earliest."""
@@ -110,7 +110,7 @@ class Schedule:
             return
         self.backlog.waiting += 1
         job.waiting_since = now
-        self._delayed.push(now + delay, job)
+        self.delayed.push(now + delay, job)
 
     def take(self, now: float) -> Job:
         """Remove and return the next job that may go. Raises IndexError if there is none."""
@@ -122,7 +122,7 @@ class Schedule:
             job.queued += max(0.0, now - job.waiting_since)
             return job
         queue = self._order.first()
-        if queue is None or self._rate.limiting or self._in_flight >= self._max_in_flight:
+        if queue is None or self.rate.limiting or self.in_flight >= self.max_in_flight:
             raise IndexError("no job may go now")
         for gate in self._gates:
             if (needed := gate.job_before(queue, now)) is not None:
@@ -132,18 +132,18 @@ class Schedule:
         job = queue.jobs.pop()
         backlog.waiting -= 1
         if job.kind is not _ROW:
-            queue.block()
-        if job.hold_clock == queue.hold_clock.total and now >= job.waiting_since and not self._rate_limited:
+            queue.block(job.kind)
+        if job.hold_clock == queue.hold_clock.total and now >= job.waiting_since and not self.rate_limited:
             job.queued += now - job.waiting_since
         else:
-            job.count_wait(now, queue.read_hold_clock(now, self._rate.limited_for(now)))
+            job.count_wait(now, queue.read_hold_clock(now, self.rate.limited_for(now)))
         job.taken_at = now
         job.refused = queue.refused or job.robots_refusal
         if job.refused is None and job.kind is not _ADDRESS:  # a lookup counts against no limit of the host
-            if self._rate_limited:
-                self._rate.start(now)
+            if self.rate_limited:
+                self.rate.start(now)
             queue.start(now)
-            self._in_flight += 1
+            self.in_flight += 1
             job.in_flight = job.unsent = True
         if queue.steady and queue.ready > 1 and now - queue.last_answer < SLOW:
             queue.ready -= 1
@@ -161,7 +161,7 @@ class Schedule:
         job.unsent = False
         queue: HostQueue = job.host_queue
         queue.sent(now)
-        self._rate.sent(now)
+        self.rate.sent(now)
         self._reschedule(queue, now)
 
     def done(self, job: Job, attempt: Attempt | None, now: float, wall: float) -> None:
@@ -173,7 +173,7 @@ class Schedule:
             self.sent(job, now)
         queue: HostQueue = job.host_queue
         queue.in_flight -= 1
-        self._in_flight -= 1
+        self.in_flight -= 1
         if attempt is None:  # nothing was learned about the host
             self._reschedule(queue, now)
             return
@@ -199,7 +199,7 @@ class Schedule:
         if self._robots is None or queue is None:
             raise RuntimeError(f"this schedule gives out no jobs for a robots.txt: {job.request.url}")
         self._robots.learn(job, rules, queue, now)
-        queue.blocked = False
+        queue.blocked = None
         self._reschedule(queue, now)
         self._order.prefer(queue)  # the connection is still warm
 
@@ -209,9 +209,9 @@ class Schedule:
         if self._addresses is None or queue is None:
             raise RuntimeError(f"this schedule gives out no jobs for an address: {job.request.url}")
         self._addresses.learn(queue.host, address)
-        queue.blocked = False
+        queue.blocked = None
         if address is not None:
-            hold_clock = queue.read_hold_clock(now, self._rate.limited_for(now))
+            hold_clock = queue.read_hold_clock(now, self.rate.limited_for(now))
             for row in queue.jobs.pop_all():
                 row.count_wait(now, hold_clock)
                 row.host_queue = None
@@ -222,7 +222,7 @@ class Schedule:
     def release(self, now: float) -> None:
         """Release the jobs and the queues that are due by now."""
         jobs = []
-        for due, item in self._delayed.pop_due(now):
+        for due, item in self.delayed.pop_due(now):
             if isinstance(item, Job):
                 jobs.append((due, item))
             elif item.due_at == due:
@@ -233,19 +233,19 @@ class Schedule:
             job.held += max(0.0, due - job.waiting_since)
             self.add(job, now, first=True)
             job.waiting_since = due
-        self._rate.update(now)
+        self.rate.update(now)
 
     @property
     def timed(self) -> bool:
         """Whether there may be something to `release` later; cheaper than `next_due`."""
-        return bool(self._delayed.heap) or self._rate.limiting
+        return bool(self.delayed.heap) or self.rate.limiting
 
     def next_due(self) -> float | None:
         """When there is something to `release` next; None if nothing becomes due by itself."""
-        heap = self._delayed.heap
+        heap = self.delayed.heap
         due = heap[0][0] if heap else inf
-        if self._rate.limiting and self._order:
-            due = min(due, self._rate.next_at())
+        if self.rate.limiting and self._order:
+            due = min(due, self.rate.next_at())
         return None if due == inf else due
 
     def end(self, now: float) -> None:
@@ -255,12 +255,12 @@ class Schedule:
         self._ended = True
         unfetchable = len(self.unfetchable)
         for queue in self.hosts:
-            hold_clock = queue.read_hold_clock(now, self._rate.limited_for(now))
+            hold_clock = queue.read_hold_clock(now, self.rate.limited_for(now))
             for job in queue.jobs.pop_all():
                 job.count_wait(now, hold_clock)
                 self.unfetchable.append(job)
             self._reschedule(queue, now)
-        for item in self._delayed.pop_all():
+        for item in self.delayed.pop_all():
             if isinstance(item, Job):
                 item.held += max(0.0, now - item.waiting_since)
                 item.waiting_since = now
@@ -277,7 +277,7 @@ class Schedule:
         if waiting and not queue.tried:
             due = max(due, self._order.first_answer_wait_ends(queue))
         self.backlog.ready -= queue.ready
-        hold_time = now - self._rate.limited_for(now) if self._rate_limited else now
+        hold_time = now - self.rate.limited_for(now) if self.rate_limited else now
         if due <= now:
             queue.set_ready(waiting, now, hold_time)
             self._order.place(queue, last=last)
@@ -286,7 +286,7 @@ class Schedule:
             self._order.remove(queue)
             if due < queue.due_at:
                 queue.due_at = due
-                self._delayed.push(due, queue)
+                self.delayed.push(due, queue)
         self.backlog.ready += queue.ready
         if not waiting and not queue.in_flight:
             self.hosts.set_idle(queue)

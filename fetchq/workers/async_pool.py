@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from inspect import isawaitable
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fetchq.http.robots_txt import Rules
@@ -50,6 +51,7 @@ class AsyncPool:
         self._cancelled_at_abort: set[asyncio.Future[Any]] = set()
         """Callbacks and address lookups under way, which an abort cancels; the engine aborts its attempts itself."""
         self.results = ResultQueue()
+        self._idle = run.idle
         self.control.listen(self._on_change)
 
     async def run(self, source: Iterable[list[Request]] | AsyncIterable[Request], *, threaded: bool) -> None:
@@ -62,9 +64,11 @@ class AsyncPool:
                 self._feeder = feeder = group.create_task(
                     feed_queue(source, self._queue, threaded=threaded), name="fetchq-source"
                 )
+                feeder.add_done_callback(lambda _: self._idle.input_ended(perf_counter()))
                 if not self.control.reads_source:
                     feeder.cancel()
                 await asyncio.wait([feeder], timeout=WORKER_START_DELAY)
+                self._idle.changed(perf_counter())
                 workers = [
                     group.create_task(self._work(clock), name=f"fetchq-worker-{clock.number}")
                     for clock in self._run.clocks
@@ -81,10 +85,19 @@ class AsyncPool:
             self.control.end()
             self._queue.close()
             self.results.close()
+            for attempt in self._engine.cancelled:
+                self._run.phases.pending.append(attempt.phases)
+                self._run.clocks[0].limit_rate += attempt.held  # only the sum over the workers is of interest
+
+    def on_beat(self, now: float) -> None:
+        """Sample what the idle workers wait for. To be called every few milliseconds."""
+        self._idle.sample(now)
+        self._run.phases.add_up()
 
     def _on_change(self) -> None:
-        """React to a stop or an abort of the run."""
+        """React to a stop, an abort or the end of the run."""
         if self.control.state is RunState.ENDED:
+            self._idle.end(perf_counter())
             return
         if self._feeder is not None and not self.control.reads_source:
             self._feeder.cancel()
@@ -96,44 +109,74 @@ class AsyncPool:
 
     async def _work(self, clock: WorkerClock) -> None:
         """Do one job after another, until cancelled."""
+        try:
+            with no_stray_cancellation():
+                await self._do_jobs(clock)
+        finally:
+            self._idle.enter(clock, perf_counter())
+
+    async def _do_jobs(self, clock: WorkerClock) -> None:
         queue, settler, on_start = self._queue, self._settler, self._on_start
         counts_starts = self._run.schedule.counts_starts
-        with no_stray_cancellation():
-            while True:
-                try:
-                    job = queue.get_nowait()
-                except asyncio.QueueEmpty:
-                    job = None
-                if job is None:  # not in the handler: a worker that waits would hold the exception and its frames
-                    job = await queue.get()
-                if job.kind is not _ROW:
-                    await self._do_internal(job, clock)
-                    queue.task_done()
-                    continue
-                try:
-                    target = settler.begin(job)
-                    if on_start is not None:
-                        if isawaitable(waiting := on_start(job.request, clock.number)):
-                            await self._unless_aborted(waiting)
-                        settler.check_running()
-                except Refused as refused:
-                    queue.done(job, None)
-                    outcome: Result | Retry = settler.refuse(job, refused, clock.number)
-                else:
-                    job.attempts += 1
-                    clock.timer.start()
-                    try:
-                        on_sent = partial(queue.sent, job) if counts_starts else None
-                        attempt = await self._engine.attempt(job.request, target, job.partial, on_sent)
-                    finally:
-                        clock.busy += clock.timer.stop()
-                    queue.done(job, attempt)
-                    outcome = settler.settle(job, attempt, clock)
-                if isinstance(outcome, Retry):
-                    queue.hold(job, outcome.after)
-                elif not self.results.offer(outcome):
-                    await self.results.put(outcome)
+        while True:
+            try:
+                job = queue.get_nowait()
+            except asyncio.QueueEmpty:
+                job = None
+            if job is None:  # not in the handler: a worker that waits would hold the exception and its frames
+                job = await self._wait_for_job(clock)
+            elif clock.is_idle:  # at first
+                self._idle.leave(clock, perf_counter())
+            if job.kind is not _ROW:
+                await self._do_internal(job, clock)
                 queue.task_done()
+                continue
+            try:
+                target = settler.begin(job)
+                if on_start is not None:
+                    await self._call_back(on_start, job, clock)
+                    settler.check_running()
+            except Refused as refused:
+                queue.done(job, None)
+                outcome: Result | Retry = settler.refuse(job, refused, clock.number)
+            else:
+                job.attempts += 1
+                clock.timer.start()
+                try:
+                    on_sent = partial(queue.sent, job) if counts_starts else None
+                    attempt = await self._engine.attempt(job.request, target, job.partial, on_sent)
+                finally:
+                    clock.busy += clock.timer.stop()
+                queue.done(job, attempt)
+                outcome = settler.settle(job, attempt, clock)
+            if isinstance(outcome, Retry):
+                queue.hold(job, outcome.after)
+            elif not self.results.offer(outcome):
+                await self._wait_for_room(outcome, clock)
+            queue.task_done()
+
+    # --- what a worker waits for ---
+
+    async def _wait_for_job(self, clock: WorkerClock) -> Job:
+        self._idle.enter(clock, perf_counter())
+        job = await self._queue.get()
+        self._idle.leave(clock, perf_counter())
+        return job
+
+    async def _call_back(self, on_start: OnStart, job: Job, clock: WorkerClock) -> None:
+        began = perf_counter()
+        try:
+            if isawaitable(waiting := on_start(job.request, clock.number)):
+                await self._unless_aborted(waiting)
+        finally:
+            clock.callback += perf_counter() - began
+
+    async def _wait_for_room(self, result: Result, clock: WorkerClock) -> None:
+        began = perf_counter()
+        try:
+            await self.results.put(result)
+        finally:
+            clock.output += perf_counter() - began
 
     # --- internal requests ---
 
@@ -142,7 +185,9 @@ class AsyncPool:
         if job.kind is JobKind.ADDRESS:
             address = None
             if self.control.state is RunState.RUNNING:
+                began = perf_counter()
                 address = await self._unless_aborted(self._engine.address_of(job.request.url))
+                self._run.phases.add("dns", perf_counter() - began)
             self._queue.done(job, None)
             self._queue.learn_address(job, address)
         elif isinstance(outcome := await self._fetch_robots(job, clock), Retry):

@@ -36,6 +36,7 @@ class AsyncRun(Run):
 
     async def _in_loop(self) -> AsyncGenerator[list[Result]]:
         from fetchq.workers.async_pool import AsyncPool
+        from fetchq.workers.loop_monitor import LoopMonitor
 
         loop = asyncio.get_running_loop()
         engine = async_engine(self.settings, self.robots, self.proxies, self.cookies)
@@ -45,7 +46,9 @@ class AsyncRun(Run):
             abort = partial(self.control.abort, end_source=not self._feed.finite)
             deadline = loop.call_later(self.settings.deadline, abort)
             self.control.deadline = perf_counter() + self.settings.deadline
-        self.began = perf_counter()
+        self.begin()
+        self.monitor = monitor = LoopMonitor(pool.on_beat)
+        monitor.start()
         task = loop.create_task(pool.run(self._feed.requests, threaded=self._feed.threaded), name="fetchq-run")
         try:
             while batch := await pool.results.take(self.linger):
@@ -54,7 +57,10 @@ class AsyncRun(Run):
         finally:
             if deadline is not None:
                 deadline.cancel()
-            await _close(task, engine)
+            try:
+                await _close(task, engine)
+            finally:
+                monitor.stop()
             if self.cookies is not None:
                 await asyncio.to_thread(self.save_cookies)
 

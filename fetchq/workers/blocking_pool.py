@@ -78,20 +78,29 @@ class BlockingPool(ABC):
         try:
             target = self._settler.begin(job)
             if self._on_start is not None:
-                self._on_start(job.request, clock.number)
+                self._call_back(self._on_start, job, clock)
                 self._settler.check_running()
         except Refused as refused:
             return self._settler.refuse(job, refused, clock.number), None
         attempt = self._attempt(job, target, clock)
         return self._settler.settle(job, attempt, clock), attempt
 
+    def _call_back(self, on_start: OnStart, job: Job, clock: WorkerClock) -> None:
+        began = perf_counter()
+        try:
+            on_start(job.request, clock.number)
+        finally:
+            clock.callback += perf_counter() - began
+
     def _attempt(self, job: Job, target: Target, clock: WorkerClock) -> Attempt:
         job.attempts += 1
         clock.timer.start()
+        clock.attempt_began = perf_counter()
         try:
             on_sent = partial(self._sent, job) if self._schedule.counts_starts else None
             return self._engines[clock.number - 1].attempt(job.request, target, job.partial, on_sent)
         finally:
+            clock.attempt_began = None
             clock.busy += clock.timer.stop()
 
     def _do_internal(self, job: Job, clock: WorkerClock) -> None:
@@ -100,7 +109,10 @@ class BlockingPool(ABC):
         if job.kind is JobKind.ADDRESS:
             address = None
             if self.control.state is RunState.RUNNING:
+                clock.attempt_began = began = perf_counter()
                 address = self._engines[clock.number - 1].address_of(job.request.url)
+                clock.attempt_began = None
+                self._run.phases.add("dns", perf_counter() - began)
             with self._lock:
                 schedule.done(job, None, perf_counter(), time())
                 schedule.learn_address(job, address, perf_counter())

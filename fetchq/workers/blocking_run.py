@@ -47,7 +47,7 @@ def run_blocking(
     engines = blocking_engines(settings, run.robots, run.proxies, run.cookies)
     make_pool = ThreadPool if settings.mode == "threads" else SerialPool
     pool = make_pool(run, engines, on_start, on_abort)
-    run.began = perf_counter()
+    run.begin()
     try:
         with _deadline(run, feed):
             yield from pool.batches(_source_of(run, feed))

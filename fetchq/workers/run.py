@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable
 from dataclasses import dataclass
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING
 
 from fetchq.engines.fd_limit import fd_budget
@@ -11,6 +12,8 @@ from fetchq.http.cookie_file import load_cookies, save_cookies
 from fetchq.http.proxies import ProxyConfig
 from fetchq.http.robots_txt import RobotsCache
 from fetchq.scheduling.schedule import Schedule
+from fetchq.workers.idle_time import IdleTime
+from fetchq.workers.phase_totals import PhaseTotals
 from fetchq.workers.run_state import RunControl
 from fetchq.workers.settle import Settler
 from fetchq.workers.worker_clock import WorkerClock
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
     from fetchq.scheduling.congestion import HostBackoff
+    from fetchq.workers.loop_monitor import LoopMonitor
 
 __all__ = ["DURABLE_LINGER", "WORKER_START_DELAY", "Feed", "Run"]
 
@@ -60,10 +64,23 @@ class Run:
         self.robots = RobotsCache(settings) if settings.robots else None
         """The rules of hosts, if robots.txt is obeyed."""
         self.schedule = Schedule(settings, self.robots, fd_budget(settings).attempts)
-        self.settler = Settler(settings, self.control)
+        self.phases = PhaseTotals()
+        """The phases of all attempts."""
+        self.settler = Settler(settings, self.control, self.phases)
+        self.idle = IdleTime(settings.workers, self.schedule)
+        self.monitor: LoopMonitor | None = None
+        """Watches the event loop in mode `async`; None before the run has begun."""
         self.clocks = [WorkerClock(number) for number in range(1, settings.workers + 1)]
         self.began = 0.0
         """When the run began to fetch (`time.perf_counter`); 0 before that."""
+        self.cpu_before = 0.0
+        """CPU seconds of the process when the run began."""
+
+    def begin(self) -> None:
+        """Note that the run begins to fetch."""
+        self.cpu_before = process_time()
+        self.began = perf_counter()
+        self.idle.begin(self.began)
 
     def backoffs(self) -> list[HostBackoff]:
         """How far the requests to each host were held back that refused, failed or grew slow."""

@@ -11,6 +11,7 @@ from fetchq.inputs.lines import SourceError
 from fetchq.scheduling.backlog import READ_AHEAD
 from fetchq.scheduling.job import Job, JobKind
 from fetchq.workers.blocking_pool import BlockingPool
+from fetchq.workers.idle_time import Idle
 from fetchq.workers.run_state import RunState
 from fetchq.workers.settle import Retry
 
@@ -35,7 +36,7 @@ class SerialPool(BlockingPool):
         self.control.listen(self._on_change)
 
     def batches(self, source: Iterable[list[Request]]) -> Iterator[list[Result]]:
-        schedule, control = self._schedule, self.control
+        schedule, control, idle = self._schedule, self.control, self._run.idle
         turns = cycle(self._run.clocks)
         unread: Iterator[list[Request]] | None = iter(source)
         results: list[Result] = []
@@ -46,20 +47,27 @@ class SerialPool(BlockingPool):
                     schedule.end(now)
                 schedule.release(now)
                 if schedule:
+                    idle.one_works(now)
                     results += self._do_next(next(turns))
+                    self._run.phases.add_up(at_least=100)
                     if results and not (len(results) < READ_AHEAD and schedule.unfetchable):
+                        idle.all_wait(perf_counter(), Idle.OUTPUT)
                         yield results  # now, since the next attempt may take long
                         results = []
                 elif unread is not None and control.reads_source and schedule.backlog.low():
+                    idle.all_wait(now, Idle.INPUT)
                     if not self._read(unread):
                         unread = None
+                        idle.input_ended(perf_counter())
                 elif (due := schedule.next_due()) is not None:
+                    idle.all_wait(now)
                     self._changed.wait(max(0.0, due - perf_counter()))
                 elif self._source_problem is not None:
                     raise self._source_problem
                 else:
                     return
         finally:
+            idle.end(perf_counter())
             control.end()
 
     def _do_next(self, clock: WorkerClock) -> tuple[Result, ...]:

@@ -26,6 +26,7 @@ from fetchq.http.revalidation import freshened
 from fetchq.http.robots_txt import Rules, agent_of, rules_of
 from fetchq.http.sendable import check_sendable
 from fetchq.http.url import Refused, Target, parse_url
+from fetchq.workers.phase_totals import PhaseTotals
 from fetchq.workers.run_state import RunState
 
 if TYPE_CHECKING:
@@ -53,9 +54,11 @@ class Retry:
 class Settler:
     """Checks each job before its attempt, and settles it afterwards. All workers of a run share one Settler."""
 
-    def __init__(self, settings: Settings, control: RunControl) -> None:
+    def __init__(self, settings: Settings, control: RunControl, phases: PhaseTotals | None = None) -> None:
+        """`phases`: adds up the phases of the attempts."""
         self._settings = settings
         self._control = control
+        self._phases = (phases or PhaseTotals()).pending
         self._archives = settings.archives
         self._agent = agent_of(settings)
         self._with_partial: set[Job] = set()
@@ -87,7 +90,10 @@ class Settler:
     def settle(self, job: Job, attempt: Attempt, clock: WorkerClock) -> Result | Retry:
         """The outcome of a finished attempt at a row. `clock`: the clock of the worker that made the attempt."""
         clock.fetched += 1
-        clock.busy -= attempt.held
+        self._phases.append(attempt.phases)
+        if held := attempt.held:
+            clock.busy -= held
+            clock.limit_rate += held
         if attempt.cause is not None and (retry := self._retry(job, attempt)) is not None:
             # A cancelled row is not done: a session that resumes the run fetches it.
             return retry if self._control.state is _RUNNING else self.refuse(job, _cancelled(), clock.number)
@@ -99,7 +105,9 @@ class Settler:
 
     def settle_robots(self, job: Job, attempt: Attempt, clock: WorkerClock) -> Rules | Retry:
         """The outcome of a finished attempt at a robots.txt."""
+        self._phases.append(attempt.phases)
         clock.busy -= attempt.held
+        clock.limit_rate += attempt.held
         if attempt.cause is not None and (retry := self._retry(job, attempt)) is not None:
             return retry if self._control.state is _RUNNING else Rules(unavailable=_cancelled().message)
         self._drop_partials(job, attempt)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ThreadPool"]
 
+_SAMPLE_INTERVAL = 0.025
+"""Seconds from one sample of what the idle workers wait for to the next."""
 _JOIN_TIMEOUT = 5.0
 """Seconds that the threads have to end. One that waits for a resolver cannot be interrupted: it is left as a daemon."""
 
@@ -39,6 +41,7 @@ class ThreadPool(BlockingPool):
         self._result_ready = threading.Condition(lock)
         self._buffer_free = threading.Condition(lock)
         self._buffer = ResultBuffer()
+        self._idle = self._run.idle
         self._watched = inf
         """When the one worker that watches the clock wakes up; inf if none does. Before it does something else, it
         wakes another worker to watch the clock."""
@@ -58,6 +61,8 @@ class ThreadPool(BlockingPool):
         try:
             feeder.start()
             feeder.join(WORKER_START_DELAY)
+            with self._lock:
+                self._idle.changed(perf_counter())
             for thread in threads:
                 thread.start()
             while results := self._take():
@@ -73,6 +78,8 @@ class ThreadPool(BlockingPool):
 
     def _wake(self) -> None:
         with self._lock:
+            if self.control.state is RunState.ENDED:
+                self._idle.end(perf_counter())
             if not self.control.reads_source:
                 self._source_ended()
             self._schedule.end(perf_counter())
@@ -121,34 +128,42 @@ class ThreadPool(BlockingPool):
         """Note that the source has no more rows, or that the run reads no more of them."""
         if self._reading:
             self._reading = False
+            self._idle.input_ended(perf_counter())
             self._finish_one()
 
     # --- the workers ---
 
     def _work(self, clock: WorkerClock) -> None:
-        while (job := self._next()) is not None:
-            if job.kind is not JobKind.ROW:
-                self._do_internal(job, clock)
-                with self._lock:
-                    self._job_ready.notify()  # a worker has to watch the clock for jobs that are held now
-                    self._finish_one()
-                continue
-            outcome, attempt = self._fetch(job, clock)
+        try:
+            while (job := self._next(clock)) is not None:
+                self._do(job, clock)
+        finally:
             with self._lock:
-                self._schedule.done(job, attempt, perf_counter(), time())
-                if isinstance(outcome, Retry):
-                    self._schedule.hold(job, perf_counter(), outcome.after)
-                    self._job_ready.notify()  # a worker has to watch the clock for this job
-                else:
-                    self._deliver(outcome)
-                    self._finish_one()
+                self._idle.enter(clock, perf_counter())
+
+    def _do(self, job: Job, clock: WorkerClock) -> None:
+        if job.kind is not JobKind.ROW:
+            self._do_internal(job, clock)
+            with self._lock:
+                self._job_ready.notify()  # a worker has to watch the clock for jobs that are held now
+                self._finish_one()
+            return
+        outcome, attempt = self._fetch(job, clock)
+        with self._lock:
+            self._schedule.done(job, attempt, perf_counter(), time())
+            if isinstance(outcome, Retry):
+                self._schedule.hold(job, perf_counter(), outcome.after)
+                self._job_ready.notify()  # a worker has to watch the clock for this job
+            else:
+                self._deliver(outcome, clock)
+                self._finish_one()
 
     def _sent(self, job: Job) -> None:
         with self._lock:
             super()._sent(job)
             self._job_ready.notify()
 
-    def _next(self) -> Job | None:
+    def _next(self, clock: WorkerClock) -> Job | None:
         """Wait for the next job, and return it; None if the run has ended."""
         schedule = self._schedule
         with self._lock:
@@ -163,7 +178,10 @@ class ThreadPool(BlockingPool):
                         self._unfinished += 1
                     if schedule or schedule.next_due() is not None:
                         self._job_ready.notify()
+                    if clock.is_idle:
+                        self._idle.leave(clock, now)
                     return job
+                self._idle.enter(clock, now)
                 self._wait_for(schedule.next_due())
             return None
 
@@ -182,12 +200,14 @@ class ThreadPool(BlockingPool):
 
     # --- the results ---
 
-    def _deliver(self, result: Result) -> None:
+    def _deliver(self, result: Result, clock: WorkerClock) -> None:
         while not self._buffer.add(result):
             if self.control.state is RunState.ENDED:
                 return  # nobody reads Results any more
             self._job_ready.notify()  # another worker may have to watch the clock meanwhile
+            began = perf_counter()
             self._buffer_free.wait()
+            clock.output += perf_counter() - began
         self._result_ready.notify()
 
     def _take(self) -> list[Result]:
@@ -195,12 +215,19 @@ class ThreadPool(BlockingPool):
         control, buffer = self.control, self._buffer
         with self._lock:
             while not buffer and control.state is not RunState.ENDED:
-                self._result_ready.wait()
+                self._result_ready.wait(_SAMPLE_INTERVAL)
+                self._sample()
             until = perf_counter() + self._run.linger
             while not buffer.is_ample() and control.state is not RunState.ENDED:
                 if (left := until - perf_counter()) <= 0:
                     break
-                self._result_ready.wait(left)
+                self._result_ready.wait(min(left, _SAMPLE_INTERVAL))
+                self._sample()
             results = buffer.take_all()
             self._buffer_free.notify_all()
             return results
+
+    def _sample(self) -> None:
+        """Sample what the idle workers wait for; they only do so themselves when they begin to wait."""
+        self._idle.sample(perf_counter())
+        self._run.phases.add_up()

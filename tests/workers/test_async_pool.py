@@ -35,6 +35,7 @@ class FakeEngine:
         self._more = asyncio.Event()
         self.begun: list[int] = []
         self.most_at_once = 0
+        self.cancelled: list[Attempt] = []
 
     async def until(self, n: int) -> None:
         """Wait until so many attempts were begun."""

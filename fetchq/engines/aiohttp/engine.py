@@ -74,6 +74,7 @@ class AiohttpEngine:
         self._unreliable: set[str] = set()
         """Hosts that sent unsolicited bytes, so that no connection to them is reused."""
         self._disk = DiskThreads()
+        self.cancelled: list[Attempt] = []
 
     async def attempt(
         self,
@@ -100,15 +101,15 @@ class AiohttpEngine:
         except AttemptFailed as problem:
             failed = problem
         except asyncio.CancelledError:
-            failed = watchdog.interrupted.get(attempt)
-            if failed is None:
+            if (failed := watchdog.interrupted.get(attempt)) is None:
+                self._lost(attempt)
                 raise
         finally:
             attempt.on_sent = None  # the loop may have scheduled a call of it for its next turn
             del watchdog.watched[attempt]
             # Like asyncio.timeout, take back the Watchdog's cancellation; any that is left came from outside.
             if watchdog.interrupted.pop(attempt, None) is not None and task.uncancel() > 0:
-                raise asyncio.CancelledError
+                raise self._lost(attempt)
         if failed is None and attempt.unmodified and loads_stored_body(attempt):
             failed = await self._load_stored_body(attempt)
         if failed is not None and failed.local_limit:
@@ -139,6 +140,12 @@ class AiohttpEngine:
         self._disk.close()
         for _ in range(3):
             await asyncio.sleep(0)  # an aborted transport closes its socket in one of the loop's next turns
+
+    def _lost(self, attempt: Attempt) -> asyncio.CancelledError:
+        """Note that the task of an attempt was cancelled, so that the attempt will not be returned."""
+        attempt.stop_clock()
+        self.cancelled.append(attempt)
+        return asyncio.CancelledError()
 
     async def _exchange(self, attempt: Attempt) -> bool:
         """Make one hop, from the request to the end of its response. Returns whether it redirects.
