@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fetchq.core.disk import close_on_error
 from fetchq.reports.attribution import attribution_of
+from fetchq.reports.diagnosis import verdict_of
 from fetchq.reports.summary import Summary
 from fetchq.reports.view import Views
 from fetchq.store.output import Output
@@ -98,9 +100,10 @@ class _Pipeline(ABC, Generic[RunT]):
             yield run
         finally:
             ended = perf_counter()
-            self._summary.update(ended - run.began if run.began else 0.0, run.clocks, run.backoffs())
+            self._summary.update(ended - run.began if run.began else 0.0, run.clocks, run.backoffs(), run.loads())
             if run.began:
                 self._summary.attribution = attribution_of(run, ended)
+            self._summary.verdict = verdict_of(self._summary, run.settings, cores=_cores())
             self._run = None
 
     def _open(self, output: Output) -> Writer:
@@ -223,6 +226,13 @@ class BlockingPipeline(_Pipeline[BlockingRun]):
 
 def _next(iterator: Iterator[T]) -> T | None:
     return next(iterator, None)
+
+
+def _cores() -> int:
+    """How many CPU cores this process may use, as far as the system tells."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _seconds(run: AsyncRun | BlockingRun) -> float:

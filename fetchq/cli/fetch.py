@@ -87,7 +87,7 @@ def fetch_and_show(
         screen.say(f"fetchq: {problem}")
         status = EXIT_FATAL
     if not display.quiet:
-        for line in summary_lines(summary, paint=screen.paint, insecure=settings.insecure):
+        for line in summary_lines(summary, paint=screen.paint, insecure=settings.insecure, columns=screen.columns):
             screen.say(line)
         if not summary.total and status == 0:
             screen.say(no_urls(sources))

@@ -61,6 +61,8 @@ class Screen:
             self._sink = _TextSink(stdout, _paint if colour and sys.stdout.isatty() else None)
         else:
             self._sink = sink_for(chosen, stdout, display.include)
+        self.columns = _columns()
+        """The columns of the terminal that stderr is; None if it is not one."""
         self._heading = [HEADING] if lines and not display.quiet else []
         self._starts = _PendingStarts()
         self._ended = threading.Event()
@@ -210,6 +212,13 @@ def _one_device() -> bool:
     except (OSError, ValueError):  # one of them has no file descriptor
         return False
     return (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino)
+
+
+def _columns() -> int | None:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
 
 
 def _paint(text: str, colour: str) -> str:

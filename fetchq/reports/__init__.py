@@ -1,6 +1,11 @@
 """Counts and compares runs, and formats the numbers, in one pass and in constant memory.
 
 Results that are done -> summary -> text            the summary of one run
+the workers' clocks -> attribution -> diagnosis -> verdict      what limited it
+  diagnosis         the rules, and their order; the sentences are in diagnosis_held, _machine and _network
+  run_facts         what the rules look at
+  estimate          how long the run would take with other settings
+  attribution_text  the attribution as a line
 the same list in several modes -> compare -> compare_text
 Results, and at the end the summary -> view    the files that show one run
 two durable runs -> diff -> diff_text

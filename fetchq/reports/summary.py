@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fetchq.reports.attribution import Attribution
     from fetchq.reports.verdict import Verdict
     from fetchq.scheduling.congestion import HostBackoff
+    from fetchq.scheduling.host_load import HostLoad
     from fetchq.workers.worker_clock import WorkerClock
 
 __all__ = ["Histogram", "Summary", "WorkerTotals"]
@@ -64,6 +65,13 @@ class Histogram:
                 return min(_LEAST * exp((bucket + 1) * _GROWTH), self.greatest)
         return 0.0
 
+    def spread(self) -> list[tuple[float, int]]:
+        """Durations, with how many there are of each, to within 1 %, in the order in which the first of each came."""
+        return [
+            (min(_LEAST * exp((bucket + 0.5) * _GROWTH), self.greatest), count)
+            for bucket, count in self.buckets.items()
+        ]
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Histogram) and (self.buckets, self.greatest) == (other.buckets, other.greatest)
 
@@ -99,6 +107,8 @@ class Summary:
     """Bytes of the bodies as they were received."""
     fetch_time: float = 0.0
     """The sum of `Result.elapsed`, in seconds."""
+    failed_time: float = 0.0
+    """The part of `fetch_time` that was spent on rows that failed."""
     phase_sums: list[float] = field(default_factory=lambda: [0.0] * len(PHASES))
     """Seconds in each phase of `Timing`, in the order of its fields."""
     elapsed: Histogram = field(default_factory=Histogram)
@@ -111,6 +121,8 @@ class Summary:
     """What each worker did, by the worker's number, from 1."""
     hosts: list[HostBackoff] = field(default_factory=list)
     """How far the requests to hosts were held back that refused, failed or grew slow; known when the run has ended."""
+    loads: list[HostLoad] = field(default_factory=list)
+    """The hosts at which attempts took the most time, the greatest first, at most 100; known when the run has ended."""
     attribution: Attribution | None = None
     """What the workers did with their time; None until the run has ended."""
     verdict: Verdict | None = None
@@ -145,6 +157,7 @@ class Summary:
                 ok += 1
             else:
                 self.causes[result.cause.value] += 1
+                self.failed_time += 0.0 if result.duplicate_of is not None else result.elapsed
             if result.duplicate_of is not None:
                 copied += 1
                 continue
@@ -171,15 +184,21 @@ class Summary:
         self.size, self.wire_size, self.fetch_time = size, wire_size, fetch_time
         self.phase_sums = [queued, held, dns, connect, tls, wait, receive, decode, store]
 
-    def update(self, duration: float, clocks: Iterable[WorkerClock], hosts: Iterable[HostBackoff] = ()) -> None:
+    def update(
+        self,
+        duration: float,
+        clocks: Iterable[WorkerClock],
+        hosts: Iterable[HostBackoff] = (),
+        loads: Iterable[HostLoad] = (),
+    ) -> None:
         """Add what the Results do not have: the run's `duration` in seconds, its workers' clocks and its hosts."""
         self.duration = duration
-        self.hosts = list(hosts)
+        self.hosts, self.loads = list(hosts), list(loads)
         self.workers = {clock.number: WorkerTotals(clock.fetched, clock.busy) for clock in clocks}
 
     def merge(self, other: Summary) -> None:
         """Add the numbers of `other`, a part of the same run that ran at the same time."""
-        for name in ("total", "ok", "copied", "attempts", "size", "wire_size", "fetch_time"):
+        for name in ("total", "ok", "copied", "attempts", "size", "wire_size", "fetch_time", "failed_time"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.causes.update(other.causes)
         self.phase_sums = [mine + theirs for mine, theirs in zip(self.phase_sums, other.phase_sums, strict=True)]
@@ -187,6 +206,7 @@ class Summary:
         self.wait.merge(other.wait)
         self.duration = max(self.duration, other.duration)
         self.hosts += other.hosts
+        self.loads += other.loads
         for number, more in other.workers.items():
             before = self.workers.get(number, WorkerTotals(0, 0.0))
             self.workers[number] = WorkerTotals(before.attempts + more.attempts, before.busy + more.busy)

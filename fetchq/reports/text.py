@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import inf
 from statistics import median
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from fetchq.core.text import printable, redact
+from fetchq.reports.attribution_text import attribution_text
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result
@@ -111,8 +113,10 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     return lines
 
 
-def summary_lines(summary: Summary, *, paint: Paint | None = None, insecure: bool = False) -> list[str]:
-    """The lines of the summary; empty for a run without a URL."""
+def summary_lines(
+    summary: Summary, *, paint: Paint | None = None, insecure: bool = False, columns: int | None = None
+) -> list[str]:
+    """The lines of the summary; empty for a run without a URL. Sentences are wrapped to so many `columns`, if given."""
     if not summary.total:
         return []
     failed = f"{summary.failed} failed"
@@ -137,9 +141,11 @@ def summary_lines(summary: Summary, *, paint: Paint | None = None, insecure: boo
         lines.append(f"{summary.attempts} attempts were made")
     lines += _host_lines(summary.hosts)
     if summary.elapsed.count:
-        lines += ["", *_percentile_lines(summary), "", *_phase_lines(summary)]
+        lines += ["", *_percentile_lines(summary)]
     if summary.workers:
         lines += ["", *_worker_lines(summary)]
+    if concluding := _verdict_lines(summary, columns):
+        lines += ["", *concluding]
     return lines
 
 
@@ -160,16 +166,14 @@ def _percentile_lines(summary: Summary) -> list[str]:
     return table(rows)
 
 
-def _phase_lines(summary: Summary) -> list[str]:
-    """The share of each phase in the fetch time, and the time for which requests were held back."""
-    spent = [(name, seconds) for name, seconds in summary.phases.items() if name not in ("queued", "held")]
-    total = sum(seconds for _, seconds in spent) or 1.0
-    spent.sort(key=lambda one: -one[1])
-    shares = [f"{name} {100 * seconds / total:.0f} %" for name, seconds in spent if seconds / total >= 0.005]
-    lines = ["where it went: " + ", ".join(shares)]
-    if summary.phases["held"]:
-        lines.append(f"held back, all together: {seconds_text(summary.phases['held'])}")
-    return lines
+def _verdict_lines(summary: Summary, columns: int | None) -> list[str]:
+    """The shares of the workers' time, and the verdict; each as one line, or wrapped to so many columns."""
+    attribution, verdict = summary.attribution, summary.verdict
+    lines = [] if attribution is None or not attribution.total else [attribution_text(attribution)]
+    lines += [] if verdict is None else [verdict.text]
+    if columns is None:
+        return lines
+    return [part for line in lines for part in wrap(line, columns, subsequent_indent="  ", break_on_hyphens=False)]
 
 
 def _host_lines(hosts: Sequence[HostBackoff]) -> list[str]:

@@ -38,9 +38,9 @@ class HostQueue:
 
     # fmt: off
     __slots__ = (
-        "_not_before", "_not_before_for", "_unsent", "blocked", "congestion", "due_at", "hold_clock", "host", "idle",
-        "in_flight", "interval", "jobs", "last_answer", "max_in_flight", "rank", "ready", "refused", "refused_until",
-        "slow", "steady", "tried", "unlimited",
+        "_not_before", "_not_before_for", "_unsent", "attempts", "blocked", "congestion", "due_at", "failed_seconds",
+        "hold_clock", "host", "idle", "in_flight", "interval", "jobs", "last_answer", "max_in_flight", "rank", "ready",
+        "refused", "refused_until", "seconds", "slow", "steady", "tried", "unlimited",
     )
     # fmt: on
 
@@ -66,6 +66,8 @@ class HostQueue:
         """When an attempt last ended, or when the first of those in flight started."""
         self.tried = False
         """Whether an attempt has ended, even with a failure."""
+        self.attempts, self.seconds, self.failed_seconds = 0, 0.0, 0.0
+        """How many attempts have ended, how long they took, and how long those of them took that failed."""
         self.slow = False
         """Whether the host's answers take long."""
         self._unsent = False
@@ -184,6 +186,8 @@ class HostQueue:
 
     def react(self, attempt: Attempt, settings: Settings, started: float, now: float, wall: float) -> None:
         """Slow down or recover after an attempt that was not a plain success. `wall`: wall-clock seconds."""
+        if attempt.cause is not None:
+            self.failed_seconds += now - started - attempt.held
         if attempt.local_limit:
             return
         congestion = self.congestion

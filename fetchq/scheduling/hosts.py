@@ -8,6 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from fetchq.scheduling.congestion import CongestionControl, HostBackoff
+from fetchq.scheduling.host_load import HostLoad, HostLoads
 from fetchq.scheduling.host_queue import HostQueue
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Hosts:
         self.busy = 0
         """How many queues are not idle."""
         self._backoffs: dict[str, HostBackoff] = {}
+        self._loads = HostLoads()
 
     def __iter__(self) -> Iterator[HostQueue]:
         return iter(list(self.queues.values()))
@@ -79,6 +81,7 @@ class Hosts:
         if len(self._idle) > _MOST_IDLE:
             oldest, _ = self._idle.popitem(last=False)
             self._keep_backoff(oldest)
+            self._loads.drop(oldest)
             del self.queues[oldest.host]
 
     def backoffs(self) -> list[HostBackoff]:
@@ -86,6 +89,10 @@ class Hosts:
         for queue in self.queues.values():
             self._keep_backoff(queue)
         return sorted(self._backoffs.values(), key=lambda backoff: (-backoff.refusals, -backoff.pauses, backoff.host))
+
+    def loads(self) -> list[HostLoad]:
+        """The hosts at which attempts took the most time, at most 100, dropped hosts included; the greatest first."""
+        return self._loads.most(self.queues.values())
 
     def _keep_backoff(self, queue: HostQueue) -> None:
         backoff = queue.congestion.backoff(queue.host)

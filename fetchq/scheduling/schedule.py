@@ -184,7 +184,9 @@ class Schedule:
         else:
             queue.react(attempt, self._settings, job.taken_at, now, wall)
         queue.last_answer = now
-        queue.slow = now - job.taken_at - attempt.held > SLOW
+        queue.attempts += 1
+        queue.seconds += (took := now - job.taken_at - attempt.held)
+        queue.slow = took > SLOW
         if queue.steady and congestion.unrestricted and not queue.slow:
             if queue.rank != FIRST or self.hosts.busy > 1:
                 self._order.place(queue)

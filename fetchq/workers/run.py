@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
     from fetchq.scheduling.congestion import HostBackoff
+    from fetchq.scheduling.host_load import HostLoad
     from fetchq.workers.loop_monitor import LoopMonitor
 
 __all__ = ["DURABLE_LINGER", "WORKER_START_DELAY", "Feed", "Run"]
@@ -85,6 +86,10 @@ class Run:
     def backoffs(self) -> list[HostBackoff]:
         """How far the requests to each host were held back that refused, failed or grew slow."""
         return self.schedule.hosts.backoffs()
+
+    def loads(self) -> list[HostLoad]:
+        """The hosts at which attempts took the most time, the greatest first."""
+        return self.schedule.hosts.loads()
 
     def save_cookies(self) -> None:
         """Write the shared cookies to their file. Raises `StorageError`."""

@@ -1,0 +1,63 @@
+"""Tells how much of a run's work each host was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from heapq import nlargest
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fetchq.scheduling.host_queue import HostQueue
+
+__all__ = ["HostLoad", "HostLoads"]
+
+_MOST = 100
+"""The most hosts that are reported; of those that have been dropped, ten times as many are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostLoad:
+    """The attempts at one host."""
+
+    host: str
+    """The host's key (`per_host_by`)."""
+    attempts: int
+    seconds: float
+    """Seconds that the attempts took, without those spent waiting for `limit_rate`."""
+    failed: float
+    """The part of `seconds` that was spent on attempts that failed."""
+
+    @property
+    def mean(self) -> float:
+        """Seconds per attempt."""
+        return self.seconds / self.attempts if self.attempts else 0.0
+
+
+_seconds = attrgetter("seconds")
+
+
+class HostLoads:
+    """The loads of the hosts with the most work. Memory is bounded, so of many dropped hosts the smallest are lost."""
+
+    def __init__(self) -> None:
+        self._dropped: dict[str, HostLoad] = {}
+
+    def drop(self, queue: HostQueue) -> None:
+        """Keep the load of a host whose queue is dropped."""
+        self._dropped[queue.host] = self._load(queue)
+        queue.attempts, queue.seconds, queue.failed_seconds = 0, 0.0, 0.0  # it may come back
+        if len(self._dropped) > 20 * _MOST:
+            self._dropped = {load.host: load for load in nlargest(10 * _MOST, self._dropped.values(), key=_seconds)}
+
+    def most(self, queues: Iterable[HostQueue]) -> list[HostLoad]:
+        """The hosts with the most seconds, at most 100, the greatest first; `queues`: those that were not dropped."""
+        loads = self._dropped | {queue.host: self._load(queue) for queue in queues}
+        return nlargest(_MOST, (load for load in loads.values() if load.attempts), key=_seconds)
+
+    def _load(self, queue: HostQueue) -> HostLoad:
+        before = self._dropped.get(queue.host, HostLoad(queue.host, 0, 0.0, 0.0))
+        attempts, seconds = before.attempts + queue.attempts, before.seconds + queue.seconds
+        return HostLoad(queue.host, attempts, seconds, before.failed + queue.failed_seconds)
