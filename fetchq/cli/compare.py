@@ -13,7 +13,7 @@ from fetchq.cli.display import Display
 from fetchq.cli.fetch import no_urls
 from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_message
 from fetchq.core.option import option_of
-from fetchq.core.settings import DURABLE_GROUP, MODES, Settings, SettingsError
+from fetchq.core.settings import DURABLE_GROUP, MODES, REPORTS_GROUP, Settings, SettingsError
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "compare_and_show"]
 
-_DURABLE: dict[str, Any] = {one.name: one.default for one in fields(Settings) if option_of(one).group == DURABLE_GROUP}
-"""Settings that a comparison overrides, whatever a config file says, since it is not a durable run."""
+_OF_ONE_RUN: dict[str, Any] = {
+    one.name: one.default for one in fields(Settings) if option_of(one).group in (DURABLE_GROUP, REPORTS_GROUP)
+}
+"""Settings that a comparison overrides, whatever a config file says, since they name files of one run."""
 _NO_TERMINAL = (120, 24)
 """The columns and lines to assume if stdout is not a terminal."""
-_LEFT_OUT = ("mode", "format", "json", "include", *_DURABLE)
+_LEFT_OUT = ("mode", "format", "json", "include", *_OF_ONE_RUN)
 
 
 @click.argument("sources", nargs=-1, metavar="SOURCE...", required=True)
@@ -38,7 +40,7 @@ def compare(sources: tuple[str, ...], modes: tuple[str, ...], **given: Any) -> i
 
     The comparison goes to stdout. Exit status as for `fetchq SOURCE`.
     """
-    settings, display = read_options(given, keep_body=False, **_DURABLE)
+    settings, display = read_options(given, keep_body=False, **_OF_ONE_RUN)
     from fetchq.inputs.lines import SourceError
     from fetchq.inputs.opening import open_sources
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fetchq.core.option import SettingsError
-from fetchq.core.settings_fields import DURABLE_GROUP, MODES, SettingsFields
+from fetchq.core.settings_fields import DURABLE_GROUP, MODES, REPORTS_GROUP, SettingsFields
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from fetchq.core.settings_kwargs import SettingsKwargs
 
-__all__ = ["DURABLE_GROUP", "MODES", "Settings", "SettingsError"]
+__all__ = ["DURABLE_GROUP", "MODES", "REPORTS_GROUP", "Settings", "SettingsError"]
 
 MOST_THREADS = 1000
 """The most workers in the modes `threads` and `sync`."""

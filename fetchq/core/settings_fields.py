@@ -34,10 +34,12 @@ from fetchq.core.parsers import (
 )
 from fetchq.core.quantities import read_byte_rate, read_int, read_rate, read_seconds, read_size, read_statuses
 
-__all__ = ["DURABLE_GROUP", "MODES", "SettingsFields"]
+__all__ = ["DURABLE_GROUP", "MODES", "REPORTS_GROUP", "SettingsFields"]
 
 DURABLE_GROUP = "Durable run"
 """The heading of the settings that only a durable run has, such as its folder."""
+REPORTS_GROUP = "Reports"
+"""The heading of the settings that name a file which shows one run, or one session of a durable run."""
 MODES = ("async", "threads", "sync")
 
 # One function for each heading of the help text, which makes the fields that are listed under it.
@@ -49,6 +51,7 @@ _request = partial(setting, group="Request")
 _limits = partial(setting, group="Limits and success")
 _network = partial(setting, group="Network")
 _durable_run = partial(setting, group=DURABLE_GROUP)
+_reports = partial(setting, group=REPORTS_GROUP)
 _library = partial(setting, group="Library")
 
 _SUCCESS = frozenset(range(200, 300))
@@ -279,6 +282,10 @@ class SettingsFields(ValidatedSettings):
     dedupe: bool = _durable_run(False, "--dedupe", read_flag, "Fetch rows that ask the same once; each has its record.")
     refresh: str | None = _durable_run(
         None, "--refresh", read_run, "Keep what has not changed since this run.", metavar="DIR"
+    )
+
+    report: str | None = _reports(
+        None, "--report", read_file_name, "A page with charts of where the time went.", metavar="FILE.html"
     )
 
     keep_body: bool = _library(True, "", read_flag, "Keep the decoded body in Result.body.")

@@ -78,4 +78,6 @@ class SettingsKwargs(TypedDict, total=False):
     dedupe: Flag
     refresh: Path | None
 
+    report: Path | None
+
     keep_body: Flag

@@ -62,7 +62,7 @@ class Histogram:
             seen += self.buckets[bucket]
             if seen >= rank:
                 # The upper edge of the bucket, since its lower edge may be less than every duration.
-                return min(_LEAST * exp((bucket + 1) * _GROWTH), self.greatest)
+                return min(self.edge(bucket + 1), self.greatest)
         return 0.0
 
     def spread(self) -> list[tuple[float, int]]:
@@ -71,6 +71,11 @@ class Histogram:
             (min(_LEAST * exp((bucket + 0.5) * _GROWTH), self.greatest), count)
             for bucket, count in self.buckets.items()
         ]
+
+    @staticmethod
+    def edge(bucket: int) -> float:
+        """The lower edge of a bucket, in seconds."""
+        return _LEAST * exp(bucket * _GROWTH)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Histogram) and (self.buckets, self.greatest) == (other.buckets, other.greatest)

@@ -32,7 +32,13 @@ class View(Protocol):
         """Show the end of the run, and complete the file. Called once, however the run ended. Raises OSError."""
 
 
-VIEWS: dict[str, Callable[[Settings], View]] = {}
+def _report(settings: Settings) -> View:
+    from fetchq.reports.html.view import ReportView
+
+    return ReportView(settings)
+
+
+VIEWS: dict[str, Callable[[Settings], View]] = {"report": _report}
 """Makes each view, by the name of the setting that asks for it, which is the path of its file. May raise OSError."""
 
 

@@ -72,10 +72,8 @@ class HostQueue:
         """Whether the host's answers take long."""
         self._unsent = False
         """Whether an attempt has started and its request was not sent yet; the interval counts from then."""
-        self._not_before = -inf
-        """The earliest time at which the next attempt may start."""
-        self._not_before_for = Limit.BACK_OFF
-        """What `_not_before` is for."""
+        self._not_before, self._not_before_for = -inf, Limit.BACK_OFF
+        """The earliest time at which the next attempt may start, and the limit that it is for."""
         self.ready = 0
         """How many of the jobs count as ready: at a slow host none, and at an untried host not all."""
         self.steady = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from fetchq import Result, Settings, SettingsError, StorageError, Summary, fetch
 from fetchq.cli.practice.server import PracticeServer
 from fetchq.reports import view
 
-OPTION = "user_agent"
+OPTION = "report"
 """The setting that asks for the view of these tests."""
 
 
@@ -65,7 +66,7 @@ async def test_a_view_sees_each_result_once_and_then_the_final_summary(
 ) -> None:
     urls = [f"{practice.url}/bytes/{number}" for number in range(7)]
     options: dict[str, Any] = {"output": tmp_path / "run"} if durable else {}
-    results = await run(urls, in_loop, mode=mode, workers=2, user_agent=str(tmp_path / "file"), **options)
+    results = await run(urls, in_loop, mode=mode, workers=2, report=str(tmp_path / "file"), **options)
     assert sorted(one.url for one in seen.results) == sorted(urls)
     assert seen.ends == [(7, results.summary.duration)]  # type: ignore[attr-defined]  # they are Results
     if in_loop:
@@ -76,7 +77,7 @@ async def test_a_view_is_completed_where_the_run_is_left_early(
     mode: str, seen: Seen, practice: PracticeServer, tmp_path: Path
 ) -> None:
     async with fetch_iter(
-        [f"{practice.url}/bytes/1"] * 50, mode=mode, workers=2, user_agent=str(tmp_path / "file")
+        [f"{practice.url}/bytes/1"] * 50, mode=mode, workers=2, report=str(tmp_path / "file")
     ) as results:
         async for _ in results:
             break
@@ -92,7 +93,7 @@ async def test_a_view_is_completed_where_a_callback_raises_or_the_task_is_cancel
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await fetch_all([f"{practice.url}/bytes/1"], mode=mode, on_result=on_result, user_agent=str(tmp_path / "file"))
+        await fetch_all([f"{practice.url}/bytes/1"], mode=mode, on_result=on_result, report=str(tmp_path / "file"))
     assert [total for total, _ in seen.ends] == [1]
 
     seen.ends.clear()
@@ -102,7 +103,7 @@ async def test_a_view_is_completed_where_a_callback_raises_or_the_task_is_cancel
             [f"{practice.url}/delay/30"],
             mode=mode,
             on_start=lambda *_: started.set(),
-            user_agent=str(tmp_path / "file"),
+            report=str(tmp_path / "file"),
         )
     )
     await started.wait()
@@ -119,7 +120,7 @@ async def test_a_file_that_cannot_be_written_ends_the_run_and_keeps_what_is_done
     seen.full_after = 2
     path = str(tmp_path / "file")
     with pytest.raises(StorageError, match="file' cannot be written: No space left on device"):
-        await run([f"{practice.url}/bytes/1"] * 20, in_loop, mode=mode, workers=2, user_agent=path)
+        await run([f"{practice.url}/bytes/1"] * 20, in_loop, mode=mode, workers=2, report=path)
     assert seen.ends == []
     assert left_threads() == []
 
@@ -128,19 +129,20 @@ def test_the_command_line_says_so_in_one_line_with_exit_status_3(
     seen: Seen, practice: PracticeServer, cli: Cli
 ) -> None:
     seen.full_after = 0
-    ran = cli("-q", "-A", "file", f"{practice.url}/bytes/1")
+    ran = cli("-q", "--report", "file", f"{practice.url}/bytes/1")
     assert ran.status == 3
-    assert ran.said == "fetchq: 'file' cannot be written: No space left on device\n"
+    assert ran.said == f"fetchq: '{os.getcwd()}/file' cannot be written: No space left on device\n"
     assert len(seen.results) == 1
 
 
 @pytest.mark.parametrize("path", ["missing/file", ".", "x" * 250])
 def test_a_file_that_cannot_be_written_is_refused_before_the_run_has_a_folder(path: str, seen: Seen, cli: Cli) -> None:
-    ran = cli("-o", "run", "-A", path, "http://example.org/")
-    assert f"{path!r} cannot be written: " in ran.problem
+    ran = cli("-o", "run", "--report", path, "http://example.org/")
+    assert "--report" in ran.problem
+    assert ran.problem.count(f"{os.path.abspath(path)!r} ") == 1
     assert not os.path.exists("run")
-    with pytest.raises(SettingsError, match="cannot be written"):
-        fetch_iter([], user_agent=path)
+    with pytest.raises(SettingsError, match=re.escape(os.path.abspath(path))):
+        fetch_iter([], report=path)
 
 
 def test_the_file_may_be_in_the_folder_of_the_run_but_not_be_one_of_its_own(
@@ -148,13 +150,13 @@ def test_the_file_may_be_in_the_folder_of_the_run_but_not_be_one_of_its_own(
 ) -> None:
     folder = tmp_path / "run"
     with pytest.raises(SettingsError, match="the run's own"):
-        fetch_iter([], output=folder, user_agent=str(folder / "run.db"))
-    fetch_all_sync([f"{practice.url}/bytes/1"], output=folder, user_agent=str(folder / "file"))
+        fetch_iter([], output=folder, report=str(folder / "run.db"))
+    fetch_all_sync([f"{practice.url}/bytes/1"], output=folder, report=str(folder / "file"))
     assert len(seen.ends) == 1
 
 
 def test_nothing_is_opened_by_a_run_that_is_never_iterated(seen: Seen, tmp_path: Path) -> None:
-    fetch_iter(["http://example.org/"], user_agent=str(tmp_path / "file"))
+    fetch_iter(["http://example.org/"], report=str(tmp_path / "file"))
     assert seen.ends == []
     assert list(tmp_path.iterdir()) == []
 

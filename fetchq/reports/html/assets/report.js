@@ -1,0 +1,72 @@
+// Draws the sections of the page, and switches between the dark and the light theme.
+"use strict";
+
+const report = { sections: JSON.parse(document.getElementById("data").textContent), urls: new Map() };
+const draw = {
+  table: drawTable, share: drawShare, lines: drawLines, bars: drawBars, intervals: drawIntervals, timeline: drawTimeline,
+};
+
+function readUrls() {
+  const tables = report.sections.flatMap((section) => section.blocks).filter((block) => block.kind === "table");
+  for (const { columns, rows } of tables) {
+    if (columns[0].title !== "Row" || columns[1].title !== "URL") continue;
+    for (const row of rows) report.urls.set(row[0], row[1]);
+  }
+}
+
+function drawSections() {
+  const contents = document.getElementById("contents");
+  report.sections.forEach((section, at) => {
+    const id = `section-${at}`;
+    const end = Math.max(0, ...section.blocks.map((block) => block.end || 0));
+    contents.append(make("li", {}, make("a", { href: `#${id}` }, section.title)));
+    document.getElementById("sections").append(make("section", { "aria-labelledby": id },
+      make("h2", { id }, section.title),
+      section.note ? make("p", { class: "note" }, section.note) : "",
+      ...section.blocks.map((block) => draw[block.kind](block, { end }))));
+  });
+}
+
+function drawCharts() {
+  for (const one of charts) {
+    one.draw();
+    if (one.group && !one.chart.group) {
+      one.chart.group = one.group;
+      one.ready?.();
+    }
+  }
+  echarts.connect(timeGroup);
+}
+
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  const other = theme === "dark" ? "light" : "dark";
+  const control = document.getElementById("theme");
+  control.textContent = other === "dark" ? "Dark" : "Light";
+  control.setAttribute("aria-label", `Switch to the ${other} theme`);
+}
+
+function changeTheme(theme) {
+  setTheme(theme);
+  for (const recolour of recoloured) recolour();
+  drawCharts();
+}
+
+const preferred = matchMedia("(prefers-color-scheme: dark)");
+setTheme(preferred.matches ? "dark" : "light");
+readUrls();
+drawSections();
+drawCharts();
+
+document.getElementById("theme").hidden = false;
+document.getElementById("theme").addEventListener("click", () =>
+  changeTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
+preferred.addEventListener("change", () => changeTheme(preferred.matches ? "dark" : "light"));
+addEventListener("resize", () => charts.forEach((one) => one.chart.resize()));
+
+let beforePrint = null;
+addEventListener("beforeprint", () => {
+  beforePrint = document.documentElement.dataset.theme;
+  changeTheme("light");
+});
+addEventListener("afterprint", () => changeTheme(beforePrint));
