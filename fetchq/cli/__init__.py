@@ -9,7 +9,7 @@
        v
     screen, progress       records on stdout; progress, log and summary on stderr
 
-    export, diff           the commands that read runs; stored opens their folders
+    export, diff, report   the commands that read runs; stored opens their folders
     serve, practice/       the practice server
 
 A command's module is imported when the command is called: `fetchq --version` needs none of them.
@@ -40,6 +40,7 @@ COMMANDS = {
     "retry": "Fetch the failed rows of a durable run again.",
     "export": "Write the records of a durable run as JSON Lines, CSV or Parquet.",
     "diff": "Compare two durable runs.",
+    "report": "Show a durable run as a page with charts.",
     "serve": "Run the practice server.",
 }
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import click
 
@@ -27,6 +24,7 @@ def command(folder: str, form: str | None, output: str | None, where: str, inclu
     the column index needs quotes. Parquet is for pandas, polars and DuckDB, since its columns have types; it needs
     pyarrow: pip install "fetchq[parquet]".
     """
+    from fetchq.cli.output_file import check_target, writing
     from fetchq.cli.stored import read_errors, stored_run
     from fetchq.core.atomic_file import atomic_write
     from fetchq.store.export import format_of_name, write_records
@@ -41,8 +39,8 @@ def command(folder: str, form: str | None, output: str | None, where: str, inclu
             with read_errors():
                 write_records(run, form, sys.stdout.buffer, where, include)
             return 0
-        _check_target(output, folder)
-        with _writing(output), read_errors(), atomic_write(output) as stream:
+        check_target(output, folder)
+        with writing(output), read_errors(), atomic_write(output) as stream:
             write_records(run, form, stream, where, include)
     return 0
 
@@ -54,28 +52,3 @@ def _check_parquet(output: str | None) -> None:
         raise click.UsageError('Parquet needs pyarrow: pip install "fetchq[parquet]"') from None
     if output is None and sys.stdout.isatty():
         raise click.UsageError("Parquet is not for a terminal: name a FILE (-o), or send stdout elsewhere")
-
-
-def _check_target(output: str, folder: str) -> None:
-    from fetchq.store.folder import RESERVED_NAMES
-
-    if not output or os.path.isdir(output):
-        raise click.UsageError(f"{output!r} is {'a folder' if output else 'no name of a file'}")
-    if not os.path.isdir(os.path.dirname(output) or "."):
-        raise click.UsageError(f"there is no folder {os.path.dirname(output)!r}")
-    place, name = os.path.split(os.path.realpath(output))
-    if place == os.path.realpath(folder) and name in RESERVED_NAMES:
-        raise click.UsageError(f"{output!r} is the run's own; name another FILE")
-
-
-@contextmanager
-def _writing(output: str) -> Iterator[None]:
-    """Turn an error of writing FILE into exit status 3, with a message of one line."""
-    from fetchq.cli.status import FatalError
-
-    try:
-        yield
-    except BrokenPipeError:  # FILE is a pipe whose reader has exited
-        raise
-    except OSError as problem:
-        raise FatalError(f"{output!r} cannot be written: {problem.strerror or problem}") from None

@@ -61,6 +61,19 @@ def test_every_option_is_shown_at_work_by_a_test_here() -> None:
     assert set(OPTIONS) == SHOWN
 
 
+# --- reports -------------------------------------------------------------------------------------------------------
+
+
+@shows("report")
+def test_report_writes_a_page_about_the_run_in_each_mode(cli: Cli, engine: list[str]) -> None:
+    with Scripted() as server:
+        assert cli(f"{server.url}/page", "--report", "page.html", "-q", *engine).status == 0
+        page = (cli.folder / "page.html").read_text()
+        assert f"{server.url}/page" in page
+        assert cli("missing.txt", "--report", "other.html").status == 2
+    assert sorted(path.name for path in cli.folder.iterdir()) == ["page.html"]
+
+
 # --- durable runs --------------------------------------------------------------------------------------------------
 
 
@@ -984,6 +997,7 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "resolve": (["a:1:::1", "b:2:127.0.0.1"], "a:1:::1\nb:2:127.0.0.1", [["a:1:::1", "b:2:127.0.0.1"]]),
     "dns_servers": (["192.0.2.1,[::1]:53"], "192.0.2.1,[::1]:53", ["192.0.2.1:53,::1", ["192.0.2.1", "::1"]]),
     "trust_env": ([], "1", [True]),
+    "report": (["a.html"], "a.html", ["a.html"]),
 }
 
 

@@ -52,6 +52,7 @@ WRONG: dict[str, list[Any]] = {
     "user": ["nobody"],
     "cookie": ["a=\x00"],
     "cookie_jar": [5, ""],
+    "report": [5, ""],
     "max_redirects": [-1],
     "location_trusted": ["perhaps"],
     "max_filesize": [0, "big"],

@@ -73,6 +73,7 @@ class RunReport:
         summary: Summary,
         *,
         subtitle: str,
+        workers: int,
         unknown: str = "",
         breaks: Sequence[float] = (),
         sessions: Table | None = None,
@@ -87,7 +88,7 @@ class RunReport:
             *self._outcomes(summary),
             *self._tables(),
         ]
-        return page("fetchq report", lead, sections, facts=_facts(summary), subtitle=subtitle)
+        return page("fetchq report", lead, sections, facts=_facts(summary, workers), subtitle=subtitle)
 
     def _where(self, summary: Summary, sessions: Table | None) -> list[Section]:
         blocks: list[Block] = []
@@ -194,7 +195,7 @@ def _histogram(named: dict[str, Histogram]) -> Bars:
     return Bars("How long the URLs took", "URLs", "up to", names, series)
 
 
-def _facts(summary: Summary) -> list[Fact]:
+def _facts(summary: Summary, workers: int) -> list[Fact]:
     duration = max(summary.duration, 1e-9)
     p50, p99 = summary.elapsed.percentile(50), summary.elapsed.percentile(99)
     copies = f"{summary.copied:,} copied from others" if summary.copied else ""
@@ -205,6 +206,6 @@ def _facts(summary: Summary) -> list[Fact]:
         Fact("failed", f"{summary.failed:,}", f"{retries:,} more attempts" if retries > 0 else ""),
         Fact("took", seconds_text(summary.duration), f"{rate_text(summary.total / duration)} URLs per second"),
         Fact("per URL", seconds_text(p50), f"median; 99 % within {seconds_text(p99)}"),
-        Fact("at a time", f"{summary.concurrency:.1f}", f"of {count_text(len(summary.workers), 'worker')}"),
+        Fact("at a time", f"{summary.concurrency:.1f}", f"of {count_text(workers, 'worker')}"),
         Fact("bodies", bytes_text(summary.size), f"{bytes_text(summary.wire_size)} on the wire"),
     ]

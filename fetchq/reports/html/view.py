@@ -44,7 +44,10 @@ class ReportView:
         """Write the file. Raises OSError."""
         assert self._settings.report is not None
         page = self._report.page(
-            summary, subtitle=self._subtitle(), unknown="the time of its workers was not measured."
+            summary,
+            subtitle=self._subtitle(),
+            workers=self._settings.workers,
+            unknown="the time of its workers was not measured.",
         )
         with atomic_write(self._settings.report) as stream:
             stream.write(page)

@@ -1,0 +1,206 @@
+"""Builds the report of a durable run from its ledger: of all its sessions, without the times between them.
+
+Each session that ends adds itself to the list `sessions` in the ledger's meta; one that was killed is missing there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from fetchq.core.text import printable
+from fetchq.reports.attribution import Attribution, Held
+from fetchq.reports.html.blocks import Column, Table
+from fetchq.reports.html.run_report import RunReport
+from fetchq.reports.summary import Summary
+from fetchq.reports.text import count_text
+from fetchq.reports.verdict import Verdict
+from fetchq.scheduling.limit import Limit
+from fetchq.store.ledger_connection import LedgerError
+from fetchq.store.schema import COLUMNS
+from fetchq.store.stored_run import stored_result
+
+if TYPE_CHECKING:
+    from fetchq.core.model import Result
+    from fetchq.store.stored_run import StoredRun
+
+__all__ = ["stored_report"]
+
+_LONGEST_GAP = 300.0
+"""Seconds without any attempt after which the run counts as interrupted, where no session is known to begin."""
+_SHORTEST_GAP = 1.0
+"""The same where one is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """What a ledger keeps of a session that has ended."""
+
+    started: datetime
+    duration: float
+    workers: int
+    mode: str
+    attribution: Attribution | None
+    verdict: Verdict | None
+
+
+def stored_report(run: StoredRun) -> bytes:
+    """The page about a durable run, which may still be going on. Raises `StorageError`."""
+    sessions = _sessions(run.ledger.meta("sessions"))
+    report, summary, clock = RunReport(), Summary(), _Clock([one.started for one in sessions])
+    for result in _results(run):
+        summary.add((result,))
+        report.add(result, None if result.started is None else clock.moment(result.started, result.elapsed))
+    summary.duration = max(sum(one.duration for one in sessions), clock.end)
+    summary.attribution = _together([one.attribution for one in sessions if one.attribution is not None])
+    summary.verdict = max(
+        (one for one in sessions if one.verdict is not None), key=lambda one: one.duration, default=_NO_SESSION
+    ).verdict
+    workers = max([one.workers for one in sessions] or [run.ledger.required_meta("settings").get("workers", 0)])
+    return report.page(
+        summary,
+        subtitle=_subtitle(run, clock, len(sessions)),
+        workers=workers,
+        unknown="no session of this run has ended by itself, and only then the time of its workers is kept.",
+        breaks=clock.breaks,
+        sessions=_session_table(sessions) if len(sessions) > 1 else None,
+    )
+
+
+_NO_SESSION = _Session(datetime.min, 0.0, 0, "", None, None)  # noqa: DTZ901  # never shown
+
+
+class _Clock:
+    """Turns times of day, in ascending order, into seconds since the run began, without those between its sessions."""
+
+    def __init__(self, begun: Sequence[datetime]) -> None:
+        """`begun`: when sessions are known to have begun, in ascending order."""
+        self._begun = [one.timestamp() for one in begun]
+        self._skipped: float | None = None
+        """The time of day at which the run began, moved by the times that are left out."""
+        self._busy_until = 0.0
+        self.first: datetime | None = None
+        self.breaks: list[float] = []
+        """When a later session began."""
+        self.end = 0.0
+
+    def moment(self, started: datetime, elapsed: float) -> float:
+        """The seconds at which a row started, that took so long."""
+        now = started.timestamp()
+        if self._skipped is None:
+            self.first, self._skipped, self._busy_until = started, now, now
+        begins = False
+        while self._begun and self._begun[0] <= now:
+            begins = self._begun.pop(0) > self._busy_until or begins
+        gap = now - self._busy_until
+        if gap > (_SHORTEST_GAP if begins else _LONGEST_GAP):
+            self._skipped += gap
+            self.breaks.append(now - self._skipped)
+        self._busy_until = max(self._busy_until, now + elapsed)
+        self.end = max(self.end, now + elapsed - self._skipped)
+        return now - self._skipped
+
+
+def _results(run: StoredRun) -> Iterator[Result]:
+    """The Results by the time at which they started. Raises `StorageError`."""
+    for values in run.ledger.rows(COLUMNS, order=("started", "worker", "index")):
+        row = dict(zip(COLUMNS, values, strict=True))
+        try:
+            result = stored_result(row)
+        except (TypeError, ValueError) as problem:
+            raise _damaged(run, row, str(problem)) from None
+        if not all(isfinite(one) and 0 <= one < 1e9 for one in (result.elapsed, *_seconds(result))):
+            raise _damaged(run, row, "a time is not one")
+        if result.worker is not None and result.worker < 1:
+            raise _damaged(run, row, "a worker has a number below 1")
+        yield result
+
+
+def _seconds(result: Result) -> Iterator[float]:
+    return (getattr(result.timing, one.name) or 0.0 for one in fields(result.timing))
+
+
+def _damaged(run: StoredRun, row: dict[str, Any], why: str) -> LedgerError:
+    return LedgerError(printable(f"the ledger {str(run.ledger.path)!r} is damaged: row {row['index']}: {why}"))
+
+
+def _sessions(found: Any) -> list[_Session]:
+    """The sessions in a ledger's meta, by their time. What is not as expected is left out."""
+    sessions = []
+    for one in found if isinstance(found, list) else []:
+        try:
+            verdict = one["verdict"]
+            session = _Session(
+                datetime.fromisoformat(one["started"]),
+                float(one["duration"]),
+                int(one["workers"]),
+                str(one["mode"]),
+                _attribution(one["attribution"]),
+                None if verdict is None else Verdict(str(verdict["bottleneck"]), str(verdict["text"])),
+            )
+        except (KeyError, TypeError, ValueError):
+            continue
+        sessions.append(session)
+    return sorted(sessions, key=lambda session: session.started.timestamp())
+
+
+def _attribution(found: Any) -> Attribution | None:
+    """Raises KeyError, TypeError or ValueError."""
+    if found is None:
+        return None
+    numbers: dict[str, Any] = {one.name: float(found[one.name]) for one in fields(Attribution) if one.type == "float"}
+    held = tuple(Held(Limit(one["limit"]), one["host"], float(one["seconds"])) for one in found["held"])
+    return Attribution(workers=int(found["workers"]), held=held, **numbers)
+
+
+def _together(found: Sequence[Attribution]) -> Attribution | None:
+    """The sum of several attributions; None if there are none."""
+    if not found:
+        return None
+    held: Counter[tuple[Limit, str | None]] = Counter()
+    for one in (part for attribution in found for part in attribution.held):
+        held[one.limit, one.host] += one.seconds  # type: ignore[assignment]  # a Counter adds floats as well
+    numbers: dict[str, Any] = {
+        one.name: sum(getattr(attribution, one.name) for attribution in found)
+        for one in fields(Attribution)
+        if one.type == "float"
+    }
+    return Attribution(
+        workers=max(one.workers for one in found),
+        held=tuple(Held(limit, host, seconds) for (limit, host), seconds in held.most_common()),
+        **numbers,
+    )
+
+
+def _session_table(sessions: Sequence[_Session]) -> Table:
+    columns = (
+        Column("Begun"),
+        Column("Took", "seconds"),
+        Column("Workers", "count"),
+        Column("Mode"),
+        Column("What limited it"),
+    )
+    rows = [
+        (
+            f"{one.started:%Y-%m-%d %H:%M:%S}",
+            one.duration,
+            one.workers,
+            printable(one.mode),
+            "not known" if one.verdict is None else printable(one.verdict.text),
+        )
+        for one in sessions
+    ]
+    return Table("Sessions", columns, rows, "A session that was killed is missing here; its URLs are in the report.")
+
+
+def _subtitle(run: StoredRun, clock: _Clock, sessions: int) -> str:
+    parts = [f"the run in {run.path.absolute()}"]
+    if clock.first is not None:
+        parts.append(f"begun {clock.first:%Y-%m-%d %H:%M:%S} UTC")
+    if sessions:
+        parts.append(count_text(sessions, "session"))
+    return ", ".join(parts if run.finished else [*parts, "not all rows are done"])
