@@ -6,6 +6,7 @@ The lowest room: it imports nothing else of fetchq.
     cause               why a request failed, and whether a body is complete: the closed sets of words in a record
     record_fields       the fields of a record, from which every format derives its columns
     redirect_hop        what a Result says about a redirect that was followed
+    exchange            one request and its response, for HAR and trace
     sent_request        what a web archive needs beside the Result
     stored_response     what an earlier run has stored of a page
     header_text         header values as text

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
     from fetchq.core.body_spool import Spool
+    from fetchq.core.exchange import Exchange
     from fetchq.core.sent_request import SentRequest
     from fetchq.core.stored_response import StoredResponse
 
@@ -187,6 +188,8 @@ class Result:
     """The trailer fields, which came after a body in chunks (RFC 9110, 6.5); None if there were none."""
     hops: tuple[RedirectHop, ...] = field(default=(), repr=False, compare=False)
     """The redirects that the last attempt followed, in order: the status, URL and time of each."""
+    exchanges: tuple[Exchange, ...] = field(default=(), repr=False, compare=False)
+    """Every request of every attempt with its response, in order, in a run with `har` or `trace`; it is not pickled."""
 
     def text(self, errors: str = "replace") -> str:
         """The body as text, in the charset that the server named; in UTF-8 where it named none, or an unknown one."""
@@ -228,6 +231,7 @@ class Result:
     # CIMultiDictProxy cannot be pickled, so the header and trailer fields travel as lists of pairs.
     def __getstate__(self) -> list[Any]:
         state = [getattr(self, name) for name in _RESULT_FIELDS]
+        state[_EXCHANGES] = ()  # the times in them mean nothing in another process
         for at in _FIELD_MAPS:
             state[at] = None if state[at] is None else list(state[at].items())
         return state
@@ -259,8 +263,9 @@ make_timing = fast_constructor(Timing)
 PHASES = tuple(f.name for f in fields(Timing))
 """The names of the phases, in the order of the fields of Timing."""
 _RESULT_FIELDS = tuple(f.name for f in fields(Result))
+_EXCHANGES = _RESULT_FIELDS.index("exchanges")
 _FIELD_MAPS = _RESULT_FIELDS.index("headers"), _RESULT_FIELDS.index("trailers")
-_NOT_RECORDED = ("headers", "trailers", "hops", "body", "spool", "sent", "duplicate_of")
+_NOT_RECORDED = ("headers", "trailers", "hops", "exchanges", "body", "spool", "sent", "duplicate_of")
 RECORD_FIELDS = tuple(name for name in _RESULT_FIELDS if name not in _NOT_RECORDED)
 """The fields of a record, in order; `timing` is an object of the `PHASES`."""
 _record_values = attrgetter(*RECORD_FIELDS)

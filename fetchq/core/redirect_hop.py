@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["RedirectHop", "hop_records", "hops_from_json", "hops_to_json"]
+__all__ = ["HopTiming", "RedirectHop", "hop_records", "hops_from_json", "hops_to_json"]
+
+
+@dataclass(frozen=True, slots=True)
+class HopTiming:
+    """Where the time of a redirect went, in seconds. The phases are those of `Timing` that a redirect has."""
+
+    dns: float = 0.0
+    connect: float = 0.0
+    tls: float | None = None
+    wait: float = 0.0
+    receive: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +32,8 @@ class RedirectHop:
     """The URL that was asked for and answered with the redirect; a user name and password in it are shown as `***`."""
     elapsed: float
     """Seconds from the search for a connection to the end of the redirect; they are part of `Result.elapsed`."""
+    timing: HopTiming
+    """The phases add up to `elapsed`."""
 
 
 def hop_records(hops: Iterable[RedirectHop]) -> list[dict[str, Any]]:
@@ -35,4 +48,5 @@ def hops_to_json(hops: tuple[RedirectHop, ...]) -> str | None:
 
 def hops_from_json(text: str | None) -> tuple[RedirectHop, ...]:
     """The hops that `hops_to_json` has written."""
-    return () if text is None else tuple(RedirectHop(**hop) for hop in json.loads(text))
+    found = [] if text is None else json.loads(text)
+    return tuple(RedirectHop(**(hop | {"timing": HopTiming(**hop["timing"])})) for hop in found)

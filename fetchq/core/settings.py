@@ -44,6 +44,11 @@ class Settings(SettingsFields):
         """Whether the requests that were sent are stored with the bodies, as a web archive needs."""
         return self.stores and self.save == "warc"
 
+    @property
+    def keeps_exchanges(self) -> bool:
+        """Whether each Result keeps its exchanges, which these views show."""
+        return self.har is not None or self.trace is not None
+
 
 def _check_together(settings: Settings) -> None:
     """Raises `SettingsError`, which names one setting, where two of them contradict each other."""

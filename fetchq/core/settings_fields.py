@@ -287,5 +287,7 @@ class SettingsFields(ValidatedSettings):
     report: str | None = _reports(
         None, "--report", read_file_name, "A page with charts of where the time went.", metavar="FILE.html"
     )
+    har: str | None = _reports(None, "--har", read_file_name, "All requests as HAR 1.2, for browsers.", metavar="FILE")
+    trace: str | None = _reports(None, "--trace", read_file_name, "The workers' time, for Perfetto.", metavar="FILE")
 
     keep_body: bool = _library(True, "", read_flag, "Keep the decoded body in Result.body.")

@@ -79,5 +79,7 @@ class SettingsKwargs(TypedDict, total=False):
     refresh: Path | None
 
     report: Path | None
+    har: Path | None
+    trace: Path | None
 
     keep_body: Flag

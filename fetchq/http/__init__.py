@@ -30,6 +30,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
       cross_origin      says which headers are sent to another origin
       cookies           stores the cookies of a row or a run; cookie_file reads and writes them
       redirect_history  lists the redirects of an attempt, and the headers that were not sent on
+      exchanges         the requests of an attempt with their responses, for HAR and trace; masked_fields hides secrets
       dates             parses the dates of headers and cookies
 
     after the attempt

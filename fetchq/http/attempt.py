@@ -21,6 +21,7 @@ from fetchq.http.body import NO_BODY
 from fetchq.http.coding_policy import asks_for, published_format
 from fetchq.http.content_coding import codings_in
 from fetchq.http.cookies import CookieJar
+from fetchq.http.exchanges import record_redirect
 from fetchq.http.failure import AttemptFailed, message_of, status_failure
 from fetchq.http.headway import explain_timeout
 from fetchq.http.phases import CONNECT, DECODE, RECEIVE, WAIT
@@ -145,8 +146,7 @@ class Attempt(AttemptState):
         except Refused as refused:
             raise AttemptFailed(refused.cause, refused.message) from None
         self.lap(RECEIVE)
-        body = None if self.complete is Complete.NO else self._drained
-        self.history.add(self.hop, response, body, self.remote, sum(self.phases))
+        record_redirect(self, None if self.complete is Complete.NO else self._drained)
         self.hop = hop
         self.redirects += 1
         self.redirecting = self.needs_fresh_connection = False

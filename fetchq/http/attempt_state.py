@@ -62,6 +62,11 @@ class AttemptClock:
         self._window_start = 0.0
         self._window_bytes = 0
 
+    @property
+    def lap_ended(self) -> float:
+        """When the last phase that was counted ended."""
+        return self._phase_began
+
     def lap(self, phase: int) -> float:
         """Add the time since the last lap to `phase`. Returns the current time."""
         now = perf_counter()
@@ -118,12 +123,16 @@ class AttemptState(AttemptClock):
     # An instance dictionary would have too many keys for Python to share them between objects; this is the hot path.
     # fmt: off
     __slots__ = (
-        "_drained", "_first_url", "answering", "body", "cause", "complete", "continued", "cookies", "error", "history",
-        "hop", "local_limit", "method", "needs_fresh_connection", "on_sent", "partial", "permanent", "plan", "proxy",
-        "redirecting", "redirects", "remote", "request", "response", "reused", "sent", "tls_known", "trailers",
+        "_drained", "_first_url", "answering", "as_sent", "body", "cause", "complete", "continued", "cookies", "error",
+        "history", "hop", "local_limit", "method", "needs_fresh_connection", "on_sent", "partial", "permanent", "plan",
+        "proxy", "redirecting", "redirects", "remote", "request", "response", "reused", "sent", "tls_known", "trailers",
         "unmodified",
     )
     # fmt: on
+    hop: Hop
+    """The request being sent, or the one sent last."""
+    as_sent: Hop
+    """The same with the headers that it gets when it is sent: the cookies of the run, and a Range."""
     partial: Partial | None
     """The beginning of the body: from an earlier attempt or, after `finish`, for the next one. Then the engine's caller
     passes it on or discards it."""
@@ -139,8 +148,7 @@ class AttemptState(AttemptClock):
     def __init__(self, plan: HopPlan, request: Request, target: Target, partial: Partial | None = None) -> None:
         super().__init__(plan.settings)
         self.plan = plan
-        self.hop: Hop = plan.first(request, target)
-        """The request being sent, or the one sent last."""
+        self.hop = self.as_sent = plan.first(request, target)
         self.method = self.hop.method
         """The method of the first hop."""
         self.request = request
@@ -205,7 +213,10 @@ class AttemptState(AttemptClock):
         self.answering = self.reused = False
         if self.cookies is not None:
             hop = with_cookies(hop, self.cookies)
-        return hop if self.partial is None else self.partial.range_request(hop, self.redirects)
+        if self.partial is not None:
+            hop = self.partial.range_request(hop, self.redirects)
+        self.as_sent = hop
+        return hop
 
     def connected(self, *, reused: bool) -> None:
         """Note that the request is about to be sent on a connection."""

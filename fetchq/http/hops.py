@@ -37,6 +37,7 @@ __all__ = [
     "merge_headers",
     "method_of",
     "redacted_head",
+    "request_fields",
     "request_head",
     "with_cookies",
 ]
@@ -237,10 +238,14 @@ def with_cookies(hop: Hop, jar: CookieJar) -> Hop:
     return hop if cookie is None else hop._replace(headers=merge_headers(hop.headers, [("Cookie", cookie)]))
 
 
+def request_fields(hop: Hop) -> dict[str, str]:
+    """The header fields of the request, secrets included."""
+    return _fields(hop.method, host_field(hop.url.scheme, hop.url.raw_authority), hop.headers, hop.body)
+
+
 def redacted_head(hop: Hop) -> bytes:
     """The head of the request, without the headers that may hold secrets."""
-    fields = _fields(hop.method, host_field(hop.url.scheme, hop.url.raw_authority), hop.headers, hop.body)
-    shown = _lines(harmless(fields))
+    shown = _lines(harmless(request_fields(hop)))
     return f"{hop.method} {hop.origin_form} HTTP/1.1\r\n{shown}\r\n".encode()
 
 

@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from operator import sub
 from time import time
 from typing import TYPE_CHECKING
 
-from fetchq.core.redirect_hop import RedirectHop
+from fetchq.core.redirect_hop import HopTiming, RedirectHop
 from fetchq.core.sent_request import ArchivedRedirect
 from fetchq.core.text import redact
 from fetchq.http.cross_origin import not_sent_note, secret_names
 from fetchq.http.hops import redacted_head
+from fetchq.http.phases import CONNECT, DNS, RECEIVE, TLS, WAIT
 from fetchq.http.url import origin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fetchq.core.exchange import Exchange
     from fetchq.core.stored_response import StoredResponse
     from fetchq.http.hops import Hop, HopPlan
     from fetchq.http.response import ResponseHead
 
-__all__ = ["RedirectHistory"]
+__all__ = ["RedirectHistory", "hop_timing"]
+
+
+def hop_timing(phases: Sequence[float], *, tls_known: bool) -> HopTiming:
+    """The timing of a hop that has spent these seconds in the phases. `tls_known`: as in `AttemptState`."""
+    tls = phases[TLS] if tls_known else None
+    return HopTiming(phases[DNS], phases[CONNECT], tls, phases[WAIT], phases[RECEIVE])
 
 
 class RedirectHistory:
     """The redirects that one attempt has followed."""
 
-    __slots__ = ("_archives", "_cookie", "_origin", "_withheld", "_withheld_from", "archived", "hops")
+    # fmt: off
+    __slots__ = (
+        "_archives", "_before", "_cookie", "_held_before", "_origin", "_withheld", "_withheld_from", "archived",
+        "exchanges", "hops",
+    )
+    # fmt: on
 
     def __init__(self, first: Hop, *, archives: bool) -> None:
         """`first`: the first hop of the attempt. `archives`: whether the redirects are also kept for a web archive."""
         self._archives = archives
+        self._before: list[float] | None = None
+        """Seconds of the attempt in each phase until the end of the last redirect; None before that."""
+        self._held_before = 0.0
         self._origin = origin(first.url)
         self._cookie = {name: value for name, value in first.headers.items() if name.lower() == "cookie"}
         """The user's Cookie header, which is sent whenever a hop leads to the origin of the first one (RFC 6265)."""
@@ -38,6 +57,8 @@ class RedirectHistory:
         self.hops: tuple[RedirectHop, ...] = ()
         self.archived: tuple[ArchivedRedirect, ...] = ()
         """The same redirects for a web archive."""
+        self.exchanges: tuple[Exchange, ...] = ()
+        """The same redirects as exchanges, where they are kept (`Settings.keeps_exchanges`)."""
 
     def follow(self, plan: HopPlan, hop: Hop, response: ResponseHead, stored: StoredResponse | None) -> Hop:
         """The hop that a redirect leads to. Raises `Refused`."""
@@ -59,12 +80,29 @@ class RedirectHistory:
         sent = {name.lower() for name in hop.headers}
         return not_sent_note([name for name in self._withheld if name.lower() not in sent], self._withheld_from)
 
-    def add(self, hop: Hop, response: ResponseHead, body: bytearray | None, remote: str | None, elapsed: float) -> None:
-        """Add a redirect. `body`: None if it was too long to be read. `elapsed`: seconds of the attempt so far."""
+    def since(self, phases: Sequence[float], held: float) -> tuple[list[float], float]:
+        """What an attempt has spent since its last redirect: the seconds in each phase, and those held."""
+        before = self._before
+        return list(phases) if before is None else [*map(sub, phases, before)], held - self._held_before
+
+    def add(
+        self,
+        hop: Hop,
+        response: ResponseHead,
+        body: bytearray | None,
+        remote: str | None,
+        phases: Sequence[float],
+        held: float,
+        *,
+        tls_known: bool,
+    ) -> None:
+        """Add a redirect. `body`: None if it was too long to be read. `phases`, `held`: of the attempt so far."""
         assert response.status is not None
-        elapsed -= sum(earlier.elapsed for earlier in self.hops)
+        spent, _ = self.since(phases, held)
+        self._before, self._held_before = [*phases], held
+        elapsed = sum(spent)
         url = redact(hop.text)
-        self.hops += (RedirectHop(response.status, url, elapsed),)
+        self.hops += (RedirectHop(response.status, url, elapsed, hop_timing(spent, tls_known=tls_known)),)
         if self._archives:
             redirect = ArchivedRedirect(
                 url=url,

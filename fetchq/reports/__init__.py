@@ -7,6 +7,6 @@ the workers' clocks -> attribution -> diagnosis -> verdict      what limited it
   estimate          how long the run would take with other settings
   attribution_text  the attribution as a line
 the same list in several modes -> compare -> compare_text
-Results, and at the end the summary -> view    the files that show one run
+Results, and at the end the summary -> view    the files that show one run: har, trace; json_file writes both
 two durable runs -> diff -> diff_text
 """

@@ -38,7 +38,19 @@ def _report(settings: Settings) -> View:
     return ReportView(settings)
 
 
-VIEWS: dict[str, Callable[[Settings], View]] = {"report": _report}
+def _har(settings: Settings) -> View:
+    from fetchq.reports.har import HarView
+
+    return HarView(settings)
+
+
+def _trace(settings: Settings) -> View:
+    from fetchq.reports.trace import TraceView
+
+    return TraceView(settings)
+
+
+VIEWS: dict[str, Callable[[Settings], View]] = {"report": _report, "har": _har, "trace": _trace}
 """Makes each view, by the name of the setting that asks for it, which is the path of its file. May raise OSError."""
 
 

@@ -211,7 +211,9 @@ class Deduplicator:
 
 def _copy(first: Result, one: _Duplicate) -> Result:
     """The Result of `first` for a duplicate. The body is stored once: both have the same `path`."""
-    return replace(first, index=one.row, url=one.url, label=one.label, duplicate_of=one.first, spool=None, sent=None)
+    return replace(
+        first, index=one.row, url=one.url, label=one.label, duplicate_of=one.first, spool=None, sent=None, exchanges=()
+    )
 
 
 def _to_blob(text: Any) -> Any:

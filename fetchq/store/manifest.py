@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from fetchq._version import __version__
+from fetchq.core.option import option_of
+from fetchq.core.settings import REPORTS_GROUP
 from fetchq.store.folder import FolderError, RunFolder
 from fetchq.store.input_copy import same_inputs
 
@@ -34,7 +36,7 @@ def new_manifest(settings: Settings, inputs: list[dict[str, Any]], reading: dict
     withheld: list[str] = []
     for one in fields(settings):
         value = getattr(settings, one.name)
-        if one.name in _OF_SESSION:
+        if one.name in _OF_SESSION or option_of(one).group == REPORTS_GROUP:
             continue
         if one.repr:  # also default values, since a config file may change them later, or on another machine
             kept[one.name] = sorted(value) if isinstance(value, frozenset) else value

@@ -11,6 +11,7 @@
     run             what the runs of all modes have in common; blocking_pool: what the last two pools have
     run_state       whether a run is running, draining, aborting or ended
     settle          turns an attempt into the Result of its row, or puts the row back for a retry
+    exchange_log    collects the requests of a row and their responses, for HAR and trace
     worker_clock    measures how busy each worker is
 
 Modes `threads` and `sync` are also driven from an event loop: `async_run` then waits for a `blocking_run`. Whether a

@@ -26,6 +26,7 @@ from fetchq.http.revalidation import freshened
 from fetchq.http.robots_txt import Rules, agent_of, rules_of
 from fetchq.http.sendable import check_sendable
 from fetchq.http.url import Refused, Target, parse_url
+from fetchq.workers.exchange_log import ExchangeLog
 from fetchq.workers.phase_totals import PhaseTotals
 from fetchq.workers.run_state import RunState
 
@@ -60,6 +61,7 @@ class Settler:
         self._control = control
         self._phases = (phases or PhaseTotals()).pending
         self._archives = settings.archives
+        self._log = ExchangeLog() if settings.keeps_exchanges else None
         self._agent = agent_of(settings)
         self._with_partial: set[Job] = set()
         """Jobs that keep the beginning of a body for the next attempt. Each may hold a whole body in memory, so there
@@ -94,12 +96,17 @@ class Settler:
         if held := attempt.held:
             clock.busy -= held
             clock.limit_rate += held
+        clock.busy -= attempt.held
+        if self._log is not None:
+            self._log.add(job, attempt, clock.number)
         if attempt.cause is not None and (retry := self._retry(job, attempt)) is not None:
             # A cancelled row is not done: a session that resumes the run fetches it.
             return retry if self._control.state is _RUNNING else self.refuse(job, _cancelled(), clock.number)
         if attempt.partial is not None or job.partial is not None:
             self._drop_partials(job, attempt)
         result = self._result(job, attempt, clock.number)
+        if self._log is not None:
+            result = replace(result, exchanges=self._log.pop(job))
         stored = job.request.stored_response
         return result if stored is None else _with_stored_head(result, attempt, stored)
 
@@ -150,6 +157,7 @@ class Settler:
             timing=timing,
             headers=NO_HEADERS,
             duplicate_of=request.duplicate_of,
+            exchanges=() if self._log is None else self._log.pop(job),
         )
 
     def _retry(self, job: Job, attempt: Attempt) -> Retry | None:

@@ -21,7 +21,7 @@ from support.terminal import ACTIVE
 from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.atomic_file import atomic_write
 from fetchq.core.model import PHASES
-from fetchq.core.redirect_hop import RedirectHop, hop_records
+from fetchq.core.redirect_hop import HopTiming, RedirectHop, hop_records
 from fetchq.core.text import without_surrogates
 from fetchq.store.export import write_records
 from fetchq.store.sinks import RECORD_FORMATS, sink_for
@@ -154,11 +154,16 @@ def test_parquet_holds_the_records_in_typed_columns(cli: Cli) -> None:
 
 def test_parquet_holds_the_redirects_as_a_list_of_objects_where_they_are_asked_for(cli: Cli) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    hops = (RedirectHop(302, "http://a/", 0.25), RedirectHop(307, "http://b/", 0.5))
+    hops = (
+        RedirectHop(302, "http://a/", 0.25, HopTiming(wait=0.25)),
+        RedirectHop(307, "http://b/", 0.5, HopTiming(0.1, 0.1, 0.1, 0.1, 0.1)),
+    )
     run = make_run(cli.folder / "run", [make_result(), make_result(index=1, hops=hops)])
     assert cli("export", run, "-o", "a.parquet", "--include", "hops") == (0, b"", b"")
     table = parquet.read_table("a.parquet")
-    assert str(table.schema.field("hops").type) == "list<element: struct<status: int32, url: string, elapsed: double>>"
+    timing = "struct<dns: double, connect: double, tls: double, wait: double, receive: double>"
+    hop = f"struct<status: int32, url: string, elapsed: double, timing: {timing}>"
+    assert str(table.schema.field("hops").type) == f"list<element: {hop}>"
     assert table.column("hops").to_pylist() == [[], hop_records(hops)]
 
 

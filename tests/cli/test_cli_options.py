@@ -407,6 +407,20 @@ def test_cookie_is_sent_as_it_is_given(cli: Cli, server: Scripted, engine: list[
     assert server.log[0].header("Cookie") == "a=1; b=2"
 
 
+@shows("har", "trace")
+def test_har_and_trace_write_files_that_show_the_run_without_its_secrets(
+    cli: Cli, practice: PracticeServer, engine: list[str]
+) -> None:
+    args = ("--har", "a.har", "--trace", "a.json", "--user", "me:SECRET", "-H", "X-Key: SECRET")
+    assert cli(f"{practice.url}/redirect/1", *args, *engine).status == 0
+    har, trace = (cli.folder / "a.har").read_text(), (cli.folder / "a.json").read_text()
+    assert [one["response"]["status"] for one in json.loads(har)["log"]["entries"]] == [302, 200]
+    assert [one["name"] for one in json.loads(trace)["traceEvents"] if one.get("cat") == "row"] == [
+        f"GET {practice.url}/redirect/1"
+    ]
+    assert "SECRET" not in har + trace
+
+
 # --- limits and success --------------------------------------------------------------------------------------------
 
 
@@ -981,6 +995,8 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "user": (["me:pass word"], "me:pass word", ["me:pass word"]),
     "cookie": (["a=1; b=2"], "a=1; b=2", ["a=1; b=2"]),
     "cookie_jar": (["a.txt"], "a.txt", ["a.txt"]),
+    "har": (["a.har"], "a.har", ["a.har"]),
+    "trace": (["a.json"], "a.json", ["a.json"]),
     "max_redirects": (["0"], "0", [0]),
     "location_trusted": ([], "1", [True, "yes"]),
     "max_filesize": (["5M"], "5M", [5_000_000, "5MB"]),

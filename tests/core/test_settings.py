@@ -69,6 +69,8 @@ WRONG: dict[str, list[Any]] = {
     "resolve": [["h:80"]],
     "dns_servers": ["dns.example.org", "", ["192.0.2.1:0"]],
     "trust_env": [None],
+    "har": [5, ""],
+    "trace": [5, ""],
     "keep_body": ["x"],
     "input_format": ["xml"],
     "url_column": [5, None],

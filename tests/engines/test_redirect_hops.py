@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,15 @@ def test_the_result_has_the_status_the_url_and_the_time_of_each_redirect(mode: s
     assert result.ok
     assert [(hop.status, hop.url) for hop in result.hops] == [(302, f"{server.url}/a"), (307, f"{server.url}/b?x")]
     assert all(hop.elapsed > 0 for hop in result.hops)
+    for hop in result.hops:
+        phases = asdict(hop.timing)
+        assert hop.elapsed == pytest.approx(sum(seconds or 0.0 for seconds in phases.values()))
+        assert phases["connect"] > 0
+        assert phases["wait"] > 0
     assert sum(hop.elapsed for hop in result.hops) < result.elapsed
     assert result.to_record(["hops"])["hops"] == [
-        {"status": hop.status, "url": hop.url, "elapsed": hop.elapsed} for hop in result.hops
+        {"status": hop.status, "url": hop.url, "elapsed": hop.elapsed, "timing": asdict(hop.timing)}
+        for hop in result.hops
     ]
 
 
@@ -66,7 +73,7 @@ def test_a_redirect_that_is_not_followed_is_no_hop(mode: str) -> None:
 def test_a_password_in_a_url_is_not_in_the_hops(mode: str) -> None:
     with serving(by_path({"/a": to("/b")})) as server:
         (hop,) = fetch(server.url.replace("//", "//me:word@") + "/a", mode).hops
-    assert hop == RedirectHop(302, f"{server.url}/a", hop.elapsed)
+    assert hop == RedirectHop(302, f"{server.url}/a", hop.elapsed, hop.timing)
 
 
 # --- what goes on to another origin ---

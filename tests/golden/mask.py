@@ -27,12 +27,13 @@ _ANYWHERE: list[tuple[str, str]] = [
     (r"(WARC-Block-Digest: \w+:)\w+", r"\1<digest>"),
     (r'(digest\\": \\")[0-9a-f]{64}', r"\1<digest>"),
 ]
+_WORKERS_TIME = "where the workers' time went: "
+"""The beginning of the line that the verdict follows."""
 _OF_A_LINE: list[tuple[str, str]] = [
     (rf"(\d+ URLs?: .* failed, in ){_TIME} \({_NUMBER} URL/s\)", r"\1<time> (<rate> URL/s)"),
     (rf"(.* of bodies, .* on the wire, ){_SPEED}", r"\1<speed>"),
     (rf"(fetch times add up to ){_TIME}: {_NUMBER}( URLs at a time, with .*)", r"\1<time>: <number>\2"),
-    (r"(where it went: )(?:(?:, )?\w+ \d+ %)*", r"\1<shares>"),
-    (rf"(held back, all together: ){_TIME}", r"\1<time>"),
+    (rf"({_WORKERS_TIME}).*", r"\1<shares>"),
     (rf"(.*, asked ){_NUMBER}( times a second.*)", r"\1<number>\2"),
     (rf"(sync|threads|async): {_TIME}", r"\1: <time>"),
     (r"(  worker +\d+ \|)[ \d=+]{64}\|", rf"\1{'<bars>'.ljust(64)}|"),
@@ -70,6 +71,9 @@ def _lines(lines: list[str]) -> list[str]:
             while end < len(lines) and len(_cells(lines[end])) == len(_cells(lines[at])):
                 end += 1
             done += _table(lines[at:end])
+        elif lines[at].startswith(_WORKERS_TIME):
+            done += [_line(lines[at]), "<verdict>"]
+            end += 1
         else:
             done.append(_line(lines[at]))
         at = end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -19,7 +20,7 @@ from support.factories import HOSTILE, any_text, examples, failed_result, make_r
 
 from fetchq.core.disk import StorageError
 from fetchq.core.model import RECORD_FIELDS, Cause, Request, Timing
-from fetchq.core.redirect_hop import RedirectHop
+from fetchq.core.redirect_hop import HopTiming, RedirectHop, hop_records
 from fetchq.store.ledger import Ledger
 from fetchq.store.ledger_connection import ConditionError, LedgerError, ledger_exists
 from fetchq.store.ledger_reader import LedgerReader
@@ -55,7 +56,7 @@ def test_the_columns_are_the_fields_of_the_record_with_the_timing_spread_and_thr
 
 
 def test_a_record_comes_back_as_it_was(ledger: Ledger) -> None:
-    hops = (RedirectHop(302, "http://a/", 0.25),)
+    hops = (RedirectHop(302, "http://a/", 0.25, HopTiming(wait=0.25)),)
     result = make_result(
         index=7,
         label="a",
@@ -75,7 +76,7 @@ def test_a_record_comes_back_as_it_was(ledger: Ledger) -> None:
     timing = record.pop("timing")
     record |= {f"timing_{phase}": seconds for phase, seconds in timing.items()}
     record |= {"ok": 0, "started": "2026-01-02T03:04:05.678901Z", "etag": '"v1"', "last_modified": "yesterday"}
-    record |= {"hops": '[{"status": 302, "url": "http://a/", "elapsed": 0.25}]'}
+    record |= {"hops": json.dumps(hop_records(hops))}
     assert row == record | {"generation": 0}
     assert stored_result(row).hops == hops
 

@@ -31,7 +31,7 @@ from support.store import (
 
 from fetchq.core.disk import StorageError
 from fetchq.core.model import PHASES, RECORD_FIELDS, Cause, Result, Timing
-from fetchq.core.redirect_hop import RedirectHop
+from fetchq.core.redirect_hop import HopTiming, RedirectHop, hop_records
 from fetchq.core.row_set import RowSet
 from fetchq.store.folder import RunFolder
 from fetchq.store.sinks import bodies_parquet
@@ -80,8 +80,8 @@ def test_a_row_is_the_record_with_headers_and_body(tmp_path: Path) -> None:
     folder = run_folder(tmp_path)
     timing = Timing(0.1, 0.2, 0.3, 0.4, None, 0.6, 0.7, 0.8, 0.9)
     result = fetched(folder, b"body", index=7, label="x", timing=timing, cause=Cause.STATUS, status=404)
-    hops = [{"status": 302, "url": "http://a/", "elapsed": 0.25}]
-    result = replace(result, hops=(RedirectHop(302, "http://a/", 0.25),))
+    hops = (RedirectHop(302, "http://a/", 0.25, HopTiming(wait=0.25)),)
+    result = replace(result, hops=hops)
     result = replace(result, headers=header_map([("Set-Cookie", "a"), ("ETag", '"e"'), ("Set-Cookie", "b")]))
     (given_back,) = stored(folder, result)
     (row,) = rows(folder)
@@ -91,7 +91,7 @@ def test_a_row_is_the_record_with_headers_and_body(tmp_path: Path) -> None:
         **{f"timing_{phase}": record["timing"][phase] for phase in PHASES},
         "headers": [{"name": n, "value": v} for n, v in [("Set-Cookie", "a"), ("ETag", '"e"'), ("Set-Cookie", "b")]],
         "trailers": None,
-        "hops": hops,
+        "hops": hop_records(hops),
         "body": b"body",
         "generation": 0,
     }

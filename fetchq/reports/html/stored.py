@@ -140,7 +140,7 @@ def _sessions(found: Any) -> list[_Session]:
                 int(one["workers"]),
                 str(one["mode"]),
                 _attribution(one["attribution"]),
-                None if verdict is None else Verdict(str(verdict["bottleneck"]), str(verdict["text"])),
+                None if verdict is None else Verdict.from_json(verdict),
             )
         except (KeyError, TypeError, ValueError):
             continue

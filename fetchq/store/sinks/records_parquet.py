@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -13,6 +14,7 @@ from pyarrow.parquet import ParquetWriter
 from fetchq.core.header_text import wire_text
 from fetchq.core.model import PHASES
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS, RecordField
+from fetchq.core.redirect_hop import HopTiming
 from fetchq.core.text import without_surrogates
 
 if TYPE_CHECKING:
@@ -53,13 +55,16 @@ def field_list(fields: MultiMapping[str] | None) -> list[dict[str, str]] | None:
     return [{"name": wire_text(name), "value": wire_text(value)} for name, value in fields.items()]
 
 
-HOPS_COLUMN = pyarrow.field(
-    "hops",
-    pyarrow.list_(
-        pyarrow.struct([("status", pyarrow.int32()), ("url", pyarrow.string()), ("elapsed", pyarrow.float64())])
-    ),
-    nullable=False,
+_HOP_TIMING = pyarrow.struct([(one.name, pyarrow.float64()) for one in fields(HopTiming)])
+_HOP = pyarrow.struct(
+    [
+        ("status", pyarrow.int32()),
+        ("url", pyarrow.string()),
+        ("elapsed", pyarrow.float64()),
+        ("timing", _HOP_TIMING),
+    ]
 )
+HOPS_COLUMN = pyarrow.field("hops", pyarrow.list_(_HOP), nullable=False)
 """The redirects that were followed."""
 
 

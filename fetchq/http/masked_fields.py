@@ -1,0 +1,53 @@
+"""Masks the values of header fields that may hold secrets, for files that people pass on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fetchq.core.header_text import wire_text
+from fetchq.core.text import redact
+from fetchq.http.cross_origin import HARMLESS_HEADERS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from multidict import MultiMapping
+
+__all__ = ["MASK", "masked_request", "masked_response"]
+
+MASK = "***"
+_SET_COOKIE = frozenset({"set-cookie", "set-cookie2"})
+_SECRET_WORDS = ("api-key", "apikey", "authentication-info", "authorization", "cookie", "password", "secret", "token")
+"""Parts of the names of response fields that may hold secrets, in lower case."""
+
+
+def masked_request(fields: Mapping[str, str]) -> dict[str, str]:
+    """The fields with `MASK` for every value that is not known to be harmless. Of cookies, the names are kept."""
+    return {name: _of_request(name.lower(), value) for name, value in fields.items()}
+
+
+def masked_response(fields: MultiMapping[str]) -> list[tuple[str, str]]:
+    """The fields, in order, with `MASK` for values that may be secret, and for the userinfo of URLs.
+
+    Of a cookie, the name and the attributes are kept.
+    """
+    return [(wire_text(name), _of_response(name.lower(), wire_text(value))) for name, value in fields.items()]
+
+
+def _of_request(name: str, value: str) -> str:
+    if name in HARMLESS_HEADERS:
+        return value
+    return "; ".join(map(_masked_pair, value.split(";"))) if name == "cookie" else MASK
+
+
+def _of_response(name: str, value: str) -> str:
+    if name in _SET_COOKIE:
+        pair, semicolon, attributes = value.partition(";")
+        return _masked_pair(pair) + semicolon + attributes
+    return MASK if any(word in name for word in _SECRET_WORDS) else redact(value)
+
+
+def _masked_pair(pair: str) -> str:
+    """The pair of a cookie without its value; one without a name is all value."""
+    name, equals, _ = pair.strip().partition("=")
+    return f"{name}={MASK}" if equals else MASK
