@@ -14,11 +14,12 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Seque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing, contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fetchq.core.disk import close_on_error
 from fetchq.reports.attribution import attribution_of
 from fetchq.reports.diagnosis import verdict_of
+from fetchq.reports.session_record import session_record
 from fetchq.reports.summary import Summary
 from fetchq.reports.view import Views
 from fetchq.store.output import Output
@@ -60,6 +61,7 @@ class _Pipeline(ABC, Generic[RunT]):
 
         Raises `SettingsError` if the environment cannot be obeyed, or the file of a view cannot be written.
         """
+        self._settings = settings
         self._views = Views(settings)
         self._output = Output() if output is None and self._views else output  # its thread also writes the views
         self._summary = Summary() if summary is None else summary
@@ -99,12 +101,23 @@ class _Pipeline(ABC, Generic[RunT]):
         try:
             yield run
         finally:
-            ended = perf_counter()
-            self._summary.update(ended - run.began if run.began else 0.0, run.clocks, run.backoffs(), run.loads())
-            if run.began:
-                self._summary.attribution = attribution_of(run, ended)
-            self._summary.verdict = verdict_of(self._summary, run.settings, cores=_cores())
-            self._run = None
+            self._complete()
+
+    def _complete(self) -> None:
+        """Complete the summary of the run, which has ended, unless that was done already."""
+        if (run := self._run) is None:
+            return
+        ended = perf_counter()
+        self._summary.update(ended - run.began if run.began else 0.0, run.clocks, run.backoffs(), run.loads())
+        if run.began:
+            self._summary.attribution = attribution_of(run, ended)
+        self._summary.verdict = verdict_of(self._summary, run.settings, cores=_cores())
+        self._run = None
+
+    def _session_record(self) -> dict[str, Any] | None:
+        """What the ledger keeps of the session, whose last Results were written just now."""
+        self._complete()
+        return session_record(self._summary, self._settings)
 
     def _open(self, output: Output) -> Writer:
         """Open the output and the views. Raises as `Output.open`."""
@@ -170,7 +183,7 @@ class AsyncPipeline(_Pipeline[AsyncRun]):
                             yield done
                         await in_thread(output.end)
                     finally:
-                        await in_thread(output.close)
+                        await in_thread(output.close, self._session_record)
             finally:
                 if self._views:
                     await in_thread(self._views.close, self._summary)
@@ -219,7 +232,7 @@ class BlockingPipeline(_Pipeline[BlockingRun]):
                         yield done
                     output.end()
                 finally:
-                    output.close()
+                    output.close(self._session_record)
         finally:
             self._views.close(self._summary)
 

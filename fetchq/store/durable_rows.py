@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fetchq.core.disk import close_on_error
 from fetchq.store.ledger_reader import DONE
 from fetchq.store.open_session import session_for_rows
-from fetchq.store.output import Output
+from fetchq.store.output import Output, SessionRecord
 from fetchq.store.stored_run import open_run
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ class DurableRows(Output):
         """Record in the ledger whether all rows are done. Raises `StorageError`."""
         self._opened.end()
 
-    def close(self) -> None:
-        """Write the Results that the body store still keeps back, and close the session. Raises as `Writer.commit`."""
+    def close(self, session_record: SessionRecord = lambda: None) -> None:
+        """Write what is left, as `Output.close` does, and close the session. Raises as `Writer.commit`."""
         try:
-            super().close()
+            super().close(session_record)
         finally:
             self._opened.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fetchq.store.writer import Writer
 
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from fetchq.store.session import Session
     from fetchq.store.sinks.base import Sink
 
-__all__ = ["Output"]
+__all__ = ["Output", "SessionRecord"]
+
+SessionRecord = Callable[[], dict[str, Any] | None]
+"""Returns what the ledger is to keep of a session that has ended, as JSON values."""
 
 
 class Output:
@@ -40,6 +43,11 @@ class Output:
     def end(self) -> None:
         """Record that the run has ended by itself. Raises `StorageError`."""
 
-    def close(self) -> None:
-        """Write the Results that the body store still keeps back, however the run ended. Raises as `Writer.commit`."""
+    def close(self, session_record: SessionRecord = lambda: None) -> None:
+        """Write the Results that the body store still keeps back, however the run ended. Raises as `Writer.commit`.
+
+        Then `session_record` is called, and the ledger keeps what it returns, unless that is None.
+        """
         self._writer.finish()
+        if self._session is not None and (record := session_record()) is not None:
+            self._session.keep_record(record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from fetchq.store.folder import FolderError, RunFolder
 from fetchq.store.ledger import Ledger
@@ -130,6 +130,10 @@ class Session:
         """Record in the ledger that the run has ended by itself. Raises `StorageError`."""
         if self.source.ended:
             self.ledger.set_meta(rows=self.source.read, finished=timestamp() if self.left == 0 else None)
+
+    def keep_record(self, record: dict[str, Any]) -> None:
+        """Add a record of this session, as JSON values, to those of earlier sessions. Raises `StorageError`."""
+        self.ledger.set_meta(sessions=[*self.ledger.meta("sessions", []), record])
 
     @property
     def failed(self) -> int:

@@ -113,7 +113,7 @@ class AsyncPool:
             with no_stray_cancellation():
                 await self._do_jobs(clock)
         finally:
-            self._idle.enter(clock, perf_counter())
+            self._idle.enter(clock, perf_counter(), ended=True)
 
     async def _do_jobs(self, clock: WorkerClock) -> None:
         queue, settler, on_start = self._queue, self._settler, self._on_start

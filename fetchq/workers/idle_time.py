@@ -74,13 +74,14 @@ class IdleTime:
         """Note that the run begins."""
         self._since = now
 
-    def enter(self, clock: WorkerClock, now: float) -> None:
-        """Note that a worker begins to wait for a job, or ends, unless it waits already."""
+    def enter(self, clock: WorkerClock, now: float, *, ended: bool = False) -> None:
+        """Note that a worker begins to wait for a job, unless it waits already. `ended`: it does not, but ends."""
         if not clock.is_idle:
             clock.is_idle = True
             self._count(now)
             self.workers += 1
-            self.sample(now)
+            if not ended:
+                self.sample(now)
 
     def leave(self, clock: WorkerClock, now: float) -> None:
         """Note that a worker has got a job, for which it has waited."""

@@ -139,7 +139,7 @@ class ThreadPool(BlockingPool):
                 self._do(job, clock)
         finally:
             with self._lock:
-                self._idle.enter(clock, perf_counter())
+                self._idle.enter(clock, perf_counter(), ended=True)
 
     def _do(self, job: Job, clock: WorkerClock) -> None:
         if job.kind is not JobKind.ROW:

@@ -16,6 +16,7 @@ _NUMBER = r"\d+(?:\.\d+)?"
 _SPEED = rf"{_NUMBER} [kMGT]?B/s"
 
 _ANYWHERE: list[tuple[str, str]] = [
+    (r'(\\"attribution\\": )\{.*?\}(, \\"verdict\\": )(?:null|\{.*?\})\}', r"\1<measured>\2<measured>}"),
     (r"20[2-9]\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", "<moment>"),
     # What is measured has more than three decimals, where what somebody chose has not.
     (r"(?<![\w.-])\d+\.\d{4,}(?:e-?\d+)?(?![\w.])|(?<![\w.-])\d(?:\.\d+)?e-\d+(?![\w.])", "<seconds>"),
