@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,5 +26,5 @@ def session_record(summary: Summary, settings: Settings) -> dict[str, Any] | Non
         "workers": settings.workers,
         "mode": settings.mode,
         "attribution": summary.attribution.to_json(),
-        "verdict": None if summary.verdict is None else asdict(summary.verdict),
+        "verdict": None if summary.verdict is None else summary.verdict.to_json(),
     }
