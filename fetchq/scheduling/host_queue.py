@@ -38,9 +38,10 @@ class HostQueue:
 
     # fmt: off
     __slots__ = (
-        "_not_before", "_not_before_for", "_unsent", "attempts", "blocked", "congestion", "due_at", "failed_seconds",
-        "hold_clock", "host", "idle", "in_flight", "interval", "jobs", "last_answer", "max_in_flight", "rank", "ready",
-        "refused", "refused_until", "seconds", "slow", "steady", "tried", "unlimited",
+        "_not_before", "_not_before_for", "_unsent", "attempts", "blocked", "busy_index", "congestion", "due_at",
+        "failed_seconds", "hold_clock", "host", "idle", "in_flight", "interval", "jobs", "last_answer",
+        "max_in_flight", "rank", "ready", "refused", "refused_until", "seconds", "slow", "steady", "tried",
+        "unlimited",
     )
     # fmt: on
 
@@ -81,6 +82,8 @@ class HostQueue:
         # The attributes below belong to `Hosts`, `HostOrder` and `Schedule`.
         self.idle = False
         """Whether no job waits and no attempt is in flight."""
+        self.busy_index = 0
+        """The place in `Hosts.busy_queues`, if it is not idle."""
         self.rank = 0
         """The rank among the hosts that may get a request now; 0 if this host is not one of them."""
         self.due_at = inf

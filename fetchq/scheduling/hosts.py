@@ -33,6 +33,8 @@ class Hosts:
         """The idle queues, the longest idle one first."""
         self.busy = 0
         """How many queues are not idle."""
+        self.busy_queues: list[HostQueue] = []
+        """The queues that are not idle, in no order."""
         self._backoffs: dict[str, HostBackoff] = {}
         self._loads = HostLoads()
 
@@ -50,7 +52,7 @@ class Hosts:
             most = inf if settings.per_host is None else settings.per_host
             queue = HostQueue(host, congestion, max_in_flight=most, interval=settings.host_interval)
             self.queues[host] = queue
-            self.busy += 1
+            self._set_busy(queue)
         elif queue.idle:
             self._wake(queue)
         return queue
@@ -60,15 +62,19 @@ class Hosts:
         current = self.queues.get(queue.host)
         if current is None:
             current = self.queues[queue.host] = queue
-            queue.idle = False
-            self.busy += 1
+            self._set_busy(queue)
         elif current.idle:
             self._wake(current)
         return current
 
     def _wake(self, queue: HostQueue) -> None:
         del self._idle[queue]
+        self._set_busy(queue)
+
+    def _set_busy(self, queue: HostQueue) -> None:
         queue.idle = False
+        queue.busy_index = self.busy
+        self.busy_queues.append(queue)
         self.busy += 1
 
     def set_idle(self, queue: HostQueue) -> None:
@@ -78,6 +84,10 @@ class Hosts:
         queue.idle = True
         self._idle[queue] = None
         self.busy -= 1
+        last = self.busy_queues.pop()
+        if last is not queue:
+            self.busy_queues[queue.busy_index] = last
+            last.busy_index = queue.busy_index
         if len(self._idle) > _MOST_IDLE:
             oldest, _ = self._idle.popitem(last=False)
             self._keep_backoff(oldest)
