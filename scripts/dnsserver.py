@@ -22,11 +22,19 @@ class DnsServer:
     """Answers A with the addresses that `answer` has for a name, in lower case; None: there is no such name."""
 
     def __init__(
-        self, answer: Callable[[str], list[str] | None] = lambda _: ["127.0.0.1"], *, silent: str = ""
+        self,
+        answer: Callable[[str], list[str] | None] = lambda _: ["127.0.0.1"],
+        *,
+        silent: str = "",
+        delay: float = 0.0,
     ) -> None:
-        """`silent`: a name that is never answered, as if the server that knows it were down."""
+        """`silent`: a name that is never answered, as if the server that knows it were down.
+
+        `delay`: seconds by which each answer is late; the questions that come meanwhile are answered, too.
+        """
         self._answer = answer
         self._silent = silent
+        self._delay = delay
         self.asked: Counter[tuple[str, int]] = Counter()
         """How often for which name and type."""
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -57,7 +65,15 @@ class DnsServer:
             name, (kind,) = ".".join(labels), struct.unpack_from(">H", query, end + 1)
             self.asked[name, kind] += 1
             if name != self._silent:
-                self._socket.sendto(self._reply(query[: end + 5], name, kind), client)
+                reply = self._reply(query[: end + 5], name, kind)
+                if self._delay:
+                    threading.Timer(self._delay, self._send, (reply, client)).start()
+                else:
+                    self._socket.sendto(reply, client)
+
+    def _send(self, reply: bytes, client: tuple[str, int]) -> None:
+        with suppress(OSError):  # the server has ended meanwhile
+            self._socket.sendto(reply, client)
 
     def _reply(self, asked: bytes, name: str, kind: int) -> bytes:
         found = self._answer(name)

@@ -65,7 +65,7 @@ def _limit_rate(facts: RunFacts, held: HeldBy, time: str) -> Verdict:
     limit = facts.settings.limit_rate or 1
     text = f"Held by --limit-rate, {bytes_text(limit)}/s, for {time}"
     plan = facts.estimate.plan._replace(limit_rate=2 * limit)
-    return _with_setting(facts, held, Bottleneck.LIMIT_RATE, text, plan, "limit_rate", str(2 * limit))
+    return _with_setting(facts, held, Bottleneck.LIMIT_RATE, text, plan, "limit_rate", _size_setting(2 * limit))
 
 
 def _with_setting(
@@ -93,6 +93,13 @@ def _back_off(facts: RunFacts, held: HeldBy, time: str) -> Verdict:
 
 def _rate_setting(rate: float) -> str:
     return f"{rate:g}/s" if rate >= 1 else f"{60 * rate:g}/m" if rate >= 1 / 60 else f"{3600 * rate:g}/h"
+
+
+def _size_setting(size: int) -> str:
+    for unit, letter in ((1_000_000, "M"), (1000, "k")):
+        if size % unit == 0:
+            return f"{size // unit}{letter}"
+    return str(size)
 
 
 _OF_SETTINGS: dict[Limit, Callable[[RunFacts, HeldBy, str], Verdict]] = {

@@ -29,7 +29,7 @@ def verdict_of_callback(facts: RunFacts) -> Verdict:
         where = attribution.blocked[0].where
         share, seconds = min(1.0, blocked / attribution.duration), blocked * attribution.workers
         text = f"{one_line(where)} blocked the event loop for {percent_text(share)} of the time"
-        remedy = "if it did not block (asyncio.to_thread, or an async library)"
+        remedy = "without that (in a thread, say)"
     else:
         where, seconds, blocked = "on_start", attribution.callback, waited
         text, remedy = f"on_start took {facts.share_text(seconds)}", "without it"

@@ -100,4 +100,6 @@ class RunFacts:
 
 def about(seconds: float) -> str:
     """A time that was estimated: `about 1.7 s`."""
-    return f"about {float(f'{seconds:.2g}'):g} s" if seconds >= 1 else f"about {seconds_text(seconds)}"
+    if seconds < 1:
+        return f"about {seconds_text(seconds)}"
+    return f"about {seconds:.1f} s" if seconds < 9.95 else f"about {float(f'{seconds:.2g}'):.0f} s"

@@ -13,6 +13,7 @@ from support.factories import ACTIVE, HOSTILE, any_text, examples, failed_result
 from fetchq.core.model import Cause, Request, Result, Timing
 from fetchq.core.settings import Settings
 from fetchq.core.text import redact
+from fetchq.reports.attribution import Attribution, Held
 from fetchq.reports.compare import MAX_SPANS, ModeRun, Span, compare
 from fetchq.reports.compare_text import LEGEND, compare_lines, timeline_lines, timelines
 from fetchq.reports.summary import Summary
@@ -28,7 +29,9 @@ from fetchq.reports.text import (
     summary_lines,
     table,
 )
+from fetchq.reports.verdict import Bottleneck, Verdict
 from fetchq.scheduling.congestion import HostBackoff
+from fetchq.scheduling.limit import Limit
 from fetchq.workers.worker_clock import WorkerClock
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -175,11 +178,34 @@ def test_the_summary_of_one_result() -> None:
         "total         1.00 s  1.00 s  1.00 s  1.00 s",
         "wait          500 ms  500 ms  500 ms  500 ms",
         "",
-        "where it went: wait 50 %, connect 25 %, receive 25 %",
-        "",
         "worker  URLs    busy  share",
         "1          1  1.00 s   50 %",
     ]
+
+
+def test_the_summary_ends_with_where_the_time_went_and_with_the_verdict() -> None:
+    summary = summary_of(make_result(), workers=1)
+    held = (Held(Limit.PER_HOST, "http://example.org", 15.0), Held(Limit.PER_HOST, "http://b", 4.0))
+    summary.attribution = Attribution(workers=10, duration=10.0, wait=71.0, held=held, connect=9.6, own=0.4)
+    summary.verdict = Verdict(Bottleneck.PER_HOST, "Held by --per-host 4 on example.org for 19 % of the workers' time.")
+    assert summary_lines(summary)[-3:] == [
+        "",
+        "where the workers' time went: wait 71 %, held 19 % (--per-host on example.org and 1 other), connect 10 %",
+        "Held by --per-host 4 on example.org for 19 % of the workers' time.",
+    ]
+    assert summary_lines(summary, columns=60)[-5:] == [
+        "",
+        "where the workers' time went: wait 71 %, held 19 %",
+        "  (--per-host on example.org and 1 other), connect 10 %",
+        "Held by --per-host 4 on example.org for 19 % of the workers'",
+        "  time.",
+    ]
+
+
+def test_a_run_whose_time_is_not_known_has_neither() -> None:
+    summary = summary_of(make_result(), workers=1)
+    summary.attribution = Attribution(workers=1, duration=0.0)
+    assert not any("where the" in line for line in summary_lines(summary))
 
 
 def test_the_summary_says_what_was_done_about_which_hosts() -> None:
@@ -210,7 +236,7 @@ def test_hosts_that_were_given_up_are_counted() -> None:
     assert given_up_text(summary) == "2 hosts were given up"
 
 
-def test_the_summary_names_the_causes_the_retries_and_what_was_held_back() -> None:
+def test_the_summary_names_the_causes_and_the_retries() -> None:
     summary = summary_of(
         failed_result(Cause.DNS, attempts=1),
         failed_result(Cause.TIMEOUT, attempts=3, timing=Timing(held=1.5, wait=1.0)),
@@ -220,19 +246,18 @@ def test_the_summary_names_the_causes_the_retries_and_what_was_held_back() -> No
     lines = summary_lines(summary)
     assert "failed: 2 timeout, 1 dns" in lines
     assert "6 attempts were made" in lines
-    assert "held back, all together: 1.50 s" in lines
     assert lines[0].startswith("4 URLs: 1 ok, 3 failed")
 
 
 def test_rows_that_were_never_tried_have_no_percentiles() -> None:
     lines = summary_lines(summary_of(failed_result(Cause.INVALID_URL, attempts=0), workers=0))
     assert lines[-1] == "failed: 1 invalid_url"
-    assert not any("p50" in line or "where" in line for line in lines)
+    assert not any("p50" in line for line in lines)
 
 
 def test_results_that_took_no_time_at_all_are_no_division_by_zero() -> None:
     lines = summary_lines(summary_of(make_result(elapsed=0.0, timing=Timing()), duration=0.0))
-    assert "where it went: " in lines
+    assert lines[0].endswith("in 0.0 ms (1000000000 URL/s)")
 
 
 def test_insecure_is_said() -> None:

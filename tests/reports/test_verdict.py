@@ -118,12 +118,18 @@ def test_hosts_that_are_alike_are_no_slow_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("phase", "words"),
-    [("dns", "Looking up names took"), ("connect", "Connecting took"), ("tls", "TLS handshakes took")],
+    ("phase", "scheme", "words", "bottleneck"),
+    [
+        ("dns", "https", "Looking up names took", Bottleneck.DNS),
+        ("connect", "http", "Connecting took", Bottleneck.CONNECT),
+        ("connect", "https", "Connecting with TLS handshakes took", Bottleneck.TLS),
+        ("tls", "https", "TLS handshakes took", Bottleneck.TLS),
+    ],
 )
-def test_connections_that_take_longest_are_named(phase: str, words: str) -> None:
-    found = verdict(ended([0.2] * 50, workers=5, duration=2.0, phase=phase))
-    one_named(found, Bottleneck(phase), 0.2)
+def test_connections_that_take_longest_are_named(phase: str, scheme: str, words: str, bottleneck: Bottleneck) -> None:
+    loads = [HostLoad(f"{scheme}://h", 50, 10.0, 0.0)]
+    found = verdict(ended([0.2] * 50, workers=5, duration=2.0, phase=phase, loads=loads))
+    one_named(found, bottleneck, 0.2)
     assert found.text.startswith(f"{words} 100 % of the workers' time, 200 ms per URL")
 
 
@@ -171,7 +177,7 @@ def test_a_limit_that_holds_several_hosts_names_the_one_it_holds_longest() -> No
         (Limit.RATE, {"rate": 10}, "--rate 10/s for", {"rate": "20/s"}, 5.0),
         (Limit.RATE, {"rate": "600/m"}, "--rate 10/s for", {"rate": "20/s"}, 5.0),
         (Limit.HOST_INTERVAL, {"host_interval": 0.1}, "--host-interval 0.1 on", {"host_interval": "0.05"}, 5.0),
-        (Limit.LIMIT_RATE, {"limit_rate": "10k"}, "--limit-rate, 10.0 kB/s, for", {"limit_rate": "20000"}, 5.0),
+        (Limit.LIMIT_RATE, {"limit_rate": "10k"}, "--limit-rate, 10.0 kB/s, for", {"limit_rate": "20k"}, 5.0),
     ],
 )
 def test_a_limit_that_is_set_is_named_with_twice_as_much(
@@ -255,7 +261,7 @@ def test_code_that_blocks_the_event_loop_is_named() -> None:
     found = verdict(ended([0.1] * 100, workers=10, duration=9.6, blocked=blocked, lag=80.0))
     one_named(found, Bottleneck.CALLBACK, 1.1)
     assert found.subject == "parse (scrape.py:12)"
-    assert found.text.startswith("parse (scrape.py:12) blocked the event loop for 89 % of the time; if it did not")
+    assert found.text.startswith("parse (scrape.py:12) blocked the event loop for 89 % of the time; without that")
 
 
 @pytest.mark.parametrize("parts", [{"callback": 45.0}, {"callback": 4.0, "lag": 35.0}])
