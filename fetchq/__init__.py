@@ -78,6 +78,7 @@ TYPE_CHECKING = False  # not typing's: importing that takes time, in which Ctrl-
 
 __all__ = [
     "Cause",
+    "Comparison",
     "Complete",
     "ConditionError",
     "FetchError",
@@ -87,12 +88,14 @@ __all__ = [
     "Request",
     "Result",
     "Results",
+    "RunFailedError",
     "Settings",
     "SettingsError",
     "StorageError",
     "Summary",
     "Timing",
     "__version__",
+    "compare",
     "fetch_all",
     "fetch_all_sync",
     "fetch_iter",
@@ -101,9 +104,12 @@ __all__ = [
 
 if TYPE_CHECKING:
     from fetchq.api import FetchRun, Results, fetch_all, fetch_all_sync, fetch_iter
+    from fetchq.comparison.compare import compare
+    from fetchq.comparison.process import RunFailedError
     from fetchq.core.disk import StorageError
     from fetchq.core.model import Cause, Complete, FetchError, Request, Result, Timing
     from fetchq.core.settings import Settings, SettingsError
+    from fetchq.reports.comparison import Comparison
     from fetchq.reports.summary import Summary
     from fetchq.store.folder import FolderError
     from fetchq.store.ledger_connection import ConditionError, LedgerError
@@ -115,6 +121,9 @@ _HOME = {
     "fetch_all_sync": "fetchq.api",
     "fetch_iter": "fetchq.api",
     "FetchRun": "fetchq.api",
+    "compare": "fetchq.comparison.compare",
+    "RunFailedError": "fetchq.comparison.process",
+    "Comparison": "fetchq.reports.comparison",
     "Results": "fetchq.api",
     "Summary": "fetchq.reports.summary",
     "FolderError": "fetchq.store.folder",

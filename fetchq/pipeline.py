@@ -30,6 +30,7 @@ from fetchq.workers.run import DURABLE_LINGER, Feed
 if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Result
     from fetchq.core.settings import Settings
+    from fetchq.http.cookies import CookieJar
     from fetchq.store.writer import Writer
 
 __all__ = ["AsyncPipeline", "BlockingPipeline"]
@@ -78,7 +79,7 @@ class _Pipeline(ABC, Generic[RunT]):
 
     @property
     def summary(self) -> Summary:
-        """The numbers so far, which are final when the run has ended. Always the same object."""
+        """The numbers so far, which are final when the run has ended. Always the same object, but for `restart`."""
         if (run := self._run) is not None:
             self._summary.update(_seconds(run), run.clocks)
         return self._summary
@@ -92,6 +93,17 @@ class _Pipeline(ABC, Generic[RunT]):
         """Begin no more attempts, and cancel those under way. In an AsyncPipeline, call it in the event loop."""
         if (run := self._run) is not None:
             run.abort()
+
+    def use_cookies(self, cookies: CookieJar) -> None:
+        """Share these cookies among all rows. Unlike those of `Settings.cookie_jar`, they are not saved."""
+        assert self._run is not None, "the run has ended"
+        self._run.cookies = cookies
+
+    def restart(self) -> None:
+        """Measure from now on, with a new `summary`. To be called by `on_done`, when the rows of a warm-up are done."""
+        assert self._run is not None, "the run has ended"
+        self._run.restart()
+        self._summary = Summary()
 
     @contextmanager
     def _begun(self) -> Iterator[RunT]:

@@ -4,7 +4,7 @@
        |
        |  options reads options, variables and the config file; display: the settings of the command line alone
        v
-    drive                  runs a pipeline: loop (event loop), interrupts (signals), status (exit status)
+    drive                  runs a pipeline: interrupts (signals), status (exit status)
        |
        v
     screen, progress       records on stdout; progress, log and summary on stderr

@@ -1,100 +1,154 @@
-"""Runs `fetchq compare`: fetches the same list in several modes."""
+"""Runs `fetchq compare`: fetches the same list in several ways, again and again, and shows which is faster."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fetchq.cli.display import Display
 from fetchq.cli.fetch import no_urls
-from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_message
+from fetchq.cli.options import GroupedCommand, GroupedOption, add_options, read_options, usage_message
+from fetchq.cli.status import FatalError
+from fetchq.comparison.rounds import MOST_ROUNDS, MOST_ROWS, Rounds, run_rounds
+from fetchq.comparison.variants import OF_ONE_RUN, plan_variants
 from fetchq.core.option import option_of
-from fetchq.core.settings import DURABLE_GROUP, MODES, REPORTS_GROUP, Settings, SettingsError
+from fetchq.core.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from fetchq.core.model import Result
-    from fetchq.inputs.source import Source
-    from fetchq.reports.compare import ModeRun
+    from collections.abc import Sequence
+
+    from fetchq.cli.display import Display
+    from fetchq.comparison.row_file import RowFile
+    from fetchq.comparison.variants import Plan
+    from fetchq.reports.comparison import Comparison
 
 __all__ = ["command", "compare_and_show"]
 
-_OF_ONE_RUN: dict[str, Any] = {
-    one.name: one.default for one in fields(Settings) if option_of(one).group in (DURABLE_GROUP, REPORTS_GROUP)
-}
-"""Settings that a comparison overrides, whatever a config file says, since they name files of one run."""
-_NO_TERMINAL = (120, 24)
+_NO_TERMINAL = (100, 24)
 """The columns and lines to assume if stdout is not a terminal."""
-_LEFT_OUT = ("mode", "format", "json", "include", *_OF_ONE_RUN)
+_LEFT_OUT = ("format", "json", "include", "progress", "verbose", "no_color", *OF_ONE_RUN)
+_VARIABLE = frozenset(one.name for one in fields(Settings) if not option_of(one).repeatable)
+
+
+class _Option(GroupedOption):
+    group = "Comparison"
 
 
 @click.argument("sources", nargs=-1, metavar="SOURCE...", required=True)
 @click.option(
-    "--mode", "modes", multiple=True, type=click.Choice(MODES), help="A mode to run; repeatable. All three by default."
+    "--rounds",
+    cls=_Option,
+    type=click.IntRange(1, MOST_ROUNDS),
+    default=5,
+    metavar="N",
+    help="How often each variant fetches the list, after a warm-up.  [5]",
 )
-def compare(sources: tuple[str, ...], modes: tuple[str, ...], **given: Any) -> int:
-    """Fetch the URLs of each SOURCE in several modes, one after the other, and show them side by side.
+@click.option("--cold", cls=_Option, is_flag=True, help="Let each run open its connections while its clock runs.")
+@click.option(
+    "--limit",
+    cls=_Option,
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"Fetch only the first N rows; needed above {MOST_ROWS:,} rows.",
+)
+@click.option("--seed", cls=_Option, type=int, metavar="N", help="The random order of the runs follows from it.")
+@click.option("--json", cls=_Option, is_flag=True, help="Print all figures as one JSON object.")
+@click.option("--markdown", cls=_Option, is_flag=True, help="Print the table as Markdown.")
+def compare(
+    sources: tuple[str, ...],
+    rounds: int,
+    cold: bool,
+    limit: int | None,
+    seed: int | None,
+    json: bool,
+    markdown: bool,
+    **given: Any,
+) -> int:
+    """Fetch the URLs of each SOURCE in several ways, again and again, and find out which is faster, and by how much.
+
+    Each option below the first group may be given several times: every combination of their values is a variant. In
+    all three modes, if none is. The variants take turns in random order, each run in a process of its own.
+
+    Before its clock starts, a run fetches the first rows, one for each worker, to open the connections (but see
+    --cold). Rows whose method is not GET, HEAD, OPTIONS or TRACE are not sent for that. --deadline includes this time.
 
     The comparison goes to stdout. Exit status as for `fetchq SOURCE`.
+
+    \b
+      fetchq compare urls.txt --mode sync --mode async --workers 2 --workers 20
     """
-    settings, display = read_options(given, keep_body=False, **_OF_ONE_RUN)
+    if json and markdown:
+        raise click.UsageError("--markdown: not together with --json")
+    values = {name: value for name, value in given.items() if name in _VARIABLE and value}
+    others = {name: value for name, value in given.items() if name not in values}
+    others |= dict.fromkeys(_VARIABLE.intersection(others))
+    _, display = read_options(dict(others))
+    plans = plan_variants(values, lambda chosen: read_options(others | chosen, **OF_ONE_RUN)[0])
+    with _open_rows(sources, display, limit) as rows:
+        if not rows.count:
+            click.echo(no_urls(sources), err=True)
+            return 0
+        chosen = Rounds(count=rounds, cold=cold, seed=seed)
+        return compare_and_show(
+            plans, rows, chosen, quiet=display.quiet, form="json" if json else "markdown" if markdown else "text"
+        )
+
+
+def _open_rows(sources: Sequence[str], display: Display, limit: int | None) -> RowFile:
+    from fetchq.comparison.row_file import RowFile, TooManyRowsError
     from fetchq.inputs.lines import SourceError
     from fetchq.inputs.opening import open_sources
 
     try:
-        source = open_sources(sources, input_format=display.input_format, url_column=display.url_column)
+        with open_sources(sources, input_format=display.input_format, url_column=display.url_column) as source:
+            return RowFile(source, limit=limit, most=MOST_ROWS)
     except SourceError as problem:
         raise click.UsageError(str(problem)) from None
-    with source:
-        if not source.rereadable:
-            raise click.UsageError("compare reads its list once for each mode: give it a file, not a pipe")
-        if source.count() == 0:
-            click.echo(no_urls(sources), err=True)
-            return 0
-        return compare_and_show(settings, display, source, modes or ("sync", "threads", "async"))
+    except TooManyRowsError as problem:
+        raise click.UsageError(f"the list has {problem}: --limit N compares only the first N") from None
 
 
-def compare_and_show(settings: Settings, display: Display, source: Source, modes: Sequence[str]) -> int:
-    """Fetch in each mode; show the Results on stderr and the comparison on stdout. Returns the exit status."""
-    for mode in modes:  # so that an invalid setting is refused before the first mode begins
-        _in_mode(settings, mode)
-    from fetchq.cli.drive import drive
-    from fetchq.cli.screen import Screen
-    from fetchq.reports.compare import compare
-    from fetchq.reports.compare_text import compare_lines, timelines
-    from fetchq.reports.text import count_text
+def compare_and_show(plans: Sequence[Plan], rows: RowFile, rounds: Rounds, *, quiet: bool, form: str = "text") -> int:
+    """Make all runs, and print the comparison as `form`: text, json or markdown. Returns the exit status."""
+    from fetchq.cli.round_progress import RoundProgress
+    from fetchq.comparison.process import RunFailedError
 
-    def fetch(settings: Settings, run: ModeRun) -> int:
-        screen = Screen(display, source=source, summary=run.summary, records=False)
-
-        def on_done(results: Sequence[Result]) -> None:
-            run.add(results)
-            screen.advance(results)
-
-        if not display.quiet:
-            screen.say(f"mode {settings.mode}, {count_text(settings.workers, 'worker')}")
-        try:
-            return drive(settings, source, screen, run.summary, on_done=on_done, verbose=display.verbose)
-        except SettingsError as problem:
-            raise click.UsageError(usage_message(problem)) from None
-
-    runs, status = compare(settings, modes, fetch)
-    columns = get_terminal_size(_NO_TERMINAL).columns
-    for line in [*timelines(runs, columns=columns), *compare_lines([(run.mode, run.summary) for run in runs])]:
-        click.echo(line)
-    return status
-
-
-def _in_mode(settings: Settings, mode: str) -> Settings:
+    progress = RoundProgress(rounds.count, variants=len(plans), quiet=quiet)
     try:
-        return replace(settings, mode=mode)
+        comparison = run_rounds(plans, rows, rounds, progress.show)
     except SettingsError as problem:
         raise click.UsageError(usage_message(problem)) from None
+    except RunFailedError as problem:
+        progress.close()
+        click.echo(problem.output, err=True, nl=False)
+        raise FatalError(str(problem)) from None
+    finally:
+        progress.close()
+    for line in _lines(comparison, form):
+        click.echo(line)
+    return 1 if any(variant.failed for variant in comparison.variants) else 0
+
+
+def _lines(comparison: Comparison, form: str) -> list[str]:
+    if form == "json":
+        import orjson
+
+        from fetchq.core.text import without_surrogates
+
+        return [orjson.dumps(without_surrogates(comparison.to_json())).decode()]
+    if form == "markdown":
+        from fetchq.reports.compare_markup import markdown_lines
+
+        return markdown_lines(comparison)
+    from fetchq.reports.compare_text import comparison_lines
+    from fetchq.reports.timeline_text import timelines
+
+    columns = get_terminal_size(_NO_TERMINAL).columns
+    return [*timelines(comparison, columns=columns), *comparison_lines(comparison, columns=columns)]
 
 
 command = click.command(cls=GroupedCommand, context_settings={"max_content_width": 110})(
-    add_options(compare, exclude=_LEFT_OUT)
+    add_options(compare, exclude=_LEFT_OUT, several_values=True)
 )

@@ -18,12 +18,19 @@ def command(workers: str) -> int:
     Shows who fetched what when, and the three modes side by side.
     """
     from fetchq.cli.compare import compare_and_show
-    from fetchq.cli.display import Display
     from fetchq.cli.options import build_settings
     from fetchq.cli.practice.server import PracticeServer
+    from fetchq.comparison.rounds import MOST_ROWS, Rounds
+    from fetchq.comparison.row_file import RowFile
+    from fetchq.comparison.variants import plan_variants
     from fetchq.core.settings import Settings
     from fetchq.inputs.opening import open_sources
 
-    settings = build_settings(Settings, {"workers": workers, "keep_body": False})
-    with PracticeServer() as server, open_sources([f"{server.url}/delay/{delay}" for delay in DELAYS]) as source:
-        return compare_and_show(settings, Display(progress="none"), source, ("sync", "threads", "async"))
+    plans = plan_variants(
+        {}, lambda chosen: build_settings(Settings, {"workers": workers, "keep_body": False} | chosen)
+    )
+    rounds = Rounds(count=1, cold=True, warm_up=False)
+    with PracticeServer() as server:
+        source = open_sources([f"{server.url}/delay/{delay}" for delay in DELAYS])
+        with RowFile(source, limit=None, most=MOST_ROWS) as rows:
+            return compare_and_show(plans, rows, rounds, quiet=False)

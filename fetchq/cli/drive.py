@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import os
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -13,11 +12,11 @@ import click
 
 from fetchq.cli import discard_stdout
 from fetchq.cli.interrupts import Interrupts
-from fetchq.cli.loop import loop_factory
 from fetchq.cli.status import EXIT_FATAL
 from fetchq.core.disk import StorageError
 from fetchq.pipeline import AsyncPipeline, BlockingPipeline
 from fetchq.store.output import Output
+from fetchq.workers.process import loop_factory, tune_garbage_collector
 from fetchq.workers.run import Feed
 
 if TYPE_CHECKING:
@@ -115,9 +114,3 @@ async def _in_loop(pipeline: AsyncPipeline, interrupts: Interrupts, say: Callabl
         async with aclosing(pipeline.batches()) as batches:
             async for _ in batches:
                 pass
-
-
-def tune_garbage_collector() -> None:
-    """Let the garbage collector run less often: it finds next to nothing, and takes a sixth of a busy run."""
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)

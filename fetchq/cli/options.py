@@ -16,7 +16,7 @@ from fetchq.core.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["GroupedCommand", "add_options", "build_settings", "read_options", "usage_message"]
+__all__ = ["GroupedCommand", "GroupedOption", "add_options", "build_settings", "read_options", "usage_message"]
 
 T = TypeVar("T", Settings, Display)
 _FIELDS = [*fields(Display), *fields(Settings)]
@@ -55,7 +55,7 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
 
-class _GroupedOption(click.Option):
+class GroupedOption(click.Option):
     """An option that the help lists under the heading of its group."""
 
     group = "Other"
@@ -73,18 +73,23 @@ class _GroupedOption(click.Option):
 
 
 def add_options(
-    command: Callable[..., Any], *, exclude: tuple[str, ...] = (), for_existing_run: bool = False
+    command: Callable[..., Any],
+    *,
+    exclude: tuple[str, ...] = (),
+    for_existing_run: bool = False,
+    several_values: bool = False,
 ) -> Callable[..., Any]:
     """Add --config and the options of all settings to a command.
 
-    `for_existing_run`: the help leaves out the defaults of settings that the run has stored.
+    `for_existing_run`: the help leaves out the defaults of settings that the run has stored. `several_values`: each
+    option of `Settings` may be given several times, and has a tuple of values.
     """
-    config = _GroupedOption(
+    config = GroupedOption(
         ["--config"], type=click.Path(), metavar="FILE", help="Settings in TOML; else fetchq.toml here or yours."
     )
     of_the_run = fields(Settings) if for_existing_run else ()
     options = [
-        _option(one, no_default=one in of_the_run)
+        _option(one, no_default=one in of_the_run, several=several_values and one in fields(Settings))
         for one in _FIELDS
         if option_of(one).flags and one.name not in exclude
     ]
@@ -100,16 +105,16 @@ def _attach(command: Callable[..., Any], option: click.Option) -> None:
     command.__click_params__ = parameters  # type: ignore[attr-defined]  # an attribute of click's decorators
 
 
-def _option(a_field: Field[Any], *, no_default: bool) -> click.Option:
+def _option(a_field: Field[Any], *, no_default: bool, several: bool = False) -> click.Option:
     spec = option_of(a_field)
     flag = isinstance(a_field.default, bool)
     *short, long = spec.flags
-    option = _GroupedOption(
+    option = GroupedOption(
         [a_field.name, *short, f"{long}/{_negative(long)}" if flag else long],
         type=None if flag else _ValueType(spec),
         is_flag=flag,
         default=None,
-        multiple=spec.repeatable,
+        multiple=several or spec.repeatable,
         metavar=None if flag else spec.metavar,
         envvar=[f"FETCHQ_{name.upper()}" for name in dict.fromkeys((a_field.name, long[2:].replace("-", "_")))],
         help=spec.help if no_default else _help(a_field, spec),

@@ -22,8 +22,8 @@ def command(host: str, port: int) -> int:
     import asyncio
 
     from fetchq.cli.interrupts import SIGNALS
-    from fetchq.cli.loop import loop_factory
     from fetchq.cli.practice.server import serve
+    from fetchq.workers.process import loop_factory
 
     def ready(url: str) -> None:
         click.echo(url)

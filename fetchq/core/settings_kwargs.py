@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import TypedDict
 
-__all__ = ["SettingsKwargs"]
+__all__ = ["OtherSettingsKwargs", "SettingsKwargs"]
 
 Flag = bool | str
 Integer = int | str
@@ -15,14 +15,8 @@ Path = str | PathLike[str]
 Statuses = int | str | Iterable[int]
 
 
-class SettingsKwargs(TypedDict, total=False):
-    """The keyword arguments of `Settings`, `fetch_all`, `fetch_iter` and `fetch_all_sync`, all of them optional.
-
-    Each takes the value itself, or the text that a person would type: `timeout=120`, `timeout="2m"`.
-    """
-
-    mode: str
-    workers: Integer
+class OtherSettingsKwargs(TypedDict, total=False):
+    """The keyword arguments of `Settings` but those that `compare` takes several values for, all of them optional."""
 
     timeout: Number
     connect_timeout: Number
@@ -83,3 +77,13 @@ class SettingsKwargs(TypedDict, total=False):
     trace: Path | None
 
     keep_body: Flag
+
+
+class SettingsKwargs(OtherSettingsKwargs, total=False):
+    """The keyword arguments of `Settings`, `fetch_all`, `fetch_iter` and `fetch_all_sync`, all of them optional.
+
+    Each takes the value itself, or the text that a person would type: `timeout=120`, `timeout="2m"`.
+    """
+
+    mode: str
+    workers: Integer

@@ -1,86 +1,109 @@
-"""Formats the comparison of modes as plain text: a table, and a timeline for each mode."""
+"""Formats a comparison as plain text: a table, a conclusion in sentences, the rows that differ, and the verdicts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from fetchq.reports.text import MAX_WORKER_ROWS, rate_text, seconds_text, table
+from fetchq.core.text import printable
+from fetchq.reports.compare_cells import Cells, cells_of
+from fetchq.reports.conclusion import conclusions
+from fetchq.reports.text import count_text, table
 
 if TYPE_CHECKING:
-    from fetchq.reports.compare import ModeRun, Span
-    from fetchq.reports.summary import Summary
+    from fetchq.reports.measurements import Measurements, RowDifference, Rows
 
-__all__ = ["LEGEND", "compare_lines", "timeline_lines", "timelines"]
+__all__ = ["comparison_lines", "heading", "row_lines", "verdict_lines"]
 
-LEGEND = "A number is a URL's place in the list, and stands where its fetch began; + is several at once."
-
-_MAX_WIDTH, _MIN_WIDTH = 64, 20
-"""The most and the fewest columns of a timeline."""
+WIDTH = 80
 
 
-def compare_lines(runs: Sequence[tuple[str, Summary]]) -> list[str]:
-    """A table of the runs, with a column for each mode."""
-    slowest = max(summary.duration for _, summary in runs)
-    rows = [["mode", *(mode for mode, _ in runs)]]
-
-    def row(name: str, cell: Callable[[Summary], str]) -> None:
-        rows.append([name, *(cell(summary) for _, summary in runs)])
-
-    row("elapsed", lambda summary: seconds_text(summary.duration))
-    row("sum of fetch times", lambda summary: seconds_text(summary.fetch_time))
-    row("URLs at a time", lambda summary: f"{summary.concurrency:.1f}")
-    row("URL/s", lambda summary: rate_text(summary.total / max(summary.duration, 1e-9)))
-    row("p50", lambda summary: seconds_text(summary.elapsed.percentile(50)))
-    row("p99", lambda summary: seconds_text(summary.elapsed.percentile(99)))
-    row("ok", lambda summary: str(summary.ok))
-    row("failed", lambda summary: str(summary.failed))
-    row("times as fast", lambda summary: f"{slowest / max(summary.duration, 1e-9):.1f}")
-    return table(rows)
+def comparison_lines(comparison: Measurements, *, columns: int = WIDTH) -> list[str]:
+    """The comparison, for a terminal with so many columns."""
+    sentences = [*conclusions(comparison), *row_lines(comparison)]
+    verdicts = verdict_lines(comparison)
+    return [
+        *wrap(heading(comparison), columns),
+        "",
+        *_table(cells_of(comparison), columns),
+        "",
+        *(line for sentence in sentences for line in wrap(sentence, columns, subsequent_indent="  ")),
+        *(["", *(line for one in verdicts for line in wrap(one, columns, subsequent_indent="  "))] if verdicts else []),
+    ]
 
 
-def timelines(runs: Sequence[ModeRun], *, columns: int = 120) -> list[str]:
-    """The timelines of all runs and their legend, for a terminal with so many columns; empty for a long list."""
-    workers = [span.worker for run in runs for span in run.spans]
-    width = min(_MAX_WIDTH, max(_MIN_WIDTH, columns - len(_margin(max(workers, default=0))) - 1))
-    lines = [line for run in runs for line in timeline_lines(run, width=width)]
-    return [*lines, *wrap(LEGEND, max(_MIN_WIDTH, columns)), ""] if lines else []
+def heading(comparison: Measurements) -> str:
+    """What was compared, and how."""
+    rounds = count_text(comparison.rounds, "round")
+    order = " in random order" if comparison.rounds > 1 and len(comparison.variants) > 1 else ""
+    connections = "new connections in each run" if comparison.cold else "connections open before the clock starts"
+    return f"{count_text(comparison.rows.count, 'URL')}, {rounds}{order}, {connections}{_common(comparison)}"
 
 
-def timeline_lines(run: ModeRun, *, width: int = _MAX_WIDTH) -> list[str]:
-    """The timeline of a run: a row for each worker, with time from left to right; empty for a long list of URLs."""
-    spans = run.spans
-    workers = sorted({span.worker for span in spans})
-    if not spans or len(workers) > MAX_WORKER_ROWS:
-        return []
-    end = max(run.summary.duration, *(span.end for span in spans)) or 1.0
-    lines = [f"{run.mode}: {seconds_text(run.summary.duration)}"]
-    digits = len(str(workers[-1]))
-    for worker in workers:
-        row = _row([span for span in spans if span.worker == worker], end, width)
-        lines.append(f"{_margin(worker, digits)}{row}|")
-    return [*lines, ""]
+def _common(comparison: Measurements) -> str:
+    """The mode and the workers, where they are the same in all variants, and no variant's name says them."""
+    kinds = {(one.settings["mode"], one.settings["workers"]) for one in comparison.variants}
+    modes, workers = {mode for mode, _ in kinds}, {count for _, count in kinds}
+    named = {one.name for one in comparison.variants}
+    common = [f"mode {mode}" for mode in modes if len(modes) == 1 and mode not in named]
+    common += [count_text(int(count), "worker") for count in workers if len(workers) == 1]
+    return "".join(f", {one}" for one in common)
 
 
-def _margin(worker: int, digits: int = 0) -> str:
-    return f"  worker {worker:>{max(2, digits)}} |"
+def _table(cells: Cells, columns: int) -> list[str]:
+    """A table with a column for each variant or, where that is too wide, one with a row for each."""
+    upright = table([["", *cells.names], *([name, *row] for name, row in cells.rows.items())])
+    if max(map(len, upright)) <= columns:
+        return upright
+    lines: list[str] = []
+    width = max(map(len, cells.names))
+    block: list[Sequence[str]] = []
+    for column in ([name, *row] for name, row in cells.rows.items()):
+        # As many columns as fit, with two blanks between them.
+        width += 2 + max(map(len, column))
+        if block and width > columns:
+            lines += [*_lying(cells.names, block), ""]
+            block, width = [], max(map(len, cells.names)) + 2 + max(map(len, column))
+        block.append(column)
+    return [*lines, *_lying(cells.names, block)]
 
 
-def _row(spans: list[Span], end: float, width: int) -> str:
-    """The row of a worker: a bar for each span, which begins with its number, or with + if numbers do not fit."""
-    bars: list[tuple[int, int, str]] = []
-    for span in sorted(spans, key=lambda one: one.start):
-        label = str(span.index + 1)
-        first = max(0, min(width - len(label), int(span.start / end * width)))
-        last = min(width, round(span.end / end * width))
-        begin, before, taken = bars[-1] if bars else (-width, 0, "+")
-        # Two adjacent numbers would look like one.
-        if first < begin + len(taken) + (taken != "+"):
-            bars[-1] = (begin, max(before, last), "+")
-        else:
-            bars.append((first, last, label if len(label) <= width else "+"))
-    row = ""
-    for (first, last, label), (following, _, _) in zip(bars, [*bars[1:], (width, width, "")], strict=True):
-        row = row.ljust(first) + label.ljust(min(last, following) - first, "=")
-    return row.ljust(width)
+def _lying(names: Sequence[str], block: Sequence[Sequence[str]]) -> list[str]:
+    return table([list(row) for row in zip(["", *names], *block, strict=True)])
+
+
+def row_lines(comparison: Measurements) -> list[str]:
+    """Sentences about the rows that failed, and those that came out differently."""
+    return [printable(line) for line in _row_lines(comparison.rows, [one.name for one in comparison.variants])]
+
+
+def _row_lines(rows: Rows, names: Sequence[str]) -> Iterator[str]:
+    if rows.failing_count:
+        fail = "fails" if rows.failing_count == 1 else "fail"
+        yield f"{count_text(rows.failing_count, 'row')} {fail} in some variants, and in others not:"
+        yield from _differences(rows.failing, rows.failing_count, names)
+    if rows.different_count:
+        comes = "comes" if rows.different_count == 1 else "come"
+        yield f"{count_text(rows.different_count, 'row')} {comes} out differently, so the variants do not do the same:"
+        yield from _differences(rows.different, rows.different_count, names)
+    if rows.changing_count:
+        changes = "changes" if rows.changing_count == 1 else "change"
+        yield f"{count_text(rows.changing_count, 'row')} {changes} from one request to the next, whatever the variant."
+
+
+def _differences(shown: Sequence[RowDifference], count: int, names: Sequence[str]) -> Iterator[str]:
+    for one in shown:
+        by_outcome: dict[str, list[str]] = {}
+        for name, outcome in zip(names, one.outcomes, strict=True):
+            by_outcome.setdefault(outcome, []).append(name)
+        outcomes = "; ".join(f"{outcome} in {', '.join(found)}" for outcome, found in by_outcome.items())
+        yield f"  row {one.index + 1}, {one.url}: {outcomes}"
+    if count > len(shown):
+        yield f"  and {count_text(count - len(shown), 'other row')}"
+
+
+def verdict_lines(comparison: Measurements) -> list[str]:
+    """What limited each variant, in the run that took the median time."""
+    found = [(one.name, one.typical.verdict) for one in comparison.variants]
+    return [printable(f"{name}: {verdict.text}") for name, verdict in found if verdict is not None]

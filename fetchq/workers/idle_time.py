@@ -71,8 +71,10 @@ class IdleTime:
         """The smoothed CPU seconds of a sample."""
 
     def begin(self, now: float) -> None:
-        """Note that the run begins."""
+        """Count from now on, since the run begins, or its warm-up is over."""
         self._since = now
+        self._undivided = 0.0
+        self._seconds.clear()
 
     def enter(self, clock: WorkerClock, now: float, *, ended: bool = False) -> None:
         """Note that a worker begins to wait for a job, unless it waits already. `ended`: it does not, but ends."""

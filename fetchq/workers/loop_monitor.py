@@ -64,6 +64,13 @@ class LoopMonitor:
         self._timer = self._loop.call_later(_BEAT, self._beat)
         self._thread.start()
 
+    def restart(self) -> None:
+        """Count from now on. Called in the loop."""
+        self._blocked.clear()
+        self._delays = [0] * _LATENESS
+        self.longest_delay = 0.0
+        self.cpu = -thread_time()
+
     def stop(self) -> None:
         """Watch no longer, and end the thread."""
         if self._timer is not None:

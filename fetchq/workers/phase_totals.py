@@ -37,6 +37,11 @@ class PhaseTotals:
         phases[ATTEMPT_PHASES.index(phase)] = seconds
         self.pending.append(phases)
 
+    def restart(self) -> None:
+        """Count from now on."""
+        self.pending.clear()
+        self._seconds = [0.0] * len(ATTEMPT_PHASES)
+
     def seconds(self) -> dict[str, float]:
         """Seconds in each phase so far, by its name."""
         self.add_up()

@@ -83,6 +83,15 @@ class Run:
         self.began = perf_counter()
         self.idle.begin(self.began)
 
+    def restart(self) -> None:
+        """Measure from now on: what has been done was a warm-up. No row is under way, or waits."""
+        self.begin()
+        self.phases.restart()
+        for clock in self.clocks:
+            clock.restart()
+        if self.monitor is not None:
+            self.monitor.restart()
+
     def backoffs(self) -> list[HostBackoff]:
         """How far the requests to each host were held back that refused, failed or grew slow."""
         return self.schedule.hosts.backoffs()

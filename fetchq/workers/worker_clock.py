@@ -33,3 +33,8 @@ class WorkerClock:
     # The timer has no name, since codetiming keeps all measurements of named timers for ever.
     timer: Timer = field(default_factory=partial(Timer, logger=None), repr=False, compare=False)
     """Runs while an attempt is under way."""
+
+    def restart(self) -> None:
+        """Count from now on. The worker is idle."""
+        self.fetched = 0
+        self.busy = self.limit_rate = self.callback = self.output = 0.0

@@ -1,0 +1,112 @@
+"""Makes a measured run in a process of its own, so that its CPU time and its memory are its own.
+
+The process is started by its program, with nothing of this process but the two files: so it works from a notebook and
+from a script without `if __name__ == "__main__"`, too. What it has to do comes through its standard input, since
+arguments and variables could be seen by other users of the machine. While that pipe is open, this process lives.
+"""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
+
+from fetchq.core.settings import SettingsError
+
+if TYPE_CHECKING:
+    from fetchq.http.cookies import Cookie
+    from fetchq.reports.measurements import MeasuredRun
+
+__all__ = ["RunFailedError", "Task", "run_in_process"]
+
+_PROGRAM = """
+import pickle, sys
+sys.path[:] = pickle.load(sys.stdin.buffer)
+from fetchq.comparison.child import main
+main(pickle.load(sys.stdin.buffer))
+"""
+"""Searches modules where this process searches them, and not first of all in the current folder."""
+
+
+class RunFailedError(RuntimeError):
+    """The process of a run has ended without a report. `output` is what it wrote to its standard error."""
+
+    def __init__(self, message: str, output: str) -> None:
+        super().__init__(message)
+        self.output = output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a process has to do."""
+
+    settings: dict[str, Any]
+    """The settings, by name; without `cookie_jar`."""
+    cookies: tuple[Cookie, ...] | None
+    """The cookies that all rows share at first; None without a `cookie_jar`."""
+    round: int
+    rows: int
+    """How many rows the list has."""
+    row_file: int
+    """The descriptor of the list's file."""
+    outcome_file: int
+    """The descriptor of the file for the outcomes of the rows."""
+    warm_up: bool
+    """Whether to open the connections before the clock starts."""
+
+
+def run_in_process(task: Task, outcomes: BinaryIO) -> tuple[MeasuredRun, bytes]:
+    """Make a run. Returns what it measured, and the content of its table of outcomes.
+
+    Raises `SettingsError` if the run cannot begin, and `RunFailedError`. Whatever ends the wait, such as
+    KeyboardInterrupt, ends the process.
+    """
+    warnings = [f"-W{option}" for option in sys.warnoptions]
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(  # noqa: S603  # this Python, and a program that is a constant
+            [sys.executable, "-P", *warnings, "-c", _PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            pass_fds=(task.row_file, task.outcome_file),
+            start_new_session=True,  # so that Ctrl-C does not reach it, but this process, which ends it
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            with process.stdout:
+                _send(process.stdin, task)
+                report = process.stdout.read()
+            status = process.wait()
+        finally:
+            process.kill()
+            process.wait()
+            with suppress(BrokenPipeError):  # what it has not read
+                process.stdin.close()
+        errors.seek(0)
+        output = errors.read().decode(errors="replace")
+    if status or not report:
+        raise RunFailedError(_reason(status), output)
+    found = pickle.loads(report)  # noqa: S301  # from the process that this one has started
+    if isinstance(found, SettingsError):
+        raise found
+    outcomes.seek(0)
+    return found, outcomes.read()
+
+
+def _send(stdin: IO[bytes], task: Task) -> None:
+    with suppress(BrokenPipeError):  # it has ended: its exit status and its errors tell why
+        for what in (sys.path, task):
+            pickle.dump(what, stdin)
+        stdin.flush()
+
+
+def _reason(status: int) -> str:
+    if status < 0:
+        perhaps = ", perhaps for lack of memory" if status == -9 else ""
+        return f"the process of a run was ended by signal {-status}{perhaps}"
+    return f"the process of a run ended with exit status {status}"
