@@ -69,7 +69,9 @@ class HostTable:
         note = ""
         if others.rows:
             rows.append(_row("(all others)", others))
-            note = f"The {len(kept)} hosts with the most time, failures or rows are listed."
+            note = f"The {len(kept)} hosts with the most time, failures or URLs."
+            if self._others.rows:
+                note += " Of so many hosts, one that had few URLs for long may have more than are shown."
         columns = (
             Column("Host"),
             Column("URLs", "count"),

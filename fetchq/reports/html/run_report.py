@@ -17,7 +17,7 @@ from fetchq.reports.html.page import page
 from fetchq.reports.html.rows import KeptRows
 from fetchq.reports.html.timeline import Timeline
 from fetchq.reports.summary import Histogram
-from fetchq.reports.text import bytes_text, count_text, rate_text, seconds_text
+from fetchq.reports.text import bytes_text, count_text, seconds_text
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
@@ -150,7 +150,7 @@ class RunReport:
         return [Section("Outcomes", blocks)] if blocks else []
 
     def _tables(self) -> list[Section]:
-        hosts = self._hosts.table("Hosts")
+        hosts = self._hosts.table("By host")
         sections = [Section("Hosts", [hosts])] if hosts.rows else []
         tables = self._rows.tables()
         return [*sections, Section("URLs", tables)] if tables else sections
@@ -204,8 +204,12 @@ def _facts(summary: Summary, workers: int) -> list[Fact]:
         Fact("URLs", f"{summary.total:,}", copies),
         Fact("ok", f"{summary.ok:,}", f"{100 * summary.ok / max(summary.total, 1):.4g} %"),
         Fact("failed", f"{summary.failed:,}", f"{retries:,} more attempts" if retries > 0 else ""),
-        Fact("took", seconds_text(summary.duration), f"{rate_text(summary.total / duration)} URLs per second"),
+        Fact("took", seconds_text(summary.duration), f"{_rate(summary.total / duration)} URLs per second"),
         Fact("per URL", seconds_text(p50), f"median; 99 % within {seconds_text(p99)}"),
-        Fact("at a time", f"{summary.concurrency:.1f}", f"of {count_text(workers, 'worker')}"),
+        Fact("at a time", _rate(summary.concurrency), f"of {count_text(workers, 'worker')}"),
         Fact("bodies", bytes_text(summary.size), f"{bytes_text(summary.wire_size)} on the wire"),
     ]
+
+
+def _rate(number: float) -> str:
+    return f"{number:,.0f}" if number >= 99.5 else f"{number:.1f}"

@@ -12,6 +12,9 @@ __all__ = ["MOST_ROWS", "Timeline"]
 
 MOST_ROWS = 3000
 """For more rows than this, the timeline has bins instead of each row."""
+_MOST_COUNTS = 160
+_LEAST_COUNTS = 20
+"""In how many steps of time the rows are counted that were done."""
 _BYTES = "bytes"
 _ALL = "all"
 
@@ -63,27 +66,34 @@ class Timeline:
             values = [round(bins.total(at, number) / bins.step, 4) for at in bins.numbers()]
             if any(values):
                 series.append(Series(phase, values, phase))
-        return self._lines(title, "URLs at a time", series, stacked=True)
+        return Lines(title, "URLs at a time", bins.start, bins.step, series, stacked=True)
 
     def throughput(self, title: str) -> Lines:
         """How many rows were done per second."""
-        return self._lines(title, "URLs per second", [self._per_second(_ALL, "rows")])
+        return self._counts(title, "URLs per second", {_ALL: "rows"}, rate=True)
 
     def bandwidth(self, title: str) -> Lines:
         """How many bytes of bodies came per second, counted where their rows ended."""
-        return self._lines(title, "bytes per second", [self._per_second(_BYTES, "bytes")])
+        return self._counts(title, "bytes per second", {_BYTES: "bytes"}, rate=True)
 
     def failures(self, title: str, causes: Sequence[str]) -> Lines:
         """How many rows failed in each bin, by cause."""
-        series = [Series(cause, self._bins.counts(cause), cause) for cause in causes]
-        return self._lines(title, "failed URLs", series, stacked=True)
+        return self._counts(title, "failed URLs", {cause: cause for cause in causes}, rate=False)
 
-    def _per_second(self, what: str, colour: str) -> Series:
-        step = self._bins.step
-        return Series(f"{what} per second", [round(number / step, 2) for number in self._bins.counts(what)], colour)
-
-    def _lines(self, title: str, unit: str, series: Sequence[Series], *, stacked: bool = False) -> Lines:
-        return Lines(title, unit, self._bins.start, self._bins.step, series, stacked)
+    def _counts(self, title: str, unit: str, named: dict[str, str], *, rate: bool) -> Lines:
+        """What was counted under these names, whose values are colours; `rate`: per second."""
+        bins = self._bins
+        done = sum(bins.counts(_ALL))
+        most = min(_MOST_COUNTS, max(_LEAST_COUNTS, done // 8))  # of a few rows, each would be a spike
+        together = max(1, -(-len(bins) // most))
+        step = bins.step * together
+        series = []
+        for name, colour in named.items():
+            counts = bins.counts(name)
+            sums = [sum(counts[at : at + together]) for at in range(0, len(counts), together)]
+            values = [round(number / step, 2) for number in sums] if rate else sums
+            series.append(Series(unit if rate else name, values, colour))
+        return Lines(title, unit, bins.start, step, series, stacked=not rate)
 
     def _name(self, lane: int) -> str:
         group = self._bins.group

@@ -4,8 +4,10 @@
 const charts = [];
 const timeGroup = "time"; // charts over time are zoomed together
 
+const font = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"; // a canvas inherits none
+
 function textStyle() {
-  return { color: cssColour("quiet"), fontSize: 12, fontFamily: "inherit" };
+  return { color: cssColour("quiet"), fontSize: 12, fontFamily: font };
 }
 
 function axisStyle() {
@@ -57,7 +59,7 @@ function drawShare(block) {
       type: "bar", stack: "whole", data: [value], barWidth: "100%", silent: true,
       itemStyle: { color: colour(name, at), borderColor: cssColour("page"), borderWidth: 1 },
       label: {
-        show: value / whole > 0.07, color: "#fff", fontWeight: 600, fontSize: 12, fontFamily: "inherit",
+        show: value / whole > 0.07, color: "#fff", fontWeight: 600, fontSize: 12, fontFamily: font,
         textBorderColor: "#000a", textBorderWidth: 2.5, formatter: () => `${name} ${Math.round(100 * value / whole)} %`,
       },
     })),
@@ -69,15 +71,19 @@ function drawShare(block) {
     make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Part"), make("th", { scope: "col", class: "number" }, "Time"),
       make("th", { scope: "col", class: "number" }, "Share"), make("th", { scope: "col" }, "Meaning"))),
     make("tbody", {}, ...rows.map(([name, value, share, meaning], at) => make("tr", {},
-      make("td", {}, key(name, at), ` ${name}`), make("td", { class: "number" }, shown(value, block.unit)),
+      make("td", { class: "part" }, key(name, at), ` ${name}`), make("td", { class: "number" }, shown(value, block.unit)),
       make("td", { class: "number" }, shown(share, "share")), make("td", { class: "text" }, meaning)))));
   one.element.append(make("div", { class: "scroll", role: "region", "aria-label": block.title, tabindex: "0" }, table));
   return one.element;
 }
 
+function timeGrid(page, top, bottom) {
+  return { left: 76, right: page.right, top, bottom, outerBoundsMode: "none" }; // so that all axes are aligned
+}
+
 function timeAxis(end) {
   return { type: "value", min: 0, max: end, ...axisStyle(), splitLine: { show: false },
-    axisLabel: { ...textStyle(), hideOverlap: true, formatter: axisTime } };
+    axisLabel: { ...textStyle(), hideOverlap: true, alignMaxLabel: "right", formatter: axisTime } };
 }
 
 function timeZoom(more) {
@@ -86,18 +92,18 @@ function timeZoom(more) {
 
 function drawLines(block, page) {
   const format = (value) => shown(value, block.unit === "bytes per second" ? block.unit : "rate");
-  const times = block.series[0]?.values.map((_, at) => block.start + (at + 0.5) * block.step) || [];
+  const times = block.series[0]?.values.map((_, at) => block.start + at * block.step) || [];
   const options = () => ({
     animation: false,
-    grid: { left: 62, right: 16, top: 12, bottom: 26 },
-    tooltip: tooltip((found) => [`${axisTime(found[0].value[0])}`, ...found.filter((one) => one.value[1])
+    grid: timeGrid(page, 12, 26),
+    tooltip: tooltip((found) => [`from ${axisTime(found[0].value[0])}`, ...found.filter((one) => one.value[1])
       .map((one) => `${one.seriesName}: ${format(one.value[1])}`)]),
     xAxis: timeAxis(page.end),
     yAxis: { type: "value", ...axisStyle(), axisLabel: { ...textStyle(), formatter: format } },
     dataZoom: [timeZoom({ disabled: true })],
     series: block.series.map((one, at) => ({
-      name: one.name, type: "line", showSymbol: times.length < 3, symbol: "circle", sampling: "lttb", step: block.stacked ? false : "middle",
-      stack: block.stacked ? "all" : undefined, data: one.values.map((value, number) => [times[number], value]),
+      name: one.name, type: "line", showSymbol: false, step: "end", stack: block.stacked ? "all" : undefined,
+      data: [...one.values.map((value, number) => [times[number], value]), [times.at(-1) + block.step, one.values.at(-1)]],
       lineStyle: { width: block.stacked ? 0 : 1.5, color: colour(one.colour, at) }, itemStyle: { color: colour(one.colour, at) },
       areaStyle: { opacity: block.stacked ? 0.9 : 0.18, color: colour(one.colour, at) },
     })),
@@ -115,7 +121,7 @@ function drawLines(block, page) {
 function drawBars(block) {
   const options = () => ({
     animation: false,
-    grid: { left: 62, right: 16, top: 12, bottom: 26 },
+    grid: { left: 76, right: 16, top: 12, bottom: 26, outerBoundsMode: "none" },
     tooltip: { ...tooltip((found) => [`${block.axis} ${found[0].axisValue}`,
       ...found.map((one) => `${one.seriesName}: ${number.format(one.value)} ${block.unit}`)]),
       axisPointer: { type: "shadow", shadowStyle: { opacity: 0.15 } } },

@@ -18,12 +18,13 @@ function drawSections() {
   const contents = document.getElementById("contents");
   report.sections.forEach((section, at) => {
     const id = `section-${at}`;
-    const end = Math.max(0, ...section.blocks.map((block) => block.end || 0));
+    const timeline = section.blocks.find((block) => block.kind === "timeline");
+    const page = { end: timeline?.end, right: timeline?.lanes.length > manyLanes ? 40 : 16 };
     contents.append(make("li", {}, make("a", { href: `#${id}` }, section.title)));
     document.getElementById("sections").append(make("section", { "aria-labelledby": id },
       make("h2", { id }, section.title),
       section.note ? make("p", { class: "note" }, section.note) : "",
-      ...section.blocks.map((block) => draw[block.kind](block, { end }))));
+      ...section.blocks.map((block) => draw[block.kind](block, page))));
   });
 }
 
@@ -64,9 +65,14 @@ document.getElementById("theme").addEventListener("click", () =>
 preferred.addEventListener("change", () => changeTheme(preferred.matches ? "dark" : "light"));
 addEventListener("resize", () => charts.forEach((one) => one.chart.resize()));
 
+const widthOfPaper = 680; // pixels of CSS: A4 without its margins
 let beforePrint = null;
 addEventListener("beforeprint", () => {
   beforePrint = document.documentElement.dataset.theme;
   changeTheme("light");
+  charts.forEach((one) => one.chart.resize({ width: widthOfPaper }));
 });
-addEventListener("afterprint", () => changeTheme(beforePrint));
+addEventListener("afterprint", () => {
+  changeTheme(beforePrint);
+  charts.forEach((one) => one.chart.resize({ width: "auto" }));
+});

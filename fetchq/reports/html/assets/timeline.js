@@ -1,6 +1,10 @@
 // The timeline: a lane for each worker, with its phases in colour; zoomed by keys, buttons, slider, or Ctrl and wheel.
 "use strict";
 
+const manyLanes = 30; // from here on, workers can be zoomed, too
+const thickLane = 9; // pixels
+const shades = 4; // of a phase, by how busy the workers were
+
 // All rectangles of a phase are one shape, since an element for each of them would be slow.
 echarts.graphic.registerShape("rectangles", echarts.graphic.extendShape({
   type: "rectangles",
@@ -11,7 +15,8 @@ echarts.graphic.registerShape("rectangles", echarts.graphic.extendShape({
   },
 }));
 
-// What a lane did, from the rows themselves: find(lane, from, to, pixels) yields [phase, begin, end].
+// What a lane did, from the rows themselves: find(lane, from, to, pixels) yields the phase, its begin
+// and end, its bottom and top in the lane (0 to 1), and its shade.
 function exactLanes(block) {
   const lanes = block.lanes.map(() => []);
   for (const row of block.rows) lanes[row[1]].push(row);
@@ -23,7 +28,7 @@ function exactLanes(block) {
         let at = began;
         for (let phase = 0; phase < spent.length; phase++) {
           const end = at + spent[phase];
-          if (end > at && end >= from && at <= to) yield [phase, at, end];
+          if (end > at && end >= from && at <= to) yield [phase, at, end, 0, 1, shades - 1];
           at = end;
         }
       }
@@ -47,6 +52,7 @@ function exactLanes(block) {
 }
 
 // The same, from the shares of the phases in bins; several bins are one where they would be narrower than some pixels.
+// In a thick lane a colour is as high as its share of the time. In a thin one only the longest phase is shown.
 function binnedLanes(block) {
   const text = atob(block.cells);
   const cells = Uint8Array.from(text, (sign) => sign.charCodeAt(0));
@@ -61,20 +67,25 @@ function binnedLanes(block) {
   };
   const binOf = (when) => Math.min(block.bins - 1, Math.max(0, Math.floor((when - block.start) / block.step)));
   return {
-    * find(lane, from, to, pixels) {
+    * find(lane, from, to, pixels, thick) {
       const first = binOf(from), last = binOf(to) + 1;
-      const together = Math.max(1, Math.ceil(3 * (to - from) / block.step / pixels));
+      const together = Math.max(1, Math.ceil(2 * (to - from) / block.step / pixels));
       for (let bin = first - first % together; bin < last; bin += together) {
         const until = Math.min(bin + together, block.bins);
-        const length = (until - bin) * block.step;
-        let at = block.start + bin * block.step;
+        const begin = block.start + bin * block.step, end = block.start + until * block.step;
         const found = shares(lane, bin, until);
-        const scale = length / Math.max(1, found.reduce((sum, one) => sum + one, 0));
+        const busy = found.reduce((sum, one) => sum + one, 0);
+        if (!busy) continue;
+        if (thick < thickLane) {
+          let longest = 0;
+          for (let phase = 1; phase < width; phase++) if (found[phase] > found[longest]) longest = phase;
+          yield [longest, begin, end, 0, 1, Math.min(shades, Math.ceil(busy * shades)) - 1];
+          continue;
+        }
+        let height = 0;
         for (let phase = 0; phase < width; phase++) {
-          if (!found[phase]) continue;
-          const end = at + found[phase] * scale;
-          yield [phase, at, end];
-          at = end;
+          const share = found[phase] / Math.max(1, busy);
+          if (share) yield [phase, begin, end, height, height += share, shades - 1];
         }
       }
     },
@@ -99,48 +110,54 @@ function drawTimeline(block, page) {
   const used = block.phases.map((name, at) => ({ name, at, colour: name }))
     .filter(({ at }) => block.lanes.some((_, lane) => lanes.totals(lane)[at] > 0));
 
-  // The rectangles of every phase, computed once for each view.
+  // The rectangles of every phase and shade, computed once for each view.
   let view = "", rectangles = [];
-  function rectanglesOf(phase, params, api) {
+  function rectanglesOf(phase, shade, params, api) {
     const { x, y, width, height: tall } = params.coordSys;
     const perSecond = api.size([1, 0])[0], lane = api.size([0, 1])[1];
     const [zero, top] = api.coord([0, 0]);
     const now = [x, y, width, tall, perSecond, lane, zero, top].join();
-    if (now === view) return rectangles[phase];
-    view = now;
-    rectangles = block.phases.map(() => []);
-    const from = (x - zero) / perSecond, to = (x + width - zero) / perSecond, thick = Math.max(1, lane * 0.8);
-    for (let number = 0; number < count; number++) {
-      const middle = top + number * lane;
-      if (middle + lane < y || middle - lane > y + tall) continue;
-      for (const [what, begin, end] of lanes.find(number, from, to, width)) {
-        const left = Math.max(x, zero + begin * perSecond), right = Math.min(x + width, zero + end * perSecond);
-        if (right > left) rectangles[what].push(left, middle - thick / 2, Math.max(right - left, 0.3), thick);
+    if (now !== view) {
+      view = now;
+      rectangles = block.phases.map(() => Array.from({ length: shades }, () => []));
+      const from = (x - zero) / perSecond, to = (x + width - zero) / perSecond;
+      const thick = lane < thickLane ? lane : lane * 0.84;
+      for (let number = 0; number < count; number++) {
+        const bottom = top + number * lane + thick / 2;
+        if (bottom < y || bottom - lane > y + tall) continue;
+        for (const [what, begin, end, low, high, which] of lanes.find(number, from, to, width, lane)) {
+          const left = Math.max(x, zero + begin * perSecond), right = Math.min(x + width, zero + end * perSecond);
+          if (right > left) {
+            rectangles[what][which].push(left, bottom - high * thick, Math.max(right - left, 0.5), (high - low) * thick);
+          }
+        }
       }
     }
-    return rectangles[phase];
+    return rectangles[phase][shade];
   }
 
   const options = () => {
     view = "";
-    const lane = count > 30 ? [{
+    const lane = count > manyLanes ? [{
       id: "workers", type: "slider", yAxisIndex: 0, right: 6, width: 18, filterMode: "none", brushSelect: false, ...sliderStyle(),
     }] : [];
     return {
       animation: false,
-      grid: { left: 62, right: count > 30 ? 40 : 16, top: 8, bottom: 74 },
+      grid: timeGrid(page, 8, 74),
       xAxis: timeAxis(page.end),
       yAxis: { type: "category", inverse: true, data: block.lanes, name: "worker", ...axisStyle(), nameTextStyle: textStyle(),
-        nameLocation: "middle", nameGap: 44, splitLine: { show: false }, axisTick: { show: false } },
+        nameLocation: "middle", nameGap: 54, splitLine: { show: false }, axisTick: { show: false } },
       dataZoom: [
         timeZoom({ zoomOnMouseWheel: "ctrl", moveOnMouseMove: true, moveOnMouseWheel: false, preventDefaultMouseMove: false }),
         { id: "slider", type: "slider", xAxisIndex: 0, bottom: 8, height: 22, filterMode: "none", brushSelect: false, ...sliderStyle() },
         ...lane,
       ],
       series: used.map(({ name, at }) => ({
-        name, type: "custom", clip: true, silent: true, encode: { x: 0, y: 1 }, data: [[0, 0]],
-        renderItem: (params, api) => ({ type: "rectangles", shape: { rectangles: rectanglesOf(at, params, api) },
-          style: { fill: colour(name) } }),
+        name, type: "custom", clip: true, silent: true, encode: { x: 0, y: 1 }, data: Array.from({ length: shades }, () => [0, 0]),
+        renderItem: (params, api) => ({
+          type: "rectangles", shape: { rectangles: rectanglesOf(at, params.dataIndex, params, api) },
+          style: { fill: colour(name), opacity: (params.dataIndex + 1) / shades },
+        }),
         markLine: name === used[0].name && block.breaks.length ? {
           silent: true, symbol: "none", label: { show: false }, lineStyle: { color: cssColour("text"), type: "dashed" },
           data: block.breaks.map((when) => ({ xAxis: when })),
@@ -152,7 +169,8 @@ function drawTimeline(block, page) {
     seconds(page.end)}, with the phases ${used.map((one) => one.name).join(", ")}. The table below has the time of each.`;
   const one = figure(block, height, text, options, used.map((phase) => ({ ...phase, always: true })), [
     block.rows.length || !block.cells ? "" : make("p", { class: "note" },
-      `Drawn from the share of each phase in ${seconds(block.step)}; in such a bin, the order of the phases is not known.`),
+      `Drawn from the share of each phase in ${seconds(block.step)}: the height of a colour is its share. Where lanes are thin, ` +
+      "the colour is that of the longest phase, and the paler, the more of the time was idle."),
     dataTable(block.title, ["Worker", ...used.map((phase) => phase.name)], () => block.lanes.map((name, lane) => {
       const totals = lanes.totals(lane);
       return [name, ...used.map(({ at }) => seconds(totals[at]))];
