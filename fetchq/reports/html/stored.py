@@ -5,7 +5,7 @@ Each session that ends adds itself to the list `sessions` in the ledger's meta; 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -13,19 +13,19 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.text import printable
-from fetchq.reports.attribution import Attribution, Held
+from fetchq.reports.attribution import Attribution, Blocked, Held
 from fetchq.reports.html.blocks import Column, Table
 from fetchq.reports.html.run_report import RunReport
 from fetchq.reports.summary import Summary
 from fetchq.reports.text import count_text
 from fetchq.reports.verdict import Verdict
-from fetchq.scheduling.limit import Limit
 from fetchq.store.ledger_connection import LedgerError
 from fetchq.store.schema import COLUMNS
 from fetchq.store.stored_run import stored_result
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
+    from fetchq.scheduling.limit import Limit
     from fetchq.store.stored_run import StoredRun
 
 __all__ = ["stored_report"]
@@ -133,47 +133,44 @@ def _sessions(found: Any) -> list[_Session]:
     sessions = []
     for one in found if isinstance(found, list) else []:
         try:
-            verdict = one["verdict"]
+            attribution = None if one["attribution"] is None else Attribution.from_json(one["attribution"])
+            verdict = None if one["verdict"] is None else Verdict.from_json(one["verdict"])
+            started = datetime.fromisoformat(one["started"])
             session = _Session(
-                datetime.fromisoformat(one["started"]),
-                float(one["duration"]),
-                int(one["workers"]),
-                str(one["mode"]),
-                _attribution(one["attribution"]),
-                None if verdict is None else Verdict.from_json(verdict),
+                started, float(one["duration"]), int(one["workers"]), str(one["mode"]), attribution, verdict
             )
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             continue
-        sessions.append(session)
+        if isfinite(session.duration) and (attribution is None or isfinite(sum(attribution.parts().values()))):
+            sessions.append(session)
     return sorted(sessions, key=lambda session: session.started.timestamp())
-
-
-def _attribution(found: Any) -> Attribution | None:
-    """Raises KeyError, TypeError or ValueError."""
-    if found is None:
-        return None
-    numbers: dict[str, Any] = {one.name: float(found[one.name]) for one in fields(Attribution) if one.type == "float"}
-    held = tuple(Held(Limit(one["limit"]), one["host"], float(one["seconds"])) for one in found["held"])
-    return Attribution(workers=int(found["workers"]), held=held, **numbers)
 
 
 def _together(found: Sequence[Attribution]) -> Attribution | None:
     """The sum of several attributions; None if there are none."""
     if not found:
         return None
-    held: Counter[tuple[Limit, str | None]] = Counter()
-    for one in (part for attribution in found for part in attribution.held):
-        held[one.limit, one.host] += one.seconds  # type: ignore[assignment]  # a Counter adds floats as well
-    numbers: dict[str, Any] = {
-        one.name: sum(getattr(attribution, one.name) for attribution in found)
-        for one in fields(Attribution)
-        if one.type == "float"
-    }
+    held: dict[tuple[Limit, str | None], float] = defaultdict(float)
+    blocked: dict[str, float] = defaultdict(float)
+    numbers: dict[str, Any] = defaultdict(float)
+    for attribution in found:
+        for one in attribution.held:
+            held[one.limit, one.host] += one.seconds
+        for function in attribution.blocked:
+            blocked[function.where] += function.seconds
+        for field in fields(attribution):
+            if field.type == "float":
+                numbers[field.name] += getattr(attribution, field.name)
     return Attribution(
         workers=max(one.workers for one in found),
-        held=tuple(Held(limit, host, seconds) for (limit, host), seconds in held.most_common()),
+        held=tuple(Held(*key, seconds) for key, seconds in sorted(held.items(), key=_seconds_of)),
+        blocked=tuple(Blocked(where, seconds) for where, seconds in sorted(blocked.items(), key=_seconds_of)),
         **numbers,
     )
+
+
+def _seconds_of(item: tuple[object, float]) -> float:
+    return -item[1]
 
 
 def _session_table(sessions: Sequence[_Session]) -> Table:
