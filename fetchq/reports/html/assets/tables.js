@@ -39,7 +39,7 @@ function drawTable(block) {
     const last = first + page.length;
     const all = state.found.length === rows.length ? "" : ` (of ${number.format(rows.length)})`;
     said.textContent = state.found.length === 0 ? "nothing found"
-      : `${number.format(first + 1)}–${number.format(last)} of ${number.format(state.found.length)}${all}`;
+      : `${number.format(first + 1)}-${number.format(last)} of ${number.format(state.found.length)}${all}`;
     before.disabled = state.page === 0;
     after.disabled = last >= state.found.length;
   }
