@@ -103,13 +103,14 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from fetchq.api import FetchRun, Results, fetch_all, fetch_all_sync, fetch_iter
+    from fetchq.api import FetchRun, fetch_all, fetch_all_sync, fetch_iter
     from fetchq.comparison.compare import compare
     from fetchq.comparison.process import RunFailedError
     from fetchq.core.disk import StorageError
     from fetchq.core.model import Cause, Complete, FetchError, Request, Result, Timing
     from fetchq.core.settings import Settings, SettingsError
     from fetchq.reports.comparison import Comparison
+    from fetchq.reports.results import Results
     from fetchq.reports.summary import Summary
     from fetchq.store.folder import FolderError
     from fetchq.store.ledger_connection import ConditionError, LedgerError
@@ -124,7 +125,7 @@ _HOME = {
     "compare": "fetchq.comparison.compare",
     "RunFailedError": "fetchq.comparison.process",
     "Comparison": "fetchq.reports.comparison",
-    "Results": "fetchq.api",
+    "Results": "fetchq.reports.results",
     "Summary": "fetchq.reports.summary",
     "FolderError": "fetchq.store.folder",
     "ConditionError": "fetchq.store.ledger_connection",

@@ -17,6 +17,8 @@ from fetchq.core.settings import Settings
 from fetchq.core.settings_kwargs import SettingsKwargs
 from fetchq.inputs.iterables import Row, check_urls, number, number_async
 from fetchq.pipeline import AsyncPipeline, BlockingPipeline
+from fetchq.reports.rest_of_run import RestOfRun
+from fetchq.reports.results import Results
 from fetchq.reports.summary import Summary
 from fetchq.workers.run import Feed
 
@@ -30,30 +32,10 @@ CallableT = TypeVar("CallableT", bound=Callable[..., object])
 OnResult = Callable[[Result], object]
 """Called with a Result. An awaitable return value is awaited; others are ignored."""
 
-_MOST_SHOWN = 6
-"""How many Results the repr of `Results` shows."""
 _SETTINGS = f"""The settings, with their defaults. Each takes its value, or the text that its command-line option takes,
 such as '2m' for 120 seconds and '100M' for 100,000,000 bytes.
 
 {settings_text(Settings)}"""
-
-
-class Results(list[Result]):
-    """The Results of a run, in the order of the input: a list with the run's `summary`."""
-
-    __slots__ = ("summary",)
-
-    def __init__(self, results: Iterable[Result] = (), summary: Summary | None = None) -> None:
-        super().__init__(results)
-        self.summary = Summary() if summary is None else summary
-
-    def __repr__(self) -> str:
-        """The repr of a list, with "..." after the first few Results.
-
-        `asyncio.run` in Python 3.11 computes the repr of what it returns, and discards it.
-        """
-        more = ", ..." if len(self) > _MOST_SHOWN else ""
-        return f"[{', '.join(map(repr, self[:_MOST_SHOWN]))}{more}]"
 
 
 class FetchRun:
@@ -64,12 +46,14 @@ class FetchRun:
     def __init__(self, pipeline: AsyncPipeline, on_result: OnResult | None) -> None:
         self._pipeline = pipeline
         self._results = _results(pipeline, on_result)
+        pipeline.summary.rest = RestOfRun(self._results)
 
     @property
     def summary(self) -> Summary:
         """The numbers of the run so far, which are final when it has ended.
 
         Results are counted in batches, before they are yielded: a run under way may have counted some that are to come.
+        `await run.summary` runs the rest of the run, without its Results, and returns the final numbers.
         """
         return self._pipeline.summary
 

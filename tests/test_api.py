@@ -661,6 +661,38 @@ async def test_the_summary_of_a_run_that_was_left_counts_what_was_done(mode: str
     assert run.summary.duration > 0
 
 
+async def test_awaiting_the_summary_runs_the_rest_of_the_run_and_calls_back_for_each_result(mode: str) -> None:
+    seen: list[int] = []
+    with ScriptServer() as server:
+        urls = [server.url] * 20
+        async with fetch_iter(urls, mode=mode, workers=4, on_result=lambda result: seen.append(result.index)) as run:
+            first = await anext(run)
+            summary = await run.summary
+            assert summary is run.summary
+            assert [result async for result in run] == []
+            assert await summary is summary, "it has ended"
+        assert first.ok
+    assert (summary.total, summary.ok, sorted(seen)) == (20, 20, list(range(20)))
+    assert pickle.loads(pickle.dumps(summary)) == copy.deepcopy(summary) == summary
+
+
+async def test_awaiting_the_summary_raises_what_the_run_raises_and_returns_at_once_after_the_end(
+    practice: PracticeServer,
+) -> None:
+    def on_result(result: Result) -> None:
+        raise ZeroDivisionError
+
+    run = fetch_iter([f"{practice.url}/json"], on_result=on_result)
+    with pytest.raises(ZeroDivisionError):
+        await run.summary
+    async with fetch_iter(itertools.repeat(f"{practice.url}/json")) as run:
+        await anext(run)
+    summary = await run.summary
+    assert summary.total >= 1
+    of_results = (await fetch_all([BAD_ROW])).summary
+    assert await of_results is of_results
+
+
 def test_the_summary_of_a_run_that_goes_on_counts_this_session_alone(mode: str, tmp_path: Path) -> None:
     with ScriptServer() as server:
         urls = [f"{server.url}/{n}" for n in range(5)]

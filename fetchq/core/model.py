@@ -7,6 +7,7 @@ The fields of Result are the fields of a record: JSON Lines, CSV, Parquet and th
 from __future__ import annotations
 
 import codecs
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
@@ -16,7 +17,7 @@ from fetchq.core.cause import Cause, Complete
 from fetchq.core.fast_dataclass import fast_constructor
 from fetchq.core.header_text import header_lists
 from fetchq.core.redirect_hop import RedirectHop, hop_records
-from fetchq.core.text import redact
+from fetchq.core.text import redact, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -208,6 +209,16 @@ class Result:
         except RecursionError:
             raise ValueError("the body is nested too deeply") from None
 
+    def __repr__(self) -> str:
+        url, cause = shortened(self.url, 200), self.cause and self.cause.value
+        return f"Result(index={self.index}, status={self.status}, {url=}, {cause=}, elapsed={self.elapsed:.6f})"
+
+    def _repr_html_(self) -> str:
+        """A table of the most important fields, for notebooks."""
+        from fetchq.core.result_html import result_table
+
+        return result_table(self.to_record())
+
     def raise_for_failure(self) -> None:
         """Raise `FetchError` unless `ok`."""
         if not self.ok:
@@ -231,7 +242,6 @@ class Result:
     # CIMultiDictProxy cannot be pickled, so the header and trailer fields travel as lists of pairs.
     def __getstate__(self) -> list[Any]:
         state = [getattr(self, name) for name in _RESULT_FIELDS]
-        state[_EXCHANGES] = ()  # the times in them mean nothing in another process
         for at in _FIELD_MAPS:
             state[at] = None if state[at] is None else list(state[at].items())
         return state
@@ -241,7 +251,7 @@ class Result:
 
         for at in _FIELD_MAPS:
             state[at] = None if state[at] is None else CIMultiDictProxy(CIMultiDict(state[at]))
-        for name, value in zip(_RESULT_FIELDS, state, strict=True):
+        for name, value in zip((*_RESULT_FIELDS, "exchanges"), (*state, ()), strict=True):
             object.__setattr__(self, name, value)
 
 
@@ -262,10 +272,9 @@ make_timing = fast_constructor(Timing)
 
 PHASES = tuple(f.name for f in fields(Timing))
 """The names of the phases, in the order of the fields of Timing."""
-_RESULT_FIELDS = tuple(f.name for f in fields(Result))
-_EXCHANGES = _RESULT_FIELDS.index("exchanges")
+_RESULT_FIELDS = tuple(f.name for f in fields(Result) if f.name != "exchanges")  # whose times have no meaning elsewhere
 _FIELD_MAPS = _RESULT_FIELDS.index("headers"), _RESULT_FIELDS.index("trailers")
-_NOT_RECORDED = ("headers", "trailers", "hops", "exchanges", "body", "spool", "sent", "duplicate_of")
+_NOT_RECORDED = ("headers", "trailers", "hops", "body", "spool", "sent", "duplicate_of")
 RECORD_FIELDS = tuple(name for name in _RESULT_FIELDS if name not in _NOT_RECORDED)
 """The fields of a record, in order; `timing` is an object of the `PHASES`."""
 _record_values = attrgetter(*RECORD_FIELDS)
@@ -273,16 +282,10 @@ phase_values = attrgetter(*PHASES)
 """The values of a Timing, in the order of `PHASES`."""
 
 
-def _base64(result: Result) -> str:
-    from base64 import b64encode
-
-    return b64encode(result.body).decode("ascii")
-
-
 _INCLUDED: dict[str, tuple[str, Callable[[Result], object]]] = {
     "headers": ("headers", lambda result: header_lists(result.headers)),
     "hops": ("hops", lambda result: hop_records(result.hops)),
     "text": ("body", Result.text),
-    "base64": ("body", _base64),
+    "base64": ("body", lambda result: b64encode(result.body).decode("ascii")),
 }
 """What `to_record` can include: the field of the record, and the function that gives its value."""

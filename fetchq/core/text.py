@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["one_line", "printable", "redact", "redact_all", "without_surrogates"]
+__all__ = ["one_line", "printable", "redact", "redact_all", "shortened", "without_surrogates"]
 
 # C0 and C1 controls, line separators, lone surrogates, and characters that reorder or hide text (BiDi marks, zero-width
 # characters).
@@ -33,6 +33,11 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """`text` as one printable line without passwords, of at most 500 characters."""
     return printable(" ".join(redact(text).split()))[:500]
+
+
+def shortened(text: str, most: int) -> str:
+    """At most the first `most` characters of `text`; where it is longer, the last of them is an ellipsis."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def without_surrogates(value: Any) -> Any:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from math import ceil, exp, log
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetchq.core.model import PHASES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from fetchq.core.model import Result
     from fetchq.reports.attribution import Attribution
+    from fetchq.reports.rest_of_run import RestOfRun
     from fetchq.reports.verdict import Verdict
     from fetchq.scheduling.congestion import HostBackoff
     from fetchq.scheduling.host_load import HostLoad
@@ -132,6 +133,38 @@ class Summary:
     """What the workers did with their time; None until the run has ended."""
     verdict: Verdict | None = None
     """What limited the run; None until it has ended."""
+    rest: RestOfRun | None = field(default=None, repr=False, compare=False)
+    """What `await` waits for; None in a Summary that no FetchRun has."""
+
+    def __await__(self) -> Generator[Any, Any, Summary]:
+        """Wait for the end of a FetchRun, and return its Summary, which is this one: `await run.summary`.
+
+        The run is iterated to its end, and the Results that are to come are discarded (`on_result` is called with
+        them). Raises what iterating the run raises. A run that has ended is not waited for.
+        """
+        if self.rest is not None:
+            yield from self.rest.__await__()
+        return self
+
+    def __repr__(self) -> str:
+        return f"Summary(total={self.total}, ok={self.ok}, failed={self.failed}, duration={self.duration:.6f})"
+
+    def _repr_html_(self) -> str:
+        """A table of the most important numbers, for notebooks."""
+        from fetchq.core.html_table import html_table
+
+        longest = [*(self.elapsed.percentile(percent) for percent in (50, 90, 99)), self.elapsed.greatest]
+        spent = sorted(((seconds, name) for name, seconds in self.phases.items() if seconds), reverse=True)
+        rows = [
+            ("rows", f"{self.total:,}: {self.ok:,} ok, {self.failed:,} failed"),
+            ("causes", ", ".join(f"{count:,} {cause}" for cause, count in self.causes.most_common())),
+            ("duration", f"{self.duration:.3f} s, {self.concurrency:.1f} URLs at a time"),
+            ("bodies", f"{self.size:,} bytes, {self.wire_size:,} on the wire"),
+            ("p50, p90, p99, max", ", ".join(f"{1000 * one:.1f} ms" for one in longest) if self.elapsed.count else ""),
+            ("sum of each phase", ", ".join(f"{name} {seconds:.3f} s" for seconds, name in spent)),
+            ("what limited it", "" if self.verdict is None else self.verdict.text),
+        ]
+        return html_table([row for row in rows if row[1]])
 
     @property
     def phases(self) -> dict[str, float]:

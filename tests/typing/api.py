@@ -58,6 +58,7 @@ async def right() -> None:
         assert_type(run, FetchRun)
         async for result in run:
             assert_type(result, Result)
+        assert_type(await run.summary, Summary)
         assert_type(run.summary, Summary)
     async for result in fetch_iter(URLS, dns_servers="192.0.2.1"):
         assert_type(result.timing, Timing)

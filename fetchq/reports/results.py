@@ -1,0 +1,51 @@
+"""Defines `Results`: the list of the Results of a run, with its Summary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fetchq.core.html_table import html_table
+from fetchq.core.model import Result
+from fetchq.reports.summary import Summary
+from fetchq.reports.text import bytes_text, count_text, seconds_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Results"]
+
+_MOST_SHOWN = 6
+"""How many Results the repr shows."""
+_MOST_ROWS = 20
+"""How many Results a notebook shows."""
+
+
+class Results(list[Result]):
+    """The Results of a run, in the order of the input: a list with the run's `summary`."""
+
+    __slots__ = ("summary",)
+
+    def __init__(self, results: Iterable[Result] = (), summary: Summary | None = None) -> None:
+        super().__init__(results)
+        self.summary = Summary() if summary is None else summary
+
+    def __repr__(self) -> str:
+        """The repr of a list, with "..." after the first few Results.
+
+        `asyncio.run` in Python 3.11 computes the repr of what it returns, and discards it.
+        """
+        more = ", ..." if len(self) > _MOST_SHOWN else ""
+        return f"[{', '.join(map(repr, self[:_MOST_SHOWN]))}{more}]"
+
+    def _repr_html_(self) -> str:
+        """A table of the first Results under a line about all of them, for notebooks."""
+        rows = [
+            (one.index, one.status, seconds_text(one.elapsed), bytes_text(one.size), one.url, one.cause and one.error)
+            for one in self[:_MOST_ROWS]
+        ]
+        first = f", the first {len(rows)} of them here" if len(rows) < len(self) else ""
+        failed = sum(not one.ok for one in self)
+        caption = f"{count_text(len(self), 'Result')}{first}: {failed} failed, in {seconds_text(self.summary.duration)}"
+        if self.summary.verdict is not None:
+            caption += f"\n{self.summary.verdict.text}"
+        return html_table(rows, heading=("", "status", "time", "size", "URL", "error"), caption=caption)
