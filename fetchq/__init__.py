@@ -77,6 +77,7 @@ from fetchq._version import __version__
 TYPE_CHECKING = False  # not typing's: importing that takes time, in which Ctrl-C would show a traceback
 
 __all__ = [
+    "Attribution",
     "Cause",
     "Comparison",
     "Complete",
@@ -94,6 +95,7 @@ __all__ = [
     "StorageError",
     "Summary",
     "Timing",
+    "Verdict",
     "__version__",
     "compare",
     "fetch_all",
@@ -109,9 +111,11 @@ if TYPE_CHECKING:
     from fetchq.core.disk import StorageError
     from fetchq.core.model import Cause, Complete, FetchError, Request, Result, Timing
     from fetchq.core.settings import Settings, SettingsError
+    from fetchq.reports.attribution import Attribution
     from fetchq.reports.comparison import Comparison
     from fetchq.reports.results import Results
     from fetchq.reports.summary import Summary
+    from fetchq.reports.verdict import Verdict
     from fetchq.store.folder import FolderError
     from fetchq.store.ledger_connection import ConditionError, LedgerError
     from fetchq.store.stored_run import open_run
@@ -125,8 +129,10 @@ _HOME = {
     "compare": "fetchq.comparison.compare",
     "RunFailedError": "fetchq.comparison.process",
     "Comparison": "fetchq.reports.comparison",
+    "Attribution": "fetchq.reports.attribution",
     "Results": "fetchq.reports.results",
     "Summary": "fetchq.reports.summary",
+    "Verdict": "fetchq.reports.verdict",
     "FolderError": "fetchq.store.folder",
     "ConditionError": "fetchq.store.ledger_connection",
     "LedgerError": "fetchq.store.ledger_connection",

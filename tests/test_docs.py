@@ -133,6 +133,7 @@ def test_every_field_phase_and_cause_is_in_the_readme() -> None:
 
 def test_the_recording_has_the_lines_of_todays_program() -> None:
     from fetchq.reports.compare import ModeRun
+
     from fetchq.reports.compare_text import compare_lines
     from fetchq.reports.summary import Summary
 

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from fetchq.reports.compare import MAX_SPANS, ModeRun, Span, compare
 from hypothesis import given
 from hypothesis import strategies as st
 from support.factories import ACTIVE, HOSTILE, any_text, examples, failed_result, make_result
@@ -14,7 +15,6 @@ from fetchq.core.model import Cause, Request, Result, Timing
 from fetchq.core.settings import Settings
 from fetchq.core.text import redact
 from fetchq.reports.attribution import Attribution, Held
-from fetchq.reports.compare import MAX_SPANS, ModeRun, Span, compare
 from fetchq.reports.compare_text import LEGEND, compare_lines, timeline_lines, timelines
 from fetchq.reports.summary import Summary
 from fetchq.reports.text import (

@@ -14,6 +14,7 @@ from typing import assert_type
 from yarl import URL
 
 from fetchq import (
+    Attribution,
     Cause,
     FetchRun,
     Request,
@@ -22,6 +23,7 @@ from fetchq import (
     Settings,
     Summary,
     Timing,
+    Verdict,
     fetch_all,
     fetch_all_sync,
     fetch_iter,
@@ -59,7 +61,8 @@ async def right() -> None:
         async for result in run:
             assert_type(result, Result)
         assert_type(await run.summary, Summary)
-        assert_type(run.summary, Summary)
+        assert_type(run.summary.attribution, Attribution | None)
+        assert_type(run.summary.verdict, Verdict | None)
     async for result in fetch_iter(URLS, dns_servers="192.0.2.1"):
         assert_type(result.timing, Timing)
     async with aclosing(fetch_iter(iter(URLS), settings=Settings())) as results:
