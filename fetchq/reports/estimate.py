@@ -120,8 +120,8 @@ def makespan(durations: list[tuple[float, int]], workers: int) -> float:
 
     `durations`: seconds, with the number of jobs that take as long, which come evenly spread over the list.
     """
-    total, count = sum(seconds * count for seconds, count in durations), sum(count for _, count in durations)
-    longest = max((seconds for seconds, _ in durations), default=0.0)
+    total, count = sum([seconds * count for seconds, count in durations]), sum([count for _, count in durations])
+    longest = max([seconds for seconds, _ in durations], default=0.0)
     if workers >= count or workers <= 1:
         return longest if workers > 1 else total
     if count > _MOST_SIMULATED:

@@ -65,12 +65,10 @@ class HostQueue:
         """Runs while jobs wait and none may go, except while the run's rate limit holds all hosts back."""
         self.last_answer = 0.0
         """When an attempt last ended, or when the first of those in flight started."""
-        self.tried = False
-        """Whether an attempt has ended, even with a failure."""
+        self.tried = self.slow = False
+        """Whether an attempt has ended, even with a failure; and whether the host's answers take long."""
         self.attempts, self.seconds, self.failed_seconds = 0, 0.0, 0.0
         """How many attempts have ended, how long they took, and how long those of them took that failed."""
-        self.slow = False
-        """Whether the host's answers take long."""
         self._unsent = False
         """Whether an attempt has started and its request was not sent yet; the interval counts from then."""
         self._not_before, self._not_before_for = -inf, Limit.BACK_OFF
