@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -107,6 +107,7 @@ class _Clock:
 
 def _results(run: StoredRun) -> Iterator[Result]:
     """The Results by the time at which they started. Raises `StorageError`."""
+    before: Result | None = None
     for values in run.ledger.rows(COLUMNS, order=("started", "worker", "index")):
         row = dict(zip(COLUMNS, values, strict=True))
         try:
@@ -117,7 +118,15 @@ def _results(run: StoredRun) -> Iterator[Result]:
             raise _damaged(run, row, "a time is not one")
         if result.worker is not None and result.worker < 1:
             raise _damaged(run, row, "a worker has a number below 1")
-        yield result
+        if before is not None and _measured(result) == _measured(before) and result.attempts:
+            yield replace(result, duplicate_of=before.index)  # a copy (`dedupe`), whose time is that of the first
+        else:
+            before = result
+            yield result
+
+
+def _measured(result: Result) -> tuple[object, ...]:
+    return result.started, result.worker, result.elapsed, result.timing
 
 
 def _seconds(result: Result) -> Iterator[float]:
