@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from time import process_time
 from typing import TYPE_CHECKING, Any, Self
 
+from fetchq.core.text import redact_all
 from fetchq.scheduling.limit import Limit
 from fetchq.workers.idle_time import Idle
 
@@ -102,10 +103,8 @@ class Attribution:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
-        values = asdict(self)
-        for one in values["held"]:
-            one["limit"] = one["limit"].value
-        return values
+        held = [asdict(one) | {"limit": one.limit.value} for one in self.held]
+        return asdict(self) | {"held": held, "blocked": [asdict(one) for one in self.blocked]}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -168,5 +167,6 @@ def _held(idle: Mapping[Reason, float], limit_rate: float) -> tuple[Held, ...]:
     for reason in longest[_MOST_HELD:]:
         if reason[1] is not None:
             seconds[reason[0], None] += seconds.pop(reason)
-    held = [Held(limit, host, took) for (limit, host), took in seconds.items()]
+    # The key of a host that cannot be parsed is what stands there, which may be a password.
+    held = [Held(limit, host and redact_all(host), took) for (limit, host), took in seconds.items()]
     return tuple(sorted(held, key=lambda one: -one.seconds))

@@ -78,10 +78,8 @@ class HostQueue:
         self.steady = False
         """Whether a job may go, and each further one, too, since the host answers quickly and has no limit."""
         # The attributes below belong to `Hosts`, `HostOrder` and `Schedule`.
-        self.idle = False
-        """Whether no job waits and no attempt is in flight."""
-        self.busy_index = 0
-        """The place in `Hosts.busy_queues`, if it is not idle."""
+        self.idle, self.busy_index = False, 0
+        """Whether no job waits and no attempt is in flight; if it is not idle, its index in `Hosts.busy_queues`."""
         self.rank = 0
         """The rank among the hosts that may get a request now; 0 if this host is not one of them."""
         self.due_at = inf
@@ -156,6 +154,8 @@ class HostQueue:
     def room(self) -> tuple[float, Limit]:
         """How many jobs may go one after the other, if one may go now, and what the others wait for."""
         congestion = self.congestion
+        if self.refused is not None:
+            return inf, Limit.BACK_OFF
         if self.interval:
             return 1, Limit.HOST_INTERVAL
         if congestion.rate != inf:

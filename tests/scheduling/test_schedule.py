@@ -17,6 +17,7 @@ from fetchq.http.phases import WAIT
 from fetchq.http.robots_txt import Rules
 from fetchq.http.url import Refused
 from fetchq.scheduling.backlog import READ_AHEAD
+from fetchq.scheduling.held import waiting_jobs
 from fetchq.scheduling.job import Job
 from fetchq.scheduling.schedule import Schedule
 
@@ -233,7 +234,17 @@ class Run(RuleBasedStateMachine):
         working = [job.request.index for job in self.working]
         assert sorted([*self.waiting, *working, *self.finished]) == list(range(self.made))
         assert len(self.schedule) == len(self.waiting)
-        assert self.schedule.hosts.busy == len(self.schedule.hosts.queues) - len(self.schedule.hosts._idle)
+        hosts = self.schedule.hosts
+        assert hosts.busy == len(hosts.queues) - len(hosts._idle)
+        assert {id(queue) for queue in hosts.busy_queues} == {id(queue) for queue in hosts if not queue.idle}
+
+    @invariant()
+    def each_waiting_job_is_ready_or_held(self) -> None:
+        jobs = waiting_jobs(self.schedule, self.now)
+        assert jobs.ready + sum(jobs.held.values()) == len(self.schedule)
+        assert min(jobs.held.values(), default=1) > 0
+        if self.schedule:
+            assert jobs.ready >= 1
 
     @invariant()
     def no_limit_is_exceeded(self) -> None:
