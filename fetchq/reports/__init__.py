@@ -6,6 +6,7 @@ the workers' clocks -> attribution -> diagnosis -> verdict      what limited it
   run_facts         what the rules look at
   estimate          how long the run would take with other settings
   attribution_text  the attribution as a line
+  session_record    what a durable run keeps of both
 the same list in several modes -> compare -> compare_text
 Results, and at the end the summary -> view    the files that show one run: har, trace; json_file writes both
 two durable runs -> diff -> diff_text

@@ -80,7 +80,8 @@ class Attribution:
     cpu: float = 0.0
     """CPU seconds of the whole process during the run; no part of the total."""
     blocked: tuple[Blocked, ...] = ()
-    """Code that blocked the event loop for 50 ms at a time or more, the longest first; no part of the total."""
+    """Code that blocked the event loop, about a tenth of a second at a time or more, the longest first; no part of the
+    total."""
     loop_cpu: float = 0.0
     """CPU seconds of the thread that runs the event loop, in mode `async`; no part of the total."""
     loop_delay: float = 0.0

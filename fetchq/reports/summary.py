@@ -235,7 +235,11 @@ class Summary:
         self.workers = {clock.number: WorkerTotals(clock.fetched, clock.busy) for clock in clocks}
 
     def merge(self, other: Summary) -> None:
-        """Add the numbers of `other`, a part of the same run that ran at the same time."""
+        """Add the numbers of `other`, a part of the same run that ran at the same time.
+
+        Neither attribution is that of the whole, which has none.
+        """
+        self.attribution = self.verdict = None
         for name in ("total", "ok", "copied", "attempts", "size", "wire_size", "fetch_time", "failed_time"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.causes.update(other.causes)

@@ -15,6 +15,7 @@
             reachability  whether it can be connected to
           stopwatch     for how long it was held back
         host_load       how many attempts a host got, and how long they took
+      held              what the waiting jobs wait for: limit names it
 
 A job comes in by `add`, goes into the queue of its host, and that into the order of hosts or, if it must wait, into the
 delay queue. All modes use the same code; tests set the time.

@@ -12,7 +12,11 @@
     run_state       whether a run is running, draining, aborting or ended
     settle          turns an attempt into the Result of its row, or puts the row back for a retry
     exchange_log    collects the requests of a row and their responses, for HAR and trace
-    worker_clock    measures how busy each worker is
+
+    worker_clock    measures what each worker does
+    phase_totals    adds up the phases of all attempts
+    idle_time       divides the time of workers without a job by the reason
+    loop_monitor    measures how late the event loop is, and names what blocks it; blocking_code finds the function
 
 Modes `threads` and `sync` are also driven from an event loop: `async_run` then waits for a `blocking_run`. Whether a
 failure is retried is decided in `fetchq.http.retry`.

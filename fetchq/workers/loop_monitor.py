@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 from collections import Counter, defaultdict
+from contextlib import suppress
 from time import perf_counter, thread_time
 from typing import TYPE_CHECKING
 from weakref import ref
@@ -62,7 +63,8 @@ class LoopMonitor:
         self._beat_at = perf_counter()
         self.cpu = -thread_time()
         self._timer = self._loop.call_later(_BEAT, self._beat)
-        self._thread.start()
+        with suppress(RuntimeError):  # without another thread the run goes on, and nothing is named
+            self._thread.start()
 
     def restart(self) -> None:
         """Count from now on. Called in the loop."""
@@ -79,7 +81,8 @@ class LoopMonitor:
             self._count(perf_counter())
             self.cpu += thread_time()
         self._ended.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def delay(self, percent: float) -> float:
         """The delay of the timer in seconds that `percent` (0 to 100) of all its calls do not exceed."""

@@ -154,3 +154,13 @@ def test_the_thread_ends_with_the_monitor_and_with_a_loop_that_is_closed() -> No
     for thread in set(threading.enumerate()) - before:
         thread.join(HUNG)
         assert not thread.is_alive()
+
+
+async def test_where_no_thread_can_be_started_the_loop_is_still_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monitor = await _blocked_by(slow_callback)
+    assert monitor.blocked() == {}
+    assert monitor.longest_delay > LONG * 0.8
