@@ -55,12 +55,12 @@ def cases() -> dict[str, Case]:
         "host interval": Case("host_interval", [f"{one}/20"] * 30, {"workers": 10, "host_interval": 0.1}),
         "one slow host": Case("slow_host", ["http://127.0.0.2:{port}/500"] * 40 + quick, {"workers": 8}),
         "DNS": Case(
-            "dns", [f"http://h{n}.example:{{port}}/10" for n in range(100)], {"workers": 3, "dns_servers": "{dns}"}
+            "dns", [f"http://h{n}.example:{{port}}/10" for n in range(120)], {"workers": 3, "dns_servers": "{dns}"}
         ),
-        "TLS": Case("tls", ["https://127.0.0.1:{tls}/10?close"] * 80, {"workers": 5, "cacert": "{ca}"}),
+        "TLS": Case("tls", ["https://127.0.0.1:{tls}/10?close"] * 100, {"workers": 5, "cacert": "{ca}"}),
         "limited bandwidth": Case("limit_rate", [f"{one}/5/50000"] * 60, {"workers": 10, "limit_rate": "1M"}),
         "slow bodies": Case("bandwidth", [f"{one}/5/20000/200"] * 60, {"workers": 6}, predicts=False),
-        "CPU": Case("cpu", [f"{one}/gzip/20"] * 120, {"workers": 10, "keep_body": False}, processes=2),
+        "CPU": Case("cpu", [f"{one}/gzip/5"] * 300, {"workers": 40, "keep_body": False}, processes=2),
         "disk": Case("store", [f"{one}/20/5000"] * 300, {"workers": 10, "output": "{folder}"}, trouble="slow disk"),
         "blocking callback": Case("callback", [f"{one}/100"] * 60, {"workers": 10}, trouble="blocking callback"),
         "slow list": Case("input", [f"{one}/200"] * 100, {"workers": 20}, trouble="slow list"),
@@ -111,6 +111,7 @@ def main_of_run() -> None:
         name: round(seconds / summary.attribution.total, 3) for name, seconds in summary.attribution.parts().items()
     }
     shown = {name: share for name, share in parts.items() if share}
+    shown["core"] = round(summary.attribution.cpu / summary.duration, 3)
     print(
         json.dumps(
             {
@@ -118,7 +119,6 @@ def main_of_run() -> None:
                 "seconds": summary.duration,
                 "verdict": summary.verdict.to_json(),
                 "parts": shown,
-                "cpu": summary.attribution.cpu,
             }
         )
     )
@@ -135,6 +135,7 @@ class Judged:
     """Seconds of the first run."""
     verdict: dict[str, Any]
     parts: dict[str, float]
+    """The shares of the workers' time, and `core`, that of a core."""
     after: float | None
     """Seconds of the run that does what the verdict says; None if it says nothing to do."""
 
@@ -186,7 +187,7 @@ def make_runs(
 
 
 @contextlib.contextmanager
-def servers(name_delay: float = 0.1, handshake_ms: int = 150) -> Iterator[dict[str, str]]:
+def servers(name_delay: float = 0.2, handshake_ms: int = 300) -> Iterator[dict[str, str]]:
     """The servers of all cases; yields what is filled into URLs and options."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         authority = trustme.CA()

@@ -3,7 +3,8 @@
 Each resource alone sets a least time for the run: that is the bottleneck analysis of queueing networks (Denning and
 Buzen, "The Operational Analysis of Queueing Network Models", 1978). The least times:
 
-    workers        the rows, each on the next free worker: about the sum of their times / workers
+    workers        the rows, each on the next free worker: about the sum of their times / workers; and the CPU seconds
+                   of the first row of each, which all begin at the same moment
     longest row    its time
     CPU            the CPU seconds, since the event loop, and all threads of Python, share one core
     per_host       the seconds at the host with the most of them / per_host
@@ -69,6 +70,7 @@ class Estimate:
 
     def __init__(self, summary: Summary, attribution: Attribution, settings: Settings) -> None:
         self._summary = summary
+        self._rows = summary.elapsed.spread()
         self.plan = Plan.of(settings)
         """The settings of the run."""
         self._cpu = min(attribution.cpu, attribution.duration)
@@ -112,7 +114,8 @@ class Estimate:
         return max(bounds)
 
     def _makespan(self, workers: int) -> float:
-        return makespan(self._summary.elapsed.spread(), workers) * self._scale
+        begun = min(workers / max(self._summary.elapsed.count, 1), 1.0)  # the share of the rows that begin at once
+        return makespan(self._rows, workers) * self._scale + self._cpu * begun
 
 
 def makespan(durations: list[tuple[float, int]], workers: int) -> float:

@@ -43,7 +43,7 @@ def ended(
     summary.update(duration, [], loads=[HostLoad(HOST, len(rows), sum(rows), 0.0)] if loads is None else loads)
     limits = tuple(Held(limit, host, seconds) for limit, seconds in (held or {}).items())
     parts = {phase: sum(rows), **parts}
-    cpu = parts.pop("cpu", 0.05)
+    cpu = parts.pop("cpu", 0.001)
     rest = workers * duration - sum(parts.values()) - sum(one.seconds for one in limits)
     parts.setdefault("finished", max(0.0, rest))
     summary.attribution = Attribution(

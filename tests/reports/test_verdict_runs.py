@@ -1,0 +1,46 @@
+"""Real runs with a known limit: the verdict names it, and what it advises makes the run faster.
+
+`scripts/bench verdicts` has more of them, and checks how exact the predictions are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from verdicts import Case, judge, servers
+
+HERE = "http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def names() -> Iterator[dict[str, str]]:
+    with servers() as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("workers", [f"{HERE}/100"] * 24, {"workers": 3}),
+        Case("per_host", [f"{HERE}/50"] * 24, {"workers": 12, "per_host": 2}),
+        Case("rate", [f"{HERE}/20"] * 16, {"workers": 8, "rate": "20/s"}),
+        Case("tls", ["https://127.0.0.1:{tls}/10?close"] * 6, {"workers": 2, "cacert": "{ca}"}),
+        Case("sync", [f"{HERE}/200"] * 4, {"workers": 4, "mode": "sync"}),
+        Case("workers", [f"{HERE}/100"] * 16, {"workers": 2, "mode": "threads"}),
+    ],
+    ids=lambda case: f"{case.limit}-{case.options.get('mode', 'async')}",
+)
+def test_the_limit_is_named_and_what_the_verdict_says_makes_the_run_faster(case: Case, names: dict[str, str]) -> None:
+    judged = judge(case, names)
+    assert judged.verdict["bottleneck"] == case.limit, judged
+    assert judged.verdict["predicted"] is not None, judged
+    assert judged.after is not None
+    assert judged.after < judged.before, judged
+    assert judged.after > judged.verdict["predicted"] * 0.75, judged  # it may be slower on a busy machine
+
+
+def test_a_run_without_a_limit_is_told_so_as_measured(names: dict[str, str]) -> None:
+    judged = judge(Case("none", [f"{HERE}/{ms}" for ms in (300, 500, 700)], {"workers": 5}, predicts=False), names)
+    assert judged.verdict["bottleneck"] == "none", judged
+    assert judged.verdict["predicted"] is None
