@@ -9,14 +9,14 @@ A share is that of the time for which workers had work or waited for some: worke
 | functions of the program blocked the event loop for 25 % of the run; `on_start` took a share of 25 %, or 25 % of the run while `lag` had a share of 25 % and the CPU was free | callback | the run without them |
 | the process used 85 % of a core | cpu | two processes; in mode `threads` none, as `async` needs less CPU |
 | `held`, `input`, or `output` with `store` is the greatest of the three, with a share of 20 % | by the limit (see below); input; store with `output`, else output | held: twice the limit; others: the run without the wait |
-| no more rows than workers, or one row took 70 % of the run while workers had no row left for half of their time | none; slow_url | |
+| no more rows than workers; or one row took 70 % of the run while workers had no row left for half of their time | none; slow_url | |
 | mode `sync`, and the network phases have a share of 50 % | sync | mode `async` |
 | `lag`, `own` and `decode` have a share of 50 % | cpu; unknown if the process used less than 60 % of a core | as above |
 | rows that failed took half of the time of all rows | retries | |
 | `dns`, `connect` or `tls` is the greatest phase, with a share of 35 % | dns, connect, tls (also for `connect`, where it contains `tls` and most requests are https) | more workers |
 | `receive` is the greatest phase, with a share of 35 % | bandwidth | |
 | one of several hosts took half of the time, at three times the mean of the others | slow_host | more workers |
-| `wait` and the other network phases have a share of 50 % | workers | more workers |
+| `wait` and the other network phases have a share of 50 % | workers; if more would not help, what bounds the run then | more workers |
 | none of these | unknown | |
 
 | the limit that held the workers longest | bottleneck |
@@ -101,18 +101,14 @@ def _of_idle(facts: RunFacts) -> Verdict | None:
 
 def _of_last_rows(facts: RunFacts) -> Verdict | None:
     """The verdict on a run that took as long as its longest row."""
-    summary, attribution = facts.summary, facts.attribution
-    rows, took = summary.elapsed.count, seconds_text(attribution.duration)
-    longest = facts.estimate.longest
-    if longest < _ONE_ROW * attribution.duration:
-        return None
-    slowest = f"{seconds_text(longest)} of the {took}"
+    attribution, rows, longest = facts.attribution, facts.summary.elapsed.count, facts.estimate.longest
+    slowest = f"{seconds_text(longest)} of the {seconds_text(attribution.duration)}"
     if rows <= facts.estimate.plan.workers:
         if rows == 1:
             return facts.verdict(Bottleneck.NONE, f"Nothing limited the run: its one URL took {slowest}.")
         text = f"Nothing limited the run: all {count_text(rows, 'URL')} were fetched at once"
         return facts.verdict(Bottleneck.NONE, f"{text}, and the slowest took {slowest}.")
-    if attribution.finished >= _HALF * attribution.total:
+    if longest >= _ONE_ROW * attribution.duration and attribution.finished >= _HALF * attribution.total:
         text = f"The slowest URL took {slowest}, and for most of that time the other workers had no URL left."
         return facts.verdict(Bottleneck.SLOW_URL, text, attribution.finished)
     return None

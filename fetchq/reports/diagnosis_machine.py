@@ -47,10 +47,10 @@ def verdict_of_cpu(facts: RunFacts) -> Verdict:
         text = f"The CPU was late for {facts.share_text(seconds)}, though fetchq used only {busy} of one core"
         text += ": other programs used it, or a callback blocked it for moments."
         return facts.verdict(Bottleneck.UNKNOWN, text, seconds)
-    decoding = attribution.decode / max(attribution.cpu, 1e-9)
+    decoding = min(1.0, attribution.decode / max(attribution.cpu, 1e-9))
     work = f", {percent_text(decoding)} of it to decode bodies," if decoding >= 0.3 else ""
     if settings.mode != "async":
-        text = f"CPU: Python's threads share one core, which was busy {busy} of the time{work}"
+        text = f"CPU: one core, which all threads share, was busy {busy} of the time{work}"
         if work:
             return facts.verdict(Bottleneck.CPU, f"{text.rstrip(',')}.", seconds)
         text += "; --mode async takes less CPU for each URL."

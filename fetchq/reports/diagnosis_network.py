@@ -131,7 +131,8 @@ def _workers(facts: RunFacts) -> Verdict:
     only = facts.only_host()
     host = "The servers" if only is None else host_text(only)
     text = f"{host} answered in {seconds_text(facts.summary.wait.percentile(50))} at the median"
-    return _with_more_workers(facts, Bottleneck.WORKERS, text, facts.attribution.wait, subject=only)
+    limit = Bottleneck.WORKERS if facts.more_workers() is not None else facts.estimate.limit_beside_workers()
+    return _with_more_workers(facts, limit, text, facts.attribution.wait, subject=only)
 
 
 def _with_more_workers(
@@ -140,14 +141,24 @@ def _with_more_workers(
     """A verdict with `text`, and up to how many workers help."""
     more = facts.more_workers()
     if more is None:
-        text = f"{text}; more workers would not help."
-        return facts.verdict(bottleneck, text, seconds, subject=subject)
+        why = _NO_MORE[facts.estimate.limit_beside_workers()]
+        return facts.verdict(bottleneck, f"{text}; more workers would not help, since {why}.", seconds, subject=subject)
     workers, predicted = more
-    text = f"{text}; more workers would help until about {workers}, which would take {about(predicted)}."
+    text = f"{text}; more workers would help until about {workers}"
+    text += "." if predicted is None else f", which would take {about(predicted)}."
     advice = {"workers": str(workers)}
     return facts.verdict(bottleneck, text, seconds, subject=subject, advice=advice, predicted=predicted)
 
 
+_NO_MORE = {
+    Bottleneck.SLOW_URL: "the slowest URL takes as long",
+    Bottleneck.CPU: "the CPU is busy",
+    Bottleneck.PER_HOST: "--per-host allows no more",
+    Bottleneck.RATE: "--rate allows no more",
+    Bottleneck.HOST_INTERVAL: "--host-interval allows no more",
+    Bottleneck.LIMIT_RATE: "--limit-rate allows no more",
+}
+"""Why more workers would not help, by what bounds the run then."""
 _OF_CONNECTIONS = {
     "dns": (Bottleneck.DNS, "Looking up names", ""),
     "connect": (Bottleneck.CONNECT, "Connecting", ", since few connections could be used again"),

@@ -22,6 +22,8 @@ from heapq import heapreplace
 from math import ceil, inf
 from typing import TYPE_CHECKING, NamedTuple
 
+from fetchq.reports.verdict import Bottleneck
+
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.reports.attribution import Attribution
@@ -91,7 +93,7 @@ class Estimate:
 
         At least as many as the plan has.
         """
-        other = max(self._least(plan, workers=False), self._cpu / _BUSY, 1e-9)
+        other = max(*self._bounds(plan).values(), self._cpu / _BUSY, 1e-9)
         most = min(ceil(self.work / other), self._summary.elapsed.count, _MOST_TIMES * plan.workers, 100_000)
         if most <= plan.workers:
             return plan.workers
@@ -102,16 +104,26 @@ class Estimate:
             low, high = (low, middle) if max(other, self._makespan(middle)) <= enough else (middle, high)
         return high
 
-    def _least(self, plan: Plan, *, workers: bool = True) -> float:
-        """The greatest of the least times; without `workers`, as if there were any number of them."""
-        summary = self._summary
-        bounds = [self.longest, self._cpu / plan.processes, self._makespan(plan.workers) if workers else 0.0]
-        for load in summary.loads:
-            bounds.append(load.seconds * min(self._scale, 1.0) / plan.per_host)
-            bounds.append((load.attempts - 1) * plan.host_interval)
-        bounds.append((summary.attempts - 1) / plan.rate)
-        bounds.append(summary.wire_size / plan.limit_rate)
-        return max(bounds)
+    def limit_beside_workers(self) -> Bottleneck:
+        """What bounds the run if it has any number of workers."""
+        bounds = self._bounds(self.plan)
+        return max(bounds, key=lambda name: bounds[name])
+
+    def _least(self, plan: Plan) -> float:
+        return max(*self._bounds(plan).values(), self._makespan(plan.workers))
+
+    def _bounds(self, plan: Plan) -> dict[Bottleneck, float]:
+        """The least times of the run, but for that of its workers."""
+        summary, scale = self._summary, min(self._scale, 1.0)
+        return {
+            Bottleneck.SLOW_URL: self.longest,
+            Bottleneck.CPU: self._cpu / plan.processes,
+            Bottleneck.PER_HOST: max((load.seconds * scale for load in summary.loads), default=0.0) / plan.per_host,
+            Bottleneck.RATE: (summary.attempts - 1) / plan.rate,
+            Bottleneck.HOST_INTERVAL: max((load.attempts - 1 for load in summary.loads), default=0)
+            * plan.host_interval,
+            Bottleneck.LIMIT_RATE: summary.wire_size / plan.limit_rate,
+        }
 
     def _makespan(self, workers: int) -> float:
         begun = min(workers / max(self._summary.elapsed.count, 1), 1.0)  # the share of the rows that begin at once

@@ -79,12 +79,14 @@ class RunFacts:
         seconds = self.estimate.seconds(plan, without=without)
         return seconds if self.final and seconds <= _WORTH_IT * self.attribution.duration else None
 
-    def more_workers(self) -> tuple[int, float] | None:
+    def more_workers(self) -> tuple[int, float | None] | None:
         """How many workers would help, and the seconds that the run would take with them; None if more would not."""
         plan = self.estimate.plan
         workers = self.estimate.useful_workers(plan)
-        seconds = self.faster(plan._replace(workers=workers))
-        return None if seconds is None else (workers, seconds)
+        seconds = self.estimate.seconds(plan._replace(workers=workers))
+        if seconds > _WORTH_IT * self.attribution.duration:
+            return None
+        return workers, seconds if self.final else None
 
     def enough_workers(self) -> int:
         """How many workers can have done the same in the same time: those that were busy at a time."""

@@ -247,7 +247,7 @@ def test_threads_that_share_a_core_are_told_of_the_event_loop() -> None:
 
 def test_decoding_is_named_where_it_takes_the_cpu() -> None:
     found = verdict(ended([0.05] * 100, workers=10, duration=5.0, cpu=4.9, phase="decode", own=1.0))
-    assert "98 % of the time, 102 % of it to decode bodies;" in found.text
+    assert "98 % of the time, 100 % of it to decode bodies;" in found.text
 
 
 def test_a_cpu_that_others_use_is_not_blamed_on_the_run() -> None:
@@ -338,7 +338,26 @@ def test_there_is_no_verdict_without_an_attribution_or_a_row() -> None:
 def test_nothing_is_predicted_for_a_run_that_was_stopped() -> None:
     summary = ended([2.1] * 40, workers=2, duration=42.1)
     summary.add([failed_result(Cause.CANCELLED, elapsed=0.0, attempts=0, timing=Timing())])
-    one_named(verdict(summary), Bottleneck.WORKERS, None)
+    found = verdict(summary)
+    one_named(found, Bottleneck.WORKERS, None)
+    assert found.text.endswith("; more workers would help until about 20.")
+
+
+@pytest.mark.parametrize(
+    ("options", "cpu", "bottleneck", "why"),
+    [
+        ({}, 8.0, Bottleneck.CPU, "the CPU is busy"),
+        ({"per_host": 5}, 0.1, Bottleneck.PER_HOST, "--per-host allows no more"),
+        ({"rate": 5}, 0.1, Bottleneck.RATE, "--rate allows no more"),
+        ({"host_interval": 0.2}, 0.1, Bottleneck.HOST_INTERVAL, "--host-interval allows no more"),
+    ],
+)
+def test_where_more_workers_would_not_help_the_verdict_names_what_they_would_meet(
+    options: dict[str, Any], cpu: float, bottleneck: Bottleneck, why: str
+) -> None:
+    found = verdict(ended([1.0] * 50, workers=5, duration=10.0, cpu=cpu), **options)
+    one_named(found, bottleneck, None)
+    assert found.text == f"example.org answered in 1.00 s at the median; more workers would not help, since {why}."
 
 
 # --- rules for all inputs ---
