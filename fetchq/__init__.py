@@ -66,6 +66,7 @@ What always holds:
 | another order of hosts | `scheduling/host_order.py` |
 | another limit of a host, or of the run | `scheduling/host_queue.py`, or `scheduling/rate_limit.py` |
 | another rule for a request or a response | start at `http/attempt.py`; the page of `http/` lists the rules |
+| the verdict to name another limit | a rule in `reports/diagnosis.py`, its sentence in a `diagnosis_...` beside it |
 | another HTTP library | a package in `engines/`, and its place in `engines/__init__.py` |
 | another command | a module in `cli/`, and a line in `COMMANDS` in its `__init__.py` |
 """

@@ -28,7 +28,7 @@ LIMIT_TEXT = {
 }
 """Each limit in a few words, as the option that sets it if there is one."""
 
-_LEAST_SHARE = 0.005
+_LEAST_SHARE = 0.01
 """The smallest share of the workers' time that the line shows."""
 _MOST_OF_A_NAME = 60
 """The most characters of a host's name that are shown."""

@@ -71,7 +71,7 @@ def verdict_of_idle(facts: RunFacts) -> Verdict:
     if attribution.input >= written:
         seconds, bottleneck, subject = attribution.input, Bottleneck.INPUT, "input"
         text = f"The list came slowly: for {facts.share_text(seconds)}, no URL was there to fetch"
-        remedy = "at once, the run would take"
+        remedy = "if it came at once, the run would take"
     elif attribution.store >= attribution.output or facts.settings.output is not None:
         seconds, bottleneck, subject = written, Bottleneck.STORE, "output"
         text = f"Storing the results took {facts.share_text(seconds)}"

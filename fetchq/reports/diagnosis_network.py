@@ -132,6 +132,8 @@ def _workers(facts: RunFacts) -> Verdict:
     host = "The servers" if only is None else host_text(only)
     text = f"{host} answered in {seconds_text(facts.summary.wait.percentile(50))} at the median"
     limit = Bottleneck.WORKERS if facts.more_workers() is not None else facts.estimate.limit_beside_workers()
+    if limit is Bottleneck.CPU:
+        return verdict_of_cpu(facts)
     return _with_more_workers(facts, limit, text, facts.attribution.wait, subject=only)
 
 

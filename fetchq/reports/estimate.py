@@ -4,7 +4,7 @@ Each resource alone sets a least time for the run: that is the bottleneck analys
 Buzen, "The Operational Analysis of Queueing Network Models", 1978). The least times:
 
     workers        the rows, each on the next free worker: about the sum of their times / workers; and the CPU seconds
-                   of the first row of each, which all begin at the same moment
+                   of the first rows of each, which all workers begin, and go on with, at the same moments
     longest row    its time
     CPU            the CPU seconds, since the event loop, and all threads of Python, share one core
     per_host       the seconds at the host with the most of them / per_host
@@ -37,6 +37,8 @@ _BUSY = 0.9
 """The share of a core up to which more workers help."""
 _MOST_TIMES = 10
 """More workers than this many times those of the run are not recommended: nobody knows how the servers bear them."""
+_IN_STEP = 2
+"""For so many rows of each, the workers are in step; later, some need the CPU while others wait for servers."""
 _NEAR = 1.05
 """A number of workers that takes up to this many times the least time is as good as more workers."""
 
@@ -53,7 +55,7 @@ class Plan(NamedTuple):
     limit_rate: float = inf
     """Bytes per second."""
     processes: int = 1
-    """Processes that share the list, each with its own core."""
+    """Processes that share the list and the limits, each with its own workers and its own core."""
 
     @classmethod
     def of(cls, settings: Settings) -> Plan:
@@ -110,7 +112,7 @@ class Estimate:
         return max(bounds, key=lambda name: bounds[name])
 
     def _least(self, plan: Plan) -> float:
-        return max(*self._bounds(plan).values(), self._makespan(plan.workers))
+        return max(*self._bounds(plan).values(), self._makespan(plan.workers * plan.processes, plan.processes))
 
     def _bounds(self, plan: Plan) -> dict[Bottleneck, float]:
         """The least times of the run, but for that of its workers."""
@@ -125,9 +127,9 @@ class Estimate:
             Bottleneck.LIMIT_RATE: summary.wire_size / plan.limit_rate,
         }
 
-    def _makespan(self, workers: int) -> float:
-        begun = min(workers / max(self._summary.elapsed.count, 1), 1.0)  # the share of the rows that begin at once
-        return makespan(self._rows, workers) * self._scale + self._cpu * begun
+    def _makespan(self, workers: int, cores: int = 1) -> float:
+        together = min(_IN_STEP * workers / max(self._summary.elapsed.count, 1), 1.0)
+        return makespan(self._rows, workers) * self._scale + self._cpu / cores * together
 
 
 def makespan(durations: list[tuple[float, int]], workers: int) -> float:

@@ -239,6 +239,12 @@ def test_a_busy_event_loop_says_from_where_on_workers_do_not_help() -> None:
     one_named(verdict(summary, cores=1), Bottleneck.CPU, None)
 
 
+def test_workers_that_the_cpu_hardly_serves_are_limited_by_it() -> None:
+    found = verdict(ended([0.02] * 5000, workers=12, duration=10.0, cpu=8.4), cores=2)
+    one_named(found, Bottleneck.CPU, 5.8, 0.1)
+    assert found.text.startswith("CPU: the event loop was busy 84 % of the time; --workers above 11 does not help, but")
+
+
 def test_threads_that_share_a_core_are_told_of_the_event_loop() -> None:
     found = verdict(ended([0.05] * 1000, workers=50, duration=4.0, cpu=3.9, own=100.0), mode="threads")
     assert found.bottleneck is Bottleneck.CPU
@@ -346,7 +352,7 @@ def test_nothing_is_predicted_for_a_run_that_was_stopped() -> None:
 @pytest.mark.parametrize(
     ("options", "cpu", "bottleneck", "why"),
     [
-        ({}, 8.0, Bottleneck.CPU, "the CPU is busy"),
+        ({"limit_rate": 1000}, 0.1, Bottleneck.LIMIT_RATE, "--limit-rate allows no more"),
         ({"per_host": 5}, 0.1, Bottleneck.PER_HOST, "--per-host allows no more"),
         ({"rate": 5}, 0.1, Bottleneck.RATE, "--rate allows no more"),
         ({"host_interval": 0.2}, 0.1, Bottleneck.HOST_INTERVAL, "--host-interval allows no more"),
@@ -355,7 +361,7 @@ def test_nothing_is_predicted_for_a_run_that_was_stopped() -> None:
 def test_where_more_workers_would_not_help_the_verdict_names_what_they_would_meet(
     options: dict[str, Any], cpu: float, bottleneck: Bottleneck, why: str
 ) -> None:
-    found = verdict(ended([1.0] * 50, workers=5, duration=10.0, cpu=cpu), **options)
+    found = verdict(ended([1.0] * 50, workers=5, duration=10.0, cpu=cpu, wire_size=200), **options)
     one_named(found, bottleneck, None)
     assert found.text == f"example.org answered in 1.00 s at the median; more workers would not help, since {why}."
 
