@@ -13,11 +13,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from support.comparisons import comparison_of, measured
 from support.factories import make_result
 from support.runs import make_run
 from support.servers import need
 
 from fetchq.cli import cli
+from fetchq.cli.compare import command as compare
 from fetchq.cli.diff import command as diff
 from fetchq.cli.export import command as export
 from fetchq.cli.fetch import command as fetch
@@ -25,8 +27,8 @@ from fetchq.cli.practice.server import PracticeServer
 from fetchq.cli.retry import command as retry
 from fetchq.cli.serve import command as serve
 from fetchq.core.model import PHASES, RECORD_FIELDS, Cause
-from fetchq.reports.compare_text import LEGEND
 from fetchq.reports.text import HEADING
+from fetchq.reports.timeline_text import LEGEND
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -115,7 +117,7 @@ def test_the_readme_has_commands_and_programs() -> None:
 
 
 def test_every_option_the_readme_names_exists() -> None:
-    options = [parameter for command in (fetch, serve, export, diff, retry) for parameter in command.params]
+    options = [parameter for command in (fetch, serve, export, diff, retry, compare) for parameter in command.params]
     known = {flag for option in options for flag in (*option.opts, *option.secondary_opts)} | {"--help"}
     for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README):
         assert option in known, option
@@ -132,16 +134,14 @@ def test_every_field_phase_and_cause_is_in_the_readme() -> None:
 
 
 def test_the_recording_has_the_lines_of_todays_program() -> None:
-    from fetchq.reports.compare import ModeRun
 
-    from fetchq.reports.compare_text import compare_lines
-    from fetchq.reports.summary import Summary
+    from fetchq.reports.compare_cells import cells_of
 
     recording, _, output = blocks("text")
     assert output.splitlines()[0] == HEADING
     assert LEGEND in recording
-    for line in compare_lines([("sync", Summary(duration=1.0)), ("async", ModeRun("async").summary)]):
-        assert line[:18].strip() in recording
+    for name in cells_of(comparison_of(measured(1.0), measured(2.0))).rows:
+        assert f"\n{name} " in recording
 
 
 @pytest.mark.parametrize("script", ["demo", "test", "check", "bench", "setup"])

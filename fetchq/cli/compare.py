@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fetchq.cli.fetch import no_urls
-from fetchq.cli.options import GroupedCommand, GroupedOption, add_options, read_options, usage_message
+from fetchq.cli.options import (
+    GroupedCommand,
+    GroupedOption,
+    add_options,
+    read_comparison_options,
+    read_options,
+    usage_message,
+)
 from fetchq.cli.status import FatalError
-from fetchq.comparison.rounds import MOST_ROUNDS, MOST_ROWS, Rounds, run_rounds
+from fetchq.comparison.options import MOST_ROWS
+from fetchq.comparison.rounds import run_rounds
 from fetchq.comparison.variants import OF_ONE_RUN, plan_variants
 from fetchq.core.option import option_of
 from fetchq.core.settings import Settings, SettingsError
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fetchq.cli.display import Display
+    from fetchq.comparison.options import ComparisonOptions
     from fetchq.comparison.row_file import RowFile
     from fetchq.comparison.variants import Plan
     from fetchq.reports.comparison import Comparison
@@ -32,44 +41,19 @@ _LEFT_OUT = ("format", "json", "include", "progress", "verbose", "no_color", *OF
 _VARIABLE = frozenset(one.name for one in fields(Settings) if not option_of(one).repeatable)
 
 
-class _Option(GroupedOption):
+class _FormOption(GroupedOption):
     group = "Comparison"
 
 
 @click.argument("sources", nargs=-1, metavar="SOURCE...", required=True)
-@click.option(
-    "--rounds",
-    cls=_Option,
-    type=click.IntRange(1, MOST_ROUNDS),
-    default=5,
-    metavar="N",
-    help="How often each variant fetches the list, after a warm-up.  [5]",
-)
-@click.option("--cold", cls=_Option, is_flag=True, help="Let each run open its connections while its clock runs.")
-@click.option(
-    "--limit",
-    cls=_Option,
-    type=click.IntRange(1),
-    metavar="N",
-    help=f"Fetch only the first N rows; needed above {MOST_ROWS:,} rows.",
-)
-@click.option("--seed", cls=_Option, type=int, metavar="N", help="The random order of the runs follows from it.")
-@click.option("--json", cls=_Option, is_flag=True, help="Print all figures as one JSON object.")
-@click.option("--markdown", cls=_Option, is_flag=True, help="Print the table as Markdown.")
-def compare(
-    sources: tuple[str, ...],
-    rounds: int,
-    cold: bool,
-    limit: int | None,
-    seed: int | None,
-    json: bool,
-    markdown: bool,
-    **given: Any,
-) -> int:
+@click.option("--json", "as_json", cls=_FormOption, is_flag=True, help="Print all figures as one JSON object.")
+@click.option("--markdown", cls=_FormOption, is_flag=True, help="Print the table as Markdown.")
+def compare(sources: tuple[str, ...], as_json: bool, markdown: bool, **given: Any) -> int:
     """Fetch the URLs of each SOURCE in several ways, again and again, and find out which is faster, and by how much.
 
-    Each option below the first group may be given several times: every combination of their values is a variant. In
-    all three modes, if none is. The variants take turns in random order, each run in a process of its own.
+    Each option from --mode on may be given several times: every combination of their values is a variant. If none is
+    given several times, the three modes are compared. The variants take turns in random order, and each run is a
+    process of its own.
 
     Before its clock starts, a run fetches the first rows, one for each worker, to open the connections (but see
     --cold). Rows whose method is not GET, HEAD, OPTIONS or TRACE are not sent for that. --deadline includes this time.
@@ -79,21 +63,19 @@ def compare(
     \b
       fetchq compare urls.txt --mode sync --mode async --workers 2 --workers 20
     """
-    if json and markdown:
+    if as_json and markdown:
         raise click.UsageError("--markdown: not together with --json")
     values = {name: value for name, value in given.items() if name in _VARIABLE and value}
-    others = {name: value for name, value in given.items() if name not in values}
-    others |= dict.fromkeys(_VARIABLE.intersection(others))
+    others = {name: None if name in _VARIABLE else value for name, value in given.items() if name not in values}
     _, display = read_options(dict(others))
+    options = read_comparison_options(dict(others))
     plans = plan_variants(values, lambda chosen: read_options(others | chosen, **OF_ONE_RUN)[0])
-    with _open_rows(sources, display, limit) as rows:
+    with _open_rows(sources, display, options.limit) as rows:
         if not rows.count:
             click.echo(no_urls(sources), err=True)
             return 0
-        chosen = Rounds(count=rounds, cold=cold, seed=seed)
-        return compare_and_show(
-            plans, rows, chosen, quiet=display.quiet, form="json" if json else "markdown" if markdown else "text"
-        )
+        form = "json" if as_json else "markdown" if markdown else "text"
+        return compare_and_show(plans, rows, options, quiet=display.quiet, form=form)
 
 
 def _open_rows(sources: Sequence[str], display: Display, limit: int | None) -> RowFile:
@@ -110,14 +92,16 @@ def _open_rows(sources: Sequence[str], display: Display, limit: int | None) -> R
         raise click.UsageError(f"the list has {problem}: --limit N compares only the first N") from None
 
 
-def compare_and_show(plans: Sequence[Plan], rows: RowFile, rounds: Rounds, *, quiet: bool, form: str = "text") -> int:
+def compare_and_show(
+    plans: Sequence[Plan], rows: RowFile, options: ComparisonOptions, *, quiet: bool, form: str = "text"
+) -> int:
     """Make all runs, and print the comparison as `form`: text, json or markdown. Returns the exit status."""
     from fetchq.cli.round_progress import RoundProgress
     from fetchq.comparison.process import RunFailedError
 
-    progress = RoundProgress(rounds.count, variants=len(plans), quiet=quiet)
+    progress = RoundProgress(options.rounds, variants=len(plans), quiet=quiet)
     try:
-        comparison = run_rounds(plans, rows, rounds, progress.show)
+        comparison = run_rounds(plans, rows, options, progress.show)
     except SettingsError as problem:
         raise click.UsageError(usage_message(problem)) from None
     except RunFailedError as problem:
@@ -150,5 +134,5 @@ def _lines(comparison: Comparison, form: str) -> list[str]:
 
 
 command = click.command(cls=GroupedCommand, context_settings={"max_content_width": 110})(
-    add_options(compare, exclude=_LEFT_OUT, several_values=True)
+    add_options(compare, exclude=_LEFT_OUT, for_comparison=True)
 )

@@ -20,7 +20,7 @@ def command(workers: str) -> int:
     from fetchq.cli.compare import compare_and_show
     from fetchq.cli.options import build_settings
     from fetchq.cli.practice.server import PracticeServer
-    from fetchq.comparison.rounds import MOST_ROWS, Rounds
+    from fetchq.comparison.options import MOST_ROWS, ComparisonOptions
     from fetchq.comparison.row_file import RowFile
     from fetchq.comparison.variants import plan_variants
     from fetchq.core.settings import Settings
@@ -29,8 +29,8 @@ def command(workers: str) -> int:
     plans = plan_variants(
         {}, lambda chosen: build_settings(Settings, {"workers": workers, "keep_body": False} | chosen)
     )
-    rounds = Rounds(count=1, cold=True, warm_up=False)
+    once = ComparisonOptions(rounds=1, cold=True)
     with PracticeServer() as server:
         source = open_sources([f"{server.url}/delay/{delay}" for delay in DELAYS])
         with RowFile(source, limit=None, most=MOST_ROWS) as rows:
-            return compare_and_show(plans, rows, rounds, quiet=False)
+            return compare_and_show(plans, rows, once, quiet=False)

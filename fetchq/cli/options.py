@@ -10,16 +10,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fetchq.cli.display import Display
+from fetchq.comparison.options import ComparisonOptions
 from fetchq.core.option import SettingOption, option_of
 from fetchq.core.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["GroupedCommand", "GroupedOption", "add_options", "build_settings", "read_options", "usage_message"]
+__all__ = [
+    "GroupedCommand",
+    "GroupedOption",
+    "add_options",
+    "build_settings",
+    "read_comparison_options",
+    "read_options",
+    "usage_message",
+]
 
-T = TypeVar("T", Settings, Display)
-_FIELDS = [*fields(Display), *fields(Settings)]
+T = TypeVar("T", Settings, Display, ComparisonOptions)
+_FIELDS = [*fields(ComparisonOptions), *fields(Display), *fields(Settings)]
 
 
 class _ValueType(click.ParamType[Any]):
@@ -77,20 +86,21 @@ def add_options(
     *,
     exclude: tuple[str, ...] = (),
     for_existing_run: bool = False,
-    several_values: bool = False,
+    for_comparison: bool = False,
 ) -> Callable[..., Any]:
     """Add --config and the options of all settings to a command.
 
-    `for_existing_run`: the help leaves out the defaults of settings that the run has stored. `several_values`: each
-    option of `Settings` may be given several times, and has a tuple of values.
+    `for_existing_run`: the help leaves out the defaults of settings that the run has stored. `for_comparison`: the
+    options of a comparison are there, and each option of `Settings` may have several values, which come as a tuple.
     """
     config = GroupedOption(
         ["--config"], type=click.Path(), metavar="FILE", help="Settings in TOML; else fetchq.toml here or yours."
     )
     of_the_run = fields(Settings) if for_existing_run else ()
+    offered = _FIELDS if for_comparison else [one for one in _FIELDS if one not in fields(ComparisonOptions)]
     options = [
-        _option(one, no_default=one in of_the_run, several=several_values and one in fields(Settings))
-        for one in _FIELDS
+        _option(one, no_default=one in of_the_run, several=for_comparison and one in fields(Settings))
+        for one in offered
         if option_of(one).flags and one.name not in exclude
     ]
     for option in reversed([*options, config]):
@@ -143,15 +153,25 @@ def read_options(given: dict[str, Any], stored: dict[str, Any] | None = None, **
 
     Precedence: `fixed`, command line, environment, `stored`, config file, default. Raises `click.UsageError`.
     """
+    chosen = _chosen(given, stored or {})
+    return build_settings(Settings, chosen | fixed), build_settings(Display, chosen)
+
+
+def read_comparison_options(given: dict[str, Any]) -> ComparisonOptions:
+    """How the comparison is to be made, as `read_options` reads the settings. Raises `click.UsageError`."""
+    return build_settings(ComparisonOptions, _chosen(given, {}))
+
+
+def _chosen(given: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
     _resolve_format(given)
-    chosen = _read_config(given.pop("config", None)) | _still_chosen(stored or {}, given)
+    chosen = _read_config(given.pop("config", None)) | _still_chosen(stored, given)
     if given.get("format") is not None and not given.get("json"):
         chosen.pop("json", None)  # both set the format, and the option takes precedence
     # An option that was not given is None, or () if it is repeatable.
     chosen |= {name: value for name, value in given.items() if value not in (None, ())}
     if isinstance(data := chosen.get("data"), str) and data.startswith("@"):
         chosen["data"] = _read_data(data[1:])
-    return build_settings(Settings, chosen | fixed), build_settings(Display, chosen)
+    return chosen
 
 
 def _still_chosen(stored: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -180,7 +200,7 @@ def _is_typed(name: str) -> bool:
 
 
 def build_settings(kind: type[T], chosen: dict[str, Any]) -> T:
-    """Make a Settings or a Display with the chosen values. Raises `click.UsageError`."""
+    """Make a Settings, a Display or a ComparisonOptions with the chosen values. Raises `click.UsageError`."""
     names = {one.name for one in fields(kind)}
     try:
         return kind(**{name: value for name, value in chosen.items() if name in names})

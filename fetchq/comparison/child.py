@@ -25,7 +25,7 @@ from fetchq.core.settings import Settings, SettingsError
 from fetchq.http.cookies import CookieJar
 from fetchq.http.hops import method_of
 from fetchq.pipeline import AsyncPipeline, BlockingPipeline
-from fetchq.reports.measurements import MAX_SPANS, MeasuredRun, Span
+from fetchq.reports.measurements import MAX_SPANS, MeasuredRun, spans_of
 from fetchq.workers.process import loop_factory, tune_garbage_collector
 from fetchq.workers.run import Feed
 
@@ -109,7 +109,7 @@ class _Measurement:
             p90=percentile(90),
             p99=percentile(99),
             longest=summary.elapsed.greatest,
-            spans=_spans(self._results),
+            spans=spans_of(self._results),
             attribution=summary.attribution,
             verdict=summary.verdict,
         )
@@ -159,16 +159,6 @@ class _Measurement:
         self._outcomes.add(results)
         if self._task.rows <= MAX_SPANS:
             self._results += results
-
-
-def _spans(results: Sequence[Result]) -> tuple[Span, ...]:
-    started = [(result, result.started, result.worker) for result in results]
-    timed = [(result, at, worker) for result, at, worker in started if at is not None and worker is not None]
-    first = min((at for _, at, _ in timed), default=None)
-    if first is None:
-        return ()
-    offsets = [(result, worker, (at - first).total_seconds()) for result, at, worker in timed]
-    return tuple(Span(result.index, worker, offset, offset + result.elapsed) for result, worker, offset in offsets)
 
 
 def _peak_memory() -> int:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
-from fetchq.comparison.rounds import MOST_ROWS, Rounds, run_rounds
+from fetchq.comparison.options import MOST_ROWS, ComparisonOptions
+from fetchq.comparison.rounds import run_rounds
 from fetchq.comparison.row_file import RowFile, TooManyRowsError
 from fetchq.comparison.variants import OF_ONE_RUN, plan_variants
 from fetchq.core.option import unexpected_keyword
@@ -60,11 +61,9 @@ def compare(
         raise problem
     if settings is not None and options:
         raise TypeError(f"either settings or {', '.join(options)}, not both")
-    if limit is not None and limit < 1:
-        raise SettingsError("limit", f"{limit} is below 1")
     plans = plan_variants(_given(modes, workers, vary or {}), _maker(settings, options))
-    chosen = Rounds(count=rounds, cold=cold, seed=seed)
-    with _rows(urls, limit) as rows:
+    chosen = ComparisonOptions(rounds=rounds, cold=cold, limit=limit, seed=seed)
+    with _rows(urls, chosen.limit) as rows:
         return run_rounds(plans, rows, chosen)
 
 

@@ -6,7 +6,7 @@ SHA-256.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import combinations
 from struct import Struct
 from typing import TYPE_CHECKING
@@ -75,30 +75,32 @@ class OutcomeCheck:
         """Which rows differ. `urls` finds the URLs of rows."""
         numbers = sorted(self._variants)
         variants = [self._variants[number] for number in numbers]
-        failing: set[int] = set()
+        failed = set.intersection(*(one.failed for one in variants))
+        failing = set().union(*(one.failed for one in variants)) - failed
+        changing = set().union(*(one.changed for one in variants)) - failed - failing
         different: set[int] = set()
         incomparable = set()
         for a, b in combinations(range(len(variants)), 2):
-            if unequal := variants[a].failed ^ variants[b].failed:
-                failing |= unequal
+            if variants[a].failed != variants[b].failed or len(failed) == self._rows:
                 incomparable.add((numbers[a], numbers[b]))
             different.update(_differing(variants[a].first, variants[b].first, _RECORD.size))
-        changing = set().union(*(one.changed for one in variants)) - failing
-        different -= changing | failing
-        first_failing, first_different = sorted(failing)[:MOST_SHOWN], sorted(different)[:MOST_SHOWN]
-        names = urls([*first_failing, *first_different])
-
-        def shown(rows: Sequence[int]) -> tuple[RowDifference, ...]:
-            return tuple(
+        different -= changing | failing | failed
+        kinds = [sorted(rows)[:MOST_SHOWN] for rows in (failed, failing, different)]
+        names = urls([row for kind in kinds for row in kind])
+        shown = [
+            tuple(
                 RowDifference(row, redact(names.get(row, "")), tuple(_text(one, row) for one in variants))
-                for row in rows
+                for row in kind
             )
-
+            for kind in kinds
+        ]
         return Rows(
             count=self._rows,
-            failing=shown(first_failing),
+            failed=shown[0],
+            failed_count=len(failed),
+            failing=shown[1],
             failing_count=len(failing),
-            different=shown(first_different),
+            different=shown[2],
             different_count=len(different),
             changing_count=len(changing),
             incomparable=frozenset(incomparable),
@@ -121,6 +123,6 @@ def _text(variant: _Variant, row: int) -> str:
         return "failed in some rounds"
     cause = _CAUSES[code]
     if cause is not None:
-        failed = f"{cause}" if not status else f"{cause} ({status})"
+        failed = f"{cause}" if not status else f"status {status}" if cause is Cause.STATUS else f"{cause}, {status}"
         return f"{failed} in some rounds" if row in variant.changed else failed
     return f"{status}, sha256 {digest.hex()[:8]}..." if any(digest) else f"{status}"

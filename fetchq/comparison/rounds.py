@@ -4,58 +4,37 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from random import Random, randrange
 from typing import TYPE_CHECKING, Any
 
 from fetchq.comparison.outcomes import OutcomeCheck
 from fetchq.comparison.process import Task, run_in_process
-from fetchq.core.settings import SettingsError
 from fetchq.http.cookie_file import load_cookies
 from fetchq.http.proxies import ProxyConfig
 from fetchq.reports.comparison import Comparison
 from fetchq.reports.measurements import MeasuredRun, Variant, pairs_of
 
 if TYPE_CHECKING:
+    from fetchq.comparison.options import ComparisonOptions
     from fetchq.comparison.row_file import RowFile
     from fetchq.comparison.variants import Plan
     from fetchq.core.settings import Settings
     from fetchq.http.cookies import Cookie
 
-__all__ = ["MOST_ROUNDS", "MOST_ROWS", "Rounds", "run_rounds"]
+__all__ = ["run_rounds"]
 
-MOST_ROUNDS = 1000
-MOST_ROWS = 100_000
-"""The most rows that are compared, unless a limit is asked for."""
 _SEEDS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rounds:
-    """How often the variants are run, and how. Raises `SettingsError`."""
-
-    count: int = 5
-    """How many runs of each variant count."""
-    cold: bool = False
-    """Whether each run opens its connections while the clock runs."""
-    warm_up: bool = True
-    """Whether one more round comes first, which does not count: it fills the caches of servers and resolvers."""
-    seed: int | None = None
-    """The random order follows from it; None for any order."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.count <= MOST_ROUNDS:
-            raise SettingsError("rounds", f"{self.count} is not from 1 to {MOST_ROUNDS}")
 
 
 class _Starts:
     """Starts the runs of each variant, every one with the same list and the same cookies."""
 
-    def __init__(self, plans: Sequence[Plan], rows: RowFile, rounds: Rounds) -> None:
+    def __init__(self, plans: Sequence[Plan], rows: RowFile, options: ComparisonOptions) -> None:
         """Raises `SettingsError` for what would keep a variant from running, as far as it can be told beforehand."""
         self._plans = plans
         self._rows = rows
-        self._rounds = rounds
+        self._options = options
         self._cookies = [_cookies(plan.settings) for plan in plans]
         for plan in plans:
             ProxyConfig(plan.settings)
@@ -70,7 +49,7 @@ class _Starts:
             rows=self._rows.count,
             row_file=self._rows.file.fileno(),
             outcome_file=self._outcomes.fileno(),
-            warm_up=not self._rounds.cold and round > 0,
+            warm_up=not self._options.cold and round > 0,
         )
         return run_in_process(task, self._outcomes)
 
@@ -81,20 +60,20 @@ class _Starts:
 def run_rounds(
     plans: Sequence[Plan],
     rows: RowFile,
-    rounds: Rounds,
+    options: ComparisonOptions,
     on_run: Callable[[int, str, MeasuredRun], None] = lambda *_: None,
 ) -> Comparison:
     """Run each variant in each round. `on_run` is called with the round, from 0 or 1, the variant's name and its run.
 
     Raises `SettingsError` and `RunFailedError`.
     """
-    seed = randrange(_SEEDS) if rounds.seed is None else rounds.seed  # noqa: S311  # no secret
+    seed = randrange(_SEEDS) if options.seed is None else options.seed  # noqa: S311  # no secret
     random = Random(seed)  # noqa: S311
     check = OutcomeCheck(rows.count)
     runs: list[list[MeasuredRun]] = [[] for _ in plans]
-    starts = _Starts(plans, rows, rounds)
+    starts = _Starts(plans, rows, options)
     try:
-        for turn in range(0 if rounds.warm_up else 1, rounds.count + 1):
+        for turn in range(options.first_round, options.rounds + 1):
             for number in random.sample(range(len(plans)), len(plans)):
                 run, outcomes = starts.run(number, turn)
                 if turn:
@@ -108,7 +87,7 @@ def run_rounds(
     )
     found = check.rows(rows.urls)
     pairs = pairs_of(variants, found.incomparable)
-    return Comparison(variants=variants, pairs=pairs, rows=found, rounds=rounds.count, cold=rounds.cold, seed=seed)
+    return Comparison(variants=variants, pairs=pairs, rows=found, rounds=options.rounds, cold=options.cold, seed=seed)
 
 
 def _values(settings: Settings) -> dict[str, Any]:

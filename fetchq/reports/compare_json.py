@@ -29,6 +29,7 @@ def to_json(comparison: Measurements) -> dict[str, Any]:
         "conclusion": conclusions(comparison),
         "variants": [_variant(variant) for variant in comparison.variants],
         "pairs": [_pair(pair, names) for pair in comparison.pairs],
+        "failed_rows": {"count": rows.failed_count, "first": _differences(rows.failed, names)},
         "failing_rows": {"count": rows.failing_count, "first": _differences(rows.failing, names)},
         "different_rows": {"count": rows.different_count, "first": _differences(rows.different, names)},
         "changing_rows": rows.changing_count,

@@ -21,16 +21,17 @@ WIDTH = 80
 
 def comparison_lines(comparison: Measurements, *, columns: int = WIDTH) -> list[str]:
     """The comparison, for a terminal with so many columns."""
-    sentences = [*conclusions(comparison), *row_lines(comparison)]
-    verdicts = verdict_lines(comparison)
-    return [
-        *wrap(heading(comparison), columns),
-        "",
-        *_table(cells_of(comparison), columns),
-        "",
-        *(line for sentence in sentences for line in wrap(sentence, columns, subsequent_indent="  ")),
-        *(["", *(line for one in verdicts for line in wrap(one, columns, subsequent_indent="  "))] if verdicts else []),
-    ]
+    lines = [*wrap(heading(comparison), columns), "", *_table(cells_of(comparison), columns)]
+    for sentences in (conclusions(comparison), row_lines(comparison), verdict_lines(comparison)):
+        if sentences:
+            lines += ["", *(line for sentence in sentences for line in _wrapped(sentence, columns))]
+    return lines
+
+
+def _wrapped(sentence: str, columns: int) -> list[str]:
+    """The sentence in lines; a URL is not broken."""
+    indent = "  " * (1 + sentence.startswith(" "))
+    return wrap(sentence, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def heading(comparison: Measurements) -> str:
@@ -79,28 +80,29 @@ def row_lines(comparison: Measurements) -> list[str]:
 
 
 def _row_lines(rows: Rows, names: Sequence[str]) -> Iterator[str]:
-    if rows.failing_count:
-        fail = "fails" if rows.failing_count == 1 else "fail"
-        yield f"{count_text(rows.failing_count, 'row')} {fail} in some variants, and in others not:"
-        yield from _differences(rows.failing, rows.failing_count, names)
-    if rows.different_count:
-        comes = "comes" if rows.different_count == 1 else "come"
-        yield f"{count_text(rows.different_count, 'row')} {comes} out differently, so the variants do not do the same:"
-        yield from _differences(rows.different, rows.different_count, names)
+    kinds = (
+        ("failed in every variant", rows.failed_count, rows.failed),
+        ("failed in some variants, and in others not", rows.failing_count, rows.failing),
+        ("came out differently, so the variants did not do the same", rows.different_count, rows.different),
+    )
+    for what, count, shown in kinds:
+        if count:
+            yield f"{count_text(count, 'row')} {what}:"
+            yield from (f"  row {one.index + 1}, {one.url}: {_outcomes(one, names)}" for one in shown)
+        if count > len(shown):
+            yield f"  and {count_text(count - len(shown), 'other row')}"
     if rows.changing_count:
-        changes = "changes" if rows.changing_count == 1 else "change"
-        yield f"{count_text(rows.changing_count, 'row')} {changes} from one request to the next, whatever the variant."
+        yield f"{count_text(rows.changing_count, 'row')} changed from one request to the next, whatever the variant."
 
 
-def _differences(shown: Sequence[RowDifference], count: int, names: Sequence[str]) -> Iterator[str]:
-    for one in shown:
-        by_outcome: dict[str, list[str]] = {}
-        for name, outcome in zip(names, one.outcomes, strict=True):
-            by_outcome.setdefault(outcome, []).append(name)
-        outcomes = "; ".join(f"{outcome} in {', '.join(found)}" for outcome, found in by_outcome.items())
-        yield f"  row {one.index + 1}, {one.url}: {outcomes}"
-    if count > len(shown):
-        yield f"  and {count_text(count - len(shown), 'other row')}"
+def _outcomes(row: RowDifference, names: Sequence[str]) -> str:
+    """How a row came out, and in which variants."""
+    by_outcome: dict[str, list[str]] = {}
+    for name, outcome in zip(names, row.outcomes, strict=True):
+        by_outcome.setdefault(outcome, []).append(name)
+    if len(by_outcome) == 1:
+        return row.outcomes[0]
+    return "; ".join(f"{outcome} in {', '.join(found)}" for outcome, found in by_outcome.items())
 
 
 def verdict_lines(comparison: Measurements) -> list[str]:

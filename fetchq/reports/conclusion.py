@@ -73,6 +73,9 @@ def _no_difference(comparison: Measurements, fastest: Variant, same: Sequence[tu
 
 def _not_comparable(comparison: Measurements, fastest: Variant) -> Iterator[str]:
     others = [one.name for one in comparison.variants if one is not fastest]
+    if comparison.rows.failed_count == comparison.rows.count:
+        yield "No row was ok, so none is called faster."
+        return
     found = [
         one.name for one in comparison.variants if one is not fastest and not comparison.pair(fastest, one).comparable
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, geometric_mean, median, median_low, stdev
 from typing import TYPE_CHECKING
@@ -10,10 +10,22 @@ from typing import TYPE_CHECKING
 from fetchq.reports.statistics import differences
 
 if TYPE_CHECKING:
+    from fetchq.core.model import Result
     from fetchq.reports.attribution import Attribution
     from fetchq.reports.verdict import Verdict
 
-__all__ = ["MAX_SPANS", "MeasuredRun", "Measurements", "Pair", "RowDifference", "Rows", "Span", "Variant", "pairs_of"]
+__all__ = [
+    "MAX_SPANS",
+    "MeasuredRun",
+    "Measurements",
+    "Pair",
+    "RowDifference",
+    "Rows",
+    "Span",
+    "Variant",
+    "pairs_of",
+    "spans_of",
+]
 
 MAX_SPANS = 40
 """For more URLs than this, no timeline is drawn."""
@@ -181,17 +193,20 @@ class Rows:
 
     count: int
     """How many rows the list has."""
+    failed: tuple[RowDifference, ...] = ()
+    """The first rows that failed in every variant, at least in one round."""
+    failed_count: int = 0
+    """How many such rows there are."""
     failing: tuple[RowDifference, ...] = ()
     """The first rows that failed in some variants, and in others not."""
     failing_count: int = 0
-    """How many such rows there are."""
     different: tuple[RowDifference, ...] = ()
     """The first rows with another status or body in one variant than in another, the same one each time."""
     different_count: int = 0
     changing_count: int = 0
     """How many rows had another status or body in one run than in another run of the same variant."""
     incomparable: frozenset[tuple[int, int]] = frozenset()
-    """The pairs of variants in which different rows failed, by their numbers, the lower one first."""
+    """The pairs of variants in which different rows failed, or all, by their numbers, the lower one first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,3 +265,14 @@ def pairs_of(variants: Sequence[Variant], incomparable: frozenset[tuple[int, int
             )
         )
     return tuple(pairs)
+
+
+def spans_of(results: Iterable[Result]) -> tuple[Span, ...]:
+    """Who fetched what when, in a run with these Results."""
+    begun = [(one, one.started, one.worker) for one in results]
+    times = [(one, at, worker) for one, at, worker in begun if at is not None and worker is not None]
+    first = min((at for _, at, _ in times), default=None)
+    if first is None:
+        return ()
+    offsets = [(one, worker, (at - first).total_seconds()) for one, at, worker in times]
+    return tuple(Span(one.index, worker, offset, offset + one.elapsed) for one, worker, offset in offsets)

@@ -24,6 +24,8 @@ measurements the least difference would be significant."""
 
 _LEAST = 1e-9
 """In place of a measurement of 0, which has no logarithm."""
+_MOST = log(1e9)
+"""The logarithm of the greatest ratio: two rounds with much noise would have an interval beyond all numbers."""
 _TINY = 1e-300
 _MOST_STEPS = 1000
 
@@ -67,7 +69,7 @@ class _Estimate:
         interval = None
         if self.freedom:
             reach = t_quantile(level, self.freedom) * self.error
-            interval = (exp(self.mean - reach), exp(self.mean + reach))
+            interval = (exp(max(self.mean - reach, -_MOST)), exp(min(self.mean + reach, _MOST)))
         return Difference(*self.pair, exp(self.mean), interval, level, self.p, significant)
 
 
@@ -113,7 +115,7 @@ def t_quantile(level: float, freedom: float) -> float:
     low, high = 0.0, 1.0
     while t_two_sided(high, freedom) > 1 - level:
         high *= 2
-    for _ in range(100):
+    for _ in range(52):  # the bits of a float
         middle = (low + high) / 2
         low, high = (middle, high) if t_two_sided(middle, freedom) > 1 - level else (low, middle)
     return high

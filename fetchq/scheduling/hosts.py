@@ -104,6 +104,13 @@ class Hosts:
         """The hosts at which attempts took the most time, at most 100, dropped hosts included; the greatest first."""
         return self._loads.most(self.queues.values())
 
+    def restart(self) -> None:
+        """Count the loads and the back-offs from now on. No attempt is under way."""
+        self._loads = HostLoads()
+        self._backoffs.clear()
+        for queue in self.queues.values():
+            queue.attempts, queue.seconds, queue.failed_seconds = 0, 0.0, 0.0
+
     def _keep_backoff(self, queue: HostQueue) -> None:
         backoff = queue.congestion.backoff(queue.host)
         if backoff is not None and (queue.host in self._backoffs or len(self._backoffs) < _MOST_BACKOFFS):

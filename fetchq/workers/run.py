@@ -87,6 +87,7 @@ class Run:
         """Measure from now on: what has been done was a warm-up. No row is under way, or waits."""
         self.begin()
         self.phases.restart()
+        self.schedule.hosts.restart()
         for clock in self.clocks:
             clock.restart()
         if self.monitor is not None:

@@ -314,7 +314,12 @@ def test_a_disk_that_takes_half_a_record_is_said_also_where_python_does_not_buff
     assert done == (3, b"", b"fetchq: the records cannot be written: File too large\n")
 
 
-COMMANDS = {"compare": ["compare", "URL", "-q"], "help": ["--help"], "version": ["--version"], "serve": ["serve"]}
+COMMANDS = {
+    "compare": ["compare", "URL", "-q", "--mode", "sync", "--rounds", "1"],
+    "help": ["--help"],
+    "version": ["--version"],
+    "serve": ["serve"],
+}
 
 
 @needs_full

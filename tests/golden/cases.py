@@ -128,7 +128,7 @@ case(
     "fetchq pages.csv",
     "fetchq - --input-format tsv < pages.csv",
     ": > empty.txt.gz; fetchq empty.txt.gz",
-    "fetchq compare -",
+    "fetchq compare none.txt",
     files={"pages.csv": "name,link\nok,$RAW/ok\n"},
 )
 case(
@@ -314,7 +314,11 @@ case(
     files={"urls.txt": MIXED},
 )
 case("full-disk", "fetchq $RAW/ok > /dev/full", "fetchq --version > /dev/full")
-case("compare", "fetchq compare urls.txt -w 1 --retries 0", files={"urls.txt": MIXED})
+case(
+    "compare",
+    "fetchq compare urls.txt -w 1 --retries 0 --rounds 1 --cold --mode sync",
+    files={"urls.txt": MIXED},
+)
 
 # --- durable runs ----------------------------------------------------------------------------------------------------
 

@@ -37,10 +37,11 @@ _OF_A_LINE: list[tuple[str, str]] = [
     (rf"({_WORKERS_TIME}).*", r"\1<shares>"),
     (rf"(.*, asked ){_NUMBER}( times a second.*)", r"\1<number>\2"),
     (rf"(sync|threads|async): {_TIME}", r"\1: <time>"),
+    (rf"(round \d of \d: \w+|\w+ took|sync: The run took only) {_TIME}(.*)", r"\1 <time>\2"),
     (r"(  worker +\d+ \|)[ \d=+]{64}\|", rf"\1{'<bars>'.ljust(64)}|"),
 ]
 _RESULT = re.compile(rf"(  (?: \d{{3}}| ---) )(?= {{0,8}}{_TIME} )(.{{9}})( .{{9}} .{{6}}  .*)")
-_TABLE = re.compile(r"(?:time per URL|worker|mode)  ")
+_TABLE = re.compile(r"(?:time per URL|worker)  | {9,}\w")
 _COMPUTED = ("URLs at a time", "URL/s", "times as fast")
 """Rows of the comparison whose numbers are measured."""
 
@@ -106,6 +107,8 @@ def _cell_of(head: str) -> Callable[[str], str]:
     def cell(text: str) -> str:
         if head in _COMPUTED and re.fullmatch(_NUMBER, text):
             return "<number>"
+        if head == "peak memory":
+            return "<size>"
         return "<time>" if re.fullmatch(_TIME, text) else re.sub(r"^\d+ %$", "<share>", text)
 
     return cell

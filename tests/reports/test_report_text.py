@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
-from fetchq.reports.compare import MAX_SPANS, ModeRun, Span, compare
 from hypothesis import given
 from hypothesis import strategies as st
 from support.factories import ACTIVE, HOSTILE, any_text, examples, failed_result, make_result
 
 from fetchq.core.model import Cause, Request, Result, Timing
-from fetchq.core.settings import Settings
 from fetchq.core.text import redact
 from fetchq.reports.attribution import Attribution, Held
-from fetchq.reports.compare_text import LEGEND, compare_lines, timeline_lines, timelines
 from fetchq.reports.summary import Summary
 from fetchq.reports.text import (
     HEADING,
@@ -330,157 +326,3 @@ def test_every_run_can_be_shown(results: list[Result], duration: float, workers:
     lines = summary_lines(summary)
     assert bool(lines) == bool(results)
     assert not any(ACTIVE.search(line) for line in lines)
-    assert len(compare_lines([("async", summary)])) == 10
-
-
-# --- several modes ---
-
-
-def test_the_modes_stand_side_by_side() -> None:
-    slow = summary_of(*[make_result(elapsed=1.0, timing=Timing(wait=1.0))] * 4, duration=4.0, workers=1)
-    fast = summary_of(*[make_result(elapsed=1.0)] * 3, failed_result(Cause.DNS, elapsed=1.0), duration=1.0)
-    lines = compare_lines([("sync", slow), ("async", fast)])
-    assert lines[0].split() == ["mode", "sync", "async"]
-    cells = {line[:18].strip(): line[18:].split() for line in lines[1:]}
-    assert cells["elapsed"] == ["4.00", "s", "1.00", "s"]
-    assert cells["sum of fetch times"] == ["4.00", "s", "4.00", "s"]
-    assert cells["URLs at a time"] == ["1.0", "4.0"]
-    assert cells["URL/s"] == ["1.0", "4.0"]
-    assert cells["ok"] == ["4", "3"]
-    assert cells["failed"] == ["0", "1"]
-    assert cells["times as fast"] == ["1.0", "4.0"]
-    assert list(cells) == [
-        *("elapsed", "sum of fetch times", "URLs at a time", "URL/s", "p50", "p99", "ok", "failed", "times as fast")
-    ]
-
-
-def test_modes_without_a_single_result_can_be_compared() -> None:
-    assert len(compare_lines([("async", Summary()), ("sync", Summary())])) == 10
-
-
-def finished(*spans: tuple[int, int, float, float], duration: float = 8.0) -> ModeRun:
-    """A run with these (index, worker, start, seconds)."""
-    run = ModeRun("sync")
-    run.add(
-        make_result(index=index, worker=worker, started=BEGAN + timedelta(seconds=start), elapsed=seconds)
-        for index, worker, start, seconds in spans
-    )
-    run.summary.update(duration, [])
-    return run
-
-
-def test_a_timeline_has_a_row_for_each_worker() -> None:
-    run = finished((0, 1, 0, 4), (2, 1, 4, 4), (1, 2, 0, 2), (3, 2, 6, 1))
-    assert timeline_lines(run, width=16) == [
-        "sync: 8.00 s",
-        "  worker  1 |1=======3=======|",
-        "  worker  2 |2===        4=  |",
-        "",
-    ]
-
-
-def test_the_shortest_fetch_has_its_place_too() -> None:
-    run = finished((0, 1, 0, 0.001), (1, 1, 7.999, 0.001), (2, 2, 8, 0))
-    assert timeline_lines(run, width=8)[1:3] == ["  worker  1 |1      2|", "  worker  2 |       3|"]
-
-
-def test_a_timeline_reaches_as_far_as_its_last_fetch() -> None:
-    assert timeline_lines(finished((0, 1, 0, 4), (1, 1, 4, 4), duration=1.0), width=8)[1] == "  worker  1 |1===2===|"
-
-
-def test_there_is_no_timeline_of_nothing_or_of_many_workers() -> None:
-    assert timeline_lines(finished()) == []
-    crowd = finished(*((number, number + 1, 0.0, 1.0) for number in range(MAX_WORKER_ROWS + 1)))
-    assert timeline_lines(crowd) == []
-
-
-@examples(100)
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 999), st.integers(1, 3), st.floats(0, 99), st.floats(0, 9)), min_size=1, max_size=9
-    ),
-    st.integers(1, 80),
-)
-def test_every_row_of_a_timeline_is_as_wide_as_asked(spans: list[tuple[int, int, float, float]], width: int) -> None:
-    run = finished(*spans)
-    lines = timeline_lines(run, width=width)
-    assert len(lines) == 2 + len({worker for _, worker, _, _ in spans})
-    assert all(len(line) == len("  worker  1 ||") + width for line in lines[1:-1])
-    for line in lines[1:-1]:
-        worker, row = int(line.split()[1]), line.partition("|")[2].rstrip("|")
-        own = {str(span.index + 1) for span in run.spans if span.worker == worker}
-        assert row.strip()
-        assert set(re.findall(r"\d+", row)) <= own, "a number that is none, or half of one"
-        assert "+" in row or set(re.findall(r"\d+", row)) == own
-
-
-def test_numbers_that_would_stand_on_each_other_become_a_plus() -> None:
-    first = ((0, 1, 0, 0.01), (1, 1, 0.01, 0.01), (2, 1, 4, 4))
-    second = ((10, 2, 0, 0.01), (11, 2, 0.5, 1), (12, 2, 2, 0.1), (13, 2, 3.5, 0.1), (99, 2, 7.9, 0))
-    lines = timeline_lines(finished(*first, *second), width=16)
-    assert lines[1:3] == ["  worker  1 |+       3=======|", "  worker  2 |+== 13 14    100|"]
-
-
-def test_a_timeline_has_room_for_the_number_of_any_worker() -> None:
-    lines = timeline_lines(finished((0, 7, 0, 8), (1, 1234, 0, 8)), width=8)
-    assert lines[1:3] == ["  worker    7 |1=======|", "  worker 1234 |2=======|"]
-
-
-@pytest.mark.parametrize("columns", [1, 34, 35, 60, 77, 78, 300])
-def test_timelines_are_as_wide_as_the_terminal_but_not_narrower_than_20_or_wider_than_64(columns: int) -> None:
-    lines = timelines([finished((0, 1, 0, 8)), finished((0, 123, 0, 8))], columns=columns)
-    rows = [line for line in lines if "|" in line]
-    assert [len(line.split("|")[1]) for line in rows] == [min(64, max(20, columns - 15))] * 2
-    assert max(map(len, lines)) <= max(columns, 35)
-    assert " ".join(line for line in lines[-4:] if line).endswith(LEGEND[-40:])
-
-
-# --- what is kept for the timeline, and the comparison itself ---
-
-
-def test_spans_count_from_the_first_start() -> None:
-    assert finished((0, 1, 5, 1), (1, 2, 3, 4)).spans == [Span(0, 1, 2.0, 3.0), Span(1, 2, 0.0, 4.0)]
-
-
-def test_rows_that_were_never_tried_have_no_span() -> None:
-    run = ModeRun("async")
-    run.add([make_result(worker=None), make_result(started=None)])
-    assert run.spans == []
-
-
-def test_a_long_list_is_not_kept() -> None:
-    run = ModeRun("async")
-    run.add(make_result(index=number) for number in range(MAX_SPANS))
-    assert len(run.spans) == MAX_SPANS
-    run.add(make_result(index=number) for number in range(10_000))
-    assert run.spans == []
-    assert len(run._results) == MAX_SPANS + 1
-
-
-def compared(*statuses: int) -> tuple[list[str], int]:
-    """The modes that ran, and the status, where the modes end with these statuses."""
-    ran: list[str] = []
-
-    def fetch(settings: Settings, run: ModeRun) -> int:
-        assert settings.mode == run.mode
-        assert settings.workers == 7
-        ran.append(run.mode)
-        return statuses[len(ran) - 1]
-
-    runs, status = compare(Settings(workers=7), ["sync", "threads", "async"][: len(statuses)], fetch)
-    assert [run.mode for run in runs] == ran
-    return ran, status
-
-
-@pytest.mark.parametrize(
-    ("statuses", "ran", "status"),
-    [
-        ((), [], 0),
-        ((0, 0, 0), ["sync", "threads", "async"], 0),
-        ((0, 1, 0), ["sync", "threads", "async"], 1),
-        ((1, 130, 0), ["sync", "threads"], 130),
-        ((3, 0, 0), ["sync"], 3),
-    ],
-)
-def test_each_mode_is_run_until_one_cannot_go_on(statuses: tuple[int, ...], ran: list[str], status: int) -> None:
-    assert compared(*statuses) == (ran, status)
