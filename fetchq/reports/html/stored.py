@@ -9,9 +9,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from itertools import islice
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from fetchq.core.model import phase_values
 from fetchq.core.text import printable
 from fetchq.reports.attribution import Attribution, Blocked, Held
 from fetchq.reports.html.blocks import Column, Table
@@ -34,6 +36,9 @@ _LONGEST_GAP = 300.0
 """Seconds without any attempt after which the run counts as interrupted, where no session is known to begin."""
 _SHORTEST_GAP = 1.0
 """The same where one is."""
+_LONGEST = 1e9
+"""No row takes so many seconds."""
+_BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +57,11 @@ def stored_report(run: StoredRun) -> bytes:
     """The page about a durable run, which may still be going on. Raises `StorageError`."""
     sessions = _sessions(run.ledger.meta("sessions"))
     report, summary, clock = RunReport(), Summary(), _Clock([one.started for one in sessions])
-    for result in _results(run):
-        summary.add((result,))
-        report.add(result, None if result.started is None else clock.moment(result.started, result.elapsed))
+    results = _results(run)
+    while batch := list(islice(results, _BATCH)):
+        summary.add(batch)
+        for result in batch:
+            report.add(result, None if result.started is None else clock.moment(result.started, result.elapsed))
     summary.duration = max(sum(one.duration for one in sessions), clock.end)
     summary.attribution = _together([one.attribution for one in sessions if one.attribution is not None])
     summary.verdict = max(
@@ -114,7 +121,8 @@ def _results(run: StoredRun) -> Iterator[Result]:
             result = stored_result(row)
         except (TypeError, ValueError) as problem:
             raise _damaged(run, row, str(problem)) from None
-        if not all(isfinite(one) and 0 <= one < 1e9 for one in (result.elapsed, *_seconds(result))):
+        seconds = [result.elapsed, *(one or 0.0 for one in phase_values(result.timing))]
+        if not (min(seconds) >= 0 and sum(seconds) < _LONGEST):
             raise _damaged(run, row, "a time is not one")
         if result.worker is not None and result.worker < 1:
             raise _damaged(run, row, "a worker has a number below 1")
@@ -127,10 +135,6 @@ def _results(run: StoredRun) -> Iterator[Result]:
 
 def _measured(result: Result) -> tuple[object, ...]:
     return result.started, result.worker, result.elapsed, result.timing
-
-
-def _seconds(result: Result) -> Iterator[float]:
-    return (getattr(result.timing, one.name) or 0.0 for one in fields(result.timing))
 
 
 def _damaged(run: StoredRun, row: dict[str, Any], why: str) -> LedgerError:
