@@ -6,6 +6,7 @@ script but the two in the page can run: its Content-Security-Policy has their ha
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
@@ -44,7 +45,7 @@ def page(
         "policy": policy,
         "title": _text(title),
         "subtitle": _text(subtitle),
-        "lead": _text(lead),
+        "lead": re.sub(r"--[a-z][a-z-]*", r"<code>\g<0></code>", _text(lead)),
         "facts": shown,
         "version": __version__,
         "style": style,
