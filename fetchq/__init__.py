@@ -69,7 +69,7 @@ What always holds:
 | the verdict to name another limit | a rule in `reports/diagnosis.py`, its sentence in a `diagnosis_...` beside it |
 | another HTTP library | a package in `engines/`, and its place in `engines/__init__.py` |
 | another file that shows a run | a view, and its name in `VIEWS` in `reports/view.py` |
-| another table or chart in the report | `reports/html/run_report.py`; another kind of chart: `blocks.py` and `assets/` there |
+| another table or chart in the report | `reports/html/run_report.py`; another kind: `blocks.py` and `assets/` there |
 | another command | a module in `cli/`, and a line in `COMMANDS` in its `__init__.py` |
 """
 
