@@ -39,9 +39,9 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-READS = re.compile(r"fetchq (export|diff|resume|retry) ")
+READS = re.compile(r"fetchq (export|diff|resume|retry|report) ")
 """What fetches nothing here, and says little."""
-NEEDS_A_RUN = re.compile(r"fetchq (resume|retry|export) |--refresh run/")
+NEEDS_A_RUN = re.compile(r"fetchq (resume|retry|export|report) |--refresh run/")
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 
 
