@@ -118,12 +118,16 @@ class Timing:
     """Held back by a limit, by the rate to which its host was slowed down, or until a retry was due."""
     dns: float = 0.0
     connect: float = 0.0
-    """The TCP connection, with the TLS handshake where the engine cannot measure that separately."""
+    """The TCP connection, and the tunnel through a proxy."""
     tls: float | None = None
-    """The TLS handshake; None where the engine cannot measure it separately."""
+    """The TLS handshake; None where there was none, as on a connection that is reused."""
     wait: float = 0.0
-    """From the established connection to the first byte of the response; sending the request is included."""
+    """From the request, which is sent at once, to the arrival of the first byte of the response."""
     receive: float = 0.0
+    """From the first byte to the arrival of the last one."""
+    lag: float = 0.0
+    """From the arrival of what a phase of the network had waited for until the event loop, or the worker's thread, was
+    free to take it; and what fetchq itself does before the request and after the last byte."""
     decode: float = 0.0
     """Decoding and hashing the body."""
     store: float = 0.0

@@ -24,7 +24,7 @@ from fetchq.http.cookies import CookieJar
 from fetchq.http.exchanges import record_redirect
 from fetchq.http.failure import AttemptFailed, message_of, status_failure
 from fetchq.http.headway import explain_timeout
-from fetchq.http.phases import CONNECT, DECODE, RECEIVE, WAIT
+from fetchq.http.phases import DECODE, LAG, RECEIVE
 from fetchq.http.range_resume import check_end, combine_partial, resumable_part
 from fetchq.http.redirect_history import RedirectHistory
 from fetchq.http.redirects import REDIRECTS
@@ -67,7 +67,7 @@ class Attempt(AttemptState):
             if self.cookies is None:
                 self.cookies = CookieJar()
             self.cookies.store(self.hop.url, response.headers.getall(_SET_COOKIE))
-        self._window_start = self._phase_began
+        self._window_start = self.last_lap
         if self.redirecting:
             self._drained = bytearray()
             return response.framed and (response.length or 0) <= MAX_DRAINED
@@ -101,9 +101,15 @@ class Attempt(AttemptState):
         Returns whether the engine is to call `body.write` now, which blocks.
         """
         now = self.progress_at = perf_counter()
-        phases = self.phases
-        phases[RECEIVE] += now - self._phase_began
-        self._phase_began = now
+        phases, began, last = self.phases, self.last_lap, self.last_byte_at
+        if last > now:
+            phases[RECEIVE] += now - began
+        elif last > began:
+            phases[RECEIVE] += last - began
+            phases[LAG] += now - last
+        else:
+            phases[LAG] += now - began
+        self.last_lap = now
         if self.redirecting:
             self._drained += data
             if len(self._drained) > MAX_DRAINED:
@@ -111,8 +117,8 @@ class Attempt(AttemptState):
             return False
         body = self.body
         body.feed(data)
-        self._phase_began = perf_counter()
-        phases[DECODE] += self._phase_began - now
+        self.last_lap = perf_counter()
+        phases[DECODE] += self.last_lap - now
         self._window_bytes += len(data)
         if now - self._window_start >= self.settings.min_speed_time:
             self._check_speed(now)
@@ -145,7 +151,7 @@ class Attempt(AttemptState):
             hop = self.history.follow(self.plan, self.hop, response, self.stored_response)
         except Refused as refused:
             raise AttemptFailed(refused.cause, refused.message) from None
-        self.lap(RECEIVE)
+        self.lap_received()
         record_redirect(self, None if self.complete is Complete.NO else self._drained)
         self.hop = hop
         self.redirects += 1
@@ -158,11 +164,7 @@ class Attempt(AttemptState):
     def finish(self, failed: AttemptFailed | None) -> None:
         """End the attempt, with this failure if there was one. Retry policy and workers then read its outcome."""
         now = perf_counter()
-        responded = self.response.status is not None
-        self.phases[RECEIVE if responded else WAIT if self.connecting_since is None else CONNECT] += (
-            now - self._phase_began
-        )
-        self._phase_began = now
+        self._end_phases(now, responded=self.response.status is not None)
         if self.body.truncated:
             failed = None if self.response.status in self.settings.accept else self._status_failure()
         if failed is None:
@@ -189,7 +191,7 @@ class Attempt(AttemptState):
     def stop_clock(self) -> None:
         """End the last phase of an attempt that will not `finish`, since its task was cancelled."""
         responded = self.response.status is not None
-        self.lap(RECEIVE if responded else WAIT if self.connecting_since is None else CONNECT)
+        self._end_phases(perf_counter(), responded=responded)
 
     def _status_failure(self) -> AttemptFailed:
         status, reason = self.response.status, self.response.reason

@@ -1,20 +1,18 @@
-"""Keeps the state of an attempt: its clock, its connection, and what came of its response."""
+"""Keeps the state of an attempt: its connection, and what came of its response."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause, Complete
 from fetchq.http.addresses import check_family
+from fetchq.http.attempt_clock import AttemptClock
 from fetchq.http.body import NO_BODY
 from fetchq.http.cookies import CookieJar
-from fetchq.http.failure import AttemptFailed
 from fetchq.http.hops import with_cookies
-from fetchq.http.phases import CONNECT, RECEIVE, WAIT
+from fetchq.http.phases import CONNECT, LAG, WAIT
 from fetchq.http.redirect_history import RedirectHistory
 from fetchq.http.response import NO_RESPONSE, ResponseHead
 
@@ -25,96 +23,13 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from fetchq.core.model import Request
-    from fetchq.core.settings import Settings
     from fetchq.core.stored_response import StoredResponse
     from fetchq.http.body import ReceivedBody
     from fetchq.http.hops import Hop, HopPlan
     from fetchq.http.range_resume import Partial
     from fetchq.http.url import Target
 
-__all__ = ["AttemptClock", "AttemptState"]
-
-
-class AttemptClock:
-    """The clock of one attempt. Times are those of `time.perf_counter`."""
-
-    # fmt: off
-    __slots__ = (
-        "_on_hold", "_phase_began", "_window_bytes", "_window_start", "began", "connecting_since", "held", "phases",
-        "progress_at", "settings",
-    )
-    # fmt: on
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.phases = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
-        """Seconds spent in each phase."""
-        self.held = 0.0
-        """Seconds spent waiting because of the run's `limit_rate`; they count in no phase."""
-        self._on_hold = False
-        self._phase_began = self.began = perf_counter()
-        """`began`: when the timeout started; time spent waiting for `limit_rate` is added to it."""
-        self.connecting_since: float | None = None
-        """When the engine began to look for a connection; None once there is one."""
-        self.progress_at = 0.0
-        """When the last byte arrived, or the network took the last piece of the request; starts the read timeout."""
-        # The window over which the speed is measured: when it began, and the bytes received since then.
-        self._window_start = 0.0
-        self._window_bytes = 0
-
-    @property
-    def lap_ended(self) -> float:
-        """When the last phase that was counted ended."""
-        return self._phase_began
-
-    def lap(self, phase: int) -> float:
-        """Add the time since the last lap to `phase`. Returns the current time."""
-        now = perf_counter()
-        self.phases[phase] += now - self._phase_began
-        self._phase_began = now
-        return now
-
-    @contextmanager
-    def on_hold(self, phase: int | None = None) -> Iterator[None]:
-        """Wrap a wait because of `limit_rate`: meanwhile the attempt cannot time out, and no phase grows.
-
-        `phase`: the phase that grows, for a wait that has another reason.
-        """
-        since = self.lap(RECEIVE)
-        self._on_hold = True
-        try:
-            yield
-        finally:
-            self._on_hold = False
-            self._phase_began = self.progress_at = perf_counter()
-            waited = self._phase_began - since
-            if phase is None:
-                self.held += waited
-            else:
-                self.phases[phase] += waited
-            self.began += waited
-            self._window_start += waited
-
-    def time_left(self, now: float) -> tuple[float, str]:
-        """Seconds until the earliest timeout, negative once it has passed, and the error message for it."""
-        if self._on_hold:
-            return inf, ""
-        settings = self.settings
-        limit, what = self.began + settings.timeout, f"no complete answer in {settings.timeout:g} s (timeout)"
-        if self.connecting_since is not None:
-            if (until := self.connecting_since + settings.connect_timeout) < limit:
-                limit, what = until, f"no connection in {settings.connect_timeout:g} s (connect timeout)"
-        elif (until := self.progress_at + settings.read_timeout) < limit:
-            limit, what = until, f"no byte in {settings.read_timeout:g} s (read timeout)"
-        return limit - now, what
-
-    def _check_speed(self, now: float) -> None:
-        """Raise `AttemptFailed` (`too_slow`) if the window that ends now was too slow; otherwise begin the next one."""
-        seconds = now - self._window_start
-        if self._window_bytes < self.settings.min_speed * seconds:
-            speed = self._window_bytes / seconds
-            raise AttemptFailed(Cause.TOO_SLOW, f"{speed:.0f} bytes/s over {seconds:.0f} s")
-        self._window_start, self._window_bytes = now, 0
+__all__ = ["AttemptState"]
 
 
 class AttemptState(AttemptClock):
@@ -165,7 +80,7 @@ class AttemptState(AttemptClock):
         self.answering = False
         """Whether the first byte of this hop's response has arrived."""
         self.tls_known = False
-        """Whether the engine measures the TLS handshake separately from the TCP connection."""
+        """Whether there was a TLS handshake."""
         self.proxy: URL | None = None
         """The proxy, as long as the engine is connecting to it or opening a tunnel through it; else None."""
         self.on_sent: Callable[[], None] | None = None
@@ -209,7 +124,7 @@ class AttemptState(AttemptClock):
         self.proxy = proxy
         if settings.ipv4 or settings.ipv6:
             check_family((proxy or hop.url).raw_host or "", ipv4=settings.ipv4)
-        self.connecting_since = self._phase_began
+        self.connecting_since, self.connecting_phase = self.last_lap, CONNECT
         self.answering = self.reused = False
         if self.cookies is not None:
             hop = with_cookies(hop, self.cookies)
@@ -219,10 +134,14 @@ class AttemptState(AttemptClock):
         return hop
 
     def connected(self, *, reused: bool) -> None:
-        """Note that the request is about to be sent on a connection."""
+        """Note that the request is about to be sent on a connection.
+
+        The time since the last lap was fetchq's own: the engine has counted what connecting took.
+        """
         now = self.progress_at = perf_counter()
-        self.phases[CONNECT] += now - self._phase_began
-        self._phase_began = now
+        self.phases[LAG] += now - self.last_lap
+        self.last_lap = now
+        self.last_byte_at = inf
         self.connecting_since = self.proxy = None
         self.reused = reused
         self.sent = True
@@ -233,9 +152,9 @@ class AttemptState(AttemptClock):
             on_sent, self.on_sent = self.on_sent, None
             on_sent()
 
-    def first_byte(self, now: float) -> None:
-        """Note that the first byte of the response arrived at `now`."""
+    def first_byte(self, arrived: float) -> None:
+        """Note that the first byte of the response has arrived, and when."""
         self.answering = True
-        if now > self._phase_began:
-            self.phases[WAIT] += now - self._phase_began
-            self._phase_began = now
+        if arrived > self.last_lap:
+            self.phases[WAIT] += arrived - self.last_lap
+            self.last_lap = arrived

@@ -50,8 +50,8 @@ def _exchange(attempt: AttemptState, *, size: int, wire_size: int | None) -> Exc
         phases, held = history.since(phases, held)
     hop, response = attempt.as_sent, attempt.response
     return Exchange(
-        began=attempt.lap_ended - sum(phases) - held,
-        ended=attempt.lap_ended,
+        began=attempt.last_lap - sum(phases) - held,
+        ended=attempt.last_lap,
         held=held,
         timing=hop_timing(phases, tls_known=attempt.tls_known),
         decode=phases[DECODE],

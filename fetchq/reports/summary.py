@@ -186,7 +186,7 @@ class Summary:
         # One function with local names, since it runs for every row, even if nobody reads the summary.
         total, ok, copied, attempts = self.total, self.ok, self.copied, self.attempts
         size, wire_size, fetch_time = self.size, self.wire_size, self.fetch_time
-        queued, held, dns, connect, tls, wait, receive, decode, store = self.phase_sums
+        queued, held, dns, connect, tls, wait, receive, lag, decode, store = self.phase_sums
         elapsed_times: list[float] = []
         wait_times: list[float] = []
         for result in results:
@@ -210,6 +210,7 @@ class Summary:
             tls += timing.tls or 0.0
             wait += timing.wait
             receive += timing.receive
+            lag += timing.lag
             decode += timing.decode
             store += timing.store
             if result.attempts:
@@ -220,7 +221,7 @@ class Summary:
         self.wait.add(wait_times)
         self.total, self.ok, self.copied, self.attempts = total, ok, copied, attempts
         self.size, self.wire_size, self.fetch_time = size, wire_size, fetch_time
-        self.phase_sums = [queued, held, dns, connect, tls, wait, receive, decode, store]
+        self.phase_sums = [queued, held, dns, connect, tls, wait, receive, lag, decode, store]
 
     def update(
         self,

@@ -125,9 +125,9 @@ class Job:
             tls_known = tls_known or attempt.tls_known
         if phases is None:
             return Timing(self.queued, held), 0.0
-        dns, connect, tls, wait, receive, decode, store = phases
+        dns, connect, tls, wait, receive, lag, decode, store = phases
         tls_or_none = tls if tls_known else None
-        timing = make_timing(self.queued, held, dns, connect, tls_or_none, wait, receive, decode, store)
+        timing = make_timing(self.queued, held, dns, connect, tls_or_none, wait, receive, lag, decode, store)
         return timing, sum(phases)
 
     def count_wait(self, now: float, hold_clock: float) -> None:

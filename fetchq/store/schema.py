@@ -27,7 +27,7 @@ __all__ = ["APPLICATION", "COLUMNS", "FORMAT", "SCHEMA", "input_values", "insert
 
 APPLICATION = 0x46455451
 """The application_id in the header of the SQLite file."""
-FORMAT = 2
+FORMAT = 3
 """The user_version in the header. It goes up with every change of a table."""
 
 _BLOCK = 64

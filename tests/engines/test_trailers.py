@@ -74,5 +74,5 @@ def test_the_wait_ends_with_the_first_byte_of_the_final_answer(mode: str, cut: i
     with ScriptServer(hinted) as server:
         (result,) = fetch_all_sync([server.url], mode=mode, retries=0)
     assert result.ok
-    assert result.timing.wait >= 0.2
-    assert result.timing.wait + result.timing.receive >= 0.3
+    assert result.timing.wait >= 0.19  # as precisely as the kernel tells
+    assert result.timing.wait + result.timing.receive >= 0.29

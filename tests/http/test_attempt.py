@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 from itertools import accumulate
+from math import inf
 from typing import Any
 
 import pytest
@@ -18,13 +19,13 @@ from support.factories import ACTIVE, HOSTILE, URL, Clock, connect, examples, ma
 from fetchq.core.model import Cause, Complete
 from fetchq.core.settings import Settings
 from fetchq.http import attempt as rules
-from fetchq.http import attempt_state
+from fetchq.http import attempt_clock, attempt_state
 from fetchq.http import body as body_module
 from fetchq.http.attempt import MAX_DRAINED, Attempt
 from fetchq.http.body import NO_BODY
 from fetchq.http.content_coding import RATIO_FROM
 from fetchq.http.failure import AttemptFailed
-from fetchq.http.phases import CONNECT, DECODE, DNS, RECEIVE, TLS, WAIT
+from fetchq.http.phases import CONNECT, DECODE, DNS, LAG, RECEIVE, TLS, WAIT
 from fetchq.http.redirects import REDIRECTS
 from fetchq.http.response import NO_RESPONSE
 
@@ -34,7 +35,7 @@ LENGTH, CODING, ENCODING, LOCATION = "Content-Length", "Transfer-Encoding", "Con
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     own = Clock()
-    for module in (rules, attempt_state):
+    for module in (rules, attempt_clock, attempt_state):
         monkeypatch.setattr(module, "perf_counter", own)
     return own
 
@@ -507,7 +508,7 @@ def test_each_phase_gets_the_time_since_the_last_lap(clock: Clock) -> None:
     for phase, seconds in ((CONNECT, 1.0), (DNS, 2.0), (CONNECT, 4.0), (TLS, 8.0), (WAIT, 16.0)):
         clock.now += seconds
         assert attempt.lap(phase) == clock.now
-    assert attempt.phases == [2.0, 5.0, 8.0, 16.0, 0.0, 0.0, 0.0]
+    assert attempt.phases == [2.0, 5.0, 8.0, 16.0, 0.0, 0.0, 0.0, 0.0]
 
 
 def test_a_first_byte_in_the_past_ends_the_wait_then_and_one_before_the_last_lap_counts_nothing(clock: Clock) -> None:
@@ -517,6 +518,49 @@ def test_a_first_byte_in_the_past_ends_the_wait_then_and_one_before_the_last_lap
     attempt.first_byte(clock.now - 5.0)
     attempt.lap(RECEIVE)
     assert (attempt.phases[WAIT], attempt.phases[RECEIVE]) == (6.0, 4.0)
+
+
+def test_what_is_noticed_late_is_lag_from_its_arrival_on(clock: Clock) -> None:
+    attempt = make_attempt()
+    clock.now += 10.0
+    attempt.laps((DNS, clock.now - 7.0), (CONNECT, clock.now - 4.0))
+    assert (attempt.phases[DNS], attempt.phases[CONNECT], attempt.phases[LAG]) == (3.0, 3.0, 4.0)
+
+
+def test_the_end_of_a_phase_is_neither_before_its_beginning_nor_in_the_future(clock: Clock) -> None:
+    attempt = make_attempt()
+    clock.now += 10.0
+    attempt.laps((DNS, inf), (CONNECT, 0.0), (TLS, inf))
+    assert (attempt.phases[DNS], sum(attempt.phases)) == (10.0, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("last", "receive", "lag"), [(inf, 8.0, 0.0), (3.0, 3.0, 5.0), (-1.0, 0.0, 8.0)], ids=["on", "amid", "before"]
+)
+def test_the_body_is_received_until_its_last_byte_arrived(
+    clock: Clock, last: float, receive: float, lag: float
+) -> None:
+    attempt = make_attempt()
+    respond(attempt, 200, sized(b"xy"))
+    attempt.last_byte_at = clock.now + last
+    clock.now += 5.0
+    attempt.on_data(b"x")
+    clock.now += 3.0
+    attempt.on_data(b"y")
+    attempt.on_end()
+    attempt.finish(None)
+    assert (attempt.phases[RECEIVE], attempt.phases[LAG]) == (receive, lag)
+
+
+def test_a_last_byte_that_is_noticed_after_a_lap_turns_that_into_lag(clock: Clock) -> None:
+    attempt = make_attempt()
+    respond(attempt, 200, sized(b"xy"))
+    clock.now += 5.0
+    attempt.on_data(b"x")
+    attempt.shorten_receive(clock.now - 3.0)
+    assert (attempt.phases[RECEIVE], attempt.phases[LAG]) == (2.0, 3.0)
+    attempt.shorten_receive(clock.now - 30.0)
+    assert (attempt.phases[RECEIVE], attempt.phases[LAG]) == (0.0, 5.0)
 
 
 def ticking(steps: list[float]) -> Iterator[float]:
@@ -531,8 +575,12 @@ def ticking(steps: list[float]) -> Iterator[float]:
     steps=st.lists(st.sampled_from([0.0, 0.25, 0.5, 3.0]), min_size=1, max_size=8),
     size=st.integers(0, 3000),
     hops=st.integers(0, 2),
+    arrivals=st.lists(st.sampled_from([-9.0, -0.5, 0.0, 2.0, inf]), min_size=5, max_size=5),
 )
-def test_the_phases_add_up_to_the_whole_time(end: str, steps: list[float], size: int, hops: int) -> None:
+def test_the_phases_add_up_to_the_whole_time(
+    end: str, steps: list[float], size: int, hops: int, arrivals: list[float]
+) -> None:
+    """`arrivals`: when something arrived, in seconds after the last lap."""
     looks = accumulate(ticking(steps))
     last = 0.0
 
@@ -545,9 +593,13 @@ def test_the_phases_add_up_to_the_whole_time(end: str, steps: list[float], size:
     wire = gzip.compress(bytes(size))
     failed: AttemptFailed | None = None
     with pytest.MonkeyPatch.context() as patch:
-        for module in (rules, attempt_state):
+        for module in (rules, attempt_clock, attempt_state):
             patch.setattr(module, "perf_counter", look)
         attempt = make_attempt(settings)
+        dns, tcp, tls, first, whole = (attempt.last_lap + arrival for arrival in arrivals)
+        attempt.laps((DNS, dns), (CONNECT, tcp))
+        attempt.laps((LAG, tls - 1), (TLS, tls))
+        attempt.first_byte(min(first, attempt.last_lap))
         for _ in range(hops):
             redirected(attempt)
             attempt.follow_redirect()
@@ -555,7 +607,10 @@ def test_the_phases_add_up_to_the_whole_time(end: str, steps: list[float], size:
             if end == "redirect too large":
                 redirected(attempt, body=bytes(MAX_DRAINED + 1))
             respond(attempt, 200, [(ENCODING, "gzip")])
+            attempt.last_byte_at = whole
             for at in range(0, len(wire) - (end == "cut"), 7):
+                if at == 70:
+                    attempt.shorten_receive(whole)
                 attempt.on_data(wire[at : at + 7])
             if end == "damaged":
                 attempt.on_data(b"more")
@@ -568,19 +623,33 @@ def test_the_phases_add_up_to_the_whole_time(end: str, steps: list[float], size:
 
 
 @pytest.mark.parametrize(
-    ("reached", "phase"), [("nothing", WAIT), ("connecting", CONNECT), ("connected", WAIT), ("answered", RECEIVE)]
+    ("reached", "phase"),
+    [
+        ("nothing", WAIT),
+        ("connecting", CONNECT),
+        ("handshaking", TLS),
+        ("connected", WAIT),
+        ("answered", RECEIVE),
+        ("received", LAG),
+    ],
 )
 def test_the_time_of_a_failure_counts_to_the_phase_it_happened_in(clock: Clock, reached: str, phase: int) -> None:
     attempt = make_attempt()
     if reached == "connecting":
         attempt.begin_exchange()
+    elif reached == "handshaking":
+        attempt.begin_exchange()
+        attempt.connecting_phase = TLS
     elif reached == "connected":
         connect(attempt)
     elif reached == "answered":
         respond(attempt, 200, [])
+    elif reached == "received":
+        respond(attempt, 200, [])
+        attempt.last_byte_at = clock.now
     clock.now += 7.0
     attempt.finish(AttemptFailed(Cause.CANCELLED, "the run ended first"))
-    assert attempt.phases == [7.0 if one == phase else 0.0 for one in range(7)]
+    assert attempt.phases == [7.0 if one == phase else 0.0 for one in range(8)]
 
 
 class SlowDecoder:

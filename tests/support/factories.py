@@ -146,7 +146,7 @@ class Outcome:
         self.redirects = redirects
         self.local_limit = False
         self.held = 0.0
-        self.phases = [0.0] * 7
+        self.phases = [0.0] * 8
         self.method = "GET"
         self.error = "it failed"
         self.headers = header_map([] if after is None else [("Retry-After", after)])

@@ -29,7 +29,7 @@ def attempt_at(host: str, *, up: bool) -> Attempt:
         respond(attempt, 200, [("Content-Length", "0")])
         attempt.on_end()
     attempt.finish(None if up else AttemptFailed(Cause.CONNECT, "connection refused"))
-    attempt.phases = [0.0] * 7
+    attempt.phases = [0.0] * 8
     return attempt
 
 

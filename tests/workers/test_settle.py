@@ -58,14 +58,14 @@ def answered(
     except AttemptFailed as problem:
         failed = problem
     attempt.finish(failed)
-    attempt.phases = [0.0] * 7
+    attempt.phases = [0.0] * 8
     return attempt
 
 
 def failed(cause: Cause = Cause.TIMEOUT, *, local_limit: bool = False) -> Attempt:
     attempt = make_attempt()
     attempt.finish(AttemptFailed(cause, "it failed", local_limit=local_limit))
-    attempt.phases = [0.0] * 7
+    attempt.phases = [0.0] * 8
     return attempt
 
 

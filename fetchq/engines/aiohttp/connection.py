@@ -28,6 +28,9 @@ from fetchq.http.response import keeps_alive
 from fetchq.http.wire_checks import check_interim
 
 if TYPE_CHECKING:
+    import socket
+
+    from fetchq.engines.aiohttp.turns import TurnClock
     from fetchq.http.attempt import Attempt
     from fetchq.http.framing import Framing
     from fetchq.http.keep_alive import Announced
@@ -44,8 +47,11 @@ _NO_BODY = Sized(0)
 class Connection(ResponseHandler):
     """The protocol of one connection, which serves one exchange after another."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, turns: TurnClock) -> None:
         super().__init__(loop=loop)
+        self._turns = turns
+        self.sock: socket.socket | None = None
+        """The socket of the TCP connection."""
         self.key: Hashable = None
         """The server and the proxy that it leads to. Requests with the same key can share it."""
         self.used = False
@@ -136,8 +142,12 @@ class Connection(ResponseHandler):
                 self._pause_transport_reading()  # it may never end
             return
         now = attempt.progress_at = perf_counter()
+        turns = self._turns
+        if turns.stale:
+            turns.begin(now)
+        turns.quiet = 0
         if not attempt.answering or (self._interim and self._body is None and not self._raw):
-            attempt.first_byte(now)
+            attempt.first_byte(turns.arrival(self.sock, now) if turns.vague else turns.arrived)
         body = self._body
         if body is None:
             try:
@@ -153,6 +163,10 @@ class Connection(ResponseHandler):
         if data and (data := framing.feed(data)):
             body.feed_data(data)
         if framing.ended:
+            arrived = turns.arrival(self.sock, now) if turns.vague else turns.arrived
+            if arrived < attempt.last_lap:
+                attempt.shorten_receive(arrived)
+            attempt.last_byte_at = arrived
             self._attempt = None
             self.problem = framing.problem
             if framing.surplus or framing.problem is not None:
@@ -182,7 +196,7 @@ class Connection(ResponseHandler):
                 break
             self._interim += 1
             check_interim(head, message.code, self._interim)
-            attempt.first_byte(attempt.progress_at)
+            attempt.first_byte(self._turns.arrival(self.sock, attempt.progress_at))
         bodyless = self._bodyless or message.code in (204, 304)
         if message.should_close and not (
             # The parser does not know that the message ends here (RFC 9112, 6.3).
@@ -208,6 +222,7 @@ class Connection(ResponseHandler):
                 self.data_received(data)
         if self._attempt is not None:
             if (body := self._body) is not None:
+                self._attempt.last_byte_at = perf_counter()
                 self._attempt = None
                 if not isinstance(self.framing, UntilClosed):
                     how = "reset" if isinstance(exc, ConnectionResetError) else "closed"

@@ -5,10 +5,12 @@ This module uses private parts of aiohttp, as `fetchq.engines.aiohttp.connection
 
 from __future__ import annotations
 
-import functools
+import asyncio
 import socket
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from math import inf
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -17,13 +19,16 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from fetchq.core.model import Cause
 from fetchq.engines.aiohttp.connection import Connection
 from fetchq.engines.aiohttp.tunnel import connect_through_socks, open_tunnel
+from fetchq.engines.aiohttp.turns import TurnClock
+from fetchq.engines.arrival import connected
 from fetchq.engines.bandwidth import buffer_for
 from fetchq.engines.errors import closed_early
+from fetchq.engines.handshake import TimedSSLObject, carrier
 from fetchq.engines.socks import is_socks, lookup_family
 from fetchq.engines.tls import tls_context
 from fetchq.http.attempt import Attempt
 from fetchq.http.failure import AttemptFailed, not_tls
-from fetchq.http.phases import CONNECT, DNS
+from fetchq.http.phases import CONNECT, DNS, LAG, TLS
 
 if TYPE_CHECKING:
     from aiohttp.connector import AddrInfoType
@@ -46,8 +51,16 @@ class _Opening:
     """A connection that is being opened."""
 
     attempt: Attempt
+    turns: TurnClock
     protocols: list[Connection] = field(default_factory=list)
     """In the order in which they were made: with TLS through a tunnel, each one carries the next."""
+    dialled: list[tuple[socket.socket, float]] = field(default_factory=list)
+    """The sockets that were made to connect to one host, and when."""
+    sock: socket.socket | None = None
+    """The one that has connected."""
+
+    def handling_event(self) -> None:
+        self.turns.handling_event()
 
 
 _current: ContextVar[_Opening] = ContextVar("fetchq-opening")
@@ -58,22 +71,26 @@ class Connector(aiohttp.TCPConnector):
     """Opens connections. It keeps none of them; the engine has an IdlePool."""
 
     def __init__(self, settings: Settings, resolver: Resolver) -> None:
-        buffer = buffer_for(settings.limit_rate)
+        self._turns = TurnClock(asyncio.get_running_loop())
+        self._buffer = buffer_for(settings.limit_rate)
+        context = tls_context(settings)
+        context.sslobject_class = TimedSSLObject
         super().__init__(
             limit=0,  # the number of workers is the limit
-            ssl=tls_context(settings),
+            ssl=context,
             family=socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC,
             resolver=_ResolverAdapter(resolver),
             use_dns_cache=False,  # the Resolver has a cache, and the time spent resolving is measured
-            socket_factory=None if buffer is None else functools.partial(_socket, buffer),
+            socket_factory=self._socket,
         )
         assert hasattr(self, "_factory"), "this aiohttp makes its connections in another way"
         self._factory = self._make  # type: ignore[assignment]  # a subclass
 
     async def open(self, attempt: Attempt, url: URL, proxy: URL | None, proxy_headers: dict[str, str]) -> Connection:
         """Open a connection for requests to `url`: to its host or to the proxy, for https through a tunnel."""
-        opening = _Opening(attempt)
+        opening = _Opening(attempt, self._turns)
         _current.set(opening)
+        carrier.set(opening)
         try:
             if proxy is None:
                 await self._dial(url)
@@ -83,6 +100,7 @@ class Connector(aiohttp.TCPConnector):
                 if url.scheme == "https":
                     if not socks:
                         await open_tunnel(transport.get_protocol(), attempt, proxy_headers)
+                        attempt.lap(CONNECT)
                     await self._start_tls_with(transport, url)
         except BaseException:  # raised again, whatever it is
             for connection in opening.protocols:
@@ -109,6 +127,7 @@ class Connector(aiohttp.TCPConnector):
             transport = await self._dial(proxy.with_scheme("http"))
             try:
                 await connect_through_socks(transport.get_protocol(), attempt, proxy, places[~left], port)
+                attempt.lap(CONNECT)
             except AttemptFailed as failed:
                 if failed.cause is not Cause.CONNECT or not left:
                     raise
@@ -123,14 +142,17 @@ class Connector(aiohttp.TCPConnector):
         await self._start_tls_connection(transport, req=request, timeout=_NO_TIMEOUT)
 
     def _make(self) -> Connection:
-        connection = Connection(self._loop)
+        connection = Connection(self._loop, self._turns)
         _current.get().protocols.append(connection)
         return connection
 
     async def _wrap_create_connection(self, *args: Any, req: Any, timeout: Any, **options: Any) -> Any:  # noqa: ASYNC109  # aiohttp's
         """Connect with TCP, and then start TLS on top of it, so that TCP can be paused (see `Connection.carrier`)."""
         context, name = options.pop("ssl"), options.pop("server_hostname")
+        opening = _current.get()
+        opening.dialled.clear()
         transport, plain = await _create(self, *args, req=req, timeout=timeout, **options)
+        self._count_connecting(opening, transport, plain)
         if context is None:
             return transport, plain
         if plain.unsolicited:
@@ -146,20 +168,33 @@ class Connector(aiohttp.TCPConnector):
 
     async def _secured(self, transport: Any, **given: Any) -> tuple[Any, Connection]:
         """Start TLS on top of a transport. Returns the TLS transport, and the connection on it."""
-        carrier: Connection = transport.get_protocol()
+        plain: Connection = transport.get_protocol()
         if transport.is_closing():  # uvloop would fail in a callback, with a traceback on stderr
             raise closed_early(answering=False)
+        attempt = _current.get().attempt
+        attempt.connecting_phase, attempt.tls_known = TLS, True
         secured, opened = await _start_tls(self, transport, **given)
+        secured.get_extra_info("ssl_object").handshake.count(attempt)
         connection: Any = opened
-        connection.carrier = carrier.carrier or transport
+        connection.carrier, connection.sock = plain.carrier or transport, plain.sock
         return secured, connection
 
+    def _count_connecting(self, opening: _Opening, transport: Any, connection: Connection) -> None:
+        """Divide the time since the last lap, in which TCP has connected."""
+        descriptor = transport.get_extra_info("socket").fileno()
+        for sock, dialled in opening.dialled:
+            if sock.fileno() == descriptor:  # those of other addresses are closed
+                opening.sock = connection.sock = sock
+                began, ended = connected(sock, dialled)
+                opening.attempt.laps((LAG, began if len(opening.dialled) == 1 else 0.0), (CONNECT, ended))
 
-def _socket(buffer: int, address: AddrInfoType) -> socket.socket:
-    """A socket with a receive buffer of `buffer` bytes."""
-    made = socket.socket(*address[:3])
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-    return made
+    def _socket(self, address: AddrInfoType) -> socket.socket:
+        """A socket that is about to connect to an address."""
+        made = socket.socket(*address[:3])
+        if self._buffer is not None:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer)
+        _current.get().dialled.append((made, perf_counter()))
+        return made
 
 
 class _ResolverAdapter(AbstractResolver):
@@ -172,11 +207,13 @@ class _ResolverAdapter(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         attempt = _current.get().attempt
-        attempt.lap(CONNECT)
+        attempt.lap(LAG)
+        asked_at, answered_at = 0.0, inf
         try:
             addresses = await self._resolver.resolve(host, port)
+            asked_at, answered_at = self._resolver.times(host)
         finally:
-            attempt.lap(DNS)
+            attempt.laps((LAG, asked_at), (DNS, answered_at))
         usable = [address for address in addresses if family in (socket.AF_UNSPEC, address.family)]
         if not usable:
             version = "IPv4" if family == socket.AF_INET else "IPv6"

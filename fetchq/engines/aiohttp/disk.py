@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
+from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
-from fetchq.http.phases import RECEIVE, STORE
+from fetchq.http.phases import STORE
 
 if TYPE_CHECKING:
     from fetchq.http.attempt import Attempt
@@ -38,8 +40,17 @@ class DiskThreads:
 
     async def run_timed(self, attempt: Attempt, work: Callable[..., None], *given: object) -> None:
         """Do the work; its time counts as the attempt's `store`."""
-        attempt.lap(RECEIVE)
+        attempt.lap_received()
+        done = inf
+
+        def timed() -> None:
+            nonlocal done
+            try:
+                work(*given)
+            finally:
+                done = perf_counter()
+
         try:
-            await self.run(work, *given)
+            await self.run(timed)
         finally:
-            attempt.lap(STORE)
+            attempt.laps((STORE, done))

@@ -28,7 +28,7 @@ from fetchq.http.addresses import first_address
 from fetchq.http.attempt import Attempt
 from fetchq.http.failure import RUN_ENDED, AttemptFailed
 from fetchq.http.hops import HopPlan, host_field, request_head
-from fetchq.http.phases import STORE
+from fetchq.http.phases import CONNECT, STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
 from fetchq.http.retry import may_resend, was_stale
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
@@ -223,6 +223,8 @@ class AiohttpEngine:
         key = (url.scheme, host, proxy)
         idempotent, idle = hop.method in IDEMPOTENT, self._idle
         while (connection := idle.take(key) if idempotent else await idle.take_for_non_idempotent(key)) is not None:
+            if not idempotent:
+                attempt.lap(CONNECT)  # the pool may have waited, to see whether the server closes it
             if connection.unsolicited or connection.should_close:
                 # Unsolicited bytes of this host could also arrive later, and pass for the response to the next request.
                 self._unreliable.add(host)

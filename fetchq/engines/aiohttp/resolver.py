@@ -6,9 +6,10 @@ import asyncio
 import socket
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from math import inf
-from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetchq.core.model import Cause
 from fetchq.engines.errors import network_failure, no_such_name, out_of_descriptors
@@ -39,8 +40,23 @@ class Address(NamedTuple):
     host: str
 
 
+class _Cached(NamedTuple):
+    """An answer in the cache."""
+
+    until: float
+    """When it is forgotten (`time.monotonic`)."""
+    answer: list[Address] | AttemptFailed
+    asked_at: float
+    """When the name was asked for (`time.perf_counter`), or began to wait for one of the lookups to end."""
+    answered_at: float
+    """When the answer arrived."""
+
+
 Lookup = Callable[[str], Awaitable[list[Address]]]
-_NOT_CACHED: tuple[float, list[Address] | AttemptFailed] = (-inf, [])
+_NOT_CACHED = _Cached(-inf, [], 0.0, inf)
+
+_answered_at: ContextVar[float] = ContextVar("fetchq-answered-at")
+"""When the answer to the lookup of the running task arrived (`time.perf_counter`), where a lookup knows that."""
 
 
 class Resolver:
@@ -49,7 +65,7 @@ class Resolver:
     def __init__(self, settings: Settings) -> None:
         self._fixed = fixed_addresses(settings)
         self._servers = settings.dns_servers
-        self._cache: OrderedDict[str, tuple[float, list[Address] | AttemptFailed]] = OrderedDict()
+        self._cache: OrderedDict[str, _Cached] = OrderedDict()
         self._lookups: dict[str, asyncio.Task[list[Address]]] = {}
         self._slots = asyncio.Semaphore(MAX_LOOKUPS)
         self._lookup: Lookup | None = None
@@ -61,7 +77,7 @@ class Resolver:
             return [_address(fixed)]
         if local := local_addresses(host):
             return [_address(one) for one in local]
-        until, answer = self._cache.get(host, _NOT_CACHED)
+        until, answer, _, _ = self._cache.get(host, _NOT_CACHED)
         if until > monotonic():
             if isinstance(answer, AttemptFailed):
                 raise AttemptFailed(answer.cause, answer.message, permanent=answer.permanent)
@@ -73,7 +89,12 @@ class Resolver:
         # Shielded: another request may be waiting for the same answer.
         return await asyncio.shield(task)
 
+    def times(self, host: str) -> tuple[float, float]:
+        """When a name was asked for last, and answered (`time.perf_counter`); 0 and infinite if it is not cached."""
+        return self._cache.get(host, _NOT_CACHED)[2:]
+
     async def _resolve(self, host: str) -> list[Address]:
+        asked_at = perf_counter()
         answer: list[Address] | AttemptFailed
         try:
             if self._lookup is None:  # only now, since a run that needs no lookup needs no c-ares and its thread
@@ -91,7 +112,7 @@ class Resolver:
         finally:
             del self._lookups[host]
         lifetime = FAILURE_CACHE_TIME if isinstance(answer, AttemptFailed) else CACHE_TIME
-        self._cache[host] = (monotonic() + lifetime, answer)
+        self._cache[host] = _Cached(monotonic() + lifetime, answer, asked_at, _answered_at.get(perf_counter()))
         self._cache.move_to_end(host)
         if len(self._cache) > CACHE_SIZE:
             self._cache.popitem(last=False)
@@ -136,19 +157,40 @@ def _lookups(*servers: str) -> tuple[Lookup, Callable[[], Awaitable[None]]]:
         if servers:
             raise
         return _lookup_in_threads, _do_nothing
-    resolver = aiodns.DNSResolver(servers)
+    clock: Any = _AnswerClock(asyncio.get_running_loop())
+    resolver = aiodns.DNSResolver(servers, loop=clock)
 
     async def lookup(host: str) -> list[Address]:
+        asked = resolver.getaddrinfo(host, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM)
         try:
-            found = await resolver.getaddrinfo(host, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM)
+            found = await asked
         except aiodns.error.DNSError as problem:
             code, message = (*problem.args, 0, "")[:2]
             if code in (aiodns.error.ARES_ENOTFOUND, aiodns.error.ARES_ENODATA, aiodns.error.ARES_EBADNAME):
                 raise no_such_name() from None
             raise AttemptFailed(Cause.DNS, f"no answer: {message}") from None
+        finally:
+            _answered_at.set(clock.answered.pop(asked, perf_counter()))
         return _not_empty([Address(node.family, _text(node.addr[0])) for node in found.nodes])
 
     return lookup, resolver.close
+
+
+class _AnswerClock:
+    """Stands for the event loop in aiodns, and notes when its thread, that of c-ares, has an answer."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.answered: dict[object, float] = {}
+        """By the future of a lookup: when it was answered (`time.perf_counter`)."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], *given: Any) -> asyncio.Handle:
+        if given and isinstance(given[0], asyncio.Future):
+            self.answered[given[0]] = perf_counter()
+        return self._loop.call_soon_threadsafe(callback, *given)
 
 
 async def _lookup_in_threads(host: str) -> list[Address]:

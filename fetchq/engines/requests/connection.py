@@ -12,11 +12,13 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from fetchq.core.settings import SettingsError
+from fetchq.engines.arrival import sent_at
 from fetchq.engines.early_response import UPLOAD_PIECE
 from fetchq.engines.errors import closed_early
+from fetchq.engines.handshake import TimedSSLSocket
 from fetchq.engines.hang_up import hung_up
 from fetchq.engines.requests.exchange import Exchange, current_exchange
-from fetchq.engines.requests.response import WireResponse
+from fetchq.engines.requests.response import WireResponse, tcp_of
 from fetchq.engines.requests.tunnel import connect_through_socks, open_tunnel
 from fetchq.engines.requests.upload import Upload, unsolicited_bytes
 from fetchq.engines.socks import is_socks
@@ -25,12 +27,15 @@ from fetchq.http.addresses import address_text
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.hops import absolute_form
 from fetchq.http.keep_alive import KEEP_ALIVE, Announced, is_reusable_after
-from fetchq.http.phases import TLS
+from fetchq.http.phases import CONNECT, LAG, TLS, WAIT
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
 __all__ = ["POOLS", "check_urllib3"]
+
+SLOW = 0.004
+"""Seconds of sending, above which the kernel is asked when the request was sent."""
 
 
 class _ExchangeMixin:
@@ -59,6 +64,7 @@ class _ExchangeMixin:
             return False
         try:
             exchange.abort_switch.wait(wait)
+            exchange.attempt.lap(CONNECT)
         except AttemptFailed:
             self.close()  # type: ignore[attr-defined]  # a mix-in; urllib3 has taken it from its pool, and forgets it
             raise
@@ -108,19 +114,23 @@ class _ExchangeMixin:
             except (ConnectionResetError, BrokenPipeError, ConnectionAbortedError) as problem:
                 # urllib3 would ignore it, as if the request had been sent, and ask for its response.
                 raise closed_early(answering=False, how="reset") from problem
-        sock = getattr(self.sock, "socket", self.sock)  # in a tunnel through TLS, urllib3 wraps the socket
+        sock = tcp_of(self.sock)
         exchange.abort_switch.watch(sock)
         exchange.abort_switch.check()
         if not self.used and attempt.hop.method not in IDEMPOTENT and hung_up(sock.fileno()):
             raise closed_early(answering=False)  # before any of the request was sent, so that it may be tried again
         attempt.remote = address_text(sock.getpeername())
         attempt.connected(reused=self.used)
+        began = attempt.progress_at
         self.used = True
         self.timeout = max(0.001, attempt.time_left(perf_counter())[0])
         hop = attempt.hop
         # urllib3 would change the percent-encoding, which makes signed URLs invalid.
         exact = hop.origin_form if url.startswith("/") else absolute_form(hop)
         super().request(method, exact, *args, **options)  # type: ignore[misc]  # a mix-in
+        now = perf_counter()
+        if now - began > SLOW and exchange.upload is None:
+            attempt.laps((LAG, sent_at(sock, now)), (WAIT, now))  # the thread has waited for the GIL
         attempt.request_sent()  # after sending, since another thread could run in between
 
     def send(self, data: Any) -> None:
@@ -140,13 +150,32 @@ class _HTTPConnection(_ExchangeMixin, HTTPConnection):
 
 
 class _HTTPSConnection(_ExchangeMixin, HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        self._expect_tls()
+        return sock
+
+    def _expect_tls(self) -> None:
+        attempt = current_exchange.get().attempt
+        attempt.connecting_phase, attempt.tls_known = TLS, True
+
+    def _tunnel(self) -> None:
+        self._count_handshake()  # that with the proxy
+        super()._tunnel()
+        self._expect_tls()
+
+    def _count_handshake(self) -> None:
+        """Divide the time since the last lap, if the socket has made a TLS handshake."""
+        if isinstance(self.sock, TimedSSLSocket):
+            self.sock.handshake.count(current_exchange.get().attempt)
+
     def connect(self) -> None:
         super().connect()
         self.sock.suppress_ragged_eofs = False  # otherwise a reset connection would look like the end of the body
         self.is_verified = self.proxy_is_verified = True  # otherwise urllib3 would warn about --insecure
-        attempt = current_exchange.get().attempt
-        attempt.lap(TLS)
-        attempt.tls_known = True
+        self._count_handshake()
+        if not isinstance(self.sock, TimedSSLSocket):  # TLS in TLS is no socket
+            current_exchange.get().attempt.lap(TLS)
 
 
 class _HTTPPool(HTTPConnectionPool):

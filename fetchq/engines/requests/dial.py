@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from fetchq.core.disk import close_on_error
 from fetchq.core.model import Cause
+from fetchq.engines.arrival import connected
 from fetchq.engines.bandwidth import buffer_for
 from fetchq.engines.errors import no_such_name, out_of_descriptors
-from fetchq.http.addresses import fixed_addresses, local_addresses
+from fetchq.http.addresses import fixed_addresses, is_address, local_addresses
 from fetchq.http.failure import AttemptFailed
-from fetchq.http.phases import CONNECT, DNS
+from fetchq.http.phases import CONNECT, DNS, LAG
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
@@ -45,19 +46,22 @@ class Dialer:
 
     def connect(self, host: str, port: int, attempt: Attempt) -> socket.socket:
         """Connect a socket within the time that the attempt has left. Raises `AttemptFailed`, and OSError."""
-        attempt.lap(CONNECT)
+        attempt.lap(LAG)
         try:
             addresses = self.addresses(host, port)
         finally:
-            attempt.lap(DNS)
+            attempt.lap(LAG if is_address(host) else DNS)  # an address is not looked up, but the thread may wait
         now = perf_counter()
         left, what = attempt.time_left(now)
         try:
             sock = dial(addresses, now + left, self._abort_switch.check, self._buffer)
         except TimeoutError:
             raise AttemptFailed(Cause.TIMEOUT, what) from None
-        finally:
+        except BaseException:
             attempt.lap(CONNECT)
+            raise
+        began, ended = connected(sock, now)
+        attempt.laps((LAG, began if len(addresses) == 1 else 0.0), (CONNECT, ended))
         with close_on_error(sock):
             sock.settimeout(max(0.001, attempt.time_left(perf_counter())[0]))  # for the TLS handshake
             secure = "https" in (attempt.hop.url.scheme, attempt.proxy and attempt.proxy.scheme)

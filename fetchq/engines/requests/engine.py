@@ -19,6 +19,7 @@ from fetchq.core.model import Cause
 from fetchq.engines.bandwidth import ByteRate
 from fetchq.engines.early_response import may_finish_upload
 from fetchq.engines.errors import network_failure, raised_by_fetchq
+from fetchq.engines.handshake import TimedSSLSocket
 from fetchq.engines.requests.abort_switch import AbortSwitch
 from fetchq.engines.requests.connection import POOLS, check_urllib3
 from fetchq.engines.requests.dial import Dialer
@@ -30,7 +31,7 @@ from fetchq.http.attempt import Attempt
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.hops import DEFAULT_HEADERS, Hop, HopPlan, length_field, merge_headers
 from fetchq.http.keep_alive import ReusePolicy
-from fetchq.http.phases import RECEIVE, STORE
+from fetchq.http.phases import STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
 from fetchq.http.retry import may_resend, was_stale
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
@@ -73,6 +74,7 @@ class RequestsEngine:
         self._plan = HopPlan(settings, self._proxies, robots, cookies=cookies)
         self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies)
         self._session = _Session()
+        context.sslsocket_class = TimedSSLSocket
         adapter = _Adapter(context)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -119,7 +121,7 @@ class RequestsEngine:
                 attempt.follow_redirect()
                 self._make_hop(exchange)
             if loads_stored_body(attempt):
-                attempt.lap(RECEIVE)
+                attempt.lap_received()
                 load_stored_body(attempt)
                 attempt.lap(STORE)
         except AttemptFailed as problem:

@@ -12,10 +12,12 @@ import re
 import socket
 import ssl
 from time import perf_counter
+from typing import Any
 
 import h11
 
 from fetchq.core.model import Cause
+from fetchq.engines.arrival import received_at
 from fetchq.engines.errors import closed_early
 from fetchq.engines.requests.exchange import Exchange, current_exchange
 from fetchq.http.failure import AttemptFailed
@@ -30,7 +32,7 @@ from fetchq.http.wire_checks import (
     repair_head,
 )
 
-__all__ = ["WireResponse"]
+__all__ = ["WireResponse", "tcp_of"]
 
 _CODING = re.compile(rb"^transfer-encoding:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
@@ -64,7 +66,7 @@ class WireResponse(http.client.HTTPResponse):
         while isinstance(event := self._next_head(interim), h11.InformationalResponse):
             interim += 1
             check_interim(b"", event.status_code, interim)
-            attempt.first_byte(attempt.progress_at)
+            attempt.first_byte(received_at(tcp_of(self._sock), attempt.progress_at))
         self.status = event.status_code
         self.reason = event.reason.decode("utf-8", "surrogateescape")
         major, _, minor = event.http_version.partition(b".")
@@ -87,7 +89,7 @@ class WireResponse(http.client.HTTPResponse):
                 check_cut_head(self._raw)
                 raise closed_early(answering=attempt.answering)
             if interim and not self._raw:
-                attempt.first_byte(attempt.progress_at)
+                attempt.first_byte(received_at(tcp_of(self._sock), attempt.progress_at))
             seen = len(self._raw)
             self._raw = self._raw + data if seen else data
             head, end = find_head(self._raw, seen)
@@ -119,6 +121,10 @@ class WireResponse(http.client.HTTPResponse):
             data, self._raw = self._raw, b""
             if data:
                 data = framing.feed(data)
+                if framing.ended:
+                    attempt = self._exchange.attempt
+                    attempt.last_byte_at = received_at(tcp_of(self._sock), perf_counter())
+                    attempt.shorten_receive(attempt.last_byte_at)
             if data:
                 return data
             if framing.ended:
@@ -193,8 +199,14 @@ def _receive(sock: socket.socket, exchange: Exchange) -> bytes:
     if data:
         attempt.progress_at = now
         if not attempt.answering:
-            attempt.first_byte(now)
+            attempt.first_byte(received_at(tcp_of(sock), now))
     return data
+
+
+def tcp_of(sock: Any) -> socket.socket:
+    """The TCP socket: in a tunnel through TLS, urllib3 wraps it."""
+    found: socket.socket = getattr(sock, "socket", sock)
+    return found
 
 
 _requests: dict[str, h11.Request] = {}

@@ -1,0 +1,107 @@
+"""Measures TLS handshakes: what the server took, and what had arrived but was not taken.
+
+Python's ssl module lets a context make objects of other classes. These note when the handshake went on.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+from collections.abc import Callable
+from contextvars import ContextVar
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from fetchq.engines.arrival import received_at, sent_at
+from fetchq.http.phases import CONNECT, LAG, TLS
+
+if TYPE_CHECKING:
+    from fetchq.http.attempt_clock import AttemptClock
+
+__all__ = ["Handshake", "TimedSSLObject", "TimedSSLSocket", "carrier"]
+
+
+class Carrier(Protocol):
+    """A connection that is being opened."""
+
+    sock: socket.socket | None
+    """The socket of the TCP connection, as soon as that is established."""
+
+    def handling_event(self) -> None:
+        """Note that the event loop handles an event of the connection."""
+
+
+carrier: ContextVar[Carrier] = ContextVar("fetchq-carrier")
+"""The connection that the running task opens. It is set before there is a socket: uvloop calls `do_handshake` in the
+context in which the TCP transport was made."""
+
+
+class Handshake:
+    """The times of one handshake (`time.perf_counter`)."""
+
+    __slots__ = ("arrived", "began")
+
+    def __init__(self) -> None:
+        self.began = self.arrived = 0.0
+        """When the client's first message was sent, and when the last of the server's arrived."""
+
+    def step(self, sock: socket.socket | None, go_on: Callable[[], None]) -> None:
+        """Go on with the handshake. `sock`: the TCP connection, if it is known. Raises what `go_on` raises."""
+        if not self.began:
+            try:
+                go_on()
+            finally:
+                self.began = perf_counter()
+            return
+        self.arrived = received_at(sock, perf_counter())
+        go_on()
+
+    def count(self, clock: AttemptClock) -> None:
+        """Divide the time since the attempt's last lap, in which this handshake was made."""
+        clock.laps((LAG, self.began), (TLS, self.arrived))
+        clock.connecting_phase = CONNECT
+
+
+class TimedSSLObject(ssl.SSLObject):
+    """TLS for an event loop."""
+
+    handshake: Handshake | None = None
+
+    def do_handshake(self) -> None:
+        opening = carrier.get()
+        if self.handshake is None:
+            self.handshake = Handshake()
+        else:
+            opening.handling_event()
+        self.handshake.step(opening.sock, super().do_handshake)
+
+
+class TimedSSLSocket(ssl.SSLSocket):
+    """TLS for a thread. In Python's own handshake, the thread may wait for the GIL several times unnoticed."""
+
+    handshake: Handshake
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Make the handshake within the socket's timeout. Raises OSError, also TimeoutError."""
+        timeout = self.gettimeout()
+        until = None if timeout is None else perf_counter() + timeout
+        self.handshake = handshake = Handshake()
+        poll = select.poll()
+        self.settimeout(0)
+        try:
+            while True:
+                try:
+                    handshake.step(self, super().do_handshake)
+                except ssl.SSLWantReadError:
+                    if not handshake.arrived:
+                        handshake.began = sent_at(self, handshake.began)
+                    poll.register(self, select.POLLIN)
+                except ssl.SSLWantWriteError:
+                    poll.register(self, select.POLLOUT)
+                else:
+                    return
+                if not poll.poll(None if until is None else max(0.0, (until - perf_counter()) * 1000)):
+                    raise TimeoutError("the TLS handshake timed out")
+        finally:
+            self.settimeout(timeout)
