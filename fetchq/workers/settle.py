@@ -96,7 +96,6 @@ class Settler:
         if held := attempt.held:
             clock.busy -= held
             clock.limit_rate += held
-        clock.busy -= attempt.held
         if self._log is not None:
             self._log.add(job, attempt, clock.number)
         if attempt.cause is not None and (retry := self._retry(job, attempt)) is not None:
