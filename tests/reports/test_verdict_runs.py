@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from support.servers import ScriptServer, late
 from verdicts import Case, judge, servers
+
+from fetchq import fetch_all_sync, fetch_iter
 
 HERE = "http://127.0.0.1:{port}"
 
@@ -44,3 +47,22 @@ def test_a_run_without_a_limit_is_told_so_as_measured(names: dict[str, str]) -> 
     judged = judge(Case("none", [f"{HERE}/{ms}" for ms in (300, 500, 700)], {"workers": 5}, predicts=False), names)
     assert judged.verdict["bottleneck"] == "none", judged
     assert judged.verdict["predicted"] is None
+
+
+async def test_a_run_has_a_verdict_when_it_has_ended_even_if_it_was_left_early() -> None:
+    with ScriptServer(late(0.02)) as server:
+        async with fetch_iter((f"{server.url}/{number}" for number in range(1000)), workers=2) as run:
+            async for _ in run:
+                if run.summary.total >= 10:
+                    break
+            assert run.summary.verdict is None
+        assert run.summary.verdict is not None
+        assert run.summary.attribution is not None
+
+
+def test_every_mode_has_a_verdict(mode: str) -> None:
+    with ScriptServer(late(0.05)) as server:
+        urls = [f"{server.url}/{number}" for number in range(8)]
+        verdict = fetch_all_sync(urls, mode=mode, workers=2).summary.verdict
+    assert verdict is not None
+    assert verdict.bottleneck == ("sync" if mode == "sync" else "workers"), verdict
