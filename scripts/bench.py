@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import comparing
 import durability
 import politeness
 from measuring import (
@@ -222,6 +223,7 @@ BENCHMARKS = {
     "refusals": politeness.refusals,
     "dead": politeness.dead,
     "names": politeness.names,
+    "compare": comparing.compare,
 }
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, geometric_mean, median, median_low, stdev
+from statistics import fmean, median, median_low, stdev
 from typing import TYPE_CHECKING
 
-from fetchq.reports.statistics import differences
+from fetchq.reports.statistics import differences, trimmed_mean
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
@@ -154,16 +154,16 @@ class Pair:
     """How two variants differ, by their numbers in `Measurements.variants`."""
 
     faster: int
-    """The one whose durations have the lesser geometric mean."""
+    """The one with the lesser `trimmed_mean` of its durations (`fetchq.reports.statistics`)."""
     slower: int
     ratio: float
-    """How many times as fast the faster one was: the quotient of the geometric means, at least 1."""
+    """How many times as fast the faster one was: the quotient of these means, at least 1."""
     interval: tuple[float, float] | None
     """The confidence interval of `ratio`; None if there was a single round."""
     level: float
     """The confidence level of `interval`, at least 0.99: it is higher the more pairs there are."""
     p: float
-    """The p-value of the test; see `fetchq.reports.statistics`."""
+    """The p-value of the test."""
     significant: bool
     """Whether they differ by more than chance and 1 % explain."""
     comparable: bool
@@ -227,13 +227,13 @@ class Measurements:
 
     @property
     def fastest(self) -> Variant:
-        """The variant whose durations have the least geometric mean. It need not be significantly faster."""
-        return min(self.variants, key=lambda one: geometric_mean(one.durations))
+        """The variant with the least `trimmed_mean` of its durations. It need not be significantly faster."""
+        return min(self.variants, key=lambda one: trimmed_mean(one.durations))
 
     @property
     def slowest(self) -> Variant:
-        """The variant whose durations have the greatest geometric mean."""
-        return max(self.variants, key=lambda one: geometric_mean(one.durations))
+        """The variant with the greatest `trimmed_mean` of its durations."""
+        return max(self.variants, key=lambda one: trimmed_mean(one.durations))
 
     def pair(self, one: Variant, other: Variant) -> Pair:
         """How two different variants differ."""

@@ -1,9 +1,14 @@
 """Tests whether one series of measurements is smaller than another, and by how much.
 
-The test is Welch's t test (Welch, Biometrika 34, 1947) of the logarithms: the measurements have different spreads, and
-what matters is their ratio. It asks whether the ratio differs from 1 by more than `MARGIN`. With several pairs, Holm's
-step-down correction (Scandinavian Journal of Statistics 6, 1979) bounds the probability that any of the differences
-found is not there. `scripts/compare.py --simulate` prints how often the test errs.
+The test is Welch's t test of the logarithms (Welch, Biometrika 34, 1947), since the series have different spreads, and
+what matters is their ratio. It asks whether the ratio differs from 1 by more than `MARGIN`. Of seven measurements or
+more, the greatest and the least fifth are left out (Yuen, Biometrika 61, 1974): on a busy machine some runs take much
+longer, and a few of them would hide any difference. With several pairs, Holm's step-down correction (Scandinavian
+Journal of Statistics 6, 1979) bounds the probability that any difference found is not there.
+
+Of 20,000 simulated pairs with 3 % of normal noise, a difference of 10 % was found in 78 % with 5 rounds, and in 98 %
+with 10; and in 0.2 % a difference where there was none. Where every tenth run takes 10 to 40 % longer, 10 rounds find
+87 %; without leaving any run out it would be 43 %. `python scripts/comparing.py simulate` repeats this.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from itertools import combinations
 from math import exp, inf, lgamma, log, log1p, sqrt
 from statistics import fmean, variance
 
-__all__ = ["LEVEL", "MARGIN", "Difference", "differences", "t_quantile", "t_two_sided"]
+__all__ = ["LEVEL", "MARGIN", "Difference", "differences", "t_quantile", "t_two_sided", "trimmed_mean"]
 
 LEVEL = 0.99
 """The confidence level: of 100 comparisons without a difference, at most one shows one."""
@@ -38,7 +43,7 @@ class Difference:
     second: int
     """The numbers of the series, from 0."""
     ratio: float
-    """The geometric mean of the second one over that of the first one."""
+    """The `trimmed_mean` of the second one over that of the first one."""
     interval: tuple[float, float] | None
     """The confidence interval of the ratio; None where a series has a single measurement."""
     level: float
@@ -79,8 +84,8 @@ def differences(series: Sequence[Sequence[float]]) -> list[Difference]:
     Each pair is tested, and has its interval, at the level that Holm's correction asks for. So a difference is
     significant where its interval has no ratio within `MARGIN` of 1.
     """
-    logs = [[log(max(one, _LEAST)) for one in each] for each in series]
-    estimates = [_estimate((a, b), logs[a], logs[b]) for a, b in combinations(range(len(logs)), 2)]
+    samples = [_Sample.of(each) for each in series]
+    estimates = [_estimate((a, b), samples[a], samples[b]) for a, b in combinations(range(len(samples)), 2)]
     found: dict[tuple[int, int], Difference] = {}
     significant = True
     alpha = 0.0
@@ -92,16 +97,51 @@ def differences(series: Sequence[Sequence[float]]) -> list[Difference]:
     return [found[one.pair] for one in estimates]
 
 
-def _estimate(pair: tuple[int, int], first: Sequence[float], second: Sequence[float]) -> _Estimate:
-    mean = fmean(second) - fmean(first)
-    if min(len(first), len(second)) < 2:
+def trimmed_mean(values: Sequence[float]) -> float:
+    """The geometric mean of the measurements that count."""
+    logs = sorted(_logs(values))
+    cut = _cut(len(logs))
+    return exp(fmean(logs[cut : len(logs) - cut]))
+
+
+def _cut(count: int) -> int:
+    """How many measurements are left out at each end; none of a few, whose spread would not be known then."""
+    return count // 5 if count >= 7 else 0
+
+
+def _logs(values: Sequence[float]) -> list[float]:
+    return [log(max(one, _LEAST)) for one in values]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """The trimmed mean of the logarithms of a series, the square of its standard error, and its degrees of freedom."""
+
+    mean: float
+    square: float
+    freedom: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> _Sample:
+        logs, cut = sorted(_logs(values)), _cut(len(values))
+        kept = logs[cut : len(logs) - cut]
+        if len(kept) < 2:
+            return cls(fmean(kept), inf, 0)
+        # The variance of the series in which the values that are left out are replaced by those next to them.
+        winsorized = [kept[0]] * cut + kept + [kept[-1]] * cut
+        square = variance(winsorized) * (len(logs) - 1) / (len(kept) * (len(kept) - 1))
+        return cls(fmean(kept), square, len(kept) - 1)
+
+
+def _estimate(pair: tuple[int, int], first: _Sample, second: _Sample) -> _Estimate:
+    mean = second.mean - first.mean
+    if not (first.freedom and second.freedom):
         return _Estimate(pair, mean, inf, 0)
-    squares = [variance(each) / len(each) for each in (first, second)]
-    total = sum(squares)
+    total = first.square + second.square
     if not total:
-        return _Estimate(pair, mean, 0.0, len(first) + len(second) - 2)
+        return _Estimate(pair, mean, 0.0, first.freedom + second.freedom)
     # Welch and Satterthwaite.
-    freedom = total**2 / sum(square**2 / (len(each) - 1) for square, each in zip(squares, (first, second), strict=True))
+    freedom = total**2 / sum(one.square**2 / one.freedom for one in (first, second))
     return _Estimate(pair, mean, sqrt(total), freedom)
 
 

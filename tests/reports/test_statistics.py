@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.factories import examples
 
-from fetchq.reports.statistics import LEVEL, MARGIN, Difference, differences, t_quantile, t_two_sided
+from fetchq.reports.statistics import LEVEL, MARGIN, Difference, differences, t_quantile, t_two_sided, trimmed_mean
 
 TAILS = [
     # t, degrees of freedom, and 2 * scipy.stats.t.sf(t, df) of scipy 1.17.1
@@ -82,6 +82,13 @@ def test_ten_percent_are_found_in_ten_rounds_with_three_percent_of_noise() -> No
     assert sum(each.significant for each in found) >= 475
     covered = sum(each.interval is not None and each.interval[0] <= 1.1 <= each.interval[1] for each in found)
     assert covered >= 0.98 * len(found)
+
+
+def test_two_runs_of_ten_that_took_much_longer_hide_no_difference() -> None:
+    quick = [1.0, 1.01, 0.99, 1.0, 1.02, 0.98, 1.0, 1.01, 0.99, 1.0]
+    disturbed = [1.1 * one for one in quick[:8]] + [2.0, 3.0]
+    assert one(quick, disturbed).significant
+    assert trimmed_mean(disturbed) == pytest.approx(1.1, rel=0.02)
 
 
 def test_a_difference_within_the_margin_is_none_however_exact_the_measurements() -> None:
