@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from fetchq.core.settings import SettingsError
+from fetchq.core.text import one_line
 
 if TYPE_CHECKING:
     from fetchq.http.cookies import Cookie
@@ -36,7 +37,8 @@ class RunFailedError(RuntimeError):
     """The process of a run has ended without a report. `output` is what it wrote to its standard error."""
 
     def __init__(self, message: str, output: str) -> None:
-        super().__init__(message)
+        last = output.strip().rpartition("\n")[2]
+        super().__init__(f"{message}: {one_line(last)}" if last else message)
         self.output = output
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["comparison_lines", "heading", "row_lines", "verdict_lines"]
 
 WIDTH = 80
+_UNIT = re.compile(r"(?<=\d) (?=(?:m?s|x)\b|%)")
 
 
 def comparison_lines(comparison: Measurements, *, columns: int = WIDTH) -> list[str]:
@@ -29,9 +31,11 @@ def comparison_lines(comparison: Measurements, *, columns: int = WIDTH) -> list[
 
 
 def _wrapped(sentence: str, columns: int) -> list[str]:
-    """The sentence in lines; a URL is not broken."""
+    """The sentence in lines, in which neither a URL nor a number with its unit is broken."""
     indent = "  " * (1 + sentence.startswith(" "))
-    return wrap(sentence, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    joined = _UNIT.sub("\xa0", sentence)
+    lines = wrap(joined, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines]
 
 
 def heading(comparison: Measurements) -> str:
