@@ -48,7 +48,8 @@ class _FormOption(GroupedOption):
 @click.argument("sources", nargs=-1, metavar="SOURCE...", required=True)
 @click.option("--json", "as_json", cls=_FormOption, is_flag=True, help="Print all figures as one JSON object.")
 @click.option("--markdown", cls=_FormOption, is_flag=True, help="Print the table as Markdown.")
-def compare(sources: tuple[str, ...], as_json: bool, markdown: bool, **given: Any) -> int:
+@click.option("--report", cls=_FormOption, metavar="FILE.html", help="Write a page with charts, too.")
+def compare(sources: tuple[str, ...], as_json: bool, markdown: bool, report: str | None, **given: Any) -> int:
     """Fetch the URLs of each SOURCE in several ways, again and again, and find out which is faster, and by how much.
 
     Each option from --mode on may be given several times: every combination of their values is a variant. If none is
@@ -75,7 +76,7 @@ def compare(sources: tuple[str, ...], as_json: bool, markdown: bool, **given: An
             click.echo(no_urls(sources), err=True)
             return 0
         form = "json" if as_json else "markdown" if markdown else "text"
-        return compare_and_show(plans, rows, options, quiet=display.quiet, form=form)
+        return compare_and_show(plans, rows, options, quiet=display.quiet, form=form, report=report)
 
 
 def _open_rows(sources: Sequence[str], display: Display, limit: int | None) -> RowFile:
@@ -93,9 +94,20 @@ def _open_rows(sources: Sequence[str], display: Display, limit: int | None) -> R
 
 
 def compare_and_show(
-    plans: Sequence[Plan], rows: RowFile, options: ComparisonOptions, *, quiet: bool, form: str = "text"
+    plans: Sequence[Plan],
+    rows: RowFile,
+    options: ComparisonOptions,
+    *,
+    quiet: bool,
+    form: str = "text",
+    report: str | None = None,
 ) -> int:
-    """Make all runs, and print the comparison as `form`: text, json or markdown. Returns the exit status."""
+    """Make all runs, and print the comparison as `form`: text, json or markdown. Returns the exit status.
+
+    `report`: a file to write it to as a page with charts.
+    """
+    if report is not None:
+        _check_report(report)
     from fetchq.cli.round_progress import RoundProgress
     from fetchq.comparison.process import RunFailedError
 
@@ -112,7 +124,28 @@ def compare_and_show(
         progress.close()
     for line in _lines(comparison, form):
         click.echo(line)
+    if report is not None:
+        _write_report(comparison, report)
     return 1 if any(variant.failed for variant in comparison.variants) else 0
+
+
+def _check_report(path: str) -> None:
+    """Refuse a file that cannot be written, before the first run."""
+    from fetchq.core.atomic_file import check_writable
+
+    try:
+        check_writable(path)
+    except OSError as problem:
+        raise click.UsageError(f"--report: {path!r} cannot be written: {problem.strerror or problem}") from None
+
+
+def _write_report(comparison: Comparison, path: str) -> None:
+    from fetchq.cli.output_file import writing
+    from fetchq.core.atomic_file import atomic_write
+    from fetchq.reports.html.comparison_page import comparison_page
+
+    with writing(path), atomic_write(path) as stream:
+        stream.write(comparison_page(comparison))
 
 
 def _lines(comparison: Comparison, form: str) -> list[str]:

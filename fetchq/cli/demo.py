@@ -12,10 +12,11 @@ DELAYS = (1.5, 1.0, 0.5, 0.2)
 
 @click.command()
 @click.option("-w", "--workers", default="2", show_default=True, metavar="N", help="How many at a time.")
-def command(workers: str) -> int:
+@click.option("--report", metavar="FILE.html", help="Write a page with charts, too.")
+def command(workers: str, report: str | None) -> int:
     """Fetch four URLs that take 1.5, 1.0, 0.5 and 0.2 s from a practice server, in sync, threads and async.
 
-    Shows who fetched what when, and the three modes side by side.
+    Shows who fetched what when, the three modes side by side, and what limited each.
     """
     from fetchq.cli.compare import compare_and_show
     from fetchq.cli.options import build_settings
@@ -33,4 +34,4 @@ def command(workers: str) -> int:
     with PracticeServer() as server:
         source = open_sources([f"{server.url}/delay/{delay}" for delay in DELAYS])
         with RowFile(source, limit=None, most=MOST_ROWS) as rows:
-            return compare_and_show(plans, rows, once, quiet=False)
+            return compare_and_show(plans, rows, once, quiet=False, report=report)

@@ -2,7 +2,7 @@
 
 Results of a run    -> run_report: timeline, hosts, rows -> blocks -> page -> FILE.html
 a run in a folder   -> stored ---^                            ^
-other reports (compare) --------------------------------------+
+a comparison        -> comparison_page -----------------------+
 
 blocks     what a page is made of: sections, tables and charts
 page       puts them, the scripts, the style and the plotting library (assets/) into one file
