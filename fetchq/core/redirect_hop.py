@@ -21,6 +21,7 @@ class HopTiming:
     tls: float | None = None
     wait: float = 0.0
     receive: float = 0.0
+    lag: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

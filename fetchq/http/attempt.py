@@ -164,7 +164,11 @@ class Attempt(AttemptState):
     def finish(self, failed: AttemptFailed | None) -> None:
         """End the attempt, with this failure if there was one. Retry policy and workers then read its outcome."""
         now = perf_counter()
-        self._end_phases(now, responded=self.response.status is not None)
+        if self.last_byte_at <= self.last_lap:
+            self.phases[LAG] += now - self.last_lap
+            self.last_lap = now
+        else:
+            self._end_phases(now, responded=self.response.status is not None)
         if self.body.truncated:
             failed = None if self.response.status in self.settings.accept else self._status_failure()
         if failed is None:

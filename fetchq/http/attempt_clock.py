@@ -23,8 +23,8 @@ class AttemptClock:
 
     # fmt: off
     __slots__ = (
-        "_on_hold", "_window_bytes", "_window_start", "began", "connecting_phase", "connecting_since", "held",
-        "last_byte_at", "last_lap", "phases", "progress_at", "settings",
+        "_on_hold", "_received_before", "_window_bytes", "_window_start", "began", "connecting_phase",
+        "connecting_since", "held", "last_byte_at", "last_lap", "phases", "progress_at", "settings",
     )
     # fmt: on
 
@@ -46,6 +46,7 @@ class AttemptClock:
         """When the last byte arrived, or the network took the last piece of the request; starts the read timeout."""
         self.last_byte_at = inf
         """When the last byte of the response arrived; infinite until then. Afterwards, waiting is lag."""
+        self._received_before = 0.0  # of `receive`, the seconds of earlier hops
         # The window over which the speed is measured: when it began, and the bytes received since then.
         self._window_start = 0.0
         self._window_bytes = 0
@@ -71,7 +72,7 @@ class AttemptClock:
 
     def shorten_receive(self, arrived: float) -> None:
         """Note when the last byte arrived. Time that was counted as `receive` since then was lag."""
-        late = min(self.last_lap - arrived, self.phases[RECEIVE])
+        late = min(self.last_lap - arrived, self.phases[RECEIVE] - self._received_before)
         if late > 0:
             self.phases[RECEIVE] -= late
             self.phases[LAG] += late

@@ -12,7 +12,7 @@ from fetchq.http.attempt_clock import AttemptClock
 from fetchq.http.body import NO_BODY
 from fetchq.http.cookies import CookieJar
 from fetchq.http.hops import with_cookies
-from fetchq.http.phases import CONNECT, LAG, WAIT
+from fetchq.http.phases import CONNECT, LAG, RECEIVE, WAIT
 from fetchq.http.redirect_history import RedirectHistory
 from fetchq.http.response import NO_RESPONSE, ResponseHead
 
@@ -126,6 +126,7 @@ class AttemptState(AttemptClock):
             check_family((proxy or hop.url).raw_host or "", ipv4=settings.ipv4)
         self.connecting_since, self.connecting_phase = self.last_lap, CONNECT
         self.answering = self.reused = False
+        self.last_byte_at = inf
         if self.cookies is not None:
             hop = with_cookies(hop, self.cookies)
         if self.partial is not None:
@@ -141,7 +142,6 @@ class AttemptState(AttemptClock):
         now = self.progress_at = perf_counter()
         self.phases[LAG] += now - self.last_lap
         self.last_lap = now
-        self.last_byte_at = inf
         self.connecting_since = self.proxy = None
         self.reused = reused
         self.sent = True
@@ -155,6 +155,7 @@ class AttemptState(AttemptClock):
     def first_byte(self, arrived: float) -> None:
         """Note that the first byte of the response has arrived, and when."""
         self.answering = True
+        self._received_before = self.phases[RECEIVE]
         if arrived > self.last_lap:
             self.phases[WAIT] += arrived - self.last_lap
             self.last_lap = arrived

@@ -12,7 +12,7 @@ from fetchq.core.sent_request import ArchivedRedirect
 from fetchq.core.text import redact
 from fetchq.http.cross_origin import not_sent_note, secret_names
 from fetchq.http.hops import redacted_head
-from fetchq.http.phases import CONNECT, DNS, RECEIVE, TLS, WAIT
+from fetchq.http.phases import CONNECT, DNS, LAG, RECEIVE, TLS, WAIT
 from fetchq.http.url import origin
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ __all__ = ["RedirectHistory", "hop_timing"]
 def hop_timing(phases: Sequence[float], *, tls_known: bool) -> HopTiming:
     """The timing of a hop that has spent these seconds in the phases. `tls_known`: as in `AttemptState`."""
     tls = phases[TLS] if tls_known else None
-    return HopTiming(phases[DNS], phases[CONNECT], tls, phases[WAIT], phases[RECEIVE])
+    return HopTiming(phases[DNS], phases[CONNECT], tls, phases[WAIT], phases[RECEIVE], phases[LAG])
 
 
 class RedirectHistory:

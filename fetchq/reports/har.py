@@ -152,10 +152,11 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
 def _timings(exchange: Exchange) -> dict[str, float]:
     """The phases in milliseconds, by HAR's names and after an underscore by ours. `ssl` is a part of `connect`."""
     timing, waited, tls = exchange.timing, exchange.queued + exchange.held, exchange.timing.tls or 0.0
+    stalled = waited + timing.lag
     connecting = (timing.dns, timing.connect + tls, tls)
     dns, connect, ssl = (_UNKNOWN if exchange.reused or not one else _ms(one) for one in connecting)
     return {
-        "blocked": _ms(waited + (timing.dns + timing.connect + tls if exchange.reused else 0.0)),
+        "blocked": _ms(stalled + (timing.dns + timing.connect + tls if exchange.reused else 0.0)),
         "dns": dns,
         "connect": connect,
         "ssl": ssl,
@@ -165,6 +166,7 @@ def _timings(exchange: Exchange) -> dict[str, float]:
         "_blocked_queueing": _ms(waited),  # Chromium shows it as a phase of its own
         "_queued": _ms(exchange.queued),
         "_held": _ms(exchange.held),
+        "_lag": _ms(timing.lag),
         "_decode": _ms(exchange.decode),
         "_store": _ms(exchange.store),
     }

@@ -86,7 +86,7 @@ def test_ssl_is_a_part_of_connect(mode: str, tmp_path: Path) -> None:
     assert timings["connect"] >= timings["ssl"]
     tls = result.timing.tls
     assert timings["ssl"] == (-1 if tls is None else pytest.approx(1000 * tls, abs=0.001))
-    assert timings["connect"] >= MOMENT * 1000
+    assert timings["connect"] >= MOMENT * 1000 - 10  # as precisely as the kernel tells
     assert entry["time"] < timings["connect"] * 2
 
 

@@ -202,13 +202,13 @@ def test_the_columns_are_those_of_the_record_then_the_phases_then_what_was_asked
 
 
 def test_the_cells_are_under_their_columns() -> None:
-    timing = Timing(*(number + 0.5 for number in range(9)))
+    timing = Timing(*(number + 0.5 for number in range(10)))
     result = make_result(
         index=7, status=404, cause=Cause.STATUS, headers=[("A", "b")], body=b"hello", timing=timing, elapsed=3.25
     )
     row = rows([result], ["headers", "text"])[0]
     assert (row["index"], row["ok"], row["status"], row["cause"]) == ("7", "false", "404", "status")
-    assert [row[f"timing_{phase}"] for phase in PHASES] == [f"{number}.5" for number in range(9)]
+    assert [row[f"timing_{phase}"] for phase in PHASES] == [f"{number}.5" for number in range(10)]
     assert (row["elapsed"], row["headers"], row["body"]) == ("3.25", '{"a":["b"]}', "hello")
     assert rows([make_result()])[0]["ok"] == "true"
 

@@ -146,12 +146,15 @@ class Connection(ResponseHandler):
         if turns.stale:
             turns.begin(now)
         turns.quiet = 0
+        since, lap = turns.before, attempt.last_lap
+        # On average, midway between the earliest and the latest time.
+        arrived = turns.arrival(self.sock, now) if turns.vague else ((max(lap, since)) + turns.polled) / 2
         if not attempt.answering or (self._interim and self._body is None and not self._raw):
-            attempt.first_byte(turns.arrival(self.sock, now) if turns.vague else turns.arrived)
+            attempt.first_byte(arrived)
         body = self._body
         if body is None:
             try:
-                data = self._read_heads(attempt, self._raw + data if self._raw else data)
+                data = self._read_heads(attempt, self._raw + data if self._raw else data, arrived)
             except AttemptFailed as problem:
                 self._attempt = None
                 self.set_exception(problem)
@@ -163,7 +166,6 @@ class Connection(ResponseHandler):
         if data and (data := framing.feed(data)):
             body.feed_data(data)
         if framing.ended:
-            arrived = turns.arrival(self.sock, now) if turns.vague else turns.arrived
             if arrived < attempt.last_lap:
                 attempt.shorten_receive(arrived)
             attempt.last_byte_at = arrived
@@ -173,8 +175,8 @@ class Connection(ResponseHandler):
                 self.force_close()
             body.feed_eof()
 
-    def _read_heads(self, attempt: Attempt, raw: bytes) -> bytes:
-        """Read the heads that have arrived: the final one begins the body. Returns the bytes behind that.
+    def _read_heads(self, attempt: Attempt, raw: bytes, arrived: float) -> bytes:
+        """Read the heads that had `arrived` then: the final one begins the body. Returns the bytes behind that.
 
         Raises `AttemptFailed`.
         """
@@ -196,7 +198,7 @@ class Connection(ResponseHandler):
                 break
             self._interim += 1
             check_interim(head, message.code, self._interim)
-            attempt.first_byte(self._turns.arrival(self.sock, attempt.progress_at))
+            attempt.first_byte(arrived)
         bodyless = self._bodyless or message.code in (204, 304)
         if message.should_close and not (
             # The parser does not know that the message ends here (RFC 9112, 6.3).
