@@ -15,8 +15,15 @@ Path = str | PathLike[str]
 Statuses = int | str | Iterable[int]
 
 
+class ModeKwargs(TypedDict, total=False):
+    """The settings for which `compare` takes several values."""
+
+    mode: str
+    workers: Integer
+
+
 class OtherSettingsKwargs(TypedDict, total=False):
-    """The keyword arguments of `Settings` but those that `compare` takes several values for, all of them optional."""
+    """All other settings."""
 
     timeout: Number
     connect_timeout: Number
@@ -79,11 +86,8 @@ class OtherSettingsKwargs(TypedDict, total=False):
     keep_body: Flag
 
 
-class SettingsKwargs(OtherSettingsKwargs, total=False):
+class SettingsKwargs(ModeKwargs, OtherSettingsKwargs, total=False):
     """The keyword arguments of `Settings`, `fetch_all`, `fetch_iter` and `fetch_all_sync`, all of them optional.
 
     Each takes the value itself, or the text that a person would type: `timeout=120`, `timeout="2m"`.
     """
-
-    mode: str
-    workers: Integer

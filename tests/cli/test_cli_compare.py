@@ -54,7 +54,7 @@ def test_each_variant_fetches_the_whole_list_and_has_a_column(cli: Cli, faults: 
     assert {len(cells) for cells in rows.values()} == {3}
     assert Counter(asked.target for asked in faults.log) == {"/ok?n=1": 3, "/none": 3, "/ok?n=2": 3}
     assert "1 row failed in every variant:" in done.lines
-    assert f"  row 2, {faults.url}/none: status (404)" in done.lines
+    assert f"  row 2, {faults.url}/none: status 404" in done.lines
 
 
 def test_every_combination_of_values_is_a_variant_and_equal_ones_are_numbered(
@@ -138,7 +138,7 @@ def test_a_row_that_fails_in_one_variant_alone_is_named_and_nothing_is_called_fa
         done = cli("compare", *urls, *given)
     assert done.status == 1
     assert "1 row failed in some variants, and in others not:" in done.lines
-    assert f"row 2, {urls[1]}: status (404) in accept 200; 404" in done.text
+    assert f"row 2, {urls[1]}: status 404 in accept 200; 404" in done.text
     assert "not called faster or slower" in done.text
     assert " x as fast" not in done.text
     assert "not the same rows" in figures(done)["difference"]
@@ -210,6 +210,19 @@ def test_markdown_is_a_table_in_which_nothing_is_markup(cli: Cli, practice: Prac
     table = [line for line in lines if line.startswith("| ")]
     assert table[:2] == ["|  | user-agent a\\|\\*b\\* | user-agent \\<b\\> |", "| --- | ---: | ---: |"]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {4}
+
+
+def test_a_report_shows_the_comparison_and_a_file_that_cannot_be_written_is_refused_at_once(
+    cli: Cli, faults: FaultServer
+) -> None:
+    given = ["compare", f"{faults.url}/ok", "--mode", "sync", "--mode", "sync", *ONCE]
+    assert "--report: 'none/r.html' cannot be written" in cli(*given, "--report", "none/r.html").problem
+    assert faults.log == []
+    done = cli(*given, "--report", "r.html")
+    page = (cli.folder / "r.html").read_text()
+    assert done.status == 0
+    for shown in ("sync (2)", "Where the time went", "One round does not show whether that is chance"):
+        assert shown in page
 
 
 def test_only_the_first_rows_are_fetched_with_a_limit_and_a_very_long_list_needs_one(

@@ -18,6 +18,7 @@ from fetchq.core.model import Cause
 from fetchq.reports.compare_markup import markdown_lines
 from fetchq.reports.compare_text import comparison_lines
 from fetchq.reports.conclusion import conclusions
+from fetchq.reports.html.comparison_page import comparison_page
 from fetchq.reports.measurements import RowDifference, Rows
 
 SYNC = variant("sync", [3.2, 3.21, 3.2, 3.22, 3.2])
@@ -114,6 +115,14 @@ def test_names_and_urls_act_on_no_terminal_and_are_no_markup(name: str, url: str
     parser.feed(found._repr_html_())
     assert parser.tags == {"table", "caption", "thead", "tbody", "tr", "th", "td", "p"}
     assert "404 <b>" in parser.text
+
+
+def test_the_page_of_a_comparison_has_no_markup_of_names_and_urls() -> None:
+    hostile = "</script><b>&" + HOSTILE
+    rows = Rows(count=4, failed=(RowDifference(0, hostile, (hostile, hostile)),), failed_count=1)
+    page = comparison_page(comparison(variant(hostile, [1.0, 1.1]), variant("b", [1.0, 1.2]), rows=rows)).decode()
+    assert "<b>&" not in page
+    assert page.count("</script>") == comparison_page(comparison(SYNC, ASYNC)).decode().count("</script>")
 
 
 # --- the outcomes of the rows ---

@@ -16,6 +16,7 @@ from yarl import URL
 from fetchq import (
     Attribution,
     Cause,
+    Comparison,
     FetchRun,
     Request,
     Result,
@@ -24,6 +25,7 @@ from fetchq import (
     Summary,
     Timing,
     Verdict,
+    compare,
     fetch_all,
     fetch_all_sync,
     fetch_iter,
@@ -90,7 +92,20 @@ def right_without_a_loop() -> None:
         assert_type(next(iter(run)), Result)
 
 
+def right_comparisons() -> None:
+    found = compare(URLS, modes=("sync", "async"), workers=(2, 20), rounds=10, cold=True, timeout="5s")
+    assert_type(found, Comparison)
+    compare(MIXED, modes="sync", workers=2, limit=100, seed=7, settings=Settings())
+    compare(iter(URLS), vary={"per_host": (2, 4), "adapt": [True, False]})
+    assert_type(found.fastest.median, float)
+    assert_type([run.peak_memory for run in found.slowest.runs], list[int])
+    assert_type(found.pair(found.fastest, found.slowest).is_faster, bool)
+
+
 async def wrong() -> None:
+    compare(URLS, mode="sync")  # type: ignore[call-arg]
+    compare(URLS, workers=2.5)  # type: ignore[arg-type]
+    compare(rows())  # type: ignore[arg-type]
     await fetch_all(URLS, wokers=20)  # type: ignore[call-arg]
     await fetch_all(URLS, workers=[20])  # type: ignore[arg-type]
     await fetch_all(URLS, timeout=None)  # type: ignore[arg-type]

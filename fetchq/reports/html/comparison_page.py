@@ -24,6 +24,7 @@ def comparison_page(comparison: Measurements) -> bytes:
     """The page in UTF-8."""
     sections = [
         Section("Comparison", [_figures(comparison), *_ratios(comparison), *_verdicts(comparison)]),
+        *_runs(comparison),
         *_timelines(comparison),
         *_shares(comparison),
         *_rows(comparison),
@@ -61,6 +62,39 @@ def _figures(comparison: Measurements) -> Table:
     return Table("All variants", columns, rows)
 
 
+def _runs(comparison: Measurements) -> list[Section]:
+    """The median of each variant between its best and its worst run, and all runs in the order of the rounds."""
+    if comparison.rounds == 1:
+        return []
+    variants = comparison.variants
+    spread = Intervals(
+        "Time of a run",
+        "seconds",
+        [printable(one.name) for one in variants],
+        [one.median for one in variants],
+        [one.best.duration for one in variants],
+        [one.worst.duration for one in variants],
+        "The median, the best and the worst run.",
+    )
+    columns = (
+        Column("Variant"),
+        Column("Round", "count"),
+        *(Column(title, "seconds") for title in ("Elapsed", "CPU time", "URL p50", "URL p99")),
+        Column("Peak memory", "bytes"),
+        Column("ok", "count"),
+        Column("failed", "count"),
+    )
+    rows = [
+        (
+            *(printable(one.name), run.round, run.duration, run.cpu, run.p50, run.p99),
+            *(run.peak_memory, run.ok, run.failed),
+        )
+        for one in variants
+        for run in one.runs
+    ]
+    return [Section("Runs", [spread, Table("All runs", columns, rows)])]
+
+
 def _ratios(comparison: Measurements) -> list[Block]:
     """How many times as fast as the slowest variant the others are, with confidence intervals."""
     slowest = comparison.slowest
@@ -68,7 +102,7 @@ def _ratios(comparison: Measurements) -> list[Block]:
     known = [(one, pair.ratio, pair.interval) for one, pair in pairs if pair.interval is not None]
     if not known:
         return []
-    level = f"The intervals have a confidence level of {100 * pairs[0][1].level:.4g} %."
+    note = "The intervals have a confidence level of 99 % or more. A difference below 1 % counts as none."
     return [
         Intervals(
             f"Times as fast as {printable(slowest.name)}",
@@ -77,7 +111,7 @@ def _ratios(comparison: Measurements) -> list[Block]:
             [ratio for _, ratio, _ in known],
             [interval[0] for _, _, interval in known],
             [interval[1] for _, _, interval in known],
-            level,
+            note,
         )
     ]
 
@@ -122,12 +156,13 @@ def _rows(comparison: Measurements) -> list[Section]:
     blocks = [
         _differences(title, shown, comparison)
         for title, shown in (
+            ("Rows that failed in every variant", rows.failed),
             ("Rows that failed in some variants alone", rows.failing),
             ("Rows with another response", rows.different),
         )
         if shown
     ]
-    return [Section("Rows that differ", blocks)] if blocks else []
+    return [Section("Rows that failed or differ", blocks)] if blocks else []
 
 
 def _differences(title: str, shown: Sequence[RowDifference], comparison: Measurements) -> Block:
