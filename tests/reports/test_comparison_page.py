@@ -77,7 +77,7 @@ def test_a_page_has_the_figures_the_verdicts_the_timelines_and_where_the_time_we
     assert timelines[0]["lanes"] == ["worker 1", "worker 3"]
     assert timelines[0]["rows"][0] == [0, 0, 0.0, [0.5]]
     assert len(found["Where the time went"]["blocks"]) == 2
-    assert found["Rows that differ"]["blocks"][0]["rows"][0][2:] == ["200 ab", "200 cd"]
+    assert found["Rows that failed or differ"]["blocks"][0]["rows"][0][2:] == ["200 ab", "200 cd"]
     assert "<b>HACKED" not in text
     assert "\u202e" not in text
 
