@@ -14,12 +14,20 @@ function readUrls() {
   }
 }
 
+function endOf(block) {
+  if (block.kind === "timeline") return block.end;
+  return block.kind === "lines" && block.series.length ? block.start + block.step * block.series[0].values.length : 0;
+}
+
 function drawSections() {
   const contents = document.getElementById("contents");
   report.sections.forEach((section, at) => {
     const id = `section-${at}`;
-    const timeline = section.blocks.find((block) => block.kind === "timeline");
-    const page = { end: timeline?.end, right: timeline?.lanes.length > manyLanes ? 40 : 16 };
+    const timelines = section.blocks.filter((block) => block.kind === "timeline");
+    const page = {
+      end: Math.max(0, ...section.blocks.map(endOf)), // all charts over time in a section have one axis
+      right: timelines.some((block) => block.lanes.length > manyLanes) ? 40 : 16,
+    };
     contents.append(make("li", {}, make("a", { href: `#${id}` }, section.title)));
     document.getElementById("sections").append(make("section", { "aria-labelledby": id },
       make("h2", { id }, section.title),
