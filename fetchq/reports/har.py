@@ -8,7 +8,7 @@ nor values of header fields and cookies that may be secret.
 
 | HAR | the phases of fetchq |
 |---|---|
-| blocked | `queued`, `held` and `lag`; on a reused connection also the search for it |
+| blocked | `queued`, `held` and `lag`, which is a part of no other phase |
 | dns, connect | `dns`; `connect` and `tls`, of which `tls` is also shown as ssl. -1 on a reused connection |
 | send | 0, since `wait` begins when there is a connection |
 | wait | `wait` |
@@ -151,12 +151,12 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
 
 def _timings(exchange: Exchange) -> dict[str, float]:
     """The phases in milliseconds, by HAR's names and after an underscore by ours. `ssl` is a part of `connect`."""
-    timing, waited, tls = exchange.timing, exchange.queued + exchange.held, exchange.timing.tls or 0.0
-    stalled = waited + timing.lag
+    timing, tls = exchange.timing, exchange.timing.tls or 0.0
+    waited = exchange.queued + exchange.held
     connecting = (timing.dns, timing.connect + tls, tls)
     dns, connect, ssl = (_UNKNOWN if exchange.reused or not one else _ms(one) for one in connecting)
     return {
-        "blocked": _ms(stalled + (timing.dns + timing.connect + tls if exchange.reused else 0.0)),
+        "blocked": _ms(waited + timing.lag + (timing.dns + timing.connect + tls if exchange.reused else 0.0)),
         "dns": dns,
         "connect": connect,
         "ssl": ssl,

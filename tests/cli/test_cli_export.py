@@ -161,7 +161,7 @@ def test_parquet_holds_the_redirects_as_a_list_of_objects_where_they_are_asked_f
     run = make_run(cli.folder / "run", [make_result(), make_result(index=1, hops=hops)])
     assert cli("export", run, "-o", "a.parquet", "--include", "hops") == (0, b"", b"")
     table = parquet.read_table("a.parquet")
-    timing = "struct<dns: double, connect: double, tls: double, wait: double, receive: double>"
+    timing = "struct<dns: double, connect: double, tls: double, wait: double, receive: double, lag: double>"
     hop = f"struct<status: int32, url: string, elapsed: double, timing: {timing}>"
     assert str(table.schema.field("hops").type) == f"list<element: {hop}>"
     assert table.column("hops").to_pylist() == [[], hop_records(hops)]

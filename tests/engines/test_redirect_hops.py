@@ -54,8 +54,7 @@ def test_the_result_has_the_status_the_url_and_the_time_of_each_redirect(mode: s
     for hop in result.hops:
         phases = asdict(hop.timing)
         assert hop.elapsed == pytest.approx(sum(seconds or 0.0 for seconds in phases.values()))
-        assert phases["connect"] > 0
-        assert phases["wait"] > 0
+        assert phases["wait"] + phases["lag"] > 0
     assert sum(hop.elapsed for hop in result.hops) < result.elapsed
     assert result.to_record(["hops"])["hops"] == [
         {"status": hop.status, "url": hop.url, "elapsed": hop.elapsed, "timing": asdict(hop.timing)}
