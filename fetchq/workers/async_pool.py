@@ -69,10 +69,7 @@ class AsyncPool:
                     feeder.cancel()
                 await asyncio.wait([feeder], timeout=WORKER_START_DELAY)
                 self._idle.changed(perf_counter())
-                workers = [
-                    group.create_task(self._work(clock), name=f"fetchq-worker-{clock.number}")
-                    for clock in self._run.clocks
-                ]
+                workers = [self._begin_worker(group, clock) for clock in self._run.clocks]
                 await asyncio.wait([feeder])
                 await self._queue.join()
                 for worker in workers:
@@ -107,53 +104,52 @@ class AsyncPool:
             for waiting in self._cancelled_at_abort:
                 waiting.cancel()
 
+    def _begin_worker(self, group: asyncio.TaskGroup, clock: WorkerClock) -> asyncio.Task[None]:
+        worker = group.create_task(self._work(clock), name=f"fetchq-worker-{clock.number}")
+        worker.add_done_callback(lambda _: self._idle.enter(clock, perf_counter(), ended=True))
+        return worker
+
     async def _work(self, clock: WorkerClock) -> None:
         """Do one job after another, until cancelled."""
-        try:
-            with no_stray_cancellation():
-                await self._do_jobs(clock)
-        finally:
-            self._idle.enter(clock, perf_counter(), ended=True)
-
-    async def _do_jobs(self, clock: WorkerClock) -> None:
         queue, settler, on_start = self._queue, self._settler, self._on_start
         counts_starts = self._run.schedule.counts_starts
-        while True:
-            try:
-                job = queue.get_nowait()
-            except asyncio.QueueEmpty:
-                job = None
-            if job is None:  # not in the handler: a worker that waits would hold the exception and its frames
-                job = await self._wait_for_job(clock)
-            elif clock.is_idle:  # at first
-                self._idle.leave(clock, perf_counter())
-            if job.kind is not _ROW:
-                await self._do_internal(job, clock)
-                queue.task_done()
-                continue
-            try:
-                target = settler.begin(job)
-                if on_start is not None:
-                    await self._call_back(on_start, job, clock)
-                    settler.check_running()
-            except Refused as refused:
-                queue.done(job, None)
-                outcome: Result | Retry = settler.refuse(job, refused, clock.number)
-            else:
-                job.attempts += 1
-                clock.timer.start()
+        with no_stray_cancellation():
+            while True:
                 try:
-                    on_sent = partial(queue.sent, job) if counts_starts else None
-                    attempt = await self._engine.attempt(job.request, target, job.partial, on_sent)
-                finally:
-                    clock.busy += clock.timer.stop()
-                queue.done(job, attempt)
-                outcome = settler.settle(job, attempt, clock)
-            if isinstance(outcome, Retry):
-                queue.hold(job, outcome.after)
-            elif not self.results.offer(outcome):
-                await self._wait_for_room(outcome, clock)
-            queue.task_done()
+                    job = queue.get_nowait()
+                except asyncio.QueueEmpty:
+                    job = None
+                if job is None:  # not in the handler: a worker that waits would hold the exception and its frames
+                    job = await self._wait_for_job(clock)
+                elif clock.is_idle:  # at first
+                    self._idle.leave(clock, perf_counter())
+                if job.kind is not _ROW:
+                    await self._do_internal(job, clock)
+                    queue.task_done()
+                    continue
+                try:
+                    target = settler.begin(job)
+                    if on_start is not None:
+                        await self._call_back(on_start, job, clock)
+                        settler.check_running()
+                except Refused as refused:
+                    queue.done(job, None)
+                    outcome: Result | Retry = settler.refuse(job, refused, clock.number)
+                else:
+                    job.attempts += 1
+                    clock.timer.start()
+                    try:
+                        on_sent = partial(queue.sent, job) if counts_starts else None
+                        attempt = await self._engine.attempt(job.request, target, job.partial, on_sent)
+                    finally:
+                        clock.busy += clock.timer.stop()
+                    queue.done(job, attempt)
+                    outcome = settler.settle(job, attempt, clock)
+                if isinstance(outcome, Retry):
+                    queue.hold(job, outcome.after)
+                elif not self.results.offer(outcome):
+                    await self._wait_for_room(outcome, clock)
+                queue.task_done()
 
     # --- what a worker waits for ---
 
