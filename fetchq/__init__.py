@@ -8,9 +8,9 @@
 ## Architecture
 
 Each row of the list becomes a `Request`. A worker asks an engine to try it, and again if the attempt failed and may
-succeed next time. The final attempt becomes the row's one `Result`. The package has nine folders, called rooms; the
+succeed next time. The final attempt becomes the row's one `Result`. The package has ten folders, called rooms; the
 docstring of each `__init__.py` has a diagram: `fetchq.inputs`, `fetchq.scheduling`, `fetchq.workers`, `fetchq.engines`,
-`fetchq.store`, `fetchq.reports`, `fetchq.cli`, `fetchq.http` and `fetchq.core`.
+`fetchq.store`, `fetchq.reports`, `fetchq.comparison`, `fetchq.cli`, `fetchq.http` and `fetchq.core`.
 
     inputs/        reads the list lazily: files, pipes, arguments, iterables
        |
@@ -32,13 +32,14 @@ docstring of each `__init__.py` has a diagram: `fetchq.inputs`, `fetchq.scheduli
        v
     reports/       counts the summary, compares runs, formats both
        |
+       |           comparison/ runs such pipelines in processes of their own, and finds out which is faster
        v
     cli/, api.py   what people call
 
 `core/` has what travels (Request, Result), the settings, and small helpers. Each layer may import those to its right;
 those that are joined by | do not import each other. `tests/test_layering.py` checks it, and prints the table:
 
-    cli, api -> pipeline -> reports -> store | workers -> inputs | engines | scheduling -> http -> core
+    cli -> comparison | api -> pipeline -> reports -> store | workers -> inputs | engines | scheduling -> http -> core
 
 What always holds:
 
@@ -69,6 +70,7 @@ What always holds:
 | the verdict to name another limit | a rule in `reports/diagnosis.py`, its sentence in a `diagnosis_...` beside it |
 | another HTTP library | a package in `engines/`, and its place in `engines/__init__.py` |
 | another file that shows a run | a view, and its name in `VIEWS` in `reports/view.py` |
+| another figure of a comparison | `reports/measurements.py`, `comparison/child.py`, `reports/compare_cells.py` |
 | another table or chart in the report | `reports/html/run_report.py`; another kind: `blocks.py` and `assets/` there |
 | another command | a module in `cli/`, and a line in `COMMANDS` in its `__init__.py` |
 """

@@ -137,7 +137,7 @@ def test_the_recording_has_the_lines_of_todays_program() -> None:
 
     from fetchq.reports.compare_cells import cells_of
 
-    recording, _, output = blocks("text")
+    recording, _, output, *_ = blocks("text")
     assert output.splitlines()[0] == HEADING
     assert LEGEND in recording
     for name in cells_of(comparison_of(measured(1.0), measured(2.0))).rows:

@@ -12,8 +12,9 @@ DELAYS = (1.5, 1.0, 0.5, 0.2)
 
 @click.command()
 @click.option("-w", "--workers", default="2", show_default=True, metavar="N", help="How many at a time.")
+@click.option("--rounds", default="1", show_default=True, metavar="N", help="How often each mode fetches them.")
 @click.option("--report", metavar="FILE.html", help="Write a page with charts, too.")
-def command(workers: str, report: str | None) -> int:
+def command(workers: str, rounds: str, report: str | None) -> int:
     """Fetch four URLs that take 1.5, 1.0, 0.5 and 0.2 s from a practice server, in sync, threads and async.
 
     Shows who fetched what when, the three modes side by side, and what limited each.
@@ -30,8 +31,8 @@ def command(workers: str, report: str | None) -> int:
     plans = plan_variants(
         {}, lambda chosen: build_settings(Settings, {"workers": workers, "keep_body": False} | chosen)
     )
-    once = ComparisonOptions(rounds=1, cold=True)
+    options = build_settings(ComparisonOptions, {"rounds": rounds, "cold": True})
     with PracticeServer() as server:
         source = open_sources([f"{server.url}/delay/{delay}" for delay in DELAYS])
         with RowFile(source, limit=None, most=MOST_ROWS) as rows:
-            return compare_and_show(plans, rows, once, quiet=False, report=report)
+            return compare_and_show(plans, rows, options, quiet=False, report=report)

@@ -7,7 +7,10 @@ the workers' clocks -> attribution -> diagnosis -> verdict      what limited it
   estimate          how long the run would take with other settings
   attribution_text  the attribution as a line
   session_record    what a durable run keeps of both
-the same list in several modes -> compare -> compare_text
+the runs of a comparison -> measurements -> comparison      which is faster, by the test in statistics
+  compare_cells     the table, for compare_text, compare_markup (Markdown, HTML); compare_json
+  conclusion        what it shows, in sentences
+  timeline_text     who fetched what when
 Results, and at the end the summary -> view    the files that show one run: har, trace; json_file writes both
 two durable runs -> diff -> diff_text
 """

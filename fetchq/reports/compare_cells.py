@@ -58,10 +58,10 @@ def cells_of(comparison: Measurements) -> Cells:
 
 
 def times_text(ratio: float) -> str:
-    """How many times as fast: two decimals, or one of a large number."""
+    """How many times as fast, to three digits."""
     if ratio >= 999.5:
         return "> 1000"
-    return f"{ratio:.2f}" if ratio < 9.995 else f"{ratio:.1f}"
+    return f"{ratio:.2f}" if ratio < 9.995 else f"{ratio:.1f}" if ratio < 99.95 else f"{ratio:.0f}"
 
 
 def interval_text(interval: tuple[float, float]) -> str:
