@@ -145,7 +145,7 @@ function drawTimeline(block, page) {
       animation: false,
       grid: timeGrid(page, 8, 74),
       xAxis: timeAxis(page.end),
-      yAxis: { type: "category", inverse: true, data: block.lanes, name: "worker", ...axisStyle(), nameTextStyle: textStyle(),
+      yAxis: { type: "category", inverse: true, data: block.lanes, name: laneName(block, ""), ...axisStyle(), nameTextStyle: textStyle(),
         nameLocation: "middle", nameGap: 54, splitLine: { show: false }, axisTick: { show: false } },
       dataZoom: [
         timeZoom({ zoomOnMouseWheel: "ctrl", moveOnMouseMove: true, moveOnMouseWheel: false, preventDefaultMouseMove: false }),
@@ -179,6 +179,11 @@ function drawTimeline(block, page) {
   one.ready = () => hover(one, block, lanes);
   one.element.querySelector(".tools").append(...zoomButtons(one));
   return one.element;
+}
+
+// The name of a lane that is a number, or "Worker" alone for the axis; others have names of their own.
+function laneName(block, lane) {
+  return /^\d/.test(block.lanes[0]) ? `Worker ${lane}`.trim() : lane;
 }
 
 function sliderStyle() {
@@ -216,7 +221,7 @@ function hover(one, block, lanes) {
     }
     const [when, lane] = one.chart.convertFromPixel("grid", [offsetX, offsetY]);
     const slack = Math.abs(one.chart.convertFromPixel("grid", [offsetX + 2, offsetY])[0] - when);
-    tip.textContent = [`Worker ${block.lanes[lane]}`, ...lanes.describe(lane, when, slack)].join("\n");
+    tip.textContent = [laneName(block, block.lanes[lane]), ...lanes.describe(lane, when, slack)].join("\n");
     tip.hidden = false;
     const room = one.place.clientWidth - tip.offsetWidth - 4;
     tip.style.left = `${Math.max(0, Math.min(offsetX + 14, room))}px`;
