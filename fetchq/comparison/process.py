@@ -37,9 +37,13 @@ class RunFailedError(RuntimeError):
     """The process of a run has ended without a report. `output` is what it wrote to its standard error."""
 
     def __init__(self, message: str, output: str) -> None:
-        last = output.strip().rpartition("\n")[2]
-        super().__init__(f"{message}: {one_line(last)}" if last else message)
+        super().__init__(message, output)
+        self.message = message
         self.output = output
+
+    def __str__(self) -> str:
+        last = self.output.strip().rpartition("\n")[2]
+        return f"{self.message}: {one_line(last)}" if last else self.message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from random import Random, randrange
 from typing import TYPE_CHECKING, Any
 
 from fetchq.comparison.outcomes import OutcomeCheck
 from fetchq.comparison.process import Task, run_in_process
 from fetchq.http.cookie_file import load_cookies
-from fetchq.http.proxies import ProxyConfig
+from fetchq.pipeline import BlockingPipeline
 from fetchq.reports.comparison import Comparison
 from fetchq.reports.measurements import MeasuredRun, Variant, pairs_of
+from fetchq.workers.run import Feed
 
 if TYPE_CHECKING:
     from fetchq.comparison.options import ComparisonOptions
@@ -37,7 +38,7 @@ class _Starts:
         self._options = options
         self._cookies = [_cookies(plan.settings) for plan in plans]
         for plan in plans:
-            ProxyConfig(plan.settings)
+            _check(plan.settings)
         self._outcomes = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
 
     def run(self, variant: int, round: int) -> tuple[MeasuredRun, bytes]:
@@ -88,6 +89,13 @@ def run_rounds(
     found = check.rows(rows.urls)
     pairs = pairs_of(variants, found.incomparable)
     return Comparison(variants=variants, pairs=pairs, rows=found, rounds=options.rounds, cold=options.cold, seed=seed)
+
+
+def _check(settings: Settings) -> None:
+    """Raise `SettingsError` for proxy variables or certificates that a run would refuse, by a run without a row."""
+    refusable = replace(settings, mode="sync", workers=1, dns_servers=(), cookie_jar=None)
+    for _ in BlockingPipeline(refusable, Feed((), threaded=False, finite=True)).batches():
+        pass
 
 
 def _values(settings: Settings) -> dict[str, Any]:

@@ -293,9 +293,7 @@ def test_a_list_of_which_every_row_fails_shows_nothing_to_be_faster(cli: Cli) ->
 
 
 def children_of(process: subprocess.Popen[bytes]) -> list[int]:
-    found = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=False
-    )
+    found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
     return [int(pid) for pid in found.stdout.split()]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from faults.server import FaultServer
 
 import fetchq
-from fetchq import Request, Settings, SettingsError
+from fetchq import Request, RunFailedError, Settings, SettingsError
 from fetchq.cli.practice.server import PracticeServer
 from fetchq.comparison.variants import plan_variants
 
@@ -109,7 +110,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"vary": {"mode": ["sync"]}, "modes": "sync"}, SettingsError, "mode: it is given twice"),
     ({"timeot": 3}, TypeError, "did you mean 'timeout'"),
     ({"settings": Settings(), "timeout": 3}, TypeError, "either settings or timeout"),
-    ({"cacert": __file__}, SettingsError, "cacert"),
+    ({"vary": {"cacert": (None, __file__)}}, SettingsError, "cacert"),
 ]
 
 
@@ -120,6 +121,12 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_fetched(
     with pytest.raises(kind, match=said):
         fetchq.compare([f"{faults.url}/ok"], **given)
     assert faults.log == []
+
+
+def test_the_failure_of_a_run_says_how_it_ended_and_can_be_pickled() -> None:
+    problem = pickle.loads(pickle.dumps(RunFailedError("it ended", "Traceback\n  ...\nMemoryError: http://u:p@h/\n")))
+    assert str(problem) == "it ended: MemoryError: http://***@h/"
+    assert problem.output.startswith("Traceback")
 
 
 def test_an_empty_list_and_a_single_url_are_refused() -> None:
