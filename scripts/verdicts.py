@@ -61,10 +61,10 @@ def cases() -> dict[str, Case]:
         "limited bandwidth": Case("limit_rate", [f"{one}/5/50000"] * 60, {"workers": 10, "limit_rate": "1M"}),
         "slow bodies": Case("bandwidth", [f"{one}/5/20000/200"] * 60, {"workers": 6}, predicts=False),
         "CPU": Case("cpu", [f"{one}/gzip/5"] * 300, {"workers": 40, "keep_body": False}, processes=2),
-        "disk": Case("store", [f"{one}/20/5000"] * 300, {"workers": 10, "output": "{folder}"}, trouble="slow disk"),
+        "disk": Case("store", [f"{one}/100/5000"] * 300, {"workers": 20, "output": "{folder}"}, trouble="slow disk"),
         "blocking callback": Case("callback", [f"{one}/100"] * 60, {"workers": 10}, trouble="blocking callback"),
         "slow list": Case("input", [f"{one}/200"] * 100, {"workers": 20}, trouble="slow list"),
-        "slow reader": Case("output", [f"{one}/5/400000"] * 120, {"workers": 10}, trouble="slow reader"),
+        "slow reader": Case("output", [f"{one}/80/400000"] * 160, {"workers": 10}, trouble="slow reader"),
         "mode sync": Case("sync", [f"{one}/{ms}" for ms in (1500, 1000, 500, 200)], {"workers": 2, "mode": "sync"}),
         "no limit": Case("none", [f"{one}/{ms}" for ms in range(500, 1500, 50)], {"workers": 30}, predicts=False),
     }
@@ -81,7 +81,7 @@ def parse_page(_: object) -> None:
 async def run(urls: list[str], options: dict[str, Any], trouble: str) -> Results:
     if trouble == "slow disk":
         synced = os.fsync
-        os.fsync = lambda file: (time.sleep(0.4), synced(file))[1]  # type: ignore[assignment]
+        os.fsync = lambda file: (time.sleep(0.8), synced(file))[1]  # type: ignore[assignment]
     if trouble == "slow list":
 
         async def slowly() -> Any:

@@ -13,7 +13,7 @@ A share is that of the time for which workers had work or waited for some: worke
 | mode `sync`, and the network phases have a share of 50 % | sync | mode `async` |
 | `lag`, `own` and `decode` have a share of 50 % | cpu; unknown if the process used less than 60 % of a core | as above |
 | rows that failed took half of the time of all rows | retries | |
-| `dns`, `connect` or `tls` is the greatest phase, with a share of 35 % | dns, connect, tls (also for `connect`, where it contains `tls` and most requests are https) | more workers |
+| `dns`, `connect` or `tls` is the greatest phase, with a share of 35 % | dns, connect, tls | more workers |
 | `receive` is the greatest phase, with a share of 35 % | bandwidth | |
 | one of several hosts took half of the time, at three times the mean of the others | slow_host | more workers |
 | `wait` and the other network phases have a share of 50 % | workers; if more would not help, what bounds the run then | more workers |

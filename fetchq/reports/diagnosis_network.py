@@ -88,16 +88,9 @@ def _of_connections(facts: RunFacts, phase: str) -> Verdict:
     """The verdict on a run that mostly made connections, or looked up names for them."""
     seconds = facts.parts[phase]
     each = seconds_text(seconds / facts.summary.attempts)
-    if phase == "connect" and not facts.attribution.tls and _mostly_tls(facts.summary.loads):
-        phase = "both"  # the engine cannot tell them apart
     bottleneck, what, why = _OF_CONNECTIONS[phase]
     text = f"{what} took {facts.share_text(seconds)}, {each} per URL{why}"
     return _with_more_workers(facts, bottleneck, text, seconds)
-
-
-def _mostly_tls(loads: list[HostLoad]) -> bool:
-    secure = sum(load.attempts for load in loads if load.host.startswith("https:"))
-    return 2 * secure > sum(load.attempts for load in loads)
 
 
 def _bandwidth(facts: RunFacts) -> Verdict:
@@ -165,6 +158,5 @@ _OF_CONNECTIONS = {
     "dns": (Bottleneck.DNS, "Looking up names", ""),
     "connect": (Bottleneck.CONNECT, "Connecting", ", since few connections could be used again"),
     "tls": (Bottleneck.TLS, "TLS handshakes", ", since few connections could be used again"),
-    "both": (Bottleneck.TLS, "Connecting with TLS handshakes", ", since few connections could be used again"),
 }
 """The bottleneck for each phase before the request is sent, what the phase is, and why it takes so much."""

@@ -118,18 +118,12 @@ def test_hosts_that_are_alike_are_no_slow_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("phase", "scheme", "words", "bottleneck"),
-    [
-        ("dns", "https", "Looking up names took", Bottleneck.DNS),
-        ("connect", "http", "Connecting took", Bottleneck.CONNECT),
-        ("connect", "https", "Connecting with TLS handshakes took", Bottleneck.TLS),
-        ("tls", "https", "TLS handshakes took", Bottleneck.TLS),
-    ],
+    ("phase", "words"),
+    [("dns", "Looking up names took"), ("connect", "Connecting took"), ("tls", "TLS handshakes took")],
 )
-def test_connections_that_take_longest_are_named(phase: str, scheme: str, words: str, bottleneck: Bottleneck) -> None:
-    loads = [HostLoad(f"{scheme}://h", 50, 10.0, 0.0)]
-    found = verdict(ended([0.2] * 50, workers=5, duration=2.0, phase=phase, loads=loads))
-    one_named(found, bottleneck, 0.2)
+def test_connections_that_take_longest_are_named(phase: str, words: str) -> None:
+    found = verdict(ended([0.2] * 50, workers=5, duration=2.0, phase=phase))
+    one_named(found, Bottleneck(phase), 0.2)
     assert found.text.startswith(f"{words} 100 % of the workers' time, 200 ms per URL")
 
 

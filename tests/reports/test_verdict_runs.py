@@ -29,6 +29,7 @@ def names() -> Iterator[dict[str, str]]:
         Case("per_host", [f"{HERE}/50"] * 24, {"workers": 12, "per_host": 2}),
         Case("rate", [f"{HERE}/20"] * 16, {"workers": 8, "rate": "20/s"}),
         Case("tls", ["https://127.0.0.1:{tls}/10?close"] * 6, {"workers": 2, "cacert": "{ca}"}),
+        Case("callback", [f"{HERE}/50"] * 20, {"workers": 5}, trouble="blocking callback"),
         Case("sync", [f"{HERE}/200"] * 4, {"workers": 4, "mode": "sync"}),
         Case("workers", [f"{HERE}/100"] * 16, {"workers": 2, "mode": "threads"}),
     ],

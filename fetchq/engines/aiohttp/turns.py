@@ -77,7 +77,9 @@ class TurnClock:
         now = perf_counter()
         self.quiet += 1
         if self.quiet > self._enough:
-            self._running, self.stale, self.polled = False, True, now
+            self._running, self.stale = False, True
+            if not self._polls_first:  # with asyncio, events may follow that have come since the poll before this turn
+                self.polled = now
             return
         if self._polls_first:
             self.vague = now - self.polled > PRECISION
