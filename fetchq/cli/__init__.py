@@ -34,7 +34,7 @@ __all__ = ["COMMANDS", "cli", "discard_stdout", "main", "say"]
 
 COMMANDS = {
     "fetch": "Fetch URLs; the default, its name may be left out.",
-    "compare": "Fetch the same URLs in several modes, side by side.",
+    "compare": "Fetch the same URLs in several ways, and tell which is faster.",
     "demo": "See sync, threads and async on four slow URLs.",
     "resume": "Go on with a durable run (-o), however it ended.",
     "retry": "Fetch the failed rows of a durable run again.",

@@ -945,10 +945,10 @@ def test_an_empty_environment_variable_is_none(
 
 
 def test_a_config_file_serves_compare_too(cli: Cli, practice: PracticeServer) -> None:
-    cli.write("fetchq.toml", 'workers = 3\nmode = "threads"\njson = true\ninclude = ["text"]')
+    cli.write("fetchq.toml", 'workers = 3\nmode = "threads"\njson = true\ninclude = ["text"]\nrounds = 1\ncold = true')
     done = cli("compare", f"{practice.url}/json", "--mode", "sync")
     assert done.status == 0
-    assert "mode sync, 3 workers" in done.said
+    assert "1 URL, 1 round, new connections in each run, 3 workers" in done.lines
 
 
 # An example for each option: what to type, the environment's text, and the values that TOML may have for it.
