@@ -38,23 +38,30 @@ def _ask(sock: socket.socket | None) -> tuple[int, int, int, int, int] | None:
     return sent, received, acknowledged, round_trip, resent
 
 
-def _instant(ago: int, now: float) -> float:
-    """The time of an event that was `ago` milliseconds ago, counted from tick to tick."""
-    if not ago or not _KNOWN_TICKS:
-        return now - ago / 1000  # without a tick since then, it was noticed at once, most likely
-    return now - now % _TICK - ago / 1000 + _TICK / 2
+def _instant(ago: int, now: float, since: float) -> float:
+    """The time of an event that was `ago` milliseconds ago, counted from tick to tick, and not before `since`."""
+    if not ago:
+        return now  # without a tick since then, it was noticed at once, most likely
+    if not _KNOWN_TICKS:
+        return max(now - ago / 1000, since)
+    began = now - now % _TICK - ago / 1000
+    ended = min(began + _TICK, now)
+    return (max(began, since) + ended) / 2 if since < ended else since
 
 
-def received_at(sock: socket.socket | None, now: float) -> float:
-    """When the last data arrived. `now`: the current time (`time.perf_counter`), the answer if it is not known."""
+def received_at(sock: socket.socket | None, now: float, since: float) -> float:
+    """When the last data arrived, which was not before `since`.
+
+    `now`: the current time (`time.perf_counter`), which is the answer if the kernel gives none.
+    """
     found = _ask(sock)
-    return now if found is None else _instant(found[1], now)
+    return now if found is None else _instant(found[1], now, since)
 
 
-def sent_at(sock: socket.socket, now: float) -> float:
-    """When data was sent last. `now`: the current time, the answer if it is not known."""
+def sent_at(sock: socket.socket, now: float, since: float) -> float:
+    """When data was sent last, with the parameters of `received_at`."""
     found = _ask(sock)
-    return now if found is None else _instant(found[0], now)
+    return now if found is None else _instant(found[0], now, since)
 
 
 class Connected(NamedTuple):
@@ -71,7 +78,7 @@ def connected(sock: socket.socket | None, dialled: float) -> Connected:
     if found is None:
         return Connected(dialled, now)
     _, _, acknowledged, round_trip, resent = found
-    ended = _instant(acknowledged, now)
+    ended = _instant(acknowledged, now, dialled)
     took = round_trip / 1_000_000
     if resent:
         return Connected(dialled, ended)

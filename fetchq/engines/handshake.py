@@ -54,7 +54,7 @@ class Handshake:
             finally:
                 self.began = perf_counter()
             return
-        self.arrived = received_at(sock, perf_counter())
+        self.arrived = received_at(sock, perf_counter(), self.began)
         go_on()
 
     def count(self, clock: AttemptClock) -> None:
@@ -87,6 +87,7 @@ class TimedSSLSocket(ssl.SSLSocket):
         timeout = self.gettimeout()
         until = None if timeout is None else perf_counter() + timeout
         self.handshake = handshake = Handshake()
+        began = perf_counter()
         poll = select.poll()
         self.settimeout(0)
         try:
@@ -95,7 +96,7 @@ class TimedSSLSocket(ssl.SSLSocket):
                     handshake.step(self, super().do_handshake)
                 except ssl.SSLWantReadError:
                     if not handshake.arrived:
-                        handshake.began = sent_at(self, handshake.began)
+                        handshake.began = sent_at(self, handshake.began, began)
                     poll.register(self, select.POLLIN)
                 except ssl.SSLWantWriteError:
                     poll.register(self, select.POLLOUT)

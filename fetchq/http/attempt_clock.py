@@ -24,7 +24,7 @@ class AttemptClock:
     # fmt: off
     __slots__ = (
         "_on_hold", "_received_before", "_window_bytes", "_window_start", "began", "connecting_phase",
-        "connecting_since", "held", "last_byte_at", "last_lap", "phases", "progress_at", "settings",
+        "connecting_since", "first_byte_at", "held", "last_byte_at", "last_lap", "phases", "progress_at", "settings",
     )
     # fmt: on
 
@@ -44,6 +44,8 @@ class AttemptClock:
         """The phase that grows meanwhile: `TLS` during the handshake."""
         self.progress_at = 0.0
         """When the last byte arrived, or the network took the last piece of the request; starts the read timeout."""
+        self.first_byte_at = 0.0
+        """When the first byte of the hop's response arrived, once it has."""
         self.last_byte_at = inf
         """When the last byte of the response arrived; infinite until then. Afterwards, waiting is lag."""
         self._received_before = 0.0  # of `receive`, the seconds of earlier hops

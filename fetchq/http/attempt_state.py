@@ -155,7 +155,8 @@ class AttemptState(AttemptClock):
     def first_byte(self, arrived: float) -> None:
         """Note that the first byte of the response has arrived, and when."""
         self.answering = True
-        self._received_before = self.phases[RECEIVE]
+        phases = self.phases
+        self.first_byte_at, self._received_before = arrived, phases[RECEIVE]
         if arrived > self.last_lap:
-            self.phases[WAIT] += arrived - self.last_lap
+            phases[WAIT] += arrived - self.last_lap
             self.last_lap = arrived

@@ -21,6 +21,12 @@ _ANYWHERE: list[tuple[str, str]] = [
     # What is measured has more than three decimals, where what somebody chose has not.
     (r"(?<![\w.-])\d+\.\d{4,}(?:e-?\d+)?(?![\w.])|(?<![\w.-])\d(?:\.\d+)?e-\d+(?![\w.])", "<seconds>"),
     (r'((?:"date":\["|^Date: ))[^"\r\n]+', r"\1<date>"),
+    # Exactly 0 where all arrived together, or was noticed at once.
+    (r'("(?:timing_)?(?:wait|receive|lag)": ?)0\.0', r"\1<seconds>"),
+    (
+        r'(<moment>"?, ?<seconds>(?:, ?[^,]*){5}, ?)(?:<seconds>|0\.0)(, ?)(?:<seconds>|0\.0)(, ?)(?:<seconds>|0\.0)',
+        r"\1<seconds>\2<seconds>\3<seconds>",
+    ),
     (r"Python/3\.\d+ aiohttp/[\d.]+", "<server>"),
     (r"\(Error -3 while [^()]+\)", "(<zlib's words>)"),
     (r"(\.warc\.gz#)\d+", r"\1<offset>"),

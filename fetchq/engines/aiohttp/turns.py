@@ -65,12 +65,12 @@ class TurnClock:
             self._loop.call_soon(self._turn)
         self.polled = now
 
-    def arrival(self, sock: socket.socket | None, now: float) -> float:
-        """When the bytes that the loop has just read from `sock` arrived, if the estimate is `vague`.
+    def arrival(self, sock: socket.socket | None, now: float, since: float) -> float:
+        """When the bytes that the loop has just read from `sock` arrived, if that is `vague`: not before `since`.
 
         That may be after the poll, if that was for earlier bytes: those of TLS itself, for example.
         """
-        return max(received_at(sock, now), self.before)
+        return received_at(sock, now, max(since, self.before))
 
     def _turn(self) -> None:
         """Called once a turn, before all that follows from its events."""

@@ -130,7 +130,7 @@ class _ExchangeMixin:
         super().request(method, exact, *args, **options)  # type: ignore[misc]  # a mix-in
         now = perf_counter()
         if now - began > SLOW and exchange.upload is None:
-            attempt.laps((LAG, sent_at(sock, now)), (WAIT, now))  # the thread has waited for the GIL
+            attempt.laps((LAG, sent_at(sock, now, began)), (WAIT, now))  # the thread has waited for the GIL
         attempt.request_sent()  # after sending, since another thread could run in between
 
     def send(self, data: Any) -> None:

@@ -66,7 +66,7 @@ class WireResponse(http.client.HTTPResponse):
         while isinstance(event := self._next_head(interim), h11.InformationalResponse):
             interim += 1
             check_interim(b"", event.status_code, interim)
-            attempt.first_byte(received_at(tcp_of(self._sock), attempt.progress_at))
+            attempt.first_byte(received_at(tcp_of(self._sock), attempt.progress_at, attempt.last_lap))
         self.status = event.status_code
         self.reason = event.reason.decode("utf-8", "surrogateescape")
         major, _, minor = event.http_version.partition(b".")
@@ -89,7 +89,7 @@ class WireResponse(http.client.HTTPResponse):
                 check_cut_head(self._raw)
                 raise closed_early(answering=attempt.answering)
             if interim and not self._raw:
-                attempt.first_byte(received_at(tcp_of(self._sock), attempt.progress_at))
+                attempt.first_byte(received_at(tcp_of(self._sock), attempt.progress_at, attempt.last_lap))
             seen = len(self._raw)
             self._raw = self._raw + data if seen else data
             head, end = find_head(self._raw, seen)
@@ -123,8 +123,9 @@ class WireResponse(http.client.HTTPResponse):
                 data = framing.feed(data)
                 if framing.ended:
                     attempt = self._exchange.attempt
-                    attempt.last_byte_at = received_at(tcp_of(self._sock), perf_counter())
-                    attempt.shorten_receive(attempt.last_byte_at)
+                    arrived = received_at(tcp_of(self._sock), perf_counter(), attempt.first_byte_at)
+                    attempt.shorten_receive(arrived)
+                    attempt.last_byte_at = arrived
             if data:
                 return data
             if framing.ended:
@@ -199,7 +200,7 @@ def _receive(sock: socket.socket, exchange: Exchange) -> bytes:
     if data:
         attempt.progress_at = now
         if not attempt.answering:
-            attempt.first_byte(received_at(tcp_of(sock), now))
+            attempt.first_byte(received_at(tcp_of(sock), now, attempt.last_lap))
     return data
 
 
