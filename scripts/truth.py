@@ -17,10 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import trustme
-import uvloop
 
 from fetchq import Request, Result, Settings, fetch_all, fetch_all_sync
 
@@ -28,6 +26,9 @@ ABSOLUTE, RELATIVE = 0.005, 0.03
 Span = tuple[float, float]
 NOTHING: Span = (0.0, 0.0)
 PHASES = ("dns", "connect", "tls", "wait", "receive")
+JOINED = ("wait", "receive")
+SUMMED = (*PHASES, "lag", "decode", "store")
+"""What `elapsed` is the sum of."""
 ACCEPT, HANDSHAKE, DNS, FIRST, BODY = 0.12, 0.15, 0.06, 0.1, 0.08
 NAMED = 90
 """At most this many rows of a case have names: fetchq makes at most 100 lookups at a time."""
@@ -108,7 +109,11 @@ def run(case: Case, server: TruthServer) -> list[Result]:
     settings = Settings(workers=case.workers, mode=mode, cacert=server.cacert, dns_servers=names, retries=0)
     if mode != "async":
         return fetch_all_sync(requests, settings=settings)
-    factory = uvloop.new_event_loop if case.engine == "uvloop" else None
+    factory = None
+    if case.engine == "uvloop":
+        import uvloop
+
+        factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(fetch_all(requests, settings=settings))
 
@@ -130,42 +135,72 @@ def _between(began: Span, ended: Span) -> Span:
     return ended[0] - began[1], ended[1] - began[0]
 
 
-def error_of(recorded: float, truth: Span) -> float:
-    """Seconds that a phase is too long; negative if it is too short."""
-    return recorded - min(max(recorded, truth[0]), truth[1])
-
-
 def compare(case: Case, results: list[Result], server: TruthServer) -> bool:
     """Print a line for each phase; whether all rows agree with the truth."""
     assert all(result.ok for result in results), [result.error for result in results if not result.ok][:3]
-    good = True
-    truths = [truth_of(result, server) for result in results]
+    rows = [Row(result, truth_of(result, server)) for result in results]
     if case.warm:  # the first request of each worker had to connect
-        pairs = [pair for pair in zip(results, truths, strict=True) if pair[0].index >= case.workers]
-    else:
-        pairs = list(zip(results, truths, strict=True))
-    for phase in PHASES:
-        true = [truth[phase] for _, truth in pairs]
-        recorded = [getattr(result.timing, phase) or 0.0 for result, _ in pairs]
-        wrong = [error_of(mine, real) for mine, real in zip(recorded, true, strict=True)]
-        inside = [abs(error) <= max(ABSOLUTE, RELATIVE * real[0]) for error, real in zip(wrong, true, strict=True)]
-        good &= all(inside)
-        if max(real[1] for real in true) or not all(inside):
-            real_median, median = statistics.median(real[0] for real in true), statistics.median(recorded)
-            print(
-                f"  {phase:8} truth {_ms(real_median)} record {_ms(median)}"
-                f" error {_ms(min(wrong))} to {_ms(max(wrong))}  {sum(inside):4} of {len(inside)} within"
-            )
-    lags: list[Any] = [getattr(result.timing, "lag", 0.0) for result, _ in pairs]
-    print(f"  {'lag':8} median {_ms(statistics.median(lags))} worst {_ms(max(lags))}")
+        rows = rows[case.workers :]
+    agreed = [_check_phase(phase, rows) for phase in PHASES]
+    good = all(agreed)
+    lags = [row.result.timing.lag for row in rows]
+    joined = sum(map(Row.is_joined, rows))
+    note = f"; {joined} rows had arrived whole before they were read" if joined else ""
+    print(f"  {'lag':8} median {_ms(statistics.median(lags))} worst {_ms(max(lags))}{note}")
     for result in results:
-        timing = result.timing
-        total = timing.dns + timing.connect + (timing.tls or 0.0) + timing.wait + timing.receive + timing.decode
-        total += timing.store + getattr(timing, "lag", 0.0)
+        total = sum(getattr(result.timing, phase) or 0.0 for phase in SUMMED)
         if not math.isclose(total, result.elapsed, abs_tol=1e-9):
             print(f"  row {result.index}: the phases add up to {total}, not {result.elapsed}")
             good = False
     return good
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A Result, and the truth about it."""
+
+    result: Result
+    truth: dict[str, Span]
+
+    def recorded(self, phase: str) -> float:
+        return getattr(self.result.timing, phase) or 0.0
+
+    def error(self, phase: str) -> float:
+        """Seconds that a phase is too long; negative if it is too short."""
+        return _outside(self.recorded(phase), self.truth[phase])
+
+    def agrees(self, phase: str) -> bool:
+        return _is_small(self.error(phase), self.truth[phase]) or (phase in JOINED and self.is_joined())
+
+    def is_joined(self) -> bool:
+        """Whether all of the response was there before its beginning was read, so that no one can tell when that came.
+
+        Then `wait` and `receive` together must be right.
+        """
+        truth = sum(self.truth[phase][0] for phase in JOINED), sum(self.truth[phase][1] for phase in JOINED)
+        noticed_late = self.recorded("receive") < ABSOLUTE < self.truth["receive"][0]
+        return noticed_late and _is_small(_outside(sum(map(self.recorded, JOINED)), truth), truth)
+
+
+def _outside(recorded: float, truth: Span) -> float:
+    return recorded - min(max(recorded, truth[0]), truth[1])
+
+
+def _is_small(error: float, truth: Span) -> bool:
+    return abs(error) <= max(ABSOLUTE, RELATIVE * truth[0])
+
+
+def _check_phase(phase: str, rows: list[Row]) -> bool:
+    errors = [row.error(phase) for row in rows]
+    agree = sum(row.agrees(phase) for row in rows)
+    if agree < len(rows) or any(row.truth[phase][1] for row in rows):
+        truth = statistics.median(row.truth[phase][0] for row in rows)
+        median = statistics.median(row.recorded(phase) for row in rows)
+        print(
+            f"  {phase:8} truth {_ms(truth)} record {_ms(median)}"
+            f" error {_ms(min(errors))} to {_ms(max(errors))}  {agree:4} of {len(rows)} agree"
+        )
+    return agree == len(rows)
 
 
 def _ms(seconds: float) -> str:

@@ -9,6 +9,7 @@
     bandwidth       limits the bytes of bodies received per second, in the whole run
     early_response  sends the rest of a request after its response, or not
     hang_up         asks the kernel whether a server has closed a connection
+    arrival         asks the kernel when bytes arrived; handshake measures TLS handshakes
     fd_limit        how many connections the file descriptors of this process allow
 
 A new engine is a package beside these two, whose `engine.py` fulfils a protocol of `base`; the functions below say

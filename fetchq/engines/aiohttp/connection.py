@@ -137,9 +137,7 @@ class Connection(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         attempt = self._attempt
         if attempt is None:
-            if data:
-                self.unsolicited = True
-                self._pause_transport_reading()  # it may never end
+            self._refuse(data)
             return
         now = attempt.progress_at = perf_counter()
         turns = self._turns
@@ -176,6 +174,12 @@ class Connection(ResponseHandler):
             if framing.surplus or framing.problem is not None:
                 self.force_close()
             body.feed_eof()
+
+    def _refuse(self, data: bytes) -> None:
+        """Note bytes that nobody has asked for."""
+        if data:
+            self.unsolicited = True
+            self._pause_transport_reading()  # it may never end
 
     def _read_heads(self, attempt: Attempt, raw: bytes, arrived: float) -> bytes:
         """Read the heads that had `arrived` then: the final one begins the body. Returns the bytes behind that.

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TurnClock"]
 
-PRECISION = 0.008
-"""Seconds between two polls from which on the kernel is asked, which answers in steps of up to 4 ms."""
+PRECISION = 0.006
+"""Seconds between two polls from which on the kernel is asked, which knows to within 2 ms, mostly."""
 
 
 class TurnClock:
