@@ -144,9 +144,7 @@ class Connection(ResponseHandler):
         if turns.stale:
             turns.begin(now)
         turns.quiet = 0
-        since = attempt.first_byte_at if attempt.answering else attempt.last_lap
-        if turns.before > since:
-            since = turns.before
+        since = max(turns.before, attempt.first_byte_at if attempt.answering else attempt.last_lap)
         # On average, midway between the earliest and the latest time.
         arrived = turns.arrival(self.sock, now, since) if turns.vague else (since + turns.polled) / 2
         if not attempt.answering or (self._interim and self._body is None and not self._raw):
