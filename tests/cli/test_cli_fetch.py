@@ -33,7 +33,7 @@ RECORD = [
     "http_version", "remote", "started", "elapsed", "timing",
 ]
 # fmt: on
-PHASES = ["queued", "held", "dns", "connect", "tls", "wait", "receive", "decode", "store"]
+PHASES = ["queued", "held", "dns", "connect", "tls", "wait", "receive", "lag", "decode", "store"]
 FORMATS = ("text", "jsonl", "csv")
 
 
@@ -488,7 +488,7 @@ def test_the_summary_counts_urls_causes_attempts_and_each_workers_share(cli: Cli
     assert "5 attempts were made" in said
     assert "with 2 workers" in said
     assert re.search(r"^total( +\S+ m?s){4}$", said, re.MULTILINE)
-    workers = [line.split() for line in said.partition("worker  attempts")[2].splitlines()[1:]]
+    workers = [line.split() for line in said.partition("worker  attempts")[2].partition("\n\n")[0].splitlines()[1:]]
     assert [line[0] for line in workers] == ["1", "2"]
     assert sum(int(line[1]) for line in workers) == 5
     assert all(line[-1] == "%" for line in workers)
@@ -750,7 +750,7 @@ def test_help_mentions_every_option_and_every_command(cli: Cli) -> None:
         assert missing == []
         assert "Exit status" in done.text or args[0] != "fetch"
     commands = re.findall(r"^  (\w+)  ", cli("--help").text.partition("Commands:")[2], re.MULTILINE)
-    assert set(commands) == {"fetch", "compare", "demo", "resume", "retry", "export", "diff", "serve"}
+    assert set(commands) == {"fetch", "compare", "demo", "resume", "retry", "export", "report", "diff", "serve"}
     for name in commands:
         assert cli(name, "--help").text.startswith(f"Usage: fetchq {name} ")
 

@@ -330,18 +330,19 @@ def test_up_to_sixteen_workers_have_a_row_each_if_they_had_something_to_do(cli: 
 
     with Scripted(answer) as server:
         said = cli(*[server.url] * 16, "-w", "16").said
-        rows = said.partition("worker  URLs  ")[2].splitlines()[1:]
+        rows = said.partition("worker  URLs  ")[2].partition("\n\n")[0].splitlines()[1:]
         assert [row.split()[0] for row in rows] == [str(n) for n in range(1, 17)]
         said = cli(server.url, "-w", "16").said
-    assert said.splitlines()[-1] == "15 workers had nothing to do"
+    assert "15 workers had nothing to do" in said.splitlines()
 
 
 def test_hundreds_of_workers_are_condensed_to_three_rows(cli: Cli, practice: PracticeServer) -> None:
     said = cli(f"{practice.url}/json", "-w", "300").said
-    rows = [line.split() for line in said.splitlines()[-4:]]
-    assert rows[0] == ["300", "workers", "least", "median", "most"]
-    assert rows[1] == ["URLs", "0", "0", "1"]
-    assert [row[0] for row in rows[1:]] == ["URLs", "busy", "share"]
+    header, _, rest = said.partition("\n300 workers ")[2].partition("\n")
+    assert header.split() == ["least", "median", "most"]
+    rows = [line.split() for line in rest.partition("\n\n")[0].splitlines()]
+    assert rows[0] == ["URLs", "0", "0", "1"]
+    assert [row[0] for row in rows] == ["URLs", "busy", "share"]
     assert len(said.splitlines()) < 20
 
 

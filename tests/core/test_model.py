@@ -26,7 +26,7 @@ RECORD = [
     *("error", "attempts", "redirects", "size", "wire_size", "sha256", "content_type", "charset", "content_encoding"),
     *("complete", "path", "worker", "mode", "http_version", "remote", "started", "elapsed", "timing"),
 ]
-PHASES = ["queued", "held", "dns", "connect", "tls", "wait", "receive", "decode", "store"]
+PHASES = ["queued", "held", "dns", "connect", "tls", "wait", "receive", "lag", "decode", "store"]
 
 SECRET_URLS = [
     "http://user:SECRET@host/",
@@ -238,13 +238,13 @@ def test_a_record_has_the_fields_of_the_interface_in_their_order() -> None:
 
 
 def test_a_record_holds_the_values_of_the_result() -> None:
-    timing = Timing(1, 2, 3, 4, None, 6, 7, 8, 9)
+    timing = Timing(1, 2, 3, 4, None, 6, 7, 8, 9, 10)
     started = datetime(2026, 1, 1, tzinfo=UTC)
     result = failed_result(Cause.STATUS, status=404, label="x", started=started, timing=timing, charset="utf-8")
     record = result.to_record()
     assert record["cause"] == "status"
     assert (record["status"], record["label"], record["started"]) == (404, "x", started)
-    assert list(record["timing"].values()) == [1, 2, 3, 4, None, 6, 7, 8, 9]
+    assert list(record["timing"].values()) == [1, 2, 3, 4, None, 6, 7, 8, 9, 10]
 
 
 def test_the_headers_are_included_as_lower_case_names_with_lists_of_values() -> None:
