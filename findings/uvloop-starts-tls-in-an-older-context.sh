@@ -2,10 +2,10 @@
 # uvloop 0.23.0: a context variable that is set before `loop.start_tls` is not seen in the TLS handshake that it makes.
 #
 # `loop.start_tls` makes its handshake in callbacks. One would guess that these run in a copy of the caller's context,
-# as PEP 567 has it for `call_soon`, and as asyncio does. uvloop runs them in the context in which the TCP transport was
-# made, which may be long before. So an `SSLContext.sslobject_class`, `sni_callback` or `msg_callback` that looks up by a
-# context variable for which request the handshake is (to measure or trace it) finds another value than under asyncio. A
-# variable that holds an object, and is set before the connection is opened, works in both.
+# as PEP 567 has it for `call_soon`, and as asyncio does. uvloop runs them in the context in which the TCP transport
+# was made, which may be long before. So an `SSLContext.sslobject_class`, `sni_callback` or `msg_callback` that looks
+# up by a context variable for which request the handshake is (to measure or trace it) finds another value than under
+# asyncio. A variable that holds an object, and is set before the connection is opened, works in both.
 #
 # Seen (a variable is "early" when the connection is opened, and "late" just before start_tls):
 #   asyncio   the handshake is made with: late
