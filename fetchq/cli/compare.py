@@ -57,7 +57,7 @@ def compare(sources: tuple[str, ...], as_json: bool, markdown: bool, report: str
     process of its own.
 
     Before its clock starts, a run fetches the first rows, one for each worker, to open the connections (but see
-    --cold). Rows whose method is not GET, HEAD, OPTIONS or TRACE are not sent for that. --deadline includes this time.
+    --cold, which --deadline implies). Rows whose method is not GET, HEAD, OPTIONS or TRACE are not sent for that.
 
     The comparison goes to stdout. Exit status as for `fetchq SOURCE`.
 

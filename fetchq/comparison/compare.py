@@ -47,7 +47,7 @@ def compare(
     Each variant fetches the whole list `rounds` times (1 to 1,000), and once before, which is not counted. Every run is
     a process of its own, one at a time, in a random order that follows from `seed`. Before its clock starts, it fetches
     the first rows, one for each worker, to open the connections, unless `cold` is true; rows with other methods than
-    GET, HEAD, OPTIONS and TRACE are not sent for that. `deadline` includes this time.
+    GET, HEAD, OPTIONS and TRACE are not sent for that. With a `deadline`, which is for a whole run, it is always cold.
 
     `urls`: str, `yarl.URL` or `Request`, from any iterable with an end. A list of more than 100,000 rows needs a
     `limit`, the number of rows that are fetched, the first ones.

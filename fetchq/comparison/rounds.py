@@ -35,7 +35,8 @@ class _Starts:
         """Raises `SettingsError` for what would keep a variant from running, as far as it can be told beforehand."""
         self._plans = plans
         self._rows = rows
-        self._options = options
+        self.cold = options.cold or any(plan.settings.deadline is not None for plan in plans)
+        """Whether no run opens its connections before its clock starts: a deadline would include that time."""
         self._cookies = [_cookies(plan.settings) for plan in plans]
         for plan in plans:
             _check(plan.settings)
@@ -50,7 +51,7 @@ class _Starts:
             rows=self._rows.count,
             row_file=self._rows.file.fileno(),
             outcome_file=self._outcomes.fileno(),
-            warm_up=not self._options.cold and round > 0,
+            warm_up=not self.cold and round > 0,
         )
         return run_in_process(task, self._outcomes)
 
@@ -88,7 +89,7 @@ def run_rounds(
     )
     found = check.rows(rows.urls)
     pairs = pairs_of(variants, found.incomparable)
-    return Comparison(variants=variants, pairs=pairs, rows=found, rounds=options.rounds, cold=options.cold, seed=seed)
+    return Comparison(variants=variants, pairs=pairs, rows=found, rounds=options.rounds, cold=starts.cold, seed=seed)
 
 
 def _check(settings: Settings) -> None:
