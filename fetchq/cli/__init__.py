@@ -7,9 +7,10 @@
     drive                  runs a pipeline: interrupts (signals), status (exit status)
        |
        v
-    screen, progress       records on stdout; progress, log and summary on stderr
+    screen, progress       records on stdout; progress, log and summary on stderr; round_progress: of a comparison
 
     export, diff, report   the commands that read runs; stored opens their folders
+    output_file            the FILE that a command is to write: report, comparison, export
     serve, practice/       the practice server
 
 A command's module is imported when the command is called: `fetchq --version` needs none of them.

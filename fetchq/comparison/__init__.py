@@ -14,5 +14,5 @@
        v
     fetchq.reports.comparison: the figures, and how they are shown
 
-`compare` is the function for Python callers.
+`compare` is the function for Python callers; `options` says how often the list is fetched, and how much of it.
 """

@@ -13,4 +13,6 @@ the runs of a comparison -> measurements -> comparison      which is faster, by 
   timeline_text     who fetched what when
 Results, and at the end the summary -> view    the files that show one run: har, trace; json_file writes both
 two durable runs -> diff -> diff_text
+
+rest_of_run: what `await run.summary` waits for
 """
