@@ -41,7 +41,6 @@ def test_the_limit_is_named_and_what_the_verdict_says_makes_the_run_faster(case:
     assert judged.verdict["predicted"] is not None, judged
     assert judged.after is not None
     assert judged.after < judged.before, judged
-    assert judged.after > judged.verdict["predicted"] * 0.75, judged  # it may be slower on a busy machine
 
 
 def test_a_run_without_a_limit_is_told_so_as_measured(names: dict[str, str]) -> None:
