@@ -87,7 +87,7 @@ def _failed(facts: RunFacts) -> Verdict:
 def _of_connections(facts: RunFacts, phase: str) -> Verdict:
     """The verdict on a run that mostly made connections, or looked up names for them."""
     seconds = facts.parts[phase]
-    each = seconds_text(seconds / facts.summary.attempts)
+    each = seconds_text(seconds / max(1, facts.summary.attempts))  # a run that was left early has counted none
     bottleneck, what, why = _OF_CONNECTIONS[phase]
     text = f"{what} took {facts.share_text(seconds)}, {each} per URL{why}"
     return _with_more_workers(facts, bottleneck, text, seconds)
@@ -105,11 +105,11 @@ def _bandwidth(facts: RunFacts) -> Verdict:
 
 def _slow_host(loads: list[HostLoad]) -> tuple[HostLoad, float] | None:
     """The host that takes most of the time, though others are quicker, and the mean seconds of the others."""
-    if len(loads) < 2:
+    if len(loads) < 2 or not loads[0].seconds:
         return None
     first, *others = loads
     rest = sum(load.seconds for load in others)
-    mean = rest / sum(load.attempts for load in others)
+    mean = rest / max(1, sum(load.attempts for load in others))
     return (first, mean) if first.seconds >= rest and first.mean >= _TIMES_AS_SLOW * mean else None
 
 
