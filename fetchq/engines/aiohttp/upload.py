@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Upload", "last_bytes", "watch_tls"]
 
-_BEFORE_TIMEOUT = 0.05
-"""Seconds before a timeout of the attempt at which the rest of a body is not sent any more."""
+_BEFORE_TIMEOUT = 0.2
+"""Seconds before a timeout of the attempt at which the rest of a body is not sent any more. The loop may be late."""
 
 
 class _Connection(Protocol):
