@@ -105,6 +105,10 @@ class AttemptClock:
             self.began += waited
             self._window_start += waited
 
+    def keep_response(self) -> None:
+        """Note that the response is whole, so that the attempt cannot time out any more."""
+        self._on_hold = True
+
     def _end_phases(self, now: float, *, responded: bool) -> None:
         """Add the rest of the attempt's time, which ends `now`."""
         began, last = self.last_lap, self.last_byte_at

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Upload", "last_bytes", "watch_tls"]
 
-_BEFORE_TIMEOUT = 0.2
-"""Seconds before a timeout of the attempt at which the rest of a body is not sent any more. The loop may be late."""
-
 
 class _Connection(Protocol):
     transport: asyncio.Transport | None
@@ -46,12 +43,11 @@ class Upload:
 
     async def finish(self) -> None:
         """Send the rest after the response, as long as the server takes it, and no longer than the attempt may last."""
-        taken = -1.0
-        while not self._task.done() and taken != self._attempt.progress_at:
-            taken = self._attempt.progress_at
-            left = self._attempt.time_left(perf_counter())[0] - _BEFORE_TIMEOUT
-            if left <= 0:
-                return  # the answer counts: it is whole
+        attempt, taken = self._attempt, -1.0
+        until = attempt.began + attempt.settings.timeout
+        attempt.keep_response()
+        while not self._task.done() and taken != attempt.progress_at and (left := until - perf_counter()) > 0:
+            taken = attempt.progress_at
             await asyncio.wait([self._task], timeout=min(UPLOAD_STALL, left))
 
     async def _send(self) -> None:
