@@ -81,7 +81,7 @@ def parse_page(_: object) -> None:
 async def run(urls: list[str], options: dict[str, Any], trouble: str) -> Results:
     if trouble == "slow disk":
         synced = os.fsync
-        os.fsync = lambda file: (time.sleep(0.8), synced(file))[1]  # type: ignore[assignment]
+        os.fsync = lambda file: (time.sleep(0.8), synced(file))[1]  # type: ignore[assignment]  # patched
     if trouble == "slow list":
 
         async def slowly() -> Any:

@@ -70,7 +70,7 @@ def run_rounds(
     Raises `SettingsError` and `RunFailedError`.
     """
     seed = randrange(_SEEDS) if options.seed is None else options.seed  # noqa: S311  # no secret
-    random = Random(seed)  # noqa: S311
+    random = Random(seed)  # noqa: S311  # as above
     check = OutcomeCheck(rows.count)
     runs: list[list[MeasuredRun]] = [[] for _ in plans]
     starts = _Starts(plans, rows, options)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
+from fetchq.core.disk import close_on_error
 from fetchq.core.model import Request
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class RowFile:
         self.count = 0
         """How many rows it has."""
         self.file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `__exit__`
-        try:
+        with close_on_error(self.file):
             every = (request for batch in batches for request in batch)
             rows = islice(every, most + 1 if limit is None else limit)
             while batch := list(islice(rows, _BATCH)):
@@ -44,9 +45,6 @@ class RowFile:
                     raise TooManyRowsError(f"more than {most:,} rows")
                 pickle.dump(batch, self.file, pickle.HIGHEST_PROTOCOL)
             self.file.flush()
-        except BaseException:
-            self.file.close()
-            raise
 
     def urls(self, indexes: Iterable[int]) -> dict[int, str]:
         """The URLs of these rows."""

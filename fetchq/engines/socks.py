@@ -81,6 +81,7 @@ async def negotiate_async(proxy: URL, stream: AsyncStream, host: str, port: int)
             return stream
 
     try:
+        # It asks for a Proxy of its own to forward to, and calls this one method.
         await Proxy(**_options(proxy), forward=Forward()).connect(host, port, timeout=_NO_TIMEOUT)  # type: ignore[arg-type]
     except ProxyError as problem:
         raise _failure(problem) from None

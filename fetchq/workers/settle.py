@@ -164,7 +164,8 @@ class Settler:
         settings, now, left = self._settings, time(), self._control.deadline - perf_counter()
         if is_down(attempt) and not attempt.redirects:
             job.note_outage()
-        plan = plan_retry(attempt, job.attempts, job.uncounted, settings, jitter=random(), now=now, left=left)  # noqa: S311
+        jitter = random()  # noqa: S311  # no secret
+        plan = plan_retry(attempt, job.attempts, job.uncounted, settings, jitter=jitter, now=now, left=left)
         if plan is None:
             attempt.error = with_retry_after(attempt, attempt.error or "", settings, now=now, left=left)
             return None

@@ -57,7 +57,7 @@ class Dialer:
             sock = dial(addresses, now + left, self._abort_switch.check, self._buffer)
         except TimeoutError:
             raise AttemptFailed(Cause.TIMEOUT, what) from None
-        except BaseException:
+        except BaseException:  # raised again, whatever it is
             attempt.lap(CONNECT)
             raise
         began, ended = connected(sock, now)
