@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["TurnClock"]
 
-PRECISION = 0.006
-"""Seconds between two polls from which on the kernel is asked, which knows to within 2 ms, mostly."""
+PRECISION = 0.009
+"""Seconds between two polls from which on the kernel is asked, which knows to within 2 ms, mostly.
+
+Up to there, an estimate midway between the polls is wrong by at most half of it.
+"""
 
 
 class TurnClock:
