@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from fetchq.core.header_text import wire_text
-from fetchq.core.text import redact
+from fetchq.core.text import redact, redact_all
 from fetchq.http.cross_origin import HARMLESS_HEADERS
+from fetchq.http.redirects import redirect_target
+from fetchq.http.url import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +22,9 @@ MASK = "***"
 _SET_COOKIE = frozenset({"set-cookie", "set-cookie2"})
 _SECRET_WORDS = ("api-key", "apikey", "authentication-info", "authorization", "cookie", "password", "secret", "token")
 """Parts of the names of response fields that may hold secrets, in lower case."""
+_LOCATIONS = frozenset({"location", "content-location"})
+_USERINFO = re.compile(r"^(\s*(?:[a-z][a-z0-9+.-]*:|[/\\]\t*[/\\])[/\\\t]*)[^/\\?#]*@", re.IGNORECASE)
+r"""What redirects to `http:user@host`, `http:/user@host` and `\\user@host` have as userinfo, by the URL standard."""
 
 
 def masked_request(fields: Mapping[str, str]) -> dict[str, str]:
@@ -44,7 +50,18 @@ def _of_response(name: str, value: str) -> str:
     if name in _SET_COOKIE:
         pair, semicolon, attributes = value.partition(";")
         return _masked_pair(pair) + semicolon + attributes
-    return MASK if any(word in name for word in _SECRET_WORDS) else redact(value)
+    if any(word in name for word in _SECRET_WORDS):
+        return MASK
+    return _without_userinfo(value) if name in _LOCATIONS and "@" in value else redact(value)
+
+
+def _without_userinfo(location: str) -> str:
+    """A URL as servers send it, without its userinfo, also where it is malformed or only browsers understand it."""
+    try:
+        redirect_target("http://host/", [location])
+    except Refused:
+        return redact_all(location)
+    return _USERINFO.sub(rf"\1{MASK}@", redact(location))
 
 
 def _masked_pair(pair: str) -> str:

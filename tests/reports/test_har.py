@@ -66,6 +66,27 @@ def test_each_hop_of_each_attempt_is_an_entry_whose_timings_add_up_to_its_time(m
     assert waited["response"]["content"] == {"size": 2, "mimeType": "x-unknown"}
 
 
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        (r"http:\\name:secret@localhost/", r"http:\\***@localhost/"),
+        ("http:/name:secret@localhost/", "http:/***@localhost/"),
+        (r"\\name:secret@localhost/", r"\\***@localhost/"),
+        ("https:name:secret@localhost/", "https:***@localhost/"),
+        ("http://name:sec/secret@localhost:1/", "http://***@localhost:1/"),
+        ("http://name:secret@[::1/", "http://***@[::1/"),
+        ("/@name/a@b?c=@d", "/@name/a@b?c=@d"),
+        ("http://localhost/@name", "http://localhost/@name"),
+    ],
+)
+def test_no_password_of_a_location_is_shown_however_it_is_written(location: str, shown: str, tmp_path: Path) -> None:
+    with ScriptServer(redirect(location, b"Content-Location: " + location.encode())) as server:
+        _, found = fetched(tmp_path / "a.har", [server.url], max_redirects=0)
+    response = found[0]["response"]
+    fields = {one["name"]: one["value"] for one in response["headers"]}
+    assert (response["redirectURL"], fields["Location"], fields["Content-Location"]) == (shown, shown, shown)
+
+
 def test_an_entry_ends_before_the_next_hop_begins(mode: str, tmp_path: Path) -> None:
     with ScriptServer(by_path({"/a": redirect("/b"), "/b": redirect("/c"), "/c": late(MOMENT)})) as server:
         _, found = fetched(tmp_path / "a.har", [f"{server.url}/a"], mode)
