@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from fetchq.comparison.variants import Plan
     from fetchq.reports.comparison import Comparison
 
-__all__ = ["command", "compare_and_show"]
+__all__ = ["check_report", "command", "compare_and_show"]
 
 _NO_TERMINAL = (100, 24)
 """The columns and lines to assume if stdout is not a terminal."""
@@ -75,6 +75,8 @@ def compare(sources: tuple[str, ...], as_json: bool, markdown: bool, report: str
         if not rows.count:
             click.echo(no_urls(sources), err=True)
             return 0
+        if report is not None:
+            check_report(report, plans, sources)
         form = "json" if as_json else "markdown" if markdown else "text"
         return compare_and_show(plans, rows, options, quiet=display.quiet, form=form, report=report)
 
@@ -104,10 +106,8 @@ def compare_and_show(
 ) -> int:
     """Make all runs, and print the comparison as `form`: text, json or markdown. Returns the exit status.
 
-    `report`: a file to write it to as a page with charts.
+    `report`: a file to write it to as a page with charts, which `check_report` has accepted.
     """
-    if report is not None:
-        _check_report(report)
     from fetchq.cli.round_progress import RoundProgress
     from fetchq.comparison.process import RunFailedError
 
@@ -122,21 +122,24 @@ def compare_and_show(
         raise FatalError(str(problem)) from None
     finally:
         progress.close()
-    for line in _lines(comparison, form):
-        click.echo(line)
-    if report is not None:
-        _write_report(comparison, report)
+    try:
+        for line in _lines(comparison, form):
+            click.echo(line)
+    finally:  # the runs took long, so the page is written even if stdout is full, or nobody reads it
+        if report is not None:
+            _write_report(comparison, report)
     return 1 if any(variant.failed for variant in comparison.variants) else 0
 
 
-def _check_report(path: str) -> None:
-    """Refuse a file that cannot be written, before the first run."""
-    from fetchq.core.atomic_file import check_writable
+def check_report(path: str, plans: Sequence[Plan], lists: Sequence[str] = ()) -> None:
+    """Refuse a file that cannot be written, or that the runs need for something else, before the first run."""
+    from fetchq.reports.view import check_files
 
     try:
-        check_writable(path)
-    except OSError as problem:
-        raise click.UsageError(f"--report: {path!r} cannot be written: {problem.strerror or problem}") from None
+        for plan in plans:
+            check_files(replace(plan.settings, report=path), lists)
+    except SettingsError as problem:
+        raise click.UsageError(usage_message(problem)) from None
 
 
 def _write_report(comparison: Comparison, path: str) -> None:

@@ -19,7 +19,7 @@ def command(workers: str, rounds: str, report: str | None) -> int:
 
     Shows who fetched what when, the three modes side by side, and what limited each.
     """
-    from fetchq.cli.compare import compare_and_show
+    from fetchq.cli.compare import check_report, compare_and_show
     from fetchq.cli.options import build_settings
     from fetchq.cli.practice.server import PracticeServer
     from fetchq.comparison.options import MOST_ROWS, ComparisonOptions
@@ -32,6 +32,8 @@ def command(workers: str, rounds: str, report: str | None) -> int:
         {}, lambda chosen: build_settings(Settings, {"workers": workers, "keep_body": False} | chosen)
     )
     options = build_settings(ComparisonOptions, {"rounds": rounds, "cold": True})
+    if report is not None:
+        check_report(report, plans)
     with PracticeServer() as server:
         source = open_sources([f"{server.url}/delay/{delay}" for delay in DELAYS])
         with RowFile(source, limit=None, most=MOST_ROWS) as rows:

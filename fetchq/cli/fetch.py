@@ -46,7 +46,7 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
 
     reading: dict[str, Any] = {"input_format": display.input_format, "url_column": display.url_column}
     if settings.output is not None:
-        _check_environment(settings)
+        _check_environment(settings, sources)
         from fetchq.cli.durable import open_session
         from fetchq.store.open_session import session_for_sources
 
@@ -56,6 +56,7 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
     from fetchq.inputs.opening import open_sources
 
     try:
+        check_views(settings, sources)
         source = open_sources(sources, **reading)
     except SourceError as problem:
         raise click.UsageError(str(problem)) from None
@@ -101,14 +102,23 @@ def fetch_and_show(
     return end_session(session, status, screen.say, given_up)
 
 
-def _check_environment(settings: Settings) -> None:
+def _check_environment(settings: Settings, sources: Sequence[str]) -> None:
     """Refuse what the run would refuse, before it has a folder: proxy variables, a netrc file, files to write."""
     from fetchq.http.proxies import ProxyConfig
+
+    check_views(settings, sources)
+    try:
+        ProxyConfig(settings)
+    except SettingsError as problem:
+        raise click.UsageError(usage_message(problem)) from None
+
+
+def check_views(settings: Settings, lists: Sequence[str]) -> None:
+    """Refuse a file to show the run in that cannot be written, or is one of these lists."""
     from fetchq.reports.view import check_files
 
     try:
-        ProxyConfig(settings)
-        check_files(settings)
+        check_files(settings, lists)
     except SettingsError as problem:
         raise click.UsageError(usage_message(problem)) from None
 

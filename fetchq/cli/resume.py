@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fetchq.cli.fetch import fetch_and_show
+from fetchq.cli.fetch import check_views, fetch_and_show
 from fetchq.cli.options import GroupedCommand, add_options, read_options
 from fetchq.core.option import option_of
 from fetchq.core.settings import DURABLE_GROUP, Settings
@@ -55,6 +55,8 @@ def continue_run(session: Session, given: dict[str, Any], retried: Callable[[Set
         return 1 if session.failed else 0
     folder = str(session.folder)
     settings, display = read_options(given, session.ledger.required_meta("settings"), output=folder)
+    inputs = session.ledger.required_meta("inputs")
+    check_views(settings, [one["path"] for one in inputs if one["kind"] == "file"])
     withheld = session.ledger.required_meta("withheld")
     for one in fields(settings):
         if one.name in withheld and getattr(settings, one.name) == one.default:

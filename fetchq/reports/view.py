@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from fetchq.core.atomic_file import check_writable
@@ -52,6 +52,9 @@ def _trace(settings: Settings) -> View:
 
 VIEWS: dict[str, Callable[[Settings], View]] = {"report": _report, "har": _har, "trace": _trace}
 """Makes each view, by the name of the setting that asks for it, which is the path of its file. May raise OSError."""
+
+_OTHERS = ("cookie_jar", "cacert", "cert", "key")
+"""The other settings that name a file."""
 
 
 class Views:
@@ -103,14 +106,20 @@ class Views:
             raise problem
 
 
-def check_files(settings: Settings) -> None:
-    """Raise `SettingsError` if the file of a view cannot be written."""
-    paths = _paths(settings)
+def check_files(settings: Settings, lists: Iterable[str] = ()) -> None:
+    """Raise `SettingsError` if the file of a view cannot be written, or the run needs that file for something else.
+
+    `lists`: the files of the list; other arguments of a command line, such as URLs, are no harm.
+    """
+    used = {os.path.realpath(path): "a list of URLs" for path in lists if "\0" not in path}
+    used |= {os.path.realpath(path): f"the file of {name}, too" for name, path in _paths(settings, _OTHERS).items()}
     run = None if settings.output is None else os.path.realpath(settings.output)
-    for name, path in paths.items():
-        if other := next((one for one in paths if one != name and paths[one] == path), None):
-            raise SettingsError(name, f"{path!r} is the file of {other}, too")
-        folder, file = os.path.split(os.path.realpath(path))
+    for name, path in _paths(settings).items():
+        real = os.path.realpath(path)
+        if real in used:
+            raise SettingsError(name, f"{path!r} is {used[real]}")
+        used[real] = f"the file of {name}, too"
+        folder, file = os.path.split(real)
         if folder == run:
             if file in RESERVED_NAMES:
                 raise SettingsError(name, f"{path!r} is the run's own; name another file")
@@ -122,8 +131,9 @@ def check_files(settings: Settings) -> None:
             raise SettingsError(name, f"{path!r} cannot be written: {problem.strerror or problem}") from None
 
 
-def _paths(settings: Settings) -> dict[str, str]:
-    return {name: path for name in VIEWS if (path := getattr(settings, name)) is not None}
+def _paths(settings: Settings, names: Iterable[str] | None = None) -> dict[str, str]:
+    """The files of these settings, by the names of the settings; those of the views if none are named."""
+    return {name: path for name in names or VIEWS if (path := getattr(settings, name)) is not None}
 
 
 def _unwritable(path: str, problem: OSError) -> StorageError:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from support.cli import Cli
 from support.leaks import left_threads
+from support.servers import closed_port
 
 from fetchq import Result, Settings, SettingsError, StorageError, Summary, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.cli.practice.server import PracticeServer
@@ -165,3 +166,25 @@ def test_no_view_is_made_where_none_is_asked_for(seen: Seen, practice: PracticeS
     assert not view.Views(Settings())
     fetch_all_sync([f"{practice.url}/bytes/1"])
     assert (seen.results, seen.ends) == ([], [])
+
+
+@pytest.mark.parametrize("option", ["--report", "--har", "--trace"])
+def test_a_file_that_the_run_needs_for_something_else_is_refused(option: str, cli: Cli) -> None:
+    cli.write("urls.txt", "http://127.0.0.1:9/\n")
+    os.symlink("urls.txt", "link")
+    os.symlink("other", "same")
+    other = "--trace" if option == "--har" else "--har"
+    assert cli("urls.txt", option, "link").problem.endswith("/link' is a list of URLs")
+    assert cli("urls.txt", "-o", "run", option, "./urls.txt").problem.endswith("/urls.txt' is a list of URLs")
+    assert "is the file of cookie_jar, too" in cli("urls.txt", option, "jar", "--cookie-jar", "./jar").problem
+    assert ", too" in cli("urls.txt", option, "same", other, "other").problem
+    assert cli.folder.joinpath("urls.txt").read_text() == "http://127.0.0.1:9/\n"
+    assert not os.path.exists("run")
+
+
+def test_a_run_that_goes_on_does_not_replace_its_list(cli: Cli) -> None:
+    with closed_port() as url:
+        cli.write("urls.txt", f"{url}/\n")
+        cli("urls.txt", "-o", "run", "--retries", "0")
+        assert cli("retry", "run", "--har", "urls.txt").problem.endswith("/urls.txt' is a list of URLs")
+        assert cli.folder.joinpath("urls.txt").read_text() == f"{url}/\n"
