@@ -48,6 +48,9 @@ def hops_to_json(hops: tuple[RedirectHop, ...]) -> str | None:
 
 
 def hops_from_json(text: str | None) -> tuple[RedirectHop, ...]:
-    """The hops that `hops_to_json` has written."""
-    found = [] if text is None else json.loads(text)
-    return tuple(RedirectHop(**(hop | {"timing": HopTiming(**hop["timing"])})) for hop in found)
+    """The hops that `hops_to_json` has written. Raises ValueError for another text."""
+    try:
+        found = [] if text is None else json.loads(text)
+        return tuple(RedirectHop(**(hop | {"timing": HopTiming(**hop["timing"])})) for hop in found)
+    except (KeyError, TypeError, RecursionError) as problem:
+        raise ValueError(f"these are not redirects: {problem!r}") from None

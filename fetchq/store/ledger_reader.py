@@ -103,7 +103,7 @@ class LedgerReader:
         found = self._select("SELECT value FROM meta WHERE name = ?", (name,))
         try:
             return json.loads(found[0][0]) if found else default
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             raise self._damaged(name) from None
 
     def required_meta(self, name: str) -> Any:

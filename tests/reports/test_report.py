@@ -226,7 +226,11 @@ def test_a_run_without_rows_and_one_that_is_going_on_have_a_report(cli: Cli, pra
         lambda run: change(run, "UPDATE records SET worker = -3"),
         lambda run: change(run, "UPDATE records SET cause = 'bad luck'"),
         lambda run: change(run, "DROP TABLE records"),
+        lambda run: change(run, "UPDATE records SET timing_wait = NULL"),
+        lambda run: change(run, "UPDATE records SET hops = '[{}]'"),
         lambda run: change(run, "INSERT OR REPLACE INTO meta VALUES ('sessions', 'no JSON')"),
+        lambda run: change(run, "INSERT OR REPLACE INTO meta VALUES ('sessions', ?)", "[" * 100_000),
+        lambda run: change(run, "UPDATE meta SET value = '[]' WHERE name IN ('sessions', 'settings')"),
         shutil.rmtree,
     ],
 )
@@ -237,7 +241,21 @@ def test_a_damaged_or_foreign_folder_is_refused_in_one_line(cli: Cli, practice: 
     assert not (cli.folder / "run" / "report.html").exists()
 
 
-@pytest.mark.parametrize("sessions", ['[5, {}, {"started": "x"}]', '{"a": 1}', "null"])
+_SESSION = '{"started": "%s", "duration": %s, "workers": %s, "mode": "async", "attribution": null, "verdict": null}'
+
+
+@pytest.mark.parametrize(
+    "sessions",
+    [
+        '[5, {}, {"started": "x"}]',
+        '{"a": 1}',
+        "null",
+        f"[{_SESSION % ('0001-01-01T00:00:00', 1, 1)}]",
+        f"[{_SESSION % ('9999-12-31T23:59:59+00:00', 1, 1)}]",
+        f"[{_SESSION % ('2026-01-01T00:00:00Z', -1, 1)}]",
+        f"[{_SESSION % ('2026-01-01T00:00:00Z', 1, 0)}]",
+    ],
+)
 def test_sessions_that_are_not_as_expected_are_left_out(cli: Cli, practice: PracticeServer, sessions: str) -> None:
     cli(f"{practice.url}/bytes/1", "-o", "run", "-q")
     change(cli.folder / "run", "INSERT OR REPLACE INTO meta VALUES ('sessions', ?)", sessions)

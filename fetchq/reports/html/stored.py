@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import MAXYEAR, datetime
 from itertools import islice
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,7 @@ def stored_report(run: StoredRun) -> bytes:
     summary.verdict = max(
         (one for one in sessions if one.verdict is not None), key=lambda one: one.duration, default=_NO_SESSION
     ).verdict
-    workers = max([one.workers for one in sessions] or [run.ledger.required_meta("settings").get("workers", 0)])
+    workers = max([one.workers for one in sessions] or [_workers(run)])
     return report.page(
         summary,
         subtitle=_subtitle(run, clock, len(sessions)),
@@ -76,6 +76,15 @@ def stored_report(run: StoredRun) -> bytes:
         breaks=clock.breaks,
         sessions=_session_table(sessions) if len(sessions) > 1 else None,
     )
+
+
+def _workers(run: StoredRun) -> int:
+    """How many workers the run began with. Raises `StorageError`."""
+    settings = run.ledger.required_meta("settings")
+    workers = settings.get("workers") if isinstance(settings, dict) else None
+    if not isinstance(workers, int):
+        raise LedgerError(f"the ledger {str(run.ledger.path)!r} is damaged: its settings have no number of workers")
+    return workers
 
 
 _NO_SESSION = _Session(datetime.min, 0.0, 0, "", None, None)  # noqa: DTZ901  # never shown
@@ -121,7 +130,11 @@ def _results(run: StoredRun) -> Iterator[Result]:
             result = stored_result(row)
         except (TypeError, ValueError) as problem:
             raise _damaged(run, row, str(problem)) from None
-        seconds = [result.elapsed, *(one or 0.0 for one in phase_values(result.timing))]
+        timing = result.timing
+        phases = phase_values(timing)
+        if phases.count(None) > (timing.tls is None):
+            raise _damaged(run, row, "a time is missing")
+        seconds = [result.elapsed, *(one or 0.0 for one in phases)]
         if not (min(seconds) >= 0 and sum(seconds) < _LONGEST):
             raise _damaged(run, row, "a time is not one")
         if result.worker is not None and result.worker < 1:
@@ -154,7 +167,8 @@ def _sessions(found: Any) -> list[_Session]:
             )
         except (KeyError, TypeError, ValueError, OverflowError):
             continue
-        if isfinite(session.duration) and (attribution is None or isfinite(sum(attribution.parts().values()))):
+        finite = attribution is None or isfinite(sum(attribution.parts().values()))
+        if finite and 0 <= session.duration < _LONGEST and session.workers >= 1 and 1 < started.year < MAXYEAR:
             sessions.append(session)
     return sorted(sessions, key=lambda session: session.started.timestamp())
 
