@@ -72,6 +72,8 @@ class _Pipeline(ABC, Generic[RunT]):
             settings, feed, on_start, linger if settings.output is None else DURABLE_LINGER
         )
         """The run; None when it has ended."""
+        self._whole = False
+        """Whether the run has reached its end, and was not stopped before."""
 
     @abstractmethod
     def _new_run(self, settings: Settings, feed: Feed, on_start: OnStart | None, linger: float) -> RunT:
@@ -123,7 +125,7 @@ class _Pipeline(ABC, Generic[RunT]):
         self._summary.update(ended - run.began if run.began else 0.0, run.clocks, run.backoffs(), run.loads())
         if run.began:
             self._summary.attribution = attribution_of(run, ended)
-        self._summary.verdict = verdict_of(self._summary, run.settings, cores=_cores())
+        self._summary.verdict = verdict_of(self._summary, run.settings, cores=_cores(), whole=self._whole)
         self._run = None
 
     def _session_record(self) -> dict[str, Any] | None:
@@ -167,6 +169,7 @@ class AsyncPipeline(_Pipeline[AsyncRun]):
                 async for batch in batches:
                     self._count(batch)
                     yield batch
+            self._whole = not run.control.stopped
 
     async def _written(self, output: Output) -> AsyncGenerator[Sequence[Result]]:
         loop = asyncio.get_running_loop()
@@ -194,6 +197,7 @@ class AsyncPipeline(_Pipeline[AsyncRun]):
                         while not self._interrupted() and (done := await in_thread(_next, steps)) is not None:
                             yield done
                         await in_thread(output.end)
+                        self._whole = not run.control.stopped
                     finally:
                         await in_thread(output.close, self._session_record)
             finally:
@@ -226,6 +230,7 @@ class BlockingPipeline(_Pipeline[BlockingRun]):
             for batch in batches:
                 self._count(batch)
                 yield batch
+            self._whole = not run.control.stopped
 
     def _written(self, output: Output) -> Generator[Sequence[Result]]:
         try:
@@ -243,6 +248,7 @@ class BlockingPipeline(_Pipeline[BlockingRun]):
                     while not self._interrupted() and (done := _next(rest)) is not None:
                         yield done
                     output.end()
+                    self._whole = not run.control.stopped
                 finally:
                     output.close(self._session_record)
         finally:

@@ -5,11 +5,11 @@ A share is that of the time for which workers had work or waited for some: worke
 
 | condition | bottleneck | what is predicted |
 |---|---|---|
-| no attempt was made, or the run took less than 0.1 s | unknown | |
+| no URL was requested, or the run took less than 0.1 s | unknown | |
 | functions of the program blocked the event loop for 25 % of the run; `on_start` took a share of 25 %, or 25 % of the run while `lag` had a share of 25 % and the CPU was free | callback | the run without them |
 | the process used 85 % of a core | cpu | two processes; in mode `threads` none, as `async` needs less CPU |
 | `held`, `input`, or `output` with `store` is the greatest of the three, with a share of 20 % | by the limit (see below); input; store with `output`, else output | held: twice the limit; others: the run without the wait |
-| no more rows than workers; or one row took 70 % of the run while workers had no row left for half of their time | none; slow_url | |
+| no more rows than workers (unknown if rows were cancelled, or the run was ended early); or one row took 70 % of the run while workers had no row left for half of their time | none; slow_url | |
 | mode `sync`, and the network phases have a share of 50 % | sync | mode `async` |
 | `lag`, `own` and `decode` have a share of 50 % | cpu; unknown if the process used less than 60 % of a core | as above |
 | rows that failed took half of the time of all rows | retries | |
@@ -30,7 +30,7 @@ A share is that of the time for which workers had work or waited for some: worke
 | `first_answer` | slow_host |
 | `connections` | connections |
 
-Nothing is predicted for a run of which rows were cancelled, nor where it would save less than a tenth of the time.
+Nothing is predicted for a run of which rows were cancelled, or that was ended early, nor where it would save less than a tenth of the time.
 """  # noqa: E501  # the rows of a table
 
 from __future__ import annotations
@@ -61,14 +61,17 @@ _HALF = 0.5
 _ONE_ROW = 0.7
 
 
-def verdict_of(summary: Summary, settings: Settings, *, cores: int = 1) -> Verdict | None:
-    """What limited a run that has ended; None if it has no attribution. `cores`: how many the process may use."""
+def verdict_of(summary: Summary, settings: Settings, *, cores: int = 1, whole: bool = True) -> Verdict | None:
+    """What limited a run that has ended; None if it has no attribution, or no row was done.
+
+    `cores`: how many the process may use. `whole`: False if the run was stopped, or ended by an error.
+    """
     attribution = summary.attribution
     if attribution is None or not summary.total:
         return None
-    facts = RunFacts(summary, attribution, settings, cores)
+    facts = RunFacts(summary, attribution, settings, cores, whole=whole)
     if not summary.attempts or not attribution.total:
-        return facts.verdict(Bottleneck.UNKNOWN, "No request was made, so there is nothing to tell about a limit.")
+        return facts.verdict(Bottleneck.UNKNOWN, "No URL was requested, so there is nothing to tell about a limit.")
     if attribution.duration < _SHORT:
         took = seconds_text(attribution.duration)
         return facts.verdict(
@@ -104,6 +107,9 @@ def _of_last_rows(facts: RunFacts) -> Verdict | None:
     attribution, rows, longest = facts.attribution, facts.summary.elapsed.count, facts.estimate.longest
     slowest = f"{seconds_text(longest)} of the {seconds_text(attribution.duration)}"
     if rows <= facts.estimate.plan.workers:
+        if not facts.final:
+            text = f"The run was ended after {seconds_text(attribution.duration)}, too early to tell what limited it."
+            return facts.verdict(Bottleneck.UNKNOWN, text)
         if rows == 1:
             return facts.verdict(Bottleneck.NONE, f"Nothing limited the run: its one URL took {slowest}.")
         text = f"Nothing limited the run: all {count_text(rows, 'URL')} were fetched at once"

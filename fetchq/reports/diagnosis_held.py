@@ -87,7 +87,8 @@ def _back_off(facts: RunFacts, held: HeldBy, time: str) -> Verdict:
         text += ", since it failed or grew slow"
     else:
         text += f", since it refused {count_text(backoff.refusals, 'request')}"
-        text += f"; it bears about {rate_text(backoff.rate)} a second" if backoff.rate < 1e9 else ""
+        refuses_all = any(one.host == held.host and one.failed >= one.seconds for one in facts.summary.loads)
+        text += f"; it bears about {rate_text(backoff.rate)} a second" if backoff.rate < 1e9 and not refuses_all else ""
     return facts.verdict(Bottleneck.BACK_OFF, f"{text}.", held.seconds, subject=held.host)
 
 

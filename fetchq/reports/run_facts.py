@@ -30,7 +30,9 @@ _WORTH_IT = 0.9
 class RunFacts:
     """The numbers of a run that has ended, with what follows from them."""
 
-    def __init__(self, summary: Summary, attribution: Attribution, settings: Settings, cores: int) -> None:
+    def __init__(
+        self, summary: Summary, attribution: Attribution, settings: Settings, cores: int, *, whole: bool
+    ) -> None:
         self.summary = summary
         self.attribution = attribution
         self.settings = settings
@@ -42,7 +44,7 @@ class RunFacts:
         """Seconds for which workers had work, or waited for some, summed over the workers."""
         self.core_share = min(1.0, attribution.cpu / max(attribution.duration, 1e-9))
         """The share of one core that the process used."""
-        self.final = "cancelled" not in summary.causes
+        self.final = whole and "cancelled" not in summary.causes
         """Whether every row was done, so that another run would do the same work."""
 
     @property

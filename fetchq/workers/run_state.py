@@ -37,6 +37,8 @@ class RunControl:
 
     def __init__(self) -> None:
         self.state = RunState.RUNNING
+        self.stopped = False
+        """Whether the run was stopped or aborted, so that rows may be `cancelled`, or not even be read."""
         self.deadline = inf
         """When the run is to be aborted (`time.perf_counter`)."""
         self.reads_source = True
@@ -76,6 +78,7 @@ class RunControl:
             if self.state is RunState.ENDED:
                 return
             self.state = max(self.state, state)
+            self.stopped = self.stopped or state is not RunState.ENDED
             self.reads_source = self.reads_source and not end_source
             listener = self._listener
             if state is RunState.ENDED:

@@ -211,6 +211,12 @@ def test_a_limit_that_no_setting_raises_is_named_without_a_prediction(
     assert words in found.text
 
 
+def test_a_host_that_refused_everything_is_not_said_to_bear_anything() -> None:
+    summary = ended([0.1] * 5, workers=5, duration=10.0, held={Limit.RETRY_AFTER: 25.0})
+    summary.hosts, summary.loads = [HostBackoff(HOST, refusals=7, rate=12.0)], [HostLoad(HOST, 7, 0.5, 0.5)]
+    assert verdict(summary).text.endswith(", since it refused 7 requests.")
+
+
 def test_every_limit_has_a_sentence() -> None:
     for limit in Limit:
         for host in (HOST, None):
@@ -333,6 +339,15 @@ def test_there_is_no_verdict_without_an_attribution_or_a_row() -> None:
     assert verdict_of(summary, Settings()) is None
     empty = ended([], workers=1, duration=5.0)
     assert verdict_of(empty, Settings()) is None
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_a_run_that_ended_before_its_few_rows_were_done_tells_nothing(rows: int) -> None:
+    summary = ended([2.0] * rows, workers=5, duration=2.1)
+    found = verdict_of(summary, Settings(workers=5), whole=False)
+    assert found is not None
+    assert found.bottleneck is Bottleneck.UNKNOWN
+    assert found.text == "The run was ended after 2.10 s, too early to tell what limited it."
 
 
 def test_nothing_is_predicted_for_a_run_that_was_stopped() -> None:

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from support.servers import ScriptServer, late
 from verdicts import Case, judge, servers
 
-from fetchq import fetch_all_sync, fetch_iter
+from fetchq import Result, fetch_all_sync, fetch_iter
+from fetchq.reports.verdict import Bottleneck
 
 HERE = "http://127.0.0.1:{port}"
 
@@ -66,3 +68,25 @@ def test_every_mode_has_a_verdict(mode: str) -> None:
         verdict = fetch_all_sync(urls, mode=mode, workers=2).summary.verdict
     assert verdict is not None
     assert verdict.bottleneck == ("sync" if mode == "sync" else "workers"), verdict
+
+
+@pytest.mark.parametrize("how", ["deadline", "left", "error"])
+async def test_a_run_that_ended_early_is_neither_called_unlimited_nor_is_anything_predicted_for_it(
+    how: str, mode: str
+) -> None:
+    def fail(result: Result) -> None:
+        if how == "error" and result.index == 1:
+            raise ZeroDivisionError
+
+    with ScriptServer(late(0.2)) as server:
+        urls = [f"{server.url}/{number}" for number in range(8)]
+        deadline = 0.15 if how == "deadline" else None
+        async with fetch_iter(urls, workers=2, mode=mode, deadline=deadline, on_result=fail) as run:
+            with suppress(ZeroDivisionError):
+                async for _ in run:
+                    if how == "left":
+                        break
+    verdict = run.summary.verdict
+    assert verdict is not None
+    assert verdict.bottleneck is not Bottleneck.NONE
+    assert verdict.predicted is None
