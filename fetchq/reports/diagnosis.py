@@ -9,7 +9,7 @@ A share is that of the time for which workers had work or waited for some: worke
 | functions of the program blocked the event loop for 25 % of the run; `on_start` took a share of 25 %, or 25 % of the run while `lag` had a share of 25 % and the CPU was free | callback | the run without them |
 | the process used 85 % of a core | cpu | two processes; in mode `threads` none, as `async` needs less CPU |
 | `held`, `input`, or `output` with `store` is the greatest of the three, with a share of 20 % | by the limit (see below); input; store with `output`, else output | held: twice the limit; others: the run without the wait |
-| no more rows than workers (unknown if rows were cancelled, or the run was ended early); or one row took 70 % of the run while workers had no row left for half of their time | none; slow_url | |
+| no more rows than workers (unknown if rows were cancelled, or the run was ended early; retries if most timed out); or one row took 70 % of the run while workers had no row left for half of their time | none; slow_url | |
 | mode `sync`, and the network phases have a share of 50 % | sync | mode `async` |
 | `lag`, `own` and `decode` have a share of 50 % | cpu; unknown if the process used less than 60 % of a core | as above |
 | rows that failed took half of the time of all rows | retries | |
@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING
 
 from fetchq.reports.diagnosis_held import verdict_of_held
 from fetchq.reports.diagnosis_machine import verdict_of_callback, verdict_of_cpu, verdict_of_idle
-from fetchq.reports.diagnosis_network import verdict_of_network
+from fetchq.reports.diagnosis_network import verdict_of_failed, verdict_of_network
 from fetchq.reports.run_facts import RunFacts
 from fetchq.reports.text import count_text, seconds_text
 from fetchq.reports.verdict import Bottleneck
@@ -110,6 +110,8 @@ def _of_last_rows(facts: RunFacts) -> Verdict | None:
         if not facts.final:
             text = f"The run was ended after {seconds_text(attribution.duration)}, too early to tell what limited it."
             return facts.verdict(Bottleneck.UNKNOWN, text)
+        if facts.failed_most and facts.timed_out:
+            return verdict_of_failed(facts)
         if rows == 1:
             return facts.verdict(Bottleneck.NONE, f"Nothing limited the run: its one URL took {slowest}.")
         text = f"Nothing limited the run: all {count_text(rows, 'URL')} were fetched at once"

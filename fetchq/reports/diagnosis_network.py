@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fetchq.reports.verdict import Verdict
     from fetchq.scheduling.host_load import HostLoad
 
-__all__ = ["verdict_of_network"]
+__all__ = ["verdict_of_failed", "verdict_of_network"]
 
 _NETWORK = ("dns", "connect", "tls", "wait", "receive")
 _HALF = 0.5
@@ -29,15 +29,15 @@ _TIMES_AS_SLOW = 3.0
 
 def verdict_of_network(facts: RunFacts) -> Verdict:
     """The verdict on a run whose workers were busy."""
-    attribution, summary, parts = facts.attribution, facts.summary, facts.parts
+    attribution, parts = facts.attribution, facts.parts
     network = {name: parts[name] for name in _NETWORK}
     share = facts.share_of_active(sum(network.values()))
     if facts.settings.mode == "sync" and share >= _HALF:
         return _sync(facts)
     if facts.share_of_active(attribution.lag + attribution.own + attribution.decode) >= _HALF:
         return verdict_of_cpu(facts)
-    if summary.failed_time >= _HALF * summary.fetch_time > 0:
-        return _failed(facts)
+    if facts.failed_most:
+        return verdict_of_failed(facts)
     greatest = max(network, key=lambda name: network[name])
     seconds = network[greatest]
     if facts.share_of_active(seconds) >= _GREATEST:
@@ -45,7 +45,7 @@ def verdict_of_network(facts: RunFacts) -> Verdict:
             return _of_connections(facts, greatest)
         if greatest == "receive":
             return _bandwidth(facts)
-    if (slow := _slow_host(summary.loads)) is not None:
+    if (slow := _slow_host(facts.summary.loads)) is not None:
         return _of_slow_host(facts, *slow)
     if share >= _HALF:
         return _workers(facts)
@@ -68,7 +68,7 @@ def _sync(facts: RunFacts) -> Verdict:
     return facts.verdict(Bottleneck.SYNC, text, waited, subject="mode", advice=advice, predicted=seconds)
 
 
-def _failed(facts: RunFacts) -> Verdict:
+def verdict_of_failed(facts: RunFacts) -> Verdict:
     """The verdict on a run that spent most of its time on rows that failed."""
     summary = facts.summary
     seconds = facts.attribution.total * summary.failed_time / (summary.fetch_time or 1.0)
@@ -79,7 +79,7 @@ def _failed(facts: RunFacts) -> Verdict:
     worst = max(summary.loads, key=lambda load: load.failed, default=None)
     if worst is not None and worst.failed >= _HALF * summary.failed_time:
         text += f", most of it at {host_text(worst.host)}"
-    if summary.causes["timeout"] >= _HALF * summary.failed:
+    if facts.timed_out:
         text += "; a shorter --timeout, --connect-timeout or --read-timeout gives up sooner"
     return facts.verdict(Bottleneck.RETRIES, f"{text}.", seconds, subject=None if worst is None else worst.host)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["RunFacts", "about"]
 
 _MUCH = 0.25
+_HALF = 0.5
 _BUSY = 0.85
 """From this share of a core on, the CPU is the reason for which the event loop is late."""
 _WORTH_IT = 0.9
@@ -53,6 +54,16 @@ class RunFacts:
         attribution = self.attribution
         late = self.share_of_active(attribution.lag) >= _MUCH and self.core_share < _BUSY
         return late and attribution.callback >= _MUCH * attribution.duration
+
+    @property
+    def failed_most(self) -> bool:
+        """Whether rows that failed took half of the time of all rows."""
+        return self.summary.failed_time >= _HALF * self.summary.fetch_time > 0
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether half of the rows that failed timed out."""
+        return self.summary.causes["timeout"] >= _HALF * self.summary.failed > 0
 
     def share_of_active(self, seconds: float) -> float:
         """These seconds as a share of `active`."""

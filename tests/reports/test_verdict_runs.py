@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from support.servers import ScriptServer, late
+from support.servers import ScriptServer, hang, late
 from verdicts import Case, judge, servers
 
 from fetchq import Result, fetch_all_sync, fetch_iter
@@ -90,3 +90,11 @@ async def test_a_run_that_ended_early_is_neither_called_unlimited_nor_is_anythin
     assert verdict is not None
     assert verdict.bottleneck is not Bottleneck.NONE
     assert verdict.predicted is None
+
+
+def test_a_run_whose_few_rows_timed_out_is_not_called_unlimited(mode: str) -> None:
+    with ScriptServer(hang) as server:
+        run = fetch_all_sync([server.url], workers=3, mode=mode, timeout=0.15, retries=0)
+    assert run.summary.verdict is not None
+    assert run.summary.verdict.bottleneck is Bottleneck.RETRIES
+    assert "(1 timeout)" in run.summary.verdict.text
