@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.cli import Cli
-from support.factories import any_text, examples, make_result
+from support.factories import any_text, examples, failed_result, make_result
 from support.servers import Scripted, reply
 
 from fetchq import Cause, Summary, fetch_all_sync, open_run
@@ -28,7 +28,7 @@ from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.text import printable
 from fetchq.reports.html.bins import MOST_BINS, MOST_LANES, Bins
 from fetchq.reports.html.hosts import MOST_HOSTS, HostTable
-from fetchq.reports.html.page import LIBRARY
+from fetchq.reports.html.page import LIBRARY, size_on_page
 from fetchq.reports.html.rows import MOST_OF_CAUSE, MOST_ROWS, MOST_SLOW, KeptRows
 from fetchq.reports.html.run_report import RunReport
 from fetchq.reports.html.stored import stored_report
@@ -129,6 +129,18 @@ def test_the_bins_are_few_and_lose_no_time_and_no_row(given_segments: Sequence[t
         by_lane = sum(bins.spent(number, lane)[phase] for number in bins.numbers() for lane in range(bins.lanes))
         assert sum(bins.total(number, phase) for number in bins.numbers()) == pytest.approx(whole, abs=1e-4)
         assert by_lane == pytest.approx(whole, abs=1e-4)
+
+
+@pytest.mark.parametrize("sign", ["<", "€"])
+@pytest.mark.parametrize("rows", [3000, 6000])
+def test_the_tables_stay_small_however_long_the_texts_are(sign: str, rows: int) -> None:
+    kept, text, causes = KeptRows(), 500 * sign, [one for one in Cause if one is not Cause.CANCELLED]
+    for index in range(rows):
+        cause = causes[index % len(causes)]
+        kept.add(failed_result(cause, index=index, url=text, label=text, reason=text, error=f"{index}{text}"))
+    tables = [*kept.tables(), kept.errors()]
+    assert size_on_page(tables) < 3_000_000
+    assert all(str(cell).endswith("…") for one in tables[:-1] for row in one.rows for cell in row[1:3])
 
 
 def test_of_very_many_hosts_the_leading_ones_are_kept_and_all_rows_are_counted() -> None:

@@ -20,7 +20,7 @@ from fetchq._version import __version__
 from fetchq.core.text import printable
 from fetchq.reports.html.blocks import Fact, Section
 
-__all__ = ["LIBRARY", "page"]
+__all__ = ["LIBRARY", "page", "size_on_page"]
 
 LIBRARY = "echarts/echarts.min.js"
 """The plotting library, among the assets. CONTRIBUTING says how to replace it with another version."""
@@ -49,7 +49,7 @@ def page(
         "facts": shown,
         "version": __version__,
         "style": style,
-        "data": _data(sections),
+        "data": _json(sections),
         "library": library,
         "script": script,
     }
@@ -62,9 +62,14 @@ def page(
     return "".join(text).encode()
 
 
-def _data(sections: Sequence[Section]) -> str:
-    """The sections as JSON in which nothing can end the script element that it is in (HTML 4.12.1.3)."""
-    text = orjson.dumps(sections).decode()
+def size_on_page(value: object) -> int:
+    """How many bytes the value takes on a page."""
+    return len(_json(value).encode())
+
+
+def _json(value: object) -> str:
+    """The value as JSON in which nothing can end the script element that it is in (HTML 4.12.1.3)."""
+    text = orjson.dumps(value).decode()
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text

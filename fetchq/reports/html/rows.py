@@ -7,8 +7,9 @@ from heapq import heappush, heapreplace
 from itertools import count
 from typing import TYPE_CHECKING
 
-from fetchq.core.text import printable
+from fetchq.core.text import printable, shortened
 from fetchq.reports.html.blocks import Column, Table
+from fetchq.reports.html.page import size_on_page
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
@@ -25,6 +26,10 @@ MOST_ERRORS = 300
 """How many different errors are counted one by one."""
 _LONGEST = 300
 """Characters of a text that are shown."""
+_SHORTER = (150, 80, 40, 20)
+"""How many are shown where the tables would be too large."""
+MOST_BYTES = 2_000_000
+"""The size of the tables on the page."""
 
 _COLUMNS = (
     Column("Row", "count"),
@@ -84,14 +89,16 @@ class KeptRows:
 
     def tables(self) -> list[Table]:
         """All rows, or the slowest and the failed ones."""
+        every = self._all if self._all is not None else [*(row for _, _, row in self._slow), *self._failed]
+        longest = _fitting(every)
         if self._all is not None:
-            return [_table("All URLs", sorted(self._all, key=_index))] if self._all else []
+            return [_table("All URLs", _shortened(sorted(self._all, key=_index), longest))] if self._all else []
         slow = [row for _, _, row in sorted(self._slow, reverse=True)]
-        tables = [_table(f"The {len(slow)} slowest URLs", slow)]
+        tables = [_table(f"The {len(slow)} slowest URLs", _shortened(slow, longest))]
         if self._failed:
             total = self._of_cause.total()
             note = "" if len(self._failed) == total else f"At most {MOST_OF_CAUSE} of each cause, of {total:,} in all."
-            tables.append(_table("Failed URLs", sorted(self._failed, key=_index), note))
+            tables.append(_table("Failed URLs", _shortened(sorted(self._failed, key=_index), longest), note))
         return tables
 
     def errors(self) -> Table:
@@ -134,8 +141,21 @@ def _index(row: tuple[Cell, ...]) -> int:
     return row[0]
 
 
+def _fitting(rows: list[tuple[Cell, ...]]) -> int:
+    """How many characters of each text can be shown, so that the tables of these rows are not too large."""
+    longest = _LONGEST
+    for shorter in _SHORTER:
+        if sum(size_on_page(row) for row in _shortened(rows, longest)) <= MOST_BYTES:
+            break
+        longest = shorter
+    return longest
+
+
+def _shortened(rows: list[tuple[Cell, ...]], longest: int) -> list[tuple[Cell, ...]]:
+    if longest == _LONGEST:
+        return rows
+    return [tuple(shortened(cell, longest) if isinstance(cell, str) else cell for cell in row) for row in rows]
+
+
 def _shown(text: str | None) -> str | None:
-    if text is None:
-        return None
-    text = printable(text)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return None if text is None else shortened(printable(text), _LONGEST)
