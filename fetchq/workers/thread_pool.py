@@ -225,6 +225,7 @@ class ThreadPool(BlockingPool):
                 self._sample()
             results = buffer.take_all()
             self._buffer_free.notify_all()
+            self._run.phases.add_up(at_least=100)  # a reader slower than the workers never waits above
             return results
 
     def _sample(self) -> None:

@@ -20,7 +20,7 @@ from fetchq.http.attempt import Attempt
 from fetchq.http.failure import AttemptFailed
 from fetchq.scheduling.schedule import Schedule
 from fetchq.workers.blocking_pool import BlockingPool
-from fetchq.workers.result_buffer import MOST_BYTES
+from fetchq.workers.result_buffer import MOST_BYTES, MOST_RESULTS
 from fetchq.workers.run import Run
 from fetchq.workers.serial_pool import SerialPool
 from fetchq.workers.thread_pool import ThreadPool
@@ -350,6 +350,16 @@ def test_the_threads_wait_when_nobody_takes_their_bodies() -> None:
             assert not fakes.changed.wait_for(lambda: len(fakes.begun) > 2 * fit + workers + first, A_MOMENT)
         rest = sum(len(batch) for batch in results)
     assert first + rest == 100
+
+
+def test_the_phases_of_the_attempts_are_added_up_also_while_the_reader_is_the_slowest() -> None:
+    rows, workers, taken = 5 * MOST_RESULTS, 3, 0
+    fakes, run = FakeEngines(at_once), Run(Settings(workers=workers))
+    for batch in ThreadPool(run, fakes.engines(workers)).batches(batches(rows, 100)):
+        taken += len(batch)
+        fakes.until(min(rows, taken + MOST_RESULTS))  # the next batch is there before it is asked for
+        assert len(run.phases.pending) < 3 * MOST_RESULTS
+    assert taken == rows
 
 
 # --- stopping --------------------------------------------------------------------------------------------------------
