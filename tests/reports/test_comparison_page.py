@@ -75,9 +75,11 @@ def test_a_page_has_the_figures_the_verdicts_the_timelines_and_where_the_time_we
     assert [one["title"] for one in timelines] == ["sync", "async"]
     assert {one["end"] for one in timelines} == {2.0}, "they have the same scale"
     assert timelines[0]["lanes"] == ["worker 1", "worker 3"]
-    assert timelines[0]["rows"][0] == [0, 0, 0.0, [0.5]]
+    assert timelines[0]["rows"][0] == [1, 0, 0.0, [0.5]]
     assert len(found["Where the time went"]["blocks"]) == 2
-    assert found["Rows that failed or differ"]["blocks"][0]["rows"][0][2:] == ["200 ab", "200 cd"]
+    (differing,) = found["Rows that failed or differ"]["blocks"]
+    assert differing["rows"][0][2:] == ["200 ab", "200 cd"]
+    assert differing["rows"][0][0] == timelines[0]["rows"][1][0] == 2, "the page finds a bar's URL by this number"
     assert "<b>HACKED" not in text
     assert "\u202e" not in text
 

@@ -40,7 +40,8 @@ class Column:
 
     title: str
     unit: str = "text"
-    """How its cells are shown: `text`, `url`, `count`, `seconds`, `bytes`, `share` (0 to 1), or `rate` (a second)."""
+    """How its cells are shown: `text`, `url`, `count`, `status`, `seconds`, `bytes`, `share` (0 to 1), or `rate` (a
+    second)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,8 @@ class TimelineBlock:
     end: float
     """Seconds from the beginning of the run to its end."""
     rows: Sequence[tuple[int, int, float, Sequence[float]]] = ()
-    """The row's index, its lane, when it began in seconds, and the seconds of each phase."""
+    """The row's number, as in the tables that begin with a column "Row"; its lane, when it began in seconds, and the
+    seconds of each phase."""
     start: float = 0.0
     """Where the first bin begins, in seconds."""
     step: float = 0.0

@@ -137,7 +137,7 @@ def _timelines(comparison: Measurements) -> list[Section]:
 def _timeline(variant: Variant, end: float) -> TimelineBlock:
     spans = variant.typical.spans
     workers = sorted({span.worker for span in spans})
-    rows = [(one.index, workers.index(one.worker), one.start, (one.end - one.start,)) for one in spans]
+    rows = [(one.index + 1, workers.index(one.worker), one.start, (one.end - one.start,)) for one in spans]
     lanes = [f"worker {worker}" for worker in workers]
     return TimelineBlock(printable(variant.name), ("rows",), lanes, end, rows)
 
