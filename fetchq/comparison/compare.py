@@ -96,7 +96,7 @@ def _given(
             raise SettingsError(name, "it is no setting of a comparison")
         if name in given:
             raise SettingsError(name, "it is given twice")
-        given[name] = tuple(values)
+        given[name] = (values,) if isinstance(values, str) else tuple(values)
     for name, values in given.items():
         if not values:
             raise SettingsError(name, "a value is needed")

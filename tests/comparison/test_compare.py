@@ -110,6 +110,11 @@ def test_of_a_list_without_end_only_as_many_rows_are_read_as_the_limit_says(faul
     assert len(faults.log) == 3
 
 
+def test_a_text_is_one_value_of_a_setting(faults: FaultServer) -> None:
+    found = fetchq.compare([f"{faults.url}/ok"], modes="sync", rounds=1, vary={"user_agent": "me"})
+    assert [one.name for one in found.variants] == ["sync"]
+
+
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"modes": "fast"}, SettingsError, "mode"),
     ({"modes": ()}, SettingsError, "mode: a value is needed"),

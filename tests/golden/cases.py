@@ -78,6 +78,7 @@ case("help-resume", "fetchq resume -h", "fetchq resume --help")
 case("help-retry", "fetchq retry --help")
 case("help-export", "fetchq export --help")
 case("help-diff", "fetchq diff --help")
+case("help-report", "fetchq report --help")
 case("help-serve", "fetchq serve --help")
 
 # --- what is refused before anything is fetched ----------------------------------------------------------------------
