@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.atomic_file import atomic_write
 from fetchq.store.sinks.records_jsonl import json_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["JsonFile"]
 
@@ -23,22 +23,26 @@ class JsonFile:
         self._stack = ExitStack()
         self._stream = self._stack.enter_context(atomic_write(path))
         self._separator = b""
-        self._write(head)
+        with self._deleted_on_error():
+            self._stream.write(head)
 
     def add(self, items: Iterable[dict[str, Any]]) -> None:
-        """Write items of the array, each on a line of its own. Raises OSError."""
-        if lines := [json_line(item)[:-1] for item in items]:
-            self._write(self._separator + b"\n" + b",\n".join(lines))
-            self._separator = b","
+        """Write items of the array, each on a line of its own. Raises OSError, and what the iterable raises."""
+        with self._deleted_on_error():
+            if lines := [json_line(item)[:-1] for item in items]:
+                self._stream.write(self._separator + b"\n" + b",\n".join(lines))
+                self._separator = b","
 
     def close(self, tail: bytes) -> None:
         """Write the text after the last item, "]" included, and complete the file. Raises OSError."""
-        self._write(tail)
+        with self._deleted_on_error():
+            self._stream.write(tail)
         self._stack.close()
 
-    def _write(self, data: bytes) -> None:
+    @contextmanager
+    def _deleted_on_error(self) -> Iterator[None]:
         try:
-            self._stream.write(data)
+            yield
         except BaseException:  # raised again, whatever it is
             self._stack.__exit__(*sys.exc_info())
             raise

@@ -20,6 +20,7 @@ from support.servers import closed_port
 from fetchq import Result, Settings, SettingsError, StorageError, Summary, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.cli.practice.server import PracticeServer
 from fetchq.reports import view
+from fetchq.reports.json_file import JsonFile
 
 OPTION = "report"
 """The setting that asks for the view of these tests."""
@@ -154,6 +155,20 @@ def test_the_file_may_be_in_the_folder_of_the_run_but_not_be_one_of_its_own(
         fetch_iter([], output=folder, report=str(folder / "run.db"))
     fetch_all_sync([f"{practice.url}/bytes/1"], output=folder, report=str(folder / "file"))
     assert len(seen.ends) == 1
+
+
+def test_two_views_may_not_have_the_same_file_also_not_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    for other in (tmp_path / "file", tmp_path / "link" / "file"):
+        with pytest.raises(SettingsError, match=r"trace: .* is the file of har, too"):
+            fetch_iter([], har=tmp_path / "file", trace=other)
+
+
+def test_a_json_file_whose_items_cannot_be_made_is_deleted(tmp_path: Path) -> None:
+    file = JsonFile(str(tmp_path / "file"), b"[")
+    with pytest.raises(TypeError):
+        file.add([{"this is no JSON": object()}])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_opened_by_a_run_that_is_never_iterated(seen: Seen, tmp_path: Path) -> None:
