@@ -46,8 +46,9 @@ class LoopMonitor:
         """When the timer was called last."""
         self._below = 0
         """How many frames of the thread are below those of the loop's callbacks."""
-        self._seen: Counter[CodePlace | None] = Counter()
-        """What the loop ran at each look since the timer was called last; None for code that is not the user's."""
+        self._seen: list[CodePlace | None] = []
+        """What the loop ran at each look since the timer was called last; None for code that is not the user's. A list,
+        to which the thread may append while the loop copies it."""
         self._lines: dict[CodePlace, Counter[int]] = {}
         self._blocked: defaultdict[CodePlace, float] = defaultdict(float)
         self._delays = [0] * _LATENESS
@@ -113,11 +114,11 @@ class LoopMonitor:
             frame = sys._current_frames().get(self._loop_thread)
             found = None if frame is None else running_user_code(frame, self._below)
             if found is None or (found[0] not in self._lines and len(self._lines) >= _MOST_PLACES):
-                self._seen[None] += 1
+                self._seen.append(None)
             else:
                 place, line = found
                 self._lines.setdefault(place, Counter())[line] += 1
-                self._seen[place] += 1
+                self._seen.append(place)
         return True
 
     def _beat(self) -> None:
@@ -134,11 +135,11 @@ class LoopMonitor:
         self._delays[min(int(delay * 1000), _LATENESS - 1)] += 1
         self.longest_delay = max(self.longest_delay, delay)
         if self._seen:
-            seen, self._seen = self._seen, Counter()
-            looks = seen.total()
-            for place, count in seen.items():
+            seen, self._seen = self._seen.copy(), []
+            share = since / len(seen)
+            for place in seen:
                 if place is not None:
-                    self._blocked[place] += since * count / looks
+                    self._blocked[place] += share
 
 
 def _watch(monitor: ref[LoopMonitor], ended: threading.Event) -> None:
