@@ -27,8 +27,8 @@ def atomic_write(path: str | os.PathLike[str], *, private: bool = False) -> Iter
     its owner can read a new file (mode 0600). Raises OSError.
     """
     target = os.path.realpath(path)  # a symbolic link is kept, and its target is replaced
-    if os.path.exists(target) and not os.path.isfile(target):
-        with open(target, "wb") as stream:
+    if _is_special(path):
+        with open(path, "wb") as stream:
             yield stream
         return
     part = target + _PART
@@ -57,14 +57,19 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     target = os.path.realpath(path)
     if os.path.isdir(target):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
-    if os.path.exists(target) and not os.path.isfile(target):  # opening a pipe would wait for its reader
-        if not os.access(target, os.W_OK):
+    if _is_special(path):  # opening a pipe would wait for its reader
+        if not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
         return
     with suppress(FileNotFoundError):
         os.unlink(target + _TEST)
     with open(target + _TEST, "xb"):
         os.unlink(target + _TEST)
+
+
+def _is_special(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a pipe or a device. Of `/dev/stdout` and `/dev/fd/3`, the real path may be no name of a file."""
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def _opener(mode: int) -> Callable[[str, int], int]:

@@ -339,14 +339,17 @@ def test_no_secret_is_on_the_command_line_of_a_run(cli: Cli) -> None:
         assert process.wait(PATIENCE) == 143
 
 
-def test_a_run_whose_process_is_killed_ends_compare_with_3(cli: Cli) -> None:
+@pytest.mark.parametrize(
+    ("number", "perhaps"), [(signal.SIGKILL, ", perhaps for lack of memory"), (signal.SIGTERM, "")]
+)
+def test_a_run_whose_process_is_killed_ends_compare_with_3(number: int, perhaps: str, cli: Cli) -> None:
     with ScriptServer(hang) as server:
         process = cli.start("compare", f"{server.url}/", *IN_SYNC)
         assert server.wait_for_requests(1, PATIENCE)
-        os.kill(children_of(process)[0], signal.SIGKILL)
+        os.kill(children_of(process)[0], number)
         done = ended(process)
     assert done.status == 3
-    assert done.said == "fetchq: the process of a run was ended by signal 9, perhaps for lack of memory\n"
+    assert done.said == f"fetchq: the process of a run was ended by signal {number:d}{perhaps}\n"
 
 
 def test_no_line_of_a_comparison_is_wider_than_the_terminal(cli: Cli, practice: PracticeServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from datetime import datetime
 from itertools import pairwise
@@ -85,6 +86,14 @@ def test_no_password_of_a_location_is_shown_however_it_is_written(location: str,
     response = found[0]["response"]
     fields = {one["name"]: one["value"] for one in response["headers"]}
     assert (response["redirectURL"], fields["Location"], fields["Content-Location"]) == (shown, shown, shown)
+
+
+def test_the_file_may_be_a_pipe_that_only_has_a_descriptor(tmp_path: Path) -> None:
+    readable, writable = os.pipe()
+    with ScriptServer() as server, open(readable, "rb") as pipe:
+        fetch_all_sync([server.url], har=f"/dev/fd/{writable}")
+        os.close(writable)
+        assert len(json.load(pipe)["log"]["entries"]) == 1
 
 
 def test_an_entry_ends_before_the_next_hop_begins(mode: str, tmp_path: Path) -> None:
