@@ -10,7 +10,6 @@ import asyncio
 import os
 import pickle
 import resource
-import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -46,7 +45,6 @@ _POLL = 0.01
 
 def main(task: Task) -> None:
     """Make the run, and write the pickled `MeasuredRun`, or the SettingsError that prevented it, to stdout."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # without the traceback of a KeyboardInterrupt
     threading.Thread(target=_end_with_parent, name="fetchq-parent", daemon=True).start()
     try:
         report: MeasuredRun | SettingsError = _Measurement(task).run()
