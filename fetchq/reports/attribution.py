@@ -127,9 +127,9 @@ _NUMBERS = tuple(one.name for one in fields(Attribution) if one.name not in ("wo
 def attribution_of(run: Run, ended: float) -> Attribution:
     """What the workers of a run did until it ended at the time `ended` (`time.perf_counter`)."""
     idle, clocks, monitor = run.idle.seconds(ended), run.clocks, run.monitor
-    phases = dict.fromkeys(_PHASES, 0.0) | run.phases.seconds()
-    # A thread that still has an attempt waits for the system's resolver, which cannot be interrupted.
+    phases = run.phases.seconds()
     phases["lag"] += idle.get(Idle.WAKING, 0.0)
+    # A thread that still has an attempt waits for the system's resolver, which cannot be interrupted.
     phases["dns"] += sum(ended - one.attempt_began for one in clocks if one.attempt_began is not None)
     parts = {
         **phases,

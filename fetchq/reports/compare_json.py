@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from fetchq.reports.conclusion import conclusions
@@ -57,7 +56,7 @@ def _run(run: MeasuredRun) -> dict[str, Any]:
     return {
         **{name: getattr(run, name) for name in _OF_RUN},
         "attribution": None if run.attribution is None else run.attribution.to_json(),
-        "verdict": None if run.verdict is None else asdict(run.verdict),
+        "verdict": None if run.verdict is None else run.verdict.to_json(),
     }
 
 

@@ -9,7 +9,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from fetchq.core.text import printable, redact
-from fetchq.reports.attribution_text import attribution_text
+from fetchq.reports.attribution_text import attribution_text, percent_text
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result
@@ -202,7 +202,7 @@ def _worker_lines(summary: Summary) -> list[str]:
         rows = [["worker", counted, "busy", "share"]]
         for number, (fetched, busy) in sorted(summary.workers.items()):
             if fetched or busy:
-                rows.append([str(number), str(fetched), seconds_text(busy), f"{100 * busy / duration:.0f} %"])
+                rows.append([str(number), str(fetched), seconds_text(busy), percent_text(busy / duration)])
         idle = len(summary.workers) - len(rows) + 1
         lines = table(rows) if len(rows) > 1 else []
         return [*lines, f"{count_text(idle, 'worker')} had nothing to do"] if idle else lines
@@ -212,5 +212,5 @@ def _worker_lines(summary: Summary) -> list[str]:
     rows = [[f"{len(counts)} workers", "least", "median", "most"]]
     rows.append([counted, *(f"{number:.0f}" for number in spread[0])])
     rows.append(["busy", *(seconds_text(seconds) for seconds in spread[1])])
-    rows.append(["share", *(f"{100 * seconds / duration:.0f} %" for seconds in spread[1])])
+    rows.append(["share", *(percent_text(seconds / duration) for seconds in spread[1])])
     return table(rows)

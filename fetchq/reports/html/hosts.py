@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fetchq.core.text import printable
+from fetchq.core.text import printable, shortened
 from fetchq.reports.html.blocks import Cell, Column, Table
 from fetchq.reports.summary import Histogram
 
@@ -14,6 +14,8 @@ __all__ = ["HostTable"]
 MOST_HOSTS = 1000
 """How many hosts are counted; when as many more have come, those with the fewest rows, failures and time are merged."""
 MOST_SHOWN = 300
+_LONGEST = 200
+"""Characters of a host that are shown."""
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ class HostTable:
         for one in rest:
             others.merge(one)
         hosts = sorted(kept.items(), key=lambda item: -item[1].seconds)
-        rows = [_row(printable(name)[:200], one) for name, one in hosts]
+        rows = [_row(shortened(printable(name), _LONGEST), one) for name, one in hosts]
         note = ""
         if others.rows:
             rows.append(_row("(all others)", others))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from fetchq.core.model import PHASES
 from fetchq.core.text import printable
 from fetchq.http.url import host_of
 from fetchq.reports.html.blocks import Bars, Block, Cell, Column, Fact, Section, Series, Share, Table
@@ -18,17 +17,17 @@ from fetchq.reports.html.rows import KeptRows
 from fetchq.reports.html.timeline import Timeline
 from fetchq.reports.summary import Histogram
 from fetchq.reports.text import bytes_text, count_text, seconds_text
+from fetchq.workers.phase_totals import ATTEMPT_PHASES
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
     from fetchq.reports.attribution import Attribution
     from fetchq.reports.summary import Summary
 
-__all__ = ["SPENT", "RunReport"]
+__all__ = ["RunReport"]
 
-SPENT = tuple(name for name in PHASES if name not in ("queued", "held"))
-"""The phases that make up `Result.elapsed`, in the order in which they follow one another."""
-_spent = attrgetter(*SPENT)
+_spent = attrgetter(*ATTEMPT_PHASES)
+"""The values of the phases that make up `Result.elapsed`, in the order in which they follow one another."""
 _PERCENTILES = (50, 90, 95, 99)
 _PER_BAR = 5
 """How many buckets of a `Histogram`, each 2 % wide, are one bar."""
@@ -38,11 +37,11 @@ class RunReport:
     """The report of a run. `add` takes its Results in any order; `page` is called at the end."""
 
     def __init__(self) -> None:
-        self._timeline = Timeline(SPENT)
+        self._timeline = Timeline(ATTEMPT_PHASES)
         self._hosts = HostTable()
         self._rows = KeptRows()
         self._statuses: Counter[int] = Counter()
-        self._phases = {name: Histogram() for name in SPENT}
+        self._phases = {name: Histogram() for name in ATTEMPT_PHASES}
 
     def add(self, result: Result, began: float | None) -> None:
         """Add a Result. `began`: when a worker took it, in seconds since the run began; None for never."""
@@ -96,7 +95,7 @@ class RunReport:
         if summary.attribution is not None:
             blocks += _attribution(summary.attribution)
         else:
-            parts = [(name, seconds, PARTS[name]) for name, seconds in summary.phases.items() if name in SPENT]
+            parts = [(name, seconds, PARTS[name]) for name, seconds in summary.phases.items() if name in ATTEMPT_PHASES]
             blocks.append(Share("Time of the URLs by phase", "seconds", [part for part in parts if part[1]]))
             note = "What the workers did while they fetched nothing was not kept, so these are the phases alone."
         if sessions is not None:

@@ -64,9 +64,8 @@ def stored_report(run: StoredRun) -> bytes:
             report.add(result, None if result.started is None else clock.moment(result.started, result.elapsed))
     summary.duration = max(sum(one.duration for one in sessions), clock.end)
     summary.attribution = _together([one.attribution for one in sessions if one.attribution is not None])
-    summary.verdict = max(
-        (one for one in sessions if one.verdict is not None), key=lambda one: one.duration, default=_NO_SESSION
-    ).verdict
+    judged = [one for one in sessions if one.verdict is not None]
+    summary.verdict = max(judged, key=lambda one: one.duration).verdict if judged else None
     workers = max([one.workers for one in sessions] or [_workers(run)])
     return report.page(
         summary,
@@ -85,9 +84,6 @@ def _workers(run: StoredRun) -> int:
     if not isinstance(workers, int):
         raise LedgerError(f"the ledger {str(run.ledger.path)!r} is damaged: its settings have no number of workers")
     return workers
-
-
-_NO_SESSION = _Session(datetime.min, 0.0, 0, "", None, None)  # noqa: DTZ901  # never shown
 
 
 class _Clock:
