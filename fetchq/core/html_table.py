@@ -17,9 +17,9 @@ LONGEST_CELL = 200
 
 
 def html_table(rows: Iterable[Sequence[object]], *, heading: Sequence[str] = (), caption: str = "") -> str:
-    """A table of these cells, with None as an empty one.
+    """A table of these cells, with None as an empty one. The first cell of each row is the heading of the row.
 
-    Without a `heading`, the first cell of each row is the heading of the row. `caption`: a text above the table.
+    `heading`: the cells above the columns. `caption`: a text above the table.
     """
     lines = ["<table>"]
     if caption:
@@ -29,8 +29,8 @@ def html_table(rows: Iterable[Sequence[object]], *, heading: Sequence[str] = (),
         lines.append(f"<thead><tr>{cells}</tr></thead>")
     lines.append("<tbody>")
     for first, *others in rows:
-        kind = "td" if heading else 'th scope="row"'
-        lines.append(f"<tr>{_cell(first, kind)}{''.join(_cell(one, 'td') for one in others)}</tr>")
+        row = [_cell(first, 'th scope="row"'), *(_cell(one, "td") for one in others)]
+        lines.append(f"<tr>{''.join(row)}</tr>")
     return "\n".join([*lines, "</tbody>", "</table>"])
 
 

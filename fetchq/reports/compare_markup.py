@@ -6,6 +6,7 @@ import re
 from html import escape
 from typing import TYPE_CHECKING
 
+from fetchq.core.html_table import html_table
 from fetchq.reports.compare_cells import cells_of
 from fetchq.reports.compare_text import heading, row_lines, verdict_lines
 from fetchq.reports.conclusion import conclusions
@@ -45,13 +46,7 @@ def html_of(comparison: Measurements) -> str:
     """The comparison as an HTML table and paragraphs."""
     cells = cells_of(comparison)
     sentences = [*conclusions(comparison), *row_lines(comparison), *verdict_lines(comparison)]
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in cells.names)
-    body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row)}</tr>'
-        for name, row in cells.rows.items()
+    table = html_table(
+        [(name, *row) for name, row in cells.rows.items()], heading=("", *cells.names), caption=heading(comparison)
     )
-    return (
-        f"<table><caption>{escape(heading(comparison))}</caption>"
-        f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
-        f"{''.join(f'<p>{escape(sentence.strip())}</p>' for sentence in sentences)}"
-    )
+    return table + "".join(f"<p>{escape(sentence.strip())}</p>" for sentence in sentences)
