@@ -46,7 +46,7 @@ class Settings(SettingsFields):
 
     @property
     def keeps_exchanges(self) -> bool:
-        """Whether each Result keeps its exchanges, which these views show."""
+        """Whether each Result keeps its exchanges, for `har` and `trace`."""
         return self.har is not None or self.trace is not None
 
 

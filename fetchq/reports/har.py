@@ -96,7 +96,7 @@ def _address(remote: str | None) -> dict[str, str]:
 
 
 def _request(exchange: Exchange) -> dict[str, Any]:
-    # An "[" or a letter that is not ASCII may be sent as it is, but is not allowed in the file.
+    # What a URL may not have (RFC 3986, 2), such as | or a letter that is not ASCII, may have been sent as it is.
     url = quote(exchange.url, safe=_LEGAL, errors="backslashreplace")
     headers = exchange.request_headers
     cookie = next((value for name, value in headers.items() if name.lower() == "cookie"), "")

@@ -21,7 +21,7 @@ class PhaseTotals:
         """The phases of the attempts that have ended since `add_up` was called last, to be appended."""
 
     def add_up(self, at_least: int = 1) -> None:
-        """Add up what is pending, if it is `at_least` so much: many at a time are several times faster than each alone.
+        """Add up the attempts that are pending, if there are `at_least` so many: together they take much less time.
 
         Must be called by one thread at a time.
         """
