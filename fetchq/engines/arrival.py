@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import time
+from math import inf
 from time import perf_counter
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ _OPTION: int = getattr(socket, "TCP_INFO", 0) if sys.platform == "linux" else 0
 _INFO = struct.Struct("=44xI4xII8xI28xI")
 _MONOTONIC_COARSE = 6  # linux/time.h; Python has no name for this clock, which steps from tick to tick
 _TICK = time.clock_getres(_MONOTONIC_COARSE) if _OPTION else 0.0
+_DOUBTFUL = 3 * _TICK
+"""Seconds by which the kernel's answer may be too early: on an idle machine, its count of ticks can be two behind."""
 _KNOWN_TICKS = _OPTION and tuple(int(part) for part in platform.release().split(".", 2)[:2]) >= (6, 4)
 
 
@@ -49,13 +52,17 @@ def _instant(ago: int, now: float, since: float) -> float:
     return (max(began, since) + ended) / 2 if since < ended else since
 
 
-def received_at(sock: socket.socket | None, now: float, since: float) -> float:
+def received_at(sock: socket.socket | None, now: float, since: float, woken: float = inf) -> float:
     """When the last data arrived, which was not before `since`.
 
-    `now`: the current time (`time.perf_counter`), which is the answer if the kernel gives none.
+    `now`: the current time (`time.perf_counter`), which is the answer if the kernel gives none. `woken`: when a caller
+    that did nothing but wait for data was told of it. It most likely arrived then, unless it is said to be much older.
     """
     found = _ask(sock)
-    return now if found is None else _instant(found[1], now, since)
+    if found is None:
+        return now
+    arrived = _instant(found[1], now, since)
+    return woken if woken - _DOUBTFUL < arrived < woken else arrived
 
 
 def sent_at(sock: socket.socket, now: float, since: float) -> float:

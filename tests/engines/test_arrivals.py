@@ -188,6 +188,26 @@ def test_after_a_long_turn_or_a_long_wait_the_kernel_is_asked(loop: Loop, clock:
     assert turning.arrival(None, clock.now, 0.0) == clock.now
 
 
+@linux
+@pytest.mark.parametrize(("ticks", "believed"), [(1, False), (2, False), (4, True)])
+def test_a_loop_that_waited_for_data_believes_only_that_it_came_long_ago(
+    ticks: int, believed: bool, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrival, "_ask", lambda _: (0, round(ticks * arrival._TICK * 1000), 0, 0, 0))
+    loop = Loop()
+    turning = turn_clock(loop)
+    clock.now += 100 * PRECISION
+    turning.handling_event()
+    woken = clock.now
+    clock.now += arrival._TICK / 8  # other events of the same turn
+    assert (turning.arrival(None, clock.now, 0.0) == woken) is not believed
+    clock.now += 2 * PRECISION
+    loop.turn()
+    clock.now += 2 * PRECISION
+    turning.handling_event()
+    assert turning.arrival(None, clock.now, 0.0) < turning.polled, "it was busy before"
+
+
 # --- both, against a server that knows the truth ---
 
 

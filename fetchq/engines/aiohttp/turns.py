@@ -7,6 +7,7 @@ it handles late in a turn had arrived before the poll, and after the poll of the
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,11 @@ class TurnClock:
     between `before` and `polled`, unless `vague`: then `arrival` tells.
     """
 
-    __slots__ = ("_enough", "_loop", "_polls_first", "_running", "before", "polled", "quiet", "stale", "vague")
+    # fmt: off
+    __slots__ = (
+        "_enough", "_loop", "_polls_first", "_running", "_waited", "before", "polled", "quiet", "stale", "vague",
+    )
+    # fmt: on
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -40,6 +45,8 @@ class TurnClock:
         self._enough = 2 if self._polls_first else 1
         """Turns without an event after which the loop counts as idle: it has polled after what followed from events."""
         self._running = False
+        self._waited = False
+        """Whether the loop had waited for the events of this turn, as far as is known here."""
         self.before = self.polled = perf_counter()
         """The ends of the poll before the last one, and of the last one; the same if the loop waited for an event."""
         self.quiet = 0
@@ -59,6 +66,7 @@ class TurnClock:
         """Note that the first event of a turn is handled `now`."""
         self.vague = now - self.polled > PRECISION
         self.stale = False
+        self._waited = not self._running
         if self._running:
             self.before = self.polled
         else:
@@ -73,7 +81,7 @@ class TurnClock:
 
         That may be after the poll, if that was for earlier bytes: those of TLS itself, for example.
         """
-        return received_at(sock, now, max(since, self.before))
+        return received_at(sock, now, max(since, self.before), self.polled if self._waited else inf)
 
     def _turn(self) -> None:
         """Called once a turn, before all that follows from its events."""
@@ -85,7 +93,7 @@ class TurnClock:
                 self.polled = now
             return
         if self._polls_first:
-            self.vague = now - self.polled > PRECISION
+            self.vague, self._waited = now - self.polled > PRECISION, False
             self.before, self.polled = self.polled, now
         else:
             self.stale = True

@@ -11,8 +11,9 @@ import http.client
 import re
 import socket
 import ssl
+from math import inf
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h11
 
@@ -31,6 +32,9 @@ from fetchq.http.wire_checks import (
     check_interim,
     repair_head,
 )
+
+if TYPE_CHECKING:
+    from fetchq.http.attempt import Attempt
 
 __all__ = ["WireResponse", "tcp_of"]
 
@@ -66,7 +70,7 @@ class WireResponse(http.client.HTTPResponse):
         while isinstance(event := self._next_head(interim), h11.InformationalResponse):
             interim += 1
             check_interim(b"", event.status_code, interim)
-            attempt.first_byte(received_at(tcp_of(self._sock), attempt.progress_at, attempt.last_lap))
+            attempt.first_byte(_arrived(attempt, self._sock, attempt.progress_at, attempt.last_lap))
         self.status = event.status_code
         self.reason = event.reason.decode("utf-8", "surrogateescape")
         major, _, minor = event.http_version.partition(b".")
@@ -89,7 +93,7 @@ class WireResponse(http.client.HTTPResponse):
                 check_cut_head(self._raw)
                 raise closed_early(answering=attempt.answering)
             if interim and not self._raw:
-                attempt.first_byte(received_at(tcp_of(self._sock), attempt.progress_at, attempt.last_lap))
+                attempt.first_byte(_arrived(attempt, self._sock, attempt.progress_at, attempt.last_lap))
             seen = len(self._raw)
             self._raw = self._raw + data if seen else data
             head, end = find_head(self._raw, seen)
@@ -123,7 +127,7 @@ class WireResponse(http.client.HTTPResponse):
                 data = framing.feed(data)
                 if framing.ended:
                     attempt = self._exchange.attempt
-                    arrived = received_at(tcp_of(self._sock), perf_counter(), attempt.first_byte_at)
+                    arrived = _arrived(attempt, self._sock, perf_counter(), attempt.first_byte_at)
                     attempt.shorten_receive(arrived)
                     attempt.last_byte_at = arrived
             if data:
@@ -200,8 +204,14 @@ def _receive(sock: socket.socket, exchange: Exchange) -> bytes:
     if data:
         attempt.progress_at = now
         if not attempt.answering:
-            attempt.first_byte(received_at(tcp_of(sock), now, attempt.last_lap))
+            attempt.first_byte(_arrived(attempt, sock, now, attempt.last_lap))
     return data
+
+
+def _arrived(attempt: Attempt, sock: socket.socket | None, now: float, since: float) -> float:
+    """When the data that was read `now` arrived. A thread that runs alone need not wait for the GIL to read it."""
+    alone = attempt.settings.workers == 1 or attempt.settings.mode == "sync"
+    return received_at(tcp_of(sock), now, since, now if alone else inf)
 
 
 def tcp_of(sock: Any) -> socket.socket:
