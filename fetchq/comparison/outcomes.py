@@ -12,7 +12,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
-from fetchq.core.text import redact
+from fetchq.http.url import shown_url
 from fetchq.reports.measurements import RowDifference, Rows
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class OutcomeCheck:
         names = urls([row for kind in kinds for row in kind])
         shown = [
             tuple(
-                RowDifference(row, redact(names.get(row, "")), tuple(_text(one, row) for one in variants))
+                RowDifference(row, shown_url(names.get(row, "")), tuple(_text(one, row) for one in variants))
                 for row in kind
             )
             for kind in kinds

@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, quote, unquote
 from yarl import URL
 
 from fetchq.core.model import Cause
+from fetchq.core.text import redact, redact_all
 from fetchq.http.international import domain_to_ascii
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "login_without_password",
     "origin",
     "parse_url",
+    "shown_url",
 ]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
@@ -86,6 +88,17 @@ def parse_url(text: str) -> Target:
             parts = _split_result(SplitResult, (scheme, authority, path, query, ""))
             return Target(URL(parts, encoded=True), text, rest if path else f"/{rest}", None)
     return _parse_other(text)
+
+
+def shown_url(text: str) -> str:
+    """The URL without its userinfo. Of what cannot be parsed, all between the scheme and the last @ is replaced."""
+    if "@" not in text:
+        return text
+    try:
+        parse_url(text)
+    except Refused:
+        return redact_all(text)
+    return redact(text)
 
 
 def basic_auth(user: str, password: str) -> str:

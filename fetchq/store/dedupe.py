@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fetchq.core.model import Cause, Result
 from fetchq.core.row_set import RowSet
-from fetchq.core.text import redact
 from fetchq.http.failure import RUN_ENDED
+from fetchq.http.url import shown_url
 from fetchq.store.scratch_db import ScratchDatabase, key_of
 from fetchq.store.sinks.stored import mark_not_stored
 from fetchq.store.stored_run import StoredBodies, stored_result
@@ -109,7 +109,7 @@ class Deduplicator:
         if done:
             return None
         first = found[0][0]
-        row = (index, first, _to_blob(redact(request.url)), _to_blob(request.label))
+        row = (index, first, _to_blob(shown_url(request.url)), _to_blob(request.label))
         self._scratch.execute_many("INSERT OR REPLACE INTO queued VALUES (?, ?, ?, ?)", [row])
         return replace(request, duplicate_of=first)
 

@@ -17,6 +17,8 @@ from fetchq import Request, RunFailedError, Settings, SettingsError
 from fetchq.cli.practice.server import PracticeServer
 from fetchq.comparison.variants import plan_variants
 
+MALFORMED = (r"http:\\name:secret@host/", "http:/name:secret@host/", "name:secret@host", "http://name:secret/x@host:1/")
+
 
 def names(given: dict[str, Any]) -> list[str]:
     return [plan.name for plan in plan_variants(given, lambda values: Settings(**values))]
@@ -141,6 +143,13 @@ def test_the_failure_of_a_run_says_how_it_ended_and_can_be_pickled() -> None:
     problem = pickle.loads(pickle.dumps(RunFailedError("it ended", "Traceback\n  ...\nMemoryError: http://u:p@h/\n")))
     assert str(problem) == "it ended: MemoryError: http://***@h/"
     assert problem.output.startswith("Traceback")
+
+
+@pytest.mark.parametrize("url", MALFORMED)
+def test_no_password_of_a_malformed_url_is_shown(url: str) -> None:
+    found = fetchq.compare([url], modes="sync", rounds=1)
+    assert "***@host" in found.rows.failed[0].url
+    assert "secret" not in f"{found}{found.to_json()}{found._repr_html_()}"
 
 
 def test_an_empty_list_and_a_single_url_are_refused() -> None:

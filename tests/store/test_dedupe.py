@@ -76,6 +76,15 @@ def test_rows_differ_when_anything_that_is_sent_does(tmp_path: Path, mode: str) 
     assert left_threads() == []
 
 
+@pytest.mark.parametrize("url", ["http:/name:secret@host/", "name:secret@host", "http://name:secret/x@host:1/"])
+def test_no_copy_of_a_malformed_url_shows_its_password(url: str, tmp_path: Path, mode: str) -> None:
+    results = fetch_all_sync([url] * 3, mode=mode, output=tmp_path, dedupe=True)
+    with open_run(tmp_path) as run:
+        shown = [result.url for result in (*results, *run)]
+    assert len(shown) == 6
+    assert all("***@host" in one and "secret" not in one for one in shown)
+
+
 @pytest.mark.parametrize("dedupe", [False, True])
 def test_a_program_cannot_call_a_row_a_duplicate(tmp_path: Path, dedupe: bool) -> None:
     with Scripted(echo) as server:
