@@ -20,7 +20,10 @@ __all__ = ["MASK", "masked_request", "masked_response"]
 
 MASK = "***"
 _SET_COOKIE = frozenset({"set-cookie", "set-cookie2"})
-_SECRET_WORDS = ("api-key", "apikey", "authentication-info", "authorization", "cookie", "password", "secret", "token")
+_SECRET_WORDS = (
+    *("access-key", "api-key", "apikey", "auth-key", "authentication-info", "authorization", "cookie", "credential"),
+    *("jwt", "password", "secret", "session", "token"),
+)
 """Parts of the names of response fields that may hold secrets, in lower case."""
 _LOCATIONS = frozenset({"location", "content-location"})
 _USERINFO = re.compile(r"^(\s*(?:[a-z][a-z0-9+.-]*:|[/\\]\t*[/\\])[/\\\t]*)[^/\\?#]*@", re.IGNORECASE)
