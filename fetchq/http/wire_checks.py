@@ -45,6 +45,8 @@ _UNASKED_SWITCH = "status 101, though no other protocol was asked for"
 BAD_CODING = "a Transfer-Encoding that is not just chunked"
 FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding"})
 """The fields that say where the body ends (RFC 9112, 6)."""
+_MOST_DIGITS = 18
+"""Of a Content-Length: a longer one is no number of bytes."""
 
 
 def not_http(what: str, *, stray: bool = False) -> AttemptFailed:
@@ -104,14 +106,17 @@ def bad_head(head: bytes) -> AttemptFailed:
         return not_http("too many headers, or too long ones", stray=True)
     if any(line.lower().startswith(b"transfer-encoding:") for line in lines):
         return AttemptFailed(Cause.PROTOCOL, BAD_CODING, stray=True)
+    lengths = []
     for line in lines:
-        name, colon, _ = line.partition(b":")
+        name, colon, value = line.partition(b":")
         if _HEADER.fullmatch(line) is None or not colon:
             # The rest of the line may be a secret, such as a part of a cookie.
             shown = name + colon if colon else line.split(b" ", 1)[0]
             return not_http(f"not a header line: {_shown(shown)}", stray=True)
         if name.lower() == b"content-length":
-            return not_http(f"not a {_shown(line)}", stray=True)
+            lengths.append(line)
+            if len(lengths) > 1 or not value.strip().isdigit() or len(value.strip()) > _MOST_DIGITS:
+                return not_http(f"not a {_shown(line)}", stray=True)
     return not_http("a head that cannot be read", stray=True)
 
 

@@ -224,6 +224,11 @@ def test_the_error_shows_the_line_that_is_none(line: bytes, said: str) -> None:
     assert bad_head(head(b"Server: x", line)).message == f"not valid HTTP: {said}"
 
 
+def test_a_good_length_is_not_blamed_for_another_line() -> None:
+    assert bad_head(head(length(5), b"X</b>: 1")).message != "not valid HTTP: not a Content-Length: 5"
+    assert bad_head(head(length(5), length(6))).message == "not valid HTTP: not a Content-Length: 6"
+
+
 def test_the_error_shows_a_status_line_that_is_none() -> None:
     assert bad_head(head(status=b"HTTP/1.1 abc")).message == "not valid HTTP: not a status line: HTTP/1.1 abc"
 
