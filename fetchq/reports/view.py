@@ -69,6 +69,8 @@ class Views:
         self._settings = settings
         self._open: dict[str, View] = {}
         """The views by the paths of their files."""
+        self._lost: list[str] = []
+        """Why files could not be written; an error that comes later hides an earlier one."""
 
     def __bool__(self) -> bool:
         return bool(_paths(self._settings))
@@ -93,17 +95,17 @@ class Views:
             self._open = {}
 
     def _each(self, work: Callable[[View], None]) -> None:
-        problem: StorageError | None = None
+        lost = len(self._lost)
         for path, view in list(self._open.items()):
             del self._open[path]
             try:
                 work(view)
-            except OSError as found:
-                problem = _unwritable(path, found)
+            except OSError as problem:
+                self._lost.append(str(_unwritable(path, problem)))
             else:
                 self._open[path] = view
-        if problem is not None:
-            raise problem
+        if len(self._lost) > lost:
+            raise StorageError("; ".join(self._lost))
 
 
 def check_files(settings: Settings, lists: Iterable[str] = ()) -> None:

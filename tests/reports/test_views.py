@@ -16,6 +16,7 @@ import pytest
 from support.cli import Cli
 from support.leaks import left_threads
 from support.servers import closed_port
+from support.store import files_of_at_most
 
 from fetchq import Result, Settings, SettingsError, StorageError, Summary, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.cli.practice.server import PracticeServer
@@ -203,3 +204,11 @@ def test_a_run_that_goes_on_does_not_replace_its_list(cli: Cli) -> None:
         cli("urls.txt", "-o", "run", "--retries", "0")
         assert cli("retry", "run", "--har", "urls.txt").problem.endswith("/urls.txt' is a list of URLs")
         assert cli.folder.joinpath("urls.txt").read_text() == f"{url}/\n"
+
+
+def test_every_file_that_could_not_be_written_is_named(mode: str, practice: PracticeServer, tmp_path: Path) -> None:
+    har, page = tmp_path / "a.har", tmp_path / "a.html"
+    with files_of_at_most(100_000), pytest.raises(StorageError) as raised:
+        fetch_all_sync([f"{practice.url}/bytes/1"] * 200, mode=mode, har=har, report=page)
+    assert f"{str(har)!r} cannot be written: File too large; {str(page)!r} cannot be written" in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
