@@ -18,7 +18,9 @@ from fetchq.core.model import PHASES, Result, Timing
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
 from fetchq.core.redirect_hop import hop_records, hops_from_json
 from fetchq.core.stored_response import OpenedBody
+from fetchq.core.text import printable
 from fetchq.store.folder import RunFolder
+from fetchq.store.ledger_connection import LedgerError
 from fetchq.store.ledger_reader import LedgerReader
 from fetchq.store.sinks import body_reader_for
 
@@ -73,7 +75,18 @@ class StoredRun:
         Raises `ConditionError` if `where` is not a condition.
         """
         for row in self.ledger.records(where):
-            yield stored_result(row)
+            yield self.result_of(row)
+
+    def result_of(self, row: dict[str, Any]) -> Result:
+        """The Result of a row of the ledger's records. Raises `LedgerError` if it is not one."""
+        try:
+            return stored_result(row)
+        except (TypeError, ValueError) as problem:
+            raise self.damage(row["index"], str(problem)) from None
+
+    def damage(self, index: object, why: str) -> LedgerError:
+        """The error for a damaged record of the row with this index."""
+        return LedgerError(printable(f"the ledger {str(self.ledger.path)!r} is damaged: row {index}: {why}"))
 
     def records(self, where: str = "1", include: Collection[str] = ()) -> Iterator[dict[str, Any]]:
         """The records that meet an SQL condition, as dictionaries: what `--json` prints. Raises as `results`.
@@ -86,7 +99,10 @@ class StoredRun:
                 record[name] = bool(record[name])
             record["timing"] = dict(zip(PHASES, values[len(PLAIN_FIELDS) :], strict=True))
             if "hops" in include:
-                record["hops"] = hop_records(hops_from_json(hops))
+                try:
+                    record["hops"] = hop_records(hops_from_json(hops))
+                except ValueError as problem:
+                    raise self.damage(record["index"], str(problem)) from None
             yield record
 
     def counts(self) -> Counter[str]:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tracemalloc
@@ -18,6 +19,7 @@ from support.factories import make_result
 from support.runs import NASTY, make_run, nasty_results
 from support.terminal import ACTIVE
 
+from fetchq import StorageError
 from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.atomic_file import atomic_write
 from fetchq.core.model import PHASES
@@ -249,6 +251,18 @@ def test_a_file_that_cannot_be_is_wrong_usage(cli: Cli, output: str) -> None:
     run = make_run(cli.folder / "run", [make_result()])
     assert repr(output.removesuffix("/out")) in cli("export", run, "-o", output).problem
     assert len(cli("export", run).lines) == 1
+
+
+def test_redirects_in_a_ledger_that_are_none_end_with_3(cli: Cli, practice: PracticeServer) -> None:
+    cli(f"{practice.url}/json", "-o", "run", "-q")
+    with sqlite3.connect("run/run.db") as connection:
+        connection.execute("UPDATE records SET hops = '[{}]'")
+    connection.close()
+    ended = cli("export", "run", "--include", "hops", "--format", "jsonl")
+    assert ended.status == 3
+    assert "is damaged: row 0: these are not redirects" in ended.said
+    with open_run("run") as run, pytest.raises(StorageError, match="is damaged: row 0"):
+        list(run)
 
 
 def test_a_damaged_ledger_ends_with_3(cli: Cli, many: str) -> None:

@@ -23,7 +23,6 @@ from fetchq.reports.text import count_text
 from fetchq.reports.verdict import Verdict
 from fetchq.store.ledger_connection import LedgerError
 from fetchq.store.schema import COLUMNS
-from fetchq.store.stored_run import stored_result
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
@@ -122,19 +121,16 @@ def _results(run: StoredRun) -> Iterator[Result]:
     before: Result | None = None
     for values in run.ledger.rows(COLUMNS, order=("started", "worker", "index")):
         row = dict(zip(COLUMNS, values, strict=True))
-        try:
-            result = stored_result(row)
-        except (TypeError, ValueError) as problem:
-            raise _damaged(run, row, str(problem)) from None
+        result = run.result_of(row)
         timing = result.timing
         phases = phase_values(timing)
         if phases.count(None) > (timing.tls is None):
-            raise _damaged(run, row, "a time is missing")
+            raise run.damage(row["index"], "a time is missing")
         seconds = [result.elapsed, *(one or 0.0 for one in phases)]
         if not (min(seconds) >= 0 and sum(seconds) < _LONGEST):
-            raise _damaged(run, row, "a time is not one")
+            raise run.damage(row["index"], "a time is not one")
         if result.worker is not None and result.worker < 1:
-            raise _damaged(run, row, "a worker has a number below 1")
+            raise run.damage(row["index"], "a worker has a number below 1")
         if before is not None and _measured(result) == _measured(before) and result.attempts:
             yield replace(result, duplicate_of=before.index)  # a copy (`dedupe`), whose time is that of the first
         else:
@@ -144,10 +140,6 @@ def _results(run: StoredRun) -> Iterator[Result]:
 
 def _measured(result: Result) -> tuple[object, ...]:
     return result.started, result.worker, result.elapsed, result.timing
-
-
-def _damaged(run: StoredRun, row: dict[str, Any], why: str) -> LedgerError:
-    return LedgerError(printable(f"the ledger {str(run.ledger.path)!r} is damaged: row {row['index']}: {why}"))
 
 
 def _sessions(found: Any) -> list[_Session]:
