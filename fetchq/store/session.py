@@ -133,7 +133,8 @@ class Session:
 
     def keep_record(self, record: dict[str, Any]) -> None:
         """Add a record of this session, as JSON values, to those of earlier sessions. Raises `StorageError`."""
-        self.ledger.set_meta(sessions=[*self.ledger.meta("sessions", []), record])
+        earlier = self.ledger.meta("sessions")
+        self.ledger.set_meta(sessions=[*(earlier if isinstance(earlier, list) else ()), record])
 
     @property
     def failed(self) -> int:

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.cli import Cli
 from support.factories import any_text, examples, failed_result, make_result
-from support.servers import Scripted, reply
+from support.servers import Scripted, closed_port, reply
 
 from fetchq import Cause, Summary, fetch_all_sync, open_run
 from fetchq.cli.practice.server import PracticeServer
@@ -273,6 +273,26 @@ def test_sessions_that_are_not_as_expected_are_left_out(cli: Cli, practice: Prac
     change(cli.folder / "run", "INSERT OR REPLACE INTO meta VALUES ('sessions', ?)", sessions)
     assert cli("report", "run").status == 0
     assert b"What limited this run is not known: no session" in (cli.folder / "run" / "report.html").read_bytes()
+
+
+def test_of_very_many_sessions_the_last_ones_are_listed(cli: Cli, practice: PracticeServer) -> None:
+    cli(f"{practice.url}/bytes/1", "-o", "run", "-q")
+    many = ", ".join([_SESSION % ("2026-01-01T00:00:00Z", 1, 1)] * 1000)
+    change(cli.folder / "run", "INSERT OR REPLACE INTO meta VALUES ('sessions', ?)", f"[{many}]")
+    assert cli("report", "run").status == 0
+    shown = blocks_of((cli.folder / "run" / "report.html").read_bytes())["Sessions"]
+    assert len(shown["rows"]) == 300
+    assert shown["note"].startswith("The last 300 of 1,000. ")
+
+
+@pytest.mark.parametrize("sessions", ["null", "5", '{"a": 1}', '"text"'])
+def test_a_run_goes_on_whatever_its_ledger_says_of_sessions(cli: Cli, sessions: str) -> None:
+    with closed_port() as url:
+        cli(url, "-o", "run", "-q", "--retries", "0")
+        change(cli.folder / "run", "INSERT OR REPLACE INTO meta VALUES ('sessions', ?)", sessions)
+        assert cli("retry", "run", "-q").status == 1
+    with open_run(cli.folder / "run") as run:
+        assert [one["mode"] for one in run.ledger.meta("sessions")] == ["async"]
 
 
 def test_a_report_is_not_written_over_the_run_nor_where_there_is_no_folder(cli: Cli, practice: PracticeServer) -> None:

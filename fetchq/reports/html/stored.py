@@ -14,7 +14,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.model import phase_values
-from fetchq.core.text import printable
+from fetchq.core.text import printable, shortened
 from fetchq.reports.attribution import Attribution, Blocked, Held
 from fetchq.reports.html.blocks import Column, Table
 from fetchq.reports.html.run_report import RunReport
@@ -38,6 +38,10 @@ _SHORTEST_GAP = 1.0
 _LONGEST = 1e9
 """No row takes so many seconds."""
 _BATCH = 1000
+_MOST_SESSIONS = 300
+"""The most sessions that are listed."""
+_LONGEST_TEXT = 300
+"""Characters of a text of theirs that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +205,19 @@ def _session_table(sessions: Sequence[_Session]) -> Table:
             f"{one.started:%Y-%m-%d %H:%M:%S}",
             one.duration,
             one.workers,
-            printable(one.mode),
-            "not known" if one.verdict is None else printable(one.verdict.text),
+            _text(one.mode),
+            "not known" if one.verdict is None else _text(one.verdict.text),
         )
-        for one in sessions
+        for one in sessions[-_MOST_SESSIONS:]
     ]
-    return Table("Sessions", columns, rows, "A session that was killed is missing here; its URLs are in the report.")
+    note = "A session that was killed is missing here; its URLs are in the report."
+    if len(rows) < len(sessions):
+        note = f"The last {len(rows)} of {len(sessions):,}. {note}"
+    return Table("Sessions", columns, rows, note)
+
+
+def _text(text: str) -> str:
+    return shortened(printable(text), _LONGEST_TEXT)
 
 
 def _subtitle(run: StoredRun, clock: _Clock, sessions: int) -> str:
