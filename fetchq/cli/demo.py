@@ -35,6 +35,7 @@ def command(workers: str, rounds: str, report: str | None) -> int:
     if report is not None:
         check_report(report, plans)
     with PracticeServer() as server:
-        source = open_sources([f"{server.url}/delay/{delay}" for delay in DELAYS])
-        with RowFile(source, limit=None, most=MOST_ROWS) as rows:
+        with open_sources([f"{server.url}/delay/{delay}" for delay in DELAYS]) as source:
+            rows = RowFile(source, limit=None, most=MOST_ROWS)
+        with rows:
             return compare_and_show(plans, rows, options, quiet=False, report=report)
