@@ -1,6 +1,7 @@
 """Measures TLS handshakes: what the server took, and what had arrived but was not taken.
 
-Python's ssl module lets a context make objects of other classes. These note when the handshake went on.
+Python's ssl module lets a context make sockets and objects of other classes, which note when the handshake went on. The
+one for an event loop is in `fetchq.engines.aiohttp.opening`.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ import select
 import socket
 import ssl
 from collections.abc import Callable
-from contextvars import ContextVar
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fetchq.engines.arrival import received_at, sent_at
 from fetchq.http.phases import CONNECT, LAG, TLS
@@ -19,22 +19,7 @@ from fetchq.http.phases import CONNECT, LAG, TLS
 if TYPE_CHECKING:
     from fetchq.http.attempt_clock import AttemptClock
 
-__all__ = ["Handshake", "TimedSSLObject", "TimedSSLSocket", "carrier"]
-
-
-class Carrier(Protocol):
-    """A connection that is being opened."""
-
-    sock: socket.socket | None
-    """The socket of the TCP connection, as soon as that is established."""
-
-    def handling_event(self) -> None:
-        """Note that the event loop handles an event of the connection."""
-
-
-carrier: ContextVar[Carrier] = ContextVar("fetchq-carrier")
-"""The connection that the running task opens. It is set before there is a socket: uvloop calls `do_handshake` in the
-context in which the TCP transport was made."""
+__all__ = ["Handshake", "TimedSSLSocket"]
 
 
 class Handshake:
@@ -61,20 +46,6 @@ class Handshake:
         """Divide the time since the attempt's last lap, in which this handshake was made."""
         clock.laps((LAG, self.began), (TLS, self.arrived))
         clock.connecting_phase = CONNECT
-
-
-class TimedSSLObject(ssl.SSLObject):
-    """TLS for an event loop."""
-
-    handshake: Handshake | None = None
-
-    def do_handshake(self) -> None:
-        opening = carrier.get()
-        if self.handshake is None:
-            self.handshake = Handshake()
-        else:
-            opening.handling_event()
-        self.handshake.step(opening.sock, super().do_handshake)
 
 
 class TimedSSLSocket(ssl.SSLSocket):

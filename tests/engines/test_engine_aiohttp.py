@@ -723,7 +723,7 @@ async def test_the_hooks_that_the_engine_has_in_aiohttp_are_there() -> None:
     engine = AiohttpEngine(Settings())
     async with calm_loop():
         try:
-            connector_module._current.set(Mock(protocols=[]))
+            connector_module.current_opening.set(Mock(protocols=[]))
             connector: Any = engine._connector
             protocol = connector._factory()
             assert type(protocol).__module__ == "fetchq.engines.aiohttp.connection"

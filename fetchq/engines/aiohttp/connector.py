@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -18,12 +16,12 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from fetchq.core.model import Cause
 from fetchq.engines.aiohttp.connection import Connection
+from fetchq.engines.aiohttp.opening import Opening, TimedSSLObject, current_opening
 from fetchq.engines.aiohttp.tunnel import connect_through_socks, open_tunnel
 from fetchq.engines.aiohttp.turns import TurnClock
 from fetchq.engines.arrival import connected
 from fetchq.engines.bandwidth import buffer_for
 from fetchq.engines.errors import closed_early
-from fetchq.engines.handshake import TimedSSLObject, carrier
 from fetchq.engines.socks import is_socks, lookup_family
 from fetchq.engines.tls import tls_context
 from fetchq.http.attempt import Attempt
@@ -44,27 +42,6 @@ _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
 _create: Any = aiohttp.TCPConnector._wrap_create_connection
 _start_tls: Any = aiohttp.TCPConnector._start_tls_connection
-
-
-@dataclass(slots=True)
-class _Opening:
-    """A connection that is being opened."""
-
-    attempt: Attempt
-    turns: TurnClock
-    protocols: list[Connection] = field(default_factory=list)
-    """In the order in which they were made: with TLS through a tunnel, each one carries the next."""
-    dialled: list[tuple[socket.socket, float]] = field(default_factory=list)
-    """The sockets that were made to connect to one host, and when."""
-    sock: socket.socket | None = None
-    """The one that has connected."""
-
-    def handling_event(self) -> None:
-        self.turns.handling_event()
-
-
-_current: ContextVar[_Opening] = ContextVar("fetchq-opening")
-"""The connection that the running task opens, by which the hooks inside aiohttp find its attempt."""
 
 
 class Connector(aiohttp.TCPConnector):
@@ -88,9 +65,8 @@ class Connector(aiohttp.TCPConnector):
 
     async def open(self, attempt: Attempt, url: URL, proxy: URL | None, proxy_headers: dict[str, str]) -> Connection:
         """Open a connection for requests to `url`: to its host or to the proxy, for https through a tunnel."""
-        opening = _Opening(attempt, self._turns)
-        _current.set(opening)
-        carrier.set(opening)
+        opening = Opening(attempt, self._turns)
+        current_opening.set(opening)
         try:
             if proxy is None:
                 await self._dial(url)
@@ -143,13 +119,13 @@ class Connector(aiohttp.TCPConnector):
 
     def _make(self) -> Connection:
         connection = Connection(self._loop, self._turns)
-        _current.get().protocols.append(connection)
+        current_opening.get().protocols.append(connection)
         return connection
 
     async def _wrap_create_connection(self, *args: Any, req: Any, timeout: Any, **options: Any) -> Any:  # noqa: ASYNC109  # aiohttp's
         """Connect with TCP, and then start TLS on top of it, so that TCP can be paused (see `Connection.carrier`)."""
         context, name = options.pop("ssl"), options.pop("server_hostname")
-        opening = _current.get()
+        opening = current_opening.get()
         opening.dialled.clear()
         transport, plain = await _create(self, *args, req=req, timeout=timeout, **options)
         self._count_connecting(opening, transport, plain)
@@ -163,7 +139,7 @@ class Connector(aiohttp.TCPConnector):
     # The name, the parameters and the timeout are those of aiohttp's own method, whose types are private.
     async def _start_tls_connection(self, transport: Any, *, req: Any, timeout: Any) -> Any:  # type: ignore[override]  # noqa: ASYNC109
         """Start TLS through a tunnel that is open: the proxy is not to blame for failures from here on."""
-        _current.get().attempt.proxy = None
+        current_opening.get().attempt.proxy = None
         return await self._secured(transport, req=req, timeout=timeout)
 
     async def _secured(self, transport: Any, **given: Any) -> tuple[Any, Connection]:
@@ -171,7 +147,7 @@ class Connector(aiohttp.TCPConnector):
         plain: Connection = transport.get_protocol()
         if transport.is_closing():  # uvloop would fail in a callback, with a traceback on stderr
             raise closed_early(answering=False)
-        attempt = _current.get().attempt
+        attempt = current_opening.get().attempt
         attempt.connecting_phase, attempt.tls_known = TLS, True
         secured, opened = await _start_tls(self, transport, **given)
         secured.get_extra_info("ssl_object").handshake.count(attempt)
@@ -179,7 +155,7 @@ class Connector(aiohttp.TCPConnector):
         connection.carrier, connection.sock = plain.carrier or transport, plain.sock
         return secured, connection
 
-    def _count_connecting(self, opening: _Opening, transport: Any, connection: Connection) -> None:
+    def _count_connecting(self, opening: Opening, transport: Any, connection: Connection) -> None:
         """Divide the time since the last lap, in which TCP has connected."""
         descriptor = transport.get_extra_info("socket").fileno()
         for sock, dialled in opening.dialled:
@@ -193,7 +169,7 @@ class Connector(aiohttp.TCPConnector):
         made = socket.socket(*address[:3])
         if self._buffer is not None:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer)
-        _current.get().dialled.append((made, perf_counter()))
+        current_opening.get().dialled.append((made, perf_counter()))
         return made
 
 
@@ -206,7 +182,7 @@ class _ResolverAdapter(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        attempt = _current.get().attempt
+        attempt = current_opening.get().attempt
         attempt.lap(LAG)
         asked_at, answered_at = 0.0, inf
         try:
