@@ -89,7 +89,8 @@ def test_a_single_round_has_no_intervals() -> None:
     figures, verdicts = found["Comparison"]["blocks"]
     assert [column["title"] for column in figures["columns"]][:3] == ["Variant", "Elapsed", "CPU time"]
     assert verdicts["kind"] == "table"
-    assert "Rows that differ" not in found
+    assert "Runs" not in found
+    assert "Rows that failed or differ" not in found
 
 
 def test_compare_writes_the_page_and_refuses_a_file_that_cannot_be_written(cli: Cli, practice: PracticeServer) -> None:
