@@ -182,8 +182,10 @@ class AsyncPool:
             address = None
             if self.control.state is RunState.RUNNING:
                 began = perf_counter()
-                address = await self._unless_aborted(self._engine.address_of(job.request.url))
-                self._run.phases.add("dns", perf_counter() - began)
+                try:
+                    address = await self._unless_aborted(self._engine.address_of(job.request.url))
+                finally:
+                    self._run.phases.add("dns", perf_counter() - began)
             self._queue.done(job, None)
             self._queue.learn_address(job, address)
         elif isinstance(outcome := await self._fetch_robots(job, clock), Retry):

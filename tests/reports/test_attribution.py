@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dnsserver import DnsServer
 from faults.wire import Asked, Connection
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,6 +119,16 @@ async def test_the_parts_add_up_when_the_reader_leaves_early(mode: str, workers:
     if mode != "sync":
         assert found.wait + found.receive + found.lag > DELAY * 0.9 * workers
         assert found.own < found.total / 2
+
+
+async def test_the_lookup_of_an_address_counts_as_dns_also_if_the_task_is_cancelled() -> None:
+    with DnsServer(silent="silent.test") as dns:
+        given: Any = {"workers": 1, "per_host_by": "ip", "dns_servers": dns.address}
+        running = fetch_iter(["http://silent.test/"], **given)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(drain(running), 3 * DELAY)
+    found = checked(running.summary, 1)
+    assert found.dns > found.total / 2
 
 
 def test_the_parts_add_up_when_the_deadline_passes(mode: str) -> None:
