@@ -1,9 +1,9 @@
 """Writes a trace in Chrome's Trace Event Format, which Perfetto opens: a row for each worker, and what it did when.
 
 An event for each attempt, with one for each of its hops if there were redirects, and in them one for each phase. Times
-are microseconds since the run began. Within a hop the phases follow each other in the order of `PHASES`, although a
-body is received, held back (by `limit_rate`), decoded and stored by turns. The counter `under way` is the number of
-attempts that are being made at a time.
+are microseconds since the run began. Within a hop the phases follow each other in the order of `PHASES`, with `held`
+(by `limit_rate`) after `lag`, although a body is received, held back, decoded and stored by turns. The counter `under
+way` is the number of attempts that are being made at a time.
 
 Time for which a row waits in the queue belongs to no worker, and is not in the trace; nor are rows for which no request
 was made. https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU describes the format.
