@@ -34,7 +34,7 @@ from yarl import URL
 from fetchq import Cause, Request, Result, Results, Settings, Summary, fetch_all, fetch_all_sync, fetch_iter
 from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.settings import MODES
-from fetchq.reports.text import summary_lines
+from fetchq.reports.summary_text import summary_lines
 from fetchq.scheduling.backlog import READ_AHEAD
 from fetchq.workers.result_buffer import MOST_BYTES, MOST_RESULTS
 

@@ -73,7 +73,7 @@ def fetch_and_show(
     from fetchq.cli.status import EXIT_FATAL
     from fetchq.inputs.lines import SourceError
     from fetchq.reports.summary import Summary
-    from fetchq.reports.text import given_up_text, summary_lines
+    from fetchq.reports.summary_text import given_up_text, summary_lines
 
     settings = replace(settings, keep_body=_needs_bodies(display))
     summary = Summary()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fetchq.core.text import one_line
+from fetchq.reports.text import percent_text
 from fetchq.scheduling.limit import Limit
 
 if TYPE_CHECKING:
     from fetchq.reports.attribution import Attribution, Held
 
-__all__ = ["LIMIT_TEXT", "HeldBy", "attribution_text", "host_text", "percent_text"]
+__all__ = ["LIMIT_TEXT", "HeldBy", "attribution_text", "host_text"]
 
 LIMIT_TEXT = {
     Limit.PER_HOST: "--per-host",
@@ -71,11 +72,6 @@ def attribution_text(attribution: Attribution) -> str:
 
 def _held_text(held: HeldBy) -> str:
     return LIMIT_TEXT[held.limit] + (f" on {held.of_host}" if held.host is not None else "")
-
-
-def percent_text(share: float) -> str:
-    """A share as `71 %`."""
-    return f"{100 * share:.0f} %"
 
 
 def host_text(host: str) -> str:

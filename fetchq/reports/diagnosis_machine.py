@@ -6,8 +6,8 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from fetchq.core.text import one_line
-from fetchq.reports.attribution_text import percent_text
 from fetchq.reports.run_facts import about
+from fetchq.reports.text import percent_text
 from fetchq.reports.verdict import Bottleneck
 
 if TYPE_CHECKING:

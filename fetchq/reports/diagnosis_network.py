@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fetchq.reports.attribution_text import host_text, percent_text
+from fetchq.reports.attribution_text import host_text
 from fetchq.reports.diagnosis_machine import verdict_of_cpu
 from fetchq.reports.run_facts import about
-from fetchq.reports.text import bytes_text, seconds_text
+from fetchq.reports.text import bytes_text, percent_text, seconds_text
 from fetchq.reports.verdict import Bottleneck
 
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from fetchq.core.text import one_line
-from fetchq.reports.attribution_text import percent_text
 from fetchq.reports.estimate import Estimate
-from fetchq.reports.text import seconds_text
+from fetchq.reports.text import percent_text, seconds_text
 from fetchq.reports.verdict import Verdict
 
 if TYPE_CHECKING:

@@ -152,16 +152,17 @@ class Summary:
     def _repr_html_(self) -> str:
         """A table of the most important numbers, for notebooks."""
         from fetchq.core.html_table import html_table
+        from fetchq.reports.text import bytes_text, seconds_text
 
         longest = [*(self.elapsed.percentile(percent) for percent in (50, 90, 99)), self.elapsed.greatest]
         spent = sorted(((seconds, name) for name, seconds in self.phases.items() if seconds), reverse=True)
         rows = [
             ("rows", f"{self.total:,}: {self.ok:,} ok, {self.failed:,} failed"),
             ("causes", ", ".join(f"{count:,} {cause}" for cause, count in self.causes.most_common())),
-            ("duration", f"{self.duration:.3f} s, {self.concurrency:.1f} URLs at a time"),
-            ("bodies", f"{self.size:,} bytes, {self.wire_size:,} on the wire"),
-            ("p50, p90, p99, max", ", ".join(f"{1000 * one:.1f} ms" for one in longest) if self.elapsed.count else ""),
-            ("sum of each phase", ", ".join(f"{name} {seconds:.3f} s" for seconds, name in spent)),
+            ("duration", f"{seconds_text(self.duration)}, {self.concurrency:.1f} URLs at a time"),
+            ("bodies", f"{bytes_text(self.size)}, {bytes_text(self.wire_size)} on the wire"),
+            ("p50, p90, p99, max", ", ".join(map(seconds_text, longest)) if self.elapsed.count else ""),
+            ("sum of each phase", ", ".join(f"{name} {seconds_text(seconds)}" for seconds, name in spent)),
             ("what limited it", "" if self.verdict is None else self.verdict.text),
         ]
         return html_table([row for row in rows if row[1]])

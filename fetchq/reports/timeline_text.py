@@ -7,7 +7,8 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from fetchq.core.text import printable
-from fetchq.reports.text import MAX_WORKER_ROWS, seconds_text
+from fetchq.reports.summary_text import MAX_WORKER_ROWS
+from fetchq.reports.text import seconds_text
 
 if TYPE_CHECKING:
     from fetchq.reports.measurements import MeasuredRun, Measurements, Span

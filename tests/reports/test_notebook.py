@@ -84,8 +84,8 @@ def test_results_show_the_first_of_them_and_the_summary_its_numbers_with_the_ver
     numbers = shown(summary).pairs
     assert numbers["rows"] == "31: 30 ok, 1 failed"
     assert numbers["causes"] == "1 dns"
-    assert numbers["duration"] == "2.000 s, 7.8 URLs at a time"
-    assert numbers["sum of each phase"] == "wait 15.500 s"
+    assert numbers["duration"] == "2.00 s, 7.8 URLs at a time"
+    assert numbers["sum of each phase"] == "wait 15.5 s"
     assert numbers["what limited it"] == "More <workers> would help."
 
 

@@ -13,18 +13,8 @@ from fetchq.core.model import Cause, Request, Result, Timing
 from fetchq.core.text import redact
 from fetchq.reports.attribution import Attribution, Held
 from fetchq.reports.summary import Summary
-from fetchq.reports.text import (
-    HEADING,
-    MAX_WORKER_ROWS,
-    bytes_text,
-    given_up_text,
-    rate_text,
-    result_line,
-    seconds_text,
-    start_line,
-    summary_lines,
-    table,
-)
+from fetchq.reports.summary_text import MAX_WORKER_ROWS, given_up_text, summary_lines
+from fetchq.reports.text import HEADING, bytes_text, rate_text, result_line, seconds_text, start_line, table
 from fetchq.reports.verdict import Bottleneck, Verdict
 from fetchq.scheduling.congestion import HostBackoff
 from fetchq.scheduling.limit import Limit

@@ -12,7 +12,7 @@ from support.comparisons import comparison_of, measured
 from support.factories import examples, make_result
 
 from fetchq.reports.measurements import MeasuredRun, Span, spans_of
-from fetchq.reports.text import MAX_WORKER_ROWS
+from fetchq.reports.summary_text import MAX_WORKER_ROWS
 from fetchq.reports.timeline_text import LEGEND, timeline_lines, timelines
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
