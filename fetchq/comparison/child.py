@@ -20,6 +20,7 @@ from time import process_time
 from typing import TYPE_CHECKING, BinaryIO
 
 from fetchq.comparison.outcomes import OutcomeTable
+from fetchq.comparison.process import MARK
 from fetchq.comparison.row_file import read_rows
 from fetchq.core.settings import Settings, SettingsError
 from fetchq.http.cookies import CookieJar
@@ -50,7 +51,8 @@ def main(task: Task) -> None:
         report: MeasuredRun | SettingsError = _Measurement(task).run()
     except SettingsError as problem:
         report = problem
-    sys.stdout.buffer.write(pickle.dumps(report))
+    sys.stdout.flush()
+    sys.stdout.buffer.write(MARK + pickle.dumps(report))
     sys.stdout.buffer.flush()
 
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from fetchq.http.cookies import Cookie
     from fetchq.reports.measurements import MeasuredRun
 
-__all__ = ["RunFailedError", "Task", "run_in_process"]
+__all__ = ["MARK", "RunFailedError", "Task", "run_in_process"]
+
+MARK = b"\0fetchq\0"
+"""Comes before the report on the standard output, where the site's own start-up code may have written something."""
 
 _PROGRAM = """
 import pickle, sys
@@ -86,7 +89,7 @@ def run_in_process(task: Task, outcomes: BinaryIO) -> tuple[MeasuredRun, bytes]:
         try:
             with process.stdout:
                 _send(process.stdin, task)
-                report = process.stdout.read()
+                written = process.stdout.read()
             status = process.wait()
         finally:
             process.kill()
@@ -95,6 +98,7 @@ def run_in_process(task: Task, outcomes: BinaryIO) -> tuple[MeasuredRun, bytes]:
                 process.stdin.close()
         errors.seek(0)
         output = errors.read().decode(errors="replace")
+    _, _, report = written.partition(MARK)
     if status or not report:
         raise RunFailedError(_reason(status), output)
     found = pickle.loads(report)  # noqa: S301  # from the process that this one has started

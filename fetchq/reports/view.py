@@ -76,11 +76,12 @@ class Views:
         return bool(_paths(self._settings))
 
     def open(self) -> None:
-        """Open the files."""
+        """Open the files, all or none."""
         for name, path in _paths(self._settings).items():
             try:
                 self._open[path] = VIEWS[name](self._settings)
             except OSError as problem:
+                self._open = {}  # the temporary files of these views go with them
                 raise _unwritable(path, problem) from problem
 
     def add(self, results: Sequence[Result]) -> None:

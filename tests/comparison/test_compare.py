@@ -139,6 +139,14 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_fetched(
     assert faults.log == []
 
 
+def test_what_the_start_of_python_prints_is_no_report(
+    faults: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('hello')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert fetchq.compare([f"{faults.url}/ok"], modes="async", rounds=1, cold=True).fastest.ok == 1
+
+
 def test_the_failure_of_a_run_says_how_it_ended_and_can_be_pickled() -> None:
     problem = pickle.loads(pickle.dumps(RunFailedError("it ended", "Traceback\n  ...\nMemoryError: http://u:p@h/\n")))
     assert str(problem) == "it ended: MemoryError: http://***@h/"

@@ -212,3 +212,19 @@ def test_every_file_that_could_not_be_written_is_named(mode: str, practice: Prac
         fetch_all_sync([f"{practice.url}/bytes/1"] * 200, mode=mode, har=har, report=page)
     assert f"{str(har)!r} cannot be written: File too large; {str(page)!r} cannot be written" in str(raised.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_file_is_replaced_where_one_of_them_cannot_be_opened(
+    mode: str, practice: PracticeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(settings: Settings) -> view.View:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(view, "VIEWS", view.VIEWS | {"trace": full})
+    paths = [tmp_path / name for name in ("a.html", "a.har", "a.json")]
+    for path in paths:
+        path.write_text("before")
+    with pytest.raises(StorageError, match=r"a\.json' cannot be written: Too many open files"):
+        fetch_all_sync([f"{practice.url}/bytes/1"], mode=mode, report=paths[0], har=paths[1], trace=paths[2])
+    assert [path.read_text() for path in paths] == ["before"] * 3
+    assert len(list(tmp_path.iterdir())) == 3
