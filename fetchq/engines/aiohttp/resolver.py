@@ -99,6 +99,7 @@ class Resolver:
         try:
             if self._lookup is None:  # only now, since a run that needs no lookup needs no c-ares and its thread
                 self._lookup, self._close_lookup = _lookups(*self._servers)
+                asked_at = perf_counter()
             await self._slots.acquire()
             slot = _Slot(self._slots)
             try:
