@@ -11,7 +11,7 @@ from fetchq.workers.release_timer import ReleaseTimer
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from fetchq.core.model import Request
     from fetchq.http.attempt import Attempt
@@ -39,6 +39,7 @@ class RequestQueue(asyncio.Queue[Job]):
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
+        self._delayed = schedule.delayed.heap  # always the same list
         self._timer = ReleaseTimer(schedule, self._notify)
         super().__init__()
 
@@ -57,23 +58,29 @@ class RequestQueue(asyncio.Queue[Job]):
         self._schedule.add(item, perf_counter())
         self._notify()
 
-    async def put_all(self, requests: Iterable[Request]) -> None:
+    async def put_all(self, requests: Sequence[Request]) -> None:
         """Add a job for each of `requests`, waiting whenever the queue is full; faster than a `put` for each."""
-        schedule = self._schedule
+        while (added := self.put_ready(requests)) < len(requests):
+            await self.put(Job(requests[added], perf_counter()))
+            requests = requests[added + 1 :]
+
+    def put_ready(self, requests: Sequence[Request]) -> int:
+        """Add a job for each of `requests` until the queue is full. Returns how many were added."""
+        schedule, added = self._schedule, 0
         room = schedule.backlog.room()
         for request in requests:
-            now = perf_counter()
-            job = Job(request, now)
             if room <= 0 and (room := schedule.backlog.room()) <= 0:
-                self._notify()
-                await self.put(job)
-                continue
+                break
+            now = perf_counter()
             room -= 1
+            added += 1
             if not self._unfinished_tasks:
                 self._finished.clear()
             self._unfinished_tasks += 1
-            schedule.add(job, now)
-        self._notify()
+            schedule.add(Job(request, now), now)
+        if self._getters or self._delayed or schedule.rate_limited:
+            self._notify()
+        return added
 
     def get_nowait(self) -> Job:
         """Remove and return the next job. Raises `asyncio.QueueEmpty` if none may go now."""
@@ -85,7 +92,7 @@ class RequestQueue(asyncio.Queue[Job]):
             raise asyncio.QueueEmpty from None
         if job.kind is not _ROW:
             self._unfinished_tasks += 1  # the schedule has made this job; it was never `put`
-        if self._getters or schedule.timed:
+        if self._getters or self._delayed or schedule.rate_limited:
             self._notify()
         elif self._putters and schedule.backlog.low():
             _wake_one(self._putters)
@@ -98,7 +105,7 @@ class RequestQueue(asyncio.Queue[Job]):
         """
         schedule = self._schedule
         schedule.done(job, attempt, perf_counter(), time())
-        if self._getters or schedule.timed:
+        if self._getters or self._delayed or schedule.rate_limited:
             self._notify()
 
     def hold(self, job: Job, delay: float) -> None:

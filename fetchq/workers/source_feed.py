@@ -62,7 +62,9 @@ def no_stray_cancellation() -> Iterator[None]:
 async def _feed(source: Iterable[list[Request]], queue: RequestQueue) -> None:
     until = perf_counter() + _MAX_BLOCKING
     for batch in source:
-        await queue.put_all(batch)
+        added = queue.put_ready(batch)
+        if added < len(batch):
+            await queue.put_all(batch[added:])
         if perf_counter() > until:
             await asyncio.sleep(0)
             until = perf_counter() + _MAX_BLOCKING
