@@ -14,6 +14,10 @@ import threading
 from contextlib import suppress
 from itertools import count
 from time import time_ns
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "DESCRIPTION",
@@ -23,6 +27,7 @@ __all__ = [
     "LinkedSpool",
     "PartSpool",
     "Spool",
+    "create_file",
 ]
 
 MAX_IN_MEMORY = 65_536
@@ -115,11 +120,17 @@ class Spool:
         """The whole body if it is in memory; None if it has a file."""
         return b"".join(self._pieces) if self._name is None else None
 
-    def path(self) -> str:
-        """Write the rest of the body, and return the path of its file, which the caller may move. Raises OSError."""
-        if self._pieces or self._name is None:
+    def path(self, create: Callable[[str, bytes], None] | None = None) -> str:
+        """Write the rest of the body, and return the path of its file, which the caller may move. Raises OSError.
+
+        `create` replaces `create_file` for a body that is in memory.
+        """
+        if self._name is None:
+            pieces, self._pieces, self._in_memory = self._pieces, [], 0
+            self._name = _name_in(self._folder)
+            (create or create_file)(self._name, b"".join(pieces))
+        elif self._pieces:
             self.write()
-        assert self._name is not None
         if self._is_part:
             self._unmark_part()
         return self._name
@@ -190,6 +201,11 @@ class PartSpool(Spool):
         self.description = b"-"  # it is on the disk
 
 
+def create_file(path: str, data: bytes) -> None:
+    """Create a file with this content. Raises OSError, after which the file may be there, incomplete."""
+    _write(path, data, os.O_CREAT | os.O_EXCL)
+
+
 def _write(path: str, data: bytes, flags: int, mode: int = 0o666) -> None:
     # os.open is cheaper than a file object, and a run may write a file for each of its mostly small bodies.
     descriptor = os.open(path, os.O_WRONLY | _BINARY | flags, mode)
@@ -202,4 +218,4 @@ def _write(path: str, data: bytes, flags: int, mode: int = 0o666) -> None:
 
 
 def _name_in(folder: str) -> str:
-    return os.path.join(folder, TEMPORARY_FOLDER, f"{os.getpid()}-{next(_file_numbers)}")
+    return f"{folder}/{TEMPORARY_FOLDER}/{os.getpid()}-{next(_file_numbers)}"

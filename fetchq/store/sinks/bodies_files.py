@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from mimetypes import guess_extension
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from fetchq.core.disk import file_error_text, make_folder, sync_files, sync_folder
+from fetchq.core.memory_files import memory_files
 from fetchq.store.sinks.stored import mark_not_stored, mark_stored
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class FileStore:
     def __init__(self, root: Path, generation: int) -> None:
         self._root = root
         self._generation = generation
+        self._memory = memory_files(root)
         self._made: set[str] = set()
         """The subfolders that exist for certain."""
         self._new_subfolder = True
@@ -112,28 +114,32 @@ class FileStore:
             self._made.add(subfolder)
             self._new_subfolder = True
         name = body_name(result.index, result.url, result.content_type, self._generation)
-        return spool.path(), f"{_BODIES}/{subfolder}/{name}"
+        create = None if self._memory is None else self._memory.create
+        return spool.path(create), f"{_BODIES}/{subfolder}/{name}"
 
     def _finish(self, written: dict[int, tuple[str, str]], done: list[Result]) -> None:
         """Sync the temporary files, and then rename them to their final names."""
         problems = sync_files([temporary for temporary, _ in written.values()])
+        root = str(self._root)
+        replace = os.replace if self._memory is None else self._memory.replace
         for at, (temporary, path) in written.items():
             try:
                 if temporary in problems:
                     raise problems[temporary]
-                os.replace(temporary, os.path.join(self._root, path))
+                replace(temporary, f"{root}/{path}")
             except OSError as problem:
                 done[at] = mark_not_stored(done[at], file_error_text(problem))
                 with suppress(OSError):
                     os.unlink(temporary)
-        self._sync_names([path for _, path in written.values()])
+        self._sync_names({folder_of(done[at].index) for at in written})
 
-    def _sync_names(self, paths: Sequence[str]) -> None:
-        """Sync the folders of these files, since a name is on the disk when its folder was synced."""
-        for folder in sorted({os.path.dirname(path) for path in paths}):
-            sync_folder(self._root / folder)
+    def _sync_names(self, subfolders: Iterable[str]) -> None:
+        """Sync these subfolders, since the name of a file is on the disk when its folder was synced."""
+        bodies = self._root / _BODIES
+        for subfolder in sorted(subfolders):
+            sync_folder(bodies / subfolder)
         if self._new_subfolder:
-            sync_folder(self._root / _BODIES)
+            sync_folder(bodies)
             sync_folder(self._root)
             self._new_subfolder = False
 

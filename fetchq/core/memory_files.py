@@ -1,0 +1,67 @@
+"""Creates and renames files on a file system in memory, without releasing the GIL.
+
+The functions of `os` release the GIL for their system call, so that other threads can run while it waits. Then they
+must get the GIL back, which takes many times as long as the call itself beside a busy event loop. On a file system in
+memory a call waits for nothing, and is over before another thread has even woken up. On any other it may wait for a
+disk or a server, for which an event loop must never wait.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from typing import Any
+
+from fetchq.core.body_spool import create_file
+
+__all__ = ["MemoryFiles", "memory_files"]
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+_IN_MEMORY = frozenset({"tmpfs", "ramfs"})
+
+
+class MemoryFiles:
+    """The calls for files in memory, on Linux. They keep the GIL. A call that fails is made again through `os`."""
+
+    def __init__(self) -> None:
+        # PyDLL keeps the GIL, unlike CDLL. Elsewhere than on Linux, `open` may not take its mode as an int.
+        library: Any = ctypes.PyDLL(None)
+        self._open, self._close, self._rename = library.open, library.close, library.rename
+        self._write = library.write
+        self._write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
+        self._write.restype = ctypes.c_ssize_t
+
+    def create(self, path: str, data: bytes) -> None:
+        """Create a file, as `create_file` does. Raises OSError."""
+        descriptor = self._open(os.fsencode(path), _NEW, 0o666)
+        if descriptor >= 0:
+            written, failed = self._write(descriptor, data, len(data)), self._close(descriptor)
+            if written == len(data) and not failed:
+                return
+            os.unlink(path)
+        create_file(path, data)
+
+    def replace(self, source: str, target: str) -> None:
+        """Rename a file, as `os.replace` does. Raises OSError."""
+        if self._rename(os.fsencode(source), os.fsencode(target)):
+            os.replace(source, target)
+
+
+def memory_files(folder: str | os.PathLike[str]) -> MemoryFiles | None:
+    """The calls for files in this folder, or in its subfolders; None if it is not in memory. Raises OSError."""
+    return MemoryFiles() if _is_in_memory(folder) else None
+
+
+def _is_in_memory(folder: str | os.PathLike[str]) -> bool:
+    """Whether the folder is on a file system in memory, by the mount table of Linux (see proc_pid_mountinfo(5))."""
+    if sys.platform != "linux":
+        return False
+    device = os.stat(folder).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+            found = [line.partition(" - ")[2].split(" ", 1)[0] for line in mounts if line.split(" ", 3)[2] == number]
+    except OSError:
+        return False
+    return bool(found) and _IN_MEMORY.issuperset(found)
