@@ -53,6 +53,37 @@ def fetch_one(row: str | Request, mode: str, **options: Any) -> Result:
     return result
 
 
+# --- system calls ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_connection_that_is_reused_keeps_the_mode_of_its_socket(
+    scheme: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each change is a system call, which releases the GIL."""
+    here, changes = threading.get_ident(), [0]
+
+    def counted(name: str) -> Any:
+        change = getattr(socket.socket, name)
+
+        def call(self: socket.socket, value: Any) -> None:
+            changes[0] += threading.get_ident() == here  # not those of the server
+            change(self, value)
+
+        return call
+
+    for name in ("settimeout", "setblocking"):
+        monkeypatch.setattr(socket.socket, name, counted(name))
+    counts = []
+    with ScriptServer(answer(b"x" * 5000), tls=authority.server() if scheme == "https" else None) as server:
+        for rows in (3, 30):
+            changes[0] = 0
+            results = fetch_all_sync([server.url] * rows, mode="sync", workers=1, cacert=authority.cacert)
+            assert [result.ok for result in results] == [True] * rows
+            counts.append(changes[0])
+    assert 0 < counts[1] < counts[0] + 10  # a handshake changes it a few times
+
+
 # --- names and addresses ---------------------------------------------------------------------------------------------
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
 
 from fetchq.core.settings import SettingsError
 from fetchq.engines.arrival import sent_at
@@ -18,21 +20,25 @@ from fetchq.engines.errors import closed_early
 from fetchq.engines.handshake import TimedSSLSocket
 from fetchq.engines.hang_up import hung_up
 from fetchq.engines.requests.exchange import Exchange, current_exchange
-from fetchq.engines.requests.response import WireResponse, tcp_of
+from fetchq.engines.requests.response import WireResponse
+from fetchq.engines.requests.socket_io import send, tcp_of
 from fetchq.engines.requests.tunnel import connect_through_socks, open_tunnel
 from fetchq.engines.requests.upload import Upload, unsolicited_bytes
 from fetchq.engines.socks import is_socks
 from fetchq.http.acceptance import IDEMPOTENT
 from fetchq.http.addresses import address_text
 from fetchq.http.failure import AttemptFailed
-from fetchq.http.hops import absolute_form
+from fetchq.http.hops import host_field, request_head
 from fetchq.http.keep_alive import KEEP_ALIVE, Announced, is_reusable_after
 from fetchq.http.phases import CONNECT, LAG, TLS, WAIT
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
-__all__ = ["POOLS", "check_urllib3"]
+__all__ = ["POOLS", "Urllib3Error", "check_urllib3"]
+
+Urllib3Error = HTTPError
+"""The base class of urllib3's exceptions. They have the traceback of the exceptions that they stand for."""
 
 SLOW = 0.004
 """Seconds of sending, above which the kernel is asked when the request was sent."""
@@ -41,10 +47,10 @@ SLOW = 0.004
 class _ExchangeMixin:
     """What both connection classes add to urllib3's. They serve the exchange of the running thread."""
 
-    response_class: Any = WireResponse
-    timeout: Any
     sock: Any
     used = False
+    remote: str | None = None
+    """The address of the other side."""
     idle_since = 0.0
     """When it became idle (`time.perf_counter`)."""
     announced: Announced | None = None
@@ -105,7 +111,8 @@ class _ExchangeMixin:
         authorization = {name: value for name, value in self._tunnel_headers.items() if name == "Proxy-Authorization"}  # type: ignore[attr-defined]  # a mix-in
         open_tunnel(self.sock, current_exchange.get(), authorization)
 
-    def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> None:
+        """Send the hop of the attempt. `url`: the whole URL if the request goes to a proxy, which `headers` are for."""
         exchange = current_exchange.get()
         attempt = exchange.attempt
         if self.sock is None:
@@ -117,32 +124,39 @@ class _ExchangeMixin:
         sock = tcp_of(self.sock)
         exchange.abort_switch.watch(sock)
         exchange.abort_switch.check()
-        if not self.used and attempt.hop.method not in IDEMPOTENT and hung_up(sock.fileno()):
-            raise closed_early(answering=False)  # before any of the request was sent, so that it may be tried again
-        attempt.remote = address_text(sock.getpeername())
+        if not self.used:
+            if attempt.hop.method not in IDEMPOTENT and hung_up(sock.fileno()):
+                raise closed_early(answering=False)  # before any of the request was sent, so that it may be tried again
+            self.remote = address_text(sock.getpeername())
+            if sock is self.sock:
+                sock.setblocking(False)
+        attempt.remote = self.remote
         attempt.connected(reused=self.used)
         began = attempt.progress_at
         self.used = True
-        self.timeout = max(0.001, attempt.time_left(perf_counter())[0])
-        hop = attempt.hop
-        # urllib3 would change the percent-encoding, which makes signed URLs invalid.
-        exact = hop.origin_form if url.startswith("/") else absolute_form(hop)
-        super().request(method, exact, *args, **options)  # type: ignore[misc]  # a mix-in
+        self._send(exchange, absolute=not url.startswith("/"), more=headers)
         now = perf_counter()
         if now - began > SLOW and exchange.upload is None:
             attempt.laps((LAG, sent_at(sock, now, began)), (WAIT, now))  # the thread has waited for the GIL
         attempt.request_sent()  # after sending, since another thread could run in between
 
-    def send(self, data: Any) -> None:
-        if len(data) > UPLOAD_PIECE and isinstance(self.sock, socket.socket):
-            exchange = current_exchange.get()
-            exchange.upload = Upload(data, self.sock, exchange.attempt, exchange.abort_switch)
+    def _send(self, exchange: Exchange, *, absolute: bool, more: dict[str, str]) -> None:
+        hop = exchange.hop
+        assert hop is not None
+        # Not as urllib3 does it: that would change the percent-encoding, which makes signed URLs invalid.
+        head = request_head(hop, host_field(hop.url.scheme, hop.url.raw_authority), absolute=absolute, more=more)
+        long = hop.body is not None and len(hop.body) > UPLOAD_PIECE and isinstance(self.sock, socket.socket)
+        with suppress(ssl.SSLEOFError):  # like a broken pipe, which urllib3 ignores: the answer may have come before
+            send(self.sock, head if long or not hop.body else head + hop.body, exchange)
+        if long:
+            exchange.upload = Upload(hop.body or b"", self.sock, exchange.attempt, exchange.abort_switch)
             exchange.upload.start()
-            return
-        try:
-            super().send(data)  # type: ignore[misc]  # a mix-in
-        except ssl.SSLEOFError:
-            return  # like a broken pipe, which urllib3 ignores: the server may have answered before it closed
+
+    def getresponse(self) -> Any:
+        """The response, whose head has been read. Raises `AttemptFailed`, and OSError."""
+        response = WireResponse(self.sock, current_exchange.get())
+        response.begin()
+        return response
 
 
 class _HTTPConnection(_ExchangeMixin, HTTPConnection):

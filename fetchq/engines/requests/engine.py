@@ -1,18 +1,15 @@
 """Makes attempts with requests, for one worker: a thread, or a turn of the serial loop (modes `threads` and `sync`).
 
-requests sends each request on a connection from its pool. `dial` connects, `response` reads the response, and
+The transport adapter of requests keeps the connections. `dial` connects, `response` reads the response, and
 `connection` hooks both into urllib3, which is below requests.
 """
 
 from __future__ import annotations
 
-from http.cookiejar import DefaultCookiePolicy
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
-import requests
 from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
 from yarl import URL
 
 from fetchq.core.model import Cause
@@ -21,7 +18,7 @@ from fetchq.engines.early_response import may_finish_upload
 from fetchq.engines.errors import network_failure, raised_by_fetchq
 from fetchq.engines.handshake import TimedSSLSocket
 from fetchq.engines.requests.abort_switch import AbortSwitch
-from fetchq.engines.requests.connection import POOLS, check_urllib3
+from fetchq.engines.requests.connection import POOLS, Urllib3Error, check_urllib3
 from fetchq.engines.requests.dial import Dialer
 from fetchq.engines.requests.exchange import Exchange, Response, current_exchange
 from fetchq.engines.socks import is_socks
@@ -29,7 +26,7 @@ from fetchq.engines.tls import tls_context
 from fetchq.http.addresses import first_address
 from fetchq.http.attempt import Attempt
 from fetchq.http.failure import AttemptFailed
-from fetchq.http.hops import DEFAULT_HEADERS, Hop, HopPlan, length_field, merge_headers
+from fetchq.http.hops import HopPlan, absolute_form
 from fetchq.http.keep_alive import ReusePolicy
 from fetchq.http.phases import STORE
 from fetchq.http.proxies import ProxyConfig, proxy_parts
@@ -47,6 +44,7 @@ if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
     from fetchq.http.cookies import CookieJar
+    from fetchq.http.hops import Hop
     from fetchq.http.range_resume import Partial
     from fetchq.http.robots_txt import RobotsCache
     from fetchq.http.url import Target
@@ -73,11 +71,8 @@ class RequestsEngine:
         self._proxies = proxies or ProxyConfig(settings)
         self._plan = HopPlan(settings, self._proxies, robots, cookies=cookies)
         self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies)
-        self._session = _Session()
         context.sslsocket_class = TimedSSLSocket
-        adapter = _Adapter(context)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        self._adapter = _Adapter(context)
         self._abort_switch = AbortSwitch()
         self._dialer = Dialer(settings, self._abort_switch)
         self._reuse_policy = reuse_policy or ReusePolicy()
@@ -129,7 +124,7 @@ class RequestsEngine:
         self._abort_switch.watch(None)
         exchange.response = None  # it refers to the exchange: only the garbage collector would free both, and the body
         if failed is not None and failed.local_limit:
-            self._session.close()  # frees the descriptors of idle connections
+            self._adapter.close()  # frees the descriptors of idle connections
         attempt.finish(failed)
         return attempt
 
@@ -147,14 +142,12 @@ class RequestsEngine:
         self._abort_switch.abort()
 
     def close(self) -> None:
-        self._session.close()
+        self._adapter.close()
 
     def _make_hop(self, exchange: Exchange) -> None:
         """Make one hop, from the request to the end of its response. Raises `AttemptFailed`."""
         attempt = exchange.attempt
-        raw: Any = self._send(exchange).raw
-        response = exchange.response
-        assert response is not None
+        response = self._send(exchange)
         try:
             if not attempt.on_response(response.status, response.reason, response.raw_headers, response.version_pair):
                 return
@@ -168,18 +161,17 @@ class RequestsEngine:
             if exchange.upload is not None and may_finish_upload(attempt) and response.reusable:
                 exchange.upload.finish()
         finally:
-            response.close()
             if response.framing.surplus and attempt.hop.method == "HEAD":
                 self._unreliable.add(attempt.hop.url.raw_authority)  # the body could also arrive later
             unreliable = attempt.hop.url.raw_authority in self._unreliable
             sent = exchange.upload is None or (exchange.upload.whole and may_finish_upload(attempt))
             if not response.reusable or not sent or unreliable:
-                raw.connection.close()
+                response.connection.close()
             else:
-                raw.connection.make_idle(attempt.response.headers)
-            raw.release_conn()
+                response.connection.make_idle(attempt.response.headers)
+            response.release()
 
-    def _send(self, exchange: Exchange) -> requests.Response:
+    def _send(self, exchange: Exchange) -> Response:
         attempt = exchange.attempt
         try:
             return self._send_once(exchange)
@@ -193,21 +185,14 @@ class RequestsEngine:
         attempt.needs_fresh_connection = True
         return self._send_once(exchange)
 
-    def _send_once(self, exchange: Exchange) -> requests.Response:
+    def _send_once(self, exchange: Exchange) -> Response:
+        """Send the hop, and read the head of its response. Raises `AttemptFailed`."""
         attempt = exchange.attempt
         proxy = exchange.proxy = self._proxies.proxy_for(attempt.hop.url)
-        url = URL(proxy) if proxy else None
-        hop = attempt.begin_exchange(url)
+        hop = exchange.hop = attempt.begin_exchange(URL(proxy) if proxy else None)
         exchange.upload = exchange.response = None
         try:
-            return self._session.send(
-                _prepared(hop),
-                stream=True,
-                allow_redirects=False,
-                timeout=self._settings.timeout,  # without effect, since `dial` and `response` enforce the timeouts
-                # A connection through a SOCKS proxy is one to the server, as far as requests knows.
-                proxies={"http": proxy, "https": proxy} if proxy and not is_socks(url) else {},
-            )
+            return self._adapter.open(hop, proxy)
         except AttemptFailed:
             raise
         except Exception as problem:  # no exception that a hostile server causes may leave the engine
@@ -229,7 +214,7 @@ class RequestsEngine:
 
 def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
     """The failure that an exception stands for. An exception of fetchq's own code is a bug, and is raised again."""
-    if raised_by_fetchq(problem):
+    if not isinstance(problem, Urllib3Error) and raised_by_fetchq(problem):
         raise problem
     left, what = attempt.time_left(perf_counter())
     if left <= 0:
@@ -240,40 +225,51 @@ def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
     return AttemptFailed(Cause.TIMEOUT, what) if failed.cause is Cause.TIMEOUT else failed
 
 
-def _prepared(hop: Hop) -> requests.PreparedRequest:
-    """The hop as requests sends it. The library's own preparation would change the URL and add headers."""
-    prepared = requests.PreparedRequest()
-    prepared.method = hop.method
-    prepared.url = hop.text
-    headers: dict[str, Any] = dict(merge_headers(DEFAULT_HEADERS, hop.headers.items()))
-    # As bytes, since http.client would encode a text as Latin-1, or fail.
-    raw = ((name, value.encode("utf-8", "surrogateescape")) for name, value in hop.headers.items())
-    headers.update(pair for pair in raw if not pair[1].isascii())
-    prepared.headers = CaseInsensitiveDict(headers)
-    prepared.body = hop.body
-    if (length := length_field(hop.method, hop.body)) is not None:
-        prepared.headers["Content-Length"] = length
-    return prepared
-
-
-class _Session(requests.Session):
-    """A session that ignores the environment, stores no cookies and follows no redirects."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        return None  # the Attempt follows redirects; requests would also read the body
-
-
 class _Adapter(HTTPAdapter):
-    """An adapter to urllib3 that uses fetchq's connection classes and one TLS context."""
+    """The transport adapter of requests, with fetchq's connection classes and one TLS context.
+
+    A `requests.Session` above it would follow redirects, keep cookies and read the environment, which `http/` does.
+    """
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
+        self._last: tuple[tuple[str, str, str | None], Any] | None = None
+        """The pool that was used last, and what it is for."""
         super().__init__(pool_connections=8, pool_maxsize=1)
+
+    def open(self, hop: Hop, proxy: str | None) -> Response:
+        """Send the hop, and read the head of its response. Raises `AttemptFailed`, and exceptions of urllib3."""
+        absolute = proxy is not None and hop.url.scheme == "http" and not is_socks(URL(proxy))
+        response: Response = self._pool_for(hop, proxy).urlopen(
+            hop.method,
+            absolute_form(hop) if absolute else "/",  # the connection sends the exact one
+            headers={},
+            retries=self.max_retries,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+        )
+        return response
+
+    def close(self) -> None:
+        self._last = None
+        super().close()
+
+    def _pool_for(self, hop: Hop, proxy: str | None) -> Any:
+        """The pool with the connection to the hop's server, or to its proxy."""
+        url = hop.url
+        key = url.scheme, url.raw_authority, proxy
+        if self._last is not None and self._last[0] == key:
+            return self._last[1]  # the manager would only drop pools that were used before this one
+        # A connection through a SOCKS proxy is one to the server, as far as requests knows.
+        manager: Any = self.poolmanager
+        if proxy is not None and not is_socks(URL(proxy)):
+            manager = self.proxy_manager_for(proxy)
+        tls = {"ssl_context": self._context} if url.scheme == "https" else {}
+        pool = manager.connection_from_host(url.raw_host, url.port, url.scheme, pool_kwargs=tls)
+        self._last = key, pool
+        return pool
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
@@ -284,12 +280,5 @@ class _Adapter(HTTPAdapter):
         manager.pool_classes_by_scheme = POOLS
         return manager
 
-    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
-        return host, {"ssl_context": self._context} if host["scheme"] == "https" else {}
-
     def proxy_headers(self, proxy: str) -> dict[str, str]:
         return proxy_parts(proxy)[1]
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Do nothing: the TLS context verifies certificates."""

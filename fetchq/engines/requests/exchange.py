@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fetchq.engines.requests.upload import Upload
     from fetchq.http.attempt import Attempt
     from fetchq.http.framing import Framing
+    from fetchq.http.hops import Hop
     from fetchq.http.keep_alive import Announced, ReusePolicy
 
 __all__ = ["Exchange", "Response", "current_exchange"]
@@ -37,7 +38,12 @@ class Response(Protocol):
     def reusable(self) -> bool:
         """Whether the response was read to its end, and nothing arrived after it."""
 
-    def close(self) -> None: ...
+    @property
+    def connection(self) -> Any:
+        """urllib3's connection, on which the response arrives."""
+
+    def release(self) -> None:
+        """Return the connection to its pool, whether it is open or not. Nothing more can be read."""
 
 
 @dataclass(slots=True)
@@ -52,6 +58,8 @@ class Exchange:
     """Authorities that sent unsolicited bytes, which could also arrive later, and pass for the response to the next
     request."""
     proxy: str | None = None
+    hop: Hop | None = None
+    """The hop as it is sent: that of the attempt, with cookies."""
     idle: float = 0.0
     """Seconds for which the reused connection had been idle."""
     announced: Announced | None = None

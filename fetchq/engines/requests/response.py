@@ -1,27 +1,19 @@
 """Reads the responses of the blocking engine: their heads with h11, in place of http.client.
 
 http.client takes an interim response such as 103 for the final one, accepts Content-Length: -5 and chunk sizes such as
-0x5, and only limits the time between two bytes. urllib3 uses the response class of its connection class, which is
-WireResponse here.
+0x5, and only limits the time between two bytes.
 """
 
 from __future__ import annotations
 
-import http.client
 import re
-import socket
-import ssl
-from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import h11
 
-from fetchq.core.model import Cause
-from fetchq.engines.arrival import received_at
 from fetchq.engines.errors import closed_early
-from fetchq.engines.requests.exchange import Exchange, current_exchange
-from fetchq.http.failure import AttemptFailed
+from fetchq.engines.requests.socket_io import arrived_at, receive
 from fetchq.http.framing import Chunks, Framing, Sized, UntilClosed, check_cut_head, find_head
 from fetchq.http.response import keeps_alive
 from fetchq.http.wire_checks import (
@@ -34,23 +26,31 @@ from fetchq.http.wire_checks import (
 )
 
 if TYPE_CHECKING:
-    from fetchq.http.attempt import Attempt
+    from collections.abc import Mapping
 
-__all__ = ["WireResponse", "tcp_of"]
+    from fetchq.engines.requests.exchange import Exchange
+
+__all__ = ["WireResponse"]
 
 _CODING = re.compile(rb"^transfer-encoding:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
 
-class WireResponse(http.client.HTTPResponse):
+class WireResponse:
     """A response: `begin` reads its head, and each `piece` some of its body."""
 
-    def __init__(
-        self, sock: socket.socket, debuglevel: int = 0, method: str | None = None, url: str | None = None
-    ) -> None:
-        super().__init__(sock, debuglevel, method, url)
+    # What urllib3's pool reads of it, beside the status.
+    headers: Mapping[str, str] = {}
+    version_string = "HTTP/1.1"
+    length_remaining = None
+    # What it sets.
+    retries: Any
+    _connection: Any
+    _pool: Any
+
+    def __init__(self, sock: Any, exchange: Exchange) -> None:
         self._sock = sock
-        self._asked = method or "GET"
-        self._exchange = current_exchange.get()
+        self._exchange = exchange
+        self._asked = exchange.attempt.hop.method
         self._raw = b""
         """The bytes received that were not looked at."""
         self._head = b""
@@ -59,8 +59,19 @@ class WireResponse(http.client.HTTPResponse):
         self._done = False
         """Whether `piece` has given out all of the body."""
         self.framing: Framing = UntilClosed()
+        self.status = 0
+        self.reason = ""
         self.raw_headers: list[tuple[bytes, bytes]] = []
         self.version_pair = (1, 1)
+
+    @property
+    def connection(self) -> Any:
+        """urllib3's connection, on which the response arrives."""
+        return self._connection
+
+    def release(self) -> None:
+        """Return the connection to its pool, whether it is open or not. Nothing more can be read."""
+        self._pool._put_conn(self._connection)  # as urllib3's own responses do
 
     def begin(self) -> None:
         """Read the head of the final response. Raises `AttemptFailed`, and OSError."""
@@ -70,17 +81,12 @@ class WireResponse(http.client.HTTPResponse):
         while isinstance(event := self._next_head(interim), h11.InformationalResponse):
             interim += 1
             check_interim(b"", event.status_code, interim)
-            attempt.first_byte(_arrived(attempt, self._sock, attempt.progress_at, attempt.last_lap))
+            attempt.first_byte(arrived_at(self._sock, attempt, attempt.progress_at, attempt.last_lap))
         self.status = event.status_code
         self.reason = event.reason.decode("utf-8", "surrogateescape")
         major, _, minor = event.http_version.partition(b".")
         self.version_pair = (int(major), int(minor))
-        self.version = 11
         self.raw_headers = self._as_received(event.headers.raw_items())
-        self.headers = self.msg = http.client.HTTPMessage()
-        self.will_close = False  # the engine closes the connection, or returns it to the pool
-        self.chunked = False
-        self.length = None
         self._begin_body(dict(event.headers))
 
     def _next_head(self, interim: int) -> h11.Response | h11.InformationalResponse:
@@ -88,12 +94,12 @@ class WireResponse(http.client.HTTPResponse):
         attempt = self._exchange.attempt
         head, end = find_head(self._raw)
         while not end:
-            data = _receive(self._sock, self._exchange)
+            data = receive(self._sock, self._exchange)
             if not data:
                 check_cut_head(self._raw)
                 raise closed_early(answering=attempt.answering)
             if interim and not self._raw:
-                attempt.first_byte(_arrived(attempt, self._sock, attempt.progress_at, attempt.last_lap))
+                attempt.first_byte(arrived_at(self._sock, attempt, attempt.progress_at, attempt.last_lap))
             seen = len(self._raw)
             self._raw = self._raw + data if seen else data
             head, end = find_head(self._raw, seen)
@@ -127,14 +133,14 @@ class WireResponse(http.client.HTTPResponse):
                 data = framing.feed(data)
                 if framing.ended:
                     attempt = self._exchange.attempt
-                    arrived = _arrived(attempt, self._sock, perf_counter(), attempt.first_byte_at)
+                    arrived = arrived_at(self._sock, attempt, perf_counter(), attempt.first_byte_at)
                     attempt.shorten_receive(arrived)
                     attempt.last_byte_at = arrived
             if data:
                 return data
             if framing.ended:
                 self._end(framing)
-            elif not (more := _receive(self._sock, self._exchange)):
+            elif not (more := receive(self._sock, self._exchange)):
                 if not isinstance(framing, UntilClosed):
                     raise closed_early(answering=True)
                 self._done = True
@@ -181,43 +187,6 @@ def _parsed_by_h11(head: bytes, method: str) -> h11.Response | h11.Informational
     if not isinstance(event, h11.Response | h11.InformationalResponse):
         raise h11.RemoteProtocolError("no head of a response")
     return event
-
-
-def _receive(sock: socket.socket, exchange: Exchange) -> bytes:
-    """The next bytes, empty at the end of the connection. Raises `AttemptFailed`, and OSError."""
-    attempt = exchange.attempt
-    left, what = attempt.time_left(perf_counter())
-    if left <= 0:
-        raise AttemptFailed(Cause.TIMEOUT, what)
-    sock.settimeout(left)
-    try:
-        data: bytes = sock.recv(65536) if exchange.upload is None else exchange.upload.receive()
-    except TimeoutError:
-        raise AttemptFailed(Cause.TIMEOUT, what) from None
-    except ssl.SSLEOFError as problem:
-        # The connection was closed without a TLS close_notify (RFC 9112, 9.8). Python raises this for a reset, too.
-        exchange.abort_switch.check()
-        how = "closed" if problem.reason == "UNEXPECTED_EOF_WHILE_READING" else "reset"
-        raise closed_early(answering=attempt.answering, how=how) from None
-    exchange.abort_switch.check()  # an abort looks like the end of the connection
-    now = perf_counter()
-    if data:
-        attempt.progress_at = now
-        if not attempt.answering:
-            attempt.first_byte(_arrived(attempt, sock, now, attempt.last_lap))
-    return data
-
-
-def _arrived(attempt: Attempt, sock: socket.socket | None, now: float, since: float) -> float:
-    """When the data that was read `now` arrived. A thread that runs alone need not wait for the GIL to read it."""
-    alone = attempt.settings.workers == 1 or attempt.settings.mode == "sync"
-    return received_at(tcp_of(sock), now, since, now if alone else inf)
-
-
-def tcp_of(sock: Any) -> socket.socket:
-    """The TCP socket: in a tunnel through TLS, urllib3 wraps it."""
-    found: socket.socket = getattr(sock, "socket", sock)
-    return found
 
 
 _requests: dict[str, h11.Request] = {}

@@ -51,20 +51,15 @@ class Upload:
         except OSError as problem:
             self._received = problem
 
-    def receive(self) -> bytes:
-        """The next bytes of the response, empty at its end; meanwhile the rest of the body is sent.
+    def receive(self) -> bytes | None:
+        """Send the rest of the body, until the next bytes of the response arrive, which are returned, empty at its end.
 
-        Raises `AttemptFailed`, and OSError, also TimeoutError.
+        None means that nothing is left to send, and nothing has arrived yet. Raises `AttemptFailed`, and OSError.
         """
         received, self._received = self._received, None
         if isinstance(received, OSError):
             raise received
-        if received is None:
-            received = self._send()
-        if received is None:
-            self._sock.settimeout(max(0.001, self._attempt.time_left(perf_counter())[0]))
-            received = self._sock.recv(UPLOAD_PIECE)
-        return received
+        return self._send() if received is None else received
 
     def finish(self) -> None:
         """Send the rest after the response, as long as the server takes it, and no longer than the attempt may last.
@@ -111,7 +106,8 @@ def unsolicited_bytes(sock: socket.socket) -> bytes | None:
 
     Messages of TLS itself do not count. Raises OSError.
     """
-    sock.settimeout(0)
+    if sock.gettimeout() != 0:
+        sock.settimeout(0)
     try:
         return sock.recv(UPLOAD_PIECE)
     except (BlockingIOError, ssl.SSLWantReadError):
