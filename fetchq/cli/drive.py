@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["drive"]
 
 LINGER = 0.01
-"""Seconds for which an event loop collects Results, since passing each one to the writer's thread would cost more."""
+"""Seconds for which Results are collected, since waking up a thread for each one would cost more."""
 
 
 def drive(
@@ -53,8 +53,7 @@ def drive(
     interrupts = click.get_current_context().find_object(Interrupts) or Interrupts()
     feed = Feed(source, threaded=True, finite=source.rereadable)
     output = Output(screen, session, keep_body=settings.keep_body)
-    in_loop = settings.mode == "async"
-    pipeline = (AsyncPipeline if in_loop else BlockingPipeline)(
+    pipeline = (AsyncPipeline if settings.mode == "async" else BlockingPipeline)(
         settings,
         feed,
         output,
@@ -62,7 +61,7 @@ def drive(
         on_start=screen.started if verbose else None,
         on_done=on_done,
         interrupted=lambda: interrupts.number is not None,
-        linger=LINGER if in_loop else 0.0,
+        linger=LINGER,
     )
     status = _status_of_error(pipeline, interrupts, screen)
     if status is not None:

@@ -19,10 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from fetchq.core.model import Request, Result
+    from fetchq.http.attempt import Attempt
     from fetchq.workers.worker_clock import WorkerClock
 
-__all__ = ["ThreadPool"]
+__all__ = ["LEAST_LINGER", "ThreadPool"]
 
+_MOST_AT_ONCE = 64
+"""The most rows for which the lock is held at a time to put them into the schedule."""
+LEAST_LINGER = 0.002
+"""Seconds for which Results are collected at least: to wake up for each one, the reader would take the GIL from the
+workers."""
 _SAMPLE_INTERVAL = 0.025
 """Seconds from one sample of what the idle workers wait for to the next."""
 _JOIN_TIMEOUT = 5.0
@@ -41,6 +47,8 @@ class ThreadPool(BlockingPool):
         self._result_ready = threading.Condition(lock)
         self._buffer_free = threading.Condition(lock)
         self._buffer = ResultBuffer()
+        self._gathering = False
+        """Whether the reader has a Result, and waits for more, so that it is not woken for each."""
         self._idle = self._run.idle
         self._watched = inf
         """When the one worker that watches the clock wakes up; inf if none does. Before it does something else, it
@@ -109,16 +117,17 @@ class ThreadPool(BlockingPool):
     def _feed(self, source: Iterable[list[Request]]) -> None:
         try:
             for batch in source:
-                for request in batch:
+                for first in range(0, len(batch), _MOST_AT_ONCE):
                     with self._lock:
-                        while self._schedule.backlog.full() and self.control.reads_source:
-                            self._source_wanted.wait()
-                        if not self.control.reads_source:
-                            return
-                        self._unfinished += 1
-                        now = perf_counter()
-                        self._schedule.add(Job(request, now), now)
-                        self._job_ready.notify()
+                        for request in batch[first : first + _MOST_AT_ONCE]:
+                            while self._schedule.backlog.full() and self.control.reads_source:
+                                self._source_wanted.wait()
+                            if not self.control.reads_source:
+                                return
+                            self._unfinished += 1
+                            now = perf_counter()
+                            self._schedule.add(Job(request, now), now)
+                            self._job_ready.notify()
         except SourceError as problem:
             self._source_problem = problem
         with self._lock:
@@ -135,28 +144,34 @@ class ThreadPool(BlockingPool):
 
     def _work(self, clock: WorkerClock) -> None:
         try:
-            while (job := self._next(clock)) is not None:
-                self._do(job, clock)
+            job = self._next(clock)
+            while job is not None:
+                outcome: Result | Retry | None = None
+                attempt: Attempt | None = None
+                if job.kind is JobKind.ROW:
+                    outcome, attempt = self._fetch(job, clock)
+                else:
+                    self._do_internal(job, clock)
+                with self._lock:  # once for each row, since the workers wait for it, and for the GIL after that
+                    self._done(job, outcome, attempt, clock)
+                    job = self._next(clock)
         finally:
             with self._lock:
                 self._idle.enter(clock, perf_counter(), ended=True)
 
-    def _do(self, job: Job, clock: WorkerClock) -> None:
-        if job.kind is not JobKind.ROW:
-            self._do_internal(job, clock)
-            with self._lock:
-                self._job_ready.notify()  # a worker has to watch the clock for jobs that are held now
-                self._finish_one()
-            return
-        outcome, attempt = self._fetch(job, clock)
-        with self._lock:
+    def _done(self, job: Job, outcome: Result | Retry | None, attempt: Attempt | None, clock: WorkerClock) -> None:
+        """Note the outcome of a job; None if it is internal."""
+        if outcome is not None:
             self._schedule.done(job, attempt, perf_counter(), time())
-            if isinstance(outcome, Retry):
-                self._schedule.hold(job, perf_counter(), outcome.after)
-                self._job_ready.notify()  # a worker has to watch the clock for this job
-            else:
-                self._deliver(outcome, clock)
-                self._finish_one()
+        if isinstance(outcome, Retry):
+            self._schedule.hold(job, perf_counter(), outcome.after)
+            self._job_ready.notify()  # a worker has to watch the clock for this job
+            return
+        if outcome is None:
+            self._job_ready.notify()  # a worker has to watch the clock for jobs that are held now
+        else:
+            self._deliver(outcome, clock)
+        self._finish_one()
 
     def _sent(self, job: Job) -> None:
         with self._lock:
@@ -208,7 +223,8 @@ class ThreadPool(BlockingPool):
             began = perf_counter()
             self._buffer_free.wait()
             clock.output += perf_counter() - began
-        self._result_ready.notify()
+        if not self._gathering or self._buffer.is_ample():
+            self._result_ready.notify()
 
     def _take(self) -> list[Result]:
         """Wait for a Result, and return all there are; an empty list if the run has ended."""
@@ -217,12 +233,14 @@ class ThreadPool(BlockingPool):
             while not buffer and control.state is not RunState.ENDED:
                 self._result_ready.wait(_SAMPLE_INTERVAL)
                 self._sample()
-            until = perf_counter() + self._run.linger
+            self._gathering = True
+            until = perf_counter() + max(self._run.linger, LEAST_LINGER)
             while not buffer.is_ample() and control.state is not RunState.ENDED:
                 if (left := until - perf_counter()) <= 0:
                     break
                 self._result_ready.wait(min(left, _SAMPLE_INTERVAL))
                 self._sample()
+            self._gathering = False
             results = buffer.take_all()
             self._buffer_free.notify_all()
             self._run.phases.add_up(at_least=100)  # a reader slower than the workers never waits above

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from fetchq.workers.blocking_pool import BlockingPool
 from fetchq.workers.result_buffer import MOST_BYTES, MOST_RESULTS
 from fetchq.workers.run import Run
 from fetchq.workers.serial_pool import SerialPool
-from fetchq.workers.thread_pool import ThreadPool
+from fetchq.workers.thread_pool import LEAST_LINGER, ThreadPool
 
 Play = Callable[["FakeEngine", Request], AttemptFailed | None]
 POOLS = [ThreadPool, SerialPool]
@@ -109,6 +110,16 @@ def results_of(pool: BlockingPool, source: Iterable[list[Request]]) -> list[Resu
 
 def in_order(results: Iterable[Result]) -> list[Result]:
     return sorted(results, key=lambda result: result.index)
+
+
+def test_the_reader_of_threads_waits_for_more_than_one_result() -> None:
+    """It needs the GIL for each time that it wakes up, and the workers wait meanwhile."""
+    pool = ThreadPool(Run(Settings(workers=4)), FakeEngines(at_once).engines(4))
+    began = perf_counter()
+    found = [len(batch) for batch in pool.batches(batches(2000, size=100))]
+    assert sum(found) == 2000
+    # One batch ends sooner than that when there are many Results, and the last when the run ends.
+    assert sum(size < MOST_RESULTS // 2 for size in found) <= (perf_counter() - began) / LEAST_LINGER + 1
 
 
 class Running:
