@@ -20,6 +20,7 @@ from typing import Any
 import comparing
 import durability
 import politeness
+import speed
 from measuring import (
     FETCHQ,
     URLS,
@@ -27,6 +28,7 @@ from measuring import (
     bare_loop,
     child,
     cpu_of_children,
+    curl_command,
     in_loop,
     in_turn,
     ratio,
@@ -77,12 +79,8 @@ def overhead() -> bool:
                 return cpu_of_children([*FETCHQ, str(urls), "-w", str(WORKERS), "--json", "-q"], stdout=file)[0]
 
         if shutil.which("curl"):
-            config = Path(folder) / "curl.txt"
-            config.write_text(
-                "".join(f'url = "{url_of(base, number)}"\noutput = "/dev/null"\n' for number in range(URLS))
-            )
-            curl_command = ["curl", "-s", "-Z", "--parallel-max", str(WORKERS), "-K", str(config)]
-            mine, curl = in_turn(3, command_line, lambda: cpu_of_children(curl_command, stderr=subprocess.DEVNULL)[0])
+            command = curl_command(Path(folder), base, URLS)
+            mine, curl = in_turn(3, command_line, lambda: cpu_of_children(command, stderr=subprocess.DEVNULL)[0])
             each = [statistics.median(one) / URLS * 1e6 for one in (mine, curl)]
             report("fetchq --json / curl -Z", ratio(mine, curl), None, f"{each[0]:.0f} against {each[1]:.0f} us/URL")
         return kept
@@ -210,6 +208,7 @@ async def _queue(hosts: int) -> bool:
 
 
 BENCHMARKS = {
+    "speed": speed.speed,
     "overhead": overhead,
     "latency": latency,
     "memory": memory,

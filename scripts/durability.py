@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -23,9 +22,9 @@ from measuring import (
     ratio,
     report,
     server,
-    url_of,
     write_list,
 )
+from speed import storing_peers
 
 LEDGER_URLS = 100_000
 
@@ -59,9 +58,12 @@ def ledger() -> bool:
             return cpu_of_children([*command, str(root / f"peer{next(numbers)}")])[1]
 
         least = [sys.executable, __file__, base]
-        for name, (runs, command) in _peers(root, base).items():
+        for name, command in storing_peers(root, base, LEDGER_URLS).items():
             ours, bare, theirs = in_turn(
-                runs, lambda: fetchq("files")[1], lambda: peer(least), lambda command=command: peer(command)
+                {"wget2": 3, "aria2c": 1}[name],
+                lambda: fetchq("files")[1],
+                lambda: peer(least),
+                lambda command=command: peer(command),
             )
             each = [statistics.median(one) for one in (ours, bare, theirs)]
             detail = f"{each[0]:.1f} and {each[2]:.1f} s for {LEDGER_URLS:,} files"
@@ -69,22 +71,6 @@ def ledger() -> bool:
             detail = f"{each[1]:.1f} s, nothing recorded"
             report(f"bare aiohttp loop with files / {name}", ratio(bare, theirs), None, detail)
         return good
-
-
-def _peers(root: Path, base: str) -> dict[str, tuple[int, list[str]]]:
-    """Other tools that store the same list: how often to run them, and their commands, to be followed by a folder.
-
-    Each file has a name of its own.
-    """
-    listed = root / "aria2.txt"
-    listed.write_text("".join(f"{url_of(base, n)}\n  out={n // 1000}/{n}.bin\n" for n in range(LEDGER_URLS)))
-    plain = root / "wget2.txt"
-    plain.write_text("".join(f"{url_of(base, n)}?{n}\n" for n in range(LEDGER_URLS)))
-    commands = {
-        "wget2": (3, ["wget2", "-q", "-i", str(plain), f"--max-threads={WORKERS}", "-P"]),
-        "aria2c": (1, ["aria2c", "-q", "-i", str(listed), "-j", str(WORKERS), "-x", "1", "-d"]),
-    }
-    return {name: peer for name, peer in commands.items() if shutil.which(name)}
 
 
 def resume() -> bool:

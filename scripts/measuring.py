@@ -113,6 +113,13 @@ def write_list(path: Path, base: str, count: int) -> Path:
     return path
 
 
+def curl_command(folder: Path, base: str, count: int) -> list[str]:
+    """curl with so many of the URLs in parallel, which throws the bodies away. Its list is written to the folder."""
+    config = folder / "curl.txt"
+    config.write_text("".join(f'url = "{url_of(base, number)}"\noutput = "/dev/null"\n' for number in range(count)))
+    return ["curl", "-s", "-Z", "--parallel-max", str(WORKERS), "-K", str(config)]
+
+
 # --- measuring -------------------------------------------------------------------------------------------------------
 
 
