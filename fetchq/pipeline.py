@@ -23,8 +23,6 @@ from fetchq.reports.session_record import session_record
 from fetchq.reports.summary import Summary
 from fetchq.reports.view import Views
 from fetchq.store.output import Output
-from fetchq.workers.async_run import AsyncRun
-from fetchq.workers.blocking_run import BlockingRun
 from fetchq.workers.run import DURABLE_LINGER, Feed
 
 if TYPE_CHECKING:
@@ -32,11 +30,13 @@ if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.http.cookies import CookieJar
     from fetchq.store.writer import Writer
+    from fetchq.workers.async_run import AsyncRun
+    from fetchq.workers.blocking_run import BlockingRun
 
 __all__ = ["AsyncPipeline", "BlockingPipeline"]
 
 T = TypeVar("T")
-RunT = TypeVar("RunT", AsyncRun, BlockingRun)
+RunT = TypeVar("RunT", "AsyncRun", "BlockingRun")
 
 
 class _Pipeline(ABC, Generic[RunT]):
@@ -150,7 +150,7 @@ class _Pipeline(ABC, Generic[RunT]):
             self._on_done(done)
 
 
-class AsyncPipeline(_Pipeline[AsyncRun]):
+class AsyncPipeline(_Pipeline["AsyncRun"]):
     """A run in an event loop, in any mode."""
 
     def batches(self) -> AsyncGenerator[Sequence[Result]]:
@@ -161,6 +161,8 @@ class AsyncPipeline(_Pipeline[AsyncRun]):
         return self._unwritten() if self._output is None else self._written(self._output)
 
     def _new_run(self, settings: Settings, feed: Feed, on_start: OnStart | None, linger: float) -> AsyncRun:
+        from fetchq.workers.async_run import AsyncRun  # here, since a run needs the workers of one mode alone
+
         return AsyncRun(settings, feed, on_start, linger=linger)
 
     async def _unwritten(self) -> AsyncGenerator[Sequence[Result]]:
@@ -215,7 +217,7 @@ class AsyncPipeline(_Pipeline[AsyncRun]):
             raise
 
 
-class BlockingPipeline(_Pipeline[BlockingRun]):
+class BlockingPipeline(_Pipeline["BlockingRun"]):
     """A run in mode `threads` or `sync`, without an event loop."""
 
     def batches(self) -> Generator[Sequence[Result]]:
@@ -223,6 +225,8 @@ class BlockingPipeline(_Pipeline[BlockingRun]):
         return self._unwritten() if self._output is None else self._written(self._output)
 
     def _new_run(self, settings: Settings, feed: Feed, on_start: OnStart | None, linger: float) -> BlockingRun:
+        from fetchq.workers.blocking_run import BlockingRun
+
         return BlockingRun(settings, feed, on_start, linger=linger)
 
     def _unwritten(self) -> Generator[Sequence[Result]]:

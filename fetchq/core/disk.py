@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import sys
@@ -120,4 +119,6 @@ def _sync_file_system(path: str) -> bool:
 
 @cache
 def _syncfs() -> Any:
+    import ctypes  # here, since most runs store nothing
+
     return getattr(ctypes.CDLL(None), "syncfs", None) if sys.platform == "linux" else None

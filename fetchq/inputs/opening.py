@@ -15,9 +15,7 @@ from typing import Any, BinaryIO, TypeAlias
 from fetchq.core.model import Request
 from fetchq.core.text import redact_all
 from fetchq.http.content_coding import zstd_module
-from fetchq.inputs.csv import CsvParser
 from fetchq.inputs.guessing import Form, GuessingParser
-from fetchq.inputs.json import JsonArrayParser, JsonLinesParser
 from fetchq.inputs.lines import RowParser, SourceError, TextParser
 from fetchq.inputs.readers import Input, ListInput, ParserFactory, StoredRows, UrlInput
 from fetchq.inputs.source import Source
@@ -168,15 +166,19 @@ def _parser(input_format: str | None, path: str, column: str, index: int, *, nam
     bare = re.sub(r"\.(?:gz|zst)$", "", path.lower())
     form = _FORMATS.get(os.path.splitext(bare)[1]) if input_format is None else input_format
     if form == "csv":
+        from fetchq.inputs.csv import CsvParser  # here, like those of JSON, since a plain list needs neither
+
         return CsvParser(index, suffix, name=name, column=column, tabs=bare.endswith(".tsv"))
     if form == "text":
         return TextParser(index, suffix)
 
     def choose(seen: Form) -> RowParser:
-        if seen is Form.ARRAY:
-            return JsonArrayParser(index, suffix, column=column, name=name)
         if form is None and seen is Form.OTHER:
             return TextParser(index, suffix)
+        from fetchq.inputs.json import JsonArrayParser, JsonLinesParser
+
+        if seen is Form.ARRAY:
+            return JsonArrayParser(index, suffix, column=column, name=name)
         return JsonLinesParser(index, suffix, column=column, name="" if form == "jsonl" else name)
 
     return GuessingParser(index, choose)

@@ -8,7 +8,6 @@ from time import perf_counter, process_time
 from typing import TYPE_CHECKING
 
 from fetchq.engines.fd_limit import fd_budget
-from fetchq.http.cookie_file import load_cookies, save_cookies
 from fetchq.http.proxies import ProxyConfig
 from fetchq.http.robots_txt import RobotsCache
 from fetchq.scheduling.schedule import Schedule
@@ -21,6 +20,7 @@ from fetchq.workers.worker_clock import WorkerClock
 if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
+    from fetchq.http.cookies import CookieJar
     from fetchq.scheduling.congestion import HostBackoff
     from fetchq.scheduling.host_load import HostLoad
     from fetchq.workers.loop_monitor import LoopMonitor
@@ -58,7 +58,7 @@ class Run:
         """
         self.settings = settings
         self.linger = linger
-        self.cookies = None if settings.cookie_jar is None else load_cookies(settings.cookie_jar)
+        self.cookies = None if settings.cookie_jar is None else _load_cookies(settings.cookie_jar)
         """The cookies that all rows share."""
         self.proxies = ProxyConfig(settings)
         self.control = RunControl()
@@ -104,6 +104,8 @@ class Run:
     def save_cookies(self) -> None:
         """Write the shared cookies to their file. Raises `StorageError`."""
         if self.settings.cookie_jar is not None and self.cookies is not None:
+            from fetchq.http.cookie_file import save_cookies
+
             save_cookies(self.settings.cookie_jar, self.cookies)
 
     def stop(self) -> None:
@@ -113,3 +115,9 @@ class Run:
     def abort(self) -> None:
         """Begin no more attempts, and cancel those under way."""
         self.control.abort()
+
+
+def _load_cookies(path: str) -> CookieJar:
+    from fetchq.http.cookie_file import load_cookies  # here, since few runs have such a file
+
+    return load_cookies(path)

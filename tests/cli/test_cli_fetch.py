@@ -20,6 +20,7 @@ from faults.wire import CRLF, head, length
 from support.cli import Cli, Ended
 from support.servers import Scripted, closed_port, reply
 from support.terminal import ACTIVE
+from support.waiting import HUNG
 
 from fetchq._version import __version__
 from fetchq.cli.practice.server import PracticeServer
@@ -823,3 +824,19 @@ def test_an_ipv6_address_is_fetched_and_its_remote_is_in_brackets(cli: Cli, mode
         done = cli(f"{server.url}/ok", "--json", "--mode", mode)
     assert done.record["ok"]
     assert done.record["remote"] == server.netloc
+
+
+@pytest.mark.parametrize("mode", ["async", "sync"])
+def test_a_run_of_one_url_imports_nothing_that_it_does_not_need(mode: str) -> None:
+    others = {
+        "async": ["fetchq.workers.blocking_run", "requests"],
+        "sync": ["fetchq.workers.async_pool", "fetchq.workers.async_run", "aiohttp"],
+    }[mode]
+    unneeded = [*others, "fetchq.inputs.csv", "fetchq.inputs.json", "fetchq.http.cookie_file", "sqlite3"]
+    program = (
+        "import sys; from fetchq.cli import main\n"
+        f"try: main(['http://127.0.0.1:9/', '--retries', '0', '--quiet', '--mode', {mode!r}])\n"
+        f"except SystemExit: print([name for name in {unneeded!r} if name in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=HUNG)
+    assert said.stdout.splitlines()[-1] == "[]"
