@@ -20,16 +20,10 @@ def fast_constructor(frozen: Callable[P, T]) -> Callable[P, T]:
     assigns its `__class__`, which Python allows for classes of the same layout.
     """
     kind: Any = frozen
-    names = [one.name for one in fields(kind)]
-    draft = type(f"{kind.__name__}Draft", (), {"__slots__": tuple(names)})
     defaults = {f"default_{one.name}": one.default for one in fields(kind) if one.default is not MISSING}
+    names = [one.name for one in fields(kind)]
     parameters = [f"{name}=default_{name}" if f"default_{name}" in defaults else name for name in names]
-    lines = [f"def make({', '.join(parameters)}):", " draft = new(Draft)"]
-    lines += [f" draft.{name} = {name}" for name in names]
-    lines += [" draft.__class__ = Kind", " return draft"]
-    scope: dict[str, Any] = {"new": object.__new__, "Draft": draft, "Kind": kind, **defaults}
-    exec("\n".join(lines), scope)  # noqa: S102  # as dataclasses does; only field names go in
-    made: Callable[P, T] = scope["make"]
+    made: Callable[P, T] = _generate(kind, f"make({', '.join(parameters)})", {name: name for name in names}, defaults)
     return made
 
 
@@ -39,10 +33,17 @@ def fast_replacer(frozen: Callable[..., T], *names: str) -> Callable[..., T]:
     It takes an object and the new values of the fields `names`, as positional arguments in that order.
     """
     kind: Any = frozen
-    make = fast_constructor(kind)
-    values = [one.name if one.name in names else f"old.{one.name}" for one in fields(kind)]
-    lines = [f"def change(old, {', '.join(names)}):", f" return make({', '.join(values)})"]
-    scope: dict[str, Any] = {"make": make}
-    exec("\n".join(lines), scope)  # noqa: S102  # as above
-    changed: Callable[..., T] = scope["change"]
+    values = {one.name: one.name if one.name in names else f"old.{one.name}" for one in fields(kind)}
+    changed: Callable[..., T] = _generate(kind, f"change(old, {', '.join(names)})", values, {})
     return changed
+
+
+def _generate(kind: Any, signature: str, values: dict[str, str], scope: dict[str, Any]) -> Any:
+    """The function with this signature that constructs an object from the expressions for its fields."""
+    draft = type(f"{kind.__name__}Draft", (), {"__slots__": tuple(values)})
+    lines = [f"def {signature}:", " draft = new(Draft)"]
+    lines += [f" draft.{name} = {value}" for name, value in values.items()]
+    lines += [" draft.__class__ = Kind", " return draft"]
+    scope |= {"new": object.__new__, "Draft": draft, "Kind": kind}
+    exec("\n".join(lines), scope)  # noqa: S102  # as dataclasses does; only field names go in
+    return scope[signature.partition("(")[0]]
