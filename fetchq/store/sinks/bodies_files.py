@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from mimetypes import guess_extension
 from pathlib import Path
 from time import perf_counter
@@ -131,15 +132,14 @@ class FileStore:
                 done[at] = mark_not_stored(done[at], file_error_text(problem))
                 with suppress(OSError):
                     os.unlink(temporary)
-        self._sync_names({folder_of(done[at].index) for at in written})
+        self._sync_names({path.rpartition("/")[0] for _, path in written.values()})
 
     def _sync_names(self, subfolders: Iterable[str]) -> None:
         """Sync these subfolders, since the name of a file is on the disk when its folder was synced."""
-        bodies = self._root / _BODIES
         for subfolder in sorted(subfolders):
-            sync_folder(bodies / subfolder)
+            sync_folder(self._root / subfolder)
         if self._new_subfolder:
-            sync_folder(bodies)
+            sync_folder(self._root / _BODIES)
             sync_folder(self._root)
             self._new_subfolder = False
 
@@ -172,6 +172,7 @@ def row_of(name: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2] or 0)) if found else None
 
 
+@lru_cache(256)
 def _suffix_of(content_type: str | None) -> str:
     media = (content_type or "").partition(";")[0].strip().lower()
     return _SUFFIXES.get(media) or guess_extension(media) or ".bin"
