@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.http.attempt import Attempt
     from fetchq.http.range_resume import Partial
-    from fetchq.http.url import Target
+    from fetchq.http.target import Target
 
 __all__ = ["AsyncEngine", "BlockingEngine"]
 

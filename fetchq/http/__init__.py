@@ -9,12 +9,12 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
       failure           the exception that ends an attempt without success
 
     the request of a hop
-      url               parses and checks the URL; sendable checks the rest of the row
+      url               parses and checks the URL, for which target stands; sendable checks the rest of the row
       international     encodes host names that are not in ASCII
       proxies           finds its proxy and its netrc password; no_proxy and netrc_file parse what the environment says
       tunnel            asks a proxy for a tunnel (CONNECT), and reads its answer
       addresses         the addresses that --resolve sets
-      hops              builds the request
+      hops              builds the request, a hop
       keep_alive        decides whether a request that cannot be sent twice may use an idle connection
       range_resume      asks for the rest of a body that broke off; part_source says which responses can be the rest
       stored_part         keeps the beginning of a long body for a later session

@@ -92,7 +92,7 @@ class Attempt(AttemptState):
             content_encoding,
             self.response.length,
             asked=asks_for(self.hop.accept_encoding, codings_in(content_encoding)),
-            published=published_format((self._first_url.raw_path, self.hop.url.raw_path), headers),
+            published=published_format((self._first_target.url.raw_path, self.hop.url.raw_path), headers),
         )
 
     def on_data(self, data: bytes) -> bool:

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.stored_response import StoredResponse
     from fetchq.http.body import ReceivedBody
-    from fetchq.http.hops import Hop, HopPlan
+    from fetchq.http.hop import Hop
+    from fetchq.http.hops import HopPlan
     from fetchq.http.range_resume import Partial
-    from fetchq.http.url import Target
+    from fetchq.http.target import Target
 
 __all__ = ["AttemptState"]
 
@@ -38,7 +39,8 @@ class AttemptState(AttemptClock):
     # An instance dictionary would have too many keys for Python to share them between objects; this is the hot path.
     # fmt: off
     __slots__ = (
-        "_drained", "_first_url", "answering", "as_sent", "body", "cause", "complete", "continued", "cookies", "error",
+        "_drained", "_first_target", "answering", "as_sent", "body", "cause", "complete", "continued", "cookies",
+        "error",
         "history", "hop", "local_limit", "method", "needs_fresh_connection", "on_sent", "partial", "permanent", "plan",
         "proxy", "redirecting", "redirects", "remote", "request", "response", "reused", "sent", "tls_known", "trailers",
         "unmodified",
@@ -93,7 +95,7 @@ class AttemptState(AttemptClock):
         self.redirects = 0
         self.redirecting = False
         self.body: ReceivedBody = NO_BODY
-        self._first_url = target.url
+        self._first_target = target
         self.history, self.cookies = None, plan.cookies
         # The failure that ended the attempt, if any; set by `finish`.
         self.cause: Cause | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from yarl import URL
 
@@ -12,6 +12,7 @@ from fetchq.http.acceptance import final_statuses
 from fetchq.http.body import ReceivedBody
 from fetchq.http.content_coding import ACCEPT_ENCODING
 from fetchq.http.cross_origin import harmless
+from fetchq.http.hop import Hop
 from fetchq.http.redirects import redirect_target
 from fetchq.http.revalidation import validators_of
 from fetchq.http.url import Refused, basic_auth, host_of, login_without_password, origin
@@ -25,11 +26,10 @@ if TYPE_CHECKING:
     from fetchq.http.cookies import CookieJar
     from fetchq.http.proxies import ProxyConfig
     from fetchq.http.robots_txt import RobotsCache
-    from fetchq.http.url import Target
+    from fetchq.http.target import Target
 
 __all__ = [
     "DEFAULT_HEADERS",
-    "Hop",
     "HopPlan",
     "absolute_form",
     "host_field",
@@ -57,33 +57,6 @@ _PRECONDITIONS = frozenset(
 )
 _REVALIDATION = ("If-None-Match", "If-Modified-Since")
 """The preconditions that fetchq adds (`validators_of`)."""
-
-
-class Hop(NamedTuple):
-    """One request to one server. `headers` are sent in addition to `DEFAULT_HEADERS`."""
-
-    url: URL
-    text: str
-    """The URL as the user or the server wrote it."""
-    origin_form: str
-    """Its path and query, as in `Target`."""
-    method: str
-    headers: dict[str, str]
-    body: bytes | None
-    conditional: bool = False
-    """Whether the request asks if the response that an earlier run has stored is still valid (RFC 9110, 13)."""
-    from_netrc: bool = False
-    """Whether the Authorization header is from the netrc file, so that it is for this host alone."""
-
-    @property
-    def accept_encoding(self) -> str | None:
-        """The Accept-Encoding that the user has set; None stands for the one of `DEFAULT_HEADERS`."""
-        return next((value for name, value in self.headers.items() if name.lower() == "accept-encoding"), None)
-
-    @property
-    def ranged(self) -> bool:
-        """Whether the request asks only for a part of the representation."""
-        return any(name.lower() == "range" for name in self.headers)
 
 
 def method_of(request: Request, settings: Settings) -> str:
@@ -146,7 +119,7 @@ class HopPlan:
                 headers["Content-Type"] = _FORM
         plain = request.method is None and request.body is None
         method = self._method if plain else method_of(request, settings)
-        hop = Hop(target.url, target.text, target.origin_form, method, headers, body)
+        hop = Hop(target, method, headers, body)
         if settings.trust_env:
             hop = self._with_netrc(hop, target.authorization)
         return hop if request.stored_response is None else self._revalidating(hop, request.stored_response)
@@ -157,7 +130,7 @@ class HopPlan:
         Raises `Refused`: `redirect` for a bad Location; `blocked` for a scheme other than http and https, or a URL that
         robots.txt disallows.
         """
-        target = redirect_target(hop.text, locations)
+        target = redirect_target(hop.target.text, locations)
         if (
             self._robots is not None
             and (refused := self._robots.refusal(host_of(target.text), target.text)) is not None
@@ -178,7 +151,7 @@ class HopPlan:
         if target.authorization is not None:
             headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
             headers["Authorization"] = target.authorization
-        hop = Hop(target.url, target.text, target.origin_form, method, headers, body, from_netrc=from_netrc)
+        hop = Hop(target, method, headers, body, from_netrc=from_netrc)
         if self.settings.trust_env:
             hop = self._with_netrc(hop, target.authorization)
         return hop if stored is None else self._revalidating(hop, stored)
@@ -193,7 +166,7 @@ class HopPlan:
             return hop  # there would be no body after a 304
         if stored.size > settings.max_filesize:
             return hop  # the stored body is larger than the limit of this run
-        if hop.text != stored.url or not _PRECONDITIONS.isdisjoint(name.lower() for name in hop.headers):
+        if hop.target.text != stored.url or not _PRECONDITIONS.isdisjoint(name.lower() for name in hop.headers):
             return hop
         return hop._replace(headers=hop.headers | validators_of(stored), conditional=True)
 
@@ -246,13 +219,13 @@ def request_fields(hop: Hop) -> dict[str, str]:
 def redacted_head(hop: Hop) -> bytes:
     """The head of the request, without the headers that may hold secrets."""
     shown = _lines(harmless(request_fields(hop)))
-    return f"{hop.method} {hop.origin_form} HTTP/1.1\r\n{shown}\r\n".encode()
+    return f"{hop.method} {hop.target.origin_form} HTTP/1.1\r\n{shown}\r\n".encode()
 
 
 def absolute_form(hop: Hop) -> str:
     """The request target for a proxy: the URL, with a path even where it is empty (RFC 9112, 3.2.2)."""
     url = hop.url
-    return f"{url.scheme}://{host_field(url.scheme, url.raw_authority)}{hop.origin_form}"
+    return f"{url.scheme}://{host_field(url.scheme, url.raw_authority)}{hop.target.origin_form}"
 
 
 def request_head(hop: Hop, host: str, *, absolute: bool, more: dict[str, str]) -> bytes:
@@ -261,7 +234,7 @@ def request_head(hop: Hop, host: str, *, absolute: bool, more: dict[str, str]) -
     `host`: the URL's `host_field`. `absolute`: whether the request target is the whole URL, as a proxy needs it.
     `more`: headers that replace those with the same names.
     """
-    target = absolute_form(hop) if absolute else hop.origin_form
+    target = absolute_form(hop) if absolute else hop.target.origin_form
     if not hop.headers and not more and hop.body is None:
         lines = _plain_lines(hop.method, host)
     else:  # not cached, since these may be long, and hold secrets

@@ -14,7 +14,7 @@ from fetchq.http.dates import http_date
 if TYPE_CHECKING:
     from multidict import MultiMapping
 
-    from fetchq.http.hops import Hop
+    from fetchq.http.hop import Hop
     from fetchq.http.response import ResponseHead
 
 __all__ = ["PartSource", "codings_of", "part_source"]
@@ -55,7 +55,7 @@ class PartSource(NamedTuple):
 
     def is_from(self, hop: Hop) -> bool:
         """Whether the part came from the URL of this hop."""
-        return _hashed(hop.text) == self.url_sha256
+        return _hashed(hop.target.text) == self.url_sha256
 
     def fits(self, hop: Hop, redirects: int) -> bool:
         """Whether the rest may come from this hop, which so many redirects led to.
@@ -92,7 +92,7 @@ def part_source(attempt: Receiving) -> PartSource | None:
         if_range = _strong_date(headers) if not codings and len(tags) < 2 else None
     if if_range is None:
         return None
-    return PartSource(_hashed(hop.text), _address(hop), attempt.redirects > 0, if_range, tags, codings, total)
+    return PartSource(_hashed(hop.target.text), _address(hop), attempt.redirects > 0, if_range, tags, codings, total)
 
 
 def codings_of(headers: MultiMapping[str]) -> tuple[str, ...]:

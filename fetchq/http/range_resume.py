@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from fetchq.core.settings import Settings
     from fetchq.http.body import ReceivedBody
-    from fetchq.http.hops import Hop
+    from fetchq.http.hop import Hop
     from fetchq.http.part_source import PartSource
     from fetchq.http.response import ResponseHead
 

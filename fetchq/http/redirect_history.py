@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from fetchq.core.exchange import Exchange
     from fetchq.core.stored_response import StoredResponse
-    from fetchq.http.hops import Hop, HopPlan
+    from fetchq.http.hop import Hop
+    from fetchq.http.hops import HopPlan
     from fetchq.http.response import ResponseHead
 
 __all__ = ["RedirectHistory", "hop_timing"]
@@ -101,7 +102,7 @@ class RedirectHistory:
         spent, _ = self.since(phases, held)
         self._before, self._held_before = [*phases], held
         elapsed = sum(spent)
-        url = redact(hop.text)
+        url = redact(hop.target.text)
         self.hops += (RedirectHop(response.status, url, elapsed, hop_timing(spent, tls_known=tls_known)),)
         if self._archives:
             redirect = ArchivedRedirect(

@@ -11,7 +11,8 @@ from urllib.parse import quote_from_bytes
 
 from fetchq.core.model import Cause
 from fetchq.core.text import redact_all
-from fetchq.http.url import SCHEME, Refused, Target, parse_url
+from fetchq.http.target import Target
+from fetchq.http.url import SCHEME, Refused, parse_url
 
 __all__ = ["REDIRECTS", "redirect_target"]
 

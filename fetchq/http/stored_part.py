@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
-    from fetchq.http.hops import Hop
+    from fetchq.http.hop import Hop
     from fetchq.http.response import ResponseHead
 
 __all__ = ["describe_part", "load_part", "read_description"]

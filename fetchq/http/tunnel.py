@@ -19,7 +19,7 @@ from fetchq.http.wire_checks import bad_head, check_interim
 if TYPE_CHECKING:
     from yarl import URL
 
-    from fetchq.http.hops import Hop
+    from fetchq.http.hop import Hop
 
 __all__ = ["ConnectAnswer", "connect_request"]
 

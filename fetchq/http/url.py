@@ -1,6 +1,6 @@
 """Parses URLs and checks their scheme, host and port before anything is sent.
 
-Only `parse_url` makes a URL from text, for input rows and redirects alike. It leaves the legal characters of a URL
+Only `parse_url` makes a Target from text, for input rows and redirects alike. It leaves the legal characters of a URL
 unchanged, since signed URLs depend on their spelling.
 """
 
@@ -12,19 +12,18 @@ import socket
 from base64 import b64decode, b64encode
 from contextlib import suppress
 from functools import lru_cache
-from typing import NamedTuple
-from urllib.parse import SplitResult, quote, unquote
+from urllib.parse import quote, unquote
 
 from yarl import URL
 
 from fetchq.core.model import Cause
 from fetchq.core.text import redact, redact_all
 from fetchq.http.international import domain_to_ascii
+from fetchq.http.target import Origin, Target
 
 __all__ = [
     "SCHEME",
     "Refused",
-    "Target",
     "basic_auth",
     "dns_name",
     "host_of",
@@ -41,12 +40,13 @@ _IN_PATH = r"A-Za-z0-9\-._~!$&'()*+,;=:@/\[\]"
 """The characters of a path that are kept as they are: those of RFC 3986, 3.3, and the brackets of `?a[]=1`, which curl,
 wget and browsers do not encode either."""
 _LEGAL = _IN_PATH + "?"
-_PLAIN = re.compile(rf"(https?)://(([a-z0-9][a-z0-9.-]*)(?::([0-9]{{1,5}}))?)((/[{_IN_PATH}%]*)?(?:\?([{_LEGAL}%]*))?)")
-"""A URL that needs no change. Groups: scheme, authority, host, port, path with query, path, query."""
+_PLAIN_ORIGIN = re.compile(r"(https?)://(([a-z0-9][a-z0-9.-]*)(?::([0-9]{1,5}))?)")
+"""An origin that needs no change. Groups: scheme, authority, host, port."""
+_REST = re.compile(rf"/[{_IN_PATH}%]*+(?:\?[{_LEGAL}%]*+)?")
+"""A path and a query that need no change, unless a % in them does."""
 _ILLEGAL = re.compile(rf"[^{_LEGAL}%]|%(?![0-9A-Fa-f]{{2}})")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
 _NAME = re.compile(r"(?:[a-z0-9_~-]{1,63}\.)*[a-z0-9_~-]{1,63}\.?")
-_split_result = tuple.__new__
 _REMARK = re.compile(r"\S++[ \t]+(#[^@]*)")
 _MORE = re.compile(r"(.*?)https?://\S+(.*)", re.IGNORECASE | re.DOTALL)
 _LONGEST_NAME = 254
@@ -65,29 +65,27 @@ class Refused(Exception):
         self.message = message
 
 
-class Target(NamedTuple):
-    """The URL that a request is sent to."""
-
-    url: URL
-    """Absolute, http or https, without userinfo and fragment."""
-    text: str
-    """The URL as it was written."""
-    origin_form: str
-    """Path and query as the request line has them, with a `?` that nothing follows (RFC 9112, 3.2.1). yarl drops it."""
-    authorization: str | None
-    """The Authorization header made from the URL's userinfo; None if it had none."""
-
-
 def parse_url(text: str) -> Target:
     """Parse a URL. Raises `Refused`: `invalid_url`, or `blocked` for a scheme other than http and https."""
-    match = _PLAIN.fullmatch(text)
-    if match is not None and "/." not in text and ("%" not in text or not _ILLEGAL.search(text)):
-        scheme, authority, host, port, rest, path, query = match.groups("")
-        if len(host) <= _LONGEST_NAME and _canonical(host) == host and 0 < int(port or 80) < 65536:
-            # yarl would split the text once more, which would double the cost of this function.
-            parts = _split_result(SplitResult, (scheme, authority, path, query, ""))
-            return Target(URL(parts, encoded=True), text, rest if path else f"/{rest}", None)
-    return _parse_other(text)
+    end = text.find("/", 8)
+    plain = _plain_origin(text if end < 0 else text[:end])
+    if plain is None or "/." in text or ("%" in text and _ILLEGAL.search(text)):
+        return _parse_other(text)
+    if end < 0:
+        return Target(plain, text, "/")
+    return Target(plain, text, text[end:]) if _REST.fullmatch(text, end) else _parse_other(text)
+
+
+@lru_cache(4096)
+def _plain_origin(prefix: str) -> Origin | None:
+    """The origin of the URLs that begin with `prefix`, all up to their path; None if that may need a change."""
+    match = _PLAIN_ORIGIN.fullmatch(prefix)
+    if match is None:
+        return None
+    scheme, authority, host, port = match.groups("")
+    if len(host) > _LONGEST_NAME or _canonical(host) != host or not 0 < int(port or 80) < 65536:
+        return None
+    return Origin(scheme, authority)
 
 
 def shown_url(text: str) -> str:
@@ -155,7 +153,8 @@ def _parse_other(text: str) -> Target:
     rest = _path_and_query(rest)
     text = f"{scheme}://{host}{port}{rest}"
     origin_form = rest if rest.startswith("/") else f"/{rest}"
-    return Target(URL(text, encoded=True), text, origin_form, _authorization(userinfo) if userinfo else None)
+    authorization = _authorization(userinfo) if userinfo else None
+    return Target(Origin(scheme, f"{host}{port}"), text, origin_form, authorization, URL(text, encoded=True))
 
 
 def _scheme_of(text: str) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Request, Result
     from fetchq.engines.base import BlockingEngine
     from fetchq.http.attempt import Attempt
-    from fetchq.http.url import Target
+    from fetchq.http.target import Target
     from fetchq.scheduling.job import Job
     from fetchq.workers.run import Run
     from fetchq.workers.worker_clock import WorkerClock

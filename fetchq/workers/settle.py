@@ -25,7 +25,8 @@ from fetchq.http.retry import is_down, plan_retry, with_retry_after
 from fetchq.http.revalidation import freshened
 from fetchq.http.robots_txt import Rules, agent_of, rules_of
 from fetchq.http.sendable import check_sendable
-from fetchq.http.url import Refused, Target, parse_url
+from fetchq.http.target import Target
+from fetchq.http.url import Refused, parse_url
 from fetchq.workers.exchange_log import ExchangeLog
 from fetchq.workers.phase_totals import PhaseTotals
 from fetchq.workers.run_state import RunState
@@ -205,7 +206,7 @@ class Settler:
         request, response, body = job.request, attempt.response, attempt.body
         timing, elapsed = job.timing(attempt)
         content_type, charset = _content_type(response.headers.get(_CONTENT_TYPE))
-        url, final_url = request.url, attempt.hop.text
+        url, final_url = request.url, attempt.hop.target.text
         return make_result(
             index=request.index,
             url=redact(url) if "@" in url else url,

@@ -21,7 +21,7 @@ from fetchq.core.settings import Settings
 from fetchq.http import range_resume as rules
 from fetchq.http.attempt import Attempt
 from fetchq.http.failure import AttemptFailed
-from fetchq.http.hops import Hop
+from fetchq.http.hop import Hop
 from fetchq.http.range_resume import MIN_RESUMED, Partial, check_end
 from fetchq.http.response import read_head
 from fetchq.http.url import Refused, parse_url
@@ -177,8 +177,8 @@ def test_a_body_whose_write_was_interrupted_is_begun_anew() -> None:
 
 def test_only_the_url_that_the_beginning_came_from_is_asked_for_the_rest() -> None:
     partial = left()
-    here = Hop(parse_url(URL).url, URL, "/a", "GET", {"A": "b"}, None)
-    elsewhere = here._replace(text=OTHER)
+    here = Hop(parse_url(URL), "GET", {"A": "b"}, None)
+    elsewhere = here._replace(target=parse_url(OTHER))
     assert partial.range_request(elsewhere) is elsewhere
     assert partial.range_request(here).headers == {"A": "b", "Range": f"bytes={SOME}-", "If-Range": ETAG}
     assert here.headers == {"A": "b"}

@@ -12,7 +12,7 @@ from aioresponses import aioresponses
 from fetchq.engines.aiohttp.engine import AiohttpEngine
 from fetchq.http.attempt import Attempt
 from fetchq.http.framing import Sized
-from fetchq.http.hops import Hop
+from fetchq.http.hop import Hop
 
 
 class _Answer(ClientResponse):

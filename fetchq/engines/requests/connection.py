@@ -144,7 +144,7 @@ class _ExchangeMixin:
         hop = exchange.hop
         assert hop is not None
         # Not as urllib3 does it: that would change the percent-encoding, which makes signed URLs invalid.
-        head = request_head(hop, host_field(hop.url.scheme, hop.url.raw_authority), absolute=absolute, more=more)
+        head = request_head(hop, host_field(*hop.target.origin), absolute=absolute, more=more)
         long = hop.body is not None and len(hop.body) > UPLOAD_PIECE and isinstance(self.sock, socket.socket)
         with suppress(ssl.SSLEOFError):  # like a broken pipe, which urllib3 ignores: the answer may have come before
             send(self.sock, head if long or not hop.body else head + hop.body, exchange)

@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
     from fetchq.http.cookies import CookieJar
-    from fetchq.http.hops import Hop
+    from fetchq.http.hop import Hop
     from fetchq.http.range_resume import Partial
     from fetchq.http.robots_txt import RobotsCache
-    from fetchq.http.url import Target
+    from fetchq.http.target import Target
 
 __all__ = ["RequestsEngine"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fetchq.engines.requests.upload import Upload
     from fetchq.http.attempt import Attempt
     from fetchq.http.framing import Framing
-    from fetchq.http.hops import Hop
+    from fetchq.http.hop import Hop
     from fetchq.http.keep_alive import Announced, ReusePolicy
 
 __all__ = ["Exchange", "Response", "current_exchange"]
