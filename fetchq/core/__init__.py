@@ -10,6 +10,7 @@ The lowest room: it imports nothing else of fetchq.
     sent_request        what a web archive needs beside the Result
     stored_response     what an earlier run has stored of a page
     header_text         header values as text
+    lazy_headers        header fields that are parsed when they are read
     fast_dataclass      quick constructors for objects that are made for each row
 
     settings            the settings of a run, and which of them contradict each other

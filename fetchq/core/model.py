@@ -14,8 +14,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.cause import Cause, Complete
-from fetchq.core.fast_dataclass import fast_constructor
+from fetchq.core.fast_dataclass import fast_constructor, fast_draft
 from fetchq.core.header_text import header_lists
+from fetchq.core.lazy_headers import keep_headers_unparsed
 from fetchq.core.redirect_hop import RedirectHop, hop_records
 from fetchq.core.text import redact, shortened
 
@@ -40,8 +41,10 @@ __all__ = [
     "Request",
     "Result",
     "Timing",
+    "begin_result",
+    "finish_result",
+    "kept_headers",
     "make_request",
-    "make_result",
     "make_timing",
     "phase_values",
 ]
@@ -271,8 +274,9 @@ class FetchError(Exception):
 
 
 make_request = fast_constructor(Request)
-make_result = fast_constructor(Result)
+begin_result, finish_result = fast_draft(Result)
 make_timing = fast_constructor(Timing)
+kept_headers = keep_headers_unparsed(Result)
 
 PHASES = tuple(f.name for f in fields(Timing))
 """The names of the phases, in the order of the fields of Timing."""

@@ -36,6 +36,7 @@ from fetchq.http.url import Refused
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fetchq.http.response import ResponseHead
 
 __all__ = ["Attempt"]
 
@@ -58,9 +59,13 @@ class Attempt(AttemptState):
         Returns whether the body is to be read. That of a redirect is only read if it is short, so that the connection
         can be reused. Raises `AttemptFailed`.
         """
-        response = self.response = read_head(self.hop.method, status, reason, raw_headers, version)
+        return self.on_head(read_head(self.hop.method, status, reason, raw_headers, version))
+
+    def on_head(self, response: ResponseHead) -> bool:
+        """`on_response` for a head that was read."""
+        self.response = response
         self.complete = Complete.NO
-        settings = self.settings
+        settings, status = self.settings, response.status
         # Without a Location the response is final (RFC 9110, 15.4).
         self.redirecting = status in REDIRECTS and settings.max_redirects > 0 and _LOCATION in response.headers
         if (self.redirecting or self.cookies is not None) and _SET_COOKIE in response.headers:
@@ -79,15 +84,15 @@ class Attempt(AttemptState):
         if self.unmodified and self.stored_response is not None:
             check_validators(response.headers, self.stored_response)
         body = self.body = self.plan.body_class(settings, stores=self.plan.stores)
-        headers = response.headers
         if response.length is not None and response.length > settings.max_filesize:
-            body.check_length(response.length, coded=_CONTENT_ENCODING in headers)
-        if _CONTENT_ENCODING in headers:
-            self._expect_coding(one_line(wire_text(", ".join(headers.getall(_CONTENT_ENCODING)))))
+            body.check_length(response.length, coded=response.coded)
+        if response.coded:
+            self._expect_coding()
         return True
 
-    def _expect_coding(self, content_encoding: str) -> None:
+    def _expect_coding(self) -> None:
         headers = self.response.headers
+        content_encoding = one_line(wire_text(", ".join(headers.getall(_CONTENT_ENCODING))))
         self.body.expect_coding(
             content_encoding,
             self.response.length,

@@ -17,7 +17,7 @@ from multidict import istr
 from fetchq.core.model import Cause
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.part_source import codings_of, part_source
-from fetchq.http.response import make_head
+from fetchq.http.response import head_of
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
@@ -165,7 +165,7 @@ def combine_partial(attempt: Receiving) -> bool:
         return False
     (end, total), begun = part, partial.response
     attempt.body = partial.body
-    attempt.response = make_head(
+    attempt.response = head_of(
         begun.status, begun.reason, begun.headers, response.http_version, end, response.framed, total
     )
     partial.body.check_length(total, coded=partial.body.content_encoding is not None)

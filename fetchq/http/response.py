@@ -10,18 +10,32 @@ from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from fetchq.core.fast_dataclass import fast_constructor
 from fetchq.core.header_text import wire_text
+from fetchq.core.lazy_headers import keep_headers_unparsed
 from fetchq.core.model import Cause
 from fetchq.core.text import one_line
 from fetchq.http.failure import AttemptFailed
+from fetchq.http.keep_alive import KEEP_ALIVE
 from fetchq.http.wire_checks import BAD_CODING, other_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["NO_HEADERS", "NO_RESPONSE", "ResponseHead", "field_map", "keeps_alive", "make_head", "read_head"]
+__all__ = [
+    "NO_HEADERS",
+    "NO_RESPONSE",
+    "ResponseHead",
+    "field_map",
+    "head_of",
+    "keeps_alive",
+    "kept_headers_of",
+    "make_head",
+    "read_head",
+]
 
 # An istr is a key that multidict need not convert to lower case for each lookup.
+_CONTENT_ENCODING = istr("Content-Encoding")
 _CONTENT_LENGTH = istr("Content-Length")
+_CONTENT_TYPE = istr("Content-Type")
 _TRANSFER_ENCODING = istr("Transfer-Encoding")
 
 NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
@@ -36,6 +50,7 @@ class ResponseHead:
     reason: str | None
     """One line, without control characters."""
     headers: CIMultiDictProxy[str]
+    """Parsed when they are first read, if they are kept as they were received (`kept_headers_of`)."""
     http_version: str | None
     """Such as "1.1"."""
     length: int | None
@@ -45,12 +60,34 @@ class ResponseHead:
     """Whether the message itself shows where the body ends; otherwise the body ends with the connection."""
     total: int | None = None
     """The complete length of the body, if this is a 206 that continues a partial one."""
+    coded: bool = False
+    """Whether there is a Content-Encoding."""
+    content_type: str | None = None
+    """The Content-Type; bytes that are not UTF-8 are lone surrogates."""
+    announces: bool = False
+    """Whether there is a Keep-Alive field, which says how long the server keeps the connection."""
 
 
 make_head = fast_constructor(ResponseHead)
+kept_headers_of = keep_headers_unparsed(ResponseHead)
 
 NO_RESPONSE = ResponseHead(None, None, NO_HEADERS, None, None, framed=True)
 """Stands for the head of a response that has not arrived, or is not valid HTTP."""
+
+
+def head_of(
+    status: int | None,
+    reason: str | None,
+    headers: CIMultiDictProxy[str],
+    http_version: str | None,
+    length: int | None,
+    framed: bool,
+    total: int | None = None,
+) -> ResponseHead:
+    """The head with these headers."""
+    coded, announces = _CONTENT_ENCODING in headers, KEEP_ALIVE in headers
+    content_type = headers.get(_CONTENT_TYPE)
+    return make_head(status, reason, headers, http_version, length, framed, total, coded, content_type, announces)
 
 
 def read_head(
@@ -82,7 +119,7 @@ def read_head(
         length = int(lengths[0]) if lengths else None
         framed = bool(codings or lengths)
     reason = _one_line(reason) if reason else reason
-    return make_head(status, reason, CIMultiDictProxy(headers), _VERSIONS[version], length, framed)
+    return head_of(status, reason, CIMultiDictProxy(headers), _VERSIONS[version], length, framed)
 
 
 def field_map(raw_fields: Iterable[tuple[bytes, bytes]]) -> CIMultiDictProxy[str]:

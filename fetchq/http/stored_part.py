@@ -19,7 +19,7 @@ from fetchq.core.body_spool import DESCRIPTION, PartSpool
 from fetchq.http.body import ReceivedBody
 from fetchq.http.part_source import PartSource, part_source
 from fetchq.http.range_resume import MIN_RESUMED, Partial
-from fetchq.http.response import make_head
+from fetchq.http.response import head_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +107,7 @@ def _read(told: dict[str, Any]) -> tuple[PartSource, ResponseHead]:
     url, address, redirected, if_range, etags, _, total = told["source"]
     source = PartSource(url, address, redirected, if_range, tuple(etags), (), total)
     headers = CIMultiDictProxy(CIMultiDict([(name, value) for name, value in told["headers"]]))
-    return source, make_head(200, told["reason"], headers, told["http_version"], told["length"], told["framed"])
+    return source, head_of(200, told["reason"], headers, told["http_version"], told["length"], told["framed"])
 
 
 def _last_valid(path: str, checkpoints: list[tuple[int, str]]) -> tuple[int, Any]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from fetchq.core.model import kept_headers
+
 if TYPE_CHECKING:
     from fetchq.core.model import Result
 
@@ -35,10 +37,13 @@ class ResultBuffer:
         if len(self._results) >= MOST_RESULTS or self._bytes >= MOST_BYTES:
             return False
         self._results.append(result)
-        headers = result.headers
         if result.spool is not None:
             self._bytes += result.spool.in_memory
-        self._bytes += len(result.body) + sum(map(len, headers.keys())) + sum(map(len, headers.values()))
+        self._bytes += len(result.body)
+        if isinstance(kept := kept_headers(result), bytes):
+            self._bytes += len(kept)
+        else:
+            self._bytes += sum(map(len, kept.keys())) + sum(map(len, kept.values()))
         return True
 
     def is_ample(self) -> bool:

@@ -12,15 +12,13 @@ from random import random
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
-from multidict import istr
-
 from fetchq.core.header_text import charset_of, wire_text
-from fetchq.core.model import Cause, Result, make_result
+from fetchq.core.model import Cause, Result, begin_result, finish_result
 from fetchq.core.sent_request import SentRequest
 from fetchq.core.text import one_line, redact, redact_all
 from fetchq.http.failure import RUN_ENDED
 from fetchq.http.hops import method_of, redacted_head
-from fetchq.http.response import NO_HEADERS, field_map
+from fetchq.http.response import NO_HEADERS, field_map, kept_headers_of
 from fetchq.http.retry import is_down, plan_retry, with_retry_after
 from fetchq.http.revalidation import freshened
 from fetchq.http.robots_txt import Rules, agent_of, rules_of
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Retry", "Settler"]
 
-_CONTENT_TYPE = istr("Content-Type")
 _RUNNING = RunState.RUNNING  # read once: for each row, a lookup in an Enum is slow in Python 3.11
 
 
@@ -204,44 +201,43 @@ class Settler:
 
     def _result(self, job: Job, attempt: Attempt, worker: int) -> Result:
         request, response, body = job.request, attempt.response, attempt.body
-        timing, elapsed = job.timing(attempt)
-        content_type, charset = _content_type(response.headers.get(_CONTENT_TYPE))
         url, final_url = request.url, attempt.hop.target.text
-        return make_result(
-            index=request.index,
-            url=redact(url) if "@" in url else url,
-            final_url=redact(final_url) if "@" in final_url else final_url,
-            method=attempt.method,
-            label=request.label,
-            ok=attempt.cause is None,
-            status=response.status,
-            reason=response.reason,
-            cause=attempt.cause,
-            error=attempt.error,
-            attempts=job.attempts,
-            redirects=attempt.redirects,
-            size=body.size,
-            wire_size=body.wire_size,
-            sha256=body.digest,
-            content_type=content_type,
-            charset=charset,
-            content_encoding=body.content_encoding,
-            complete=attempt.complete,
-            path=None,
-            worker=worker,
-            mode=self._settings.mode,
-            http_version=response.http_version,
-            remote=attempt.remote,
-            started=None if job.first_taken is None else datetime.fromtimestamp(job.first_taken, UTC),
-            elapsed=elapsed,
-            timing=timing,
-            headers=response.headers,
-            body=body.content,
-            spool=body.spool,
-            sent=_sent(attempt) if self._archives and body.digest is not None else None,
-            trailers=field_map(attempt.trailers) if attempt.trailers else None,
-            hops=() if attempt.history is None else attempt.history.hops,
-        )
+        result = begin_result()
+        result.index = request.index
+        result.url = redact(url) if "@" in url else url
+        result.final_url = redact(final_url) if "@" in final_url else final_url
+        result.method = attempt.method
+        result.label = request.label
+        result.ok = attempt.cause is None
+        result.status = response.status
+        result.reason = response.reason
+        result.cause = attempt.cause
+        result.error = attempt.error
+        result.attempts = job.attempts
+        result.redirects = attempt.redirects
+        result.size = body.size
+        result.wire_size = body.wire_size
+        result.sha256 = body.digest
+        result.content_type, result.charset = _content_type(response.content_type)
+        result.content_encoding = body.content_encoding
+        result.complete = attempt.complete
+        result.path = None
+        result.worker = worker
+        result.mode = self._settings.mode
+        result.http_version = response.http_version
+        result.remote = attempt.remote
+        result.started = None if job.first_taken is None else datetime.fromtimestamp(job.first_taken, UTC)
+        result.timing, result.elapsed = job.timing(attempt)
+        result.headers = kept_headers_of(response)
+        result.body = body.content
+        result.spool = body.spool
+        if self._archives and body.digest is not None:
+            result.sent = _sent(attempt)
+        if attempt.trailers:
+            result.trailers = field_map(attempt.trailers)
+        if attempt.history is not None:
+            result.hops = attempt.history.hops
+        return finish_result(result)
 
 
 @lru_cache(256)

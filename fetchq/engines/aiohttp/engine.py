@@ -187,7 +187,7 @@ class AiohttpEngine:
             if connection is not None:
                 whole = content is not None and content.is_eof()
                 if connection.end_exchange(whole=whole and (connection.upload is None or may_finish_upload(attempt))):
-                    self._idle.add(connection, attempt.response.headers)
+                    self._idle.add(connection, attempt.response)
                 elif connection.sent_body_with_head:
                     self._distrust(attempt)
         return attempt.redirecting

@@ -6,12 +6,13 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Hashable
 from time import perf_counter
-from typing import Generic, Protocol, TypeVar
-
-from multidict import CIMultiDictProxy
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from fetchq.engines.hang_up import readable
-from fetchq.http.keep_alive import KEEP_ALIVE, Announced, ReusePolicy, is_reusable_after
+from fetchq.http.keep_alive import Announced, ReusePolicy, is_reusable_after
+
+if TYPE_CHECKING:
+    from fetchq.http.response import ResponseHead
 
 __all__ = ["IDLE_TIMEOUT", "IdlePool", "descriptor_of"]
 
@@ -52,9 +53,9 @@ class IdlePool(Generic[C]):
     def __len__(self) -> int:
         return len(self._idle)
 
-    def add(self, connection: C, headers: CIMultiDictProxy[str]) -> None:
-        """Keep a connection that has become idle, unless the `headers` of its last response rule it out."""
-        if KEEP_ALIVE in headers and not is_reusable_after(connection, headers):
+    def add(self, connection: C, response: ResponseHead) -> None:
+        """Keep a connection that has become idle, unless its last response rules it out."""
+        if response.announces and not is_reusable_after(connection, response.headers):
             connection.close()
             return
         connection.idle_since = perf_counter()

@@ -1,0 +1,54 @@
+"""Parses the header fields of a response when they are first read, which for most rows is never."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+if TYPE_CHECKING:
+    KeptHeaders = CIMultiDictProxy[str] | bytes
+    """Header fields: parsed, or as the lines that were received, each with its CRLF."""
+
+__all__ = ["LazyHeaders", "keep_headers_unparsed", "parse_fields"]
+
+
+def keep_headers_unparsed(kind: type) -> Callable[[Any], KeptHeaders]:
+    """Let objects of a slotted class keep their `headers` as the lines received, until somebody reads them.
+
+    Returns the function that tells how an object keeps them. Lines must be whole, and valid (RFC 9112, 5).
+    """
+    lazy = LazyHeaders(kind.__dict__["headers"])
+    setattr(kind, "headers", lazy)  # noqa: B010  # mypy takes it for an assignment to a field
+    return lazy.kept
+
+
+def parse_fields(lines: bytes) -> CIMultiDictProxy[str]:
+    """The fields of these lines. Bytes that are not UTF-8 become lone surrogates."""
+    headers: CIMultiDict[str] = CIMultiDict()
+    for line in lines.split(b"\r\n")[:-1]:
+        name, _, value = line.partition(b":")
+        headers.add(name.decode("ascii"), value.strip(b" \t").decode("utf-8", "surrogateescape"))
+    return CIMultiDictProxy(headers)
+
+
+class LazyHeaders:
+    """Stands before the slot of a class, and parses what is in it."""
+
+    def __init__(self, slot: Any) -> None:
+        self._slot = slot
+        self.kept: Callable[[Any], KeptHeaders] = slot.__get__
+        """How an object keeps its headers."""
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Any:
+        if owner is None:
+            return self
+        kept = self.kept(owner)
+        if isinstance(kept, bytes):
+            kept = parse_fields(kept)
+            self._slot.__set__(owner, kept)
+        return kept
+
+    def __set__(self, owner: Any, kept: KeptHeaders) -> None:
+        self._slot.__set__(owner, kept)
