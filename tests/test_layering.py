@@ -50,6 +50,7 @@ HOMES = {
         "fetchq.engines.aiohttp.connector",
         "fetchq.engines.aiohttp.failures",
         "fetchq.engines.aiohttp.head_parser",
+        "fetchq.engines.aiohttp.pausing",
     },
     "aiohttp.web": {"fetchq.cli.practice.routes", "fetchq.cli.practice.server"},
     "requests": {"fetchq.engines.requests.engine"},

@@ -23,6 +23,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
     its response
       framing           finds where the heads and the body end in the bytes received
       wire_checks       checks a head, where the libraries disagree or are too lenient
+      plain_head        reads the heads that nearly all responses have, in one pass
       response          reads the head: status, headers, and where the body should end
       body              decodes, limits, hashes and stores the body; content_coding decodes gzip and others
         coding_policy   does not decode a coding that was not asked for, or that is the file's own

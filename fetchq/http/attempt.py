@@ -145,6 +145,22 @@ class Attempt(AttemptState):
         if response.status not in self.plan.final and not (self.unmodified or ends_well(self)):
             raise self._status_failure()
 
+    def takes_whole(self, response: ResponseHead) -> bool:
+        """Whether the whole body can be taken in one step: it is not to be decoded, and need not go to the disk yet."""
+        return not response.coded and (not self.plan.stores or (response.length or 0) <= MAX_IN_MEMORY)
+
+    def on_whole_body(self, data: bytes) -> None:
+        """`on_data` and `on_end`, for a body that has arrived whole, if `takes_whole`. Raises `AttemptFailed`."""
+        now = perf_counter()
+        phases = self.phases
+        phases[LAG] += now - self.last_lap  # the last byte has arrived with the first one
+        self.body.take_whole(data)
+        self.last_lap = perf_counter()
+        phases[DECODE] += self.last_lap - now
+        self.complete = Complete.YES
+        if self.response.status not in self.plan.final and not ends_well(self):
+            raise self._status_failure()
+
     def follow_redirect(self) -> None:
         """Make the redirect's target the next hop. Raises `AttemptFailed`."""
         if self.redirects >= self.settings.max_redirects:

@@ -79,6 +79,13 @@ class AttemptClock:
             self.phases[RECEIVE] -= late
             self.phases[LAG] += late
 
+    def note_last_byte(self, arrived: float) -> None:
+        """Note when the last byte of the response arrived, once it is known to be the last one."""
+        if self.last_byte_at == inf:
+            if arrived < self.last_lap:
+                self.shorten_receive(arrived)
+            self.last_byte_at = arrived
+
     def lap_received(self) -> float:
         """Add the time since the last lap to `receive`, as far as bytes were missing. Returns the current time."""
         self.laps((RECEIVE, self.last_byte_at))

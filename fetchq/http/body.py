@@ -135,6 +135,18 @@ class ReceivedBody:
         pieces, self._pieces = self._pieces, []
         self.content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def take_whole(self, data: bytes) -> None:
+        """Take a body that is not coded and has arrived whole: `feed` and `finish` in one step."""
+        self.size = self.wire_size = len(data)
+        if self.size > RATIO_FROM or self.size > self._max_size:
+            self._check_size()
+        self.digest = sha256(data).hexdigest()
+        if self._settings.keep_body:
+            self.content = data
+        if self._stores and data:
+            self.spool = Spool(self._settings.output or "")
+            self.spool.add(data)
+
     def discard(self) -> None:
         """Free the body, in memory and on the disk."""
         self._pieces = []

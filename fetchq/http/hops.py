@@ -32,6 +32,7 @@ __all__ = [
     "DEFAULT_HEADERS",
     "HopPlan",
     "absolute_form",
+    "header_lines",
     "host_field",
     "length_field",
     "merge_headers",
@@ -103,13 +104,13 @@ class HopPlan:
             shared.append(("Authorization", basic_auth(*settings.user.split(":", 1))))
         if settings.cookie is not None:
             shared.append(("Cookie", settings.cookie))
-        self._shared = merge_headers(merge_headers({}, shared), settings.headers)
+        self.shared_headers = merge_headers(merge_headers({}, shared), settings.headers)
 
     def first(self, request: Request, target: Target) -> Hop:
         """The first hop of a request, to its own URL."""
         settings = self.settings
         body = settings.data if request.body is None else request.body
-        headers = self._shared
+        headers = self.shared_headers
         if request.headers or target.authorization is not None or body is not None:
             headers = merge_headers(headers, request.headers)
             names = {name.lower() for name in headers}
@@ -252,6 +253,11 @@ def host_field(scheme: str, authority: str) -> str:
 @lru_cache(4096)
 def _plain_lines(method: str, host: str) -> str:
     return _lines(_fields(method, host, {}, None))
+
+
+def header_lines(headers: dict[str, str], host: str) -> str:
+    """The header lines of a GET with these headers and without a body. `host`: the URL's `host_field`."""
+    return _lines(_fields("GET", host, headers, None))
 
 
 def _lines(fields: dict[str, str]) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from enum import StrEnum
+from itertools import count
 from typing import Any
 
 import pytest
+from faults.wire import Asked, Connection
 from support.factories import Clock
 from support.leaks import calm_loop
-from support.servers import ScriptServer, hang
+from support.servers import Script, ScriptServer, hang, ok
 from support.waiting import HUNG, ended
 
 from fetchq import Cause, Request, fetch_all
@@ -158,8 +161,18 @@ async def test_without_attempts_it_rests_and_with_the_next_one_it_looks_again(cl
 # --- with the engine -------------------------------------------------------------------------------------------------
 
 
+class Warm(StrEnum):
+    """The way of an attempt: on a connection that has served before it takes the fast path."""
+
+    NO = "new connection"
+    YES = "fast path"
+
+
+both_ways = pytest.mark.parametrize("warm", Warm)
+
+
 class AttemptUnderWay:
-    """An attempt under way at a server that never answers."""
+    """An attempt under way at a server that does not answer."""
 
     def __init__(self, engine: AiohttpEngine, server: ScriptServer) -> None:
         self.engine = engine
@@ -182,12 +195,26 @@ class AttemptUnderWay:
         self.engine._watchdog._check()
 
 
+def hang_at(*numbers: int) -> Script:
+    """Answers all but the requests with these numbers, from 1."""
+    asked = count(1)
+
+    def play(conn: Connection, request: Asked) -> None:
+        (hang if next(asked) in numbers else ok)(conn, request)
+
+    return play
+
+
 @asynccontextmanager
-async def under_way() -> AsyncIterator[AttemptUnderWay]:
-    with ScriptServer(hang) as server:
+async def under_way(warm: Warm) -> AsyncIterator[AttemptUnderWay]:
+    first = 2 if warm is Warm.YES else 1
+    with ScriptServer(hang_at(first, first + 1)) as server:
         engine = AiohttpEngine(Settings(timeout=3600, read_timeout=3600))
+        if warm is Warm.YES:
+            assert (await engine.attempt(Request(server.url), parse_url(server.url))).cause is None
         made = AttemptUnderWay(engine, server)
-        await server.got(1)
+        await server.got(first)
+        assert bool(engine._watchdog.watched) is (warm is Warm.NO)
         try:
             yield made
         finally:
@@ -206,17 +233,21 @@ def real_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-async def test_a_timed_out_attempt_is_a_timeout_and_leaves_its_task_uncancelled(real_clock: Clock) -> None:
-    async with under_way() as made:
+@both_ways
+async def test_a_timed_out_attempt_is_a_timeout_and_leaves_its_task_uncancelled(real_clock: Clock, warm: Warm) -> None:
+    async with under_way(warm) as made:
         made.time_out(real_clock)
         assert await ended(made.task)
         assert made.task.result().cause is Cause.TIMEOUT
         assert made.still_cancelling == 0
 
 
+@both_ways
 @pytest.mark.parametrize("order", ["timeout first", "cancellation first"])
-async def test_a_cancellation_at_the_moment_of_a_timeout_is_a_cancellation(real_clock: Clock, order: str) -> None:
-    async with under_way() as made:
+async def test_a_cancellation_at_the_moment_of_a_timeout_is_a_cancellation(
+    real_clock: Clock, order: str, warm: Warm
+) -> None:
+    async with under_way(warm) as made:
         if order == "timeout first":
             made.time_out(real_clock)
             made.task.cancel()
@@ -227,8 +258,11 @@ async def test_a_cancellation_at_the_moment_of_a_timeout_is_a_cancellation(real_
         assert made.task.cancelled()
 
 
-async def test_a_cancellation_right_after_a_timeout_was_dealt_with_is_a_cancellation(real_clock: Clock) -> None:
-    async with under_way() as made:
+@both_ways
+async def test_a_cancellation_right_after_a_timeout_was_dealt_with_is_a_cancellation(
+    real_clock: Clock, warm: Warm
+) -> None:
+    async with under_way(warm) as made:
         made.time_out(real_clock)
         await asyncio.sleep(0)
         made.task.cancel()
@@ -236,9 +270,10 @@ async def test_a_cancellation_right_after_a_timeout_was_dealt_with_is_a_cancella
         assert made.task.cancelled()
 
 
+@both_ways
 @pytest.mark.parametrize("order", ["outer first", "inner first"])
 async def test_an_outer_timeout_at_the_moment_of_an_inner_one_strikes_and_leaves_no_cancellation_over(
-    real_clock: Clock, order: str
+    real_clock: Clock, order: str, warm: Warm
 ) -> None:
     outer: list[asyncio.Timeout] = []
 
@@ -254,9 +289,9 @@ async def test_an_outer_timeout_at_the_moment_of_an_inner_one_strikes_and_leaves
             struck = True
         return struck, task.cancelling()
 
-    async with under_way() as made:
+    async with under_way(warm) as made:
         task = asyncio.create_task(run(made))
-        await made.server.got(2)
+        await made.server.got(2 if warm is Warm.NO else 3)
         loop = asyncio.get_running_loop()
         strikes = [lambda: outer[0].reschedule(0), lambda: loop.call_soon(made.time_out, real_clock)]
         for strike in strikes if order == "outer first" else reversed(strikes):
@@ -265,8 +300,9 @@ async def test_an_outer_timeout_at_the_moment_of_an_inner_one_strikes_and_leaves
         assert task.result() == (True, 0)
 
 
-async def test_an_abort_is_cancelled_and_not_a_timeout() -> None:
-    async with under_way() as made:
+@both_ways
+async def test_an_abort_is_cancelled_and_not_a_timeout(warm: Warm) -> None:
+    async with under_way(warm) as made:
         made.engine.abort()
         assert await ended(made.task)
         attempt = made.task.result()
@@ -274,8 +310,9 @@ async def test_an_abort_is_cancelled_and_not_a_timeout() -> None:
         assert made.still_cancelling == 0
 
 
-async def test_an_abort_after_a_timeout_changes_nothing(real_clock: Clock) -> None:
-    async with under_way() as made:
+@both_ways
+async def test_an_abort_after_a_timeout_changes_nothing(real_clock: Clock, warm: Warm) -> None:
+    async with under_way(warm) as made:
         made.time_out(real_clock)
         made.engine.abort()
         assert await ended(made.task)

@@ -5,7 +5,10 @@ engine        makes the attempts of all workers of a run, in one event loop
   connector   opens a new one: resolver (names), TCP, tunnel (proxies), TLS
     opening   what is known of it meanwhile
 connection    sends the request, and reads the response, its head with aiohttp's parser
-  head_parser makes that parser, and repairs heads that it refuses
+  fast_path   takes a plain response at once: its module says which exchanges are on the fast path
+  head_parser makes aiohttp's parser, and repairs heads that it refuses
+  pausing     pauses reading, also over TLS
+fast_requests sends the requests that may take the fast path
 turns         estimates when the bytes that a busy loop reads had arrived
 upload        sends long bodies, and reads the response that arrives meanwhile
 disk          does disk work in threads

@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Hashable
-from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from multidict import istr
 
+from fetchq.engines.aiohttp.fast_path import FastPath
 from fetchq.engines.aiohttp.head_parser import new_parser, parse_repaired
+from fetchq.engines.aiohttp.pausing import PausedBelowTls
 from fetchq.engines.aiohttp.upload import Upload, last_bytes, watch_tls
 from fetchq.engines.early_response import UPLOAD_PIECE
 from fetchq.engines.errors import closed_early
@@ -44,7 +44,7 @@ _CONNECTION = istr("Connection")
 _NO_BODY = Sized(0)
 
 
-class Connection(ResponseHandler):
+class Connection(PausedBelowTls):
     """The protocol of one connection, which serves one exchange after another."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, turns: TurnClock) -> None:
@@ -61,13 +61,11 @@ class Connection(ResponseHandler):
         """What its server has announced about it, if anything."""
         self.unsolicited = False
         """Whether bytes arrived while no request was under way, so that later bytes cannot be trusted."""
-        self.carrier: asyncio.Transport | None = None
-        """The TCP transport below TLS. Reading is paused on this transport: with uvloop, a paused TLS transport loses
-        the end of the data if the server closes the connection."""
         self._attempt: Attempt | None = None
         self._remote: str | None = None
         self._closing: asyncio.Future[None] | None = None
         self._tls: ssl.SSLObject | None = None
+        self.fast_path = FastPath(self)
         self.upload: Upload | None = None
         """The body of the request, if it is long: the response may end before it was sent."""
         # The state of the response under way.
@@ -101,13 +99,9 @@ class Connection(ResponseHandler):
             self._parser = new_parser(self, self._loop)  # in place of that of a proxy's response to CONNECT
             peer = transport.get_extra_info("peername")
             self._remote = None if peer is None else address_text(peer)
-        attempt.connected(reused=self.used)
-        attempt.remote = self._remote
-        if attempt.on_sent is not None:
-            self._loop.call_soon(attempt.request_sent)  # uvloop sends the data at the end of the loop's turn
-        self.used = True
-        self._attempt, self._body, self._bodyless, self._buffer_limit = attempt, None, bodyless, buffer
-        self._raw, self._interim, self.problem = b"", 0, None
+        self._buffer_limit = buffer
+        self.note_sent(attempt)
+        self.expect(attempt, bodyless=bodyless)
         if body and self.carrier is not None:
             watch_tls(self.carrier)
         if body and len(body) > UPLOAD_PIECE:
@@ -115,6 +109,23 @@ class Connection(ResponseHandler):
             self.upload = Upload(self, attempt, body)
         else:
             transport.write(head + body if body else head)
+
+    def note_sent(self, attempt: Attempt) -> None:
+        """Note that the request of an attempt is about to be sent."""
+        attempt.connected(reused=self.used)
+        attempt.remote = self._remote
+        if attempt.on_sent is not None:
+            self._loop.call_soon(attempt.request_sent)  # uvloop sends the data at the end of the loop's turn
+        self.used = True
+
+    def expect(self, attempt: Attempt, framing: Framing | None = None, *, bodyless: bool = False) -> None:
+        """Prepare for the response, or for the rest of its body, if the attempt has taken the head (`framing`)."""
+        self._attempt, self._body, self._bodyless = attempt, None, bodyless
+        self._raw, self._interim, self.problem = b"", 0, None
+        if framing is not None:
+            self.framing = framing
+            self._body = aiohttp.StreamReader(self, self._buffer_limit, loop=self._loop)
+            self.feed_data((None, self._body))  # type: ignore[arg-type]  # there is no message to read
 
     def end_exchange(self, *, whole: bool) -> bool:
         """End the exchange. Returns whether the connection can serve another one; otherwise it is closed.
@@ -135,7 +146,8 @@ class Connection(ResponseHandler):
         return self._bodyless and self.framing.surplus
 
     def data_received(self, data: bytes) -> None:
-        attempt = self._attempt
+        fast = self.fast_path.attempt
+        attempt = self._attempt if fast is None else fast
         if attempt is None:
             self._refuse(data)
             return
@@ -147,8 +159,16 @@ class Connection(ResponseHandler):
         since = max(turns.before, attempt.first_byte_at if attempt.answering else attempt.last_lap)
         # On average, midway between the earliest and the latest time.
         arrived = turns.arrival(self.sock, now, since) if turns.vague else (since + turns.polled) / 2
-        if not attempt.answering or (self._interim and self._body is None and not self._raw):
+        if fast is not None:
+            if (left := self.fast_path.take(data, arrived)) is None:
+                return
+            data = left
+        elif not attempt.answering or (self._interim and self._body is None and not self._raw):
             attempt.first_byte(arrived)
+        self._read(attempt, data, arrived)
+
+    def _read(self, attempt: Attempt, data: bytes, arrived: float) -> None:
+        """Read the next bytes of the response, for the worker that waits for it."""
         body = self._body
         if body is None:
             try:
@@ -164,9 +184,7 @@ class Connection(ResponseHandler):
         if data and (data := framing.feed(data)):
             body.feed_data(data)
         if framing.ended:
-            if arrived < attempt.last_lap:
-                attempt.shorten_receive(arrived)
-            attempt.last_byte_at = arrived
+            attempt.note_last_byte(arrived)
             self._attempt = None
             self.problem = framing.problem
             if framing.surplus or framing.problem is not None:
@@ -223,15 +241,18 @@ class Connection(ResponseHandler):
         return raw
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if exc is not None and self._attempt is not None and self.carrier is None and self.transport is not None:
+        busy = self._attempt is not None or self.fast_path.attempt is not None
+        if exc is not None and busy and self.carrier is None and self.transport is not None:
             for data in last_bytes(self.transport):
                 self.data_received(data)
+        how = "reset" if isinstance(exc, ConnectionResetError) else "closed"
+        if self.fast_path.attempt is not None:
+            self.fast_path.connection_lost(how)
         if self._attempt is not None:
             if (body := self._body) is not None:
                 self._attempt.last_byte_at = perf_counter()
                 self._attempt = None
                 if not isinstance(self.framing, UntilClosed):
-                    how = "reset" if isinstance(exc, ConnectionResetError) else "closed"
                     self.problem = closed_early(answering=True, how=how)
                 body.feed_eof()
             elif self._raw:
@@ -240,29 +261,6 @@ class Connection(ResponseHandler):
                 except AttemptFailed as problem:
                     self.set_exception(problem)
         super().connection_lost(exc)
-
-    def pause_reading(self) -> None:
-        self._reading_paused = True
-        self._pause_transport_reading()
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        if self._reading_paused:
-            self._reading_paused = False
-            self._resume_transport_reading()
-
-    def _pause_transport_reading(self) -> None:
-        if self.carrier is None:
-            super()._pause_transport_reading()
-        else:
-            with suppress(RuntimeError):  # the transport is closing
-                self.carrier.pause_reading()
-
-    def _resume_transport_reading(self) -> None:
-        if self.carrier is None:
-            super()._resume_transport_reading()
-        else:
-            with suppress(RuntimeError):
-                self.carrier.resume_reading()
 
     def close(self) -> None:
         """Close at once. A TLS shutdown would wait for a server that may never answer."""

@@ -14,6 +14,7 @@ from fetchq.core.model import Cause
 from fetchq.engines.aiohttp.connector import Connector
 from fetchq.engines.aiohttp.disk import DiskThreads
 from fetchq.engines.aiohttp.failures import failure_of
+from fetchq.engines.aiohttp.fast_requests import FastRequests
 from fetchq.engines.aiohttp.idle_pool import IdlePool, descriptor_of
 from fetchq.engines.aiohttp.resolver import Resolver
 from fetchq.engines.aiohttp.timeouts import Watchdog
@@ -71,9 +72,9 @@ class AiohttpEngine:
         self._buffer = 65536 if self._rate is None else 16384
         self._connector = Connector(settings, self._resolver)
         self._idle: IdlePool[Connection] = IdlePool(fd_budget(settings).idle)
-        self._unreliable: set[str] = set()
-        """Hosts that sent unsolicited bytes, so that no connection to them is reused."""
+        self._fast = FastRequests(self._plan, self._proxies, self._idle, self._watchdog)
         self._disk = DiskThreads()
+        self._aborted = False
         self.cancelled: list[Attempt] = []
 
     async def attempt(
@@ -86,6 +87,25 @@ class AiohttpEngine:
         plan = self._robots_plan if isinstance(request, RobotsRequest) else self._plan
         attempt = Attempt(plan, request, target, partial)
         attempt.on_sent = on_sent
+        connection = self._fast.send(attempt)
+        if connection is not None and (complete := connection.fast_path.complete) is not None:
+            try:
+                if await complete:
+                    self._fast.end(attempt, connection)
+                    return attempt
+                if self._aborted:  # after it had left the fast path
+                    raise AttemptFailed(Cause.CANCELLED, RUN_ENDED)
+            except asyncio.CancelledError:
+                connection.abort()
+                raise self._lost(attempt) from None
+            except Exception as problem:  # noqa: BLE001  # `fail` raises a bug in fetchq again
+                self._fast.fail(attempt, connection, problem)
+                return attempt
+        await self._make(attempt, connection)
+        return attempt
+
+    async def _make(self, attempt: Attempt, connection: Connection | None) -> None:
+        """Make an attempt. `connection`: the one on which its request was sent, if it has left the fast path."""
         failed: AttemptFailed | None = None
         watchdog = self._watchdog
         task = asyncio.current_task(self._loop)  # without the argument, Python 3.11 makes a system call
@@ -94,9 +114,10 @@ class AiohttpEngine:
         if not watchdog.armed:
             watchdog.arm()
         try:
-            if request.part is not None and partial is None:
-                await self._load_part(attempt, request.part)
-            while await self._exchange(attempt):
+            if attempt.request.part is not None and attempt.partial is None:
+                await self._load_part(attempt, attempt.request.part)
+            while await self._exchange(attempt, connection):
+                connection = None
                 attempt.follow_redirect()
         except AttemptFailed as problem:
             failed = problem
@@ -115,7 +136,6 @@ class AiohttpEngine:
         if failed is not None and failed.local_limit:
             self._idle.close()
         attempt.finish(failed)
-        return attempt
 
     async def address_of(self, host: str) -> str | None:
         url = parse_url(host).url
@@ -130,6 +150,7 @@ class AiohttpEngine:
         return first_address(one.host for one in found if family in (socket.AF_UNSPEC, one.family))
 
     def abort(self) -> None:
+        self._aborted = True
         self._watchdog.interrupt_all(RUN_ENDED)
 
     async def close(self) -> None:
@@ -147,31 +168,32 @@ class AiohttpEngine:
         self.cancelled.append(attempt)
         return asyncio.CancelledError()
 
-    async def _exchange(self, attempt: Attempt) -> bool:
+    async def _exchange(self, attempt: Attempt, connection: Connection | None) -> bool:
         """Make one hop, from the request to the end of its response. Returns whether it redirects.
 
-        Raises `AttemptFailed`.
+        `connection`: the one on which the request was sent, if it was. The attempt gets the raw headers, since aiohttp
+        changes the spelling of the names that it knows. Raises `AttemptFailed`.
         """
-        connection: Connection | None = None
         content: aiohttp.StreamReader | None = None
         try:
             while content is None:
                 try:
-                    connection, hop, head = await self._connect(attempt)
-                    connection.send(attempt, head, hop.body, bodyless=hop.method == "HEAD", buffer=self._buffer)
+                    if connection is None:
+                        connection, hop, head = await self._connect(attempt)
+                        connection.send(attempt, head, hop.body, bodyless=hop.method == "HEAD", buffer=self._buffer)
                     message, content = await connection.read()
                 except Exception as problem:  # noqa: BLE001  # `failure_of` raises a bug in fetchq again
                     self._check_resend(attempt, failure_of(problem, answering=attempt.answering), connection)
                     connection = None
-            # The raw headers, since aiohttp changes the spelling of the names that it knows.
-            if not attempt.on_response(message.code, message.reason, message.raw_headers, message.version):
+            if message is None:  # the attempt has taken it on the fast path
+                await self._write(attempt)
+            elif not attempt.on_response(message.code, message.reason, message.raw_headers, message.version):
                 return attempt.redirecting
             await self._receive_body(attempt, content)
             assert connection is not None
             if connection.problem is not None:
                 raise connection.problem
-            if connection.framing.trailers:
-                attempt.trailers = connection.framing.trailers
+            attempt.trailers = connection.framing.trailers
             if not attempt.response.framed:
                 await connection.check_closed_cleanly()
             attempt.on_end()
@@ -189,7 +211,7 @@ class AiohttpEngine:
                 if connection.end_exchange(whole=whole and (connection.upload is None or may_finish_upload(attempt))):
                     self._idle.add(connection, attempt.response)
                 elif connection.sent_body_with_head:
-                    self._distrust(attempt)
+                    self._idle.distrust(host_field(*attempt.hop.target.origin))
         return attempt.redirecting
 
     def _check_resend(self, attempt: Attempt, failed: AttemptFailed, connection: Connection | None) -> None:
@@ -197,17 +219,12 @@ class AiohttpEngine:
         if connection is not None and was_stale(attempt, failed):
             self._idle.note_stale(connection, attempt.progress_at)
         if failed.stray and attempt.reused:
-            self._distrust(attempt)
+            self._idle.distrust(host_field(*attempt.hop.target.origin))
         if not may_resend(attempt, failed):
             raise failed
         attempt.needs_fresh_connection = True
         if connection is not None:
             connection.end_exchange(whole=False)
-
-    def _distrust(self, attempt: Attempt) -> None:
-        """Reuse no more connections to the server of the hop, since bytes may follow its responses."""
-        url = attempt.hop.url
-        self._unreliable.add(host_field(url.scheme, url.raw_authority))
 
     async def _connect(self, attempt: Attempt) -> tuple[Connection, Hop, bytes]:
         """An idle or a new connection for the attempt's hop, the hop as it is to be sent, and its head.
@@ -225,10 +242,7 @@ class AiohttpEngine:
         while (connection := idle.take(key) if idempotent else await idle.take_for_non_idempotent(key)) is not None:
             if not idempotent:
                 attempt.lap(CONNECT)  # the pool may have waited, to see whether the server closes it
-            if connection.unsolicited or connection.should_close:
-                # Unsolicited bytes of this host could also arrive later, and pass for the response to the next request.
-                self._unreliable.add(host)
-            elif not attempt.needs_fresh_connection and host not in self._unreliable:
+            if idle.trusts(connection, host) and not attempt.needs_fresh_connection:
                 return connection, hop, head
             connection.close()
         connection = await self._connector.open(attempt, url, proxy, authorization)

@@ -28,6 +28,12 @@ class _Connection(Protocol):
     announced: Announced | None
     """What its server has announced about it, if anything."""
 
+    unsolicited: bool
+    """Whether bytes arrived while no request was under way, so that later bytes cannot be trusted."""
+
+    @property
+    def should_close(self) -> bool: ...
+
     @property
     def transport(self) -> asyncio.BaseTransport | None: ...
 
@@ -48,6 +54,8 @@ class IdlePool(Generic[C]):
         self._idle: OrderedDict[C, None] = OrderedDict()
         """The connections, the longest idle one first."""
         self._by_key: dict[Hashable, dict[C, None]] = {}
+        self._distrusted: set[str] = set()
+        """Hosts that sent unsolicited bytes, so that no connection to them is reused."""
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -81,6 +89,17 @@ class IdlePool(Generic[C]):
             self.note_stale(connection)
             connection.close()  # it may be in a TLS shutdown that the server never answers
         return None
+
+    def trusts(self, connection: C, host: str) -> bool:
+        """Whether no other bytes than those of a response are to be expected on an idle connection to this host."""
+        if connection.unsolicited or connection.should_close:
+            # Unsolicited bytes of this host could also arrive later, and pass for the response to the next request.
+            self._distrusted.add(host)
+        return host not in self._distrusted
+
+    def distrust(self, host: str) -> None:
+        """Reuse no more connections to this host, since bytes may follow its responses."""
+        self._distrusted.add(host)
 
     async def take_for_non_idempotent(self, key: Hashable) -> C | None:
         """Like `take`, for a request that cannot be sent twice: only a connection that will most likely stay open."""

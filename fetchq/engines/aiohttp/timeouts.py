@@ -11,6 +11,7 @@ from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
+    from fetchq.engines.aiohttp.connection import Connection
     from fetchq.http.attempt import Attempt
 
 __all__ = ["Watchdog"]
@@ -27,6 +28,8 @@ class Watchdog:
         self.interval = max(0.005, min(0.25, shortest / 20))
         self.watched: dict[Attempt, asyncio.Task[object]] = {}
         """The attempts under way, with their tasks. Whoever adds one calls `arm` unless the watchdog is `armed`."""
+        self.connections: set[Connection] = set()
+        """Connections on whose fast path there may be attempts, which are watched as well."""
         self.interrupted: dict[Attempt, AttemptFailed] = {}
         """The attempts whose tasks were cancelled, and why. One that leaves `watched` must be removed here, too."""
         self.armed = False
@@ -45,8 +48,12 @@ class Watchdog:
             if attempt not in self.interrupted:
                 self.interrupted[attempt] = AttemptFailed(Cause.CANCELLED, why)
                 task.cancel()
+        for connection in self.connections:
+            if connection.fast_path.attempt is not None:
+                connection.fast_path.fail(AttemptFailed(Cause.CANCELLED, why))
 
     def close(self) -> None:
+        self.connections.clear()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -59,5 +66,18 @@ class Watchdog:
                     self.interrupted[attempt] = AttemptFailed(Cause.TIMEOUT, what)
                     task.cancel()
         self.armed = False
-        if self.watched:
+        if self._check_fast_paths(now) or self.watched:
             self.arm()
+
+    def _check_fast_paths(self, now: float) -> bool:
+        """Fail the attempts there that have timed out. Returns whether there are any attempts."""
+        busy = False
+        for connection in list(self.connections):
+            if (attempt := connection.fast_path.attempt) is not None:
+                busy = True
+                left, what = attempt.time_left(now)
+                if left <= 0:
+                    connection.fast_path.fail(AttemptFailed(Cause.TIMEOUT, what))
+            elif not connection.is_connected():
+                self.connections.discard(connection)
+        return busy
