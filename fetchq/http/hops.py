@@ -214,7 +214,7 @@ def with_cookies(hop: Hop, jar: CookieJar) -> Hop:
 
 def request_fields(hop: Hop) -> dict[str, str]:
     """The header fields of the request, secrets included."""
-    return _fields(hop.method, host_field(hop.url.scheme, hop.url.raw_authority), hop.headers, hop.body)
+    return _fields(hop.method, host_field(*hop.target.origin), hop.headers, hop.body)
 
 
 def redacted_head(hop: Hop) -> bytes:
@@ -225,8 +225,8 @@ def redacted_head(hop: Hop) -> bytes:
 
 def absolute_form(hop: Hop) -> str:
     """The request target for a proxy: the URL, with a path even where it is empty (RFC 9112, 3.2.2)."""
-    url = hop.url
-    return f"{url.scheme}://{host_field(url.scheme, url.raw_authority)}{hop.target.origin_form}"
+    scheme, authority = hop.target.origin
+    return f"{scheme}://{host_field(scheme, authority)}{hop.target.origin_form}"
 
 
 def request_head(hop: Hop, host: str, *, absolute: bool, more: dict[str, str]) -> bytes:

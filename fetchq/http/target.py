@@ -13,7 +13,7 @@ _split_result = tuple.__new__
 
 
 class Origin(NamedTuple):
-    """The server of a URL (RFC 6454, 4), in one spelling: all URLs of a server can share it."""
+    """What the URLs of a server begin with, as it was written. `fetchq.http.url.origin` tells whether two are equal."""
 
     scheme: str
     """http or https."""

@@ -234,7 +234,7 @@ class AiohttpEngine:
         url = attempt.hop.url
         proxy, authorization = proxy_parts(self._proxies.proxy_for(url)) if self._proxies.proxied else (None, {})
         hop = attempt.begin_exchange(proxy)
-        host = host_field(url.scheme, url.raw_authority)
+        host = host_field(*attempt.hop.target.origin)
         absolute = proxy is not None and url.scheme == "http" and not is_socks(proxy)
         head = request_head(hop, host, absolute=absolute, more=authorization if absolute else {})
         key = (url.scheme, host, proxy)

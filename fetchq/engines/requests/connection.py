@@ -86,7 +86,7 @@ class _ExchangeMixin:
         except OSError:
             received = b""
         if received:
-            exchange.unreliable.add(exchange.attempt.hop.url.raw_authority)
+            exchange.unreliable.add(exchange.attempt.hop.target.origin.authority)
         elif received is not None:
             exchange.note_stale()
         return received is None

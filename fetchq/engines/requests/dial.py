@@ -64,7 +64,7 @@ class Dialer:
         attempt.laps((LAG, began if len(addresses) == 1 else 0.0), (CONNECT, ended))
         with close_on_error(sock):
             sock.settimeout(max(0.001, attempt.time_left(perf_counter())[0]))  # for the TLS handshake
-            secure = "https" in (attempt.hop.url.scheme, attempt.proxy and attempt.proxy.scheme)
+            secure = "https" in (attempt.hop.target.origin.scheme, attempt.proxy and attempt.proxy.scheme)
             self._abort_switch.watch(sock, handshake=secure)
             self._abort_switch.check()
         return sock

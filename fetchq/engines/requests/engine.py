@@ -162,8 +162,8 @@ class RequestsEngine:
                 exchange.upload.finish()
         finally:
             if response.framing.surplus and attempt.hop.method == "HEAD":
-                self._unreliable.add(attempt.hop.url.raw_authority)  # the body could also arrive later
-            unreliable = attempt.hop.url.raw_authority in self._unreliable
+                self._unreliable.add(attempt.hop.target.origin.authority)  # the body could also arrive later
+            unreliable = attempt.hop.target.origin.authority in self._unreliable
             sent = exchange.upload is None or (exchange.upload.whole and may_finish_upload(attempt))
             if not response.reusable or not sent or unreliable:
                 response.connection.close()
@@ -179,7 +179,7 @@ class RequestsEngine:
             if was_stale(attempt, problem):
                 exchange.note_stale()
             if problem.stray and attempt.reused:
-                self._unreliable.add(attempt.hop.url.raw_authority)
+                self._unreliable.add(attempt.hop.target.origin.authority)
             if not may_resend(attempt, problem):
                 raise
         attempt.needs_fresh_connection = True
@@ -239,7 +239,7 @@ class _Adapter(HTTPAdapter):
 
     def open(self, hop: Hop, proxy: str | None) -> Response:
         """Send the hop, and read the head of its response. Raises `AttemptFailed`, and exceptions of urllib3."""
-        absolute = proxy is not None and hop.url.scheme == "http" and not is_socks(URL(proxy))
+        absolute = proxy is not None and hop.target.origin.scheme == "http" and not is_socks(URL(proxy))
         response: Response = self._pool_for(hop, proxy).urlopen(
             hop.method,
             absolute_form(hop) if absolute else "/",  # the connection sends the exact one
@@ -259,7 +259,7 @@ class _Adapter(HTTPAdapter):
     def _pool_for(self, hop: Hop, proxy: str | None) -> Any:
         """The pool with the connection to the hop's server, or to its proxy."""
         url = hop.url
-        key = url.scheme, url.raw_authority, proxy
+        key = *hop.target.origin, proxy
         if self._last is not None and self._last[0] == key:
             return self._last[1]  # the manager would only drop pools that were used before this one
         # A connection through a SOCKS proxy is one to the server, as far as requests knows.

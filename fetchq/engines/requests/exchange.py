@@ -72,8 +72,7 @@ class Exchange:
     @property
     def origin(self) -> Hashable:
         """The server and the proxy that the hop is sent to."""
-        url = self.attempt.hop.url
-        return url.scheme, url.raw_authority, self.proxy
+        return *self.attempt.hop.target.origin, self.proxy
 
     def note_stale(self) -> None:
         """Note that the server has closed the reused connection while it was idle, or just after it was used."""
