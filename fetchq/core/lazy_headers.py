@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy, istr
+
+from fetchq.core.header_text import wire_text
 
 if TYPE_CHECKING:
     KeptHeaders = CIMultiDictProxy[str] | bytes
     """Header fields: parsed, or as the lines that were received, each with its CRLF."""
 
-__all__ = ["LazyHeaders", "keep_headers_unparsed", "parse_fields"]
+__all__ = ["LazyHeaders", "field_reader", "keep_headers_unparsed", "parse_fields"]
 
 
 def keep_headers_unparsed(kind: type) -> Callable[[Any], KeptHeaders]:
@@ -31,6 +34,30 @@ def parse_fields(lines: bytes) -> CIMultiDictProxy[str]:
         name, _, value = line.partition(b":")
         headers.add(name.decode("ascii"), value.strip(b" \t").decode("utf-8", "surrogateescape"))
     return CIMultiDictProxy(headers)
+
+
+def field_reader(*names: str) -> Callable[[KeptHeaders], list[str | None]]:
+    """A function that reads these fields from headers as they are kept, without parsing the others.
+
+    It returns the first value of each, as `wire_text` has it, or None if there is none.
+    """
+    first_letters = "".join(sorted({letter for name in names for letter in (name[0].lower(), name[0].upper())}))
+    field = re.compile(rf"\n(?=[{first_letters}])({'|'.join(names)}):([^\r]*)".encode(), re.IGNORECASE)
+    places = {name.lower().encode(): place for place, name in enumerate(names)}
+    keys = [istr(name) for name in names]
+
+    def read(kept: KeptHeaders) -> list[str | None]:
+        values: list[str | None] = [None] * len(keys)
+        if isinstance(kept, bytes):
+            for name, value in reversed(field.findall(b"\n" + kept)):
+                values[places[name.lower()]] = wire_text(value.strip(b" \t").decode("utf-8", "surrogateescape"))
+            return values
+        for place, key in enumerate(keys):
+            if (text := kept.get(key)) is not None:
+                values[place] = wire_text(text)
+        return values
+
+    return read
 
 
 class LazyHeaders:

@@ -10,10 +10,9 @@ from operator import not_
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from multidict import istr
 
-from fetchq.core.header_text import wire_text
-from fetchq.core.model import Request, phase_values
+from fetchq.core.lazy_headers import field_reader
+from fetchq.core.model import Request, kept_headers, phase_values
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
 from fetchq.core.redirect_hop import hops_to_json
 
@@ -83,14 +82,12 @@ def _value(name: str, field: RecordField) -> str:
 def _row_function() -> Callable[[Result, int], tuple[Any, ...]]:
     """Generate `row_of` from the fields, so that a row needs no function call for each of them."""
     values = [_value(name, field) for name, field in PLAIN_FIELDS.items()]
-    # `wire_text`, since an escaped validator would be a different one.
-    validators = [f"None if (value := header({name})) is None else wire_text(value)" for name in _VALIDATORS]
     hops = "hops_to_json(result.hops) if result.hops else None"
-    values += ["*phase_values(result.timing)", hops, *validators, "generation"]
-    source = f"def row_of(result, generation):\n header = result.headers.get\n return ({', '.join(values)})"
+    values += ["*phase_values(result.timing)", hops, "*validators(kept_headers(result))", "generation"]
+    source = f"def row_of(result, generation):\n return ({', '.join(values)})"
     scope: dict[str, Any] = {"dumps": orjson.dumps, "utc": orjson.OPT_UTC_Z, "phase_values": phase_values}
     scope["hops_to_json"] = hops_to_json
-    scope |= {"wire_text": wire_text, **{name: istr(header) for name, header in _VALIDATORS.items()}}
+    scope |= {"kept_headers": kept_headers, "validators": field_reader(*_VALIDATORS.values())}
     exec(source, scope)  # noqa: S102  # only field names go in
     function: Callable[[Result, int], tuple[Any, ...]] = scope["row_of"]
     return function
