@@ -16,6 +16,7 @@ from fetchq.core.disk import StorageError
 from fetchq.core.model import Cause, Result
 from fetchq.core.row_set import RowSet
 from fetchq.store.folder import RunFolder
+from fetchq.store.sinks import bodies_files
 from fetchq.store.sinks.bodies_files import FileStore
 
 
@@ -109,6 +110,13 @@ def test_a_link_where_a_folder_of_bodies_goes_is_not_followed(folder: RunFolder,
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.fixture
+def on_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has every call made through `os`, also where the folder is in memory."""
+    monkeypatch.setattr(bodies_files, "memory_files", lambda _: None)
+
+
+@pytest.mark.usefixtures("on_a_disk")
 @pytest.mark.parametrize("step", ["open", "write", "fsync", "rename"])
 @pytest.mark.parametrize("size", [10, 100_000])
 def test_a_file_that_cannot_be_stored_costs_its_own_row_only(
@@ -128,6 +136,7 @@ def test_a_file_that_cannot_be_stored_costs_its_own_row_only(
     assert left(folder) == []
 
 
+@pytest.mark.usefixtures("on_a_disk")
 @pytest.mark.parametrize("step", ["open", "write", "fsync", "rename"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS])
 def test_a_full_disk_stops_the_run(folder: RunFolder, monkeypatch: pytest.MonkeyPatch, step: str, code: int) -> None:
