@@ -133,9 +133,7 @@ class WireResponse:
                 data = framing.feed(data)
                 if framing.ended:
                     attempt = self._exchange.attempt
-                    arrived = arrived_at(self._sock, attempt, perf_counter(), attempt.first_byte_at)
-                    attempt.shorten_receive(arrived)
-                    attempt.last_byte_at = arrived
+                    attempt.note_last_byte(arrived_at(self._sock, attempt, perf_counter(), attempt.first_byte_at))
             if data:
                 return data
             if framing.ended:
