@@ -53,7 +53,7 @@ __all__ = ["RequestsEngine"]
 
 
 class RequestsEngine:
-    """The engine of one worker: a session of requests."""
+    """The engine of one worker, with connections of its own."""
 
     def __init__(
         self,
