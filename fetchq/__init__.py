@@ -56,12 +56,12 @@ What always holds:
 |---|---|
 | another field of the record | `core/model.py`, filled in `workers/settle.py`; `FORMAT` in `store/schema.py` |
 | to measure it, if no part knows it yet | `http/attempt.py`, and the engines that set it |
-| another setting | `core/settings_fields.py`, its type in `core/settings_kwargs.py`; option and variable are derived |
+| another setting | `core/settings_fields.py` or `settings_pace.py`; its type in `core/settings_kwargs.py` |
 | settings that contradict each other | `core/settings.py` |
 | another format of lists | a parser in `inputs/`, chosen in `inputs/opening.py` |
 | another format of records | a module in `store/sinks/`, and a line in its `__init__.py` |
 | another way to store bodies | the same, and its name in `SAVES` in `core/parsers.py` |
-| another status to retry | `--retry-on`; its default is in `core/settings_fields.py` |
+| another status to retry | `--retry-on`; its default is in `core/settings_pace.py` |
 | another rule when to retry | `http/retry.py` |
 | another cause of failures | `core/cause.py`, raised where it is found; `http/retry.py` says whether it is retried |
 | another order of hosts | `scheduling/host_order.py` |

@@ -14,7 +14,8 @@ The lowest room: it imports nothing else of fetchq.
     fast_dataclass      quick constructors for objects that are made for each row
 
     settings            the settings of a run, and which of them contradict each other
-      settings_fields   each setting once, with its default, unit, bounds and help
+      settings_pace     mode and workers, time limits, politeness and retries: each setting once, with its help
+      settings_fields   all other settings, likewise
     settings_kwargs     their types as keyword arguments
     option              what a setting is made of
     parsers, quantities, dns_servers     from the text that a person types to a value

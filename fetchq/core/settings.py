@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fetchq.core.option import SettingsError
-from fetchq.core.settings_fields import DURABLE_GROUP, MODES, REPORTS_GROUP, SettingsFields
+from fetchq.core.settings_fields import DURABLE_GROUP, REPORTS_GROUP, SettingsFields
+from fetchq.core.settings_pace import MODES
 
 if TYPE_CHECKING:
     from typing import Unpack
