@@ -18,7 +18,7 @@ The lowest room: it imports nothing else of fetchq.
       settings_fields   all other settings, likewise
     settings_kwargs     their types as keyword arguments
     option              what a setting is made of
-    parsers, quantities, dns_servers     from the text that a person types to a value
+    parsers, quantities, dns_servers, host_patterns     from the text that a person types to a value
 
     text                makes text safe to show: no control characters, no passwords
     html_table          tables for notebooks; result_html: that of a Result

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fetchq.core.host_patterns import is_network
 from fetchq.core.option import SettingsError
 from fetchq.core.settings_fields import DURABLE_GROUP, REPORTS_GROUP, SettingsFields
 from fetchq.core.settings_pace import MODES
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
 
     from fetchq.core.settings_kwargs import SettingsKwargs
 
-__all__ = ["DURABLE_GROUP", "MODES", "REPORTS_GROUP", "Settings", "SettingsError"]
+__all__ = ["DURABLE_GROUP", "MODES", "NO_PROXY_WITH", "REPORTS_GROUP", "Settings", "SettingsError"]
 
+NO_PROXY_WITH = "not together with block_private, or with a network in allow_host or deny_host"
+"""The beginning of the error for a proxy that would connect to addresses which the run has to check."""
 MOST_THREADS = 1000
 """The most workers in the modes `threads` and `sync`."""
 
@@ -46,6 +49,11 @@ class Settings(SettingsFields):
         return self.stores and self.save == "warc"
 
     @property
+    def checks_addresses(self) -> bool:
+        """Whether it depends on its address if a host may be connected to, so that no proxy may connect to it."""
+        return self.block_private or any(map(is_network, (*self.allow_host, *self.deny_host)))
+
+    @property
     def keeps_exchanges(self) -> bool:
         """Whether each Result keeps its exchanges, for `har` and `trace`."""
         return self.har is not None or self.trace is not None
@@ -63,6 +71,8 @@ def _check_together(settings: Settings) -> None:
         )
     if settings.per_host_by == "ip" and settings.proxy is not None:
         raise SettingsError("per_host_by", "ip does not go with a proxy, which looks the names up by itself")
+    if settings.checks_addresses and settings.proxy is not None:
+        raise SettingsError("proxy", f"{NO_PROXY_WITH}: the proxy connects by itself, to addresses that nobody checks")
     if settings.key is not None and settings.cert is None:
         raise SettingsError("key", "a key needs its cert")
     for name in ("resume", "overwrite", "dedupe", "refresh"):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from fetchq.core.dns_servers import read_dns_servers
+from fetchq.core.host_patterns import read_host_patterns
 from fetchq.core.option import setting
 from fetchq.core.parsers import (
     SAVES,
@@ -42,6 +43,7 @@ REPORTS_GROUP = "Reports"
 _request = partial(setting, group="Request")
 _limits = partial(setting, group="Limits and success")
 _network = partial(setting, group="Network")
+_safety = partial(setting, group="Safety")
 _durable_run = partial(setting, group=DURABLE_GROUP)
 _reports = partial(setting, group=REPORTS_GROUP)
 _library = partial(setting, group="Library")
@@ -150,6 +152,21 @@ class SettingsFields(PaceFields):
         (), "--dns-servers", read_dns_servers, "Ask these DNS servers, in mode async.", metavar="ADDRESS[:PORT],.."
     )
     trust_env: bool = _network(False, "--trust-env", read_flag, "Use the proxy variables and ~/.netrc.")
+
+    block_private: bool = _safety(
+        False, "--block-private", read_flag, "Connect to public addresses only, at redirects, too."
+    )
+    allow_host: tuple[str, ...] = _safety(
+        (),
+        "--allow-host",
+        read_host_patterns,
+        "Only these hosts: NAME, *.NAME, an address or a network; repeatable.",
+        metavar="HOST",
+        repeatable=True,
+    )
+    deny_host: tuple[str, ...] = _safety(
+        (), "--deny-host", read_host_patterns, "Not these hosts, likewise; repeatable.", metavar="HOST", repeatable=True
+    )
 
     output: str | None = _durable_run(
         None,

@@ -72,6 +72,10 @@ class OtherSettingsKwargs(TypedDict, total=False):
     dns_servers: str | Iterable[str]
     trust_env: Flag
 
+    block_private: Flag
+    allow_host: str | Iterable[str]
+    deny_host: str | Iterable[str]
+
     output: Path | None
     save: str
     resume: Flag

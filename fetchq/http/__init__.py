@@ -14,6 +14,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
       proxies           finds its proxy and its netrc password; no_proxy and netrc_file parse what the environment says
       tunnel            asks a proxy for a tunnel (CONNECT), and reads its answer
       addresses         the addresses that --resolve sets
+      guard             decides which hosts and addresses may be connected to; special_addresses says which are public
       hops              builds the request, a hop
       keep_alive        decides whether a request that cannot be sent twice may use an idle connection
       range_resume      asks for the rest of a body that broke off; part_source says which responses can be the rest

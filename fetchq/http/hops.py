@@ -12,6 +12,7 @@ from fetchq.http.acceptance import final_statuses
 from fetchq.http.body import ReceivedBody
 from fetchq.http.content_coding import ACCEPT_ENCODING
 from fetchq.http.cross_origin import harmless
+from fetchq.http.guard import guard_for
 from fetchq.http.hop import Hop
 from fetchq.http.redirects import redirect_target
 from fetchq.http.revalidation import validators_of
@@ -92,6 +93,8 @@ class HopPlan:
         self.cookies = cookies
         self.final = final_statuses(settings)
         """The statuses that are a success for any row."""
+        self.guard = guard_for(settings)
+        """The hosts that may be connected to; None for all."""
         self._robots = robots
         self._proxies = proxies
         self._method = "GET" if settings.data is None else "POST"
@@ -129,13 +132,13 @@ class HopPlan:
         """The hop that a redirect leads to. `locations`: the values of the Location headers of the response.
 
         Raises `Refused`: `redirect` for a bad Location; `blocked` for a scheme other than http and https, or a URL that
-        robots.txt disallows.
+        robots.txt disallows, or the guard of the run.
         """
         target = redirect_target(hop.target.text, locations)
-        if (
-            self._robots is not None
-            and (refused := self._robots.refusal(host_of(target.text), target.text)) is not None
-        ):
+        refused = None if self.guard is None else self.guard.refusal(target)
+        if refused is None and self._robots is not None:
+            refused = self._robots.refusal(host_of(target.text), target.text)
+        if refused is not None:
             raise Refused(refused.cause, f"a redirect to {target.text}: {refused.message}")
         method, body = hop.method, hop.body
         if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
@@ -156,6 +159,11 @@ class HopPlan:
         if self.settings.trust_env:
             hop = self._with_netrc(hop, target.authorization)
         return hop if stored is None else self._revalidating(hop, stored)
+
+    def may_look_up(self, target: Target) -> bool:
+        """Whether the address of a host may be looked up: not if a proxy does, or if the guard refuses the host."""
+        refused = self.guard is not None and self.guard.refusal(target) is not None
+        return not refused and self._proxies.proxy_for(target.url) is None
 
     def _revalidating(self, hop: Hop, stored: StoredResponse) -> Hop:
         """The hop as a conditional request, if the stored response came from the same URL.

@@ -21,7 +21,8 @@ class NoProxy:
     """The hosts that a list names. Raises ValueError, with a message for people, if an entry cannot be obeyed."""
 
     def __init__(self, text: str = "") -> None:
-        self._everything = False
+        self.covers_all = False
+        """Whether the list names every host."""
         self._hosts: dict[str, set[int | None]] = {}
         """The ports of each name and address; None among them stands for every port."""
         self._networks: list[_Network] = []
@@ -31,7 +32,7 @@ class NoProxy:
 
     def covers(self, host: str, port: int | None) -> bool:
         """Whether the list names the host, or a domain that it is in. `host`: in ASCII, without brackets."""
-        if self._everything:
+        if self.covers_all:
             return True
         if is_address(host):
             address = ipaddress.ip_address(host)
@@ -45,7 +46,7 @@ class NoProxy:
 
     def _add(self, entry: str) -> None:
         if entry == "*":
-            self._everything = True
+            self.covers_all = True
         elif (network := _network(entry)) is not None:
             self._networks.append(network)
         else:

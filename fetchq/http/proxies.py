@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 from fetchq.core.parsers import read_proxy
-from fetchq.core.settings import SettingsError
+from fetchq.core.settings import NO_PROXY_WITH, SettingsError
 from fetchq.http.netrc_file import Netrc, NetrcError
 from fetchq.http.no_proxy import NoProxy
 from fetchq.http.url import basic_auth
@@ -50,6 +50,8 @@ class ProxyConfig:
         self._no_proxy = NoProxy()
         if settings.trust_env and settings.proxy is None:
             self._read_variables()
+            if self._environment and settings.checks_addresses:
+                raise SettingsError("trust_env", f"a variable names a proxy, {NO_PROXY_WITH}")
         self._netrc = _read_netrc() if settings.trust_env else None
         self._by_host: dict[tuple[str, str | None, int | None], str | None] = {}
         self.proxied = self._proxy is not None or bool(self._environment)
@@ -93,6 +95,8 @@ class ProxyConfig:
                 self._no_proxy = NoProxy(text)
             except ValueError as problem:
                 raise SettingsError("trust_env", f"{name}: {problem}") from None
+            if self._no_proxy.covers_all:
+                self._environment.clear()
 
 
 def _first_set(names: tuple[str, ...]) -> tuple[str, str]:

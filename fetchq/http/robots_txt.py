@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.http.body import ReceivedBody
 
-__all__ = ["MAX_SIZE", "RobotsCache", "RobotsRequest", "Rules", "agent_of", "request_for", "rules_of", "settings_for"]
+__all__ = [
+    "MAX_SIZE",
+    "RobotsCache",
+    "RobotsRequest",
+    "Rules",
+    "agent_of",
+    "request_for",
+    "rules_if_refused",
+    "rules_of",
+    "settings_for",
+]
 
 MAX_SIZE = 500 * 1024
 """Only this many bytes of a robots.txt are read; the rest is ignored (RFC 9309, 2.5)."""
@@ -160,6 +170,11 @@ def rules_of(answer: Answer, agent: str) -> Rules:
     if missing or answer.cause in (Cause.REDIRECT, Cause.BLOCKED):
         return Rules()
     return Rules(unavailable=answer.error or "it failed")
+
+
+def rules_if_refused(refused: Refused) -> Rules:
+    """The rules of a host whose robots.txt is not asked for. A host that is blocked needs none: its rows are, too."""
+    return Rules() if refused.cause is Cause.BLOCKED else Rules(unavailable=refused.message)
 
 
 def _groups_for(agent: str, body: bytes) -> str:

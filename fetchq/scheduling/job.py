@@ -80,7 +80,7 @@ class Job:
         """The beginning of a body that the next attempt resumes; that attempt owns it as soon as it has begun."""
         self.first_taken: float | None = None
         """Wall-clock seconds at which a worker first took it."""
-        # Only the schedule uses the attributes below, except that workers read `refused`.
+        # Only the schedule uses the attributes below, except that workers read and set `refused`.
         self.host_queue: Any = None
         """The HostQueue of its host, whose type would make a circular import; None before the job is in a queue."""
         self.waiting_since = now
@@ -89,7 +89,7 @@ class Job:
         self.taken_at = 0.0
         """When a worker last took it."""
         self.refused: Refused | None = None
-        """Why no attempt may be made: its host was given up, or robots.txt disallows it. None if one may be made."""
+        """Why no attempt may be made: its host was given up, or robots.txt or the guard disallows it; else None."""
         self.robots_checked = kind is not JobKind.ROW
         """Whether robots.txt was checked, or does not matter for this job."""
         self.robots_refusal: Refused | None = None

@@ -8,7 +8,7 @@ from inspect import isawaitable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fetchq.http.robots_txt import Rules
+from fetchq.http.robots_txt import Rules, rules_if_refused
 from fetchq.http.url import Refused
 from fetchq.scheduling.job import JobKind
 from fetchq.workers.request_queue import RequestQueue
@@ -198,7 +198,7 @@ class AsyncPool:
             target = self._settler.begin(job)
         except Refused as refused:
             self._queue.done(job, None)
-            return Rules(unavailable=refused.message)
+            return rules_if_refused(refused)
         job.attempts += 1
         clock.timer.start()
         try:

@@ -8,7 +8,7 @@ from functools import partial
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
-from fetchq.http.robots_txt import Rules
+from fetchq.http.robots_txt import Rules, rules_if_refused
 from fetchq.http.url import Refused
 from fetchq.scheduling.job import JobKind
 from fetchq.workers.run_state import RunState
@@ -129,6 +129,6 @@ class BlockingPool(ABC):
         try:
             target = self._settler.begin(job)
         except Refused as refused:
-            return Rules(unavailable=refused.message), None
+            return rules_if_refused(refused), None
         attempt = self._attempt(job, target, clock)
         return self._settler.settle_robots(job, attempt, clock), attempt

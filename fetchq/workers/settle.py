@@ -17,6 +17,7 @@ from fetchq.core.model import Cause, Result, begin_result, finish_result
 from fetchq.core.sent_request import SentRequest
 from fetchq.core.text import one_line, redact, redact_all
 from fetchq.http.failure import RUN_ENDED
+from fetchq.http.guard import guard_for
 from fetchq.http.hops import method_of, redacted_head
 from fetchq.http.response import NO_HEADERS, field_map, kept_headers_of
 from fetchq.http.retry import is_down, plan_retry, with_retry_after
@@ -61,6 +62,7 @@ class Settler:
         self._archives = settings.archives
         self._log = ExchangeLog() if settings.keeps_exchanges else None
         self._agent = agent_of(settings)
+        self._guard = guard_for(settings)
         self._with_partial: set[Job] = set()
         """Jobs that keep the beginning of a body for the next attempt. Each may hold a whole body in memory, so there
         are at most as many as workers."""
@@ -80,7 +82,11 @@ class Settler:
             raise Refused(Cause.INVALID_URL, f"the request is the same as that of row {request.duplicate_of}")
         if request.headers or request.method is not None:
             check_sendable(request, self._settings)
-        return parse_url(request.url)
+        target = parse_url(request.url)
+        if self._guard is not None and (refused := self._guard.refusal(target)) is not None:
+            job.refused = refused
+            raise refused
+        return target
 
     def check_running(self) -> None:
         """Raise `Refused` (`cancelled`) once the run is stopped."""

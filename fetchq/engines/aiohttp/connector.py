@@ -26,6 +26,7 @@ from fetchq.engines.socks import is_socks, lookup_family
 from fetchq.engines.tls import tls_context
 from fetchq.http.attempt import Attempt
 from fetchq.http.failure import AttemptFailed, not_tls
+from fetchq.http.guard import guard_for
 from fetchq.http.phases import CONNECT, DNS, LAG, TLS
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Connector(aiohttp.TCPConnector):
     """Opens connections. It keeps none of them; the engine has an IdlePool."""
 
     def __init__(self, settings: Settings, resolver: Resolver) -> None:
+        self._guard = guard_for(settings)
         self._turns = TurnClock(asyncio.get_running_loop())
         self._buffer = buffer_for(settings.limit_rate)
         context = tls_context(settings)
@@ -127,6 +129,8 @@ class Connector(aiohttp.TCPConnector):
         context, name = options.pop("ssl"), options.pop("server_hostname")
         opening = current_opening.get()
         opening.dialled.clear()
+        if self._guard is not None and opening.attempt.proxy is None:
+            options["addr_infos"] = self._guard.usable(req.url.raw_host or "", options["addr_infos"], _address_text)
         transport, plain = await _create(self, *args, req=req, timeout=timeout, **options)
         self._count_connecting(opening, transport, plain)
         if context is None:
@@ -171,6 +175,10 @@ class Connector(aiohttp.TCPConnector):
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer)
         current_opening.get().dialled.append((made, perf_counter()))
         return made
+
+
+def _address_text(address: AddrInfoType) -> str:
+    return str(address[4][0])
 
 
 class _ResolverAdapter(AbstractResolver):

@@ -138,8 +138,9 @@ class AiohttpEngine:
         attempt.finish(failed)
 
     async def address_of(self, host: str) -> str | None:
-        url = parse_url(host).url
-        if self._proxies.proxy_for(url) is not None:
+        target = parse_url(host)
+        url = target.url
+        if not self._plan.may_look_up(target):
             return None
         try:
             async with asyncio.timeout(self._settings.connect_timeout):

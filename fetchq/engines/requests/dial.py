@@ -18,6 +18,7 @@ from fetchq.engines.bandwidth import buffer_for
 from fetchq.engines.errors import no_such_name, out_of_descriptors
 from fetchq.http.addresses import fixed_addresses, is_address, local_addresses
 from fetchq.http.failure import AttemptFailed
+from fetchq.http.guard import guard_for
 from fetchq.http.phases import CONNECT, DNS, LAG
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Dialer:
     def __init__(self, settings: Settings, abort_switch: AbortSwitch) -> None:
         self._abort_switch = abort_switch
         self.family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
+        self._guard = guard_for(settings)
         self._fixed = fixed_addresses(settings)
         self._buffer = buffer_for(settings.limit_rate)
 
@@ -51,6 +53,8 @@ class Dialer:
             addresses = self.addresses(host, port)
         finally:
             attempt.lap(LAG if is_address(host) else DNS)  # an address is not looked up, but the thread may wait
+        if self._guard is not None and attempt.proxy is None:
+            addresses = self._guard.usable(host, addresses, _address_text)
         now = perf_counter()
         left, what = attempt.time_left(now)
         try:
@@ -85,6 +89,10 @@ class Dialer:
             raise
         except UnicodeError:
             raise no_such_name() from None
+
+
+def _address_text(address: Address) -> str:
+    return str(address[1][0])
 
 
 def _address(text: str, port: int) -> Address:

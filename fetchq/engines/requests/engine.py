@@ -129,8 +129,9 @@ class RequestsEngine:
         return attempt
 
     def address_of(self, host: str) -> str | None:
-        url = parse_url(host).url
-        if self._proxies.proxy_for(url) is not None:
+        target = parse_url(host)
+        url = target.url
+        if not self._plan.may_look_up(target):
             return None
         try:
             found = self._dialer.addresses(url.raw_host or "", url.port or 0)
