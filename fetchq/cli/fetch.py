@@ -103,12 +103,14 @@ def fetch_and_show(
 
 
 def _check_environment(settings: Settings, sources: Sequence[str]) -> None:
-    """Refuse what the run would refuse, before it has a folder: proxy variables, a netrc file, files to write."""
+    """Refuse what the run would refuse, before it has a folder: proxy variables, a netrc file, hosts, files to write."""
+    from fetchq.http.guard import guard_for
     from fetchq.http.proxies import ProxyConfig
 
     check_views(settings, sources)
     try:
         ProxyConfig(settings)
+        guard_for(settings)
     except SettingsError as problem:
         raise click.UsageError(usage_message(problem)) from None
 

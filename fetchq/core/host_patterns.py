@@ -35,6 +35,8 @@ def is_network(pattern: str) -> bool:
 def _pattern(text: str) -> str:
     import ipaddress
 
+    if "%" in text:  # a zone of an IPv6 address, which means something to one machine only
+        return _name(text)
     try:
         network = ipaddress.ip_network(re.sub(r"^\[(.*)\](?=$|/)", r"\1", text), strict=False)
     except ValueError:
