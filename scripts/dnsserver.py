@@ -19,11 +19,14 @@ _POINTER = 0xC00C
 
 
 class DnsServer:
-    """Answers A with the addresses that `answer` has for a name, in lower case; None: there is no such name."""
+    """Answers A with the addresses that `answer` has for a name, in lower case.
+
+    None: there is no such name. A number: the code of that failure (RFC 1035, 4.1.1).
+    """
 
     def __init__(
         self,
-        answer: Callable[[str], list[str] | None] = lambda _: ["127.0.0.1"],
+        answer: Callable[[str], list[str] | int | None] = lambda _: ["127.0.0.1"],
         *,
         silent: str = "",
         delay: float = 0.0,
@@ -77,8 +80,11 @@ class DnsServer:
 
     def _reply(self, asked: bytes, name: str, kind: int) -> bytes:
         found = self._answer(name)
-        addresses = found if found and kind == A else []
-        flags = _RESPONSE | (_NO_NAME if found is None else 0)
+        if found is None:
+            found = _NO_NAME
+        code, known = (found, []) if isinstance(found, int) else (0, found)
+        addresses = known if kind == A else []
+        flags = _RESPONSE | code
         header = asked[:2] + struct.pack(">5H", flags, 1, len(addresses), 0, 0)
         records = [struct.pack(">HHHIH", _POINTER, A, 1, 60, 4) + socket.inet_aton(one) for one in addresses]
         return header + asked[12:] + b"".join(records)

@@ -1,13 +1,18 @@
-"""A fault's entry in the table, and how the modules of faults fill it."""
+"""The entries of the table, and how the modules of faults fill it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from faults.wire import HELLO, Asked, Connection
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from faults.site import Site
 
 
 class Then(StrEnum):
@@ -25,8 +30,8 @@ Expect = str | tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Fault:
-    """One way to misbehave, and what a client must make of it."""
+class Entry:
+    """One thing that a server, or what leads to it, may do, and what a client must make of it."""
 
     name: str
     theme: str
@@ -35,22 +40,12 @@ class Fault:
     content and bombs of RFC 9110."""
     expect: Expect
     """The cause; None is ok. A tuple where several are right ("ok" among them), but all engines must give the same."""
-    play: Play = field(repr=False)
-    wire: bytes | Callable[[], bytes] | None = field(default=None, repr=False)
-    """Every byte it sends, where that is fixed."""
-    then: Then | None = None
-    """What follows `wire`; None where `play` decides."""
     status: int = 200
     """The final status, where the result is ok."""
     body: bytes | None = HELLO
     """The decoded body, where the result is ok; None: do not compare."""
     complete: str | None = None
-    """`Result.complete`, where the fault is about it."""
-    reusable: bool = False
-    """A client that took the answer as ok may send its next request on the same connection."""
-    method: str = "GET"
-    query: str = ""
-    """Parameters to ask with; others override them."""
+    """`Result.complete`, where the entry is about it."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `fetchq.Settings` that make it show, and soon."""
 
@@ -61,12 +56,44 @@ class Fault:
         return frozenset(None if one == "ok" else one for one in several)
 
     @property
+    def demanded(self) -> str:
+        """The causes that are right, in words."""
+        return " or ".join(sorted(one or "ok" for one in self.allowed))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fault(Entry):
+    """One way for a server to answer a request, on a connection in clear."""
+
+    play: Play = field(repr=False)
+    wire: bytes | Callable[[], bytes] | None = field(default=None, repr=False)
+    """Every byte it sends, where that is fixed."""
+    then: Then | None = None
+    """What follows `wire`; None where `play` decides."""
+    reusable: bool = False
+    """A client that took the answer as ok may send its next request on the same connection."""
+    method: str = "GET"
+    query: str = ""
+    """Parameters to ask with; others override them."""
+
+    @property
     def target(self) -> str:
         return f"/fault/{self.name}" + (f"?{self.query}" if self.query else "")
 
     def sends(self) -> bytes | None:
         """`wire`, computed where it needs a library."""
         return self.wire() if callable(self.wire) else self.wire
+
+
+Opens = Callable[["Site"], "AbstractContextManager[str]"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Place(Entry):
+    """What goes wrong before a request is answered, or between two servers: it has ports of its own."""
+
+    opens: Opens = field(repr=False)
+    """Opens its ports, and yields the URL to ask for."""
 
 
 class Facts(TypedDict, total=False):
@@ -81,12 +108,22 @@ class Facts(TypedDict, total=False):
     settings: Mapping[str, Any]
 
 
+class PlaceFacts(TypedDict, total=False):
+    """The fields of a Place that have defaults."""
+
+    status: int
+    body: bytes | None
+    complete: str | None
+    settings: Mapping[str, Any]
+
+
 class Theme:
     """Collects the faults of one module."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.faults: list[Fault] = []
+        self.places: list[Place] = []
 
     def sends(
         self,
@@ -117,6 +154,17 @@ class Theme:
             rule = (play.__doc__ or "").strip()
             self.faults.append(Fault(name=name, theme=self.name, rule=rule, expect=expect, play=play, **facts))
             return play
+
+        return add
+
+    def place(self, expect: Expect, **facts: Unpack[PlaceFacts]) -> Callable[[Opens], Opens]:
+        """Decorates a function that opens a place; its name and its docstring are the entry's name and rule."""
+
+        def add(opens: Opens) -> Opens:
+            name = opens.__name__.replace("_", "-")
+            rule = (opens.__doc__ or "").strip()
+            self.places.append(Place(name=name, theme=self.name, rule=rule, expect=expect, opens=opens, **facts))
+            return opens
 
         return add
 

@@ -5,6 +5,7 @@ They are no faults, and no part of FAULTS: the property of the packets (`packets
 
 from __future__ import annotations
 
+import re
 import zlib
 from functools import partial
 
@@ -15,14 +16,36 @@ from faults.wire import CHUNKED, HELLO, LAST_CHUNK, chunk, head, length
 theme = Theme("good")
 sends = theme.sends
 
-_RULE = "no rule broken"
+_KINDS = {
+    r"good-length-\d": "a body of that many bytes, with Content-Length",
+    r"good-close-\d": "a body of that many bytes, which the end of the connection ends",
+    r"good-chunked-\d": "a body of that many bytes, in chunks",
+    r"good-chunks-of": "chunks of that many bytes",
+    r"good-(chunked-|close-)?body": "a body that looks like something else",
+    r"good-chunk-": "chunks with all that may come with them",
+    r"good-head-of": "an answer to HEAD, and what some send behind it",
+    r"good-(204|304)": "an answer without a body, and what some send behind it",
+    r"good-head-": "a head that every client has to put up with",
+    r"good-hinted": "the same head, behind a 103",
+    r"good-interim": "interim answers before the answer",
+    r"good-\w+-with-": "a whole answer, and bytes behind it, which are nobody's",
+    r"good-\d+": "an answer with that status",
+}
+"""What is right, by the beginning of a name."""
+_PACKED = "no rule broken: content that is packed for the way."
+
+
+def _rule(name: str) -> str:
+    return f"no rule broken: {next(what for kind, what in _KINDS.items() if re.match(kind, name))}."
+
+
 _FIVE = length(5)
 
 
 def good(
     name: str, wire: bytes, then: Then = Then.STAYS, *, expect: Expect = None, body: bytes = HELLO, **facts: object
 ) -> None:
-    sends(name, f"{_RULE}.", expect, wire, then, body=body, **facts)  # type: ignore[arg-type]  # fields of a Fault
+    sends(name, _rule(name), expect, wire, then, body=body, **facts)  # type: ignore[arg-type]  # fields of a Fault
 
 
 # --- lengths ------------------------------------------------------------------------------------------------------
@@ -201,12 +224,12 @@ for coding, codec in _CODECS.items():
     def by_closing(make: partial[bytes] = make, label: bytes = label) -> bytes:
         return head(label) + make()
 
-    sends(f"good-{coding}", f"{_RULE}.", None, by_length, body=TEXT)
-    sends(f"good-{coding}-chunked", f"{_RULE}.", None, by_chunks, body=TEXT)
-    sends(f"good-{coding}-close", f"{_RULE}.", None, by_closing, Then.CLOSES, body=TEXT)
+    sends(f"good-{coding}", _PACKED, None, by_length, body=TEXT)
+    sends(f"good-{coding}-chunked", _PACKED, None, by_chunks, body=TEXT)
+    sends(f"good-{coding}-close", _PACKED, None, by_closing, Then.CLOSES, body=TEXT)
 sends(
     "good-deflate-raw",
-    f"{_RULE}.",
+    _PACKED,
     None,
     lambda: head(b"Content-Encoding: deflate", length(len(deflate_raw(TEXT)))) + deflate_raw(TEXT),
     body=TEXT,

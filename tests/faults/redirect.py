@@ -206,6 +206,30 @@ _BLOCKED = {
 for name, location in _BLOCKED.items():
     sends(f"redirect-{name}", f"17.1: to {location.decode()}, which is not HTTP.", "blocked", _to(location))
 
+# --- redirects of a POST ------------------------------------------------------------------------------------------
+
+
+def _after_post(code: int, method: str, sent: bytes) -> None:
+    """A redirect of a POST to one that answers 418 unless it is asked with that method and body."""
+
+    def play(conn: Connection, asked: Asked) -> None:
+        if "hop" not in asked.params:
+            conn.send(moved(b"Location: /fault/redirect-post-%d?hop=1" % code, _EMPTY, code=code))
+        elif (asked.method, asked.body) == (method, sent):
+            conn.send(head(length(2)) + _OK)
+        else:
+            conn.send(head(_EMPTY, status=_status(418)))
+
+    play.__name__ = f"redirect-post-{code}"
+    play.__doc__ = f"15.4: {code} after a POST, to be followed with {method} {'and the' if sent else 'without a'} body."
+    plays(None, body=_OK, reusable=True, method="POST", settings={"data": b"a=1"})(play)
+
+
+for code in (301, 302, 303):
+    _after_post(code, "GET", b"")
+for code in (307, 308):
+    _after_post(code, "POST", b"a=1")
+
 # --- redirects with a body ----------------------------------------------------------------------------------------
 
 sends(

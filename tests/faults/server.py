@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 
 from support.waiting import PATIENCE
 
-from faults import bombs, content, framing, redirect
+from faults import bombs, content, framing, good, redirect
 from faults import head as heads
 from faults import length as lengths
 from faults import time as times
@@ -35,7 +35,7 @@ FAULTS: list[Fault] = [
     *content.theme.faults,
     *bombs.theme.faults,
 ]
-_BY_NAME = {fault.name: fault for fault in FAULTS}
+_BY_NAME = {fault.name: fault for fault in [*FAULTS, *good.theme.faults]}
 
 
 def fault_named(name: str) -> Fault:
@@ -44,9 +44,12 @@ def fault_named(name: str) -> Fault:
 
 
 class FaultServer:
-    """Listens on a free port of `host`; one thread per connection. A context manager: leaving it ends every thread."""
+    """Listens on `host`, on a free port unless one is given; one thread per connection.
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    A context manager: leaving it ends every thread.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.log: list[Asked] = []
         """Every request that came whole, in order; written before the answer is."""
         self.sent: dict[int, int] = {}
@@ -57,10 +60,10 @@ class FaultServer:
         self._events: dict[str, threading.Event] = {}
         self._counts: Counter[str] = Counter()
         self._handlers: list[tuple[threading.Thread, Connection]] = []
-        self._listener = socket.create_server((host, 0), family=_family(host), backlog=512)
+        self._listener = socket.create_server((host, port), family=_family(host), backlog=512)
         self._listener.setblocking(False)
         self._wake, self._woken = socket.socketpair()
-        port = self._listener.getsockname()[1]
+        port = int(self._listener.getsockname()[1])
         self.address = (host, port)
         self.netloc = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.url = f"http://{self.netloc}"
@@ -141,14 +144,15 @@ class FaultServer:
                 if conn.on_next is not None:
                     conn.on_next()
                 else:
-                    _answer(conn, asked)
+                    answer_to(conn, asked)
         except OSError:
             pass  # the client hung up, or this server closes
         finally:
             conn.close()
 
 
-def _answer(conn: Connection, asked: Asked) -> None:
+def answer_to(conn: Connection, asked: Asked) -> None:
+    """Answer as the entry that the path names does."""
     if asked.path == "/ok":
         _ok(conn, asked)
     elif (fault := _BY_NAME.get(asked.path.removeprefix("/fault/"))) is not None:

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from faults import good
 from faults.base import Fault, Then
-from faults.server import FAULTS, _answer
+from faults.server import FAULTS, answer_to
 from faults.wire import POISON, Asked, Connection
 from support.servers import ScriptServer, ok
 
@@ -135,7 +135,7 @@ class PacketServer(ScriptServer):
         assert isinstance(conn, _Packets)
         answer = _BY_PATH.get(asked.path)
         if answer is None:
-            _answer(conn, asked)
+            answer_to(conn, asked)
             return
         with self._logged:
             self._playing += 1
