@@ -90,9 +90,8 @@ def tls_unknown_issuer(site: Site) -> Iterator[str]:
 def tls_self_signed(site: Site) -> Iterator[str]:
     """RFC 5280, 6.1: a certificate that issued itself."""
     alone, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    file = site.folder / "alone.pem"
-    file.write_bytes(alone.private_key_pem.bytes() + alone.cert_pem.bytes())
-    context.load_cert_chain(file)
+    with alone.private_key_pem.tempfile() as key, alone.cert_pem.tempfile() as cert:
+        context.load_cert_chain(cert, key)
     with _at(context) as server:
         yield server.url
 
