@@ -15,79 +15,68 @@ Of any other head `read_plain_head` says nothing: `fetchq.http.framing` and `fet
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fetchq.core.text import one_line
 from fetchq.http.response import make_head
 from fetchq.http.wire_checks import MAX_HEADERS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fetchq.http.response import ResponseHead
 
 __all__ = ["read_plain_head"]
 
-_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
-_HEAD = re.compile(
-    rb"HTTP/1\.1 ([245][0-9][0-9] [!-~]++(?: [!-~]++)*+)\r"
-    rb"(\n(?:" + _TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+)\r\n"
-)
-_TELLING = re.compile(
-    rb"\n(?=[cktp])(content-(?:length|type|encoding)|transfer-encoding|(?:proxy-)?connection|keep-alive):"
-    rb"[ \t]*+([^\r]*+)",
-    re.IGNORECASE,
-)
-"""The fields that say how the response is to be read, or the connection used."""
+_STATUS_LINE = re.compile(rb"HTTP/1\.1 ([245][0-9][0-9]) ([!-~]++(?: [!-~]++)*+)")
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++):([^\x00-\x08\x0a-\x1f\x7f]*+)")
 _NOT_PLAIN = frozenset({204, 206})
 """The response has no body, or is a part."""
-_MAY_BE_MANY = 4 * MAX_HEADERS
-"""The shortest line has four bytes, so that below this there are not too many."""
 _LONGEST = 16_384
 
+T = TypeVar("T")
 
-def read_plain_head(data: bytes) -> tuple[ResponseHead, int] | None:
-    """The plain head that `data` begins with, and where it ends; None if it has none. The body is in chunks if there is
-    no length.
+
+def read_plain_head(data: bytes) -> tuple[ResponseHead, bytes] | None:
+    """The plain head that `data` begins with, and what follows it; None if it has none. The body is in chunks if there
+    is no length.
 
     It is what `read_head` would return for a request that is not HEAD, except that its headers are not parsed yet.
     """
-    found = _HEAD.match(data)
-    if found is None or (end := found.end()) > _LONGEST:
+    head, separator, rest = data.partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    if not separator or len(head) > _LONGEST or len(lines) > MAX_HEADERS:
         return None
-    line, lines = found.groups()
-    status, reason = _status_and_reason(line)
-    if status in _NOT_PLAIN or (end > _MAY_BE_MANY and lines.count(b"\r") > MAX_HEADERS):
+    status_line = lines[0]
+    del lines[0]
+    if (found := _status_lines[status_line]) is None or (told := _what_lines_tell(lines)) is None:
         return None
-    if (told := _what_fields_tell(lines)) is None:
-        return None
+    status, reason = found
     length, content_type, coded, announces = told
-    head = _make_head(status, reason, lines[1:], "1.1", length, True, None, coded, content_type, announces)
-    return head, end
+    fields = data[len(status_line) + 2 : len(head) + 2]
+    return _make_head(status, reason, fields, "1.1", length, True, None, coded, content_type, announces), rest
 
 
-def _what_fields_tell(lines: bytes) -> tuple[int | None, str | None, bool, bool] | None:
+def _what_lines_tell(lines: list[bytes]) -> tuple[int | None, str | None, bool, bool] | None:
     """The length, None for chunks, the Content-Type, and whether there is a Content-Encoding, and a Keep-Alive.
 
     None if the head is not plain.
     """
     length = content_type = None
     chunked = coded = announces = False
-    for name, value in _TELLING.findall(lines):
-        name = name.lower()
-        if name == b"content-length":
-            if length is not None or not value.isdigit() or len(value) > 18:
-                return None
-            length = int(value)
-        elif name == b"content-type":
-            content_type = _text(value) if content_type is None else content_type
-        elif name == b"connection":
-            if value.lower() != b"keep-alive":
-                return None
-        elif name == b"content-encoding":
+    for line in lines:
+        if (told := _told_by[line]) is None:
+            continue
+        name, value = told
+        if name == "content-type":
+            content_type = value if content_type is None else content_type
+        elif name == "content-length" and length is None:
+            length = value
+        elif name == "content-encoding":
             coded = True
-        elif name == b"keep-alive":
+        elif name == "keep-alive":
             announces = True
-        elif name == b"transfer-encoding" and value.lower() == b"chunked" and not chunked:
+        elif name == "transfer-encoding" and not chunked:
             chunked = True
         else:
             return None
@@ -97,11 +86,56 @@ def _what_fields_tell(lines: bytes) -> tuple[int | None, str | None, bool, bool]
 _make_head: Any = make_head  # the headers, which are not parsed, have another type
 
 
-@lru_cache(256)
-def _status_and_reason(line: bytes) -> tuple[int, str]:
-    return int(line[:3]), one_line(line[4:].decode("ascii"))
+class _Known(dict[bytes, T]):
+    """What a function finds out about a line: once, since the lines of a server come again and again."""
+
+    __slots__ = ("_function",)
+    _MOST, _LONGEST = 1000, 1000
+
+    def __init__(self, function: Callable[[bytes], T]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, line: bytes) -> T:
+        value = self._function(line)
+        if len(line) <= self._LONGEST:
+            if len(self) >= self._MOST:
+                self.clear()
+            self[line] = value
+        return value
 
 
-@lru_cache(256)
-def _text(value: bytes) -> str:
-    return value.strip(b" \t").decode("utf-8", "surrogateescape")
+def _read_status_line(line: bytes) -> tuple[int, str] | None:
+    """The status and the reason; None if the line, or what it means, is not plain."""
+    found = _STATUS_LINE.fullmatch(line)
+    if found is None or (status := int(found[1])) in _NOT_PLAIN:
+        return None
+    return status, one_line(found[2].decode("ascii"))
+
+
+def _read_line(line: bytes) -> tuple[str, Any] | None:
+    """What a line says about how the response is to be read, or the connection used; None for nothing.
+
+    It is the name of the field, in lower case, and its value: a number, or text. The name is empty if the line is not
+    plain.
+    """
+    found = _LINE.fullmatch(line)
+    if found is None:
+        return _NOT_PLAIN_LINE
+    name, value = found[1].decode("ascii").lower(), found[2].strip()
+    if name == "content-length":
+        return (name, int(value)) if value.isdigit() and len(value) <= 18 else _NOT_PLAIN_LINE
+    if name == "content-type":
+        return name, value.decode("utf-8", "surrogateescape")
+    if name == "connection":
+        return None if value.lower() == b"keep-alive" else _NOT_PLAIN_LINE
+    if name == "transfer-encoding":
+        return (name, value) if value.lower() == b"chunked" else _NOT_PLAIN_LINE
+    if name in ("content-encoding", "keep-alive"):
+        return name, value
+    return _NOT_PLAIN_LINE if name == "proxy-connection" else None
+
+
+_NOT_PLAIN_LINE = ("", None)
+_status_lines = _Known(_read_status_line)
+_told_by = _Known(_read_line)

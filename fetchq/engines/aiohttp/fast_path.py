@@ -118,20 +118,20 @@ class FastPath:
         if found is None:
             self._leave()
             return data
-        response, end = found
+        response, body = found
         attempt.on_head(response)
         if response.length is None:
             framing: Framing = Chunks()
-        elif response.length == len(data) - end and attempt.takes_whole(response):
+        elif response.length == len(body) and attempt.takes_whole(response):
             self._framing = _WHOLE
             attempt.last_byte_at = arrived
-            attempt.on_whole_body(data[end:])
+            attempt.on_whole_body(body)
             self._end()
             return None
         else:
             framing = Sized(response.length)
         self._framing = framing
-        return self._take_body(attempt, framing, data[end:], arrived)
+        return self._take_body(attempt, framing, body, arrived)
 
     def _take_body(self, attempt: Attempt, framing: Framing, data: bytes, arrived: float) -> bytes | None:
         if data:
