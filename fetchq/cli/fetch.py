@@ -103,7 +103,7 @@ def fetch_and_show(
 
 
 def _check_environment(settings: Settings, sources: Sequence[str]) -> None:
-    """Refuse what the run would refuse, before it has a folder: proxy variables, a netrc file, hosts, files to write."""
+    """Refuse what the run would refuse, before it has a folder: the environment, hosts, files to write."""
     from fetchq.http.guard import guard_for
     from fetchq.http.proxies import ProxyConfig
 
