@@ -64,7 +64,7 @@ class LazyHeaders:
     """Stands before the slot of a class, and parses what is in it."""
 
     def __init__(self, slot: Any) -> None:
-        self._slot = slot
+        self.slot = slot
         self.kept: Callable[[Any], KeptHeaders] = slot.__get__
         """How an object keeps its headers."""
 
@@ -74,8 +74,8 @@ class LazyHeaders:
         kept = self.kept(owner)
         if isinstance(kept, bytes):
             kept = parse_fields(kept)
-            self._slot.__set__(owner, kept)
+            self.slot.__set__(owner, kept)
         return kept
 
     def __set__(self, owner: Any, kept: KeptHeaders) -> None:
-        self._slot.__set__(owner, kept)
+        self.slot.__set__(owner, kept)
