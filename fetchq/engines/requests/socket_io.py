@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fetchq.core.model import Cause
 from fetchq.engines.arrival import received_at
 from fetchq.engines.errors import closed_early
+from fetchq.engines.requests.nonblocking import PIECE, receive_now, send_now
 from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["arrived_at", "receive", "send", "tcp_of"]
 
-_PIECE = 65_536
-"""The most bytes to receive at a time."""
 _LONGEST = 3600.0
 """The most seconds to wait at a time: poll(2) takes its milliseconds as an int."""
 _BLOCKED = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -42,7 +41,7 @@ def send(sock: Any, data: bytes, exchange: Exchange) -> None:
         sock.settimeout(max(0.001, attempt.time_left(perf_counter())[0]))
         sock.sendall(data)
         return
-    rest = memoryview(data)
+    rest = memoryview(data)[send_now(sock, data) :]
     while rest:
         try:
             rest = rest[sock.send(rest) :]
@@ -80,18 +79,21 @@ def _received(sock: Any, exchange: Exchange) -> bytes:
         raise AttemptFailed(Cause.TIMEOUT, what)
     if not isinstance(sock, socket.socket):
         sock.settimeout(left)
-        data: bytes = sock.recv(_PIECE)
-        return data
+        all_at_once: bytes = sock.recv(PIECE)
+        return all_at_once
     if not attempt.answering:  # nothing has arrived yet, so that trying would be a call for nothing
         _wait_for(sock, select.POLLIN, left)
     while True:
+        blocked: OSError | None = None
         try:
-            return sock.recv(_PIECE)
-        except _BLOCKED as blocked:
-            _wait(sock, blocked, select.POLLIN, exchange)
+            if (data := receive_now(sock)) is not None:
+                return data
+        except _BLOCKED as problem:
+            blocked = problem
+        _wait(sock, blocked, select.POLLIN, exchange)
 
 
-def _wait(sock: socket.socket, blocked: OSError, events: int, exchange: Exchange) -> None:
+def _wait(sock: socket.socket, blocked: OSError | None, events: int, exchange: Exchange) -> None:
     """Wait until a socket is ready that was not. TLS may have to send in order to receive, and the reverse."""
     exchange.abort_switch.check()
     left, what = exchange.attempt.time_left(perf_counter())

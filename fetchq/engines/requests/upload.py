@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from fetchq.core.model import Cause
 from fetchq.engines.early_response import UPLOAD_PIECE, UPLOAD_STALL
 from fetchq.engines.requests.dial import POLL_INTERVAL
+from fetchq.engines.requests.nonblocking import receive_now
 from fetchq.http.failure import AttemptFailed
 
 if TYPE_CHECKING:
@@ -109,6 +110,6 @@ def unsolicited_bytes(sock: socket.socket) -> bytes | None:
     if sock.gettimeout() != 0:
         sock.settimeout(0)
     try:
-        return sock.recv(UPLOAD_PIECE)
-    except (BlockingIOError, ssl.SSLWantReadError):
+        return receive_now(sock)
+    except ssl.SSLWantReadError:
         return None
