@@ -11,6 +11,7 @@ __all__ = ["one_line", "printable", "redact", "redact_all", "shortened", "withou
 # characters).
 _ACTIVE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _USERINFO = re.compile(r"(?<=//)[^/?#]*@")
+_SCHEME_TO_LAST_AT = re.compile(r"^([^:/@]*+:?+[/\\]*+).*@", re.DOTALL)
 
 
 def redact(text: str) -> str:
@@ -20,7 +21,7 @@ def redact(text: str) -> str:
 
 def redact_all(text: str) -> str:
     """Like `redact`, for a text that may be a malformed URL: it replaces all between the scheme and the last @."""
-    return re.sub(r"^([^:/@]*:?[/\\]*).*@", r"\1***@", text, flags=re.DOTALL)
+    return _SCHEME_TO_LAST_AT.sub(r"\1***@", text) if "@" in text else text
 
 
 def printable(text: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Protocol
 
-from fetchq.http.wire_checks import FRAMING_FIELDS, MAX_HEAD, MAX_HEADERS, MAX_LINE, not_http, repair_head
+from fetchq.http.wire_checks import FRAMING_FIELDS, MAX_EMPTY, MAX_HEAD, MAX_HEADERS, MAX_LINE, not_http, repair_head
 
 if TYPE_CHECKING:
     from fetchq.http.failure import AttemptFailed
@@ -47,7 +47,10 @@ def find_head(raw: bytes, seen: int = 0) -> tuple[bytes, int]:
     """
     start = 0
     if raw[:1] in (b"\r", b"\n"):  # empty lines before a message are ignored (RFC 9112, 2.2)
-        start = len(raw) - len(raw.lstrip(b"\r\n"))
+        beginning = raw[: MAX_EMPTY + 1]
+        start = len(beginning) - len(beginning.lstrip(b"\r\n"))
+        if start > MAX_EMPTY:
+            raise not_http(f"more than {MAX_EMPTY} bytes of empty lines before it", stray=True)
     if not raw.startswith(_PREFIX, start):
         _check_beginning(raw[start : start + _LONGEST_NAME], cut=False)
     search = start if seen < start + 2 else seen - 2
@@ -55,7 +58,7 @@ def find_head(raw: bytes, seen: int = 0) -> tuple[bytes, int]:
     end = line_end + 3
     if line_end < 0 or raw.find(b"\n\n", search, line_end + 1) >= 0:  # not the usual case
         end = _past_empty_line(raw, search)
-    if start > MAX_HEAD or (end or len(raw)) - start > MAX_HEAD:
+    if (end or len(raw)) - start > MAX_HEAD:
         raise not_http(f"a head of more than {MAX_HEAD} bytes", stray=True)
     if not end:
         return b"", 0
@@ -156,29 +159,34 @@ class UntilClosed:
 class Chunks:
     """A body in chunks (RFC 9112, 7.1)."""
 
-    __slots__ = ("_left", "_line_start", "_trailer_bytes", "_trailing", "ended", "problem", "surplus", "trailers")
+    # fmt: off
+    __slots__ = (
+        "_left", "_line_start", "_trailer_bytes", "_trailer_lines", "_trailing", "ended", "problem", "surplus",
+        "trailers",
+    )
+    # fmt: on
 
     def __init__(self) -> None:
         self.ended = self.surplus = False
         self.problem: AttemptFailed | None = None
         self.trailers: list[tuple[bytes, bytes]] = []
-        self._line_start = b""
+        self._line_start: bytes | bytearray = b""
         """The beginning of a line whose end has not arrived."""
         self._left = 0
         """Bytes of the chunk that have not arrived, with the CRLF that ends it."""
         self._trailing = False
         """Whether the last chunk has arrived."""
-        self._trailer_bytes = 0
+        self._trailer_bytes = self._trailer_lines = 0
 
     def feed(self, data: bytes) -> bytes:
         if self.ended:
             self.surplus = self.surplus or (bool(data) and self.problem is None)
             return b""
         if self._line_start:
-            data, self._line_start = self._line_start + data, b""
-            if len(data) <= MAX_LINE and b"\n" not in data:  # do not parse it again for each byte that comes
-                self._line_start = data
+            self._line_start += data
+            if len(self._line_start) <= MAX_LINE and b"\n" not in data:  # do not parse it again for each byte that comes
                 return b""
+            data, self._line_start = bytes(self._line_start), b""
         # The data is joined, since tiny chunks would each take a hundred times their size.
         parts: list[bytes] = []
         at, end = 0, len(data)
@@ -221,7 +229,7 @@ class Chunks:
         if (after or end) - at > MAX_LINE:
             self._fail(f"a line of more than {MAX_LINE} bytes between the chunks")
         elif not after:
-            self._line_start = data[at:]
+            self._line_start = bytearray(data[at:])  # to which more is added in linear time
             return end
         elif not self._trailing:
             self._fail("not the size of a chunk")
@@ -233,8 +241,9 @@ class Chunks:
 
     def _add_trailer(self, line: bytes) -> None:
         self._trailer_bytes += len(line)
+        self._trailer_lines += 1
         trailer = _TRAILER.fullmatch(line)
-        if self._trailer_bytes > MAX_HEAD or len(self.trailers) >= MAX_HEADERS:
+        if self._trailer_bytes > MAX_HEAD or self._trailer_lines > MAX_HEADERS:
             self._fail("too many trailers, or too long ones")
         elif trailer is not None:
             name, value = trailer.groups()

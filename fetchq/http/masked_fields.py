@@ -26,7 +26,7 @@ _SECRET_WORDS = (
 )
 """Parts of the names of response fields that may hold secrets, in lower case."""
 _LOCATIONS = frozenset({"location", "content-location"})
-_USERINFO = re.compile(r"^(\s*(?:[a-z][a-z0-9+.-]*:|[/\\]\t*[/\\])[/\\\t]*)[^/\\?#]*@", re.IGNORECASE)
+_USERINFO = re.compile(r"^(\s*+(?:[a-z][a-z0-9+.-]*+:|[/\\]\t*+[/\\])[/\\\t]*+)[^/\\?#]*@", re.IGNORECASE)
 r"""What redirects to `http:user@host`, `http:/user@host` and `\\user@host` have as userinfo, by the URL standard."""
 
 

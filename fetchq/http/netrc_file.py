@@ -13,6 +13,8 @@ from typing import NamedTuple
 __all__ = ["Netrc", "NetrcError"]
 
 _WORD = re.compile(r'[ \t\r]*(?:"((?:[^"\\]|\\.)*)"|([^\s"]\S*))', re.DOTALL)
+_END = re.compile(r"\s*+(?:\Z|(#))")
+"""The end of a line, or a comment, for which there is a group."""
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -89,7 +91,7 @@ def _words(text: str) -> Iterator[_Word]:
             macro = bool(line.strip())
             continue
         at = 0
-        while (rest := line[at:].strip()) and (value or not rest.startswith("#")):
+        while (end := _END.match(line, at)) is None or (value and end[1]):
             found = _WORD.match(line, at)
             if found is None:
                 raise NetrcError(f"line {number}: a quote is not closed")

@@ -14,6 +14,7 @@ from fetchq.http.failure import AttemptFailed
 __all__ = [
     "BAD_CODING",
     "FRAMING_FIELDS",
+    "MAX_EMPTY",
     "MAX_HEAD",
     "MAX_HEADERS",
     "MAX_INTERIM",
@@ -32,7 +33,9 @@ MAX_LINE = 65536
 MAX_HEADERS = 256
 """The most header lines of a response, and also the most trailer lines."""
 MAX_HEAD = 262_144
-"""The most bytes of a response's head, and also of the empty lines before it."""
+"""The most bytes of a response's head."""
+MAX_EMPTY = 1024
+"""The most bytes of empty lines before a head. They are looked at again with each packet."""
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _STATUS_LINE = re.compile(rb"HTTP/(1\.[0-9])[ \t]+([1-9][0-9]{2})(?:[ \t][^\r\n]*)?")

@@ -29,6 +29,9 @@ _COLUMNS = ("method", "body", "label", "priority")
 _DELIMITERS = (",", "\t", ";", "|")
 _SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?\r?', re.IGNORECASE)
 """A line before the header that names the delimiter, as Excel reads it."""
+_IN_QUOTES = r'[^"]*+(?:""[^"]*+)*+'
+_STAYS_OPEN = rf'{_IN_QUOTES}(?:"[^%s\r]*+(?:%s(?!")[^%s\r]*+)*+%s"{_IN_QUOTES})*+'
+"""A line that begins and ends in a quoted cell, perhaps another one. The delimiter is to be inserted."""
 
 
 class _Row(NamedTuple):
@@ -57,6 +60,8 @@ class CsvParser(RowParser):
         self._width = 0
         self._at: dict[str, int] = {}
         self._held: list[str] = []
+        """The lines of a row whose last quote is open."""
+        self._held_size = 0
 
     def _incomplete_row(self) -> list[Request]:
         if not self._held:
@@ -68,6 +73,9 @@ class CsvParser(RowParser):
         lines = text.split("\n")
         if not self._begun:
             self._find_delimiter(lines)
+        if self._held and self._stay_open(lines):
+            self._held += lines
+            return []
         return self._requests(self._complete_rows(lines))
 
     def _find_delimiter(self, lines: list[str]) -> None:
@@ -82,6 +90,16 @@ class CsvParser(RowParser):
         elif not self._delimiter:
             fitting = (one for one in _DELIMITERS if self._column in _columns(lines[at], one))
             self._delimiter = next(fitting, None) or max(_DELIMITERS, key=lines[at].count)
+
+    def _stay_open(self, lines: list[str]) -> bool:
+        """Whether these lines only continue the row that is held, which then need not be read again from its start."""
+        if lines[0].endswith(TRUNCATED):
+            return False
+        self._held_size += _size(lines)
+        if self._held_size > MAX_ROW:
+            return False
+        stays_open = re.compile(_STAYS_OPEN % ((re.escape(self._delimiter or ","),) * 4))
+        return all(map(stays_open.fullmatch, lines))
 
     def _complete_rows(self, lines: list[str]) -> Iterator[_Row]:
         """Yield the complete rows. The lines of an incomplete row are kept until more lines arrive."""
@@ -110,6 +128,7 @@ class CsvParser(RowParser):
                     reader = self._reader(lines[after:])
                 elif after > len(lines):
                     self._held = lines[at:]
+                    self._held_size = _size(self._held)
                     return
             if problem is not None or "".join(lines[at:after]).strip(BLANKS):
                 yield _Row(begin + at, cells, problem)
@@ -170,6 +189,10 @@ def _columns(header: str, delimiter: str) -> list[str]:
         return [cell.strip(BLANKS) for cell in next(csv.reader([header], delimiter=delimiter), [])]
     except csv.Error:
         return []
+
+
+def _size(lines: list[str]) -> int:
+    return sum(len(line.encode(*UTF8)) + 1 for line in lines)
 
 
 def _line_over_limit(lines: list[str], begin: int, end: int) -> int | None:

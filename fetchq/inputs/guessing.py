@@ -13,6 +13,7 @@ from fetchq.inputs.splitting import MAX_ROW
 __all__ = ["Form", "GuessingParser"]
 
 _BOM = b"\xef\xbb\xbf"
+_BLANKS = b" \t\r\n"
 _UNDECIDED = re.compile(rb"[ \t\r\n]*(?:[\[{][ \t\r\n]*)?")
 _ARRAY = re.compile(rb"\s*\[\s*[\"{\[\]]")
 _OBJECT = re.compile(rb"\s*\{\s*[\"}]")
@@ -37,27 +38,32 @@ class GuessingParser(RowParser):
         super().__init__(index)
         self._choose = choose
         self._parser: RowParser | None = None
-        self._begun = b""
+        self._begun = bytearray()
+        self._undecided = False
+        """Whether only blanks, and perhaps a bracket, have arrived so far."""
 
     def feed(self, chunk: bytes) -> list[Request]:
         if self._parser is not None:
             return self._feed(self._parser, chunk)
         self._begun += chunk
-        begun = self._begun.removeprefix(_BOM)
-        if len(begun) <= MAX_ROW and (_UNDECIDED.fullmatch(begun) or _BOM.startswith(begun)):
+        if self._undecided and len(self._begun) <= MAX_ROW and not chunk.strip(_BLANKS):
+            return []
+        begun = bytes(self._begun).removeprefix(_BOM)
+        self._undecided = _UNDECIDED.fullmatch(begun) is not None
+        if len(begun) <= MAX_ROW and (self._undecided or _BOM.startswith(begun)):
             return []
         return self._begin(begun)
 
     def finish(self) -> list[Request]:
         if self._parser is not None:
             return self._parser.finish()
-        found = self._begin(self._begun.removeprefix(_BOM))
+        found = self._begin(bytes(self._begun).removeprefix(_BOM))
         return found + self.finish()
 
     def _begin(self, begun: bytes) -> list[Request]:
         """Choose the parser, and feed it what has arrived so far."""
         self._parser = parser = self._choose(_form_of(begun))
-        self._begun = b""
+        self._begun = bytearray()
         return [row for at in range(0, len(begun), MAX_ROW) for row in self._feed(parser, begun[at : at + MAX_ROW])]
 
     def _feed(self, parser: RowParser, chunk: bytes) -> list[Request]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WireResponse"]
 
-_CODING = re.compile(rb"^transfer-encoding:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+_CODING = re.compile(rb"^transfer-encoding:([^\r\n]*+)", re.IGNORECASE | re.MULTILINE)
 
 
 class WireResponse:
@@ -111,7 +111,8 @@ class WireResponse:
         coding = _CODING.search(self._head)
         if coding is None:
             return fields
-        return [(name, coding[1] if name.lower() == b"transfer-encoding" else value) for name, value in fields]
+        value = coding[1].strip(b" \t")
+        return [(name, value if name.lower() == b"transfer-encoding" else given) for name, given in fields]
 
     def _begin_body(self, fields: dict[bytes, bytes]) -> None:
         """Find out where the body ends (RFC 9112, 6.3). `fields`: the header fields, by their names in lower case."""
