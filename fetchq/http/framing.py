@@ -34,7 +34,7 @@ _SIZE = re.compile(
 )
 # The blanks around a value are stripped later: to leave them out here takes quadratic time.
 _TRAILER = re.compile(rb"(" + _TOKEN + rb"):([^\x00\x0b\x0c\r\n]*)\r?\n")
-_FOLDED = re.compile(rb"[ \t]+([^\x00\x0b\x0c\r\n]*)\r?\n")
+_FOLDED = re.compile(rb"[ \t]++([^\x00\x0b\x0c\r\n]*)\r?\n")
 
 
 def find_head(raw: bytes, seen: int = 0) -> tuple[bytes, int]:
@@ -184,7 +184,9 @@ class Chunks:
             return b""
         if self._line_start:
             self._line_start += data
-            if len(self._line_start) <= MAX_LINE and b"\n" not in data:  # do not parse it again for each byte that comes
+            if (
+                len(self._line_start) <= MAX_LINE and b"\n" not in data
+            ):  # do not parse it again for each byte that comes
                 return b""
             data, self._line_start = bytes(self._line_start), b""
         # The data is joined, since tiny chunks would each take a hundred times their size.

@@ -22,9 +22,9 @@ _HEAD = 1_024
 """How many bytes are kept of a row that is too long."""
 _SPACE = b" \t\r\n"
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_TOKEN = re.compile(rb"(?:%b)|[\"\[\]{},]" % _STRING, re.DOTALL)
-"""What tells where an element ends: a bracket, a comma, or a string, in which they mean nothing. Of a string that goes
-on after the chunk, only the opening quote."""
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|[\[\]{},]', re.DOTALL)
+"""What tells where an element ends: a bracket, a comma, or a string, in which they mean nothing. The group is the quote
+that ends the string; it is empty if the string goes on after the chunk."""
 _FLAT = re.compile(rb'((?:[^"\[\]{},]++|%b|\{(?:[^"\[\]{}]++|%b)*+\})*+),' % (_STRING, _STRING), re.DOTALL)
 """A text or an object without arrays and objects in it, with the comma that ends it: most elements, in one step."""
 _IN_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
@@ -129,9 +129,9 @@ class ElementSplitter:
             start, at = token.span()
             mark = chunk[start : start + 1]
             if mark == b'"':
-                if at == start + 1:
+                if not token[1]:
                     self._in_string = True
-                    at = self._after_string(chunk, at)
+                    at = self._after_string(chunk, start + 1)
             elif self._depth > 1 or mark in b"[{":
                 if self._depth == 0:
                     if mark == b"{":

@@ -290,3 +290,10 @@ def ends_at(raw: bytes, seen: int) -> int | str:
         return find_head(raw, seen)[1]
     except AttemptFailed as problem:
         return problem.message
+
+
+def test_the_lines_of_one_trailer_are_limited_like_trailers() -> None:
+    for lines, problem in ((MAX_HEADERS - 1, None), (MAX_HEADERS, "too many trailers")):
+        chunks = Chunks()
+        chunks.feed(b"0\r\na: b\r\n" + b" c\r\n" * lines + b"\r\n")
+        assert (problem or "None") in str(chunks.problem)
