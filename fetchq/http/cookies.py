@@ -26,6 +26,8 @@ __all__ = ["Cookie", "CookieJar"]
 MOST_PER_DOMAIN = 180
 LONGEST = 4096
 """The limits of browsers: cookies of one domain, and characters of a name with its value (RFC 6265, 6.1)."""
+_MOST_ATTRIBUTES = 50
+"""A cookie with more attributes is ignored; RFC 6265 defines six."""
 MOST_DOMAINS = 100_000
 """The limit that bounds memory. The domain that was the first to set a cookie is forgotten first."""
 
@@ -118,6 +120,8 @@ class CookieJar:
 
 def _read(field: str, url: URL, now: float) -> Cookie | None:
     """The cookie that a Set-Cookie header sets; None if it is to be ignored (RFC 6265, 5.2 and 5.3)."""
+    if field.count(";") > _MOST_ATTRIBUTES:
+        return None
     pair, *attributes = field.split(";")
     name, mark, value = pair.partition("=")
     name, value = name.strip(_WHITESPACE), value.strip(_WHITESPACE)

@@ -26,6 +26,8 @@ _INSIDE = re.compile(r"[\t\n\r]")
 """Characters that the standard removes wherever they are."""
 _DOTS = re.compile(r"(?<![^/])(?:\.|%2e){1,2}(?![^/])", re.IGNORECASE)
 """A segment that is `.` or `..`, perhaps percent-encoded."""
+_LONGEST = 16_384
+"""Characters of the longest Location that is followed. Servers refuse longer URLs (414), most of them from 8 KB on."""
 _SHOWN = 200
 """Characters of a Location that an error shows."""
 
@@ -37,6 +39,8 @@ def redirect_target(base: str, locations: list[str]) -> Target:
     """
     if len(set(locations)) > 1:
         raise Refused(Cause.REDIRECT, "a redirect with several Locations")
+    if len(locations[0]) > _LONGEST:
+        raise Refused(Cause.REDIRECT, f"a redirect with a Location of more than {_LONGEST} characters")
     readable = _readable(locations[0])
     text = _INSIDE.sub("", readable.strip(_AROUND))
     if _CONTROL.search(text):

@@ -12,7 +12,7 @@ import socket
 from base64 import b64decode, b64encode
 from contextlib import suppress
 from functools import lru_cache
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from yarl import URL
 
@@ -45,12 +45,18 @@ _PLAIN_ORIGIN = re.compile(r"(https?)://(([a-z0-9][a-z0-9.-]*)(?::([0-9]{1,5}))?
 _REST = re.compile(rf"/[{_IN_PATH}%]*+(?:\?[{_LEGAL}%]*+)?")
 """A path and a query that need no change, unless a % in them does."""
 _ILLEGAL = re.compile(rf"[^{_LEGAL}%]|%(?![0-9A-Fa-f]{{2}})")
+_STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+_ENCODED = [chr(one) if re.match(f"[{_LEGAL}%]", chr(one)) else f"%{one:02X}" for one in range(128)]
+_ENCODED += [f"%{one:02X}" for one in range(128, 256)]
+"""How a path or a query has each byte of UTF-8."""
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
 _NAME = re.compile(r"(?:[a-z0-9_~-]{1,63}\.)*[a-z0-9_~-]{1,63}\.?")
 _REMARK = re.compile(r"\S++[ \t]+(#[^@]*)")
 _MORE = re.compile(r"(.*?)https?://\S+(.*)", re.IGNORECASE | re.DOTALL)
 _LONGEST_NAME = 254
 """Characters of the longest valid name, with a dot at its end. Longer ones are not cached, to save memory."""
+_LONGEST_HOST = 3_000
+"""Characters of the longest host that is decoded: a name, percent-encoded, with characters that are ignored."""
 _NUMERIC = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\.?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _DOTS = re.compile(r"(?:^|/)\.\.?(?:/|$)")
@@ -182,6 +188,8 @@ def _host_and_port(place: str) -> tuple[str, str]:
         raise _invalid("port 0 cannot be reached" if port == "0" else "the port is not a number from 1 to 65535")
     if not host:
         raise _invalid("the URL has no host")
+    if len(host) > _LONGEST_HOST:
+        raise _invalid("the host is longer than any name")
     if host.startswith("["):
         if not host.endswith("]"):
             raise _invalid("the IPv6 address has no closing bracket")
@@ -214,7 +222,7 @@ def _percent_decoded(host: str) -> str:
 def _path_and_query(rest: str) -> str:
     """Path and query with illegal characters percent-encoded, and dot segments removed (RFC 3986, 5.2.4)."""
     if _ILLEGAL.search(rest):
-        rest = _ILLEGAL.sub(lambda found: quote(found[0], safe=""), rest)
+        rest = "".join(map(_ENCODED.__getitem__, _STRAY_PERCENT.sub("%25", rest).encode()))
     path, mark, query = rest.partition("?")
     if _DOTS.search(path):
         path = _without_dots(path)
