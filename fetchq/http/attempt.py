@@ -6,6 +6,7 @@ same Result for the same response.
 
 from __future__ import annotations
 
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -100,10 +101,11 @@ class Attempt(AttemptState):
             published=published_format((self._first_target.url.raw_path, self.hop.url.raw_path), headers),
         )
 
-    def on_data(self, data: bytes) -> bool:
+    def on_data(self, data: bytes, step: float = inf) -> bool:
         """Take a piece of the body, without its transfer coding. Raises `AttemptFailed`.
 
-        Returns whether the engine is to call `body.write` now, which blocks.
+        `step`: for how many seconds it may be decoded; the rest is for `decode_on`. Returns whether the engine has to
+        look at `body.write_due`, after which it calls `body.write`, which blocks, and at `body.rest`.
         """
         now = self.progress_at = perf_counter()
         phases, began, last = self.phases, self.last_lap, self.last_byte_at
@@ -121,16 +123,28 @@ class Attempt(AttemptState):
                 raise AttemptFailed(Cause.TOO_LARGE, f"a redirect with a body of more than {MAX_DRAINED} bytes")
             return False
         body = self.body
-        body.feed(data)
+        body.feed(data, now + step)
         self.last_lap = perf_counter()
         phases[DECODE] += self.last_lap - now
         self._window_bytes += len(data)
         if now - self._window_start >= self.settings.min_speed_time:
             self._check_speed(now)
-        if body.size <= MAX_IN_MEMORY or not body.write_due:
-            return False
-        describe_part(self)
-        return True
+        if body.size > MAX_IN_MEMORY and body.write_due:
+            describe_part(self)
+            return True
+        return body.rest is not None or body.held_back
+
+    def decode_on(self, step: float) -> None:
+        """Decode more of what `on_data` has left. Raises `AttemptFailed`."""
+        self.body.go_on(self.lap_own() + step)
+        self.lap(DECODE)
+        if self.body.write_due:
+            describe_part(self)
+
+    def end_data(self, step: float) -> None:
+        """Decode what was held back of a body that has ended, before `on_end`. Raises `AttemptFailed`."""
+        self.body.end(self.lap_received() + step)
+        self.lap(DECODE)
 
     def on_end(self) -> None:
         """Note that the message has ended, by the rules of HTTP. Raises `AttemptFailed`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
+from math import inf
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.body_spool import Spool
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_BODY", "ReceivedBody"]
 
+_SLICE = 16_384
+"""The most coded bytes that are decoded in one step. Blocks of deflate without data take 20 ms a MB."""
 _SHA256_OF_NOTHING = sha256(b"").hexdigest()
 
 
@@ -30,8 +34,24 @@ class ReceivedBody:
 
     # fmt: off
     __slots__ = (
-        "_decoder", "_hash", "_max_size", "_pieces", "_settings", "_stores", "content", "content_encoding", "digest",
-        "origin", "size", "spool", "truncated", "wire_size", "writing",
+        "_decoder",
+        "_ended",
+        "_hash",
+        "_max_size",
+        "_pieces",
+        "_settings",
+        "_stores",
+        "content",
+        "content_encoding",
+        "digest",
+        "held_back",
+        "origin",
+        "rest",
+        "size",
+        "spool",
+        "truncated",
+        "wire_size",
+        "writing",
     )
     # fmt: on
 
@@ -41,8 +61,14 @@ class ReceivedBody:
         self._stores = stores
         self._max_size = settings.max_filesize
         self._decoder: Decoder | None = None
+        self._ended = False
+        """Whether the data has ended for the decoder."""
         self._hash: Any = None
         self._pieces: list[bytes] = []
+        self.rest: Iterator[bytes] | None = None
+        """What was fed and is left to decode: `go_on` comes before the next `feed`, and before `finish`."""
+        self.held_back = False
+        """Whether the beginning of the body may be held back until `end`."""
         self.size = self.wire_size = 0
         """Bytes so far: decoded, and as received (without the transfer coding)."""
         self.content_encoding: str | None = None
@@ -80,6 +106,7 @@ class ReceivedBody:
         make = partial(_decoder, codings, content_encoding, settings)
         if published is not None:
             self._decoder = UndecidedDecoder(make, published, keeps_damaged=settings.accept_encoded)
+            self.held_back = True
             return
         try:
             self._decoder = make() if length != 0 else None
@@ -89,6 +116,7 @@ class ReceivedBody:
         else:
             if settings.accept_encoded:
                 self._decoder = UndecidedDecoder(make, None, keeps_damaged=True)
+                self.held_back = True
 
     @property
     def decoded(self) -> bool:
@@ -96,25 +124,48 @@ class ReceivedBody:
         decoder = self._decoder
         return decoder.decodes if isinstance(decoder, UndecidedDecoder) else decoder is not None
 
-    def feed(self, data: bytes, *, last: bool = False) -> None:
-        """Take the next piece of the body, as received. `last`: the body has ended; `data` is empty."""
+    def feed(self, data: bytes, until: float = inf) -> None:
+        """Take the next piece of the body, as received.
+
+        What takes longer than `until` (`time.perf_counter`) to decode is left in `rest`.
+        """
         self.wire_size += len(data)
-        settings, decoder = self._settings, self._decoder
+        if (decoder := self._decoder) is None:
+            self.rest, until = iter((data,)), inf
+        else:
+            self.rest = decoder.feed(data) if len(data) <= _SLICE else _sliced(decoder, data)
+        self.go_on(until)
+
+    def end(self, until: float = inf) -> None:
+        """Decode what was held back until the body ended. What takes longer than `until` is left in `rest`."""
+        self.held_back = False
+        if (decoder := self._decoder) is not None and not self._ended and self.wire_size:
+            self._ended = True
+            self.rest = _end(decoder)
+            self.go_on(until)
+
+    def go_on(self, until: float = inf) -> None:
+        """Go on with the `rest`, until then."""
+        settings, rest, self.rest = self._settings, self.rest, None
+        assert rest is not None
         try:
-            for piece in (data,) if decoder is None else _end(decoder) if last else decoder.feed(data):
+            for piece in rest:
                 self.size += len(piece)
                 if self._hash is None:
                     self._hash = sha256(piece)
                 else:
                     self._hash.update(piece)
-                if settings.keep_body:
+                if settings.keep_body and piece:
                     self._pieces.append(piece)
                 if self.size > RATIO_FROM or self.size > self._max_size:
                     self._check_size()
-                if self._stores:
+                if self._stores and piece:
                     if self.spool is None:
                         self.spool = Spool(settings.output or "")
                     self.spool.add(piece)
+                if until != inf and perf_counter() >= until:
+                    self.rest = rest
+                    return
         except BombError as problem:
             raise AttemptFailed(Cause.TOO_LARGE, str(problem)) from None
         except DecodeError as problem:
@@ -129,8 +180,7 @@ class ReceivedBody:
 
     def finish(self) -> None:
         """Note that the body is complete: set `digest` and `content`."""
-        if self._decoder is not None and self.wire_size:
-            self.feed(b"", last=True)
+        self.end()
         self.digest = _SHA256_OF_NOTHING if self._hash is None else self._hash.hexdigest()
         pieces, self._pieces = self._pieces, []
         self.content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -185,6 +235,13 @@ class ReceivedBody:
         if self.spool.description:
             with suppress(OSError):  # without a checkpoint, a later session starts the body over
                 self.spool.checkpoint(self._hash.copy().hexdigest())
+
+
+def _sliced(decoder: Decoder, data: bytes) -> Iterator[bytes]:
+    """Feed the decoder with one slice of the data after the other."""
+    for at in range(0, len(data), _SLICE):
+        yield from decoder.feed(data[at : at + _SLICE])
+        yield b""
 
 
 NO_BODY = ReceivedBody(Settings(), stores=False)

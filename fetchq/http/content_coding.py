@@ -49,7 +49,10 @@ class Decoder(Protocol):
     """Decodes one coding, or several in a chain."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the decoded pieces of `data`. The iterator must be exhausted. Raises `DecodeError`."""
+        """Yield the decoded pieces of `data`. The iterator must be exhausted. Raises `DecodeError`.
+
+        Where much work has no output, it yields empty pieces, so that no step of it takes longer than a few ms.
+        """
 
     def finish(self) -> None:
         """End the data. Raises `DecodeError` if the stream has not reached its own end."""
@@ -88,7 +91,7 @@ class _Inflate:
                     piece = self._inflater.decompress(data, PIECE)
                 except zlib.error as problem:
                     raise DecodeError(f"not valid {self._name} data ({problem})") from None
-                if piece:
+                if piece or self._inflater.eof:
                     yield piece
                 if self._inflater.eof:
                     data, self._inflater, self._ended = self._inflater.unused_data, None, True
@@ -185,6 +188,7 @@ class _Zstd:
             data = b""
             if self._frame.eof:
                 data, self._frame = self._frame.unused_data, None
+                yield b""
 
     def finish(self) -> None:
         if self._frame is not None:
@@ -206,6 +210,7 @@ class _Chain:
             if self._between > self._max_size or self._between > max(RATIO_FROM, self._received * self._max_ratio):
                 raise BombError(f"more than {self._between - 1} bytes between two content codings")
             yield from self._inner.feed(piece)
+            yield b""
 
     def finish(self) -> None:
         self._outer.finish()

@@ -109,6 +109,8 @@ class Framing(Protocol):
     """Whether the end of the message has arrived, or `problem`; what is fed then is ignored."""
     surplus: bool
     """Whether bytes arrived after the end."""
+    rest: bytes
+    """Bytes of the message that were fed and not looked at: they are next, also if nothing more is fed."""
     problem: AttemptFailed | None
     """Why the message is not valid HTTP. The bytes before that place were given out by `feed`."""
     trailers: list[tuple[bytes, bytes]]
@@ -127,6 +129,7 @@ class Sized:
     __slots__ = ("_left", "ended", "surplus")
     problem: AttemptFailed | None = None
     trailers = _NO_TRAILERS
+    rest = b""
 
     def __init__(self, length: int) -> None:
         self._left = length
@@ -151,6 +154,7 @@ class UntilClosed:
     ended = surplus = False
     problem: AttemptFailed | None = None
     trailers = _NO_TRAILERS
+    rest = b""
 
     def feed(self, data: bytes) -> bytes:
         return data
@@ -161,12 +165,15 @@ class Chunks:
 
     # fmt: off
     __slots__ = (
-        "_left", "_line_start", "_trailer_bytes", "_trailer_lines", "_trailing", "ended", "problem", "surplus",
-        "trailers",
+        "_left", "_line_start", "_most", "_trailer_bytes", "_trailer_lines", "_trailing", "ended", "problem", "rest",
+        "surplus", "trailers",
     )
     # fmt: on
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        """`most`: after so many chunks, `feed` leaves what follows in `rest`."""
+        self._most = most
+        self.rest = b""
         self.ended = self.surplus = False
         self.problem: AttemptFailed | None = None
         self.trailers: list[tuple[bytes, bytes]] = []
@@ -182,17 +189,20 @@ class Chunks:
         if self.ended:
             self.surplus = self.surplus or (bool(data) and self.problem is None)
             return b""
+        if self.rest:
+            data, self.rest = self.rest + data, b""
         if self._line_start:
             self._line_start += data
-            if (
-                len(self._line_start) <= MAX_LINE and b"\n" not in data
-            ):  # do not parse it again for each byte that comes
+            if len(self._line_start) <= MAX_LINE and b"\n" not in data:  # do not parse it again for each byte
                 return b""
             data, self._line_start = bytes(self._line_start), b""
         # The data is joined, since tiny chunks would each take a hundred times their size.
         parts: list[bytes] = []
-        at, end = 0, len(data)
+        at, end, most = 0, len(data), self._most
         while at < end and not self.ended:
+            if len(parts) == most:
+                self.rest = data[at:]
+                break
             if self._left:
                 at = self._take(data, at, end, parts)
             elif not self._trailing and (size := _SIZE.match(data, at)) is not None:
@@ -200,7 +210,7 @@ class Chunks:
                 self._begin_chunk(int(size[1], 16))
             else:
                 at = self._read_line(data, at, end)
-        self.surplus = at < end and self.problem is None
+        self.surplus = at < end and self.ended and self.problem is None
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _take(self, data: bytes, at: int, end: int, parts: list[bytes]) -> int:

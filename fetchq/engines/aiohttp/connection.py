@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from multidict import istr
 
+from fetchq.engines.aiohttp.body_receiver import MOST_CHUNKS
+from fetchq.engines.aiohttp.closing import has_close_notify, retrieve
 from fetchq.engines.aiohttp.fast_path import FastPath
 from fetchq.engines.aiohttp.head_parser import new_parser, parse_repaired
 from fetchq.engines.aiohttp.pausing import PausedBelowTls
@@ -39,9 +41,6 @@ __all__ = ["Connection"]
 
 _LENGTH = istr("Content-Length")
 _CONNECTION = istr("Connection")
-
-
-_NO_BODY = Sized(0)
 
 
 class Connection(PausedBelowTls):
@@ -78,7 +77,6 @@ class Connection(PausedBelowTls):
         self._buffer_limit = 0
         self._body: aiohttp.StreamReader | None = None
         """The body, as soon as the final head has arrived."""
-        self.framing: Framing = _NO_BODY
         self.problem: AttemptFailed | None = None
         """Why the body ends where it does, if that is not the end of the message."""
 
@@ -95,7 +93,7 @@ class Connection(PausedBelowTls):
             self._closing = self.closed
             self._tls = transport.get_extra_info("ssl_object")
             if self._closing is not None:
-                self._closing.add_done_callback(_retrieve)
+                self._closing.add_done_callback(retrieve)
             self._parser = new_parser(self, self._loop)  # in place of that of a proxy's response to CONNECT
             peer = transport.get_extra_info("peername")
             self._remote = None if peer is None else address_text(peer)
@@ -126,6 +124,8 @@ class Connection(PausedBelowTls):
             self.framing = framing
             self._body = aiohttp.StreamReader(self, self._buffer_limit, loop=self._loop)
             self.feed_data((None, self._body))  # type: ignore[arg-type]  # there is no message to read
+            if framing.rest:
+                self.pause_reading()
 
     def end_exchange(self, *, whole: bool) -> bool:
         """End the exchange. Returns whether the connection can serve another one; otherwise it is closed.
@@ -183,6 +183,20 @@ class Connection(PausedBelowTls):
         framing = self.framing
         if data and (data := framing.feed(data)):
             body.feed_data(data)
+        if framing.rest:
+            self.pause_reading()
+        self._check_end(attempt, body, arrived)
+
+    def read_rest(self) -> None:
+        """Read on in the bytes that have arrived, if some of them were left (`Framing.rest`)."""
+        attempt, body = self._attempt, self._body
+        if self.framing.rest and attempt is not None and body is not None:
+            body.feed_data(self.framing.feed(b""))
+            self.resume_reading()
+            self._check_end(attempt, body, perf_counter())
+
+    def _check_end(self, attempt: Attempt, body: aiohttp.StreamReader, arrived: float) -> None:
+        framing = self.framing
         if framing.ended:
             attempt.note_last_byte(arrived)
             self._attempt = None
@@ -230,7 +244,7 @@ class Connection(PausedBelowTls):
         if bodyless:
             self.framing = Sized(0)
         elif message.chunked:
-            self.framing = Chunks()
+            self.framing = Chunks(MOST_CHUNKS)
         elif (length := message.headers.get(_LENGTH)) is not None:
             self.framing = Sized(int(length))  # the parser has checked that it is one number
         else:
@@ -273,21 +287,5 @@ class Connection(PausedBelowTls):
         await asyncio.wait([self._closing])
         if not self._closing.cancelled() and self._closing.exception() is not None:
             raise closed_early(answering=True, how="reset")
-        if self._tls is not None and not _has_close_notify(self._tls):
+        if self._tls is not None and not has_close_notify(self._tls):
             raise closed_early(answering=True)
-
-
-def _has_close_notify(tls: ssl.SSLObject) -> bool:
-    """Whether the server has ended TLS itself; otherwise an attacker may have cut the connection (RFC 9112, 9.8)."""
-    try:
-        return not tls.read(1)
-    except ssl.SSLZeroReturnError:
-        return True
-    except ssl.SSLError:
-        return False
-
-
-def _retrieve(closing: asyncio.Future[None]) -> None:
-    """Retrieve the exception of a future, since asyncio logs exceptions that were never retrieved."""
-    if not closing.cancelled():
-        closing.exception()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import aiohttp
 
 from fetchq.core.model import Cause
+from fetchq.engines.aiohttp.body_receiver import BodyReceiver
 from fetchq.engines.aiohttp.connector import Connector
 from fetchq.engines.aiohttp.disk import DiskThreads
 from fetchq.engines.aiohttp.failures import failure_of
@@ -18,7 +18,6 @@ from fetchq.engines.aiohttp.fast_requests import FastRequests
 from fetchq.engines.aiohttp.idle_pool import IdlePool, descriptor_of
 from fetchq.engines.aiohttp.resolver import Resolver
 from fetchq.engines.aiohttp.timeouts import Watchdog
-from fetchq.engines.bandwidth import ByteRate
 from fetchq.engines.early_response import may_finish_upload
 from fetchq.engines.errors import closed_early
 from fetchq.engines.fd_limit import fd_budget
@@ -68,12 +67,12 @@ class AiohttpEngine:
         self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies)
         self._watchdog = Watchdog(settings)
         self._resolver = Resolver(settings)
-        self._rate = None if settings.limit_rate is None else ByteRate(settings.limit_rate)
-        self._buffer = 65536 if self._rate is None else 16384
+        self._buffer = 65536 if settings.limit_rate is None else 16384
         self._connector = Connector(settings, self._resolver)
         self._idle: IdlePool[Connection] = IdlePool(fd_budget(settings).idle)
         self._fast = FastRequests(self._plan, self._proxies, self._idle, self._watchdog)
         self._disk = DiskThreads()
+        self._bodies = BodyReceiver(settings, self._disk)
         self._aborted = False
         self.cancelled: list[Attempt] = []
 
@@ -187,11 +186,11 @@ class AiohttpEngine:
                     self._check_resend(attempt, failure_of(problem, answering=attempt.answering), connection)
                     connection = None
             if message is None:  # the attempt has taken it on the fast path
-                await self._write(attempt)
+                await self._bodies.catch_up(attempt)
             elif not attempt.on_response(message.code, message.reason, message.raw_headers, message.version):
                 return attempt.redirecting
-            await self._receive_body(attempt, content)
             assert connection is not None
+            await self._bodies.receive(attempt, connection, content)
             if connection.problem is not None:
                 raise connection.problem
             attempt.trailers = connection.framing.trailers
@@ -253,21 +252,6 @@ class AiohttpEngine:
             raise closed_early(answering=False)  # before any of the request was sent, so that it may be tried again
         return connection, hop, head
 
-    async def _receive_body(self, attempt: Attempt, content: aiohttp.StreamReader) -> None:
-        while not content.at_eof():
-            data = await content.readany()
-            if self._rate is not None:
-                await self._hold(attempt, self._rate, len(data))
-            if attempt.on_data(data):
-                await self._write(attempt)
-
-    async def _hold(self, attempt: Attempt, rate: ByteRate, size: int) -> None:
-        """Wait until the rate limit allows for the bytes received. Meanwhile aiohttp stops reading from the socket."""
-        now = perf_counter()
-        if (seconds := rate.reserve(size, now) - now) > 0:
-            with attempt.on_hold():
-                await asyncio.sleep(seconds)
-
     async def _load_part(self, attempt: Attempt, path: str) -> None:
         """Load the beginning of the body that an earlier session has kept, which the attempt then continues."""
         with attempt.on_hold(STORE):
@@ -280,13 +264,3 @@ class AiohttpEngine:
         except AttemptFailed as problem:
             return problem
         return None
-
-    async def _write(self, attempt: Attempt) -> None:
-        """Move the body from memory to the disk. That time does not count for the read timeout."""
-        body = attempt.body
-        body.writing = True
-        try:
-            await self._disk.run_timed(attempt, body.write)
-        finally:
-            attempt.progress_at = perf_counter()
-        body.writing = False

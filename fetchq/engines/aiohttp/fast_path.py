@@ -9,7 +9,8 @@ which passes through aiohttp's queue and stream. An exchange is on the fast path
 | the row | a GET with no headers or body of its own; and no part of the response is there yet | `FastRequests.send` |
 | the connection | an idle one, to a server that can be trusted | `FastRequests.send` |
 | the head | all of it arrives at once, and it is plain: see `fetchq.http.plain_head` | `FastPath._take_head` |
-| the body | it is not so long that a part of it is to be written to the disk | `FastPath._take_body` |
+| the body | none of it is to be written to the disk yet, and reading and decoding it takes no long work | \
+`FastPath._take_body` |
 
 Otherwise the exchange leaves the fast path, with what has arrived so far, and the engine goes on as with any other. The
 rules are the same on both ways: `fetchq.http.attempt` and `fetchq.http.framing` have them.
@@ -21,6 +22,7 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
+from fetchq.engines.aiohttp.body_receiver import FIRST_STEP, LONG, MOST_CHUNKS
 from fetchq.engines.errors import closed_early
 from fetchq.http.framing import Chunks, Sized
 from fetchq.http.plain_head import read_plain_head
@@ -121,7 +123,7 @@ class FastPath:
         response, body = found
         attempt.on_head(response)
         if response.length is None:
-            framing: Framing = Chunks()
+            framing: Framing = Chunks(MOST_CHUNKS)
         elif response.length == len(body) and attempt.takes_whole(response):
             self._framing = _WHOLE
             attempt.last_byte_at = arrived
@@ -138,10 +140,13 @@ class FastPath:
             data = framing.feed(data)
         if framing.ended:
             attempt.note_last_byte(arrived)
-        if data and attempt.on_data(data):
+        if data and (attempt.on_data(data, FIRST_STEP) or framing.rest):
             self._leave()
             return b""
         if not framing.ended:
+            if attempt.body.wire_size > LONG:
+                self._leave()
+                return b""
             return None
         if framing.surplus or framing.problem is not None:
             self._connection.force_close()

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from aiohttp.client_proto import ResponseHandler
 
+from fetchq.http.framing import Sized
+
+if TYPE_CHECKING:
+    from fetchq.http.framing import Framing
+
 __all__ = ["PausedBelowTls"]
+
+_NO_BODY = Sized(0)
 
 
 class PausedBelowTls(ResponseHandler):
@@ -15,6 +23,8 @@ class PausedBelowTls(ResponseHandler):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
+        self.framing: Framing = _NO_BODY
+        """That of the response under way. While it has a `rest`, no more bytes are read."""
         self.carrier: asyncio.Transport | None = None
         """The TCP transport below TLS. Reading is paused on this transport: with uvloop, a paused TLS transport loses
         the end of the data if the server closes the connection."""
@@ -29,7 +39,7 @@ class PausedBelowTls(ResponseHandler):
         self._pause_transport_reading()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        if self._reading_paused:
+        if self._reading_paused and not self.framing.rest:
             self._reading_paused = False
             self._resume_transport_reading()
 

@@ -155,7 +155,7 @@ class RequestsEngine:
             while data := self._read(attempt, response):
                 if self._rate is not None:
                     self._hold(attempt, self._rate, len(data))
-                if attempt.on_data(data):
+                if attempt.on_data(data) and attempt.body.write_due:
                     attempt.body.write()
                     attempt.progress_at = attempt.lap(STORE)
             attempt.on_end()

@@ -1,0 +1,104 @@
+"""Receives the bodies that leave the fast path, one piece after the other, for the workers that wait for them.
+
+What is decoded, hashed or read in small chunks takes the event loop's time, in which no other attempt goes on. So it is
+done in steps. The first one of a body follows at once, since for nearly all bodies it is the only one. The further ones
+wait for their turn: between two of them, whichever bodies they are of, the loop does all else that is ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from fetchq.engines.bandwidth import ByteRate
+
+if TYPE_CHECKING:
+    from fetchq.core.settings import Settings
+    from fetchq.engines.aiohttp.disk import DiskThreads
+    from fetchq.http.attempt import Attempt
+    from fetchq.http.framing import Framing
+
+__all__ = ["FIRST_STEP", "LONG", "MOST_CHUNKS", "BodyReceiver"]
+
+FIRST_STEP = 0.001
+"""Seconds for which a piece of a body is decoded at once."""
+STEP = 0.002
+"""Seconds for which it is decoded in one turn."""
+LONG = 262_144
+"""Bytes received from which on each further piece of a body waits for its turn."""
+MOST_CHUNKS = 500
+"""The most chunks of a body that are read in one step: about a millisecond's worth."""
+
+
+class _Connection(Protocol):
+    framing: Framing
+
+    def read_rest(self) -> None:
+        """Read on in what was left (`Framing.rest`)."""
+
+
+class _Content(Protocol):
+    def at_eof(self) -> bool:
+        """Whether all was read, up to the end."""
+
+    async def readany(self) -> bytes:
+        """Wait for bytes, and return all there are; none at the end."""
+
+
+class BodyReceiver:
+    """Receives the bodies of all attempts in one event loop."""
+
+    def __init__(self, settings: Settings, disk: DiskThreads) -> None:
+        self._rate = None if settings.limit_rate is None else ByteRate(settings.limit_rate)
+        self._disk = disk
+        self._turns = asyncio.Lock()
+
+    async def receive(self, attempt: Attempt, connection: _Connection, content: _Content) -> None:
+        """Take the rest of a body, up to its end. Raises `AttemptFailed`."""
+        while not content.at_eof():
+            if connection.framing.rest or attempt.body.wire_size > LONG:
+                await self._turn()
+                attempt.lap_own()
+                connection.read_rest()
+            data = await content.readany()
+            if self._rate is not None:
+                await self._hold(attempt, self._rate, len(data))
+            if attempt.on_data(data, FIRST_STEP):
+                await self.catch_up(attempt)
+        if attempt.body.held_back:
+            attempt.end_data(FIRST_STEP)
+            await self.catch_up(attempt)
+
+    async def catch_up(self, attempt: Attempt) -> None:
+        """Write and decode what `on_data` has left of the bytes that it was given. Raises `AttemptFailed`."""
+        body = attempt.body
+        while True:
+            if body.write_due:
+                await self._write(attempt)
+            if body.rest is None:
+                return
+            await self._turn()
+            attempt.decode_on(STEP)
+
+    async def _turn(self) -> None:
+        """Wait for the turn, which lasts until the caller waits for something next."""
+        async with self._turns:
+            await asyncio.sleep(0)
+
+    async def _hold(self, attempt: Attempt, rate: ByteRate, size: int) -> None:
+        """Wait until the rate limit allows for the bytes received. Meanwhile aiohttp stops reading from the socket."""
+        now = perf_counter()
+        if (seconds := rate.reserve(size, now) - now) > 0:
+            with attempt.on_hold():
+                await asyncio.sleep(seconds)
+
+    async def _write(self, attempt: Attempt) -> None:
+        """Move the body from memory to the disk. That time does not count for the read timeout."""
+        body = attempt.body
+        body.writing = True
+        try:
+            await self._disk.run_timed(attempt, body.write)
+        finally:
+            attempt.progress_at = perf_counter()
+        body.writing = False
