@@ -52,7 +52,7 @@ def drive(
     tune_garbage_collector()
     interrupts = click.get_current_context().find_object(Interrupts) or Interrupts()
     feed = Feed(source, threaded=True, finite=source.rereadable)
-    output = Output(screen, session, keep_body=settings.keep_body)
+    output = Output(screen, session, keep_body=settings.keep_body, record_bodies=settings.record_bodies)
     pipeline = (AsyncPipeline if settings.mode == "async" else BlockingPipeline)(
         settings,
         feed,

@@ -75,7 +75,7 @@ def fetch_and_show(
     from fetchq.reports.summary import Summary
     from fetchq.reports.summary_text import given_up_text, summary_lines
 
-    settings = replace(settings, keep_body=_needs_bodies(display))
+    settings = replace(settings, keep_body=False, record_bodies=_needs_bodies(display))
     summary = Summary()
     screen = Screen(display, source=source, summary=summary)
     try:
@@ -149,7 +149,7 @@ def no_urls(sources: Sequence[str]) -> str:
 
 
 def _needs_bodies(display: Display) -> bool:
-    """Whether bodies must be kept in memory, because the records include them."""
+    """Whether bodies must be kept until the records are written, because these include them."""
     return display.records != "text" and not {"text", "base64"}.isdisjoint(display.include)
 
 

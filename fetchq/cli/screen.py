@@ -30,6 +30,8 @@ _START_DELAY = 0.02
 """Seconds for which the line of a start is delayed, since the Result of the worker's last request may still follow."""
 _RESULT_TIMEOUT = 0.25
 """Seconds after which a start is shown even if no Result of the worker's last request came, as before a retry."""
+_MOST_HELD = 1_000_000
+"""Bytes of lines that are written at a time to a stdout that is also stderr."""
 _BLOCKED_AFTER = 0.5
 """Seconds after which a write to stdout counts as blocked, because nobody reads stdout."""
 
@@ -194,15 +196,17 @@ class _SharedStdout:
 
     def __init__(self, write_out: Callable[[bytes], None]) -> None:
         self._write_out = write_out
-        self._held = b""
+        self._held = bytearray()
 
     def write(self, text: bytes) -> None:
         self._held += text
+        if len(self._held) >= _MOST_HELD:
+            self.flush()
 
     def flush(self) -> None:
-        held, self._held = self._held, b""
+        held, self._held = self._held, bytearray()
         if held:
-            self._write_out(held)
+            self._write_out(bytes(held))
 
 
 def _one_device() -> bool:

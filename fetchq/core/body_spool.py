@@ -17,7 +17,7 @@ from time import time_ns
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 __all__ = [
     "DESCRIPTION",
@@ -119,6 +119,16 @@ class Spool:
     def content(self) -> bytes | None:
         """The whole body if it is in memory; None if it has a file."""
         return b"".join(self._pieces) if self._name is None else None
+
+    def pieces(self) -> Generator[bytes]:
+        """The whole body, piece by piece. It blocks. Raises OSError."""
+        if self._name is None:
+            yield from self._pieces
+            return
+        with open(self._name, "rb", buffering=0) as file:
+            while piece := file.read(_CHUNK):
+                yield piece
+        yield from self._pieces
 
     def path(self, create: Callable[[str, bytes], None] | None = None) -> str:
         """Write the rest of the body, and return the path of its file, which the caller may move. Raises OSError.

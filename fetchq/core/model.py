@@ -6,7 +6,6 @@ The fields of Result are the fields of a record: JSON Lines, CSV, Parquet and th
 
 from __future__ import annotations
 
-import codecs
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -14,6 +13,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.cause import Cause, Complete
+from fetchq.core.charset import decoded
 from fetchq.core.fast_dataclass import fast_constructor, fast_draft
 from fetchq.core.header_text import header_lists
 from fetchq.core.lazy_headers import keep_headers_unparsed
@@ -48,9 +48,6 @@ __all__ = [
     "make_timing",
     "phase_values",
 ]
-
-# Python has codecs with these names, but they are not character sets.
-_NO_CHARSETS = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +198,7 @@ class Result:
 
     def text(self, errors: str = "replace") -> str:
         """The body as text, in the charset that the server named; in UTF-8 where it named none, or an unknown one."""
-        try:
-            charset = codecs.lookup(self.charset or "utf-8").name  # normalized: "punycode!" names a codec, too
-            return self.body.decode("utf-8" if charset in _NO_CHARSETS else charset, errors)
-        except (LookupError, ValueError):
-            return self.body.decode("utf-8", errors)
+        return decoded(self.body, self.charset, errors)
 
     def json(self) -> Any:
         """The body parsed as JSON (RFC 8259). Raises `ValueError` where it is not JSON."""

@@ -44,6 +44,11 @@ class Settings(SettingsFields):
         return self.output is not None and self.save != "none"
 
     @property
+    def spools(self) -> bool:
+        """Whether bodies are spooled: for the run's folder, or for records that include them."""
+        return self.record_bodies or self.stores
+
+    @property
     def archives(self) -> bool:
         """Whether the requests that were sent are stored with the bodies, as a web archive needs."""
         return self.stores and self.save == "warc"

@@ -192,3 +192,6 @@ class SettingsFields(PaceFields):
     trace: str | None = _reports(None, "--trace", read_file_name, "The workers' time, for Perfetto.", metavar="FILE")
 
     keep_body: bool = _library(True, "", read_flag, "Keep the decoded body in Result.body.")
+    record_bodies: bool = _library(
+        False, "", read_flag, "Keep bodies where records that include them read them; the command line sets it."
+    )

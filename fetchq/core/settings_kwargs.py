@@ -88,6 +88,7 @@ class OtherSettingsKwargs(TypedDict, total=False):
     trace: Path | None
 
     keep_body: Flag
+    record_bodies: Flag
 
 
 class SettingsKwargs(ModeKwargs, OtherSettingsKwargs, total=False):

@@ -56,7 +56,7 @@ class ReceivedBody:
     # fmt: on
 
     def __init__(self, settings: Settings, *, stores: bool) -> None:
-        """`stores`: whether the body is to be stored in the run's folder (`Settings.stores`)."""
+        """`stores`: whether the body is to be spooled (`Settings.spools`)."""
         self._settings = settings
         self._stores = stores
         self._max_size = settings.max_filesize
@@ -161,7 +161,7 @@ class ReceivedBody:
                     self._check_size()
                 if self._stores and piece:
                     if self.spool is None:
-                        self.spool = Spool(settings.output or "")
+                        self.spool = new_spool(settings)
                     self.spool.add(piece)
                 if until != inf and perf_counter() >= until:
                     self.rest = rest
@@ -194,7 +194,7 @@ class ReceivedBody:
         if self._settings.keep_body:
             self.content = data
         if self._stores and data:
-            self.spool = Spool(self._settings.output or "")
+            self.spool = new_spool(self._settings)
             self.spool.add(data)
 
     def discard(self) -> None:
@@ -242,6 +242,15 @@ def _sliced(decoder: Decoder, data: bytes) -> Iterator[bytes]:
     for at in range(0, len(data), _SLICE):
         yield from decoder.feed(data[at : at + _SLICE])
         yield b""
+
+
+def new_spool(settings: Settings) -> Spool:
+    """The spool of a body: in the run's folder, if bodies are stored there."""
+    if settings.stores:
+        return Spool(settings.output or "")
+    from fetchq.core.scratch_file import ScratchSpool  # here, since few runs need it
+
+    return ScratchSpool()
 
 
 NO_BODY = ReceivedBody(Settings(), stores=False)

@@ -88,8 +88,8 @@ class HopPlan:
         self.settings = settings
         self.body_class = body_class
         """The class that receives the bodies of the responses."""
-        self.stores = settings.stores
-        """Whether bodies are stored in the run's folder."""
+        self.stores = settings.spools
+        """Whether bodies are spooled."""
         self.cookies = cookies
         self.final = final_statuses(settings)
         """The statuses that are a success for any row."""
@@ -171,7 +171,7 @@ class HopPlan:
         An ETag means nothing for another URL. If the user has set preconditions, none are added.
         """
         settings = self.settings
-        if stored.open is None and stored.size and (settings.stores or settings.keep_body):
+        if stored.open is None and stored.size and (settings.spools or settings.keep_body):
             return hop  # there would be no body after a 304
         if stored.size > settings.max_filesize:
             return hop  # the stored body is larger than the limit of this run

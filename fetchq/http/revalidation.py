@@ -112,7 +112,7 @@ def loads_stored_body(attempt: Revalidating) -> bool:
     stored, settings = attempt.stored_response, attempt.settings
     if stored is None or stored.open is None:
         return False
-    return settings.stores or settings.keep_body
+    return settings.spools or settings.keep_body
 
 
 def load_stored_body(attempt: Revalidating) -> None:
@@ -123,7 +123,7 @@ def load_stored_body(attempt: Revalidating) -> None:
     stored, settings = attempt.stored_response, attempt.settings
     assert stored is not None
     assert stored.open is not None
-    body = ReceivedBody(settings, stores=settings.stores)
+    body = ReceivedBody(settings, stores=settings.spools)
     attempt.body = NO_BODY
     try:
         if settings.stores and stored.file is not None:

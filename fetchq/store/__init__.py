@@ -17,6 +17,7 @@ what is fetched
 
 what is written
   output            where the Results of a run go; durable_rows: those of a Python program's durable run
+  record_bodies     keeps bodies readable until records that include them are written
   writer            body store, then sink, then ledger, and then whoever counts
   sinks/            the formats of records, and the ways to store bodies
   ledger            a row is done when it is committed here

@@ -211,8 +211,9 @@ class Deduplicator:
 
 def _copy(first: Result, one: _Duplicate) -> Result:
     """The Result of `first` for a duplicate. The body is stored once: both have the same `path`."""
+    spool = first.spool if first.path is None else None  # a run that stores no bodies may read it for the records
     return replace(
-        first, index=one.row, url=one.url, label=one.label, duplicate_of=one.first, spool=None, sent=None, exchanges=()
+        first, index=one.row, url=one.url, label=one.label, duplicate_of=one.first, spool=spool, sent=None, exchanges=()
     )
 
 

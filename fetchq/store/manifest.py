@@ -23,7 +23,7 @@ __all__ = ["check_matches", "new_manifest", "timestamp"]
 
 _FIXED = ("save", "dedupe", "refresh")
 """Settings that must stay the same in all sessions of a run."""
-_OF_SESSION = ("output", "resume", "overwrite", "keep_body")
+_OF_SESSION = ("output", "resume", "overwrite", "keep_body", "record_bodies")
 """Settings that belong to a session, and not to the run."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fetchq.store.record_bodies import RecordBodies
 from fetchq.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -21,19 +22,33 @@ SessionRecord = Callable[[], dict[str, Any] | None]
 class Output:
     """The destination of a run's Results. All methods block. `close` must follow each `open` that did not raise."""
 
-    def __init__(self, sink: Sink | None = None, session: Session | None = None, *, keep_body: bool = False) -> None:
-        """`session` belongs to the caller, and stays open. `keep_body`: whether the Results keep their bodies."""
+    def __init__(
+        self,
+        sink: Sink | None = None,
+        session: Session | None = None,
+        *,
+        keep_body: bool = False,
+        record_bodies: bool = False,
+    ) -> None:
+        """`session` belongs to the caller, and stays open. `keep_body`: whether the Results keep their bodies.
+
+        `record_bodies`: whether the records of the sink include them.
+        """
         self._sink = sink
         self._session = session
         self._keep_body = keep_body
+        self._record_bodies = record_bodies
         self._writer = Writer()
 
     def open(self, on_commit: Callable[[Sequence[Result]], None]) -> Writer:
         """Make the writer, which calls `on_commit` with the Results that are done."""
         if self._session is None:
-            self._writer = Writer(sink=self._sink, on_commit=on_commit)
+            bodies = RecordBodies() if self._record_bodies else None
+            self._writer = Writer(sink=self._sink, on_commit=on_commit, bodies=bodies)
         else:
-            self._writer = self._session.writer(self._sink, on_commit, keep_body=self._keep_body)
+            self._writer = self._session.writer(
+                self._sink, on_commit, keep_body=self._keep_body, record_bodies=self._record_bodies
+            )
         return self._writer
 
     def done_before(self) -> Iterator[Sequence[Result]]:

@@ -10,8 +10,10 @@ from fetchq.store.folder import FolderError, RunFolder
 from fetchq.store.ledger import Ledger
 from fetchq.store.manifest import timestamp
 from fetchq.store.program_rows import ProgramRows
+from fetchq.store.record_bodies import RecordBodies
 from fetchq.store.selection import RowSelection
 from fetchq.store.sinks import body_store_for
+from fetchq.store.stored_run import StoredBodies
 from fetchq.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -116,15 +118,24 @@ class Session:
         on_commit: Callable[[Sequence[Result]], None] | None = None,
         *,
         keep_body: bool = False,
+        record_bodies: bool = False,
     ) -> Writer:
         """The writer of the run. It writes to the body store, the `sink` and the ledger, and then calls `on_commit`.
 
-        `keep_body`: whether copies of Results (`dedupe`) hold their bodies.
+        `keep_body`: whether copies of Results (`dedupe`) hold their bodies. `record_bodies`: whether the records of the
+        sink include them.
         """
         deduplicator = self.selection.deduplicator
         if deduplicator is not None:
             deduplicator.keep_body = keep_body
-        return Writer(sink=sink, ledger=self.ledger, store=self._store, on_commit=on_commit, deduplicator=deduplicator)
+        return Writer(
+            sink=sink,
+            ledger=self.ledger,
+            store=self._store,
+            on_commit=on_commit,
+            deduplicator=deduplicator,
+            bodies=RecordBodies(StoredBodies(self.folder.path)) if record_bodies else None,
+        )
 
     def end(self) -> None:
         """Record in the ledger that the run has ended by itself. Raises `StorageError`."""

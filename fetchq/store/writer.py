@@ -12,6 +12,7 @@ from fetchq.core.model import Cause, Result
 if TYPE_CHECKING:
     from fetchq.store.dedupe import Deduplicator
     from fetchq.store.ledger import Ledger
+    from fetchq.store.record_bodies import RecordBodies
     from fetchq.store.sinks.base import BodyStore, Sink
 
 __all__ = ["Writer"]
@@ -28,13 +29,18 @@ class Writer:
         store: BodyStore | None = None,
         on_commit: Callable[[Sequence[Result]], None] | None = None,
         deduplicator: Deduplicator | None = None,
+        bodies: RecordBodies | None = None,
     ) -> None:
-        """`on_commit` is called with the Results that are done, after they were written everywhere."""
+        """`on_commit` is called with the Results that are done, after they were written everywhere.
+
+        `bodies`: given if the sink's records include the bodies.
+        """
         self._sink = sink
         self._ledger = ledger
         self._store = store
         self._on_commit = on_commit
         self._deduplicator = deduplicator
+        self._bodies = bodies
         self._broken = False
         """Whether a write is under way, or has failed, after which nothing more can be written."""
 
@@ -81,8 +87,7 @@ class Writer:
         self._broken = True
         with _storing():
             results = self._store.finish()
-        self._commit(results)
-        return results
+        return self._commit(results)
 
     def _copies(self) -> Iterator[Sequence[Result]]:
         while self._deduplicator is not None and not self._broken:
@@ -97,11 +102,12 @@ class Writer:
     def _stored(self, results: Sequence[Result]) -> Sequence[Result]:
         if self._store is not None:
             with _storing():
-                results = self._store.store(results)
-        self._commit(results)
-        return results
+                results = self._store.store(results if self._bodies is None else self._bodies.before_store(results))
+        return self._commit(results)
 
-    def _commit(self, results: Sequence[Result]) -> None:
+    def _commit(self, results: Sequence[Result]) -> Sequence[Result]:
+        if self._bodies is not None:
+            results = self._bodies.before_records(results)
         problem = self._write(results) if results else None
         if results and self._ledger is not None:
             # A cancelled row is not done, so that a resumed run fetches it.
@@ -115,6 +121,7 @@ class Writer:
             self._on_commit(results)  # a Result is done even if the sink could not be written
         if problem is not None:
             raise problem
+        return results
 
     def _write(self, results: Sequence[Result]) -> OSError | None:
         """Write to the sink. Returns its error, if any, since the ledger commits the Results in any case."""

@@ -75,6 +75,7 @@ WRONG: dict[str, list[Any]] = {
     "har": [5, ""],
     "trace": [5, ""],
     "keep_body": ["x"],
+    "record_bodies": ["x"],
     "input_format": ["xml"],
     "url_column": [5, None],
     "format": ["xml"],
@@ -211,7 +212,7 @@ def test_the_read_timeout_is_at_least_the_timeout_where_only_that_is_given(
 def test_every_field_but_the_librarys_own_has_an_option_of_its_own() -> None:
     flags = [flag for one in FIELDS.values() for flag in option_of(one).flags]
     assert len(flags) == len(set(flags))
-    assert [name for name, one in FIELDS.items() if not option_of(one).flags] == ["keep_body"]
+    assert [name for name, one in FIELDS.items() if not option_of(one).flags] == ["keep_body", "record_bodies"]
     assert all(option_of(one).help.endswith((".", "port")) and option_of(one).group for one in FIELDS.values())
 
 

@@ -11,6 +11,7 @@ from fetchq.core.model import PHASES
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
 from fetchq.core.text import printable
 from fetchq.store.schema import utc_text
+from fetchq.store.sinks.included_bodies import TextPieces, record_maker
 from fetchq.store.sinks.records_jsonl import json_line
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["CsvSink"]
 
 
+_LINE_END = "\r\n"
+_MOST_WAITING = 1_000_000
+"""Characters of lines that are written at a time."""
 _EXTRA = {"headers": ("headers",), "trailers": ("headers",), "hops": ("hops",), "body": ("text", "base64")}
 """The columns that records may include, and what asks for each."""
 
@@ -30,7 +34,7 @@ class CsvSink:
 
     def __init__(self, stream: BinaryIO, include: Sequence[str] = ()) -> None:
         self._stream = stream
-        self._include = include
+        self._record_of = record_maker(include)
         self._text = io.StringIO(newline="")
         self._writer = csv.writer(self._text)
         extra = [name for name, of in _EXTRA.items() if set(of) & set(include)]
@@ -38,20 +42,42 @@ class CsvSink:
         self._extra = extra
 
     def write(self, results: Sequence[Result]) -> None:
-        self.write_records(result.to_record(self._include) for result in results)
+        self.write_records(map(self._record_of, results))
 
     def write_records(self, records: Iterable[dict[str, Any]]) -> None:
         for record in records:
             cells = [_cell(record[name]) for name in PLAIN_FIELDS]
             cells += [_cell(record["timing"][phase]) for phase in PHASES]
+            if isinstance(body := record.get("body"), TextPieces):
+                cells += [_cell(record.get(name)) for name in self._extra if name != "body"]
+                self._writer.writerow(cells)
+                self._write_last_cell(body)
+                continue
             cells += [_cell(record.get(name)) for name in self._extra]
             self._writer.writerow(cells)
+            if self._text.tell() >= _MOST_WAITING:
+                self._write_waiting()
 
     def flush(self) -> None:
+        self._write_waiting()
+        self._stream.flush()
+
+    def _write_last_cell(self, body: TextPieces) -> None:
+        """Add the body, piece by piece, to the line that was written last."""
+        self._text.seek(self._text.tell() - len(_LINE_END))
+        self._text.truncate()
+        self._text.write(',"')
+        first = True
+        for text in body:
+            self._text.write((_safe(text) if first else printable(text)).replace('"', '""'))
+            first = first and not text
+            self._write_waiting()
+        self._text.write(f'"{_LINE_END}')
+
+    def _write_waiting(self) -> None:
         self._stream.write(self._text.getvalue().encode())
         self._text.seek(0)
         self._text.truncate()
-        self._stream.flush()
 
     def close(self, *, whole: bool = True) -> None:
         if whole:
@@ -67,6 +93,10 @@ def _cell(value: Any) -> Any:
         return json_line(value).decode().rstrip("\n")
     if not isinstance(value, str):
         return value
+    return _safe(value)
+
+
+def _safe(value: str) -> str:
     text = printable(value)
     # A spreadsheet would evaluate a cell that begins like a formula; an apostrophe makes it text.
     return "'" + text if text.startswith(("=", "+", "-", "@")) else text

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import orjson
 
 from fetchq.core.text import printable, without_surrogates
+from fetchq.store.sinks.included_bodies import TextPieces, record_maker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["JsonLinesSink", "json_line"]
 
+_MOST_WAITING = 1_000_000
+"""Bytes of lines that are written at a time."""
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
@@ -23,13 +26,28 @@ class JsonLinesSink:
 
     def __init__(self, stream: BinaryIO, include: Sequence[str] = ()) -> None:
         self._stream = stream
-        self._include = include
+        self._record_of = record_maker(include)
 
     def write(self, results: Sequence[Result]) -> None:
-        self.write_records([result.to_record(self._include) for result in results])
+        self.write_records(map(self._record_of, results))
 
     def write_records(self, records: Iterable[dict[str, Any]]) -> None:
-        self._stream.write(b"".join([json_line(record) for record in records]))
+        lines: list[bytes] = []
+        waiting = 0
+        for record in records:
+            if isinstance(body := record.get("body"), TextPieces):
+                del record["body"]
+                self._stream.write(b"".join(lines) + json_line(record)[:-2] + b',"body":"')
+                for text in body:
+                    self._stream.write(json_line([text])[2:-3])
+                lines, waiting = [b'"}\n'], 0
+                continue
+            lines.append(json_line(record))
+            waiting += len(lines[-1])
+            if waiting >= _MOST_WAITING:
+                self._stream.write(b"".join(lines))
+                lines, waiting = [], 0
+        self._stream.write(b"".join(lines))
 
     def flush(self) -> None:
         self._stream.flush()
