@@ -5,6 +5,6 @@ engine          makes the attempts of one worker
 connection      urllib3's connection, with dial (happy eyeballs), tunnel (proxies) and upload (long bodies)
 socket_io       sends and receives, within the time that is left
   nonblocking   sends and receives what is possible at once, without releasing the GIL
-response        reads the response, its head with h11, in place of http.client
+response        reads the response, in place of http.client
 abort_switch    ends what the worker does, from another thread
 """

@@ -29,11 +29,11 @@ from fetchq.http.acceptance import IDEMPOTENT
 from fetchq.http.addresses import address_text
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.hops import host_field, request_head
-from fetchq.http.keep_alive import KEEP_ALIVE, Announced, is_reusable_after
+from fetchq.http.keep_alive import Announced, is_reusable_after
 from fetchq.http.phases import CONNECT, LAG, TLS, WAIT
 
 if TYPE_CHECKING:
-    from multidict import CIMultiDictProxy
+    from fetchq.http.response import ResponseHead
 
 __all__ = ["POOLS", "Urllib3Error", "check_urllib3"]
 
@@ -91,10 +91,10 @@ class _ExchangeMixin:
             exchange.note_stale()
         return received is None
 
-    def make_idle(self, headers: CIMultiDictProxy[str]) -> None:
-        """Keep a connection that has become idle, unless the `headers` of its last response rule it out."""
+    def make_idle(self, last: ResponseHead) -> None:
+        """Keep a connection that has become idle, unless the head of its last response rules it out."""
         self.idle_since = perf_counter()
-        if KEEP_ALIVE in headers and not is_reusable_after(self, headers):
+        if last.announces and not is_reusable_after(self, last.headers):
             self.close()  # type: ignore[attr-defined]  # a mix-in
 
     def _new_conn(self) -> socket.socket:

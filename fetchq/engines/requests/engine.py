@@ -122,7 +122,6 @@ class RequestsEngine:
         except AttemptFailed as problem:
             failed = self._abort_switch.failure() if self._abort_switch.aborted else problem
         self._abort_switch.watch(None)
-        exchange.response = None  # it refers to the exchange: only the garbage collector would free both, and the body
         if failed is not None and failed.local_limit:
             self._adapter.close()  # frees the descriptors of idle connections
         attempt.finish(failed)
@@ -150,7 +149,7 @@ class RequestsEngine:
         attempt = exchange.attempt
         response = self._send(exchange)
         try:
-            if not attempt.on_response(response.status, response.reason, response.raw_headers, response.version_pair):
+            if not attempt.on_head(response.head()):
                 return
             while data := self._read(attempt, response):
                 if self._rate is not None:
@@ -169,7 +168,7 @@ class RequestsEngine:
             if not response.reusable or not sent or unreliable:
                 response.connection.close()
             else:
-                response.connection.make_idle(attempt.response.headers)
+                response.connection.make_idle(attempt.response)
             response.release()
 
     def _send(self, exchange: Exchange) -> Response:
@@ -191,7 +190,7 @@ class RequestsEngine:
         attempt = exchange.attempt
         proxy = exchange.proxy = self._proxies.proxy_for(attempt.hop.url)
         hop = exchange.hop = attempt.begin_exchange(URL(proxy) if proxy else None)
-        exchange.upload = exchange.response = None
+        exchange.upload = None
         try:
             return self._adapter.open(hop, proxy)
         except AttemptFailed:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fetchq.http.framing import Framing
     from fetchq.http.hop import Hop
     from fetchq.http.keep_alive import Announced, ReusePolicy
+    from fetchq.http.response import ResponseHead
 
 __all__ = ["Exchange", "Response", "current_exchange"]
 
@@ -23,13 +24,11 @@ __all__ = ["Exchange", "Response", "current_exchange"]
 class Response(Protocol):
     """The response under way: what the engine uses of `response.WireResponse`."""
 
-    status: int
-    reason: str
-    raw_headers: list[tuple[bytes, bytes]]
-    version_pair: tuple[int, int]
-    """The HTTP version, such as (1, 1)."""
     framing: Framing
     """Where the body ends."""
+
+    def head(self) -> ResponseHead:
+        """The head, which has been read. Raises `AttemptFailed`."""
 
     def piece(self) -> bytes:
         """The next piece of the body; empty at its end. Raises `AttemptFailed`, and OSError."""
@@ -64,8 +63,6 @@ class Exchange:
     """Seconds for which the reused connection had been idle."""
     announced: Announced | None = None
     """What its server has announced about it."""
-    response: Response | None = None
-    """The final response of the hop, as soon as it is being read."""
     upload: Upload | None = None
     """The body of the request, if it is long: the response may begin before it was sent."""
 

@@ -1,4 +1,4 @@
-"""Reads the responses of the blocking engine: their heads with h11, in place of http.client.
+"""Reads the responses of the blocking engine, in place of http.client: heads that are not plain are read with h11.
 
 http.client takes an interim response such as 103 for the final one, accepts Content-Length: -5 and chunk sizes such as
 0x5, and only limits the time between two bytes.
@@ -15,7 +15,8 @@ import h11
 from fetchq.engines.errors import closed_early
 from fetchq.engines.requests.socket_io import arrived_at, receive
 from fetchq.http.framing import Chunks, Framing, Sized, UntilClosed, check_cut_head, find_head
-from fetchq.http.response import keeps_alive
+from fetchq.http.plain_head import read_plain_head
+from fetchq.http.response import keeps_alive, read_head
 from fetchq.http.wire_checks import (
     MAX_HEAD,
     MAX_HEADERS,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fetchq.engines.requests.exchange import Exchange
+    from fetchq.http.response import ResponseHead
 
 __all__ = ["WireResponse"]
 
@@ -53,16 +55,18 @@ class WireResponse:
         self._asked = exchange.attempt.hop.method
         self._raw = b""
         """The bytes received that were not looked at."""
+        self._plain_head: ResponseHead | None = None
+        """The head, if it is plain. Otherwise, the fields below are what h11 has found in it."""
         self._head = b""
-        """The head that was read last."""
+        """The bytes of the head that was read last, if it is not plain."""
+        self._reason = ""
+        self._raw_headers: list[tuple[bytes, bytes]] = []
+        self._version = (1, 1)
         self._keeps_alive = False
         self._done = False
         """Whether `piece` has given out all of the body."""
         self.framing: Framing = UntilClosed()
-        self.status = 0
-        self.reason = ""
-        self.raw_headers: list[tuple[bytes, bytes]] = []
-        self.version_pair = (1, 1)
+        self.status: int | None = None
 
     @property
     def connection(self) -> Any:
@@ -75,7 +79,23 @@ class WireResponse:
 
     def begin(self) -> None:
         """Read the head of the final response. Raises `AttemptFailed`, and OSError."""
-        self._exchange.response = self
+        self._raw = receive(self._sock, self._exchange)
+        found = None if self._asked == "HEAD" else read_plain_head(self._raw)
+        if found is None:
+            self._read_any_head()
+        else:
+            head, self._raw = found
+            self._plain_head = head
+            self.status, self._keeps_alive = head.status, True
+            self.framing = Chunks() if head.length is None else Sized(head.length)
+
+    def head(self) -> ResponseHead:
+        """The head that `begin` has read. Raises `AttemptFailed`."""
+        if self._plain_head is not None:
+            return self._plain_head
+        return read_head(self._asked, self.status or 0, self._reason, self._raw_headers, self._version)
+
+    def _read_any_head(self) -> None:
         attempt = self._exchange.attempt
         interim = 0
         while isinstance(event := self._next_head(interim), h11.InformationalResponse):
@@ -83,10 +103,10 @@ class WireResponse:
             check_interim(b"", event.status_code, interim)
             attempt.first_byte(arrived_at(self._sock, attempt, attempt.progress_at, attempt.last_lap))
         self.status = event.status_code
-        self.reason = event.reason.decode("utf-8", "surrogateescape")
+        self._reason = event.reason.decode("utf-8", "surrogateescape")
         major, _, minor = event.http_version.partition(b".")
-        self.version_pair = (int(major), int(minor))
-        self.raw_headers = self._as_received(event.headers.raw_items())
+        self._version = (int(major), int(minor))
+        self._raw_headers = self._as_received(event.headers.raw_items())
         self._begin_body(dict(event.headers))
 
     def _next_head(self, interim: int) -> h11.Response | h11.InformationalResponse:
@@ -116,8 +136,8 @@ class WireResponse:
 
     def _begin_body(self, fields: dict[bytes, bytes]) -> None:
         """Find out where the body ends (RFC 9112, 6.3). `fields`: the header fields, by their names in lower case."""
-        connection = [value.decode("latin-1") for name, value in self.raw_headers if name.lower() == b"connection"]
-        self._keeps_alive = keeps_alive(self.version_pair, connection)
+        connection = [value.decode("latin-1") for name, value in self._raw_headers if name.lower() == b"connection"]
+        self._keeps_alive = keeps_alive(self._version, connection)
         if self._asked == "HEAD" or self.status in (204, 304):
             self.framing = Sized(0)
         elif b"transfer-encoding" in fields:
