@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+import h11
 import pytest
 from faults.wire import Asked, Connection, head
 from support.leaks import nothing_left
@@ -82,6 +83,25 @@ def test_a_connection_that_is_reused_keeps_the_mode_of_its_socket(
             assert [result.ok for result in results] == [True] * rows
             counts.append(changes[0])
     assert 0 < counts[1] < counts[0] + 10  # a handshake changes it a few times
+
+
+@pytest.mark.parametrize(("method", "parsed"), [("GET", 0), ("POST", 0), ("HEAD", 3)])
+def test_a_plain_head_is_read_without_h11(method: str, parsed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """h11 takes almost as long as all the rest of an attempt."""
+    heads = []
+    receive_data = h11.Connection.receive_data
+
+    def counted(self: h11.Connection, data: bytes) -> None:
+        heads.append(data)
+        receive_data(self, data)
+
+    monkeypatch.setattr(h11.Connection, "receive_data", counted)
+    with ScriptServer(answer(b"x" * 2000, b"Keep-Alive: timeout=5")) as server:
+        rows = [Request(url=server.url, method=method)] * 3
+        results = fetch_all_sync(rows, mode="sync", workers=1)
+        assert server.connections == [1, 1, 1]
+    assert [result.ok for result in results] == [True] * 3
+    assert len(heads) == parsed
 
 
 # --- names and addresses ---------------------------------------------------------------------------------------------

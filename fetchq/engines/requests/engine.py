@@ -149,15 +149,14 @@ class RequestsEngine:
         attempt = exchange.attempt
         response = self._send(exchange)
         try:
-            if not attempt.on_head(response.head()):
+            head = response.head()
+            if not attempt.on_head(head):
                 return
-            while data := self._read(attempt, response):
-                if self._rate is not None:
-                    self._hold(attempt, self._rate, len(data))
-                if attempt.on_data(data) and attempt.body.write_due:
-                    attempt.body.write()
-                    attempt.progress_at = attempt.lap(STORE)
-            attempt.on_end()
+            at_once = self._rate is None and attempt.takes_whole(head)
+            if at_once and (body := response.whole_body()) is not None:
+                attempt.on_whole_body(body)
+            else:
+                self._read_body(attempt, response)
             if exchange.upload is not None and may_finish_upload(attempt) and response.reusable:
                 exchange.upload.finish()
         finally:
@@ -170,6 +169,15 @@ class RequestsEngine:
             else:
                 response.connection.make_idle(attempt.response)
             response.release()
+
+    def _read_body(self, attempt: Attempt, response: Response) -> None:
+        while data := self._read(attempt, response):
+            if self._rate is not None:
+                self._hold(attempt, self._rate, len(data))
+            if attempt.on_data(data) and attempt.body.write_due:
+                attempt.body.write()
+                attempt.progress_at = attempt.lap(STORE)
+        attempt.on_end()
 
     def _send(self, exchange: Exchange) -> Response:
         attempt = exchange.attempt

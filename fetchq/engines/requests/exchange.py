@@ -30,6 +30,9 @@ class Response(Protocol):
     def head(self) -> ResponseHead:
         """The head, which has been read. Raises `AttemptFailed`."""
 
+    def whole_body(self) -> bytes | None:
+        """The whole body, if it has arrived; otherwise each `piece` is some of it."""
+
     def piece(self) -> bytes:
         """The next piece of the body; empty at its end. Raises `AttemptFailed`, and OSError."""
 

@@ -145,6 +145,15 @@ class WireResponse:
         elif (length := fields.get(b"content-length")) is not None:
             self.framing = Sized(int(length))  # h11 has checked that it is one number
 
+    def whole_body(self) -> bytes | None:
+        """The whole body, if it arrived together with a plain head, and nothing else did; None otherwise."""
+        if self._plain_head is None or self._plain_head.length != len(self._raw):
+            return None
+        body, self._raw, self._done, self.framing = self._raw, b"", True, Sized(0)
+        attempt = self._exchange.attempt
+        attempt.last_byte_at = attempt.first_byte_at
+        return body
+
     def piece(self) -> bytes:
         """The next piece of the body; empty at its end. Raises `AttemptFailed`, and OSError."""
         framing = self.framing
