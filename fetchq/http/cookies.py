@@ -84,10 +84,24 @@ class CookieJar:
                 self._domains.popitem(last=False)
 
     def store(self, url: URL, fields: Iterable[str]) -> None:
-        """Keep the cookies that the response from `url` sets. `fields`: the values of its Set-Cookie headers."""
+        """Keep the cookies that the response from `url` sets. `fields`: the values of its Set-Cookie headers.
+
+        Without TLS, no cookie is set or replaced that is for TLS alone (RFC 6265bis, 5.7).
+        """
         for field in fields:
-            if (cookie := _read(field, url, time())) is not None:
+            if (cookie := _read(field, url, time())) is not None and (
+                url.scheme == "https" or not (cookie.secure or self._has_secure(cookie.name, url.raw_host or ""))
+            ):
                 self.put(cookie)
+
+    def _has_secure(self, name: str, host: str) -> bool:
+        """Whether a cookie of this name, which `host` would get over TLS, is for TLS alone."""
+        with self._lock:
+            return any(
+                one.secure and one.name == name
+                for domain in _and_parents(host)
+                for one in self._domains.get(domain, {}).values()
+            )
 
     def cookies_for(self, url: URL) -> list[Cookie]:
         """The cookies for a request: those with the longest paths first, then the oldest ones (RFC 6265, 5.4)."""

@@ -3,7 +3,7 @@
 A header is sent if its value cannot be a secret: those that describe the client, what it accepts, conditions, or a body
 that is sent again. These are the CORS-safelisted headers of the Fetch standard and similar ones. Authorization, Cookie
 and Proxy-Authorization are not sent, as in curl, nor are headers that fetchq does not know, such as X-Api-Key. With
-`location_trusted`, all headers are sent.
+`location_trusted`, all headers are sent, but not from https to http, where anybody on the way could read them.
 """
 
 from __future__ import annotations
@@ -36,10 +36,14 @@ def secret_names(headers: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in headers if name.lower() not in HARMLESS_HEADERS)
 
 
-def not_sent_note(names: Iterable[str], origin: str) -> str:
-    """A remark, with a space before it, that these headers were not sent to another origin; empty for no names."""
+def not_sent_note(names: Iterable[str], origin: str, *, trusted: bool = False) -> str:
+    """A remark, with a space before it, that these headers were not sent to another origin; empty for no names.
+
+    `trusted`: whether they would have been, if it had TLS.
+    """
     listed = list(names)
     if not listed:
         return ""
     was, them = ("was", "it") if len(listed) == 1 else ("were", "them")
-    return f" ({', '.join(listed)} {was} not sent to {origin}, another origin; --location-trusted sends {them})"
+    why = "which is without TLS" if trusted else f"another origin; --location-trusted sends {them}"
+    return f" ({', '.join(listed)} {was} not sent to {origin}, {why})"

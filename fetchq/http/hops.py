@@ -146,7 +146,7 @@ class HopPlan:
         headers, from_netrc = hop.headers, hop.from_netrc and target.authorization is None
         if origin(target.url) != origin(hop.url):
             from_netrc = False
-            headers = self.given_headers(hop) if self.settings.location_trusted else harmless(headers)
+            headers = self.given_headers(hop) if self.trusts(hop, target) else harmless(headers)
             headers = {name: value for name, value in headers.items() if name.lower() != "host"}  # it names this one
         if hop.conditional:
             headers = {name: value for name, value in headers.items() if name not in _REVALIDATION}
@@ -157,7 +157,7 @@ class HopPlan:
             headers["Authorization"] = target.authorization
         hop = Hop(target, method, headers, body, from_netrc=from_netrc)
         if self.settings.trust_env:
-            hop = self._with_netrc(hop, target.authorization)
+            hop = self._with_netrc(hop, target.authorization, redirected=True)
         return hop if stored is None else self._revalidating(hop, stored)
 
     def may_look_up(self, target: Target) -> bool:
@@ -179,16 +179,21 @@ class HopPlan:
             return hop
         return hop._replace(headers=hop.headers | validators_of(stored), conditional=True)
 
+    def trusts(self, hop: Hop, target: Target) -> bool:
+        """Whether another origin gets all headers of a hop: with `location_trusted`, but never from https to http."""
+        return self.settings.location_trusted and (hop.target.origin.scheme, target.origin.scheme) != ("https", "http")
+
     def given_headers(self, hop: Hop) -> dict[str, str]:
         """The headers of a hop without the password of its host from the netrc file, which is for that host alone."""
         if hop.from_netrc:
             return {name: value for name, value in hop.headers.items() if name.lower() != "authorization"}
         return hop.headers
 
-    def _with_netrc(self, hop: Hop, given: str | None) -> Hop:
+    def _with_netrc(self, hop: Hop, given: str | None, *, redirected: bool = False) -> Hop:
         """The hop with the password that the netrc file has for it.
 
-        `given`: the header made from the URL's userinfo, which may be a login without a password.
+        `given`: the header made from the URL's userinfo, which may be a login without a password. `redirected`: as in
+        `ProxyConfig.authorization_for`.
         """
         login = None
         for name, value in hop.headers.items():
@@ -196,7 +201,7 @@ class HopPlan:
                 if value != given or (login := login_without_password(value)) is None:
                     return hop
                 break
-        if (authorization := self._proxies.authorization_for(hop.url, login)) is None:
+        if (authorization := self._proxies.authorization_for(hop.url, login, redirected=redirected)) is None:
             return hop
         headers = {name: value for name, value in hop.headers.items() if name.lower() != "authorization"}
         return hop._replace(headers=headers | {"Authorization": authorization}, from_netrc=True)

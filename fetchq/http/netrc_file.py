@@ -48,13 +48,13 @@ class Netrc:
         for word in words:
             self._read(word, words)
 
-    def find(self, host: str, login: str | None = None) -> tuple[str, str] | None:
+    def find(self, host: str, login: str | None = None, *, default: bool = True) -> tuple[str, str] | None:
         """The login and password for a host, or None: from the first entry that has one, as in curl.
 
-        With a `login`, only an entry with this one counts, or with none.
+        With a `login`, only an entry with this one counts, or with none. `default`: whether the default entry counts.
         """
         for entry in self._entries:
-            if entry.host not in (None, host.lower().rstrip(".")):
+            if entry.host != host.lower().rstrip(".") and (entry.host is not None or not default):
                 continue
             if login is None and (entry.login is not None or entry.password is not None):
                 return entry.login or "", entry.password or ""

@@ -72,12 +72,15 @@ class ProxyConfig:
             found = self._by_host[key] = None if direct else self._environment.get(scheme)
             return found
 
-    def authorization_for(self, url: URL, login: str | None = None) -> str | None:
+    def authorization_for(self, url: URL, login: str | None = None, *, redirected: bool = False) -> str | None:
         """The Authorization header for the URL's host from the netrc file; None if it has no entry for it.
 
-        `login`: the login that the URL asks for.
+        `login`: the login that the URL asks for. `redirected`: whether a server has chosen the URL. It then only gets
+        the password of a machine that the file names, over TLS, and at the port where the machine's owner listens.
         """
-        if self._netrc is None or (found := self._netrc.find(url.host or "", login)) is None:
+        if self._netrc is None or (redirected and (url.scheme, url.port) != ("https", 443)):
+            return None
+        if (found := self._netrc.find(url.host or "", login, default=not redirected)) is None:
             return None
         return basic_auth(*found)
 

@@ -38,8 +38,8 @@ class RedirectHistory:
 
     # fmt: off
     __slots__ = (
-        "_archives", "_before", "_cookie", "_held_before", "_origin", "_withheld", "_withheld_from", "archived",
-        "exchanges", "hops",
+        "_archives", "_before", "_cookie", "_held_before", "_origin", "_trusted", "_withheld", "_withheld_from",
+        "archived", "exchanges", "hops",
     )
     # fmt: on
 
@@ -55,6 +55,8 @@ class RedirectHistory:
         self._withheld: tuple[str, ...] = ()
         """The names of the headers that were not sent to another origin, `_withheld_from`."""
         self._withheld_from = ""
+        self._trusted = False
+        """Whether they were not sent there although other origins are trusted, since it is without TLS."""
         self.hops: tuple[RedirectHop, ...] = ()
         self.archived: tuple[ArchivedRedirect, ...] = ()
         """The same redirects for a web archive."""
@@ -66,10 +68,11 @@ class RedirectHistory:
         assert response.status is not None
         following = plan.next(hop, response.status, response.headers.getall("Location", []), stored)
         where = origin(following.url)
-        if where == origin(hop.url) or plan.settings.location_trusted:
+        if where == origin(hop.url) or plan.trusts(hop, following.target):
             return following
         if not self._withheld:
             self._withheld, self._withheld_from = secret_names(plan.given_headers(hop)), str(following.url.origin())
+            self._trusted = plan.settings.location_trusted
         if where != self._origin or not self._cookie:
             return following
         return following._replace(headers=following.headers | self._cookie)
@@ -79,7 +82,8 @@ class RedirectHistory:
         if status not in (401, 403):
             return ""
         sent = {name.lower() for name in hop.headers}
-        return not_sent_note([name for name in self._withheld if name.lower() not in sent], self._withheld_from)
+        names = [name for name in self._withheld if name.lower() not in sent]
+        return not_sent_note(names, self._withheld_from, trusted=self._trusted)
 
     def since(self, phases: Sequence[float], held: float) -> tuple[list[float], float]:
         """What an attempt has spent since its last redirect: the seconds in each phase, and those held."""

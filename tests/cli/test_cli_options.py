@@ -633,6 +633,29 @@ def test_dns_servers_are_asked_for_the_names(cli: Cli, server: Scripted) -> None
     assert dns.asked["some.names.test", A] == 1
 
 
+@shows("block_private", "allow_host", "deny_host")
+def test_only_the_hosts_and_addresses_that_may_be_are_connected_to(
+    cli: Cli, server: Scripted, engine: list[str]
+) -> None:
+    rows = [f"http://127.1:{server.port}/", f"http://a.localhost:{server.port}/", f"http://localhost:{server.port}/"]
+    for options, causes in (
+        (["--block-private"], ["blocked"] * 3),
+        (["--block-private", "--allow-host", "127.0.0.0/8"], [None] * 3),
+        (["--allow-host", "*.localhost"], ["blocked", None, "blocked"]),
+        (["--deny-host", "*.localhost", "--deny-host", "127.0.0.1"], ["blocked", "blocked", "connect"]),
+    ):
+        found = cli(*rows, *options, "--json", *NO_RETRY, *engine).records
+        assert [record["cause"] for record in found] == causes, options
+
+
+def test_what_dns_servers_answer_is_checked(cli: Cli, server: Scripted) -> None:
+    with DnsServer() as dns:
+        url = f"http://some.names.test:{server.port}/"
+        record = cli(url, "--dns-servers", dns.address, "--block-private", *NO_RETRY).record
+    assert (record["cause"], record["attempts"], server.log) == ("blocked", 1, [])
+    assert record["error"] == "some.names.test: 127.0.0.1 is a loopback address, and block-private is set"
+
+
 @shows("trust_env")
 def test_trust_env_uses_the_proxy_of_the_environment_and_nothing_else_does(
     cli: Cli, faults: FaultServer, server: Scripted, monkeypatch: pytest.MonkeyPatch, engine: list[str]
@@ -1013,6 +1036,9 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "resolve": (["a:1:::1", "b:2:127.0.0.1"], "a:1:::1\nb:2:127.0.0.1", [["a:1:::1", "b:2:127.0.0.1"]]),
     "dns_servers": (["192.0.2.1,[::1]:53"], "192.0.2.1,[::1]:53", ["192.0.2.1:53,::1", ["192.0.2.1", "::1"]]),
     "trust_env": ([], "1", [True]),
+    "block_private": ([], "1", [True, "yes"]),
+    "allow_host": (["a.test", "10.0.0.0/8"], "a.test\n10.0.0.0/8", [["a.test", "10.0.0.0/8"]]),
+    "deny_host": (["*.a.test,[::1]", "b"], "*.a.test,::1\nb", [["*.a.test", "::1", "b"], "*.a.test ::1, b"]),
     "report": (["a.html"], "a.html", ["a.html"]),
 }
 

@@ -12,9 +12,11 @@ import pytest
 from faults.wire import Asked, Connection
 from support.leaks import nothing_left
 from support.servers import Script, ScriptServer, answer, by_path, ok
+from support.tls import Authority
 
 from fetchq import Cause, Request, Result, fetch_all_sync
 from fetchq.core.redirect_hop import RedirectHop
+from fetchq.http.url import basic_auth
 
 
 @contextmanager
@@ -110,6 +112,36 @@ def test_a_trusted_origin_gets_everything(mode: str) -> None:
         assert fetch(Request(url, headers={"X-Api-Key": "SECRET"}), mode, cookie="a=1", location_trusted=True).ok
         (asked,) = b.log
         assert (asked.header("X-Api-Key"), asked.header("Cookie")) == ("SECRET", "a=1")
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "netrc", "settings"),
+    [
+        ("", "machine 127.0.0.1 login me password SECRET", {"trust_env": True}),
+        ("me@", "machine 127.0.0.1 password SECRET", {"trust_env": True}),
+        ("", "default login me password SECRET", {"trust_env": True}),
+        ("me:SECRET@", "", {"location_trusted": True}),
+        ("", "", {"user": "me:SECRET", "cookie": "a=SECRET", "headers": {"X-Api-Key": "SECRET"}}),
+        ("", "", {"user": "me:SECRET", "cookie": "a=SECRET", "location_trusted": True}),
+    ],
+)
+def test_no_secret_is_sent_in_clear_after_a_redirect_from_https_to_http(
+    mode: str, userinfo: str, netrc: str, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, file = Authority(tmp_path), tmp_path / "netrc"
+    file.write_text(netrc)
+    monkeypatch.setenv("NETRC", str(file))
+    given = {"cookie_jar": tmp_path / "jar", "cacert": authority.cacert, **settings}
+    with nothing_left(), ScriptServer(denied) as plain:
+        script = to(plain.url, b"Set-Cookie: b=SECRET; Secure; Path=/")
+        with ScriptServer(script, tls=authority.server()) as secure:
+            result = fetch(secure.url.replace("://", f"://{userinfo}"), mode, **given)
+            assert secure.log[0].header("Authorization") == basic_auth("me", "SECRET")
+        (asked,) = plain.log
+    assert result.status == 401
+    assert [asked.header(name) for name in ("Authorization", "Cookie", "X-Api-Key")] == [None] * 3
+    without_tls = f"were not sent to {plain.url}, which is without TLS" in (result.error or "")
+    assert without_tls == ("cookie" in settings and "location_trusted" in settings)
 
 
 def test_a_401_names_what_stayed_behind_but_not_its_value(mode: str) -> None:

@@ -45,7 +45,6 @@ def sent(*fields: str, to: str = AT, by: str = AT, own: str | None = None) -> st
         ("a=1; Domain=example.com", "http://example.com/a/"),
         ("a=1; DOMAIN=.Example.com", "http://x.y.example.com/a/"),
         ("a=1; Domain", "http://www.example.com/a/"),
-        ("a=1; Secure", "https://www.example.com/a/"),
         ("a=1; Max-Age=1", AT),
         ("a=1; Max-Age=x", AT),
         ("a=1; Max-Age=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT", AT),
@@ -68,7 +67,6 @@ def test_a_cookie_is_sent_where_it_is_meant_for(field: str, to: str) -> None:
         ("a=1", "http://x.www.example.com/a/b"),
         ("a=1", "http://example.com/a/b"),
         ("a=1; Domain=example.com", "http://badexample.com/a/b"),
-        ("a=1; Secure", AT),
         ("a=1; Max-Age=0", AT),
         ("a=1; Max-Age=-1", AT),
         ("a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT", AT),
@@ -84,6 +82,19 @@ def test_a_cookie_is_sent_where_it_is_meant_for(field: str, to: str) -> None:
 )
 def test_a_cookie_is_not_sent_elsewhere_or_later_and_what_is_none_is_ignored(field: str, to: str) -> None:
     assert sent(field, to=to) is None
+
+
+def test_a_cookie_for_tls_alone_is_set_replaced_and_sent_over_tls_alone() -> None:
+    plain, secure = URL(AT), URL(AT).with_scheme("https")
+    assert sent("a=1; Secure", by=str(secure), to=str(secure)) == "a=1"
+    assert sent("a=1; Secure", by=str(secure), to=str(plain)) is None
+    assert sent("a=1; Secure", by=str(plain), to=str(secure)) is None
+    jar = CookieJar()
+    jar.store(secure, ["a=1; Secure; Domain=example.com", "b=1"])
+    jar.store(plain, ["a=2", "a=2; Domain=example.com", "b=2", "a=; Max-Age=0; Domain=example.com"])
+    assert jar.header_for(secure, None) == "b=2; a=1"
+    jar.store(secure, ["a=3; Secure; Domain=example.com"])
+    assert jar.header_for(secure, None) == "b=2; a=3"
 
 
 @pytest.mark.parametrize(

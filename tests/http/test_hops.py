@@ -223,6 +223,12 @@ def test_everything_is_sent_on_to_another_origin_that_is_trusted(location: str) 
     assert after.headers == {"Authorization": basic_auth("me", "pass"), "Cookie": "a=1", "X-Key": "x"}
 
 
+def test_nothing_that_may_be_a_secret_is_sent_on_from_https_to_http_even_to_an_origin_that_is_trusted() -> None:
+    hop = first("https://me:pass@h/", headers=(*SECRETS, *PUBLIC))
+    for location in ("http://h/", "http://h:443/", "http://other/"):
+        assert follow(hop, location, location_trusted=True).headers == dict(PUBLIC)
+
+
 @pytest.mark.parametrize("location", OTHER_ORIGINS)
 def test_of_what_the_settings_set_only_the_user_agent_is_sent_on_to_another_origin(location: str) -> None:
     settings = {"user": "me:SECRET", "cookie": "SECRET", "user_agent": "us/1", "headers": ["X: SECRET"]}

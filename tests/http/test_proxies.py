@@ -381,13 +381,33 @@ def test_each_host_on_the_way_gets_its_own_password(tmp_path: Path) -> None:
     write_netrc(tmp_path, NETRC)
     plan = make_plan(Settings(trust_env=True))
     first = plan.first(Request("http://h/"), parse_url("http://h/"))
-    second = plan.next(first, 302, ["http://other/"])
-    third = plan.next(second, 302, ["http://third/"])
+    second = plan.next(first, 302, ["https://other/"])
+    third = plan.next(second, 302, ["https://third/"])
     assert [hop.headers.get("Authorization") for hop in (first, second, third)] == [
         basic_auth("me", "pass"),
         basic_auth("you", "word"),
         None,
     ]
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://h/", "http://other/", "https://h:8443/", "https://other:444/", "https://third/", "http://you@other"],
+)
+def test_a_redirect_gets_a_password_of_netrc_only_where_it_names_the_machine_and_tls_hides_it(
+    tmp_path: Path, location: str
+) -> None:
+    write_netrc(tmp_path, NETRC + "default login any password body\n")
+    plan = make_plan(Settings(trust_env=True))
+    first = plan.first(Request("https://h/"), parse_url("https://h/"))
+    assert first.headers == {"Authorization": basic_auth("me", "pass")}
+    assert plan.next(first, 302, ["/next"]).headers == first.headers
+    assert plan.first(Request("http://third/"), parse_url("http://third/")).headers == {
+        "Authorization": basic_auth("any", "body")
+    }
+    after = plan.next(first, 302, [location]).headers
+    assert after == ({"Authorization": basic_auth("you", "")} if "@" in location else {})
+    assert plan.next(plan.next(first, 302, [location]), 302, ["/next"]).headers == after
 
 
 @pytest.mark.parametrize(
@@ -408,4 +428,4 @@ def test_a_login_in_the_url_gets_its_own_password_from_netrc(tmp_path: Path, use
     first = plan.first(Request("http://h/"), parse_url(f"http://{userinfo}h/"))
     assert first.headers == {"Authorization": basic_auth(*sent.split(":"))}
     other = plan.first(Request("http://g/"), parse_url("http://g/"))
-    assert plan.next(other, 302, [f"http://{userinfo}h/"]).headers == first.headers
+    assert plan.next(other, 302, [f"https://{userinfo}h/"]).headers == first.headers
