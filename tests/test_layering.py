@@ -76,7 +76,6 @@ HOMES = {
     },
     "warcio": {"fetchq.store.sinks.warc_file"},
     "publicsuffixlist": {"fetchq.scheduling.host_key"},
-    "protego": {"fetchq.http.robots_txt"},
     "pyarrow": {"fetchq.store.sinks.bodies_parquet", "fetchq.store.sinks.records_parquet"},
 }
 NEVER = {

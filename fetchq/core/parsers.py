@@ -25,7 +25,6 @@ HOST_KEYS = ("host", "domain", "ip")
 _EXTRAS = {
     "warc": "warcio",
     "parquet": "pyarrow",
-    "robots": "protego",
     "domain": "publicsuffixlist",
     "socks": "python-socks",
 }
@@ -257,13 +256,6 @@ def read_per_host_by(given: object) -> str:
     if (key := choice_of(*HOST_KEYS)(given)) in _EXTRAS:
         _require_extra(key)
     return key
-
-
-def read_robots(given: object) -> bool:
-    """Parse a flag. Where it is true and the package protego is missing, the error says how to install it."""
-    if flag := read_flag(given):
-        _require_extra("robots")
-    return flag
 
 
 def _require_extra(extra: str) -> None:

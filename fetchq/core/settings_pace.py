@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from fetchq.core.option import ValidatedSettings, setting
-from fetchq.core.parsers import HOST_KEYS, choice_of, read_flag, read_per_host_by, read_robots
+from fetchq.core.parsers import HOST_KEYS, choice_of, read_flag, read_per_host_by
 from fetchq.core.quantities import read_byte_rate, read_int, read_rate, read_seconds, read_size, read_statuses
 
 __all__ = ["MODES", "PaceFields"]
@@ -93,9 +93,7 @@ class PaceFields(ValidatedSettings):
         "Do not slow down where a host fails or grows slow; 429 and Retry-After hold all the same.",
         python_help="Slow down where a host fails or grows slow; 429 and Retry-After hold in any case.",
     )
-    robots: bool = _politeness(
-        False, "--robots", read_robots, "Fetch only what robots.txt allows; Crawl-delay is kept."
-    )
+    robots: bool = _politeness(False, "--robots", read_flag, "Fetch only what robots.txt allows; Crawl-delay is kept.")
     lookahead: int = _politeness(
         100_000,
         "--lookahead",

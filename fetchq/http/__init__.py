@@ -41,5 +41,5 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
       headway           judges how much of its body has arrived
       retry_after       reads how long the server asks to wait, and whether the run waits that long
 
-    robots_txt          reads the rules of a host; robots_attempt stops reading after the part that counts
+    robots_txt          keeps the rules of hosts; robots_rules reads them, and robots_attempt stops reading in time
 """

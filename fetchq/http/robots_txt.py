@@ -1,19 +1,19 @@
 """Applies robots.txt: which URLs of a host are disallowed, and how long to wait between two requests (RFC 9309).
 
-protego parses and matches the rules. This module does what RFC 9309 leaves to the crawler: with which settings a
-robots.txt is fetched, what is allowed if it is not available, and which groups apply.
+`fetchq.http.robots_rules` reads and matches the rules. This module does what RFC 9309 leaves to the crawler: with which
+settings a robots.txt is fetched, what is allowed if it is not available, and for how many hosts rules are kept.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fetchq.core.model import Cause, Request
+from fetchq.http.robots_rules import TooManyPatterns, path_of, read_rules, token_of
 from fetchq.http.url import Refused, parse_url
 
 if TYPE_CHECKING:
@@ -36,16 +36,9 @@ MAX_SIZE = 500 * 1024
 """Only this many bytes of a robots.txt are read; the rest is ignored (RFC 9309, 2.5)."""
 _MIN_REDIRECTS = 5
 """At least this many redirects are followed, even if the run follows fewer (RFC 9309, 2.3.1.2)."""
-_MAX_TEXT = 64_000_000
-"""The most characters of rules that are cached; each host counts as at least `_MIN_TEXT` characters."""
-_MIN_TEXT = 256
-_MAX_PARSED = 4_000_000
-"""The most characters of rules that are also cached in parsed form, which takes up to forty bytes for each."""
-_OUR_AGENT = "us"
-"""The product token that stands for fetchq in the text that protego gets."""
-_AGENT = re.compile(r"\s*user(?:-|\s*)agent(?:\s*:|\s)\s*(.*)", re.IGNORECASE)
-_IGNORED = re.compile(r"\s*(?:$|#|(?:site-?maps?|host)\b)", re.IGNORECASE)
-"""A line that does not belong to a group, and does not end one."""
+_MAX_COST = 64_000_000
+"""Bytes of rules that are cached; each host counts as at least `_MIN_COST`."""
+_MIN_COST = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,52 +89,40 @@ def agent_of(settings: Settings) -> str:
     """The product token of the run's User-Agent in lower case, such as "us" for "Us/1.0" (RFC 9309, 2.2.1)."""
     given = [value for name, value in settings.headers if name.lower() == "user-agent"]
     text = given[-1] if given else settings.user_agent
-    return "fetchq" if text is None else _token(text)
-
-
-def _token(text: str) -> str:
-    return re.split(r"[\s/*]", text.strip(), maxsplit=1)[0].lower()
+    return "fetchq" if text is None else token_of(text)
 
 
 class Rules:
     """The rules of one host."""
 
-    __slots__ = ("_parsed", "interval", "text", "unavailable", "until")
+    __slots__ = ("_paths", "cost", "interval", "unavailable", "until")
 
-    def __init__(self, text: str = "", *, unavailable: str | None = None) -> None:
-        """`text`: the groups that apply to fetchq. `unavailable`: why there are none; it disallows everything."""
-        self.text = text
+    def __init__(self, text: str = "", agent: str = "", *, unavailable: str | None = None) -> None:
+        """`text`: a robots.txt. `agent`: see `agent_of`. `unavailable`: why there is none; it disallows everything."""
+        found = read_rules(text, agent) if text else None
+        self._paths = None if found is None else found.paths
+        self.interval = 0.0 if found is None else found.crawl_delay
+        """Seconds between the starts of two requests that the host asks for (Crawl-delay)."""
         self.unavailable = unavailable
         self.until = inf
         """When the rules expire, by the clock of the schedule."""
-        self._parsed: Any = None
-        self.interval = (self._parser().crawl_delay(_OUR_AGENT) or 0.0) if text else 0.0
-        """Seconds between the starts of two requests that the host asks for (Crawl-delay)."""
+        self.cost = _MIN_COST if found is None else max(_MIN_COST, found.paths.cost)
+        """How many bytes the rules count as in the cache."""
 
     def refusal(self, host: str, url: str) -> Refused | None:
         """Why this URL of the host may not be fetched; None if it may."""
         if self.unavailable is not None:
             why = f"robots.txt of {host} cannot be had, which disallows everything: {self.unavailable}"
             return Refused(Cause.BLOCKED, why)
-        if not self.text or self._parser().can_fetch(url, _OUR_AGENT):
+        if self._paths is None:
             return None
+        path = path_of(url)
+        try:
+            if path == "/robots.txt" or self._paths.allows(path):
+                return None
+        except TooManyPatterns:
+            return Refused(Cause.BLOCKED, f"robots.txt of {host} has too many patterns to compare this URL with")
         return Refused(Cause.BLOCKED, f"robots.txt of {host} disallows it")
-
-    @property
-    def cost(self) -> int:
-        """How many characters the rules count as in the cache."""
-        return max(_MIN_TEXT, len(self.text))
-
-    def _parser(self) -> Any:
-        if self._parsed is None:
-            from protego import Protego
-
-            self._parsed = Protego.parse(self.text)
-        return self._parsed
-
-    def shrink(self) -> None:
-        """Free the parsed rules; they are parsed again when they are needed."""
-        self._parsed = None
 
 
 class Answer(Protocol):
@@ -164,7 +145,10 @@ def rules_of(answer: Answer, agent: str) -> Rules:
     (5xx, 429, or a network failure), nothing is.
     """
     if answer.cause is None:
-        return Rules(_groups_for(agent, answer.body.content))
+        content = answer.body.content
+        if len(content) >= MAX_SIZE:
+            content = content[:MAX_SIZE].rpartition(b"\n")[0]  # half a line may mean something else
+        return Rules(content.decode("utf-8-sig", "replace"), agent)
     status = answer.status or 0
     missing = answer.cause is Cause.STATUS and 300 <= status < 500 and status != 429
     if missing or answer.cause in (Cause.REDIRECT, Cause.BLOCKED):
@@ -175,35 +159,6 @@ def rules_of(answer: Answer, agent: str) -> Rules:
 def rules_if_refused(refused: Refused) -> Rules:
     """The rules of a host whose robots.txt is not asked for. A host that is blocked needs none: its rows are, too."""
     return Rules() if refused.cause is Cause.BLOCKED else Rules(unavailable=refused.message)
-
-
-def _groups_for(agent: str, body: bytes) -> str:
-    """The lines of the groups for `agent` and for all crawlers (`*`).
-
-    The other groups would only take memory: protego stores the rules of a group once for each of its agents. Besides,
-    protego applies a group for "fetch" to "fetchq", whereas RFC 9309 requires the whole token to match.
-    """
-    if len(body) >= MAX_SIZE:
-        body = body[:MAX_SIZE].rpartition(b"\n")[0]  # half a line may mean something else
-    lines: list[str] = []
-    ours = heading = False
-    for line in body.decode("utf-8-sig", "replace").splitlines():
-        if _IGNORED.match(line):
-            continue
-        found = _AGENT.match(line)
-        if found is None:
-            heading = False
-            if ours:
-                lines.append(line)
-            continue
-        name = found[1].partition("#")[0].strip()
-        everybody = name == "*"
-        mine = everybody or (agent != "" and _token(name) == agent)
-        ours = mine or (heading and ours)
-        heading = True
-        if mine:
-            lines.append("User-agent: *" if everybody else f"User-agent: {_OUR_AGENT}")
-    return "\n".join(lines)
 
 
 class RobotsCache:
@@ -217,9 +172,7 @@ class RobotsCache:
         self._longest_interval = max(settings.max_retry_after, settings.host_interval)
         self._lock = threading.Lock()
         self._rules: OrderedDict[str, Rules] = OrderedDict()
-        self._text = 0
-        self._parsed: OrderedDict[str, Rules] = OrderedDict()
-        self._parsed_text = 0
+        self._cost = 0
 
     def learn(self, host: str, rules: Rules) -> None:
         """Store the rules of a host, after limiting their interval by the run's settings."""
@@ -227,9 +180,8 @@ class RobotsCache:
         with self._lock:
             self._drop(host)
             self._rules[host] = rules
-            self._text += rules.cost
-            self._note_parsed(host, rules)
-            while self._text > _MAX_TEXT and len(self._rules) > 1:
+            self._cost += rules.cost
+            while self._cost > _MAX_COST and len(self._rules) > 1:
                 self._drop(next(iter(self._rules)))
 
     def rules_for(self, host: str) -> Rules | None:
@@ -244,28 +196,9 @@ class RobotsCache:
         """Why `url`, a URL of that host, may not be fetched; None if it may, or if the rules are not cached."""
         with self._lock:
             rules = self._rules.get(host)
-            if rules is None:
-                return None
-            self._note_parsed(host, rules)
-            return rules.refusal(host, url)
-
-    def _note_parsed(self, host: str, rules: Rules) -> None:
-        if host in self._parsed:
-            self._parsed.move_to_end(host)
-            return
-        self._parsed[host] = rules
-        self._parsed_text += len(rules.text)
-        while self._parsed_text > _MAX_PARSED and len(self._parsed) > 1:
-            self._shrink(next(iter(self._parsed)))
-
-    def _shrink(self, host: str) -> None:
-        rules = self._parsed.pop(host, None)
-        if rules is not None:
-            self._parsed_text -= len(rules.text)
-            rules.shrink()
+        return None if rules is None else rules.refusal(host, url)
 
     def _drop(self, host: str) -> None:
-        self._shrink(host)
         rules = self._rules.pop(host, None)
         if rules is not None:
-            self._text -= rules.cost
+            self._cost -= rules.cost

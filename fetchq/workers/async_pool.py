@@ -33,8 +33,8 @@ __all__ = ["AsyncPool"]
 T = TypeVar("T")
 
 _ROW = JobKind.ROW  # read once: for each row, a lookup in an Enum is slow in Python 3.11
-_PARSED_IN_LOOP = 32_768
-"""A robots.txt of up to this many bytes is parsed in the event loop, which takes a few milliseconds."""
+_PARSED_IN_LOOP = 8_192
+"""A robots.txt of up to this many bytes is parsed in the event loop, which takes a millisecond or two."""
 
 
 class AsyncPool:

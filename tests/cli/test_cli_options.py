@@ -10,7 +10,6 @@ import json
 import os
 import re
 import ssl
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -130,16 +129,6 @@ def test_robots_fetches_only_what_robots_txt_allows(cli: Cli, engine: list[str])
         assert [asked.path for asked in server.log] == ["/robots.txt", "/public"]
         assert "2 URLs: 1 ok, 1 failed" in found.said
         assert "robots.txt" not in found.said.replace(found.records[0]["error"], "")
-
-
-def test_without_the_package_for_robots_txt_nothing_is_fetched(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "protego", None)
-    with Scripted() as server:
-        problem = cli(server.url, "--robots").problem
-        assert server.log == []
-        assert "--robots" in problem
-        assert "robots needs the package protego; install it with: pip install 'fetchq[robots]'" in problem
-        assert cli(server.url, "--no-robots").status == 0
 
 
 # --- mode ----------------------------------------------------------------------------------------------------------

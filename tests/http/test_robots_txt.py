@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 import pytest
@@ -130,7 +129,16 @@ def test_of_many_agents_with_many_rules_only_ours_cost_anything() -> None:
     agents = "\n".join(f"User-agent: a{number}" for number in range(10_000))
     rules = "\n".join(f"Disallow: /{number}" for number in range(10_000))
     found = rules_of(Answer(body=Body(f"{agents}\n{rules}\nUser-agent: fetchq\nDisallow: /x".encode())), "fetchq")
-    assert found.text == "User-agent: us\nDisallow: /x"
+    assert found.cost == robots._MIN_COST
+    assert found.refusal(HOST, f"{HOST}/x") is not None
+
+
+def test_a_url_that_would_have_to_be_compared_with_too_many_patterns_is_not_asked_for() -> None:
+    text = "User-agent: *\n" + "".join(f"Disallow: /*a{number}b\n" for number in range(20_000))
+    refused = Rules(text).refusal(HOST, HOST + "/x")
+    assert refused is not None
+    assert refused.message == "robots.txt of http://h has too many patterns to compare this URL with"
+    assert Rules(text).refusal(HOST, HOST + "/robots.txt") is None
 
 
 names = st.sampled_from(["*", "fetchq", "other", "third"])
@@ -244,35 +252,13 @@ def test_a_host_that_is_not_known_refuses_nothing() -> None:
     assert cache.refusal(HOST, HOST + "/x") is None
 
 
-def rules_text(number: int) -> bytes:
-    return f"User-agent: *\nDisallow: /{number}\n".encode() + b"Disallow: /filler\n" * 20
-
-
 def test_the_rules_that_were_used_longest_ago_go_first_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(robots, "_MAX_TEXT", 1300)
+    monkeypatch.setattr(robots, "_MAX_COST", 3 * robots._MIN_COST)
     cache = RobotsCache(Settings())
     for number in range(4):
-        cache.learn(f"http://{number}", rules_of(Answer(body=Body(rules_text(number))), "fetchq"))
+        cache.learn(f"http://{number}", Rules(f"User-agent: *\nDisallow: /{number}"))
         cache.rules_for("http://0")
     assert [number for number in range(4) if cache.rules_for(f"http://{number}")] == [0, 2, 3]
-    cache.learn("http://big", Rules("User-agent: *\n" + "Disallow: /x\n" * 1000))
-    assert cache.refusal("http://big", "http://big/x") is not None
+    cache.learn("http://big", Rules("User-agent: *\n" + "".join(f"Disallow: /x{number}\n" for number in range(1000))))
+    assert cache.refusal("http://big", "http://big/x1") is not None
     assert cache.rules_for("http://3") is None
-
-
-def test_rules_that_the_parser_had_to_give_up_are_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(robots, "_MAX_PARSED", 1000)
-    cache = RobotsCache(Settings())
-    for number in range(5):
-        cache.learn(f"http://{number}", rules_of(Answer(body=Body(rules_text(number))), "fetchq"))
-    for number in (0, 3, 0, 4, 2, 1):
-        host = f"http://{number}"
-        assert cache.refusal(host, f"{host}/{number}") is not None
-        assert cache.refusal(host, f"{host}/x") is None
-        known = [cache.rules_for(f"http://{one}") for one in range(5)]
-        assert sum(rules is not None and rules._parsed is not None for rules in known) <= 2
-
-
-def test_our_name_in_the_parsers_hands_cannot_be_taken() -> None:
-    assert re.fullmatch(r"[a-z]+", robots._OUR_AGENT)
-    assert allows(f"User-agent: {robots._OUR_AGENT}\nDisallow: /")
