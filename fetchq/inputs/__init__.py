@@ -3,7 +3,7 @@
     opening      makes an input of each argument: a URL, a file (also .gz and .zst), standard input
        |
        v
-    readers      reads an input piece by piece
+    readers      reads an input piece by piece; compressed bounds what one expands to
        |
        v
     guessing     chooses the parser by the beginning of the list, where its name does not

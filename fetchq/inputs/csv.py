@@ -70,6 +70,8 @@ class CsvParser(RowParser):
         return self._requests([_Row(begin, self._held[:1], "a quote is opened here and never closed")])
 
     def _parse(self, text: str) -> list[Request]:
+        if not self._held and text[:1] in "\r\n" and not text.replace("\r\n", "\n").removesuffix("\r").strip("\n"):
+            return []  # empty lines alone
         lines = text.split("\n")
         if not self._begun:
             self._find_delimiter(lines)
@@ -118,6 +120,9 @@ class CsvParser(RowParser):
                 cells = next(reader)
             except csv.Error as error:
                 cells, problem = lines[at : at + 1], f"not CSV: {str(error).partition(' - ')[0]}"
+            if not cells and problem is None:  # an empty line, of which a small compressed list may have millions
+                at += 1
+                continue
             after = base + reader.line_num
             if after > at + 1:
                 # Whether a row is too long must depend on its lines alone, not on the chunks in which they arrived.

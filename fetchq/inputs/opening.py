@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TypeAlias
 from fetchq.core.model import Request
 from fetchq.core.text import redact_all
 from fetchq.http.content_coding import zstd_module
+from fetchq.inputs.compressed import CompressedList
 from fetchq.inputs.guessing import Form, GuessingParser
 from fetchq.inputs.lines import RowParser, SourceError, TextParser
 from fetchq.inputs.readers import Input, ListInput, ParserFactory, StoredRows, UrlInput
@@ -152,10 +153,10 @@ def _opening(path: str, stream: BinaryIO | None = None) -> _Opening:
         import gzip
         import zlib
 
-        return partial(gzip.open, stream or path, "rb"), (OSError, EOFError, zlib.error)
+        return partial(CompressedList, gzip.open, path, stream), (OSError, EOFError, zlib.error)
     if name.endswith(".zst"):
         zstd = zstd_module()
-        return partial(zstd.open, stream or path, "rb"), (OSError, EOFError, zstd.ZstdError)
+        return partial(CompressedList, zstd.open, path, stream), (OSError, EOFError, zstd.ZstdError)
     if stream is not None:
         return partial(nullcontext, stream), (OSError,)  # the caller closes it
     return partial(open, path, "rb", buffering=0), (OSError,)

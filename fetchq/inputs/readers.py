@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, closing
 from typing import BinaryIO, Protocol, TypeAlias
 
 from fetchq.core.model import Request
+from fetchq.inputs.compressed import ExpansionError
 from fetchq.inputs.lines import RowParser, SourceError, url_row
 from fetchq.inputs.splitting import MAX_ROW
 
@@ -115,6 +116,8 @@ class ListInput:
     def _chunk(self, read: Callable[[int], bytes], parser: RowParser) -> bytes:
         try:
             return read(_CHUNK)
+        except ExpansionError as problem:
+            raise SourceError(f"{self.name}: {problem} (after {parser.unit} {parser.number})") from None
         except self._errors as problem:
             why = getattr(problem, "strerror", None) or problem
             if not parser.number:

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fetchq.core.model import Request
+from fetchq.inputs import compressed, opening, readers, splitting
 from fetchq.inputs import csv as csv_module
-from fetchq.inputs import opening, readers, splitting
 from fetchq.inputs.lines import SourceError
 from fetchq.inputs.opening import open_sources
 from fetchq.inputs.source import Source
@@ -190,8 +190,8 @@ def test_a_line_of_10_mb_costs_one_record_and_constant_memory(form: str) -> None
     assert (good.url.strip('"'), good.index, good.problem) == (A, 1, None)
 
 
-def test_a_compressed_line_of_100_mb_is_read_in_constant_memory(write: Write) -> None:
-    path = write("bomb.zst", zstd.compress(b"x" * 100_000_000 + b"\n" + A.encode()))
+def test_a_compressed_line_of_15_mb_is_read_in_constant_memory(write: Write) -> None:
+    path = write("bomb.zst", zstd.compress(b"x" * 15_000_000 + b"\n" + A.encode()))
     tracemalloc.start()
     try:
         with open_sources([path]) as source:
@@ -201,6 +201,53 @@ def test_a_compressed_line_of_100_mb_is_read_in_constant_memory(write: Write) ->
         tracemalloc.stop()
     assert peak < 50 * MAX_ROW
     assert (long.problem, good) == ("line 1: longer than 65,536 bytes", Request(A, 1))
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress])
+def test_a_list_that_expands_too_much_is_read_up_to_there_and_named(
+    write: Write, monkeypatch: pytest.MonkeyPatch, compress: Callable[[bytes], bytes]
+) -> None:
+    monkeypatch.setattr(compressed, "UNCHECKED", 3 * MAX_ROW)
+    path = write("list.gz" if compress is gzip.compress else "list.zst", compress(f"{A}\n".encode() + b"\n" * 2**20))
+    good = write("good.gz", gzip.compress(b"".join(f"{A}{number * 7919}\n".encode() for number in range(20_000))))
+    with open_sources([good]) as source:
+        assert len(requests(source)) == 20_000
+    found: list[Request] = []
+    with open_sources([path]) as source, pytest.raises(SourceError) as raised:
+        found.extend(request for batch in source for request in batch)
+    assert found == [Request(A, 0)]
+    assert str(raised.value).startswith(
+        f"{path!r}: it expands more than 100-fold; if it is a list of URLs nevertheless, "
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "line"), [("a.txt", "\n"), ("a.txt", " \r\n"), ("a.txt", "\t\n"), ("a.csv", "\n"), ("a.jsonl", "\n")]
+)
+def test_blank_lines_make_no_lines_of_work_and_are_counted(write: Write, name: str, line: str) -> None:
+    head, row, broken = {
+        "a.txt": ("", A, "\x01"),
+        "a.csv": ("url\n", A, "\x01"),
+        "a.jsonl": ("", f'"{A}"', '"\x01"'),
+    }[name]
+    count = (20 if name == "a.csv" else 3) * MAX_ROW // len(line)
+    path = write(name, f"{head}{row}\n{line * count}{broken}\n{row}".encode())
+    calls = 0
+
+    def counted(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(counted)
+    try:
+        with open_sources([path]) as source:
+            first, second, third = requests(source)
+    finally:
+        sys.setprofile(None)
+    assert (first.url, third.url) == (A, A)
+    assert second.problem is not None
+    assert second.problem.startswith(f"line {count + 2 + bool(head)}")
+    assert calls < (16 * MAX_ROW if name == "a.csv" else 1000), "for each chunk, not for each line"
 
 
 def test_the_password_of_an_unusable_row_is_not_in_its_request() -> None:
