@@ -106,6 +106,21 @@ sends(
     body=_OK,
 )
 
+_LONG = {
+    "host": ("a host name of 60 kB", b"http://" + b"a" * 60_000 + b".example/"),
+    "labels": ("a host name of 30,000 labels", b"http://" + b"a." * 30_000 + b"example/"),
+    "international": ("an international host name of 60 kB", b"http://" + "\u00e4".encode() * 30_000 + b".example/"),
+}
+for name, (what, location) in _LONG.items():
+    sends(f"redirect-long-{name}", f"10.2.2; RFC 1035, 2.3.4: Location with {what}.", "redirect", _to(location))
+sends(
+    "redirect-long-path",
+    "10.2.2; RFC 9110, 4.1: Location with a path of 60 kB, more than a client need follow.",
+    ("ok", "redirect", "status"),
+    _to(b"/" + b"a" * 60_000),
+    body=None,
+)
+
 # --- Locations that are to be followed ----------------------------------------------------------------------------
 
 _GOOD = {
