@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, zip_longest
 from multiprocessing.util import Finalize
 from pathlib import Path
 
@@ -92,23 +92,25 @@ def rows_of(entries: Sequence[Entry], peers: Sequence[Peer]) -> Iterator[Row]:
 
 # --- showing ------------------------------------------------------------------------------------------------------
 
-_WIDTH = 12
+_WIDTH = 13
+
+
+def _show_cells(cells: Sequence[str], widths: Sequence[int]) -> None:
+    padded = zip_longest(cells, widths, fillvalue=_WIDTH)
+    print(("  " + "  ".join(f"{cell:{width}}" for cell, width in padded)).rstrip())
 
 
 def show_family(theme: str, rows: Sequence[Row]) -> None:
     """A line for each entry. A program that hung or crashed at one of them is only counted in this family."""
     counted = {name for row in rows for name, verdict in row.peers.items() if verdict in NOT_NAMED}
-    width = max(len(row.entry.name) for row in rows)
-    columns = ["demanded", *ENGINES, "", *rows[0].peers]
+    widths = [max(len(row.entry.name) for row in rows), max(8, *(len(row.entry.demanded) for row in rows))]
     print(f"\n{theme}: {len(rows)} entries")
-    print(" " * (width + 4) + " ".join(f"{column:{_WIDTH}}" for column in columns).rstrip())
+    _show_cells(["", "demanded", *ENGINES, "", *rows[0].peers], widths)
     for row in rows:
         verdicts = ["" if name in counted else verdict for name, verdict in row.peers.items()]
-        cells = [*(found.cause for found in row.engines.values()), "WRONG" if row.problems else "ok", *verdicts]
-        demanded = row.entry.demanded
-        print(
-            f"  {row.entry.name:{width}}  {demanded:{_WIDTH}} " + " ".join(f"{one:{_WIDTH}}" for one in cells).rstrip()
-        )
+        causes = [found.cause for found in row.engines.values()]
+        judged = "WRONG" if row.problems else "ok"
+        _show_cells([row.entry.name, row.entry.demanded, *causes, judged, *verdicts], widths)
         for problem in row.problems:
             print(f"      {problem}")
     for name in sorted(counted):
@@ -121,13 +123,13 @@ _LOST = {Verdict.NOTHING, Verdict.REFUSED, Verdict.OTHER, Verdict.PART}
 
 
 def wrong_of(name: str, rows: Sequence[Row]) -> dict[str, int]:
-    """How often a program did what the corpus says is wrong, and how often it could be asked."""
+    """How often a program did what the corpus says is wrong."""
     found: Counter[str] = Counter()
     for row in rows:
         verdict, allowed = row.peers[name], row.entry.allowed
         if verdict in (Verdict.TOOK, Verdict.NOTHING) and None not in allowed:
             found["took"] += 1
-        elif verdict in _LOST and allowed == {None}:
+        elif verdict in _LOST and row.entry.expect is None:
             found["lost"] += 1
         if verdict in (Verdict.PART, *NOT_NAMED):
             found[verdict] += 1

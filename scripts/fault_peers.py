@@ -39,7 +39,7 @@ class Verdict(StrEnum):
     ENDLESS = "never ended"
     SIGNAL = "signal"
     NOT_ASKED = "-"
-    """The entry needs what the program does not have, a method or a name server, say."""
+    """The entry is not `comparable`."""
 
 
 NOT_NAMED = {Verdict.ENDLESS, Verdict.SIGNAL}
@@ -80,7 +80,7 @@ def _wget2(url: str, file: Path, cacert: str, settings: Mapping[str, Any]) -> li
 
 
 def _aria2c(url: str, file: Path, cacert: str, settings: Mapping[str, Any]) -> list[str]:
-    command = ["aria2c", "--no-conf", "-q", "--max-tries=1", "--timeout=2", "--connect-timeout=2"]
+    command = ["aria2c", "--no-conf", "-q", "--http-accept-gzip", "--max-tries=1", "--timeout=2", "--connect-timeout=2"]
     more = ["--lowest-speed-limit=100", f"--ca-certificate={cacert}"]
     return [*command, *more, *_headers(settings, "--header="), "-d", str(file.parent), "-o", file.name, url]
 
@@ -88,9 +88,18 @@ def _aria2c(url: str, file: Path, cacert: str, settings: Mapping[str, Any]) -> l
 PEERS = (Peer("curl", _curl), Peer("wget2", _wget2), Peer("aria2c", _aria2c))
 
 
+def comparable(entry: Entry) -> bool:
+    """Whether an entry asks for what every program has, and has an answer that is more than a matter of opinion.
+
+    It does not ask for a method or a name server, and it is not about which statuses are a success.
+    """
+    asks = isinstance(entry, Fault) and entry.method != "GET"
+    return not (asks or entry.theme == "names" or set(entry.settings) - _KNOWN or entry.allowed == {"status"})
+
+
 def try_out(peer: Peer, entry: Entry, site: Site) -> Verdict:
     """Have a program fetch an entry from a server of its own."""
-    if (isinstance(entry, Fault) and entry.method != "GET") or entry.theme == "names" or set(entry.settings) - _KNOWN:
+    if not comparable(entry):
         return Verdict.NOT_ASKED
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fetchq-peer-")))
@@ -116,7 +125,6 @@ def _run(command: list[str], file: Path, entry: Entry) -> Verdict:
         return Verdict.PART if file.exists() and file.stat().st_size else Verdict.REFUSED
     if not file.exists() and entry.body != b"":
         return Verdict.NOTHING
-    right = entry.allowed == {None} and entry.body is not None
-    if right and (file.read_bytes() if file.exists() else b"") != entry.body:
+    if entry.expect is None and entry.body is not None and (file.read_bytes() if file.exists() else b"") != entry.body:
         return Verdict.OTHER
     return Verdict.TOOK
