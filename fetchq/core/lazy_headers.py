@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     KeptHeaders = CIMultiDictProxy[str] | bytes
     """Header fields: parsed, or as the lines that were received, each with its CRLF."""
 
-__all__ = ["LazyHeaders", "field_reader", "keep_headers_unparsed", "parse_fields"]
+__all__ = ["LazyHeaders", "field_reader", "keep_headers_unparsed", "parse_fields", "parsed"]
 
 
 def keep_headers_unparsed(kind: type) -> Callable[[Any], KeptHeaders]:
@@ -34,6 +34,11 @@ def parse_fields(lines: bytes) -> CIMultiDictProxy[str]:
         name, _, value = line.partition(b":")
         headers.add(name.decode("ascii"), value.strip(b" \t").decode("utf-8", "surrogateescape"))
     return CIMultiDictProxy(headers)
+
+
+def parsed(kept: KeptHeaders) -> CIMultiDictProxy[str]:
+    """The fields of headers as they are kept, which stay so."""
+    return parse_fields(kept) if isinstance(kept, bytes) else kept
 
 
 def field_reader(*names: str) -> Callable[[KeptHeaders], list[str | None]]:

@@ -91,9 +91,13 @@ def read_flag(given: object) -> bool:
     raise ValueError(f"{given!r} is neither true nor false")
 
 
+_LONGEST_METHOD = 64
+"""Characters; the longest that is registered has 17 (IANA, HTTP Methods)."""
+
+
 def read_method(given: object) -> str:
     """Parse an HTTP method (a token; RFC 9110, 9.1). Returns it in upper case; CONNECT and TRACE are refused."""
-    if not isinstance(given, str) or not re.fullmatch(_NAME, given):
+    if not isinstance(given, str) or len(given) > _LONGEST_METHOD or not re.fullmatch(_NAME, given):
         raise ValueError(f"{given!r} is not an HTTP method")
     if given.upper() in ("CONNECT", "TRACE"):
         raise ValueError(f"{given.upper()} cannot be fetched")

@@ -10,6 +10,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
 
     the request of a hop
       url               parses and checks the URL, for which target stands; sendable checks the rest of the row
+      beside_url        says what is wrong with a line of a list that holds more than a URL
       international     encodes host names that are not in ASCII
       proxies           finds its proxy and its netrc password; no_proxy and netrc_file parse what the environment says
       tunnel            asks a proxy for a tunnel (CONNECT), and reads its answer

@@ -161,7 +161,7 @@ class ReceivedBody:
                     self._check_size()
                 if self._stores and piece:
                     if self.spool is None:
-                        self.spool = new_spool(settings)
+                        self.spool = Spool(settings.output or "") if not settings.record_bodies else spool_for(settings)
                     self.spool.add(piece)
                 if until != inf and perf_counter() >= until:
                     self.rest = rest
@@ -191,10 +191,11 @@ class ReceivedBody:
         if self.size > RATIO_FROM or self.size > self._max_size:
             self._check_size()
         self.digest = sha256(data).hexdigest()
-        if self._settings.keep_body:
+        settings = self._settings
+        if settings.keep_body:
             self.content = data
         if self._stores and data:
-            self.spool = new_spool(self._settings)
+            self.spool = Spool(settings.output or "") if not settings.record_bodies else spool_for(settings)
             self.spool.add(data)
 
     def discard(self) -> None:
@@ -244,8 +245,8 @@ def _sliced(decoder: Decoder, data: bytes) -> Iterator[bytes]:
         yield b""
 
 
-def new_spool(settings: Settings) -> Spool:
-    """The spool of a body: in the run's folder, if bodies are stored there."""
+def spool_for(settings: Settings) -> Spool:
+    """The spool of a body that a record will include: in the run's folder, if bodies are stored there."""
     if settings.stores:
         return Spool(settings.output or "")
     from fetchq.core.scratch_file import ScratchSpool  # here, since few runs need it

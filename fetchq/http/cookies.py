@@ -29,7 +29,12 @@ LONGEST = 4096
 _MOST_ATTRIBUTES = 50
 """A cookie with more attributes is ignored; RFC 6265 defines six."""
 MOST_DOMAINS = 100_000
-"""The limit that bounds memory. The domain that was the first to set a cookie is forgotten first."""
+MOST_BYTES = 32_000_000
+"""The limits that bound memory. The domain that was the first to set a cookie is forgotten first."""
+_LONGEST_ATTRIBUTE = 1024
+"""Characters of an attribute that counts (draft-ietf-httpbis-rfc6265bis, 5.6)."""
+_OVERHEAD = 400
+"""About the bytes that a cookie takes beside its texts."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _WHITESPACE = " \t"
@@ -59,6 +64,7 @@ class CookieJar:
     def __init__(self) -> None:
         self._domains: OrderedDict[str, dict[tuple[str, str], Cookie]] = OrderedDict()
         """By domain, then by path and name; the oldest first."""
+        self._bytes = 0
         self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[Cookie]:
@@ -73,15 +79,18 @@ class CookieJar:
         key = (cookie.path, cookie.name)
         with self._lock:
             kept = self._domains.get(cookie.domain, {})
+            self._bytes -= _bytes_of(kept.get(key))
             if _is_expired(cookie, time()):
                 kept.pop(key, None)
                 return
             kept[key] = cookie
+            self._bytes += _bytes_of(cookie)
             if len(kept) > MOST_PER_DOMAIN:
-                del kept[next(iter(kept))]
+                self._bytes -= _bytes_of(kept.pop(next(iter(kept))))
             self._domains[cookie.domain] = kept
-            if len(self._domains) > MOST_DOMAINS:
-                self._domains.popitem(last=False)
+            while len(self._domains) > MOST_DOMAINS or (self._bytes > MOST_BYTES and len(self._domains) > 1):
+                _, dropped = self._domains.popitem(last=False)
+                self._bytes -= sum(map(_bytes_of, dropped.values()))
 
     def store(self, url: URL, fields: Iterable[str]) -> None:
         """Keep the cookies that the response from `url` sets. `fields`: the values of its Set-Cookie headers.
@@ -132,6 +141,13 @@ class CookieJar:
         return "; ".join([*filter(None, users), *(f"{one.name}={one.value}" for one in cookies)])
 
 
+def _bytes_of(cookie: Cookie | None) -> int:
+    """About the bytes that a cookie takes."""
+    if cookie is None:
+        return 0
+    return _OVERHEAD + sum(map(len, (cookie.domain, cookie.path, cookie.name, cookie.value)))
+
+
 def _read(field: str, url: URL, now: float) -> Cookie | None:
     """The cookie that a Set-Cookie header sets; None if it is to be ignored (RFC 6265, 5.2 and 5.3)."""
     if field.count(";") > _MOST_ATTRIBUTES:
@@ -144,7 +160,8 @@ def _read(field: str, url: URL, now: float) -> Cookie | None:
     given: dict[str, str] = {}
     for attribute in attributes:
         key, _, text = attribute.partition("=")
-        given[key.strip(_WHITESPACE).lower()] = text.strip(_WHITESPACE)
+        if len(text) <= _LONGEST_ATTRIBUTE:
+            given[key.strip(_WHITESPACE).lower()] = text.strip(_WHITESPACE)
     scope = _scope(url.raw_host or "", given.get("domain", ""))
     if scope is None:
         return None
@@ -152,6 +169,8 @@ def _read(field: str, url: URL, now: float) -> Cookie | None:
     path = given.get("path", "")
     if not path.startswith("/"):
         path = (url.raw_path or "/").rpartition("/")[0] or "/"
+        if len(path) > _LONGEST_ATTRIBUTE:
+            return None
     expires = cookie_date(given["expires"]) if "expires" in given else None
     if _MAX_AGE.fullmatch(age := given.get("max-age", "")):
         expires = now + int(age) if int(age) > 0 else -inf

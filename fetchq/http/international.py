@@ -17,17 +17,19 @@ _JOINERS = "\u200c\u200d"
 _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 
 
-@lru_cache(1024)
 def domain_to_ascii(name: str) -> str | None:
     """The name in ASCII and lower case; None if it is not valid.
 
     Length, and the characters of labels in ASCII, are left to the caller (CheckHyphens, UseSTD3ASCIIRules and
     VerifyDnsLength are false).
     """
+    return _domain_to_ascii(name) if len(name) <= _LONGEST else None
+
+
+@lru_cache(1024)
+def _domain_to_ascii(name: str) -> str | None:
     from idna import IDNAError, check_bidi, uts46_remap
 
-    if len(name) > _LONGEST:
-        return None
     try:
         labels = [_decoded(label) for label in uts46_remap(name, std3_rules=False).split(".")]
         if any(unicodedata.bidirectional(one) in _RIGHT_TO_LEFT for label in labels for one in label):

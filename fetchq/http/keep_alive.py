@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable
-from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from multidict import istr
+
+from fetchq.core.known import Known, RecentSet
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -29,8 +30,6 @@ MARGIN = 1.0
 """A connection is not reused within this many seconds of its announced end: the request takes time to arrive."""
 PROOF = 0.02
 """Seconds for which a server must have kept a connection open once: some close it after each answer, unannounced."""
-_MOST_ORIGINS = 10_000
-"""Origins about which something is remembered; the oldest are forgotten."""
 
 _PARAMETER = re.compile(r"""(?:^|[,;\s])(timeout|max)\s*=\s*"?([0-9]{1,9})""", re.IGNORECASE)
 
@@ -52,7 +51,7 @@ class Announced:
         `max` is the number of requests that are left where it falls, as in Apache, and otherwise that of the whole
         connection, as in Node.
         """
-        timeout, most = _parameters(value)
+        timeout, most = _parameters[value]
         if timeout is not None:
             self.timeout = timeout
         self._answers += 1
@@ -74,11 +73,13 @@ def is_reusable_after(connection: _Connection, headers: CIMultiDictProxy[str]) -
     return connection.announced.read(", ".join(headers.getall(KEEP_ALIVE)))
 
 
-@lru_cache(256)
-def _parameters(value: str) -> tuple[int | None, int | None]:
+def _read_parameters(value: str) -> tuple[int | None, int | None]:
     """`timeout` and `max` of a Keep-Alive header; None for what is missing or not a number."""
     found = {name.lower(): int(number) for name, number in _PARAMETER.findall(value)}
     return found.get("timeout"), found.get("max")
+
+
+_parameters = Known(_read_parameters)
 
 
 class ReusePolicy:
@@ -88,9 +89,9 @@ class ReusePolicy:
     """
 
     def __init__(self) -> None:
-        self._close_early: dict[Hashable, None] = {}
+        self._close_early = RecentSet()
         """Origins at which the server has closed a connection that should have been safe for such a request."""
-        self._keep_open: dict[Hashable, None] = {}
+        self._keep_open = RecentSet()
         """Origins at which a connection was still open after `PROOF`."""
 
     def wait_before_reuse(self, origin: Hashable, idle: float, announced: Announced | None) -> float | None:
@@ -104,21 +105,14 @@ class ReusePolicy:
 
     def found_open(self, origin: Hashable) -> None:
         """Note that an idle connection was still open after the wait."""
-        _remember(self._keep_open, origin)
+        self._keep_open.add(origin)
 
     def found_closed(self, origin: Hashable, idle: float, announced: Announced | None) -> None:
         """Note that the server has closed a connection after `idle` seconds, before or just after it was used again."""
         if idle < _limit(announced):
-            _remember(self._close_early, origin)
+            self._close_early.add(origin)
 
 
 def _limit(announced: Announced | None) -> float:
     """Seconds that a connection may have been idle."""
     return LONGEST_IDLE if announced is None or announced.timeout is None else announced.timeout - MARGIN
-
-
-def _remember(origins: dict[Hashable, None], origin: Hashable) -> None:
-    origins[origin] = None
-    if len(origins) > _MOST_ORIGINS:
-        for oldest in list(origins)[: _MOST_ORIGINS // 10]:
-            origins.pop(oldest, None)  # another thread may have done so

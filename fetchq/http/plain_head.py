@@ -15,15 +15,14 @@ Of any other head `read_plain_head` says nothing: `fetchq.http.framing` and `fet
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from fetchq.core.known import Known
 from fetchq.core.text import one_line
 from fetchq.http.response import make_head
 from fetchq.http.wire_checks import MAX_HEADERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fetchq.http.response import ResponseHead
 
 __all__ = ["read_plain_head"]
@@ -33,8 +32,6 @@ _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++):([^\x00-\x08\x0a-\x1f\x7f]*
 _NOT_PLAIN = frozenset({204, 206})
 """The response has no body, or is a part."""
 _LONGEST = 16_384
-
-T = TypeVar("T")
 
 
 def read_plain_head(data: bytes) -> tuple[ResponseHead, bytes] | None:
@@ -86,25 +83,6 @@ def _what_lines_tell(lines: list[bytes]) -> tuple[int | None, str | None, bool, 
 _make_head: Any = make_head  # the headers, which are not parsed, have another type
 
 
-class _Known(dict[bytes, T]):
-    """What a function finds out about a line: once, since the lines of a server come again and again."""
-
-    __slots__ = ("_function",)
-    _MOST, _LONGEST = 1000, 1000
-
-    def __init__(self, function: Callable[[bytes], T]) -> None:
-        super().__init__()
-        self._function = function
-
-    def __missing__(self, line: bytes) -> T:
-        value = self._function(line)
-        if len(line) <= self._LONGEST:
-            if len(self) >= self._MOST:
-                self.clear()
-            self[line] = value
-        return value
-
-
 def _read_status_line(line: bytes) -> tuple[int, str] | None:
     """The status and the reason; None if the line, or what it means, is not plain."""
     found = _STATUS_LINE.fullmatch(line)
@@ -137,5 +115,6 @@ def _read_line(line: bytes) -> tuple[str, Any] | None:
 
 
 _NOT_PLAIN_LINE = ("", None)
-_status_lines = _Known(_read_status_line)
-_told_by = _Known(_read_line)
+# Each line is read once, since the lines of a server come again and again.
+_status_lines = Known(_read_status_line)
+_told_by = Known(_read_line)

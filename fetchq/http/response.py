@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from fetchq.core.fast_dataclass import fast_constructor
 from fetchq.core.header_text import wire_text
+from fetchq.core.known import Known
 from fetchq.core.lazy_headers import keep_headers_unparsed
 from fetchq.core.model import Cause
 from fetchq.core.text import one_line
@@ -118,7 +118,7 @@ def read_head(
     else:
         length = int(lengths[0]) if lengths else None
         framed = bool(codings or lengths)
-    reason = _one_line(reason) if reason else reason
+    reason = _reasons[reason] if reason else reason
     return head_of(status, reason, CIMultiDictProxy(headers), _VERSIONS[version], length, framed)
 
 
@@ -140,6 +140,8 @@ def keeps_alive(version: tuple[int, int], connection: Iterable[str]) -> bool:
 _VERSIONS = {(1, 0): "1.0", (1, 1): "1.1"}
 
 
-@lru_cache(256)
 def _one_line(reason: str) -> str:
     return one_line(wire_text(reason))
+
+
+_reasons = Known(_one_line)

@@ -16,8 +16,10 @@ from urllib.parse import unquote
 
 from yarl import URL
 
+from fetchq.core.known import Known, bounded
 from fetchq.core.model import Cause
 from fetchq.core.text import redact, redact_all
+from fetchq.http.beside_url import beside_url
 from fetchq.http.international import domain_to_ascii
 from fetchq.http.target import Origin, Target
 
@@ -51,8 +53,8 @@ _ENCODED += [f"%{one:02X}" for one in range(128, 256)]
 """How a path or a query has each byte of UTF-8."""
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
 _NAME = re.compile(r"(?:[a-z0-9_~-]{1,63}\.)*[a-z0-9_~-]{1,63}\.?")
-_REMARK = re.compile(r"\S++[ \t]+(#[^@]*)")
-_MORE = re.compile(r"(.*?)https?://\S+(.*)", re.IGNORECASE | re.DOTALL)
+_LONGEST_PREFIX = 300
+"""Characters of the longest scheme and host, with a port, that are remembered."""
 _LONGEST_NAME = 254
 """Characters of the longest valid name, with a dot at its end. Longer ones are not cached, to save memory."""
 _LONGEST_HOST = 3_000
@@ -74,7 +76,7 @@ class Refused(Exception):
 def parse_url(text: str) -> Target:
     """Parse a URL. Raises `Refused`: `invalid_url`, or `blocked` for a scheme other than http and https."""
     end = text.find("/", 8)
-    plain = _plain_origin(text if end < 0 else text[:end])
+    plain = _plain_origins[text if end < 0 else text[:end]]
     if plain is None or "/." in text or ("%" in text and _ILLEGAL.search(text)):
         return _parse_other(text)
     if end < 0:
@@ -82,7 +84,6 @@ def parse_url(text: str) -> Target:
     return Target(plain, text, text[end:]) if _REST.fullmatch(text, end) else _parse_other(text)
 
 
-@lru_cache(4096)
 def _plain_origin(prefix: str) -> Origin | None:
     """The origin of the URLs that begin with `prefix`, all up to their path; None if that may need a change."""
     match = _PLAIN_ORIGIN.fullmatch(prefix)
@@ -92,6 +93,9 @@ def _plain_origin(prefix: str) -> Origin | None:
     if len(host) > _LONGEST_NAME or _canonical(host) != host or not 0 < int(port or 80) < 65536:
         return None
     return Origin(scheme, authority)
+
+
+_plain_origins = Known(_plain_origin, most=4096, longest=_LONGEST_PREFIX)
 
 
 def shown_url(text: str) -> str:
@@ -129,7 +133,6 @@ def dns_name(host: str) -> str:
     return _in_ascii(host).rstrip(".")
 
 
-@lru_cache(20_000)
 def _host(prefix: str) -> str:
     scheme, _, rest = prefix.lower().partition("://")
     for end in "?#":
@@ -138,18 +141,21 @@ def _host(prefix: str) -> str:
     if not host.isascii() or "%" in host:
         with suppress(Refused):
             host = "".join(_host_and_port(host))
-    return f"{scheme}://{host.removesuffix(_DEFAULT_PORTS.get(scheme, ' '))}"
+    return bounded(f"{scheme}://{host.removesuffix(_DEFAULT_PORTS.get(scheme, ' '))}", _LONGEST_PREFIX)
+
+
+_hosts = Known(_host, most=20_000, longest=_LONGEST_PREFIX)
 
 
 def host_of(url: str) -> str:
     """The scheme, host and port of a URL as one text, such as `http://example.org:81`; any text for an invalid URL."""
     end = url.find("/", 8)
-    return _host(url if end < 0 else url[:end])
+    return _hosts[url if end < 0 else url[:end]]
 
 
 def _parse_other(text: str) -> Target:
     if (found := _FORBIDDEN.search(text)) is not None:
-        raise _invalid(_with_more_than_a_url(text) or f"the URL contains {_shown(found[0])}")
+        raise _invalid(beside_url(text) or f"the URL contains {_shown(found[0])}")
     scheme = _scheme_of(text)
     authority, rest = _split(text)
     if "\\" in authority:  # browsers read it as a slash, so that the host would depend on the program
@@ -170,7 +176,7 @@ def _scheme_of(text: str) -> str:
     # "example.org:80/" and "localhost:80" look like schemes, but a person forgot the http://.
     if scheme is not None and not re.match(r"https?:|[^:]*\.|[^:]+:\d", text, re.IGNORECASE):
         raise Refused(Cause.BLOCKED, f"the scheme {scheme[1].lower()}: is not allowed")
-    raise _invalid(_with_more_than_a_url(text) or "the URL has no http:// or https://")
+    raise _invalid(beside_url(text) or "the URL has no http:// or https://")
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -275,23 +281,6 @@ def _canonical_address(address: str) -> str | None:
 
 def _invalid(message: str) -> Refused:
     return Refused(Cause.INVALID_URL, message)
-
-
-def _with_more_than_a_url(text: str) -> str | None:
-    """What stands beside the URL in a line of a list, such as a remark; None if that is not known.
-
-    Of the text it shows no more than marks and remarks, since half a password could be in it.
-    """
-    if (remark := _REMARK.fullmatch(text)) is not None:
-        return f"there is a remark after the URL: {remark[1][:80]!r}"
-    if (found := _MORE.fullmatch(text)) is None:
-        return None
-    before, after = found.groups()
-    if re.search(r"\shttps?://", after, re.IGNORECASE):
-        return "there are several URLs, and each needs a line of its own"
-    if re.fullmatch(r"[^\w@\s]{1,5} ?", before):
-        return f"there is {before!r} before the URL"
-    return "there is text before the URL" if before.strip() else None
 
 
 def _shown(character: str) -> str:

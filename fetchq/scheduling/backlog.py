@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-__all__ = ["READ_AHEAD", "Backlog"]
+from sys import getsizeof
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fetchq.core.model import Request
+
+__all__ = ["MOST_BYTES", "READ_AHEAD", "Backlog", "long_size"]
 
 READ_AHEAD = 1000
 """No more rows are read from the source while this many jobs are ready."""
+
+MOST_BYTES = 32_000_000
+"""No more rows are read while the long ones among those that wait take so many bytes, however few they are."""
+_LONG = 1000
+"""A row of more bytes is a long one."""
+_FEW = 200
+"""Of a larger batch only the first row is looked at: a list is read in chunks, which hold few long rows."""
 
 
 class Backlog:
     """The numbers of waiting jobs in a schedule, with a high-water mark (`full`) and a low-water mark (`low`)."""
 
-    __slots__ = ("_low_water", "lookahead", "ready", "waiting")
+    __slots__ = ("_low_water", "bytes", "lookahead", "ready", "waiting", "weighs")
 
     def __init__(self, lookahead: int) -> None:
         """`lookahead`: how many jobs may wait, whether they are ready or not."""
@@ -20,16 +35,47 @@ class Backlog:
         """How many jobs wait."""
         self.ready = 0
         """How many of them a worker could take now, counted as `HostQueue.ready` does."""
+        self.bytes = 0
+        """The bytes that the long rows among them take, once one was seen."""
+        self.weighs = False
+        """Whether a long row was seen. Before that, jobs are only counted, which costs less."""
         self._low_water = lookahead - min(lookahead, READ_AHEAD) // 2
 
     def full(self) -> bool:
         """Whether no more rows should be read from the source."""
-        return self.ready >= READ_AHEAD or self.waiting >= self.lookahead
+        return self.ready >= READ_AHEAD or self.waiting >= self.lookahead or self.bytes >= MOST_BYTES
 
     def room(self) -> int:
         """How many jobs can be added before `full` may become true; less than 1 if it is true."""
-        return min(READ_AHEAD - self.ready, self.lookahead - self.waiting)
+        return 0 if self.bytes >= MOST_BYTES else min(READ_AHEAD - self.ready, self.lookahead - self.waiting)
 
     def low(self) -> bool:
         """Whether to read more rows: late enough to read many at a time, early enough to keep every worker busy."""
-        return self.ready <= READ_AHEAD // 2 and self.waiting <= self._low_water
+        few = self.ready <= READ_AHEAD // 2 and self.waiting <= self._low_water
+        return few and self.bytes <= MOST_BYTES // 2
+
+    def look_at(self, batch: Sequence[Request]) -> None:
+        """Look for long rows in a batch that was read, before its jobs are added."""
+        for one in batch if len(batch) <= _FEW else batch[:1]:
+            if long_size(one):
+                self.weighs = True
+                return
+
+    def entered(self, request: Request) -> int:
+        """Count the bytes of a job that waits from now on. Returns 1."""
+        self.bytes += long_size(request)
+        return 1
+
+    def left(self, request: Request) -> int:
+        """Count the bytes of a job that waits no longer. Returns 1."""
+        self.bytes = max(0, self.bytes - long_size(request))  # it may have come before the first row that was weighed
+        return 1
+
+
+def long_size(request: Request) -> int:
+    """The bytes of a long row; 0 for any other."""
+    if request.body is None and request.label is None and not request.headers and len(request.url) <= _LONG:
+        return 0
+    size = getsizeof(request.url) + sum(map(len, (request.body or b"", request.label or "")))
+    size += sum(len(name) + len(value) for name, value in request.headers)
+    return size if size > _LONG else 0

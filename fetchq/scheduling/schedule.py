@@ -75,10 +75,9 @@ class Schedule:
 
     def add(self, job: Job, now: float, *, first: bool = False) -> None:
         """Put a job into the queue of its host; if `first`, before the others of the same priority."""
-        backlog = self.backlog
-        backlog.waiting += 1
+        backlog, request = self.backlog, job.request
+        backlog.waiting += backlog.entered(request) if backlog.weighs else 1
         job.waiting_since = now
-        request = job.request
         if request.problem is not None or request.duplicate_of is not None or self._ended:
             self.unfetchable.append(job)
             backlog.ready += 1
@@ -108,7 +107,8 @@ class Schedule:
         if self._ended:
             self.add(job, now)
             return
-        self.backlog.waiting += 1
+        backlog = self.backlog
+        backlog.waiting += backlog.entered(job.request) if backlog.weighs else 1
         job.waiting_since = now
         self.delayed.push(now + delay, job)
 
@@ -116,9 +116,9 @@ class Schedule:
         """Remove and return the next job that may go. Raises IndexError if there is none."""
         backlog = self.backlog
         if self.unfetchable:
-            backlog.waiting -= 1
             backlog.ready -= 1
             job = self.unfetchable.popleft()
+            backlog.waiting -= backlog.left(job.request) if backlog.weighs else 1
             job.queued += max(0.0, now - job.waiting_since)
             return job
         queue = self._order.first()
@@ -130,7 +130,7 @@ class Schedule:
                 queue.jobs.put(needed)
                 backlog.waiting += 1
         job = queue.jobs.pop()
-        backlog.waiting -= 1
+        backlog.waiting -= backlog.left(job.request) if backlog.weighs else 1
         if job.kind is not _ROW:
             queue.block(job.kind)
         if job.hold_clock == queue.hold_clock.total and now >= job.waiting_since and not self.rate_limited:
@@ -217,7 +217,7 @@ class Schedule:
             for row in queue.jobs.pop_all():
                 row.count_wait(now, hold_clock)
                 row.host_queue = None
-                self.backlog.waiting -= 1
+                self.backlog.waiting -= self.backlog.left(row.request) if self.backlog.weighs else 1
                 self.add(row, now)
         self._reschedule(queue, now)
 
@@ -231,7 +231,7 @@ class Schedule:
                 item.due_at = inf
                 self._reschedule(item, now)
         for due, job in reversed(jobs):  # `first` reverses their order, so that the earliest goes first
-            self.backlog.waiting -= 1
+            self.backlog.waiting -= self.backlog.left(job.request) if self.backlog.weighs else 1
             job.held += max(0.0, due - job.waiting_since)
             self.add(job, now, first=True)
             job.waiting_since = due

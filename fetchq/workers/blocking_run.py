@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fetchq.engines import blocking_engines
-from fetchq.scheduling.backlog import READ_AHEAD
+from fetchq.scheduling.backlog import READ_AHEAD, long_size
 from fetchq.workers.pipe_reader import interruptible
 from fetchq.workers.run import Run
 from fetchq.workers.serial_pool import SerialPool
@@ -83,6 +83,10 @@ def _deadline(run: Run, feed: Feed) -> Iterator[None]:
         timer.join()
 
 
+_LARGE = 1_000_000
+"""Bytes of long rows that are enough for a batch."""
+
+
 def _in_large_batches(source: Iterable[list[Request]]) -> Iterator[list[Request]]:
     """The rows of a source that never has to wait for input, in large batches.
 
@@ -90,12 +94,14 @@ def _in_large_batches(source: Iterable[list[Request]]) -> Iterator[list[Request]
     choose from.
     """
     rows: list[Request] = []
+    size = 0
     try:
         for batch in source:
             rows += batch
-            if len(rows) >= READ_AHEAD:
+            size += sum(map(long_size, batch))
+            if len(rows) >= READ_AHEAD or size >= _LARGE:
                 yield rows
-                rows = []
+                rows, size = [], 0
     except Exception:  # raised again, after the rows before it
         yield rows
         raise

@@ -67,6 +67,8 @@ class RequestQueue(asyncio.Queue[Job]):
     def put_ready(self, requests: Sequence[Request]) -> int:
         """Add a job for each of `requests` until the queue is full. Returns how many were added."""
         schedule, added = self._schedule, 0
+        if not schedule.backlog.weighs:
+            schedule.backlog.look_at(requests)
         room = schedule.backlog.room()
         for request in requests:
             if room <= 0 and (room := schedule.backlog.room()) <= 0:

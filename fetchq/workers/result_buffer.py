@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from fetchq.core.model import kept_headers
+from fetchq.core.kept_bytes import kept_bytes
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
@@ -17,7 +17,7 @@ __all__ = ["MOST_BYTES", "MOST_RESULTS", "ResultBuffer", "ResultQueue"]
 
 MOST_RESULTS = 1024
 MOST_BYTES = 16_000_000
-"""The bounds of a buffer: the number of Results, and the bytes of their bodies and headers in memory."""
+"""The bounds of a buffer: the number of Results, and the bytes that they take (`kept_bytes`)."""
 
 
 class ResultBuffer:
@@ -37,13 +37,7 @@ class ResultBuffer:
         if len(self._results) >= MOST_RESULTS or self._bytes >= MOST_BYTES:
             return False
         self._results.append(result)
-        if result.spool is not None:
-            self._bytes += result.spool.in_memory
-        self._bytes += len(result.body)
-        if isinstance(kept := kept_headers(result), bytes):
-            self._bytes += len(kept)
-        else:
-            self._bytes += sum(map(len, kept.keys())) + sum(map(len, kept.values()))
+        self._bytes += kept_bytes(result)
         return True
 
     def is_ample(self) -> bool:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from random import random
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
 from fetchq.core.header_text import charset_of, wire_text
+from fetchq.core.known import Known
 from fetchq.core.model import Cause, Result, begin_result, finish_result
 from fetchq.core.sent_request import SentRequest
 from fetchq.core.text import one_line, redact, redact_all
@@ -224,7 +224,7 @@ class Settler:
         result.size = body.size
         result.wire_size = body.wire_size
         result.sha256 = body.digest
-        result.content_type, result.charset = _content_type(response.content_type)
+        result.content_type, result.charset = _content_types[response.content_type]
         result.content_encoding = body.content_encoding
         result.complete = attempt.complete
         result.path = None
@@ -246,13 +246,15 @@ class Settler:
         return finish_result(result)
 
 
-@lru_cache(256)
-def _content_type(field: str | None) -> tuple[str | None, str | None]:
+def _read_content_type(field: str | None) -> tuple[str | None, str | None]:
     """The text and the charset of a Content-Type header."""
     if field is None:
         return None, None
     text = wire_text(field)
     return text, charset_of(text)
+
+
+_content_types = Known(_read_content_type)
 
 
 def _with_stored_head(result: Result, attempt: Attempt, stored: StoredResponse) -> Result:

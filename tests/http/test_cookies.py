@@ -158,6 +158,22 @@ def test_of_too_many_domains_the_first_is_forgotten(monkeypatch: pytest.MonkeyPa
     assert [one.domain for one in jar] == ["b", "c"]
 
 
+def test_of_too_many_bytes_the_first_domains_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_BYTES", 20_000)
+    jar = CookieJar()
+    for number in range(20):
+        jar.store(URL(f"http://host{number:02d}/"), [f"x={'v' * 4000}", f"y={'v' * 3000}", "x=short"])
+    assert [one.name for one in jar if one.domain == "host19"] == ["x", "y"]
+    assert sum(len(one.value) for one in jar) <= 20_000
+    assert jar._bytes == sum(module._bytes_of(one) for one in jar)
+
+
+def test_a_path_that_is_too_long_does_not_count() -> None:
+    jar = CookieJar()
+    jar.store(URL(AT), [f"a=1; Path=/{'p' * 1024}"])
+    assert ["p" * 1024 in one.path for one in jar] == [False]
+
+
 @examples(200)
 @given(st.lists(st.text(st.sampled_from('a=1;, \t"PathDominMx-AgeSrEps/.:0x\x00\x7fé\udce9')), max_size=4))
 def test_no_set_cookie_is_too_strange(fields: list[str]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fetchq.http import keep_alive
+from fetchq.core.known import RecentSet
 from fetchq.http.keep_alive import LONGEST_IDLE, MARGIN, PROOF, Announced, ReusePolicy
 
 
@@ -103,7 +103,7 @@ def test_a_connection_that_died_of_old_age_says_nothing_of_younger_ones() -> Non
 
 
 def test_what_is_known_of_origins_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keep_alive, "_MOST_ORIGINS", 100)
+    monkeypatch.setattr(RecentSet, "_MOST", 100)
     policy = ReusePolicy()
     for origin in range(1000):
         policy.found_open(origin)

@@ -301,7 +301,7 @@ def test_rows_that_a_retry_has_fetched_again_are_refreshed_from_where_they_are_n
 
 
 @pytest.mark.parametrize(
-    ("save", "package", "module"), [("warc", "warcio", "warc_file"), ("parquet", "pyarrow", "bodies_parquet")]
+    ("save", "package", "module"), [("warc", "warcio", "warc_file"), ("parquet", "pyarrow", "parquet_reader")]
 )
 def test_a_package_that_the_earlier_run_needs_is_told(
     cli: Cli, site: Site, monkeypatch: pytest.MonkeyPatch, save: str, package: str, module: str

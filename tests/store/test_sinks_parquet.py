@@ -34,7 +34,7 @@ from fetchq.core.model import PHASES, RECORD_FIELDS, Cause, Result, Timing
 from fetchq.core.redirect_hop import HopTiming, RedirectHop, hop_records
 from fetchq.core.row_set import RowSet
 from fetchq.store.folder import RunFolder
-from fetchq.store.sinks import bodies_parquet
+from fetchq.store.sinks import bodies_parquet, parquet_reader
 from fetchq.store.sinks.bodies_parquet import ParquetStore
 from fetchq.store.stored_run import StoredBodies
 from fetchq.store.writer import Writer
@@ -159,11 +159,12 @@ def test_bodies_that_are_read_one_after_the_other_cost_one_look_at_their_group(
 
 def test_a_large_row_group_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies_parquet, "GROUP_SIZE", 1000)
+    monkeypatch.setattr(parquet_reader, "_MOST_CACHED", 1000)
     folder = run_folder(tmp_path)
     large, small = stored(folder, *numbered([fetched(folder, body_of(5000)), fetched(folder, body_of(10))]))
-    reader = bodies_parquet.PartReader()
+    reader = parquet_reader.PartReader()
     path = folder.path / "parquet" / "part-00000.parquet"
-    assert [reader.body(path, row) for row in (0, 1, 0)] == [body_of(5000), body_of(10), body_of(5000)]
+    assert [bytes(reader._body(path, row)) for row in (0, 1, 0)] == [body_of(5000), body_of(10), body_of(5000)]
     assert [len(group.rows) for group in reader._groups] == [1]
     assert (large.path, small.path) == ("parquet/part-00000.parquet#0", "parquet/part-00000.parquet#1")
 
@@ -270,6 +271,17 @@ def test_row_groups_are_bounded_by_bytes_and_a_large_body_is_alone_in_its_own(
     stored(folder, *(fetched(folder, body_of(size)) for size in sizes))
     assert groups(folder) == [2, 1, 1, 2, 1, 1]
     assert [row["body"] for row in rows(folder)] == [body_of(size) for size in sizes]
+
+
+def test_row_groups_and_parts_are_bounded_by_the_headers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies_parquet, "GROUP_SIZE", 1_000_000)
+    monkeypatch.setattr(bodies_parquet, "PART_HELD", 3_000_000)
+    folder = run_folder(tmp_path)
+    store = store_in(folder)
+    kept = store.store([make_result(headers=[("X-Long", "x" * 60_000)], index=number) for number in range(60)])
+    assert len(kept) == 50
+    store.close()
+    assert max(groups(folder)) == 16
 
 
 def test_what_is_kept_back_holds_no_bodies_once_they_are_written(

@@ -8,6 +8,7 @@ from collections.abc import Hashable
 from time import perf_counter
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from fetchq.core.known import RecentSet
 from fetchq.engines.hang_up import readable
 from fetchq.http.keep_alive import Announced, ReusePolicy, is_reusable_after
 
@@ -54,7 +55,7 @@ class IdlePool(Generic[C]):
         self._idle: OrderedDict[C, None] = OrderedDict()
         """The connections, the longest idle one first."""
         self._by_key: dict[Hashable, dict[C, None]] = {}
-        self._distrusted: set[str] = set()
+        self._distrusted = RecentSet()
         """Hosts that sent unsolicited bytes, so that no connection to them is reused."""
         self._timer: asyncio.TimerHandle | None = None
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from requests.adapters import HTTPAdapter
 from yarl import URL
 
+from fetchq.core.known import RecentSet
 from fetchq.core.model import Cause
 from fetchq.engines.bandwidth import ByteRate
 from fetchq.engines.early_response import may_finish_upload
@@ -76,7 +77,7 @@ class RequestsEngine:
         self._abort_switch = AbortSwitch()
         self._dialer = Dialer(settings, self._abort_switch)
         self._reuse_policy = reuse_policy or ReusePolicy()
-        self._unreliable: set[str] = set()
+        self._unreliable = RecentSet()
 
     @classmethod
     def for_workers(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    from fetchq.core.known import RecentSet
     from fetchq.engines.requests.abort_switch import AbortSwitch
     from fetchq.engines.requests.dial import Dialer
     from fetchq.engines.requests.upload import Upload
@@ -56,7 +57,7 @@ class Exchange:
     dialer: Dialer
     abort_switch: AbortSwitch
     reuse_policy: ReusePolicy
-    unreliable: set[str]
+    unreliable: RecentSet
     """Authorities that sent unsolicited bytes, which could also arrive later, and pass for the response to the next
     request."""
     proxy: str | None = None

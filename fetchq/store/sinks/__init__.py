@@ -88,7 +88,7 @@ _BODY_STORES = {
         "parquet",
         lambda: import_module("fetchq.store.sinks.bodies_parquet").ParquetStore,
         ".parquet",
-        lambda: import_module("fetchq.store.sinks.bodies_parquet").PartReader().opened,
+        lambda: import_module("fetchq.store.sinks.parquet_reader").PartReader().opened,
     ),
 }
 BODY_FOLDERS = tuple(store.folder for store in _BODY_STORES.values())

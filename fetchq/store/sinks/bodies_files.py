@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from mimetypes import guess_extension
 from pathlib import Path
 from time import perf_counter
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from fetchq.core.disk import file_error_text, make_folder, sync_files, sync_folder
+from fetchq.core.known import Known
 from fetchq.core.memory_files import memory_files
 from fetchq.store.sinks.stored import mark_not_stored, mark_stored
 
@@ -159,7 +159,7 @@ def body_name(index: int, url: str, content_type: str | None, generation: int = 
     host, _, path = rest.rpartition("@")[2].partition("/")
     last = unquote(path.rstrip("/").rpartition("/")[2], errors="replace")
     found = _SUFFIX.search(last)
-    suffix = found[0].lower() if found else _suffix_of(content_type)
+    suffix = found[0].lower() if found else _suffixes[content_type]
     stem = f"{host}-{last[: found.start()] if found else last}"
     # A name that begins with digits is not reserved on Windows (CON), not hidden, and not an option of a command.
     number = f"{index:08d}" if not generation else f"{index:08d}~{generation}"
@@ -172,7 +172,9 @@ def row_of(name: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2] or 0)) if found else None
 
 
-@lru_cache(256)
 def _suffix_of(content_type: str | None) -> str:
     media = (content_type or "").partition(";")[0].strip().lower()
     return _SUFFIXES.get(media) or guess_extension(media) or ".bin"
+
+
+_suffixes = Known(_suffix_of)

@@ -13,52 +13,50 @@ when it has its final name. After a kill, the rows of the incomplete part are fe
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import threading
-from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fetchq.core.body_spool import TEMPORARY_FOLDER
-from fetchq.core.disk import file_error_text, file_identity, make_folder, sync_folder
-from fetchq.core.model import Cause, phase_values
+from fetchq.core.disk import file_error_text, make_folder, sync_folder
+from fetchq.core.fast_dataclass import fast_replacer
+from fetchq.core.kept_bytes import kept_bytes
+from fetchq.core.lazy_headers import parsed
+from fetchq.core.model import Cause, Result, kept_headers, phase_values
 from fetchq.core.record_fields import PLAIN_FIELDS
 from fetchq.core.redirect_hop import hop_records
-from fetchq.core.stored_response import OpenedBody
 from fetchq.core.text import without_surrogates
 from fetchq.store.sinks.records_parquet import FIELD_LIST, HOPS_COLUMN, RECORD_SCHEMA, field_list
 from fetchq.store.sinks.stored import mark_not_stored
 
 if TYPE_CHECKING:
-    from fetchq.core.model import Result
     from fetchq.core.row_set import RowSet
 
-__all__ = ["ParquetStore", "PartReader"]
+__all__ = ["ParquetStore"]
 
 GROUP_ROWS = 1000
 GROUP_SIZE = 16_000_000
-"""The most rows and bytes of bodies in a row group, which is kept in memory. A larger body gets its own group."""
+"""The most rows and bytes in a row group, which is kept in memory. A larger body gets its own group."""
 PART_ROWS = 10_000
 PART_SIZE = 256_000_000
 """The rows, and the bytes of bodies, at which a part is full."""
 PART_HELD = 64_000_000
-"""A part is also full when its Results keep this many bytes of bodies in memory, for records that include bodies."""
+"""A part is also full when its Results take so many bytes of memory, with their headers (`kept_bytes`)."""
 PART_SECONDS = 10.0
 """The age in seconds at which a part is finished even if it is not full."""
 LARGEST = 2**31 - 2**20
 """The most bytes of a body, since the size of a value is a signed 32-bit integer in Parquet."""
 _PARQUET = "parquet"
 _NAME = re.compile(r"part-(\d{5,})\.parquet")
+_with_path = fast_replacer(Result, "path", "spool")
 _plain_values = attrgetter(*PLAIN_FIELDS)
 SCHEMA = pa.schema(
     [
@@ -162,12 +160,14 @@ class _Part:
             result.spool.discard()
             result = mark_not_stored(result, f"a body of {size} bytes, which is more than Parquet can hold")
             size = 0
-        if self._waiting_size + size > GROUP_SIZE:
+        held = kept_bytes(result) - (0 if result.spool is None else result.spool.in_memory)
+        waiting = size + held - len(result.body)
+        if self._waiting_size + waiting > GROUP_SIZE:
             self._write_group()
         self._waiting.append(result)
-        self._waiting_size += size
+        self._waiting_size += waiting
         self._size += size
-        self._held += len(result.body)
+        self._held += held
         if len(self._waiting) >= GROUP_ROWS or self._waiting_size >= GROUP_SIZE:
             self._write_group()
 
@@ -204,7 +204,7 @@ class _Part:
             try:
                 body = _body_of(result)
                 path = result.path if body is None else f"{self._shown}#{len(self.results)}"
-                kept = replace(result, path=path, spool=None)
+                kept = _with_path(result, path, None)
             except OSError as problem:
                 body, kept = None, mark_not_stored(result, file_error_text(problem))
             bodies.append(body)
@@ -215,55 +215,6 @@ class _Part:
             if result.spool is not None:
                 result.spool.discard()
         self._waiting, self._waiting_size = [], 0
-
-
-class _Group(NamedTuple):
-    """The bodies of one row group."""
-
-    file: tuple[int, int] | None
-    rows: range
-    bodies: pa.ChunkedArray
-
-
-class PartReader:
-    """Reads bodies from parts. Any thread may use it.
-
-    A row group can only be read as a whole, and bodies are mostly read in order. So the last groups are cached, except
-    for large ones.
-    """
-
-    def __init__(self) -> None:
-        self._groups: deque[_Group] = deque(maxlen=2)
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def opened(self, path: Path, row: int) -> Iterator[OpenedBody]:
-        """Open the body in a row of a part. Raises OSError."""
-        yield OpenedBody(iter([self.body(path, row)]))
-
-    def body(self, path: Path, row: int) -> bytes:
-        """The body in a row of a part. Raises OSError."""
-        file = file_identity(path)
-        with self._lock:
-            found = next((one for one in self._groups if one.file == file and row in one.rows), None)
-            try:
-                found = found or self._read(file, path, row)
-                return bytes(found.bodies[row - found.rows.start].as_py())
-            except (pa.ArrowException, KeyError, TypeError, ValueError) as problem:
-                raise OSError(errno.EIO, "it is damaged", str(path)) from problem
-
-    def _read(self, file: tuple[int, int] | None, path: Path, row: int) -> _Group:
-        first = 0
-        with pq.ParquetFile(path) as part:
-            for number in range(part.num_row_groups):
-                rows = range(first, first + part.metadata.row_group(number).num_rows)
-                if row in rows:
-                    group = _Group(file, rows, part.read_row_group(number, columns=["body"])["body"])
-                    if group.bodies.nbytes <= GROUP_SIZE:
-                        self._groups.append(group)
-                    return group
-                first = rows.stop
-        raise OSError(errno.EIO, "there is no such row in it", str(path))
 
 
 def _body_of(result: Result) -> bytes | None:
@@ -280,7 +231,9 @@ def _table(results: Sequence[Result], bodies: list[bytes | None], generation: in
     """A table with a row for each Result."""
     columns = [list(column) for column in zip(*map(_plain_values, results), strict=True)]
     columns += [list(column) for column in zip(*(phase_values(result.timing) for result in results), strict=True)]
-    columns += [[field_list(result.headers) for result in results], [field_list(result.trailers) for result in results]]
+    # The headers stay unparsed in the Results, which wait for the end of their part.
+    columns.append([field_list(parsed(kept_headers(result))) for result in results])
+    columns.append([field_list(result.trailers) for result in results])
     columns.append([hop_records(result.hops) for result in results])
     try:
         arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=False)]

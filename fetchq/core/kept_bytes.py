@@ -1,0 +1,45 @@
+"""Estimates how much memory a Result takes, so that what holds many of them can be bounded in bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fetchq.core.model import kept_headers
+
+if TYPE_CHECKING:
+    from multidict import MultiMapping
+
+    from fetchq.core.model import Result
+
+__all__ = ["kept_bytes"]
+
+_FIELD = 200
+"""About the bytes that a parsed header field takes beside its texts."""
+_LONG = 1000
+"""Up to so many characters, a URL is not counted."""
+
+
+def kept_bytes(result: Result) -> int:
+    """About the bytes that a Result takes beyond what every Result does: its body, its headers, and long texts."""
+    kept = kept_headers(result)
+    size = len(result.body) + (len(kept) if isinstance(kept, bytes) else _fields_bytes(kept))
+    if result.spool is not None:
+        size += result.spool.in_memory
+    if len(result.url) > _LONG or result.hops or result.label is not None or result.trailers is not None:
+        size += _more_bytes(result)
+    return size
+
+
+def _more_bytes(result: Result) -> int:
+    size = len(result.url) + len(result.final_url or "") + len(result.label or "")
+    size += sum(len(one.url) for one in result.hops)
+    if result.trailers is not None:
+        size += _fields_bytes(result.trailers)
+    if result.sent is not None:
+        for one in result.sent.redirects:
+            size += len(one.url) + len(one.head) + len(one.body) + _fields_bytes(one.headers)
+    return size
+
+
+def _fields_bytes(fields: MultiMapping[str]) -> int:
+    return _FIELD * len(fields) + sum(map(len, fields.keys())) + sum(map(len, fields.values()))
