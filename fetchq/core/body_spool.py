@@ -52,13 +52,14 @@ class Spool:
     the run's other temporary files.
     """
 
-    __slots__ = ("_discarded", "_folder", "_in_memory", "_is_part", "_lock", "_name", "_pieces", "description", "size")
+    __slots__ = ("_discarded", "_folder", "_is_part", "_lock", "_name", "_pieces", "description", "in_memory", "size")
 
     def __init__(self, folder: str) -> None:
         """`folder`: the folder of the run."""
         self._folder = folder
         self._pieces: list[bytes] = []
-        self._in_memory = 0
+        self.in_memory = 0
+        """Bytes of the body that are in memory."""
         self._name: str | None = None
         self._lock = threading.Lock()
         self._discarded = False
@@ -71,25 +72,20 @@ class Spool:
     def add(self, piece: bytes) -> None:
         """Append a piece of the body, which stays in memory until `write`."""
         self._pieces.append(piece)
-        self._in_memory += len(piece)
+        self.in_memory += len(piece)
         self.size += len(piece)
-
-    @property
-    def in_memory(self) -> int:
-        """Bytes of the body that are in memory."""
-        return self._in_memory
 
     @property
     def due(self) -> bool:
         """Whether enough bytes are in memory to `write` them."""
-        return self._in_memory > (_CHUNK if self._name is not None else MAX_IN_MEMORY)
+        return self.in_memory > (_CHUNK if self._name is not None else MAX_IN_MEMORY)
 
     def write(self) -> None:
         """Move the bytes in memory to the temporary file. Raises OSError."""
         with self._lock:
             if self._discarded:
                 return  # another thread called `discard` before this one called `write`
-            pieces, self._pieces, self._in_memory = self._pieces, [], 0
+            pieces, self._pieces, self.in_memory = self._pieces, [], 0
             new = self._name is None
             self._name = self._name or _name_in(self._folder)
             _write(self._name, b"".join(pieces), os.O_CREAT | os.O_EXCL if new else os.O_APPEND)
@@ -102,7 +98,7 @@ class Spool:
         with self._lock:
             if self._discarded or self._name is None:
                 return
-            line = f"{self.size - self._in_memory} {digest}\n".encode()
+            line = f"{self.size - self.in_memory} {digest}\n".encode()
             if self._is_part:
                 _write(self._name + DESCRIPTION, line, os.O_APPEND)
                 return
@@ -136,7 +132,7 @@ class Spool:
         `create` replaces `create_file` for a body that is in memory.
         """
         if self._name is None:
-            pieces, self._pieces, self._in_memory = self._pieces, [], 0
+            pieces, self._pieces, self.in_memory = self._pieces, [], 0
             self._name = _name_in(self._folder)
             (create or create_file)(self._name, b"".join(pieces))
         elif self._pieces:
@@ -149,7 +145,7 @@ class Spool:
         """Drop the body and delete its file."""
         with self._lock:
             self._discarded = True
-            self._pieces, self._in_memory = [], 0
+            self._pieces, self.in_memory = [], 0
             if self._is_part:
                 self._unmark_part()
             if self._name is not None:
@@ -166,7 +162,7 @@ class Spool:
             return None
         with self._lock:
             self._discarded = True
-            self._pieces, self._in_memory = [], 0
+            self._pieces, self.in_memory = [], 0
         return self._name
 
     def _unmark_part(self) -> None:

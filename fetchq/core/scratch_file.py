@@ -80,13 +80,13 @@ class ScratchSpool(Spool):
 
     @property
     def due(self) -> bool:
-        return self._in_memory > BLOCK
+        return self.in_memory > BLOCK
 
     def write(self) -> None:
         with self._lock:
             if self._discarded:
                 return
-            pieces, self._pieces, self._in_memory = self._pieces, [], 0
+            pieces, self._pieces, self.in_memory = self._pieces, [], 0
             view = memoryview(b"".join(pieces))
             for at in range(0, len(view), BLOCK):
                 part = view[at : at + BLOCK]
@@ -106,7 +106,7 @@ class ScratchSpool(Spool):
     def discard(self) -> None:
         with self._lock:
             self._discarded = True
-            self._pieces, self._in_memory = [], 0
+            self._pieces, self.in_memory = [], 0
             blocks, self._blocks = self._blocks, []
         if blocks:
             _file.free([number for number, _ in blocks])

@@ -25,7 +25,7 @@ from fetchq.http.cookies import CookieJar
 from fetchq.http.exchanges import record_redirect
 from fetchq.http.failure import AttemptFailed, message_of, status_failure
 from fetchq.http.headway import explain_timeout
-from fetchq.http.phases import DECODE, LAG, RECEIVE
+from fetchq.http.phases import DECODE, LAG, RECEIVE, STORE
 from fetchq.http.range_resume import check_end, combine_partial, resumable_part
 from fetchq.http.redirect_history import RedirectHistory
 from fetchq.http.redirects import REDIRECTS
@@ -140,6 +140,16 @@ class Attempt(AttemptState):
         self.lap(DECODE)
         if self.body.write_due:
             describe_part(self)
+
+    def catch_up(self) -> None:
+        """Write and decode what `on_data` or `end_data` has left. It blocks. Raises `AttemptFailed`."""
+        while True:
+            if self.body.write_due:
+                self.body.write()
+                self.progress_at = self.lap(STORE)
+            if self.body.rest is None:
+                return
+            self.decode_on(inf)
 
     def end_data(self, step: float) -> None:
         """Decode what was held back of a body that has ended, before `on_end`. Raises `AttemptFailed`."""

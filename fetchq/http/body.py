@@ -26,6 +26,8 @@ __all__ = ["NO_BODY", "ReceivedBody"]
 
 _SLICE = 16_384
 """The most coded bytes that are decoded in one step. Blocks of deflate without data take 20 ms a MB."""
+_MOST_HELD = 1_000_000
+"""Bytes of a spooled body that are in memory, after which no more is decoded before they are written."""
 _SHA256_OF_NOTHING = sha256(b"").hexdigest()
 
 
@@ -127,7 +129,7 @@ class ReceivedBody:
     def feed(self, data: bytes, until: float = inf) -> None:
         """Take the next piece of the body, as received.
 
-        What takes longer than `until` (`time.perf_counter`) to decode is left in `rest`.
+        What takes longer than `until` (`time.perf_counter`) to decode, or much memory, is left in `rest`.
         """
         self.wire_size += len(data)
         if (decoder := self._decoder) is None:
@@ -145,7 +147,7 @@ class ReceivedBody:
             self.go_on(until)
 
     def go_on(self, until: float = inf) -> None:
-        """Go on with the `rest`, until then."""
+        """Go on with the `rest`, until then, or until so much is in memory that it is to be written first."""
         settings, rest, self.rest = self._settings, self.rest, None
         assert rest is not None
         try:
@@ -163,7 +165,7 @@ class ReceivedBody:
                     if self.spool is None:
                         self.spool = Spool(settings.output or "") if not settings.record_bodies else spool_for(settings)
                     self.spool.add(piece)
-                if until != inf and perf_counter() >= until:
+                if (until != inf and perf_counter() >= until) or (self.spool and self.spool.in_memory >= _MOST_HELD):
                     self.rest = rest
                     return
         except BombError as problem:
@@ -181,6 +183,8 @@ class ReceivedBody:
     def finish(self) -> None:
         """Note that the body is complete: set `digest` and `content`."""
         self.end()
+        while self.rest is not None:
+            self.go_on()
         self.digest = _SHA256_OF_NOTHING if self._hash is None else self._hash.hexdigest()
         pieces, self._pieces = self._pieces, []
         self.content = pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -6,6 +6,7 @@ The transport adapter of requests keeps the connections. `dial` connects, `respo
 
 from __future__ import annotations
 
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
@@ -175,9 +176,11 @@ class RequestsEngine:
         while data := self._read(attempt, response):
             if self._rate is not None:
                 self._hold(attempt, self._rate, len(data))
-            if attempt.on_data(data) and attempt.body.write_due:
-                attempt.body.write()
-                attempt.progress_at = attempt.lap(STORE)
+            if attempt.on_data(data):
+                attempt.catch_up()
+        if attempt.body.held_back:
+            attempt.end_data(inf)
+            attempt.catch_up()
         attempt.on_end()
 
     def _send(self, exchange: Exchange) -> Response:
