@@ -105,7 +105,7 @@ class SettingsFields(PaceFields):
         100_000_000,
         "--max-filesize",
         read_size,
-        "Largest body, decoded.",
+        "Largest body, decoded; received: twice that.",
         metavar="BYTES",
         minimum=1,
         default_text="100M",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fetchq.core.stored_response import BodyOrigin
 
-__all__ = ["NO_BODY", "ReceivedBody"]
+__all__ = ["NO_BODY", "ReceivedBody", "most_received"]
 
 _SLICE = 16_384
 """The most coded bytes that are decoded in one step. Blocks of deflate without data take 20 ms a MB."""
@@ -40,6 +40,7 @@ class ReceivedBody:
         "_ended",
         "_hash",
         "_max_size",
+        "_most_received",
         "_pieces",
         "_settings",
         "_stores",
@@ -62,6 +63,7 @@ class ReceivedBody:
         self._settings = settings
         self._stores = stores
         self._max_size = settings.max_filesize
+        self._most_received = most_received(settings.max_filesize)
         self._decoder: Decoder | None = None
         self._ended = False
         """Whether the data has ended for the decoder."""
@@ -90,8 +92,8 @@ class ReceivedBody:
 
     def check_length(self, length: int, *, coded: bool) -> None:
         """Refuse a body whose Content-Length shows that it is too large. `coded`: whether it has a content coding."""
-        most = self._settings.max_filesize
-        if length > (most * self._settings.max_ratio if coded else most):
+        most = self._max_size
+        if length > (most_received(most) if coded else most):
             raise AttemptFailed(Cause.TOO_LARGE, f"a body of {length} bytes; at most {most}")
 
     def expect_coding(
@@ -132,6 +134,8 @@ class ReceivedBody:
         What takes longer than `until` (`time.perf_counter`) to decode, or much memory, is left in `rest`.
         """
         self.wire_size += len(data)
+        if self.wire_size > (most := self._most_received):
+            raise AttemptFailed(Cause.TOO_LARGE, f"a body of more than {most} bytes, as received")
         if (decoder := self._decoder) is None:
             self.rest, until = iter((data,)), inf
         else:
@@ -240,6 +244,14 @@ class ReceivedBody:
         if self.spool.description:
             with suppress(OSError):  # without a checkpoint, a later session starts the body over
                 self.spool.checkpoint(self._hash.copy().hexdigest())
+
+
+def most_received(max_filesize: int) -> int:
+    """The most bytes to receive of a coded body: a coding may have bytes without end of which nothing is decoded.
+
+    That is twice the limit of what is decoded, and what a short body may have beside its data.
+    """
+    return 2 * max_filesize + 65_536
 
 
 def _sliced(decoder: Decoder, data: bytes) -> Iterator[bytes]:

@@ -8,12 +8,11 @@ connection is not used again.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from fetchq.core.model import Cause
+from fetchq.http.failure import AttemptFailed
 from fetchq.http.wire_checks import FRAMING_FIELDS, MAX_EMPTY, MAX_HEAD, MAX_HEADERS, MAX_LINE, not_http, repair_head
-
-if TYPE_CHECKING:
-    from fetchq.http.failure import AttemptFailed
 
 __all__ = ["Chunks", "Framing", "Sized", "UntilClosed", "check_cut_head", "find_head"]
 
@@ -27,6 +26,8 @@ Only in capitals, since the rest of a name is waited for: other text must not ke
 _LONGEST_NAME = 32
 
 _LONGEST_CHUNK = 2**63
+_WITHOUT_EXTENSION = 40
+"""The most bytes of a line that has the size of a chunk, and perhaps a short extension."""
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
 _SIZE = re.compile(
@@ -165,8 +166,8 @@ class Chunks:
 
     # fmt: off
     __slots__ = (
-        "_left", "_line_start", "_most", "_trailer_bytes", "_trailer_lines", "_trailing", "ended", "problem", "rest",
-        "surplus", "trailers",
+        "_extension_bytes", "_left", "_line_start", "_most", "_trailer_bytes", "_trailer_lines", "_trailing", "ended",
+        "problem", "rest", "surplus", "trailers",
     )
     # fmt: on
 
@@ -183,7 +184,7 @@ class Chunks:
         """Bytes of the chunk that have not arrived, with the CRLF that ends it."""
         self._trailing = False
         """Whether the last chunk has arrived."""
-        self._trailer_bytes = self._trailer_lines = 0
+        self._extension_bytes = self._trailer_bytes = self._trailer_lines = 0
 
     def feed(self, data: bytes) -> bytes:
         if self.ended:
@@ -206,8 +207,10 @@ class Chunks:
             if self._left:
                 at = self._take(data, at, end, parts)
             elif not self._trailing and (size := _SIZE.match(data, at)) is not None:
-                at = size.end()
+                begun, at = at, size.end()
                 self._begin_chunk(int(size[1], 16))
+                if at - begun > _WITHOUT_EXTENSION:
+                    self._count_extension(at - begun)
             else:
                 at = self._read_line(data, at, end)
         self.surplus = at < end and self.ended and self.problem is None
@@ -226,6 +229,13 @@ class Chunks:
                 self._fail("no CRLF at the end of a chunk")
         self._left = left
         return after
+
+    def _count_extension(self, length: int) -> None:
+        """Count a chunk extension, as far as it is longer than its chunk (RFC 9112, 7.1.1)."""
+        self._extension_bytes += max(0, length - self._left)
+        if self._extension_bytes > MAX_HEAD:
+            self.problem = AttemptFailed(Cause.TOO_LARGE, f"chunk extensions of more than {MAX_HEAD} bytes")
+            self.ended = True
 
     def _begin_chunk(self, size: int) -> None:
         if size >= _LONGEST_CHUNK:

@@ -82,6 +82,7 @@ def settings_for(settings: Settings) -> Settings:
         dedupe=False,
         refresh=None,
         keep_body=True,
+        record_bodies=False,
     )
 
 

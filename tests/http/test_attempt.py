@@ -22,7 +22,7 @@ from fetchq.http import attempt as rules
 from fetchq.http import attempt_clock, attempt_state
 from fetchq.http import body as body_module
 from fetchq.http.attempt import MAX_DRAINED, Attempt
-from fetchq.http.body import NO_BODY
+from fetchq.http.body import NO_BODY, most_received
 from fetchq.http.content_coding import RATIO_FROM
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.phases import CONNECT, DECODE, DNS, LAG, RECEIVE, TLS, WAIT
@@ -347,9 +347,36 @@ def test_the_limit_is_that_of_the_decoded_body() -> None:
 
 
 def test_a_coded_body_may_be_longer_on_the_wire_but_not_beyond_all_sense() -> None:
-    settings = Settings(max_filesize=10, max_ratio=2)
-    respond(make_attempt(settings), 200, [(LENGTH, "20"), (ENCODING, "gzip")])
-    assert failure(respond, make_attempt(settings), 200, [(LENGTH, "21"), (ENCODING, "gzip")]).cause is Cause.TOO_LARGE
+    settings = Settings(max_filesize=10)
+    most = most_received(10)
+    respond(make_attempt(settings), 200, [(LENGTH, f"{most}"), (ENCODING, "gzip")])
+    longer = [(LENGTH, f"{most + 1}"), (ENCODING, "gzip")]
+    assert failure(respond, make_attempt(settings), 200, longer).cause is Cause.TOO_LARGE
+
+
+NOTHING = {
+    "gzip name": ("gzip", b"\x1f\x8b\x08\x08" + bytes(6), b"n" * 1000),
+    "gzip members": ("gzip", b"", gzip.compress(b"") * 50),
+    "deflate blocks": ("deflate", b"\x78\x9c", b"\0\0\0\xff\xff" * 200),
+    "zstd frames": ("zstd", b"", (b"\x50\x2a\x4d\x18" + (92).to_bytes(4, "little") + bytes(92)) * 10),
+    "nested": ("deflate, gzip", b"\x1f\x8b\x08\x08" + bytes(6), b"n" * 1000),
+}
+"""Codings with bytes of which nothing is decoded, and which may go on for ever: how they begin, and go on."""
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_what_is_received_is_bounded_though_nothing_is_decoded(name: str) -> None:
+    coding, begin, more = NOTHING[name]
+    attempt = make_attempt(Settings(max_filesize=10_000))
+    respond(attempt, 200, [("Transfer-Encoding", "chunked"), (ENCODING, coding)])
+    attempt.on_data(begin)
+
+    def feed() -> None:
+        for _ in range(1000):
+            attempt.on_data(more)
+
+    assert failure(feed).cause is Cause.TOO_LARGE
+    assert attempt.body.wire_size <= most_received(10_000) + len(more)
 
 
 def test_a_head_answer_may_announce_any_length() -> None:

@@ -113,6 +113,18 @@ def test_a_body_of_many_small_chunks_is_followed_too() -> None:
     assert refused(chunk(b"x") * 100_000 + b"1\r\nxy\r\n" + LAST_CHUNK, [65_536, 131_072])
 
 
+def test_chunk_extensions_are_bounded_beyond_the_data_of_their_chunks() -> None:
+    chunks = Chunks()
+    for _ in range(3000):
+        chunks.feed(b"c8;x=" + b"e" * 150 + b"\r\n" + bytes(200) + b"\r\n")
+    assert not chunks.ended
+    for _ in range(3000):
+        chunks.feed(b"1;x=" + b"e" * 150 + b"\r\nx\r\n")
+    assert chunks.problem is not None
+    assert chunks.problem.cause is Cause.TOO_LARGE
+    assert not chunks.surplus
+
+
 def test_trailers_are_the_fields_behind_the_last_chunk() -> None:
     wire = chunk(b"hello") + b"0\r\nX-Sum: 1\t\r\nx-sum:  caf\xe9 \r\nX-Folded: a\r\n  b\r\nX-None:\r\n\r\n"
     for cuts in ([], list(range(len(wire)))):
