@@ -5,6 +5,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
     attempt             drives one attempt from hop to hop, and is its outcome in the end
       attempt_state     what is known of it so far
       attempt_clock     counts its time in phases
+      lost_time         what of it no timeout counts, since the process was stopped
       phases            the names of the phases
       failure           the exception that ends an attempt without success
 

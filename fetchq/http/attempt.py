@@ -73,7 +73,7 @@ class Attempt(AttemptState):
             if self.cookies is None:
                 self.cookies = CookieJar()
             self.cookies.store(self.hop.url, response.headers.getall(_SET_COOKIE))
-        self._window_start = self.last_lap
+        self._window_start = self.progress_at
         if self.redirecting:
             self._drained = bytearray()
             return response.framed and (response.length or 0) <= MAX_DRAINED

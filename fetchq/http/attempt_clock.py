@@ -14,6 +14,7 @@ from fetchq.http.phases import CONNECT, LAG, RECEIVE, WAIT
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
+    from fetchq.http.lost_time import LostTime
 
 __all__ = ["AttemptClock"]
 
@@ -23,13 +24,16 @@ class AttemptClock:
 
     # fmt: off
     __slots__ = (
-        "_on_hold", "_received_before", "_window_bytes", "_window_start", "began", "connecting_phase",
-        "connecting_since", "first_byte_at", "held", "last_byte_at", "last_lap", "phases", "progress_at", "settings",
+        "_lost", "_lost_time", "_on_hold", "_received_before", "_window_bytes", "_window_start", "began",
+        "connecting_phase", "connecting_since", "first_byte_at", "held", "last_byte_at", "last_lap", "phases",
+        "progress_at", "settings",
     )
     # fmt: on
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, lost_time: LostTime) -> None:
+        """`lost_time`: that of the run."""
         self.settings = settings
+        self._lost_time, self._lost = lost_time, lost_time.seconds
         self.phases = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
         """Seconds spent in each phase."""
         self.held = 0.0
@@ -152,12 +156,31 @@ class AttemptClock:
                 limit, what = until, f"no connection in {settings.connect_timeout:g} s (connect timeout)"
         elif (until := self.progress_at + settings.read_timeout) < limit:
             limit, what = until, f"no byte in {settings.read_timeout:g} s (read timeout)"
+        if limit <= now and self._allow_for_lost_time(now):
+            return self.time_left(now)
         return limit - now, what
 
+    def _allow_for_lost_time(self, now: float) -> bool:
+        """Let all timeouts end later by what was lost since the last call. Returns whether that is anything."""
+        before, self._lost = self._lost, self._lost_time.until(now)
+        if (lost := self._lost - before) <= 0:
+            return False
+        self.began += lost
+        self.progress_at += lost
+        self._window_start += lost
+        if self.connecting_since is not None:
+            self.connecting_since += lost
+        return True
+
     def _check_speed(self, now: float) -> None:
-        """Raise `AttemptFailed` (`too_slow`) if the window that ends now was too slow; otherwise begin the next one."""
+        """Raise `AttemptFailed` (`too_slow`) if the window that ends now was too slow; otherwise begin the next one.
+
+        One in which time was lost goes on for as long.
+        """
         seconds = now - self._window_start
         if self._window_bytes < self.settings.min_speed * seconds:
+            if self._allow_for_lost_time(now):
+                return
             speed = self._window_bytes / seconds
             raise AttemptFailed(Cause.TOO_SLOW, f"{speed:.0f} bytes/s over {seconds:.0f} s")
         self._window_start, self._window_bytes = now, 0

@@ -14,6 +14,7 @@ from fetchq.http.content_coding import ACCEPT_ENCODING
 from fetchq.http.cross_origin import harmless
 from fetchq.http.guard import guard_for
 from fetchq.http.hop import Hop
+from fetchq.http.lost_time import LostTime
 from fetchq.http.redirects import redirect_target
 from fetchq.http.revalidation import validators_of
 from fetchq.http.url import Refused, basic_auth, host_of, login_without_password, origin
@@ -80,12 +81,14 @@ class HopPlan:
         robots: RobotsCache | None = None,
         body_class: type[ReceivedBody] = ReceivedBody,
         cookies: CookieJar | None = None,
+        lost_time: LostTime | None = None,
     ) -> None:
         """`robots`: the rules of hosts. A redirect to a URL that they disallow is refused, if they are known.
 
-        `cookies`: the cookies that all rows share.
+        `cookies`: the cookies that all rows share. `lost_time`: that of the run, if it is watched.
         """
         self.settings = settings
+        self.lost_time = lost_time or LostTime(settings)
         self.body_class = body_class
         """The class that receives the bodies of the responses."""
         self.stores = settings.spools

@@ -12,14 +12,15 @@ from fetchq.http.robots_txt import MAX_SIZE, settings_for
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
+    from fetchq.http.lost_time import LostTime
     from fetchq.http.proxies import ProxyConfig
 
 __all__ = ["robots_plan"]
 
 
-def robots_plan(settings: Settings, proxies: ProxyConfig) -> HopPlan:
-    """The plan for fetching the robots.txt files of a run with these settings."""
-    return HopPlan(settings_for(settings), proxies, body_class=_RobotsBody)
+def robots_plan(settings: Settings, proxies: ProxyConfig, lost_time: LostTime) -> HopPlan:
+    """The plan for fetching the robots.txt files of a run with these settings. `lost_time`: that of the run."""
+    return HopPlan(settings_for(settings), proxies, body_class=_RobotsBody, lost_time=lost_time)
 
 
 class _RobotsBody(ReceivedBody):

@@ -272,7 +272,7 @@ async def test_a_second_cancellation_while_the_first_is_dealt_with_leaves_nothin
             assert task.cancelled()
             # Who cancels twice is not kept waiting for the threads, which have been told to end.
             for thread in threading.enumerate():
-                if thread.name.startswith(("fetchq-run", "fetchq-source", "fetchq-worker")):
+                if thread.name.startswith(("fetchq-run", "fetchq-source", "fetchq-worker", "fetchq-heartbeat")):
                     thread.join(HUNG)
             await settled()
 

@@ -63,9 +63,10 @@ class AiohttpEngine:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._proxies = proxies or ProxyConfig(settings)
-        self._plan = HopPlan(settings, self._proxies, robots, cookies=cookies)
-        self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies)
         self._watchdog = Watchdog(settings)
+        lost_time = self._watchdog.lost_time
+        self._plan = HopPlan(settings, self._proxies, robots, cookies=cookies, lost_time=lost_time)
+        self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies, lost_time)
         self._resolver = Resolver(settings)
         self._buffer = 65536 if settings.limit_rate is None else 16384
         self._connector = Connector(settings, self._resolver)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
 from fetchq.http.failure import AttemptFailed
+from fetchq.http.lost_time import LostTime
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
@@ -18,14 +19,13 @@ __all__ = ["Watchdog"]
 
 
 class Watchdog:
-    """Cancels the tasks of attempts that have timed out, at most `interval` seconds late.
+    """Cancels the tasks of attempts that have timed out, at most `lost_time.interval` seconds late.
 
-    One timer for each attempt would cost far more.
+    One timer for each attempt would cost far more. The timer is also the beat that shows when the loop is late.
     """
 
     def __init__(self, settings: Settings) -> None:
-        shortest = min(settings.timeout, settings.connect_timeout, settings.read_timeout)
-        self.interval = max(0.005, min(0.25, shortest / 20))
+        self.lost_time = LostTime(settings)
         self.watched: dict[Attempt, asyncio.Task[object]] = {}
         """The attempts under way, with their tasks. Whoever adds one calls `arm` unless the watchdog is `armed`."""
         self.connections: set[Connection] = set()
@@ -38,8 +38,9 @@ class Watchdog:
         self._timer: asyncio.TimerHandle | None = None
 
     def arm(self) -> None:
-        """Start the timer, which checks the attempts in `interval` seconds."""
-        self._timer = self._loop.call_later(self.interval, self._check)
+        """Start the timer, which checks the attempts soon."""
+        self.lost_time.beat(perf_counter())
+        self._timer = self._loop.call_later(self.lost_time.interval, self._check)
         self.armed = True
 
     def interrupt_all(self, why: str) -> None:
@@ -59,6 +60,7 @@ class Watchdog:
 
     def _check(self) -> None:
         now = perf_counter()
+        self.lost_time.beat(now)
         for attempt, task in self.watched.items():
             if attempt not in self.interrupted:
                 left, what = attempt.time_left(now)
@@ -68,6 +70,8 @@ class Watchdog:
         self.armed = False
         if self._check_fast_paths(now) or self.watched:
             self.arm()
+        else:
+            self.lost_time.pause()
 
     def _check_fast_paths(self, now: float) -> bool:
         """Fail the attempts there that have timed out. Returns whether there are any attempts."""

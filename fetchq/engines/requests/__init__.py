@@ -6,5 +6,6 @@ connection      urllib3's connection, with dial (happy eyeballs), tunnel (proxie
 socket_io       sends and receives, within the time that is left
   nonblocking   sends and receives what is possible at once, without releasing the GIL
 response        reads the response, in place of http.client
+heartbeat       notices when the process was stopped
 abort_switch    ends what the worker does, from another thread
 """

@@ -56,11 +56,8 @@ class Dialer:
         if self._guard is not None and attempt.proxy is None:
             addresses = self._guard.usable(host, addresses, _address_text)
         now = perf_counter()
-        left, what = attempt.time_left(now)
         try:
-            sock = dial(addresses, now + left, self._abort_switch.check, self._buffer)
-        except TimeoutError:
-            raise AttemptFailed(Cause.TIMEOUT, what) from None
+            sock = self._dial(addresses, attempt)
         except BaseException:  # raised again, whatever it is
             attempt.lap(CONNECT)
             raise
@@ -72,6 +69,16 @@ class Dialer:
             self._abort_switch.watch(sock, handshake=secure)
             self._abort_switch.check()
         return sock
+
+    def _dial(self, addresses: list[Address], attempt: Attempt) -> socket.socket:
+        while True:
+            now = perf_counter()
+            left, what = attempt.time_left(now)
+            try:
+                return dial(addresses, now + left, self._abort_switch.check, self._buffer)
+            except TimeoutError:
+                if attempt.time_left(perf_counter())[0] <= 0:  # else time was lost meanwhile
+                    raise AttemptFailed(Cause.TIMEOUT, what) from None
 
     def addresses(self, host: str, port: int) -> list[Address]:
         """The addresses of `host`. Raises `AttemptFailed` (`dns`), and `socket.gaierror`."""

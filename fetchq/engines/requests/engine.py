@@ -23,6 +23,7 @@ from fetchq.engines.requests.abort_switch import AbortSwitch
 from fetchq.engines.requests.connection import POOLS, Urllib3Error, check_urllib3
 from fetchq.engines.requests.dial import Dialer
 from fetchq.engines.requests.exchange import Exchange, Response, current_exchange
+from fetchq.engines.requests.heartbeat import Heartbeat
 from fetchq.engines.socks import is_socks
 from fetchq.engines.tls import tls_context
 from fetchq.http.addresses import first_address
@@ -66,13 +67,16 @@ class RequestsEngine:
         reuse_policy: ReusePolicy | None = None,
         proxies: ProxyConfig | None = None,
         cookies: CookieJar | None = None,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
-        """`rate`, `reuse_policy`, `proxies` and `cookies` are those that all workers share."""
+        """`rate`, `reuse_policy`, `proxies`, `cookies` and `heartbeat` are those that all workers share."""
         self._settings = settings
         self._rate = rate
         self._proxies = proxies or ProxyConfig(settings)
-        self._plan = HopPlan(settings, self._proxies, robots, cookies=cookies)
-        self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies)
+        self._heartbeat = heartbeat or Heartbeat(settings, 1)
+        lost_time = self._heartbeat.lost_time
+        self._plan = HopPlan(settings, self._proxies, robots, cookies=cookies, lost_time=lost_time)
+        self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies, lost_time)
         context.sslsocket_class = TimedSSLSocket
         self._adapter = _Adapter(context)
         self._abort_switch = AbortSwitch()
@@ -94,7 +98,9 @@ class RequestsEngine:
         rate = None if settings.limit_rate is None else ByteRate(settings.limit_rate)
         reuse_policy = ReusePolicy()
         proxies = proxies or ProxyConfig(settings)
-        return [cls(settings, context, robots, rate, reuse_policy, proxies, cookies) for _ in range(settings.workers)]
+        heartbeat = Heartbeat(settings, settings.workers)
+        shared = (robots, rate, reuse_policy, proxies, cookies, heartbeat)
+        return [cls(settings, context, *shared) for _ in range(settings.workers)]
 
     def attempt(
         self,
@@ -142,9 +148,11 @@ class RequestsEngine:
 
     def abort(self) -> None:
         self._abort_switch.abort()
+        self._heartbeat.end()
 
     def close(self) -> None:
         self._adapter.close()
+        self._heartbeat.release()
 
     def _make_hop(self, exchange: Exchange) -> None:
         """Make one hop, from the request to the end of its response. Raises `AttemptFailed`."""
