@@ -65,7 +65,7 @@ HOMES = {
     "python_socks": {"fetchq.engines.socks"},
     "uvloop": {"fetchq.workers.process"},
     "rich": {"fetchq.cli.progress"},
-    "platformdirs": {"fetchq.cli.options"},
+    "platformdirs": {"fetchq.cli.config_file"},
     "codetiming": {"fetchq.workers.worker_clock"},
     "filelock": {"fetchq.store.folder"},
     "sqlite3": {

@@ -2,7 +2,7 @@
 
     fetch, resume, retry, compare, demo     the commands that fetch; durable opens the session of a run's folder
        |
-       |  options reads options, variables and the config file; display: the settings of the command line alone
+       |  options reads options and variables; config_file: the config files; display: settings of the command line
        v
     drive                  runs a pipeline: interrupts (signals), status (exit status)
        |
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -127,8 +128,8 @@ def _run(args: list[str] | None) -> int:
 
         say(f"fetchq: {one_line(problem.format_message())}")
         return problem.exit_code
-    except click.Abort:
-        return 130
+    except (click.Abort, KeyboardInterrupt):
+        return 128 + (interrupts.early or signal.SIGINT)
     except Exception:  # raised again, unless an interrupt caused it
         if interrupts.early is None:
             raise

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fetchq.cli.config_file import config_line
 from fetchq.cli.fetch import no_urls
 from fetchq.cli.options import (
     GroupedCommand,
@@ -71,6 +72,8 @@ def compare(sources: tuple[str, ...], as_json: bool, markdown: bool, report: str
     _, display = read_options(dict(others))
     options = read_comparison_options(dict(others))
     plans = plan_variants(values, lambda chosen: read_options(others | chosen, **OF_ONE_RUN)[0])
+    if not display.quiet and (line := config_line()) is not None:
+        click.echo(line, err=True)
     with _open_rows(sources, display, options.limit) as rows:
         if not rows.count:
             click.echo(no_urls(sources), err=True)

@@ -68,6 +68,7 @@ def fetch_and_show(
     settings: Settings, display: Display, source: Source, sources: Sequence[str], session: Session | None = None
 ) -> int:
     """Fetch all of the source and show the Results; `session`: that of a durable run. Returns the exit status."""
+    from fetchq.cli.config_file import config_line
     from fetchq.cli.drive import drive
     from fetchq.cli.screen import Screen
     from fetchq.cli.status import EXIT_FATAL
@@ -88,6 +89,8 @@ def fetch_and_show(
         screen.say(f"fetchq: {problem}")
         status = EXIT_FATAL
     if not display.quiet:
+        if (line := config_line()) is not None:
+            screen.say(line)
         for line in summary_lines(summary, paint=screen.paint, insecure=settings.insecure, columns=screen.columns):
             screen.say(line)
         if not summary.total and status == 0:

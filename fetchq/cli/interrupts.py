@@ -59,6 +59,8 @@ class Interrupts:
 
     def _handle(self, number: int, _: object) -> None:
         if self._stop is None and not self._run_over:
+            if self.early is not None:
+                os._exit(128 + number)  # a second exception could meet the handling of the first one
             self.early = number
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
         first = self.number is None

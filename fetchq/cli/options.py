@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fetchq.cli.config_file import read_config
 from fetchq.cli.display import Display
 from fetchq.comparison.options import ComparisonOptions
 from fetchq.core.option import SettingOption, option_of
 from fetchq.core.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from fetchq.store.manifest import StoredSettings
 
 __all__ = [
     "GroupedCommand",
@@ -148,12 +149,17 @@ def _help(a_field: Field[Any], spec: SettingOption) -> str:
     return f"{spec.help}  [{text}]"
 
 
-def read_options(given: dict[str, Any], stored: dict[str, Any] | None = None, **fixed: Any) -> tuple[Settings, Display]:
+def read_options(given: dict[str, Any], stored: StoredSettings | None = None, **fixed: Any) -> tuple[Settings, Display]:
     """The settings, from the options that click was `given`, the `stored` settings of a run, and the config file.
 
-    Precedence: `fixed`, command line, environment, `stored`, config file, default. Raises `click.UsageError`.
+    Precedence: `fixed`, command line, environment, `stored`, config file, default. Raises `click.UsageError`, also if
+    settings of the run that are not taken from its folder are not given again.
     """
-    chosen = _chosen(given, stored or {})
+    chosen = _chosen(given, {} if stored is None else stored.values)
+    if stored is not None and (missing := [name for name in stored.not_taken if name not in chosen]):
+        flags = ", ".join(option_of(one).flags[-1] for one in fields(Settings) if one.name in missing)
+        again = "it" if len(missing) == 1 else "them"
+        raise click.UsageError(f"the run was begun with {flags}, not to be taken from its folder: give {again} again")
     return build_settings(Settings, chosen | fixed), build_settings(Display, chosen)
 
 
@@ -164,7 +170,7 @@ def read_comparison_options(given: dict[str, Any]) -> ComparisonOptions:
 
 def _chosen(given: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
     _resolve_format(given)
-    chosen = _read_config(given.pop("config", None)) | _still_chosen(stored, given)
+    chosen = read_config(given.pop("config", None), _FIELDS) | _still_chosen(stored, given)
     if given.get("format") is not None and not given.get("json"):
         chosen.pop("json", None)  # both set the format, and the option takes precedence
     # An option that was not given is None, or () if it is repeatable.
@@ -212,41 +218,6 @@ def usage_message(problem: SettingsError) -> str:
     """The message of an error, with the name of the option in place of the field's."""
     flags = {one.name: option_of(one).flags for one in _FIELDS}
     return f"{flags.get(problem.name, (problem.name,))[-1]}: {problem.message}"
-
-
-def _read_config(path: str | None) -> dict[str, Any]:
-    from pathlib import Path
-
-    file = Path(path) if path is not None else _default_config()
-    if file is None:
-        return {}
-    import tomllib
-
-    try:
-        text = file.read_bytes().decode()
-        found = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        reason = problem.strerror if isinstance(problem, OSError) else problem
-        raise click.UsageError(f"the config file {str(file)!r} cannot be read: {reason}") from None
-    # A key is the name of an option without its dashes, or the name of a field.
-    known = {one.name: one.name for one in _FIELDS}
-    known |= {flag.lstrip("-"): one.name for one in _FIELDS for flag in option_of(one).flags if flag.startswith("--")}
-    unknown = [name for name in found if name not in known]
-    if unknown:
-        raise click.UsageError(f"the config file {str(file)!r} has an unknown setting: {unknown[0]}")
-    return {known[name]: value for name, value in found.items()}
-
-
-def _default_config() -> Path | None:
-    from pathlib import Path
-
-    here = Path("fetchq.toml")
-    if here.is_file():
-        return here
-    from platformdirs import user_config_dir
-
-    yours = Path(user_config_dir("fetchq")) / "fetchq.toml"
-    return yours if yours.is_file() else None
 
 
 def _read_data(path: str) -> bytes:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import click
 
 from fetchq.cli.status import FatalError
+from fetchq.core.atomic_file import refuse_link
 from fetchq.store.folder import RESERVED_NAMES
 
 __all__ = ["check_target", "writing"]
@@ -20,6 +21,10 @@ def check_target(output: str, folder: str) -> None:
         raise click.UsageError(f"{output!r} is {'a folder' if output else 'no name of a file'}")
     if not os.path.isdir(os.path.dirname(output) or "."):
         raise click.UsageError(f"there is no folder {os.path.dirname(output)!r}")
+    try:
+        refuse_link(output)
+    except OSError as problem:
+        raise click.UsageError(f"{output!r} cannot be written: {problem.strerror}") from None
     place, name = os.path.split(os.path.realpath(output))
     if place == os.path.realpath(folder) and name in RESERVED_NAMES:
         raise click.UsageError(f"{output!r} is the run's own; name another FILE")

@@ -22,7 +22,6 @@ def command(folder: str, output: str | None) -> int:
     SOURCE --report FILE.html` writes the same page about a run that need not be durable.
     """
     from fetchq.cli.output_file import check_target, writing
-    from fetchq.cli.status import FatalError
     from fetchq.cli.stored import read_errors, stored_run
     from fetchq.core.atomic_file import atomic_write
     from fetchq.core.text import printable
@@ -30,13 +29,10 @@ def command(folder: str, output: str | None) -> int:
 
     if output is None:
         output = os.path.join(folder, _NAME)
-    try:
-        with stored_run(folder) as run, read_errors():
-            if output != "-":
-                check_target(output, folder)
-            page = stored_report(run)
-    except FatalError as problem:  # the ledger is damaged
-        raise click.UsageError(problem.message) from None
+    with stored_run(folder) as run, read_errors():
+        if output != "-":
+            check_target(output, folder)
+        page = stored_report(run)
     if output == "-":
         sys.stdout.buffer.write(page)
         return 0

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["FIXED_OPTIONS", "command", "continue_run"]
 
 FIXED_OPTIONS = (
-    *(one.name for one in fields(Settings) if option_of(one).group == DURABLE_GROUP),
+    *(one.name for one in fields(Settings) if option_of(one).group == DURABLE_GROUP and one.name != "refresh"),
     "input_format",
     "url_column",
 )
@@ -31,13 +31,13 @@ FIXED_OPTIONS = (
 def resume(folder: str, **given: Any) -> int:
     """Go on with the run in DIR, however it ended: what is done stays done.
 
-    The folder is all that is needed: the run's own settings apply, and options given here replace them. Passwords,
-    headers, cookies and data to send that were options are not kept in the folder: give them again.
+    The run's own settings apply, and options given here replace them. Those that read or write a file, send a secret or
+    change who is reached, such as --header, --proxy or --insecure, are never taken from a folder: give them again.
     """
     from fetchq.cli.durable import open_session
     from fetchq.store.open_session import session_in_folder
 
-    with open_session(lambda: session_in_folder(folder)) as session:
+    with open_session(lambda: session_in_folder(folder, refresh=given["refresh"])) as session:
         return continue_run(session, given)
 
 
@@ -49,19 +49,15 @@ def continue_run(session: Session, given: dict[str, Any], retried: Callable[[Set
     from fetchq.cli.durable import all_done_text
     from fetchq.core.text import printable
     from fetchq.store.ledger_connection import ConditionError
+    from fetchq.store.manifest import stored_inputs
 
     if session.finished and retried is None:
         click.echo(f"fetchq: {all_done_text(session)}", err=True)
         return 1 if session.failed else 0
     folder = str(session.folder)
-    settings, display = read_options(given, session.ledger.required_meta("settings"), output=folder)
-    inputs = session.ledger.required_meta("inputs")
+    settings, display = read_options(given, session.settings, output=folder)
+    inputs = stored_inputs(session.ledger)
     check_views(settings, [one["path"] for one in inputs if one["kind"] == "file"])
-    withheld = session.ledger.required_meta("withheld")
-    for one in fields(settings):
-        if one.name in withheld and getattr(settings, one.name) == one.default:
-            flag = option_of(one).flags[-1]
-            raise click.UsageError(f"the run was begun with {flag}, which is not kept in the folder: give it again")
     if retried is not None:
         before = session.warning
         try:

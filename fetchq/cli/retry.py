@@ -19,13 +19,13 @@ def retry(folder: str, where: str | None, **given: Any) -> int:
 
     --where "cause = 'timeout'" chooses other ones; the columns are those of the record, timing as timing_wait and so
     on, and the column index needs quotes. What the rows were before is kept in the ledger's table history. Rows that
-    the run has not come to yet are fetched, too. The run's own settings apply, and options given here replace them.
+    the run has not come to yet are fetched, too. The run's own settings apply as for fetchq resume.
     """
     from fetchq.cli.durable import open_session
     from fetchq.http.retry import retryable
     from fetchq.store.open_session import session_in_folder
 
-    with open_session(lambda: session_in_folder(folder)) as session:
+    with open_session(lambda: session_in_folder(folder, refresh=given["refresh"])) as session:
         return continue_run(session, given, lambda settings: retryable(settings.retry_on) if where is None else where)
 
 

@@ -16,6 +16,8 @@ from itertools import count
 from time import time_ns
 from typing import TYPE_CHECKING
 
+from fetchq.core.disk import PRIVATE_FILE, PRIVATE_FOLDER
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
@@ -103,11 +105,11 @@ class Spool:
                 _write(self._name + DESCRIPTION, line, os.O_APPEND)
                 return
             folder = os.path.join(self._folder, PARTS_FOLDER)
-            os.makedirs(folder, exist_ok=True)
+            os.makedirs(folder, PRIVATE_FOLDER, exist_ok=True)
             # With the time, since a later session may have the process id of this one, as it often has in a container.
             part = os.path.join(folder, f"{os.path.basename(self._name)}-{time_ns():x}")
-            # Only its owner can read it, like the ledger. It comes first: a description without its part is ignored.
-            _write(part + DESCRIPTION, (self.description or b"") + b"\n" + line, os.O_CREAT | os.O_EXCL, 0o600)
+            # It comes first: a description without its part is ignored.
+            _write(part + DESCRIPTION, (self.description or b"") + b"\n" + line, os.O_CREAT | os.O_EXCL)
             os.rename(self._name, part)
             self._name = part
             self._is_part = True
@@ -212,7 +214,7 @@ def create_file(path: str, data: bytes) -> None:
     _write(path, data, os.O_CREAT | os.O_EXCL)
 
 
-def _write(path: str, data: bytes, flags: int, mode: int = 0o666) -> None:
+def _write(path: str, data: bytes, flags: int, mode: int = PRIVATE_FILE) -> None:
     # os.open is cheaper than a file object, and a run may write a file for each of its mostly small bodies.
     descriptor = os.open(path, os.O_WRONLY | _BINARY | flags, mode)
     try:

@@ -12,17 +12,23 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 __all__ = [
+    "PRIVATE_FILE",
+    "PRIVATE_FOLDER",
     "StorageError",
     "close_on_error",
     "file_error_text",
     "file_identity",
     "make_folder",
+    "open_private",
     "sync_files",
     "sync_folder",
 ]
 
 _FATAL = frozenset(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS") if hasattr(errno, name))
 """Error numbers after which no other file can be stored, either."""
+
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+"""The permissions of what a run keeps: pages that others may not see, and input that may hold passwords."""
 
 _SYNCFS_FROM = 8
 """For this many files or more, one syncfs(2) is cheaper than an fsync(2) of each."""
@@ -63,10 +69,15 @@ def file_error_text(problem: OSError) -> str:
 
 
 def make_folder(path: Path) -> None:
-    """Create the folder unless it exists. Raises OSError, also where a symbolic link is in its place."""
-    path.mkdir(exist_ok=True)
+    """Create the folder, for its owner alone, unless it exists. Raises OSError, also where a symbolic link is there."""
+    path.mkdir(PRIVATE_FOLDER, exist_ok=True)
     if path.is_symlink():
         raise NotADirectoryError(errno.ENOTDIR, "a symbolic link where a folder of the run belongs", str(path))
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open a file that is for its owner alone if it is new: an `opener` for `open`."""
+    return os.open(path, flags, PRIVATE_FILE)
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:

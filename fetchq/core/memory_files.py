@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 from fetchq.core.body_spool import create_file
+from fetchq.core.disk import PRIVATE_FILE
 
 __all__ = ["MemoryFiles", "memory_files"]
 
@@ -34,7 +35,7 @@ class MemoryFiles:
 
     def create(self, path: str, data: bytes) -> None:
         """Create a file, as `create_file` does. Raises OSError."""
-        descriptor = self._open(os.fsencode(path), _NEW, 0o666)
+        descriptor = self._open(os.fsencode(path), _NEW, PRIVATE_FILE)
         if descriptor >= 0:
             written, failed = self._write(descriptor, data, len(data)), self._close(descriptor)
             if written == len(data) and not failed:

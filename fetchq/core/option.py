@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
+from enum import Enum, auto
 from typing import Any, Self
 
 __all__ = [
+    "Origin",
     "SettingOption",
     "SettingsError",
     "ValidatedSettings",
@@ -21,6 +23,20 @@ __all__ = [
 
 _UNITS = {"S": "seconds", "BYTES": "bytes", "BYTES/s": "bytes per second", "N/s": "per second"}
 """The units of settings, by the metavar of their options."""
+
+
+class Origin(Enum):
+    """Where a setting may come from, beside its user: the command line, the environment and the user's own config file.
+
+    A folder may come from somebody else, with the ledger of a run in it, or with a config file.
+    """
+
+    ANYWHERE = auto()
+    """Also a `fetchq.toml` in the current folder, and the ledger of the run that is resumed."""
+    LEDGER = auto()
+    """Also that ledger, but no such file: the setting changes what is asked of the servers in the user's own list."""
+    USER = auto()
+    """Only the user: the setting reads or overwrites a file, sends a secret, or changes who is reached."""
 
 
 class SettingsError(ValueError):
@@ -57,6 +73,8 @@ class SettingOption:
     """Whether the option may be given several times."""
     default_text: str | None
     """The default as a person would type it, where `str(default)` is something else."""
+    origin: Origin
+    """Where its value may come from."""
 
     def parse(self, given: object) -> Any:
         """Parse a text or a value, and check the bounds. Returns the field's value. Raises ValueError."""
@@ -87,6 +105,7 @@ def setting(
     repeatable: bool = False,
     secret: bool = False,
     default_text: str | None = None,
+    origin: Origin = Origin.ANYWHERE,
 ) -> Any:
     """A dataclass field with its SettingOption. `flags` are separated by spaces; a `secret` is left out of the repr."""
     option = SettingOption(
@@ -101,6 +120,7 @@ def setting(
         maximum=maximum,
         repeatable=repeatable,
         default_text=default_text,
+        origin=origin,
     )
     return field(default=default, metadata={"option": option}, repr=not secret)
 

@@ -31,6 +31,10 @@ _EXTRAS = {
 """The package that each optional extra installs, as in `pip install fetchq[warc]`."""
 
 
+class MissingPackageError(ValueError):
+    """A setting needs a package that is not installed. The message says how to install it."""
+
+
 def read_text(given: object) -> str:
     """Parse a text, which may hold tabs, but no other control characters and no lone surrogates."""
     if not isinstance(given, str):
@@ -266,4 +270,6 @@ def _require_extra(extra: str) -> None:
     from importlib.util import find_spec
 
     if find_spec((package := _EXTRAS[extra]).replace("-", "_")) is None:
-        raise ValueError(f"{extra} needs the package {package}; install it with: pip install 'fetchq[{extra}]'")
+        raise MissingPackageError(
+            f"{extra} needs the package {package}; install it with: pip install 'fetchq[{extra}]'"
+        )

@@ -12,7 +12,7 @@ from functools import partial
 
 from fetchq.core.dns_servers import read_dns_servers
 from fetchq.core.host_patterns import read_host_patterns
-from fetchq.core.option import setting
+from fetchq.core.option import Origin, setting
 from fetchq.core.parsers import (
     SAVES,
     read_data,
@@ -40,12 +40,13 @@ REPORTS_GROUP = "Reports"
 """The heading of the settings that name a file which shows one run, or one session of a durable run."""
 
 # One function for each heading of the help text, which makes the fields that are listed under it.
-_request = partial(setting, group="Request")
+_request = partial(setting, group="Request", origin=Origin.USER)
 _limits = partial(setting, group="Limits and success")
-_network = partial(setting, group="Network")
-_safety = partial(setting, group="Safety")
+_network = partial(setting, group="Network", origin=Origin.USER)
+_safety = partial(setting, group="Safety", origin=Origin.USER)
 _durable_run = partial(setting, group=DURABLE_GROUP)
-_reports = partial(setting, group=REPORTS_GROUP)
+_user_durable = partial(_durable_run, origin=Origin.USER)
+_reports = partial(setting, group=REPORTS_GROUP, origin=Origin.USER)
 _library = partial(setting, group="Library")
 
 _SUCCESS = frozenset(range(200, 300))
@@ -56,7 +57,12 @@ class SettingsFields(PaceFields):
     """The fields of `Settings`: those of `PaceFields`, and all others."""
 
     method: str | None = _request(
-        None, "-X --method", read_method, "GET, or POST when there is --data.", metavar="METHOD"
+        None,
+        "-X --method",
+        read_method,
+        "GET, or POST when there is --data.",
+        metavar="METHOD",
+        origin=Origin.LEDGER,
     )
     headers: tuple[tuple[str, str], ...] = _request(
         (),
@@ -77,7 +83,9 @@ class SettingsFields(PaceFields):
         metavar="DATA",
         secret=True,
     )
-    user_agent: str | None = _request(None, "-A --user-agent", read_text, "User-Agent header.", metavar="TEXT")
+    user_agent: str | None = _request(
+        None, "-A --user-agent", read_text, "User-Agent header.", metavar="TEXT", origin=Origin.ANYWHERE
+    )
     user: str | None = _request(
         None, "-u --user", read_user, "Basic authentication, NAME:PASSWORD.", metavar="USER", secret=True
     )
@@ -100,6 +108,7 @@ class SettingsFields(PaceFields):
         "--location-trusted",
         read_flag,
         "Send passwords, cookies and all other headers to other origins, too, after a redirect.",
+        origin=Origin.USER,
     )
     max_filesize: int = _limits(
         100_000_000,
@@ -137,8 +146,8 @@ class SettingsFields(PaceFields):
     cert: str | None = _network(None, "--cert", read_path, "Client certificate (PEM).", metavar="FILE")
     key: str | None = _network(None, "--key", read_path, "Its private key, when not in --cert.", metavar="FILE")
     insecure: bool = _network(False, "-k --insecure", read_flag, "Do not verify TLS certificates.")
-    ipv4: bool = _network(False, "-4 --ipv4", read_flag, "IPv4 addresses only.")
-    ipv6: bool = _network(False, "-6 --ipv6", read_flag, "IPv6 addresses only.")
+    ipv4: bool = _network(False, "-4 --ipv4", read_flag, "IPv4 addresses only.", origin=Origin.ANYWHERE)
+    ipv6: bool = _network(False, "-6 --ipv6", read_flag, "IPv6 addresses only.", origin=Origin.ANYWHERE)
     resolve: tuple[tuple[str, int, str], ...] = _network(
         (),
         "--resolve",
@@ -168,7 +177,7 @@ class SettingsFields(PaceFields):
         (), "--deny-host", read_host_patterns, "Not these hosts, likewise; repeatable.", metavar="HOST", repeatable=True
     )
 
-    output: str | None = _durable_run(
+    output: str | None = _user_durable(
         None,
         "-o --output",
         read_folder,
@@ -179,9 +188,9 @@ class SettingsFields(PaceFields):
         "files", "--save", read_save, "How bodies are kept in the folder.", metavar="|".join(SAVES)
     )
     resume: bool = _durable_run(False, "--resume", read_flag, "Go on with the run in the folder, if there is one.")
-    overwrite: bool = _durable_run(False, "--overwrite", read_flag, "Throw away the run in the folder.")
+    overwrite: bool = _user_durable(False, "--overwrite", read_flag, "Throw away the run in the folder.")
     dedupe: bool = _durable_run(False, "--dedupe", read_flag, "Fetch rows that ask the same once; each has its record.")
-    refresh: str | None = _durable_run(
+    refresh: str | None = _user_durable(
         None, "--refresh", read_run, "Keep what has not changed since this run.", metavar="DIR"
     )
 

@@ -11,7 +11,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from fetchq.core.atomic_file import atomic_write
+from fetchq.core.atomic_file import atomic_write, refuse_link
 from fetchq.core.disk import StorageError
 from fetchq.core.settings import SettingsError
 from fetchq.http.cookies import Cookie, CookieJar
@@ -39,6 +39,7 @@ def load_cookies(path: str) -> CookieJar:
     """
     jar = CookieJar()
     try:
+        refuse_link(path)
         if os.path.isfile(path):  # a device or a pipe might never end
             if os.path.getsize(path) > _LARGEST:
                 raise ValueError("it is too large")
@@ -49,7 +50,7 @@ def load_cookies(path: str) -> CookieJar:
         raise SettingsError("cookie_jar", f"{path!r} cannot be read: {problem.strerror or problem}") from None
     except ValueError as problem:
         raise SettingsError("cookie_jar", f"{path!r} is not a Netscape cookie file: {problem}") from None
-    folder = os.path.dirname(os.path.realpath(path))
+    folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise SettingsError("cookie_jar", f"{path!r} cannot be written: there is no such folder, or it is read-only")
     return jar

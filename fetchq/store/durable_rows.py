@@ -47,6 +47,7 @@ class DurableRows(Output):
             return
         assert self._settings.output is not None
         with open_run(self._settings.output) as run:
+            run.ledger.verified = True  # by the session
             results = run.results(DONE)
             while page := list(islice(results, _PAGE)):
                 yield [replace(one, body=run.body(one)) for one in page] if self._keep_body else page

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from fetchq.core.body_spool import PARTS_FOLDER, TEMPORARY_FOLDER
-from fetchq.core.disk import sync_folder
+from fetchq.core.disk import PRIVATE_FILE, PRIVATE_FOLDER, sync_folder
 from fetchq.store.sinks import BODY_FOLDERS
 
 if TYPE_CHECKING:
@@ -57,14 +57,17 @@ class RunFolder:
             raise FolderError(f"{str(self.path)!r} holds other files ({min(others)!r}) and no run; name a new folder")
 
     def make(self) -> None:
-        """Create the folder. Raises OSError."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Create the folder, for its owner alone. Raises OSError."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(PRIVATE_FOLDER, exist_ok=True)
 
     def __enter__(self) -> Self:
         """Lock the folder. Raises `FolderError` if another process has locked it, and OSError."""
         from filelock import FileLock, Timeout
 
-        lock = FileLock(self.path / _LOCK, thread_local=False)
+        if (self.path / _LOCK).is_symlink():
+            raise FolderError(f"{str(self.path / _LOCK)!r} is a symbolic link, and not the lock of a run")
+        lock = FileLock(self.path / _LOCK, mode=PRIVATE_FILE, thread_local=False)
         try:
             lock.acquire(blocking=False)
         except Timeout:
@@ -80,7 +83,7 @@ class RunFolder:
         """Create the temporary folder, or empty it. Raises OSError."""
         if self.temporary.is_symlink():
             self.temporary.unlink()
-        self.temporary.mkdir(exist_ok=True)
+        self.temporary.mkdir(PRIVATE_FOLDER, exist_ok=True)
         for one in self.temporary.iterdir():
             one.unlink()
 

@@ -9,26 +9,40 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from fetchq.core.disk import make_folder
+from fetchq.core.disk import StorageError, make_folder
 from fetchq.inputs.lines import SourceError
 from fetchq.inputs.opening import StoredList, open_stored_lists, open_stored_rows, standard_input
 from fetchq.inputs.source import Source
-from fetchq.store.pipe_copy import PipeCopier, finish_partial_copy, write_private
+from fetchq.store.pipe_copy import PipeCopier, finish_partial_copy, is_whole, write_private
 
 if TYPE_CHECKING:
     from fetchq.store.folder import RunFolder
     from fetchq.store.ledger_reader import LedgerReader
 
-__all__ = ["PROGRAM_ROWS", "RunInput", "describe_inputs", "open_input_rows", "open_inputs", "same_inputs"]
+__all__ = [
+    "PROGRAM_ROWS",
+    "RunInput",
+    "describe_inputs",
+    "is_description",
+    "open_input_rows",
+    "open_inputs",
+    "same_inputs",
+]
 
 PROGRAM_ROWS = "rows"
 """The `kind` of an input that consists of the rows of a Python program."""
+
+
+_SUFFIXES = re.compile(r"(?:\.[A-Za-z0-9]+){1,2}$")
+_COPY = re.compile(r"[0-9]+(?:\.[A-Za-z0-9]+){0,2}")
+"""The name of a copy: its number, with the suffixes of the input."""
 
 
 class RunInput(NamedTuple):
@@ -57,9 +71,9 @@ def describe_inputs(arguments: Sequence[str]) -> list[dict[str, Any]]:
                 copy = f"{len(inputs)}.jsonl"
                 digest = _digest_of(argument)
                 inputs.append({"kind": "urls", "given": "arguments", "copy": copy, "count": 1, "digest": digest})
-        elif argument == "-" or not _is_regular(argument):
-            suffix = "".join(Path(argument).suffixes[-2:]) if argument != "-" else ""
-            inputs.append({"kind": "pipe", "given": argument, "copy": f"{len(inputs)}{suffix}"})
+        elif _is_pipe(argument):
+            found = _SUFFIXES.search(argument)
+            inputs.append({"kind": "pipe", "given": argument, "copy": f"{len(inputs)}{found[0] if found else ''}"})
         else:
             inputs.append(_describe_file(argument))
     return inputs
@@ -86,6 +100,20 @@ def _describe_file(path: str) -> dict[str, Any]:
         why = getattr(problem, "strerror", None) or problem
         raise SourceError(f"{path!r} cannot be read: {why}") from problem
     return {"kind": "file", "given": path, "path": os.path.abspath(path), "size": size, "sha256": digest}
+
+
+def is_description(value: object) -> bool:
+    """Whether it could be an input that `describe_inputs` describes: a copy has the plain name of a file."""
+    match value:
+        case {"kind": "rows"}:
+            return True
+        case {"kind": "file", "given": str(), "path": str(path), "size": int(), "sha256": str()}:
+            return "\0" not in path
+        case {"kind": "urls", "given": str(), "copy": str(copy), "count": int(count), "digest": str()}:
+            return _COPY.fullmatch(copy) is not None and count > 0
+        case {"kind": "pipe", "given": str(), "copy": str(copy)}:
+            return _COPY.fullmatch(copy) is not None
+    return False
 
 
 def same_inputs(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> bool:
@@ -116,6 +144,7 @@ def open_inputs(
     copiers: list[PipeCopier] = []
     warning: str | None = None
     urls = iter([argument for argument in arguments if "://" in argument])
+    pipes = iter([argument for argument in arguments if _is_pipe(argument)])
     for one in inputs:
         if one["kind"] == "file":
             _check_unchanged(one)
@@ -124,15 +153,16 @@ def open_inputs(
         copy = folder.input / one["copy"]
         if one["kind"] == "urls":
             group = list(islice(urls, one["count"]))
-            if not copy.exists():
+            if not _has_copy(copy):
                 _copy_urls(copy, group)
             lists.append(StoredList(str(copy), one["given"], input_format="jsonl"))
         elif arguments:
-            stream = standard_input(stdin) if one["given"] == "-" else None
-            copiers.append(PipeCopier(one["given"], stream, copy))
-            lists.append(StoredList(str(copy), one["given"], stream=copiers[-1].tail()))
+            given = next(pipes)  # not the one that the ledger names, which may come from somebody else
+            stream = standard_input(stdin) if given == "-" else None
+            copiers.append(PipeCopier(given, stream, copy, complete=_has_copy(copy)))
+            lists.append(StoredList(str(copy), given, stream=copiers[-1].tail()))
         else:
-            if not copy.exists():
+            if not _has_copy(copy):
                 warning = _use_partial_copy(one["given"], copy)
             lists.append(StoredList(str(copy), one["given"]))
     return RunInput(open_stored_lists(lists, input_format=input_format, url_column=url_column), copiers, warning)
@@ -143,14 +173,31 @@ def open_input_rows(ledger: LedgerReader) -> RunInput:
     return RunInput(open_stored_rows(ledger.input_rows))
 
 
+def _is_pipe(argument: str) -> bool:
+    return "://" not in argument and (argument == "-" or not _is_regular(argument))
+
+
+def _has_copy(copy: Path) -> bool:
+    """Whether there is a complete copy. Raises `StorageError` if something else has its name, or it has changed."""
+    try:
+        found = os.lstat(copy)
+    except FileNotFoundError:
+        return False
+    try:
+        if stat.S_ISREG(found.st_mode) and is_whole(copy):
+            return True
+    except OSError:
+        pass
+    raise StorageError(f"the copy of the run's input {str(copy)!r} is damaged")
+
+
 def _check_unchanged(described: dict[str, Any]) -> None:
     path = described["path"]
     if not os.path.exists(path):
         raise SourceError(f"the run's input {path!r} is gone; put it back to go on")
     if not _is_regular(path):
         raise SourceError(f"the run's input {path!r} is not a file any more; put the old one back, or begin anew")
-    now = _describe_file(path)
-    if (now["size"], now["sha256"]) != (described["size"], described["sha256"]):
+    if os.path.getsize(path) != described["size"] or _describe_file(path)["sha256"] != described["sha256"]:
         raise SourceError(f"the run's input {path!r} has changed since it began; put the old one back, or begin anew")
 
 

@@ -3,7 +3,7 @@
 The table `records` has one row for each input row that is done; an input row without a record is still to do. Its
 columns are the fields of the record, with `timing` as timing_queued to timing_store, and four more: `hops`, the
 redirects that were followed, as JSON; `etag` and `last_modified` as the server sent them; and `generation`, which is 0
-at first and increases with each `fetchq retry`.
+at first and increases with each `fetchq retry`. A row of any table but `again` ends with the `checksum` of its values.
 `history` keeps the records that retries have replaced. `again` lists the rows that a retry still has to fetch. `meta`
 holds JSON values by name. `input` holds the rows of a Python program.
 """
@@ -21,10 +21,9 @@ from typing import Any, Self
 
 from fetchq.core.disk import close_on_error, file_identity
 from fetchq.core.model import Request, Result
-from fetchq.core.text import without_surrogates
 from fetchq.store.ledger_connection import BUSY, LedgerError, connect, ledger_errors
 from fetchq.store.ledger_reader import LedgerReader
-from fetchq.store.schema import SCHEMA, input_values, inserts, row_of
+from fetchq.store.schema import SCHEMA, input_values, inserts, row_of, sealed
 
 __all__ = ["Ledger"]
 
@@ -37,7 +36,8 @@ class Ledger(LedgerReader):
         # With FULL, a transaction is on the disk when the commit returns.
         connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
         self._file = file_identity(path)
-        self.generation: int = self.meta("generation", 0)
+        self.generation = self._number("generation")
+        self.verify()
         self._retrying = self.count("again") > 0
         self._pending_input: list[tuple[Any, ...]] = []
         """Rows of a Python program that the next commit writes."""
@@ -52,7 +52,7 @@ class Ledger(LedgerReader):
             connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
             with close_on_error(connection):
                 connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA}")
-                connection.executemany("INSERT INTO meta VALUES (?, ?)", _meta_rows(meta))
+                connection.executemany("INSERT INTO meta VALUES (?, ?, ?)", _meta_rows(meta))
                 connection.execute("COMMIT")
                 return cls(path, connection)
 
@@ -74,7 +74,7 @@ class Ledger(LedgerReader):
 
         Raises `StorageError`, for example if the disk is full.
         """
-        rows = [row_of(result, self.generation) for result in results]
+        rows = [sealed(row_of(result, self.generation)) for result in results]
         rows.sort()  # inserting into a B-tree is faster in order
         with self._lock, self._transaction() as connection:
             with self._input_lock:
@@ -86,9 +86,15 @@ class Ledger(LedgerReader):
                 connection.executemany('DELETE FROM again WHERE "index" = ?', keys)
             _insert(connection, "records", rows)
             if meta:
-                connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _meta_rows(meta))
+                connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", _meta_rows(meta))
         if not self.in_place:  # SQLite goes on writing to a file that was deleted or renamed
             raise LedgerError(f"the ledger {str(self.path)!r} was taken away, and with it what is done")
+
+    def _number(self, name: str) -> int:
+        value = self.meta(name, 0)
+        if not isinstance(value, int):
+            raise LedgerError.bad_meta(self.path, name)
+        return value
 
     def set_meta(self, **values: Any) -> None:
         """Write these JSON values to `meta`. Raises `StorageError`."""
@@ -101,6 +107,7 @@ class Ledger(LedgerReader):
         """
         # Through a read-only connection, since the condition may be any text.
         with closing(LedgerReader.open(self.path)) as reader:
+            reader.verified = True
             rows = list(reader.rows(("index",), where))
         count = len(rows)
         with self._lock, self._transaction() as connection:
@@ -108,13 +115,13 @@ class Ledger(LedgerReader):
             if count:
                 self.generation += 1
                 entries = {"generation": self.generation, "finished": None}
-                connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _meta_rows(entries))
+                connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", _meta_rows(entries))
                 self._retrying = True
         return count
 
     def add_input(self, requests: Iterable[Request]) -> None:
         """Let the next commit write these rows of a Python program. Does not block."""
-        rows = [input_values(request) for request in requests]
+        rows = [sealed(input_values(request)) for request in requests]
         with self._input_lock:  # not `_lock`, for which an event loop would have to wait as long as a commit takes
             self._pending_input += rows
 
@@ -136,14 +143,10 @@ class Ledger(LedgerReader):
                 raise
 
 
-def _meta_rows(values: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(name, json.dumps(value)) for name, value in values.items()]
+def _meta_rows(values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [sealed((name, json.dumps(value))) for name, value in values.items()]
 
 
 def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    try:
-        for statement in inserts(table, rows):
-            connection.execute(*statement)
-    except UnicodeEncodeError:
-        for statement in inserts(table, [tuple(map(without_surrogates, row)) for row in rows]):
-            connection.execute(*statement)
+    for statement in inserts(table, rows):
+        connection.execute(*statement)

@@ -6,15 +6,25 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Self
 from urllib.parse import quote_from_bytes
 
 from fetchq.core.disk import StorageError, close_on_error
 from fetchq.core.text import one_line
-from fetchq.store.schema import APPLICATION, FORMAT
+from fetchq.store.schema import APPLICATION, FORMAT, SCHEMA
 
-__all__ = ["BUSY", "ConditionError", "LedgerError", "condition_errors", "connect", "ledger_errors", "ledger_exists"]
+__all__ = [
+    "BUSY",
+    "ConditionError",
+    "LedgerError",
+    "condition_errors",
+    "connect",
+    "guard_queries",
+    "ledger_errors",
+    "ledger_exists",
+]
 
 BUSY = 30.0
 """Seconds to wait for another program that has locked the ledger."""
@@ -22,6 +32,16 @@ BUSY = 30.0
 
 class LedgerError(StorageError):
     """A ledger cannot be used: it is missing, damaged, locked, or not fetchq's. The message is one line for people."""
+
+    @classmethod
+    def damaged(cls, path: Path, what: str) -> Self:
+        """The error for the ledger at `path`, in which something is not as it was written."""
+        return cls(one_line(f"the ledger {str(path)!r} is damaged: {what}"))
+
+    @classmethod
+    def bad_meta(cls, path: Path, name: str) -> Self:
+        """The error for a value in the ledger's `meta` that is missing, or not what it should be."""
+        return cls.damaged(path, f"its meta has no good {name!r}")
 
 
 class ConditionError(Exception):
@@ -35,6 +55,7 @@ def ledger_exists(path: Path) -> bool:
     """
     if not path.exists() or not path.stat().st_size:
         return False
+    _refuse_link(path)
     with ledger_errors(path):
         connection = sqlite3.connect(f"{_uri(path)}?mode=rw", uri=True, timeout=BUSY)
         try:
@@ -50,6 +71,7 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
     """
     if not os.path.isfile(path):  # also False for a name that is too long
         raise LedgerError(f"there is no run in {str(path.parent)!r}: it holds no {path.name}")
+    _refuse_link(path)
     uri = f"{_uri(path)}?mode={mode}"
     if mode == "ro" and not os.access(path.parent, os.W_OK) and not _has_wal(path):
         uri += "&immutable=1"  # otherwise SQLite would create files beside it
@@ -61,7 +83,47 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
             raise LedgerError(f"{str(path)!r} is not a ledger of fetchq")
         if version != FORMAT:
             raise LedgerError(f"{str(path)!r} has format {version}, and this fetchq knows format {FORMAT}")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        _check_schema(path, connection)
     return connection
+
+
+def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
+    """Raise `LedgerError` unless the tables are those that fetchq makes, without a view or a trigger that could act."""
+    found = {tuple(row) for row in connection.execute("SELECT type, name, sql FROM sqlite_master")}
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript(SCHEMA)
+        expected = {tuple(row) for row in fresh.execute("SELECT type, name, sql FROM sqlite_master")}
+    if not expected <= found:
+        raise LedgerError.damaged(path, "it has not the tables of one")
+    if planted := sorted(str(name) for kind, name, _ in found if kind in ("view", "trigger")):
+        raise LedgerError(
+            one_line(f"the ledger {str(path)!r} has a view or a trigger, {planted[0]!r}, and may have none")
+        )
+
+
+_PROGRESS = 100_000
+"""Steps of SQLite's virtual machine, about a millisecond, after which a query lets Python handle a signal."""
+_ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE})
+
+
+def guard_queries(connection: sqlite3.Connection) -> None:
+    """Let signals interrupt the queries of a connection, and allow nothing but to select: a condition may be any text.
+
+    A handler that raises does so in the function that SQLite calls, which ends the query (see `ledger_errors`).
+    """
+    connection.set_progress_handler(lambda: 0, _PROGRESS)
+    connection.set_authorizer(_authorize)
+
+
+def _authorize(action: int, first: str | None, *_: str | None) -> int:
+    allowed = action in _ALLOWED or (action == sqlite3.SQLITE_PRAGMA and first == "integrity_check")
+    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+
+def _refuse_link(path: Path) -> None:
+    if path.is_symlink():  # SQLite would follow it, also to write
+        raise LedgerError(f"{str(path)!r} is a symbolic link, not a ledger")
 
 
 def _uri(path: Path) -> str:
@@ -99,6 +161,8 @@ def ledger_errors(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, sqlite3.Warning) as problem:
         code = getattr(problem, "sqlite_errorcode", 0) & 0xFF  # the primary code, without the bits that extend it
+        if code == sqlite3.SQLITE_INTERRUPT:
+            raise KeyboardInterrupt from None  # by the handler of a signal, whose exception sqlite3 has dropped
         if code in _SYSTEM_ERRORS:
             number = _SYSTEM_ERRORS[code]
             raise StorageError.of(OSError(number, os.strerror(number), str(path))) from problem
@@ -119,7 +183,8 @@ def condition_errors(where: str) -> Iterator[None]:
         raise ConditionError(one_line(f"not a condition over the columns of the record: {problem}")) from None
     except LedgerError as problem:
         found = problem.__cause__
-        wrong = getattr(found, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR or isinstance(found, _RAISED_BY_PYTHON)
+        code = getattr(found, "sqlite_errorcode", None)
+        wrong = code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_AUTH) or isinstance(found, _RAISED_BY_PYTHON)
         if where == "1" or not wrong:
             raise
         hint = ' (the column index needs quotes: "index")' if 'near "index"' in str(found) else ""

@@ -1,30 +1,40 @@
-"""Makes the manifest of a run, and checks that a resumed run matches it.
+"""Makes the manifest of a run, reads it, and checks that a resumed run matches it.
 
 The manifest is the first content of the ledger's `meta`: fetchq's version, the time, the settings and the inputs.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from fetchq._version import __version__
-from fetchq.core.option import option_of
-from fetchq.core.settings import REPORTS_GROUP
+from fetchq.core.option import Origin, option_of
+from fetchq.core.parsers import MissingPackageError
+from fetchq.core.settings import REPORTS_GROUP, Settings
 from fetchq.store.folder import FolderError, RunFolder
-from fetchq.store.input_copy import same_inputs
+from fetchq.store.input_copy import is_description, same_inputs
+from fetchq.store.ledger_connection import LedgerError
 
 if TYPE_CHECKING:
-    from fetchq.core.settings import Settings
     from fetchq.store.ledger_reader import LedgerReader
 
-__all__ = ["check_matches", "new_manifest", "timestamp"]
+__all__ = [
+    "StoredSettings",
+    "check_matches",
+    "new_manifest",
+    "stored_inputs",
+    "stored_reading",
+    "stored_settings",
+    "timestamp",
+]
 
 _FIXED = ("save", "dedupe", "refresh")
 """Settings that must stay the same in all sessions of a run."""
 _OF_SESSION = ("output", "resume", "overwrite", "keep_body", "record_bodies")
 """Settings that belong to a session, and not to the run."""
+_READING = frozenset({"input_format", "url_column"})
 
 
 def new_manifest(settings: Settings, inputs: list[dict[str, Any]], reading: dict[str, Any]) -> dict[str, Any]:
@@ -53,13 +63,75 @@ def new_manifest(settings: Settings, inputs: list[dict[str, Any]], reading: dict
     }
 
 
+@dataclass(frozen=True, slots=True)
+class StoredSettings:
+    """The settings that a ledger has, checked: it may be damaged, or come from somebody else."""
+
+    values: dict[str, Any]
+    """The values of those that may come from a ledger, by their names. `Settings` takes them."""
+    not_taken: tuple[str, ...]
+    """The names of the others that the run was begun with (`Origin.USER`): only its user may give them."""
+    withheld: frozenset[str]
+    """The names among them whose values are not kept, since they may be secret."""
+    refresh: str | None
+    """The folder of the run that this one refreshes."""
+
+
+def stored_settings(ledger: LedgerReader) -> StoredSettings:
+    """The settings that the run was begun with. Raises `LedgerError` if they are not settings."""
+    settings, names = ledger.required_meta("settings"), ledger.required_meta("withheld")
+    if not isinstance(settings, dict) or not isinstance(names, list):
+        raise LedgerError.bad_meta(ledger.path, "settings")
+    withheld = frozenset(name for name in names if isinstance(name, str))
+    values: dict[str, Any] = {}
+    not_taken: list[str] = []
+    for one in fields(Settings):
+        option, value = option_of(one), settings.get(one.name)
+        if option.origin is Origin.USER:
+            if one.name in withheld or value:
+                not_taken.append(one.name)
+        elif one.name in settings:
+            try:
+                option.parse(value)
+            except MissingPackageError:
+                pass  # whoever uses the setting says how to install it
+            except ValueError:
+                raise LedgerError.bad_meta(ledger.path, "settings") from None
+            values[one.name] = value
+    refresh = settings.get("refresh")
+    if not isinstance(refresh, str | None):
+        raise LedgerError.bad_meta(ledger.path, "settings")
+    return StoredSettings(values, tuple(not_taken), withheld, refresh)
+
+
+def stored_inputs(ledger: LedgerReader) -> list[dict[str, Any]]:
+    """The inputs that the run was begun with, as `describe_inputs` makes them. Raises `LedgerError` for others."""
+    inputs = ledger.required_meta("inputs")
+    if not isinstance(inputs, list) or not inputs or not all(map(is_description, inputs)):
+        raise LedgerError.bad_meta(ledger.path, "inputs")
+    return inputs
+
+
+def stored_reading(ledger: LedgerReader) -> dict[str, Any]:
+    """How the inputs are read: `input_format` and `url_column`. Raises `LedgerError`."""
+    reading = ledger.required_meta("reading")
+    if not isinstance(reading, dict) or not reading.keys() <= _READING or not all(map(_is_text, reading.values())):
+        raise LedgerError.bad_meta(ledger.path, "reading")
+    return reading
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str | None)
+
+
 def check_matches(
     folder: RunFolder, ledger: LedgerReader, settings: Settings, inputs: list[dict[str, Any]], reading: dict[str, Any]
 ) -> None:
     """Raise `FolderError` if the run in the folder has other inputs, or other values of fixed settings."""
-    if not same_inputs(ledger.required_meta("inputs"), inputs):
+    if not same_inputs(stored_inputs(ledger), inputs):
         raise FolderError(f"the run in {str(folder)!r} has other sources")
-    before = ledger.required_meta("settings") | ledger.required_meta("reading")
+    stored = stored_settings(ledger)
+    before = stored.values | {"refresh": stored.refresh} | stored_reading(ledger)
     given = {name: getattr(settings, name) for name in _FIXED} | reading
     for name, value in given.items():
         if (before.get(name) or None) != (value or None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -11,7 +12,7 @@ from fetchq.store.folder import FolderError, RunFolder
 from fetchq.store.input_copy import PROGRAM_ROWS, RunInput, describe_inputs, open_input_rows, open_inputs
 from fetchq.store.ledger import Ledger
 from fetchq.store.ledger_connection import ledger_exists
-from fetchq.store.manifest import check_matches, new_manifest
+from fetchq.store.manifest import check_matches, new_manifest, stored_inputs, stored_reading, stored_settings
 from fetchq.store.refresh import check_refreshable
 from fetchq.store.session import Session
 
@@ -51,8 +52,11 @@ def session_for_rows(settings: Settings) -> Session:
     return session
 
 
-def session_in_folder(path: str) -> Session:
-    """Resume the run in a folder with the input that its ledger describes. Raises as `session_for_sources`."""
+def session_in_folder(path: str, *, refresh: str | None = None) -> Session:
+    """Resume the run in a folder with the input that its ledger describes. Raises as `session_for_sources`.
+
+    `refresh`: the folder of the run that it refreshes; without it, what is left is fetched whole.
+    """
     closing = ExitStack()
     with close_on_error(closing):
         folder = RunFolder(path)
@@ -61,8 +65,10 @@ def session_in_folder(path: str) -> Session:
         closing.enter_context(folder)
         ledger = Ledger.open(folder.ledger)
         closing.callback(ledger.close)
-        session = Session(folder, ledger, closing)
-        of_program = ledger.required_meta("inputs")[0]["kind"] == PROGRAM_ROWS
+        if refresh is not None and stored_settings(ledger).refresh != os.path.abspath(refresh):
+            raise FolderError(f"the run in {path!r} was begun with another --refresh")
+        session = Session(folder, ledger, closing, refresh=refresh)
+        of_program = stored_inputs(ledger)[0]["kind"] == PROGRAM_ROWS
         session.read_from(open_input_rows(ledger) if of_program else _open_input(session))
     return session
 
@@ -88,15 +94,15 @@ def _begin_or_resume(
         folder.wipe()
         ledger = Ledger.create(folder.ledger, new_manifest(settings, inputs, reading))
         closing.callback(ledger.close)
-    return Session(folder, ledger, closing)
+    return Session(folder, ledger, closing, refresh=settings.refresh)
 
 
 def _open_input(session: Session, arguments: Sequence[str] = (), stdin: BinaryIO | None = None) -> RunInput:
     ledger = session.ledger
     return open_inputs(
-        ledger.required_meta("inputs"),
+        stored_inputs(ledger),
         session.folder,
         arguments=arguments,
         stdin=stdin,
-        **ledger.required_meta("reading"),
+        **stored_reading(ledger),
     )

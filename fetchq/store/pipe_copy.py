@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import threading
@@ -10,11 +11,36 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["PipeCopier", "finish_partial_copy", "write_private"]
+__all__ = ["PipeCopier", "finish_partial_copy", "is_whole", "write_private"]
 
 _PART = ".part"
 """The suffix of an incomplete copy."""
 _CHUNK = 65_536
+
+
+def is_whole(copy: Path) -> bool:
+    """Whether a complete copy has the content with which it got its name. Raises OSError."""
+    with open(_digest_of(copy), "rb", opener=_plain_file) as file:
+        digest = file.read(64)
+    with open(copy, "rb", opener=_plain_file) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest().encode() == digest
+
+
+def _complete(part: Path, copy: Path, digest: str) -> None:
+    """Give a copy its name, after its SHA-256 has a file beside it, in the format of sha256sum. Raises OSError."""
+    with _open_private(_digest_of(copy), os.O_TRUNC) as file:
+        file.write(f"{digest}  {copy.name}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, copy)
+
+
+def _digest_of(copy: Path) -> Path:
+    return copy.with_name(copy.name + ".sha256")
+
+
+def _plain_file(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def _open_private(path: Path, flags: int) -> BinaryIO:
@@ -29,14 +55,16 @@ class PipeCopier:
     If an earlier session has copied a part of the pipe, it must begin with the same bytes again.
     """
 
-    def __init__(self, given: str, stream: BinaryIO | None, copy: Path) -> None:
-        """`given`: the path of the pipe, which is opened if there is no `stream`."""
+    def __init__(self, given: str, stream: BinaryIO | None, copy: Path, *, complete: bool = False) -> None:
+        """`given`: the path of the pipe, which is opened if there is no `stream`.
+
+        `complete`: whether an earlier session has copied the whole pipe.
+        """
         self._given = given
         self._stream = stream
         self._copy = copy
-        self._complete = copy.exists()
-        """Whether an earlier session has copied the whole pipe."""
-        self._part = copy if self._complete else _part_of(copy)
+        self._complete = complete
+        self._part = copy if complete else _part_of(copy)
         self._changed = threading.Condition()
         self._size = 0
         """How many bytes of the copy can be read."""
@@ -57,19 +85,23 @@ class PipeCopier:
         try:
             opened = nullcontext(self._stream) if self._stream else open(self._given, "rb", buffering=0)  # noqa: SIM115
             with opened as stream, _open_private(self._part, 0) as copy:
-                self._copy_all(stream, copy)
-            os.replace(self._part, self._copy)
+                digest = self._copy_all(stream, copy)
+            if not self._complete:
+                _complete(self._part, self._copy, digest)
         except OSError as problem:
             self._problem = problem
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
-    def _copy_all(self, stream: BinaryIO, copy: BinaryIO) -> None:
+    def _copy_all(self, stream: BinaryIO, copy: BinaryIO) -> str:
+        """Returns the SHA-256 of what has been copied."""
+        digest = hashlib.sha256()
         while chunk := stream.read(_CHUNK):
             before = copy.read(len(chunk))
             if not chunk.startswith(before) or (self._complete and len(before) < len(chunk)):
                 raise OSError(0, "it is not what it was when the run began")
+            digest.update(chunk)
             copy.write(chunk[len(before) :])
             copy.flush()
             with self._changed:
@@ -78,6 +110,7 @@ class PipeCopier:
         if copy.read(1):
             raise OSError(0, "it is shorter than it was when the run began")
         os.fsync(copy.fileno())
+        return digest.hexdigest()
 
     def _read(self, at: int, most: int) -> bytes:
         with self._changed:
@@ -124,7 +157,11 @@ def finish_partial_copy(copy: Path, *, compressed: bool) -> int:
             file.truncate(_end_of_last_line(file))
         size = file.seek(0, os.SEEK_END)
         os.fsync(file.fileno())
-    os.replace(part, copy)
+        file.seek(0)
+        digest = hashlib.sha256()
+        while piece := file.read(_CHUNK):
+            digest.update(piece)
+    _complete(part, copy, digest.hexdigest())
     return size
 
 
@@ -135,7 +172,7 @@ def write_private(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(part, path)
+    _complete(part, path, hashlib.sha256(content).hexdigest())
 
 
 def _part_of(copy: Path) -> Path:

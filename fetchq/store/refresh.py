@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,8 +16,9 @@ from fetchq.core.parsers import read_save
 from fetchq.core.stored_response import StoredResponse
 from fetchq.store.folder import FolderError, RunFolder
 from fetchq.store.ledger_reader import LedgerReader
+from fetchq.store.manifest import StoredSettings, stored_settings
 from fetchq.store.scratch_db import ScratchDatabase, key_of
-from fetchq.store.stored_run import StoredBodies, is_inside
+from fetchq.store.stored_run import StoredBodies, file_in
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request
@@ -38,8 +38,8 @@ _COLUMNS = ("index", "url", "method", "final_url", "etag", "last_modified", *_DE
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
 """An entity tag (RFC 9110, 8.8.3), restricted to ASCII."""
 _DATE = re.compile(r"[ -~]{1,64}")
-_HEADER_SETTINGS = frozenset({"headers", "cookie", "user"})
-"""Settings that become headers; the ledger only says whether they were given."""
+_HEADER_SETTINGS = frozenset({"headers", "cookie", "user", "cookie_jar"})
+"""Settings that become headers, of which the ledger only says whether they were given."""
 
 
 def check_refreshable(path: str, output: str, save: str) -> None:
@@ -51,7 +51,7 @@ def check_refreshable(path: str, output: str, save: str) -> None:
         raise FolderError(f"the run in {path!r} cannot refresh itself: name a new folder for the output")
     ledger = LedgerReader.open(folder.ledger)
     try:
-        saved = ledger.meta("settings", {}).get("save")
+        saved = stored_settings(ledger).values.get("save")
     finally:
         ledger.close()
     if save == "none":
@@ -67,18 +67,18 @@ def check_refreshable(path: str, output: str, save: str) -> None:
 class PreviousRun:
     """The run that is refreshed, which is only read. Not thread-safe. All methods raise `StorageError`."""
 
-    def __init__(self, path: str, temporary: Path, *, settings: dict[str, Any], withheld: list[str]) -> None:
-        """`temporary`: a folder for the index. `settings`, `withheld`: from the manifest of the new run."""
+    def __init__(self, path: str, temporary: Path, settings: StoredSettings) -> None:
+        """`temporary`: a folder for the index. `settings`: those of the new run."""
         self._root = Path(path)
         self._bodies = StoredBodies(self._root)
-        self._method = settings.get("method")
-        self._has_data = "data" in withheld
+        self._method = settings.values.get("method")
+        self._has_data = "data" in settings.withheld
         self._ledger = ledger = LedgerReader.open(RunFolder(path).ledger)
         with close_on_error(ledger):
-            before = ledger.required_meta("settings")
-            own_headers = bool(_HEADER_SETTINGS.intersection([*withheld, *ledger.required_meta("withheld")]))
-            own_headers = own_headers or any(run.get("cookie_jar") for run in (before, settings))
-        self._own_headers = own_headers or before.get("user_agent") != settings.get("user_agent")
+            before = stored_settings(ledger)
+        agents = before.values.get("user_agent"), settings.values.get("user_agent")
+        own_headers = _HEADER_SETTINGS.intersection([*settings.not_taken, *before.not_taken])
+        self._own_headers = bool(own_headers) or agents[0] != agents[1]
         """Whether one of the runs sends other headers than the default ones with all rows."""
         self._index_path = temporary / "refresh.db"
         self._index: ScratchDatabase | None = None
@@ -144,8 +144,11 @@ class PreviousRun:
         date = date if date is not None and _DATE.fullmatch(date) else None
         own_file = path is not None and "#" not in path
         if path is not None:
-            file = os.path.join(self._root, path.partition("#")[0])
-            if not is_inside(path) or not _is_file(file, record["size"] if own_file else None):
+            try:
+                file = str(file_in(self._root, path.partition("#")[0]))
+            except OSError:
+                return None
+            if own_file and os.path.getsize(file) != record["size"]:
                 return None
         if etag is None and date is None:
             return None
@@ -161,12 +164,3 @@ class PreviousRun:
             open=None if path is None else partial(self._bodies.opened, path),
             **described,
         )
-
-
-def _is_file(file: str, size: int | None) -> bool:
-    """Whether it is a regular file, of `size` bytes unless that is None."""
-    try:
-        found = os.lstat(file)
-    except (OSError, ValueError):
-        return False
-    return stat.S_ISREG(found.st_mode) and size in (None, found.st_size)

@@ -8,6 +8,7 @@ from enum import Enum
 from itertools import chain, compress
 from operator import not_
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import orjson
 
@@ -15,6 +16,7 @@ from fetchq.core.lazy_headers import field_reader
 from fetchq.core.model import Request, kept_headers, phase_values
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
 from fetchq.core.redirect_hop import hops_to_json
+from fetchq.core.text import without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,11 +24,24 @@ if TYPE_CHECKING:
     from fetchq.core.model import Result
     from fetchq.core.record_fields import RecordField
 
-__all__ = ["APPLICATION", "COLUMNS", "FORMAT", "SCHEMA", "input_values", "inserts", "request_of", "row_of", "utc_text"]
+__all__ = [
+    "APPLICATION",
+    "CHECKED",
+    "COLUMNS",
+    "FORMAT",
+    "SCHEMA",
+    "checksum_of",
+    "input_values",
+    "inserts",
+    "request_of",
+    "row_of",
+    "sealed",
+    "utc_text",
+]
 
 APPLICATION = 0x46455451
 """The application_id in the header of the SQLite file."""
-FORMAT = 3
+FORMAT = 4
 """The user_version in the header. It goes up with every change of a table."""
 
 _BLOCK = 64
@@ -51,16 +66,35 @@ def _columns(index: str) -> str:
 
 
 SCHEMA = f"""
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE records ({_columns("INTEGER PRIMARY KEY")}) STRICT;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE records ({_columns("INTEGER PRIMARY KEY")}, checksum INTEGER NOT NULL) STRICT;
 CREATE INDEX failed ON records (cause) WHERE cause IS NOT NULL;
-CREATE TABLE history ({_columns("INTEGER NOT NULL")}, PRIMARY KEY ("index", generation)) STRICT, WITHOUT ROWID;
+CREATE TABLE history ({_columns("INTEGER NOT NULL")}, checksum INTEGER NOT NULL,
+    PRIMARY KEY ("index", generation)) STRICT, WITHOUT ROWID;
 CREATE TABLE again ("index" INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE input ("index" INTEGER PRIMARY KEY, url TEXT NOT NULL, method TEXT, headers TEXT NOT NULL, body BLOB,
-    label TEXT, problem TEXT, priority INTEGER NOT NULL) STRICT;
+    label TEXT, problem TEXT, priority INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {FORMAT};
 """
+
+
+CHECKED = ("meta", "records", "history", "input")
+"""The tables whose rows end with their `checksum`."""
+
+
+def checksum_of(values: Sequence[Any]) -> int:
+    """The checksum of a row, since SQLite does not notice a flipped bit in a value. Raises TypeError for surrogates."""
+    return crc32(orjson.dumps(values, default=bytes.hex))
+
+
+def sealed(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values of a row as SQLite takes them, without surrogates, and their checksum."""
+    try:
+        return *values, checksum_of(values)
+    except TypeError:
+        values = tuple(map(without_surrogates, values))
+        return *values, checksum_of(values)
 
 
 def utc_text(when: datetime) -> str:
@@ -73,6 +107,8 @@ def _value(name: str, field: RecordField) -> str:
     value = f"result.{name}"
     if field.kind is bool:
         return f"1 if {value} else 0"
+    if field.kind is float:
+        return f"0.0 + {value}"  # of an int, SQLite would make a float, which has another checksum
     converted = f"dumps({value}, option=utc)[1:-1].decode()" if field.kind is datetime else f"{value}.value"
     if field.kind is not datetime and not issubclass(field.kind, Enum):
         return value
@@ -83,7 +119,8 @@ def _row_function() -> Callable[[Result, int], tuple[Any, ...]]:
     """Generate `row_of` from the fields, so that a row needs no function call for each of them."""
     values = [_value(name, field) for name, field in PLAIN_FIELDS.items()]
     hops = "hops_to_json(result.hops) if result.hops else None"
-    values += ["*phase_values(result.timing)", hops, "*validators(kept_headers(result))", "generation"]
+    phases = "*[None if phase is None else 0.0 + phase for phase in phase_values(result.timing)]"
+    values += [phases, hops, "*validators(kept_headers(result))", "generation"]
     source = f"def row_of(result, generation):\n return ({', '.join(values)})"
     scope: dict[str, Any] = {"dumps": orjson.dumps, "utc": orjson.OPT_UTC_Z, "phase_values": phase_values}
     scope["hops_to_json"] = hops_to_json
@@ -114,7 +151,7 @@ def input_values(request: Request) -> tuple[Any, ...]:
 
 def request_of(values: Sequence[Any]) -> Request:
     """The Request that a row of `input` was made from."""
-    index, url, method, headers, body, label, problem, priority = values
+    index, url, method, headers, body, label, problem, priority, _ = values
     pairs = tuple((name, value) for name, value in json.loads(headers))
     return Request(url, index, method, pairs, body, label, problem, priority=priority)
 

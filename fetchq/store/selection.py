@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fetchq.core.disk import close_on_error
 from fetchq.store.folder import RunFolder
+from fetchq.store.manifest import stored_settings
 from fetchq.store.parts import find_parts
 
 if TYPE_CHECKING:
@@ -23,33 +24,40 @@ __all__ = ["RowSelection"]
 class RowSelection:
     """Leaves out rows that are done, marks duplicates, and adds kept parts and stored responses of the previous run."""
 
-    def __init__(self, folder: RunFolder, ledger: Ledger, done: RowSet, *, more_rows: bool) -> None:
-        """`more_rows`: whether a Python program passes rows, which may be more than before. Raises `StorageError`."""
+    def __init__(
+        self, folder: RunFolder, ledger: Ledger, done: RowSet, *, refresh: str | None, more_rows: bool
+    ) -> None:
+        """`refresh`: the folder of the run that this one refreshes. Raises `StorageError`.
+
+        `more_rows`: whether a Python program passes rows, which may be more than before.
+        """
         self._done = done
         self.deduplicator: Deduplicator | None = None
         self._previous_run: PreviousRun | None = None
         self._parts = find_parts(folder, ledger)
         self.warning: str | None = None
         """A warning of one line for the user."""
-        settings = ledger.required_meta("settings")
         if ledger.meta("finished") is not None and not more_rows:
             return
-        withheld = ledger.required_meta("withheld")
+        stored = stored_settings(ledger)
+        method = stored.values.get("method")
         with close_on_error(self):
-            if settings.get("dedupe"):
+            if stored.values.get("dedupe"):
                 from fetchq.store.dedupe import Deduplicator
 
                 self.deduplicator = Deduplicator(
-                    folder, ledger, done, method=settings.get("method"), has_data="data" in withheld
+                    folder, ledger, done, method=method, has_data="data" in stored.withheld
                 )
-            if (path := settings.get("refresh")) is None:
+            if refresh is None:
                 return
-            if not RunFolder(path).ledger.is_file():
-                self.warning = f"the run in {path!r}, which this one refreshes, is gone: what is left is fetched whole"
+            if not RunFolder(refresh).ledger.is_file():
+                self.warning = (
+                    f"the run in {refresh!r}, which this one refreshes, is gone: what is left is fetched whole"
+                )
                 return
             from fetchq.store.refresh import PreviousRun
 
-            self._previous_run = PreviousRun(path, folder.temporary, settings=settings, withheld=withheld)
+            self._previous_run = PreviousRun(refresh, folder.temporary, stored)
             if more_rows:  # they arrive in an event loop, which should not wait for the index later
                 self._previous_run.index_urls()
 

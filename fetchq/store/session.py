@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from fetchq.store.folder import FolderError, RunFolder
 from fetchq.store.ledger import Ledger
-from fetchq.store.manifest import timestamp
+from fetchq.store.manifest import stored_settings, timestamp
 from fetchq.store.program_rows import ProgramRows
 from fetchq.store.record_bodies import RecordBodies
 from fetchq.store.selection import RowSelection
@@ -32,8 +32,10 @@ class Session:
     The functions of `fetchq.store.open_session` make sessions.
     """
 
-    def __init__(self, folder: RunFolder, ledger: Ledger, closing: ExitStack) -> None:
-        """`closing`: closes the folder and the ledger. The session adds what it opens, and `close` closes everything.
+    def __init__(self, folder: RunFolder, ledger: Ledger, closing: ExitStack, *, refresh: str | None = None) -> None:
+        """`refresh`: the folder of the run that this one refreshes, as the user has given it.
+
+        `closing`: closes the folder and the ledger. The session adds what it opens, and `close` closes everything.
 
         Raises `FolderError`, `StorageError`, OSError.
         """
@@ -41,6 +43,9 @@ class Session:
         self.ledger = ledger
         self.warning: str | None = None
         """A warning of one line for the user."""
+        self.settings = stored_settings(ledger)
+        """The settings that the run was begun with."""
+        self._refresh = refresh
         self._closing = closing
         self._copiers: Sequence[PipeCopier] = ()
         self.source: Source
@@ -57,7 +62,7 @@ class Session:
         self.done = ledger.done()
         """The rows that were done when the session began, or when `retry` was called last."""
         try:
-            self._store = body_store_for(ledger.required_meta("settings")["save"], self.folder.path, ledger.generation)
+            self._store = body_store_for(self.settings.values["save"], self.folder.path, ledger.generation)
         except ValueError as problem:
             raise FolderError(str(problem)) from None
         if self._store is not None:
@@ -79,7 +84,9 @@ class Session:
         self.selection.close()  # the current one, since `retry` may have replaced the first one
 
     def _select(self) -> None:
-        self.selection = RowSelection(self.folder, self.ledger, self.done, more_rows=self._more_rows)
+        self.selection = RowSelection(
+            self.folder, self.ledger, self.done, refresh=self._refresh, more_rows=self._more_rows
+        )
         self.warning = self.selection.warning or self.warning
         self.source.skip_rows(self.done, self.selection.select if self.selection.changes_requests else None)
         if self._more_rows:

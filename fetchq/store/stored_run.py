@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,6 @@ from fetchq.core.model import PHASES, Result, Timing
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
 from fetchq.core.redirect_hop import hop_records, hops_from_json
 from fetchq.core.stored_response import OpenedBody
-from fetchq.core.text import printable
 from fetchq.store.folder import RunFolder
 from fetchq.store.ledger_connection import LedgerError
 from fetchq.store.ledger_reader import LedgerReader
@@ -27,7 +27,7 @@ from fetchq.store.sinks import body_reader_for
 if TYPE_CHECKING:
     from fetchq.store.sinks.base import BodyReader
 
-__all__ = ["StoredBodies", "StoredRun", "is_inside", "open_run", "stored_result"]
+__all__ = ["StoredBodies", "StoredRun", "file_in", "open_run", "stored_result"]
 
 _PIECE = 65_536
 """Bytes of a body that are read at a time."""
@@ -86,7 +86,7 @@ class StoredRun:
 
     def damage(self, index: object, why: str) -> LedgerError:
         """The error for a damaged record of the row with this index."""
-        return LedgerError(printable(f"the ledger {str(self.ledger.path)!r} is damaged: row {index}: {why}"))
+        return LedgerError.damaged(self.ledger.path, f"row {index}: {why}")
 
     def records(self, where: str = "1", include: Collection[str] = ()) -> Iterator[dict[str, Any]]:
         """The records that meet an SQL condition, as dictionaries: what `--json` prints. Raises as `results`.
@@ -140,10 +140,8 @@ class StoredBodies:
     @contextmanager
     def opened(self, path: str) -> Iterator[OpenedBody]:
         """Open the body at `path`. Raises OSError, also while the body is read."""
-        if not is_inside(path):
-            raise PermissionError(errno.EPERM, "not a file of the run", path)
         name, mark, place = path.partition("#")
-        file = self._root / name
+        file = file_in(self._root, name)
         if not mark:
             with open(file, "rb", buffering=0) as stream:
                 yield OpenedBody(iter(partial(stream.read, _PIECE), b""))
@@ -168,9 +166,23 @@ class StoredBodies:
         return self._readers[suffix]
 
 
-def is_inside(path: str) -> bool:
-    """Whether the `path` of a record is inside the run's folder, which may come from an attacker."""
-    return not os.path.isabs(path) and ".." not in Path(path).parts
+def file_in(root: Path, path: str) -> Path:
+    """The file at the `path` of a record, which may come from somebody else, in the run's folder `root`.
+
+    Raises OSError if it is not a plain file in that folder. No symbolic link is followed.
+    """
+    parts = path.split("/")
+    if "\0" in path or not parts[0] or ".." in parts:
+        raise PermissionError(errno.EPERM, "not a file of the run", path)
+    place = root
+    for part in parts:
+        place /= part
+        kind = os.lstat(place).st_mode
+        if stat.S_ISLNK(kind):
+            raise PermissionError(errno.EPERM, "a symbolic link where a file of the run belongs", str(place))
+    if not stat.S_ISREG(kind):
+        raise PermissionError(errno.EPERM, "not a plain file", str(place))
+    return place
 
 
 def stored_result(row: dict[str, Any]) -> Result:

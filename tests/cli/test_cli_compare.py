@@ -247,7 +247,7 @@ def test_what_a_config_file_says_of_durable_runs_and_reports_does_compare_no_har
     cli: Cli, practice: PracticeServer
 ) -> None:
     cli.write("fetchq.toml", 'output = "run"\nresume = true\nsave = "none"\ndedupe = true\nhar = "x.har"\n')
-    done = cli("compare", f"{practice.url}/json", *IN_SYNC)
+    done = cli("compare", f"{practice.url}/json", *IN_SYNC, "--config", "fetchq.toml")
     assert (done.status, figures(done)["ok"]) == (0, ["1"])
     assert {path.name for path in cli.folder.iterdir()} == {"fetchq.toml", "home"}
 

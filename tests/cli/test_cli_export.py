@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import tracemalloc
@@ -17,6 +16,7 @@ import pytest
 from support.cli import Cli
 from support.factories import make_result
 from support.runs import NASTY, make_run, nasty_results
+from support.store import change_ledger
 from support.terminal import ACTIVE
 
 from fetchq import StorageError
@@ -255,9 +255,7 @@ def test_a_file_that_cannot_be_is_wrong_usage(cli: Cli, output: str) -> None:
 
 def test_redirects_in_a_ledger_that_are_none_end_with_3(cli: Cli, practice: PracticeServer) -> None:
     cli(f"{practice.url}/json", "-o", "run", "-q")
-    with sqlite3.connect("run/run.db") as connection:
-        connection.execute("UPDATE records SET hops = '[{}]'")
-    connection.close()
+    change_ledger("run", "UPDATE records SET hops = '[{}]'")
     ended = cli("export", "run", "--include", "hops", "--format", "jsonl")
     assert ended.status == 3
     assert "is damaged: row 0: these are not redirects" in ended.said
@@ -352,13 +350,39 @@ def test_what_a_kill_has_left_is_replaced_and_a_link_in_its_place_not_followed(t
         assert (tmp_path / "out").read_text() == "new"
 
 
-def test_a_link_stays_a_link_to_the_new_file(tmp_path: Path) -> None:
-    (tmp_path / "there").mkdir()
-    (tmp_path / "out").symlink_to(tmp_path / "there" / "real")
-    with atomic_write(tmp_path / "out") as stream:
-        stream.write(b"new")
-    assert (tmp_path / "out").is_symlink()
-    assert (tmp_path / "there" / "real").read_text() == "new"
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_is_refused_before_anything_is_fetched_or_written(
+    cli: Cli, practice: PracticeServer, there: bool
+) -> None:
+    """Whoever gives a folder away may have planted it."""
+    run = make_run(cli.folder / "run", [make_result()])
+    if there:
+        cli.write("precious", "old")
+    for name in ("out.csv", "run/report.html"):
+        (cli.folder / name).symlink_to(cli.folder / "precious")
+    calls = [["export", run, "-o", "out.csv"], ["report", run]]
+    fetch = f"{practice.url}/json"
+    calls += [[fetch, option, "out.csv"] for option in ("--report", "--har", "--trace", "--cookie-jar")]
+    calls.append(["compare", fetch, "--mode", "sync", "--mode", "threads", "--rounds", "1", "--report", "out.csv"])
+    for call in calls:
+        assert ": it is a symbolic link; name the file itself" in cli(*call).problem, call
+    with pytest.raises(OSError, match="symbolic link"), atomic_write("out.csv"):
+        pass
+    assert (cli.folder / "precious").exists() == there
+    assert not there or (cli.folder / "precious").read_text() == "old"
+
+
+def test_a_link_to_a_device_and_a_descriptor_are_written(cli: Cli) -> None:
+    run = make_run(cli.folder / "run", [make_result()])
+    (cli.folder / "nowhere").symlink_to(os.devnull)
+    for name in (os.devnull, "nowhere"):
+        assert cli("export", run, "-o", name).status == 0
+    for name in ("/dev/stdout", "/dev/fd/1"):
+        with (cli.folder / "all").open("wb") as file:
+            file.write(b"before\n")
+            file.flush()
+            assert cli.run("export", run, "-o", name, stdout=file).status == 0
+        assert [line[:7] for line in (cli.folder / "all").read_text().splitlines()] == ["before", '{"index']
 
 
 def test_of_two_that_write_the_same_file_the_first_gives_up(tmp_path: Path) -> None:

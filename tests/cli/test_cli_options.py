@@ -12,8 +12,10 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from datetime import datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -31,7 +33,9 @@ from fetchq.cli.display import Display
 from fetchq.cli.fetch import command
 from fetchq.cli.options import read_options
 from fetchq.cli.practice.server import PracticeServer
+from fetchq.core.option import Origin, option_of
 from fetchq.core.settings import Settings
+from fetchq.store.manifest import StoredSettings
 
 Test = TypeVar("Test", bound=Callable[..., None])
 
@@ -843,9 +847,7 @@ def test_the_order_is_option_environment_file_default(
         return server.log[-1].header("User-Agent") or ""
 
     assert agent().startswith("fetchq/")
-    yours = cli.folder / "home" / "config" / "fetchq" / "fetchq.toml"
-    yours.parent.mkdir(parents=True)
-    yours.write_text('user_agent = "yours"')
+    own_file(cli, 'user_agent = "yours"')
     assert agent() == "yours"
     cli.write("fetchq.toml", 'user_agent = "here"')
     assert agent() == "here"
@@ -916,7 +918,7 @@ def test_a_flag_of_the_file_or_the_environment_can_be_switched_off_by_an_option(
     if flag.name == "adapt":  # it is what all do anyway
         on, off, value = off, on, "false"
     also = ALSO.get(str(flag.name), [])
-    cli.write("fetchq.toml", f"{flag.name} = {value}")
+    own_file(cli, f"{flag.name} = {value}")
     assert chosen(*also) != chosen(*also, "--config", cli.write("empty.toml", ""))
     assert chosen(*also, off) == chosen(*also, "--config", "empty.toml")
     monkeypatch.setenv(f"FETCHQ_{str(flag.name).upper()}", value)
@@ -1037,7 +1039,15 @@ def chosen(*args: str, stored: dict[str, Any] | None = None) -> tuple[Settings, 
     with command.make_context("fetchq", [*args, "source"]) as context:
         given = dict(context.params)
         del given["sources"]
-        return read_options(given, stored)
+        return read_options(given, None if stored is None else StoredSettings(stored, (), frozenset(), None))
+
+
+def own_file(cli: Cli, content: str) -> Path:
+    """The user's own config file, with this content."""
+    path = cli.folder / "home" / "config" / "fetchq" / "fetchq.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return path
 
 
 def toml(value: object) -> str:
@@ -1066,9 +1076,52 @@ def test_an_option_can_be_set_in_the_environment_and_in_the_file_by_either_name(
                 assert chosen(*also) == wanted, variable
         for key in (name, OPTIONS[name].opts[-1].removeprefix("--")):
             for value in written:
-                cli.write("fetchq.toml", f"{json.dumps(key)} = {toml(value)}\n")
+                file = own_file(cli, f"{json.dumps(key)} = {toml(value)}\n")
                 assert chosen(*also) == wanted, (key, value)
-        (cli.folder / "fetchq.toml").unlink()
+        file.unlink()
+
+
+USER_ONLY = [one.name for one in fields(Settings) if option_of(one).origin is not Origin.ANYWHERE]
+
+
+@pytest.mark.parametrize("name", USER_ONLY)
+def test_a_file_in_the_current_folder_may_not_set_what_could_hurt(cli: Cli, faults: FaultServer, name: str) -> None:
+    cli.write("a.pem", "")
+    text = f"{name} = {toml(EXAMPLES[name][2][0])}\n"
+    cli.write("fetchq.toml", text)
+    problem = cli(f"{faults.url}/ok").problem
+    assert f"{str(cli.folder / 'fetchq.toml')!r} may not set {name}, since this folder may come from" in problem
+    assert f"{faults.url}/ok" not in problem
+    assert faults.log == []
+    own_file(cli, text)
+    (cli.folder / "fetchq.toml").unlink()
+    assert chosen(*ALSO.get(name, [])) != chosen(*ALSO.get(name, []), "--config", cli.write("empty.toml", ""))
+
+
+def test_every_secret_and_every_file_is_for_the_user_alone_to_give() -> None:
+    secrets = {one.name for one in fields(Settings) if not one.repr}
+    files = {one.name for one in fields(Settings) if (option_of(one).metavar or "").startswith(("FILE", "DIR"))}
+    assert {*secrets, *files, "insecure", "resolve", "trust_env", "dns_servers", "overwrite"} <= {*USER_ONLY}
+
+
+def test_a_file_in_the_current_folder_does_not_hide_the_user_s_own(cli: Cli, server: Scripted) -> None:
+    own_file(cli, 'user_agent = "yours"\nproxy = "http://127.0.0.1:9"')
+    cli.write("fetchq.toml", "workers = 3")
+    settings, _ = chosen()
+    assert (settings.workers, settings.user_agent, settings.proxy) == (3, "yours", "http://127.0.0.1:9")
+
+
+def test_the_summary_begins_with_the_config_files_in_force(cli: Cli, server: Scripted) -> None:
+    assert cli(server.url).said.startswith("1 URL: ")
+    cli.write("fetchq.toml", "workers = 3")
+    assert cli(server.url).said.startswith("settings from fetchq.toml\n1 URL: ")
+    yours = own_file(cli, "retries = 3")
+    assert cli(server.url).said.startswith(f"settings from {yours} and fetchq.toml\n1 URL: ")
+    cli.write("mine\x1b.toml", "retries = 3")
+    assert cli(server.url, "--config", "mine\x1b.toml").said.startswith("settings from mine\\u001b.toml\n1 URL: ")
+    os.chdir(yours.parent)
+    yours.write_text('proxy = ""')
+    assert "--proxy" in cli(server.url).problem  # one's own file is one's own also where one stands beside it
 
 
 def test_a_dead_proxy_is_not_passed_by(cli: Cli, faults: FaultServer, engine: list[str]) -> None:

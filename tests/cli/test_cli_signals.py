@@ -207,6 +207,15 @@ def test_ctrl_c_that_an_import_makes_another_exception_of_ends_it_without_a_word
     assert (done.status, done.out, done.err) == (130, b"", b"")
 
 
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_between_the_start_and_the_run_end_it_without_a_word(cli: Cli, number: int, times: int) -> None:
+    kill = f"os.kill(os.getpid(), {number})"
+    patch = f"import os, click\ndef main(*_, **__):\n try: {kill}\n finally: {kill if times == 2 else None}\n"
+    done = cli.run("--version", patch=f"{patch}click.Command.main = main\n")
+    assert (done.status, done.out, done.err) == (128 + number, b"", b"")
+
+
 def test_ctrl_c_that_an_import_swallows_stops_the_run_all_the_same(cli: Cli, faults: FaultServer) -> None:
     swallows = "import os\ntry: os.kill(os.getpid(), 2)\nexcept BaseException: pass\n"
     then_goes_on = f"import sys, importlib\ndel sys.modules['orjson']; sys.path.remove({str(cli.folder)!r})\n"

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from html import unescape
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from support.cli import Cli
 from support.factories import any_text, examples, failed_result, make_result
 from support.servers import Scripted, closed_port, reply
+from support.store import reseal
 
 from fetchq import Cause, Summary, fetch_all_sync, open_run
 from fetchq.cli.practice.server import PracticeServer
@@ -240,8 +242,8 @@ def test_a_run_without_rows_and_one_that_is_going_on_have_a_report(cli: Cli, pra
         lambda run: change(run, "DROP TABLE records"),
         lambda run: change(run, "UPDATE records SET timing_wait = NULL"),
         lambda run: change(run, "UPDATE records SET hops = '[{}]'"),
-        lambda run: change(run, "INSERT OR REPLACE INTO meta VALUES ('sessions', 'no JSON')"),
-        lambda run: change(run, "INSERT OR REPLACE INTO meta VALUES ('sessions', ?)", "[" * 100_000),
+        lambda run: change(run, "INSERT OR REPLACE INTO meta VALUES ('sessions', 'no JSON', 0)"),
+        lambda run: change(run, "INSERT OR REPLACE INTO meta VALUES ('sessions', ?, 0)", "[" * 100_000),
         lambda run: change(run, "UPDATE meta SET value = '[]' WHERE name IN ('sessions', 'settings')"),
         shutil.rmtree,
     ],
@@ -249,7 +251,11 @@ def test_a_run_without_rows_and_one_that_is_going_on_have_a_report(cli: Cli, pra
 def test_a_damaged_or_foreign_folder_is_refused_in_one_line(cli: Cli, practice: PracticeServer, damage: Any) -> None:
     cli(f"{practice.url}/bytes/1", "-o", "run", "-q")
     damage(cli.folder / "run")
-    assert "run" in cli("report", "run").problem
+    ended = cli("report", "run")
+    assert (ended.status, ended.out) == (2 if damage is shutil.rmtree else 3, b"")
+    assert ended.said.startswith("fetchq: ")
+    assert "run" in ended.said
+    assert ended.said.count("\n") == 1
     assert not (cli.folder / "run" / "report.html").exists()
 
 
@@ -270,7 +276,7 @@ _SESSION = '{"started": "%s", "duration": %s, "workers": %s, "mode": "async", "a
 )
 def test_sessions_that_are_not_as_expected_are_left_out(cli: Cli, practice: PracticeServer, sessions: str) -> None:
     cli(f"{practice.url}/bytes/1", "-o", "run", "-q")
-    change(cli.folder / "run", "INSERT OR REPLACE INTO meta VALUES ('sessions', ?)", sessions)
+    change(cli.folder / "run", "INSERT OR REPLACE INTO meta VALUES ('sessions', ?, 0)", sessions)
     assert cli("report", "run").status == 0
     assert b"What limited this run is not known: no session" in (cli.folder / "run" / "report.html").read_bytes()
 
@@ -278,7 +284,7 @@ def test_sessions_that_are_not_as_expected_are_left_out(cli: Cli, practice: Prac
 def test_of_very_many_sessions_the_last_ones_are_listed(cli: Cli, practice: PracticeServer) -> None:
     cli(f"{practice.url}/bytes/1", "-o", "run", "-q")
     many = ", ".join([_SESSION % ("2026-01-01T00:00:00Z", 1, 1)] * 1000)
-    change(cli.folder / "run", "INSERT OR REPLACE INTO meta VALUES ('sessions', ?)", f"[{many}]")
+    change(cli.folder / "run", "INSERT OR REPLACE INTO meta VALUES ('sessions', ?, 0)", f"[{many}]")
     assert cli("report", "run").status == 0
     shown = blocks_of((cli.folder / "run" / "report.html").read_bytes())["Sessions"]
     assert len(shown["rows"]) == 300
@@ -289,7 +295,7 @@ def test_of_very_many_sessions_the_last_ones_are_listed(cli: Cli, practice: Prac
 def test_a_run_goes_on_whatever_its_ledger_says_of_sessions(cli: Cli, sessions: str) -> None:
     with closed_port() as url:
         cli(url, "-o", "run", "-q", "--retries", "0")
-        change(cli.folder / "run", "INSERT OR REPLACE INTO meta VALUES ('sessions', ?)", sessions)
+        change(cli.folder / "run", "INSERT OR REPLACE INTO meta VALUES ('sessions', ?, 0)", sessions)
         assert cli("retry", "run", "-q").status == 1
     with open_run(cli.folder / "run") as run:
         assert [one["mode"] for one in run.ledger.meta("sessions")] == ["async"]
@@ -302,6 +308,7 @@ def test_a_report_is_not_written_over_the_run_nor_where_there_is_no_folder(cli: 
 
 
 def change(run: Path, sql: str, *values: object) -> None:
-    with sqlite3.connect(run / "run.db") as connection:
+    with closing(sqlite3.connect(run / "run.db")) as connection, connection:
         connection.execute(sql, values)
-    connection.close()
+        with suppress(sqlite3.OperationalError):  # a table is gone
+            reseal(connection)

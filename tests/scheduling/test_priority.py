@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.cli import Cli
 from support.servers import ScriptServer, by_path, late
+from support.store import change_ledger, set_meta
 from support.waiting import A_MOMENT
 
 from fetchq import Cause, Request, fetch_all_sync
@@ -51,9 +50,8 @@ def test_rows_of_a_list_go_by_priority(mode: str, form: str, server: ScriptServe
 def test_a_run_that_goes_on_by_its_folder_alone_keeps_the_priorities(server: ScriptServer, cli: Cli) -> None:
     rows = [Request(f"{server.url}/{index}", priority=priority) for index, priority in enumerate(PRIORITIES)]
     fetch_all_sync(rows, output="run", save="none")
-    with closing(sqlite3.connect("run/run.db", isolation_level=None)) as ledger:  # as if killed before the first one
-        ledger.execute("DELETE FROM records")
-        ledger.execute("UPDATE meta SET value = 'null' WHERE name = 'finished'")
+    change_ledger("run", "DELETE FROM records")  # as if killed before the first one
+    set_meta("run", "finished", "null")
     server.log.clear()
     assert cli("resume", "run", "-w", "1").status == 0
     assert server.seen == [f"/{index}" for index in IN_ORDER]

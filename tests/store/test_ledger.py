@@ -52,7 +52,9 @@ def test_the_columns_are_the_fields_of_the_record_with_the_timing_spread_and_thr
     plain = [name for name in RECORD_FIELDS if name != "timing"]
     assert list(COLUMNS[: len(plain)]) == plain
     assert COLUMNS[-3:] == ("etag", "last_modified", "generation")
-    assert rows(ledger.path, "SELECT name FROM pragma_table_info('records')") == [(name,) for name in COLUMNS]
+    assert rows(ledger.path, "SELECT name FROM pragma_table_info('records')") == [
+        (name,) for name in (*COLUMNS, "checksum")
+    ]
 
 
 def test_a_record_comes_back_as_it_was(ledger: Ledger) -> None:
@@ -287,7 +289,7 @@ def test_a_damaged_ledger_is_told(path: Path) -> None:
     for at in range(20_000, len(content), 4096):
         content[at : at + 200] = b"\xff" * 200
     path.write_bytes(content)
-    with closing(Ledger.open(path)) as ledger, pytest.raises(LedgerError, match="damaged"):
+    with pytest.raises(LedgerError, match="damaged"), closing(Ledger.open(path)) as ledger:
         list(ledger.records())
 
 

@@ -21,6 +21,7 @@ from support.cli import Cli
 from support.factories import examples
 from support.refresh import DATE, NOT_MODIFIED, Pages, Site, run, statuses
 from support.servers import Scripted, reply
+from support.store import change_ledger, reseal
 
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all_sync, open_run
 from fetchq.http.content_coding import brotli_module, zstd_module
@@ -113,6 +114,7 @@ def test_rows_that_got_different_bodies_from_one_url_are_told_apart_by_their_num
         ledger.execute("CREATE TEMP TABLE one AS SELECT * FROM records")
         ledger.execute("""UPDATE one SET "index" = 1, sha256 = 'other', etag = '"other"'""")
         ledger.execute("INSERT INTO records SELECT * FROM one")
+        reseal(ledger)
         ledger.commit()
     assert statuses(run([url, "nonsense", url], "new", refresh="old")) == [304, None, 200]
 
@@ -269,8 +271,7 @@ def test_a_record_that_leads_out_of_the_folder_is_not_followed(here: Path, site:
     url = site.urls("both")[0]
     (old,) = run([url], "old")
     Path("outside").write_bytes(old.body)
-    with closing(sqlite3.connect("old/run.db")) as ledger, ledger:
-        ledger.execute("UPDATE records SET path = ?", (path.replace("ABSOLUTE", os.path.abspath("outside")),))
+    change_ledger("old", "UPDATE records SET path = ?", path.replace("ABSOLUTE", os.path.abspath("outside")))
     with open_run("old") as stored:
         (result,) = stored
         with pytest.raises(OSError, match="not a file of the run"):
@@ -383,7 +384,7 @@ def test_a_refresh_that_is_killed_goes_on_asking(cli: Cli) -> None:
         site.released.set()
         os.makedirs("elsewhere")
         os.chdir("elsewhere")  # the folder is known by its absolute path
-        assert cli("resume", "../new", "-q").status == 0
+        assert cli("resume", "../new", "--refresh", "../old", "-q").status == 0
         os.chdir("..")
         assert all(asked.header("If-None-Match") for asked in site.log)
     with open_run("new") as new, open_run("old") as old:
@@ -407,7 +408,8 @@ def test_an_earlier_run_that_is_gone_when_the_run_goes_on_is_told(cli: Cli, site
     assert cli("urls.txt", "-o", "old").status == 0
     assert cli("urls.txt", "-o", "new", "--refresh", "old").status == 0
     shutil.rmtree("old")
-    found = cli("retry", "new", "--where", '"index" = 1', "--json")
+    assert "begun with --refresh, not to be" in cli("retry", "new").problem
+    found = cli("retry", "new", "--refresh", "old", "--where", '"index" = 1', "--json")
     assert (found.status, found.record["status"]) == (0, 200)
     assert "which this one refreshes, is gone: what is left is fetched whole" in found.said
     assert "gone" not in cli("resume", "new").said

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import resource
+import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from fetchq.core.body_spool import MAX_IN_MEMORY, Spool
 from fetchq.core.model import Result
 from fetchq.core.sent_request import SentRequest
 from fetchq.store.folder import RunFolder
+from fetchq.store.schema import CHECKED, checksum_of
 from support.factories import make_result
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
@@ -74,3 +76,28 @@ def names(folder: Path) -> list[str]:
 
 def numbered(results: Iterable[Result]) -> list[Result]:
     return [replace(result, index=index) for index, result in enumerate(results)]
+
+
+def reseal(connection: sqlite3.Connection) -> None:
+    """Give the rows of a ledger that were changed by hand the checksums of what they are now."""
+    for table in CHECKED:
+        # Without a rowid in some of the tables, so the rows are replaced all together.
+        rows = connection.execute(f"SELECT * FROM {table}").fetchall()
+        connection.execute(f"DELETE FROM {table}")
+        for *values, _ in rows:
+            marks = ", ".join("?" * (len(values) + 1))
+            connection.execute(f"INSERT INTO {table} VALUES ({marks})", (*values, checksum_of(values)))
+
+
+def change_ledger(folder: str | Path, sql: str, *values: Any) -> None:
+    """Change the ledger of a run as its author could, or somebody else."""
+    with closing(sqlite3.connect(Path(folder) / "run.db")) as connection, connection:
+        connection.execute(sql, values)
+        reseal(connection)
+
+
+def set_meta(folder: str | Path, name: str, value: str | None) -> None:
+    """Set a value of the ledger's meta, as JSON; None deletes it."""
+    change_ledger(folder, "DELETE FROM meta WHERE name = ?", name)
+    if value is not None:
+        change_ledger(folder, "INSERT INTO meta VALUES (?, ?, 0)", name, value)

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fetchq.core.body_spool import TEMPORARY_FOLDER
-from fetchq.core.disk import file_error_text, make_folder, sync_folder
+from fetchq.core.disk import file_error_text, make_folder, open_private, sync_folder
 from fetchq.core.fast_dataclass import fast_replacer
 from fetchq.core.kept_bytes import kept_bytes
 from fetchq.core.lazy_headers import parsed
@@ -144,7 +144,7 @@ class _Part:
         self._waiting: list[Result] = []
         self._waiting_size = self._size = self._held = 0
         # Buffered, since pyarrow assumes that each write takes all bytes.
-        self._file = open(path, "xb")  # noqa: SIM115  # it outlives this call
+        self._file = open(path, "xb", opener=open_private)  # noqa: SIM115  # it outlives this call
         self._writer = pq.ParquetWriter(
             self._file,
             SCHEMA,

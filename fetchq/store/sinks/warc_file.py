@@ -18,6 +18,7 @@ from warcio.recordloader import ArcWarcRecord
 from warcio.warcwriter import WARCWriter
 
 from fetchq._version import __version__
+from fetchq.core.disk import PRIVATE_FILE
 from fetchq.core.stored_response import BodyOrigin, OpenedBody
 
 __all__ = ["ArchiveFile", "open_archived_body", "open_file"]
@@ -97,7 +98,7 @@ def _gzip() -> Any:
 def open_file(path: Path, flags: int) -> io.FileIO:
     """Open a file, but not a symbolic link if the system can refuse it. Raises OSError, with the path."""
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    return io.FileIO(str(path), "r+", opener=lambda name, _: os.open(name, flags, 0o666))
+    return io.FileIO(str(path), "r+", opener=lambda name, _: os.open(name, flags, PRIVATE_FILE))
 
 
 @contextmanager
