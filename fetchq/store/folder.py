@@ -58,8 +58,7 @@ class RunFolder:
 
     def make(self) -> None:
         """Create the folder, for its owner alone. Raises OSError."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.mkdir(PRIVATE_FOLDER, exist_ok=True)
+        self.path.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)  # the mode is for the last folder alone
 
     def __enter__(self) -> Self:
         """Lock the folder. Raises `FolderError` if another process has locked it, and OSError."""

@@ -328,7 +328,7 @@ def test_secrets_are_asked_for_again_and_kept_nowhere(cli: Cli) -> None:
         process.kill()
         process.communicate()
         server.released.set()
-        assert "begun with --header, which is not kept in the folder: give it again" in cli("resume", "run").problem
+        assert "begun with --header, not to be taken from its folder: give it again" in cli("resume", "run").problem
         assert cli("resume", "run", "-H", "Authorization: s3cr3t").status == 0
         assert cli("resume", "run").said == "fetchq: the only row is done, and ok\n"
         assert [dict(asked.headers).get("Authorization") for asked in server.log] == ["s3cr3t", "s3cr3t"]

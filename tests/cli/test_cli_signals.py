@@ -15,8 +15,11 @@ import pytest
 from faults.server import FaultServer
 from faults.wire import Asked
 from support.cli import Cli, clean, ended
+from support.factories import make_result
+from support.runs import make_run
 from support.servers import Scripted, reply
 from support.signals import Handled, press
+from support.store import change_ledger, set_meta
 from support.waiting import PATIENCE
 
 from fetchq.cli import interrupts
@@ -212,8 +215,21 @@ def test_ctrl_c_that_an_import_makes_another_exception_of_ends_it_without_a_word
 def test_signals_between_the_start_and_the_run_end_it_without_a_word(cli: Cli, number: int, times: int) -> None:
     kill = f"os.kill(os.getpid(), {number})"
     patch = f"import os, click\ndef main(*_, **__):\n try: {kill}\n finally: {kill if times == 2 else None}\n"
-    done = cli.run("--version", patch=f"{patch}click.Command.main = main\n")
+    done = cli.run("--version", patch=f"exec({f'{patch}click.Command.main = main'!r})")
     assert (done.status, done.out, done.err) == (128 + number, b"", b"")
+
+
+@pytest.mark.parametrize(("command", "number"), [("export", signal.SIGINT), ("retry", signal.SIGTERM)])
+def test_a_signal_ends_a_condition_that_would_never_end(cli: Cli, command: str, number: int) -> None:
+    run = make_run(cli.folder / "run", [make_result()])
+    set_meta(run, "settings", json.dumps({"save": "none"}))
+    for name, value in {"withheld": "[]", "inputs": '[{"kind": "rows"}]', "reading": "{}"}.items():
+        set_meta(run, name, value)
+    change_ledger(run, "INSERT INTO input VALUES (0, 'http://127.0.0.1:9/', NULL, '[]', NULL, NULL, NULL, 0, 0)")
+    endless = "(WITH RECURSIVE r(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM r) SELECT max(n) FROM r)"
+    patch = f"import os, threading; threading.Timer(0.5, os.kill, (os.getpid(), {int(number)})).start()"
+    done = cli.run(command, run, "--where", f"ok IN ({endless})", patch=patch)
+    assert (done.status, done.out) == (128 + number, b"")
 
 
 def test_ctrl_c_that_an_import_swallows_stops_the_run_all_the_same(cli: Cli, faults: FaultServer) -> None:
