@@ -74,7 +74,7 @@ class Ledger(LedgerReader):
 
         Raises `StorageError`, for example if the disk is full.
         """
-        rows = [sealed(row_of(result, self.generation)) for result in results]
+        rows = [row_of(result, self.generation) for result in results]
         rows.sort()  # inserting into a B-tree is faster in order
         with self._lock, self._transaction() as connection:
             with self._input_lock:

@@ -13,7 +13,7 @@ from zlib import crc32
 import orjson
 
 from fetchq.core.lazy_headers import field_reader
-from fetchq.core.model import Request, kept_headers, phase_values
+from fetchq.core.model import Request, kept_headers
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
 from fetchq.core.redirect_hop import hops_to_json
 from fetchq.core.text import without_surrogates
@@ -103,26 +103,36 @@ def utc_text(when: datetime) -> str:
 
 
 def _value(name: str, field: RecordField) -> str:
-    """The Python expression for the value of a column, from the variable `result`."""
-    value = f"result.{name}"
+    """The Python expression for the value of a column, from the variable `result`, or `timing` for a phase."""
+    value = f"timing.{name.removeprefix('timing_')}" if name in PHASE_FIELDS else f"result.{name}"
     if field.kind is bool:
         return f"1 if {value} else 0"
     if field.kind is float:
-        return f"0.0 + {value}"  # of an int, SQLite would make a float, which has another checksum
-    converted = f"dumps({value}, option=utc)[1:-1].decode()" if field.kind is datetime else f"{value}.value"
-    if field.kind is not datetime and not issubclass(field.kind, Enum):
+        converted = f"0.0 + {value}"  # of an int, SQLite would make a float, which has another checksum
+    elif field.kind is datetime:
+        converted = f"dumps({value}, option=utc)[1:-1].decode()"
+    elif issubclass(field.kind, Enum):
+        converted = f"{value}.value"
+    else:
         return value
     return f"None if {value} is None else {converted}" if field.nullable else converted
 
 
 def _row_function() -> Callable[[Result, int], tuple[Any, ...]]:
     """Generate `row_of` from the fields, so that a row needs no function call for each of them."""
-    values = [_value(name, field) for name, field in PLAIN_FIELDS.items()]
+    values = [_value(name, field) for name, field in (PLAIN_FIELDS | PHASE_FIELDS).items()]
     hops = "hops_to_json(result.hops) if result.hops else None"
-    phases = "*[None if phase is None else 0.0 + phase for phase in phase_values(result.timing)]"
-    values += [phases, hops, "*validators(kept_headers(result))", "generation"]
-    source = f"def row_of(result, generation):\n return ({', '.join(values)})"
-    scope: dict[str, Any] = {"dumps": orjson.dumps, "utc": orjson.OPT_UTC_Z, "phase_values": phase_values}
+    values += [hops, "*validators(kept_headers(result))", "generation"]
+    source = f"""
+def row_of(result, generation):
+    timing = result.timing
+    values = ({", ".join(values)})
+    try:
+        return *values, crc32(dumps(values))
+    except TypeError:
+        return sealed(values)
+"""
+    scope: dict[str, Any] = {"dumps": orjson.dumps, "utc": orjson.OPT_UTC_Z, "crc32": crc32, "sealed": sealed}
     scope["hops_to_json"] = hops_to_json
     scope |= {"kept_headers": kept_headers, "validators": field_reader(*_VALIDATORS.values())}
     exec(source, scope)  # noqa: S102  # only field names go in
@@ -131,7 +141,7 @@ def _row_function() -> Callable[[Result, int], tuple[Any, ...]]:
 
 
 row_of = _row_function()
-"""The values of `COLUMNS` for a Result and the generation of the run."""
+"""The values of `COLUMNS` for a Result and the generation of the run, and their checksum."""
 
 
 def input_values(request: Request) -> tuple[Any, ...]:

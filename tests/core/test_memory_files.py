@@ -32,7 +32,9 @@ def calls(request: pytest.FixtureRequest) -> Any:
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=70_000))
-def test_a_file_has_the_content_that_it_is_given_and_is_for_its_owner_alone(tmp_path: Path, calls: Any, data: bytes) -> None:
+def test_a_file_has_the_content_that_it_is_given_and_is_for_its_owner_alone(
+    tmp_path: Path, calls: Any, data: bytes
+) -> None:
     part, file = tmp_path / "é.part", tmp_path / "é.bin"
     calls.create(str(part), data)
     assert part.stat().st_mode & 0o777 == 0o600

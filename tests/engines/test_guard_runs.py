@@ -342,7 +342,10 @@ def test_a_later_session_and_a_comparison_keep_the_guard(cli: Cli, forbidden: Fo
     url = f"http://127.1:{forbidden.port}/"
     guarded = ["--block-private", "--deny-host", "a.test", "--deny-host", "10.0.0.0/8", "--allow-host", "*"]
     assert cli(url, "-o", "run", *guarded).status == 1
-    again = cli("retry", "run", "--where", "cause = 'blocked'", "--json")
+    retry = ["retry", "run", "--where", "cause = 'blocked'", "--json"]
+    asked_for = "begun with --block-private, --allow-host, --deny-host, not to be taken from its folder"
+    assert asked_for in cli(*retry).problem
+    again = cli(*retry, *guarded)
     assert again.records[0]["cause"] == "blocked"
     assert "blocked" in cli("compare", url, *guarded, "--rounds", "1", "--mode", "sync").text
     assert forbidden.connections == 0
