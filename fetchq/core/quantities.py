@@ -16,7 +16,16 @@ _SIZE = r"(\d+(?:\.\d*)?|\.\d+)\s*([kKmMgG]?)(?:i?B)?"
 _RATE = r"(\d+(?:\.\d*)?|\.\d+)\s*(?:/\s*([smh]))?"
 _STATUS = r"([+-]?)(\d{3})(?:\.\.(=?)(\d{3}))?"
 
-__all__ = ["read_byte_rate", "read_int", "read_priority", "read_rate", "read_seconds", "read_size", "read_statuses"]
+__all__ = [
+    "read_byte_rate",
+    "read_int",
+    "read_mode_bits",
+    "read_priority",
+    "read_rate",
+    "read_seconds",
+    "read_size",
+    "read_statuses",
+]
 
 MAX_PRIORITY = 1_000_000
 """Priorities range from the negative of this number to this number, which every format can store."""
@@ -34,6 +43,15 @@ def read_int(given: object) -> int:
         return int(given)
     except ValueError:
         raise ValueError(f"{given!r} is not a whole number") from None
+
+
+def read_mode_bits(given: object) -> int:
+    """Parse the permissions of files: an octal text such as "644", or an int. Their owner may read and write them."""
+    if isinstance(given, str) and re.fullmatch("0?[0-7]{3}", given):
+        given = int(given, 8)
+    if isinstance(given, bool) or not isinstance(given, int) or given & 0o600 != 0o600 or given & ~0o666:
+        raise ValueError("permissions are three octal digits, the first a 6, the others 0, 2, 4 or 6, such as '644'")
+    return given
 
 
 def read_priority(given: object) -> int:

@@ -29,7 +29,7 @@ from fetchq.core.parsers import (
     read_text,
     read_user,
 )
-from fetchq.core.quantities import read_int, read_size, read_statuses
+from fetchq.core.quantities import read_int, read_mode_bits, read_size, read_statuses
 from fetchq.core.settings_pace import PaceFields
 
 __all__ = ["DURABLE_GROUP", "REPORTS_GROUP", "SettingsFields"]
@@ -186,6 +186,14 @@ class SettingsFields(PaceFields):
     )
     save: str = _durable_run(
         "files", "--save", read_save, "How bodies are kept in the folder.", metavar="|".join(SAVES)
+    )
+    mode_bits: int | None = _durable_run(
+        None,
+        "--mode-bits",
+        read_mode_bits,
+        "Permissions of bodies, such as 644; else only you may read them.",
+        metavar="MODE",
+        origin=Origin.LEDGER,
     )
     resume: bool = _durable_run(False, "--resume", read_flag, "Go on with the run in the folder, if there is one.")
     overwrite: bool = _user_durable(False, "--overwrite", read_flag, "Throw away the run in the folder.")

@@ -78,6 +78,7 @@ class OtherSettingsKwargs(TypedDict, total=False):
 
     output: Path | None
     save: str
+    mode_bits: Integer | None
     resume: Flag
     overwrite: Flag
     dedupe: Flag

@@ -62,7 +62,9 @@ class Session:
         self.done = ledger.done()
         """The rows that were done when the session began, or when `retry` was called last."""
         try:
-            self._store = body_store_for(self.settings.values["save"], self.folder.path, ledger.generation)
+            self._store = body_store_for(
+                self.settings.values["save"], self.folder.path, ledger.generation, self.settings.values.get("mode_bits")
+            )
         except ValueError as problem:
             raise FolderError(str(problem)) from None
         if self._store is not None:

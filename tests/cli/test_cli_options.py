@@ -29,6 +29,7 @@ from support.servers import Scripted, closed_port, reply
 from support.terminal import Terminal
 from support.waiting import PATIENCE
 
+from fetchq import open_run
 from fetchq.cli.display import Display
 from fetchq.cli.fetch import command
 from fetchq.cli.options import read_options
@@ -78,6 +79,27 @@ def test_report_writes_a_page_about_the_run_in_each_mode(cli: Cli, engine: list[
 
 
 # --- durable runs --------------------------------------------------------------------------------------------------
+
+
+@shows("mode_bits")
+@pytest.mark.parametrize("save", ["files", "warc", "parquet"])
+def test_mode_bits_lets_others_read_the_bodies_and_nothing_else(cli: Cli, practice: PracticeServer, save: str) -> None:
+    before = os.umask(0o077)
+    try:
+        cli(f"{practice.url}/json", "-o", "run", "--save", save, "--mode-bits", "644", "-q")
+        assert "begun with another --mode-bits" in cli(f"{practice.url}/json", "-o", "run", "--resume").problem
+    finally:
+        os.umask(before)
+    run = cli.folder / "run"
+    with open_run(run) as stored:
+        (result,) = stored
+    assert result.path is not None
+    body = run / result.path.partition("#")[0]
+    assert body.stat().st_mode & 0o777 == 0o644
+    readable = {body.parent, *body.parent.parents}
+    for path in [run, *run.rglob("*")]:
+        wanted = 0o755 if path in readable else 0o644 if path == body else 0o700 if path.is_dir() else 0o600
+        assert path.stat().st_mode & 0o777 == wanted, path
 
 
 @shows("output", "save", "resume", "overwrite")
@@ -972,6 +994,7 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "format": (["csv"], "csv", ["csv"]),
     "output": (["run"], "run", ["run"]),
     "save": (["none"], "none", ["none"]),
+    "mode_bits": (["640"], "640", ["640", 0o640]),
     "resume": ([], "1", [True]),
     "overwrite": ([], "1", [True]),
     "dedupe": ([], "1", [True]),

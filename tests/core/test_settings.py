@@ -22,6 +22,7 @@ WRONG: dict[str, list[Any]] = {
     "mode": ["fast", None],
     "output": [3, "", "a\0b"],
     "save": ["paper", None],
+    "mode_bits": [644, "755", "044", "6666", "rw-r--r--", True],
     "resume": ["maybe", None],
     "overwrite": ["maybe", None],
     "dedupe": ["maybe", None],

@@ -95,9 +95,19 @@ BODY_FOLDERS = tuple(store.folder for store in _BODY_STORES.values())
 """The folders inside that of a run that hold bodies."""
 
 
-def body_store_for(save: str, root: Path, generation: int) -> BodyStore | None:
-    """The body store of the run in `root`; None for "none". Raises ValueError where its package is missing."""
-    return None if save == "none" else _BODY_STORES[read_save(save)].load()(root, generation)
+def body_store_for(save: str, root: Path, generation: int, mode_bits: int | None = None) -> BodyStore | None:
+    """The body store of the run in `root`; None for "none". Raises ValueError where its package is missing.
+
+    `mode_bits`: the permissions of its files, if others than their owner may read them.
+    """
+    if save == "none":
+        return None
+    store = _BODY_STORES[read_save(save)].load()(root, generation)
+    if mode_bits is None:
+        return store
+    from fetchq.store.sinks.shared_bodies import SharedBodies
+
+    return SharedBodies(store, root, mode_bits)
 
 
 def body_reader_for(name: str) -> BodyReader | None:
