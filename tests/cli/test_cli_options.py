@@ -81,13 +81,24 @@ def test_report_writes_a_page_about_the_run_in_each_mode(cli: Cli, engine: list[
 # --- durable runs --------------------------------------------------------------------------------------------------
 
 
+@shows("block_private", "allow_host", "deny_host")
+def test_the_guard_says_who_may_be_asked(cli: Cli, server: Scripted) -> None:
+    for given in (["--block-private"], ["--allow-host", "a.test"], ["--deny-host", "127.0.0.0/8"]):
+        assert cli(server.url, *given, "--json").record["cause"] == "blocked"
+    assert server.log == []
+    assert cli(server.url, "--allow-host", "127.0.0.1", "--block-private", "--deny-host", "a.test").status == 0
+
+
 @shows("mode_bits")
 @pytest.mark.parametrize("save", ["files", "warc", "parquet"])
 def test_mode_bits_lets_others_read_the_bodies_and_nothing_else(cli: Cli, practice: PracticeServer, save: str) -> None:
     before = os.umask(0o077)
     try:
         cli(f"{practice.url}/json", "-o", "run", "--save", save, "--mode-bits", "644", "-q")
-        assert "begun with another --mode-bits" in cli(f"{practice.url}/json", "-o", "run", "--resume").problem
+        assert (
+            "begun with another --mode-bits"
+            in cli(f"{practice.url}/json", "-o", "run", "--save", save, "--resume").problem
+        )
     finally:
         os.umask(before)
     run = cli.folder / "run"
@@ -1049,6 +1060,9 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "ipv6": ([], "1", [True]),
     "resolve": (["a:1:::1", "b:2:127.0.0.1"], "a:1:::1\nb:2:127.0.0.1", [["a:1:::1", "b:2:127.0.0.1"]]),
     "dns_servers": (["192.0.2.1,[::1]:53"], "192.0.2.1,[::1]:53", ["192.0.2.1:53,::1", ["192.0.2.1", "::1"]]),
+    "block_private": ([], "1", [True]),
+    "allow_host": (["a.test", "*.b.test"], "a.test\n*.b.test", [["a.test", "*.b.test"]]),
+    "deny_host": (["a.test", "10.0.0.0/8"], "a.test\n10.0.0.0/8", [["a.test", "10.0.0.0/8"]]),
     "trust_env": ([], "1", [True]),
     "block_private": ([], "1", [True, "yes"]),
     "allow_host": (["a.test", "10.0.0.0/8"], "a.test\n10.0.0.0/8", [["a.test", "10.0.0.0/8"]]),
