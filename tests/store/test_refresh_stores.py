@@ -278,7 +278,7 @@ def test_a_refresh_that_is_killed_ends_exact(cli: Cli, old: str, new: str, mode:
         process.communicate()
         site.answer = answer
         site.released.set()
-        assert cli("resume", "new", "-q").status == 0
+        assert cli("resume", "new", "--refresh", "old", "-q").status == 0
         assert all(asked.header("If-None-Match") for asked in site.log)
     shutil.rmtree("old")
     check_bodies("new", [body for body, _, _ in pages.values()])
