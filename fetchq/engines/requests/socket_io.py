@@ -79,14 +79,16 @@ def _received(sock: Any, exchange: Exchange) -> bytes:
         raise AttemptFailed(Cause.TIMEOUT, what)
     if not isinstance(sock, socket.socket):
         sock.settimeout(left)
-        all_at_once: bytes = sock.recv(PIECE)
-        return all_at_once
+        inner: bytes = sock.recv(PIECE)
+        return inner
     if not attempt.answering:  # nothing has arrived yet, so that trying would be a call for nothing
         _wait_for(sock, select.POLLIN, left)
     while True:
         blocked: OSError | None = None
         try:
-            if (data := receive_now(sock)) is not None:
+            # The rest of a long body comes in pieces that take longer to copy than the GIL to come back.
+            data = sock.recv(PIECE) if attempt.answering else receive_now(sock)
+            if data is not None:
                 return data
         except _BLOCKED as problem:
             blocked = problem
