@@ -53,7 +53,7 @@ HOMES = {
         "fetchq.engines.aiohttp.pausing",
     },
     "aiohttp.web": {"fetchq.cli.practice.routes", "fetchq.cli.practice.server"},
-    "requests": {"fetchq.engines.requests.engine"},
+    "requests": {"fetchq.engines.requests.adapter"},
     "urllib3": {"fetchq.engines.requests.connection"},
     "h11": {"fetchq.engines.requests.response"},
     "idna": {"fetchq.http.international"},

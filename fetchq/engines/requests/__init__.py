@@ -2,6 +2,7 @@
 
 engine          makes the attempts of one worker
   exchange      how the hooks inside urllib3 find the attempt that they work for
+adapter         keeps the connections
 connection      urllib3's connection, with dial (happy eyeballs), tunnel (proxies) and upload (long bodies)
 socket_io       sends and receives, within the time that is left
   nonblocking   sends and receives what is possible at once, without releasing the GIL

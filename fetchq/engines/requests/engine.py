@@ -1,6 +1,6 @@
 """Makes attempts with requests, for one worker: a thread, or a turn of the serial loop (modes `threads` and `sync`).
 
-The transport adapter of requests keeps the connections. `dial` connects, `response` reads the response, and
+The `adapter`, one of requests, keeps the connections. `dial` connects, `response` reads the response, and
 `connection` hooks both into urllib3, which is below requests.
 """
 
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from math import inf
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from requests.adapters import HTTPAdapter
 from yarl import URL
 
 from fetchq.core.known import RecentSet
@@ -20,19 +19,19 @@ from fetchq.engines.early_response import may_finish_upload
 from fetchq.engines.errors import network_failure, raised_by_fetchq
 from fetchq.engines.handshake import TimedSSLSocket
 from fetchq.engines.requests.abort_switch import AbortSwitch
-from fetchq.engines.requests.connection import POOLS, Urllib3Error, check_urllib3
+from fetchq.engines.requests.adapter import Adapter
+from fetchq.engines.requests.connection import Urllib3Error, check_urllib3
 from fetchq.engines.requests.dial import Dialer
 from fetchq.engines.requests.exchange import Exchange, Response, current_exchange
 from fetchq.engines.requests.heartbeat import Heartbeat
-from fetchq.engines.socks import is_socks
 from fetchq.engines.tls import tls_context
 from fetchq.http.addresses import first_address
 from fetchq.http.attempt import Attempt
 from fetchq.http.failure import AttemptFailed
-from fetchq.http.hops import HopPlan, absolute_form
+from fetchq.http.hops import HopPlan
 from fetchq.http.keep_alive import ReusePolicy
 from fetchq.http.phases import STORE
-from fetchq.http.proxies import ProxyConfig, proxy_parts
+from fetchq.http.proxies import ProxyConfig
 from fetchq.http.retry import may_resend, was_stale
 from fetchq.http.revalidation import load_stored_body, loads_stored_body
 from fetchq.http.robots_attempt import robots_plan
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
     from fetchq.http.cookies import CookieJar
-    from fetchq.http.hop import Hop
     from fetchq.http.range_resume import Partial
     from fetchq.http.robots_txt import RobotsCache
     from fetchq.http.target import Target
@@ -78,7 +76,7 @@ class RequestsEngine:
         self._plan = HopPlan(settings, self._proxies, robots, cookies=cookies, lost_time=lost_time)
         self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies, lost_time)
         context.sslsocket_class = TimedSSLSocket
-        self._adapter = _Adapter(context)
+        self._adapter = Adapter(context)
         self._abort_switch = AbortSwitch()
         self._dialer = Dialer(settings, self._abort_switch)
         self._reuse_policy = reuse_policy or ReusePolicy()
@@ -243,62 +241,3 @@ def _failure(attempt: Attempt, problem: Exception) -> AttemptFailed:
     if failed is None:
         return AttemptFailed(Cause.PROTOCOL, f"{type(problem).__name__}: {problem}")
     return AttemptFailed(Cause.TIMEOUT, what) if failed.cause is Cause.TIMEOUT else failed
-
-
-class _Adapter(HTTPAdapter):
-    """The transport adapter of requests, with fetchq's connection classes and one TLS context.
-
-    A `requests.Session` above it would follow redirects, keep cookies and read the environment, which `http/` does.
-    """
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        self._last: tuple[tuple[str, str, str | None], Any] | None = None
-        """The pool that was used last, and what it is for."""
-        super().__init__(pool_connections=8, pool_maxsize=1)
-
-    def open(self, hop: Hop, proxy: str | None) -> Response:
-        """Send the hop, and read the head of its response. Raises `AttemptFailed`, and exceptions of urllib3."""
-        absolute = proxy is not None and hop.target.origin.scheme == "http" and not is_socks(URL(proxy))
-        response: Response = self._pool_for(hop, proxy).urlopen(
-            hop.method,
-            absolute_form(hop) if absolute else "/",  # the connection sends the exact one
-            headers={},
-            retries=self.max_retries,
-            redirect=False,
-            assert_same_host=False,
-            preload_content=False,
-            decode_content=False,
-        )
-        return response
-
-    def close(self) -> None:
-        self._last = None
-        super().close()
-
-    def _pool_for(self, hop: Hop, proxy: str | None) -> Any:
-        """The pool with the connection to the hop's server, or to its proxy."""
-        url = hop.url
-        key = *hop.target.origin, proxy
-        if self._last is not None and self._last[0] == key:
-            return self._last[1]  # the manager would only drop pools that were used before this one
-        # A connection through a SOCKS proxy is one to the server, as far as requests knows.
-        manager: Any = self.poolmanager
-        if proxy is not None and not is_socks(URL(proxy)):
-            manager = self.proxy_manager_for(proxy)
-        tls = {"ssl_context": self._context} if url.scheme == "https" else {}
-        pool = manager.connection_from_host(url.raw_host, url.port, url.scheme, pool_kwargs=tls)
-        self._last = key, pool
-        return pool
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = POOLS
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options, proxy_ssl_context=self._context)
-        manager.pool_classes_by_scheme = POOLS
-        return manager
-
-    def proxy_headers(self, proxy: str) -> dict[str, str]:
-        return proxy_parts(proxy)[1]
