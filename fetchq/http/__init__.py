@@ -28,7 +28,10 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
       wire_checks       checks a head, where the libraries disagree or are too lenient
       plain_head        reads the heads that nearly all responses have, in one pass
       response          reads the head: status, headers, and where the body should end
-      body              decodes, limits, hashes and stores the body; content_coding decodes gzip and others
+      body              decodes, limits, hashes and stores the body
+        body_decoder    makes its decoder, and feeds it in steps
+        large_windows   bounds the memory of decoders that keep much of what they have decoded
+        content_coding decodes gzip and others
         coding_policy   does not decode a coding that was not asked for, or that is the file's own
       acceptance        decides whether its status is a success
       redirects         resolves the Location to the URL of the next hop

@@ -7,7 +7,7 @@ same Result for the same response.
 from __future__ import annotations
 
 from math import inf
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import TYPE_CHECKING
 
 from multidict import istr
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempt"]
 
+WAIT_FOR_WINDOW = 0.005
+"""Seconds between two looks whether a body that is decoded from the disk may go on (`fetchq.http.large_windows`)."""
 MAX_DRAINED = 65536
 """Bytes of a redirect's body that are read so that its connection can be reused; it is closed if the body is longer."""
 
@@ -149,6 +151,8 @@ class Attempt(AttemptState):
                 self.progress_at = self.lap(STORE)
             if self.body.rest is None:
                 return
+            if self.body.waits:
+                sleep(WAIT_FOR_WINDOW)
             self.decode_on(inf)
 
     def end_data(self, step: float) -> None:

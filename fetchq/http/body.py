@@ -13,19 +13,19 @@ from fetchq.core.body_spool import Spool
 from fetchq.core.disk import file_error_text
 from fetchq.core.model import Cause
 from fetchq.core.settings import Settings
+from fetchq.http.body_decoder import SLICE, decoder_of, held_back_by, held_by, most_received, sliced
 from fetchq.http.coding_policy import UndecidedDecoder
-from fetchq.http.content_coding import RATIO_FROM, BombError, DecodeError, Decoder, codings_in, decoder_for
+from fetchq.http.content_coding import RATIO_FROM, BombError, DecodeError, Decoder, codings_in
 from fetchq.http.failure import AttemptFailed
+from fetchq.http.large_windows import WAITING, WindowedDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fetchq.core.stored_response import BodyOrigin
 
-__all__ = ["NO_BODY", "ReceivedBody", "most_received"]
+__all__ = ["NO_BODY", "ReceivedBody"]
 
-_SLICE = 16_384
-"""The most coded bytes that are decoded in one step. Blocks of deflate without data take 20 ms a MB."""
 _MOST_HELD = 1_000_000
 """Bytes of a spooled body that are in memory, after which no more is decoded before they are written."""
 _SHA256_OF_NOTHING = sha256(b"").hexdigest()
@@ -53,6 +53,7 @@ class ReceivedBody:
         "size",
         "spool",
         "truncated",
+        "waits",
         "wire_size",
         "writing",
     )
@@ -71,8 +72,8 @@ class ReceivedBody:
         self._pieces: list[bytes] = []
         self.rest: Iterator[bytes] | None = None
         """What was fed and is left to decode: `go_on` comes before the next `feed`, and before `finish`."""
-        self.held_back = False
-        """Whether the beginning of the body may be held back until `end`."""
+        self.held_back = self.waits = False
+        """Whether some of the body may be held back until `end`; and whether `rest` waits for another body."""
         self.size = self.wire_size = 0
         """Bytes so far: decoded, and as received (without the transfer coding)."""
         self.content_encoding: str | None = None
@@ -107,13 +108,14 @@ class ReceivedBody:
         if not asked or not (codings := codings_in(content_encoding)):
             return
         settings = self._settings
-        make = partial(_decoder, codings, content_encoding, settings)
+        make = partial(decoder_of, codings, content_encoding, settings)
         if published is not None:
             self._decoder = UndecidedDecoder(make, published, keeps_damaged=settings.accept_encoded)
             self.held_back = True
             return
         try:
             self._decoder = make() if length != 0 else None
+            self.held_back = isinstance(self._decoder, WindowedDecoder)
         except DecodeError as problem:
             if not settings.accept_encoded:
                 raise AttemptFailed(Cause.DECODE, str(problem)) from None
@@ -139,7 +141,7 @@ class ReceivedBody:
         if (decoder := self._decoder) is None:
             self.rest, until = iter((data,)), inf
         else:
-            self.rest = decoder.feed(data) if len(data) <= _SLICE else _sliced(decoder, data)
+            self.rest = decoder.feed(data) if len(data) <= SLICE else sliced(decoder, data)
         self.go_on(until)
 
     def end(self, until: float = inf) -> None:
@@ -147,15 +149,19 @@ class ReceivedBody:
         self.held_back = False
         if (decoder := self._decoder) is not None and not self._ended and self.wire_size:
             self._ended = True
-            self.rest = _end(decoder)
+            self.rest = held_back_by(decoder)
             self.go_on(until)
 
     def go_on(self, until: float = inf) -> None:
         """Go on with the `rest`, until then, or until so much is in memory that it is to be written first."""
         settings, rest, self.rest = self._settings, self.rest, None
+        self.waits = False
         assert rest is not None
         try:
             for piece in rest:
+                if piece is WAITING:
+                    self.rest, self.waits = rest, True
+                    return
                 self.size += len(piece)
                 if self._hash is None:
                     self._hash = sha256(piece)
@@ -176,6 +182,8 @@ class ReceivedBody:
             raise AttemptFailed(Cause.TOO_LARGE, str(problem)) from None
         except DecodeError as problem:
             raise AttemptFailed(Cause.DECODE, str(problem)) from None
+        except MemoryError:
+            raise AttemptFailed(Cause.TOO_LARGE, "there is not enough memory to decode it") from None
 
     def _check_size(self) -> None:
         if self.size > self._max_size:
@@ -208,7 +216,7 @@ class ReceivedBody:
 
     def discard(self) -> None:
         """Free the body, in memory and on the disk."""
-        self._pieces = []
+        self._pieces, self.rest, self._decoder = [], None, None
         if self.spool is not None:
             self.spool.discard()
             self.spool = None
@@ -232,33 +240,23 @@ class ReceivedBody:
     @property
     def write_due(self) -> bool:
         """Whether so much of the body is in memory that `write` is to be called."""
-        return self.spool is not None and self.spool.due
+        held = held_by(self._decoder)
+        return (self.spool is not None and self.spool.due) or (held is not None and held.due)
 
     def write(self) -> None:
         """Move the spooled bytes from memory to the disk. It blocks. Raises `StorageError` if nothing can be stored."""
-        assert self.spool is not None
+        held = held_by(self._decoder)
         try:
+            if held is not None and held.due:
+                held.write()
+            if self.spool is None or not self.spool.due:
+                return
             self.spool.write()
         except OSError as problem:
             raise AttemptFailed(Cause.STORE, file_error_text(problem), permanent=True) from None
         if self.spool.description:
             with suppress(OSError):  # without a checkpoint, a later session starts the body over
                 self.spool.checkpoint(self._hash.copy().hexdigest())
-
-
-def most_received(max_filesize: int) -> int:
-    """The most bytes to receive of a coded body: a coding may have bytes without end of which nothing is decoded.
-
-    That is twice the limit of what is decoded, and what a short body may have beside its data.
-    """
-    return 2 * max_filesize + 65_536
-
-
-def _sliced(decoder: Decoder, data: bytes) -> Iterator[bytes]:
-    """Feed the decoder with one slice of the data after the other."""
-    for at in range(0, len(data), _SLICE):
-        yield from decoder.feed(data[at : at + _SLICE])
-        yield b""
 
 
 def spool_for(settings: Settings) -> Spool:
@@ -272,18 +270,3 @@ def spool_for(settings: Settings) -> Spool:
 
 NO_BODY = ReceivedBody(Settings(), stores=False)
 """Stands for the body of a response that has not arrived, or is not valid HTTP. It is never fed."""
-
-
-def _decoder(codings: list[str], content_encoding: str, limits: Settings) -> Decoder:
-    """The decoder of these codings. Raises `DecodeError` if there are too many, or one is unknown."""
-    decoder = decoder_for(codings, max_size=limits.max_filesize, max_ratio=limits.max_ratio)
-    if decoder is None:
-        raise DecodeError(f"an unknown content coding: {content_encoding}")
-    return decoder
-
-
-def _end(decoder: Decoder) -> Iterator[bytes]:
-    """End the data, and yield what the decoder has held back of it. Raises `DecodeError`."""
-    if isinstance(decoder, UndecidedDecoder):
-        yield from decoder.flush()
-    decoder.finish()

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING
 
 from fetchq.core.header_text import wire_text
 from fetchq.http.content_coding import PIECE, BombError, DecodeError, Decoder
+from fetchq.http.large_windows import WindowedDecoder
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
+
+    from fetchq.core.body_spool import Spool
 
 __all__ = ["MAX_HELD", "UndecidedDecoder", "asks_for", "published_format"]
 
@@ -114,6 +117,11 @@ class UndecidedDecoder:
         """Whether the coding is decoded."""
         return not isinstance(self._chosen, _AsReceived)
 
+    @property
+    def held(self) -> Spool | None:
+        """What is held back on the disk (`fetchq.http.large_windows`)."""
+        return self._chosen.held if isinstance(self._chosen, WindowedDecoder) else None
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         if self._chosen is not None:
             yield from self._chosen.feed(data)
@@ -127,6 +135,8 @@ class UndecidedDecoder:
         """Yield what is held back of data that has ended. The iterator must be exhausted. Raises `DecodeError`."""
         if self._chosen is None:
             yield from self._decide(whole=True)
+        if isinstance(self._chosen, WindowedDecoder):
+            yield from self._chosen.flush()
 
     def finish(self) -> None:
         """End the data, after `flush`. Raises `DecodeError` if it has not reached its own end."""

@@ -19,10 +19,10 @@ from support.factories import ACTIVE, HOSTILE, URL, Clock, connect, examples, ma
 from fetchq.core.model import Cause, Complete
 from fetchq.core.settings import Settings
 from fetchq.http import attempt as rules
-from fetchq.http import attempt_clock, attempt_state
-from fetchq.http import body as body_module
+from fetchq.http import attempt_clock, attempt_state, body_decoder
 from fetchq.http.attempt import MAX_DRAINED, Attempt
-from fetchq.http.body import NO_BODY, most_received
+from fetchq.http.body import NO_BODY
+from fetchq.http.body_decoder import most_received
 from fetchq.http.content_coding import RATIO_FROM
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.phases import CONNECT, DECODE, DNS, LAG, RECEIVE, TLS, WAIT
@@ -694,7 +694,7 @@ class SlowDecoder:
 
 
 def test_time_in_decoding_is_told_apart_from_time_in_receiving(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_module, "decoder_for", lambda codings, **limits: SlowDecoder(clock))
+    monkeypatch.setattr(body_decoder, "decoder_for", lambda codings, **limits: SlowDecoder(clock))
     attempt = make_attempt()
     respond(attempt, 200, [(ENCODING, "gzip")])
     clock.now += 1.0

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 from fetchq.engines.bandwidth import ByteRate
+from fetchq.http.attempt import WAIT_FOR_WINDOW
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
@@ -78,6 +79,8 @@ class BodyReceiver:
                 await self._write(attempt)
             if body.rest is None:
                 return
+            if body.waits:
+                await asyncio.sleep(WAIT_FOR_WINDOW)
             await self._turn()
             attempt.decode_on(STEP)
 

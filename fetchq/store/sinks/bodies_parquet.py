@@ -207,6 +207,8 @@ class _Part:
                 kept = _with_path(result, path, None)
             except OSError as problem:
                 body, kept = None, mark_not_stored(result, file_error_text(problem))
+            except MemoryError:
+                body, kept = None, mark_not_stored(result, "there is not enough memory for its row group")
             bodies.append(body)
             self.results.append(kept)
         fresh = self.results[-len(self._waiting) :]
