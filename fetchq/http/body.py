@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
@@ -182,6 +183,10 @@ class ReceivedBody:
             raise AttemptFailed(Cause.TOO_LARGE, str(problem)) from None
         except DecodeError as problem:
             raise AttemptFailed(Cause.DECODE, str(problem)) from None
+        except AttemptFailed:
+            if isinstance(rest, Generator):
+                rest.close()  # which its traceback would keep from ending
+            raise
         except MemoryError:
             raise AttemptFailed(Cause.TOO_LARGE, "there is not enough memory to decode it") from None
 

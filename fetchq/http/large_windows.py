@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fetchq.core.scratch_file import ScratchSpool
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["WAITING", "WindowedDecoder", "windowed"]
 
 SHORT = 1_000_000
-"""Up to so many decoded bytes, a body takes no place in the budget."""
+"""Up to so many decoded bytes, a body in zstd takes no place in the budget. One in br does from its first byte on: its
+decoder fills the window before it gives out anything."""
 BUDGET = 64_000_000
 """Bytes of the windows of all bodies that are decoded as they arrive, in this process."""
-_WINDOWS = {"br": 16_777_216, "zstd": BUDGET}
-"""The windows that count: the largest of br (RFC 7932, 9.1); of zstd, which may be larger, one at a time."""
+_WINDOWS = {"br": 3 * 16_777_216, "zstd": 64_000_000}
+"""The largest windows: of br (RFC 7932, 9.1); of zstd, which may be larger, what lets one body go at a time."""
 _SLICE = 16_384
+_ABANDONED = 5.0
+"""Seconds after which a turn that is not used is over: its attempt has ended, and nobody has closed the iterator."""
 
 
 class _Waiting(bytes):
@@ -53,16 +57,41 @@ class _Budget:
             self._used -= size
 
 
+class _Turn:
+    """The turn to decode from the disk, which one decoder has. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner: object = None
+        self._used_at = 0.0
+
+    def take(self, decoder: object) -> bool:
+        """Take the turn, or keep it. One that is not used any more, as after a cancelled attempt, is taken over."""
+        now = perf_counter()
+        with self._lock:
+            free = self._owner is None or self._owner is decoder or now - self._used_at > _ABANDONED
+            if free:
+                self._owner, self._used_at = decoder, now
+            return free
+
+    def end(self, decoder: object) -> None:
+        with self._lock:
+            if self._owner is decoder:
+                self._owner = None
+
+
 _budget = _Budget()
-_from_disk = threading.Lock()
-"""Is held while a body is decoded from the disk. The thread that releases it may be another one."""
+_turn = _Turn()
 
 
 class WindowedDecoder:
     """Decodes as another decoder does, but holds back what does not fit into the budget until the data has ended."""
 
     def __init__(self, decoder: Decoder, window: int, short: int) -> None:
-        """`window`: the bytes that the decoder may keep. `short`: up to so many decoded bytes it takes no place."""
+        """`window`: the bytes that the decoder may keep; 0 for br, whose first byte tells.
+
+        `short`: up to so many decoded bytes it takes no place.
+        """
         self._decoder: Decoder | None = decoder
         self._window = window
         self._short = short
@@ -73,6 +102,8 @@ class WindowedDecoder:
         """What is held back, as received; None if nothing is."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        if self._window == 0 and data:
+            self._window = 3 * _window_of_br(data[0])  # with a window's worth of output, which is then joined
         if self.held is None and not self._fits():
             self.held = ScratchSpool()
         if self.held is not None:
@@ -91,17 +122,23 @@ class WindowedDecoder:
         """Yield what was held back of data that has ended. The iterator must be exhausted. Raises `DecodeError`."""
         if self.held is None:
             return
-        while not _from_disk.acquire(blocking=False):
-            yield WAITING
         try:
-            assert self._decoder is not None
-            yield from self._rest
-            for piece in self.held.pieces():
-                for at in range(0, len(piece), _SLICE):
-                    yield from self._decoder.feed(piece[at : at + _SLICE])
-                    yield b""
+            for piece in self._decoded():
+                while not _turn.take(self):
+                    yield WAITING
+                yield piece
         finally:
-            _from_disk.release()
+            _turn.end(self)
+
+    def _decoded(self) -> Iterator[bytes]:
+        yield b""  # the turn comes first
+        assert self._decoder is not None
+        assert self.held is not None
+        yield from self._rest
+        for piece in self.held.pieces():
+            for at in range(0, len(piece), _SLICE):
+                yield from self._decoder.feed(piece[at : at + _SLICE])
+                yield b""
 
     def finish(self) -> None:
         """End the data, after `flush`. Raises `DecodeError` if it has not reached its own end."""
@@ -131,6 +168,18 @@ class WindowedDecoder:
 
 def windowed(decoder: Decoder, codings: list[str]) -> Decoder:
     """The decoder of these codings, within the budget, if it has a large window."""
+    if codings == ["br"]:
+        return WindowedDecoder(decoder, 0, 0)
     window = max(_WINDOWS.get(name, 0) for name in codings)
     # What passes between two codings is not seen here, so that there no body is short.
     return WindowedDecoder(decoder, window, SHORT if len(codings) == 1 else 0) if window else decoder
+
+
+def _window_of_br(first: int) -> int:
+    """The bytes of the window that br data with this first byte has (RFC 7932, 9.1)."""
+    bits = 16
+    if first & 1:
+        bits = 17 + (first >> 1 & 7)
+        if bits == 17 and (rest := first >> 4 & 7):
+            bits = 8 + rest
+    return 1 << bits

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import brotli
 import pytest
+from faults.content import zstd_frame
 
 from fetchq.core.settings import Settings
 from fetchq.http import large_windows
@@ -15,7 +16,7 @@ from fetchq.http.large_windows import WindowedDecoder
 
 TEXT = b"".join(b"%d " % number for number in range(20_000))
 CODED = brotli.compress(TEXT, quality=1)
-WINDOW = large_windows._WINDOWS["br"]
+WINDOW = 3 * large_windows._window_of_br(CODED[0])
 
 
 @pytest.fixture(autouse=True)
@@ -25,9 +26,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large_windows, "_budget", large_windows._Budget())
 
 
-def receiving() -> ReceivedBody:
+def receiving(coding: str = "br") -> ReceivedBody:
     body = ReceivedBody(Settings(), stores=False)
-    body.expect_coding("br", None)
+    body.expect_coding(coding, None)
     return body
 
 
@@ -49,7 +50,7 @@ def test_only_so_many_large_bodies_are_decoded_as_they_arrive_and_the_others_whe
     for body in bodies:
         feed(body, CODED[:-100])
     assert [held(body) > 0 for body in bodies] == [False, False, True, True, True]
-    assert all(body.size < 80_000 for body in bodies[2:])
+    assert all(body.size == 0 for body in bodies[2:])
     for body in reversed(bodies):
         feed(body, CODED[-100:])
         body.finish()
@@ -57,10 +58,24 @@ def test_only_so_many_large_bodies_are_decoded_as_they_arrive_and_the_others_whe
     assert large_windows._budget._used == 0
 
 
-def test_short_bodies_take_no_place() -> None:
-    bodies = [receiving() for _ in range(5)]
+@pytest.mark.parametrize("bits", range(10, 25))
+def test_the_first_byte_of_br_tells_its_window(bits: int) -> None:
+    assert large_windows._window_of_br(brotli.compress(TEXT, lgwin=bits)[0]) == 1 << bits
+
+
+def test_a_body_that_has_ended_gives_its_place_back() -> None:
+    for _ in range(10):
+        body = receiving()
+        feed(body, CODED)
+        assert not held(body)
+        body.finish()
+    assert large_windows._budget._used == 0
+
+
+def test_short_bodies_in_zstd_take_no_place() -> None:
+    bodies = [receiving("zstd") for _ in range(5)]
     for body in bodies:
-        feed(body, brotli.compress(TEXT[:5000]))
+        feed(body, zstd_frame(20, TEXT[:5000]))
     assert large_windows._budget._used == 0
     assert not any(held(body) for body in bodies)
 
@@ -79,12 +94,35 @@ def test_of_those_on_the_disk_one_is_decoded_at_a_time() -> None:
     for one in (first, second):
         assert [*one.feed(b"x")] == []
     running, waiting = first.flush(), second.flush()
-    assert next(running) == b"decoded"
+    assert [next(running), next(running)] == [b"", b"decoded"]
     assert next(waiting) is large_windows.WAITING
     assert [piece for piece in running if piece] == []
-    assert next(waiting) == b"decoded"
+    assert [next(waiting), next(waiting)] == [b"", b"decoded"]
     waiting.close()  # as when its attempt is cancelled
-    assert not large_windows._from_disk.locked()
+    assert large_windows._turn._owner is None
+
+
+def test_a_turn_that_nobody_uses_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    turn = large_windows._Turn()
+    now = 100.0
+    monkeypatch.setattr(large_windows, "perf_counter", lambda: now)
+    assert turn.take("a")
+    assert not turn.take("b")
+    now += 6.0
+    assert turn.take("b")
+    turn.end("a")
+    assert not turn.take("a")
+
+
+def test_a_bomb_on_the_disk_ends_its_turn() -> None:
+    places = [receiving() for _ in range(2)]
+    for body in places:
+        feed(body, CODED[:-100])
+    bomb = receiving()
+    feed(bomb, brotli.compress(bytes(30_000_000), lgwin=18))
+    with pytest.raises(AttemptFailed, match="times its size"):
+        bomb.finish()
+    assert large_windows._turn._owner is None
 
 
 def test_what_is_wrong_with_a_body_on_the_disk_is_found_in_the_end() -> None:
@@ -98,7 +136,7 @@ def test_what_is_wrong_with_a_body_on_the_disk_is_found_in_the_end() -> None:
     feed(damaged, CODED[:20_000] + bytes(30_000))
     with pytest.raises(AttemptFailed, match="not valid br data"):
         damaged.finish()
-    assert not large_windows._from_disk.locked()
+    assert large_windows._turn._owner is None
 
 
 class Slow:
