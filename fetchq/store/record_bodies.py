@@ -53,6 +53,12 @@ class RecordBodies:
         """The Results, each of which has its body, or the spool of it. One that cannot be read is a `store` failure."""
         return [self._readable(result) for result in results]
 
+    def discard(self, results: Sequence[Result]) -> None:
+        """Drop the spools of Results whose records were written."""
+        for result in results:
+            if result.spool is not None:
+                result.spool.discard()
+
     def _in_memory(self, result: Result) -> Result:
         content = None if result.spool is None else result.spool.content()
         return _with_body(result, content) if content else result

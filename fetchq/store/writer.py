@@ -109,6 +109,8 @@ class Writer:
         if self._bodies is not None:
             results = self._bodies.before_records(results)
         problem = self._write(results) if results else None
+        if self._bodies is not None and self._deduplicator is None:  # otherwise copies may still need them
+            self._bodies.discard(results)
         if results and self._ledger is not None:
             # A cancelled row is not done, so that a resumed run fetches it.
             done = [result for result in results if result.cause is not Cause.CANCELLED]
