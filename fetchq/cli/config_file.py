@@ -36,7 +36,7 @@ def read_config(path: str | None, known: Sequence[Field[Any]]) -> dict[str, Any]
         found = {str(own): _read(own, known)} if own.is_file() else {}
         if here.is_file() and not (found and own.samefile(here)):
             found[_NAME] = _read(here, known)
-            _refuse(found[_NAME], known, own)
+            _refuse(found[_NAME], known)
     click.get_current_context().meta[_FILES] = [name for name, values in found.items() if values]
     return {name: value for values in found.values() for name, value in values.items()}
 
@@ -53,13 +53,13 @@ def _own_file() -> Path:
     return Path(user_config_dir("fetchq")) / _NAME
 
 
-def _refuse(values: dict[str, Any], known: Sequence[Field[Any]], own: Path) -> None:
+def _refuse(values: dict[str, Any], known: Sequence[Field[Any]]) -> None:
     """Raise UsageError for settings that are not taken from the folder in which one happens to stand."""
     refused = [one.name for one in known if one.name in values and option_of(one).origin is not Origin.ANYWHERE]
     if refused:
         raise click.UsageError(
             f"the config file {os.path.abspath(_NAME)!r} may not set {', '.join(refused)}, since this folder may come "
-            f"from somebody else: name it with --config, or set that in {str(own)!r}"
+            "from somebody else: name the file with --config, or set that in your own"
         )
 
 
