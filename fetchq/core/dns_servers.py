@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from fetchq.core.text import redact_all
+
 __all__ = ["read_dns_servers"]
 
 _SERVER = r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?|([0-9A-Fa-f:.]+)"
@@ -36,5 +38,6 @@ def _read_server(given: object) -> str:
             raise ValueError
         address = ipaddress.ip_address(match[1] or match[2] or match[4])
     except ValueError:
-        raise ValueError(f"{given!r} is not the address of a server, such as 192.0.2.1 or [2001:db8::1]:5353") from None
+        shown = redact_all(str(given))
+        raise ValueError(f"{shown!r} is not the address of a server, such as 192.0.2.1 or [2001:db8::1]:5353") from None
     return f"{address}:{port}" if address.version == 4 else f"[{address}]:{port}"

@@ -18,7 +18,7 @@ from fetchq.core.fast_dataclass import fast_constructor, fast_draft
 from fetchq.core.header_text import header_lists
 from fetchq.core.lazy_headers import keep_headers_unparsed
 from fetchq.core.redirect_hop import RedirectHop, hop_records
-from fetchq.core.text import redact, shortened
+from fetchq.core.text import redact_url, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -95,7 +95,8 @@ class Request:
         ) -> None: ...
 
     def __repr__(self) -> str:
-        return f"Request(index={self.index}, url={redact(self.url)!r}, method={self.method!r}, label={self.label!r})"
+        url = redact_url(self.url)
+        return f"Request(index={self.index}, url={url!r}, method={self.method!r}, label={self.label!r})"
 
 
 OnStart = Callable[[Request, int], object]

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from fetchq.core.text import redact_all
+
 # Not compiled at import, since `fetchq --help` needs none of these; re caches what it has compiled.
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # a token of RFC 9110, 5.6.2
 _PROXY = r"(https?|socks(?:5h?|4a?))(://(?:([^\s/?#@]*)@)?(?:[a-z0-9._~-]+|\[[0-9a-f:.]+\]))(?::([0-9]{1,5}))?/?"
@@ -217,9 +219,11 @@ def _read_resolve(given: object) -> tuple[str, int, str]:
         parts: Any = given.split(":", 2) if isinstance(given, str) else given
         host, port, address = str(parts[0]).lower(), int(parts[1]), str(ipaddress.ip_address(parts[2].strip("[]")))
     except (TypeError, ValueError, AttributeError, LookupError, OverflowError):
-        raise ValueError(f"{given!r} is not HOST:PORT:ADDRESS, such as example.org:443:127.0.0.1") from None
+        raise ValueError(
+            f"{redact_all(str(given))!r} is not HOST:PORT:ADDRESS, such as example.org:443:127.0.0.1"
+        ) from None
     if not host or not 1 <= port <= 65535:
-        raise ValueError(f"{given!r} has no host, or a port that is none")
+        raise ValueError(f"{redact_all(str(given))!r} has no host, or a port that is none")
     return host, port, address
 
 

@@ -1,17 +1,43 @@
-"""Makes text safe to show: no character in it acts on a terminal, and no password is in it."""
+"""Makes text safe to show: no character in it is invisible or acts on a terminal, and no password is in it."""
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
-__all__ = ["one_line", "printable", "redact", "redact_all", "shortened", "without_surrogates"]
+__all__ = [
+    "json_printable",
+    "one_line",
+    "printable",
+    "redact",
+    "redact_all",
+    "redact_url",
+    "shortened",
+    "without_surrogates",
+]
 
-# C0 and C1 controls, line separators, lone surrogates, and characters that reorder or hide text (BiDi marks, zero-width
-# characters).
-_ACTIVE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"
+_IGNORABLE = frozenset(
+    map(
+        chr,
+        (0x34F, 0x17B4, 0x17B5, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)),
+    )
+).union(_BLANK_LETTERS)
+"""Marks and letters that a terminal need not show (Default_Ignorable_Code_Point of Unicode): the Hangul fillers,
+variation selectors and a few more. All others are controls, format characters or not assigned."""
+_SPACES = frozenset("\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000")
+"""The spaces of Unicode, which Python does not count as printable."""
+_DOUBTFUL = re.compile(rf"[^\w\x20-\x7e]|[{_BLANK_LETTERS}]")
+"""All but letters, digits and ASCII."""
 _USERINFO = re.compile(r"(?<=//)[^/?#]*@")
-_SCHEME_TO_LAST_AT = re.compile(r"^([^:/@]*+:?+[/\\]*+).*@", re.DOTALL)
+_PLAIN_AUTHORITY = re.compile(
+    r"https?://(?:[^/?#\\\s]*@)?(?:\[[0-9a-f:.]*\]|[^/?#\\\s@:\[\]]+)(?::[0-9]{0,5})?(?=[/?#]|\Z)", re.IGNORECASE
+)
+_ALL_TO_LAST_AT = re.compile(
+    r"^(\s*+(?:(?:https?|ftps?|sftp|wss?|mailto|socks5h?|socks4a?):)?+[/\\]*+).*@", re.DOTALL | re.IGNORECASE
+)
+"""Only a known scheme is kept: in user:password@host, the user would look like one."""
 
 
 def redact(text: str) -> str:
@@ -21,14 +47,41 @@ def redact(text: str) -> str:
 
 def redact_all(text: str) -> str:
     """Like `redact`, for a text that may be a malformed URL: it replaces all between the scheme and the last @."""
-    return _SCHEME_TO_LAST_AT.sub(r"\1***@", text) if "@" in text else text
+    return _ALL_TO_LAST_AT.sub(r"\1***@", text) if "@" in text else text
+
+
+def redact_url(text: str) -> str:
+    """A URL without its userinfo; `redact_all` where it seems malformed. `fetchq.http.url.shown_url` parses it."""
+    return redact(text) if _PLAIN_AUTHORITY.match(text) else redact_all(text)
 
 
 def printable(text: str) -> str:
-    """`text` with a \\u escape in place of every character that acts on a terminal."""
+    r"""`text` with an escape, \u or \U, in place of every character that acts on a terminal or may be invisible.
+
+    That is, by the tables of Unicode that Python has: controls, format characters (BiDi marks, zero widths, the soft
+    hyphen, tags), line separators, surrogates, private and unassigned characters, and the ignorable ones.
+    """
     if text.isascii() and text.isprintable():  # nearly all texts
         return text
-    return _ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _DOUBTFUL.sub(partial(_escaped, json=False), text)
+
+
+def json_printable(text: str) -> str:
+    """Like `printable`, with the escapes of JSON (RFC 8259, 7): beyond U+FFFF, those of two surrogates."""
+    return _DOUBTFUL.sub(partial(_escaped, json=True), text)
+
+
+def _escaped(found: re.Match[str], *, json: bool) -> str:
+    one = found[0]
+    if one not in _IGNORABLE and (one.isprintable() or one in _SPACES):
+        return one
+    code = ord(one)
+    if code <= 0xFFFF:
+        return f"\\u{code:04x}"
+    if not json:
+        return f"\\U{code:08x}"
+    code -= 0x10000
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 
 def one_line(text: str) -> str:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["beside_url"]
+__all__ = ["beside_url", "scheme_name"]
 
 _REMARK = re.compile(r"\S++[ \t]+(#[^@]*)")
 _MORE = re.compile(r"(.*?)https?://\S+(.*)", re.IGNORECASE | re.DOTALL)
+_KNOWN_SCHEMES = frozenset({"data", "file", "ftp", "ftps", "javascript", "mailto", "sftp", "sip", "ssh", "ws", "wss"})
+
+
+def scheme_name(scheme: str, text: str) -> str:
+    """What an error calls the scheme of a URL, which may be the user in user:password@host."""
+    name = scheme.lower()
+    return f"the scheme {name}:" if "@" not in text or name in _KNOWN_SCHEMES else "another scheme than http"
 
 
 def beside_url(text: str) -> str | None:

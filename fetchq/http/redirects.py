@@ -11,6 +11,7 @@ from urllib.parse import quote_from_bytes
 
 from fetchq.core.model import Cause
 from fetchq.core.text import redact_all
+from fetchq.http.beside_url import scheme_name
 from fetchq.http.target import Target
 from fetchq.http.url import SCHEME, Refused, parse_url
 
@@ -48,7 +49,7 @@ def redirect_target(base: str, locations: list[str]) -> Target:
     scheme = SCHEME.match(text)
     # A "scheme" with a dot in it is more likely a host whose http:// is missing.
     if scheme is not None and scheme[1].lower() not in ("http", "https") and "." not in scheme[1]:
-        what = f"a redirect to the scheme {scheme[1].lower()}:, which is not allowed"
+        what = f"a redirect to {scheme_name(scheme[1], text)}, which is not allowed"
         raise Refused(Cause.BLOCKED, f"{what}: {_shown(readable)}")
     try:
         return parse_url(_joined(base, text).replace(" ", "%20"))

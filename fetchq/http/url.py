@@ -19,7 +19,7 @@ from yarl import URL
 from fetchq.core.known import Known, bounded
 from fetchq.core.model import Cause
 from fetchq.core.text import redact, redact_all
-from fetchq.http.beside_url import beside_url
+from fetchq.http.beside_url import beside_url, scheme_name
 from fetchq.http.international import domain_to_ascii
 from fetchq.http.target import Origin, Target
 
@@ -175,7 +175,7 @@ def _scheme_of(text: str) -> str:
         return scheme[1].lower()
     # "example.org:80/" and "localhost:80" look like schemes, but a person forgot the http://.
     if scheme is not None and not re.match(r"https?:|[^:]*\.|[^:]+:\d", text, re.IGNORECASE):
-        raise Refused(Cause.BLOCKED, f"the scheme {scheme[1].lower()}: is not allowed")
+        raise Refused(Cause.BLOCKED, f"{scheme_name(scheme[1], text)} is not allowed")
     raise _invalid(beside_url(text) or "the URL has no http:// or https://")
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from fetchq.core.model import Request
-from fetchq.core.parsers import read_method
 from fetchq.core.quantities import read_priority
 from fetchq.inputs.lines import (
     BLANKS,
@@ -17,6 +16,7 @@ from fetchq.inputs.lines import (
     SourceError,
     clean_url,
     display_text,
+    row_method,
     unusable_row,
     valid_text,
 )
@@ -29,6 +29,7 @@ _COLUMNS = ("method", "body", "label", "priority")
 _DELIMITERS = (",", "\t", ";", "|")
 _SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?\r?', re.IGNORECASE)
 """A line before the header that names the delimiter, as Excel reads it."""
+_URL_AT_START = re.compile(r'\s*+"?(https?:[^\s"]*+)', re.IGNORECASE)
 _IN_QUOTES = r'[^"]*+(?:""[^"]*+)*+'
 _STAYS_OPEN = rf'{_IN_QUOTES}(?:"[^%s\r]*+(?:%s(?!")[^%s\r]*+)*+%s"{_IN_QUOTES})*+'
 """A line that begins and ends in a quoted cell, perhaps another one. The delimiter is to be inserted."""
@@ -166,24 +167,36 @@ class CsvParser(RowParser):
 
     def _request(self, row: _Row, index: int) -> Request:
         cells, at = row.cells, self._at[self._column]
-        row_text = cells[at] if at < len(cells) else self._delimiter.join(cells)
+        shown = self._url_in(row)
         try:
             if row.problem is not None:
                 raise ValueError(row.problem)
             # Too many cells are an error, too: a comma in an unquoted URL would truncate it.
             if len(cells) < self._width or any(cells[self._width :]):
                 raise ValueError(f"{len(cells)} columns, and the header has {self._width}")
+            shown = cells[at]
             method, body, label, priority = (self._cell(cells, name) for name in _COLUMNS)
             return Request(
                 clean_url(cells[at]),
                 index,
-                read_method(method.strip(BLANKS)) if method else None,
+                row_method(method.strip(BLANKS)) if method else None,
                 body=body.encode() if body else None,
                 label=label,
                 priority=read_priority(priority) if priority and priority.strip(BLANKS) else 0,
             )
         except ValueError as problem:
-            return unusable_row(row_text, index, self._where(row.number), str(problem))
+            return unusable_row(shown, index, self._where(row.number), str(problem))
+
+    def _url_in(self, row: _Row) -> str:
+        """What is likely to be the URL of a malformed row; an empty text if there is nothing like it.
+
+        The rest may be a secret, such as a body, which must not get into its record.
+        """
+        at = self._at[self._column]
+        if row.problem is not None and at:  # its only cell is its first line, as it is written
+            return ""
+        found = _URL_AT_START.match(row.cells[at]) if at < len(row.cells) else None
+        return found[1].partition(self._delimiter)[0] + TRUNCATED if found else ""  # a comma may be in its password
 
     def _cell(self, cells: list[str], name: str) -> str | None:
         return valid_text(cells[self._at[name]]) or None if name in self._at else None

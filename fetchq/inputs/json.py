@@ -13,14 +13,15 @@ from typing import Any
 import orjson
 
 from fetchq.core.model import Request
-from fetchq.core.parsers import header_pairs, read_headers, read_method
+from fetchq.core.parsers import header_pairs, read_headers
 from fetchq.core.quantities import read_priority
-from fetchq.inputs.lines import RowParser, SourceError, clean_url, display_text, unusable_row, valid_text
-from fetchq.inputs.splitting import Element, ElementKind, ElementSplitter
+from fetchq.inputs.lines import RowParser, SourceError, clean_url, display_text, row_method, unusable_row, valid_text
+from fetchq.inputs.splitting import TRUNCATED, Element, ElementKind, ElementSplitter
 
 __all__ = ["JsonArrayParser", "JsonLinesParser"]
 
-_SECRETS = re.compile(r'"(?:headers|body)"|authorization|cookie', re.IGNORECASE)
+_VALUE = r'"%s"\s*+:\s*+"([^"\\]*+)'
+_BARE_URL = re.compile(r'"?(https?:[^\s"\\]*+)', re.IGNORECASE)
 _OUT_OF_PLACE = {
     ElementKind.CUT_OFF: "the list ends before the array does: it has no closing bracket",
     ElementKind.AFTER: "this stands after the end of the array",
@@ -66,8 +67,19 @@ class JsonLinesParser(RowParser):
             )
         except ValueError as problem:
             return unusable_row(
-                _shown(line) if row_text is None else row_text, index, self._where(number), str(problem)
+                self._url_in(line) if row_text is None else row_text, index, self._where(number), str(problem)
             )
+
+    def _url_in(self, row: str) -> str:
+        """What is likely to be the URL of a malformed row; an empty text if there is nothing like it.
+
+        The rest may be a secret, such as a header, which must not get into its record.
+        """
+        value = re.search(_VALUE % re.escape(self._column), row) or _BARE_URL.match(row)
+        if value is None:
+            return ""
+        cut = value[0].count('"') % 2 == 1 and not row.startswith('"', value.end())
+        return value[1] + (TRUNCATED if cut else "")
 
     def _check_first(self, line: str) -> None:
         self.format_known = True
@@ -106,14 +118,11 @@ class JsonArrayParser(JsonLinesParser):
             if kind is ElementKind.WHOLE:
                 found.append(self._row(text, self._index, self.number))
             else:
-                found.append(unusable_row(_shown(text), self._index, self._where(self.number), _OUT_OF_PLACE[kind]))
+                found.append(
+                    unusable_row(self._url_in(text), self._index, self._where(self.number), _OUT_OF_PLACE[kind])
+                )
             self._index += 1
         return found
-
-
-def _shown(row: str) -> str:
-    """The beginning of a malformed row. Headers and bodies may hold secrets, which must not get into its record."""
-    return _SECRETS.split(row, maxsplit=1)[0]
 
 
 def _json(line: str) -> Any:
@@ -139,7 +148,7 @@ def _request_fields(
         label = _exact_number(line, "label")
     elif label is not None and not isinstance(label, str):
         raise ValueError("'label' is neither a text nor a number")
-    method = None if method is None else read_method(method)
+    method = None if method is None else row_method(method)
     return method, headers, None if body is None else body.encode(), label
 
 

@@ -9,7 +9,9 @@ import re
 from itertools import count
 
 from fetchq.core.model import Request, make_request
+from fetchq.core.parsers import read_method
 from fetchq.core.text import redact
+from fetchq.http.url import Refused, parse_url, shown_url
 from fetchq.inputs.splitting import MAX_ROW, TRUNCATED, LineSplitter
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "TextParser",
     "clean_url",
     "display_text",
+    "row_method",
     "unusable_row",
     "url_row",
     "valid_text",
@@ -30,6 +33,7 @@ _MAX_SHOWN = 200
 TOO_LONG = f"longer than {MAX_ROW:,} bytes"
 BLANKS = " \t\r"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SCHEME_AND_HOST = re.compile(r"https?://[^/?#]*[/?#]", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE = re.compile(r"[^ \t\r\n][^\n]*")
 """A line that is not blank, without the blanks before it."""
@@ -53,19 +57,41 @@ def url_row(text: str, index: int, where: str) -> Request:
 
 
 def unusable_row(text: str, index: int, where: str, why: str) -> Request:
-    """The Request of a row that cannot be fetched because of `why`. `text`: as much of the row as could be read."""
-    # Redacted before it is shortened, since half of a user:password@ would not be recognized.
-    return Request(display_text(text, _MAX_SHOWN), index, problem=f"{where}: {display_text(why, _MAX_SHOWN)}")
+    """The Request of a row that cannot be fetched because of `why`. `text`: what may be the row's URL."""
+    return Request(_shown(text)[:_MAX_SHOWN], index, problem=f"{where}: {display_text(why, _MAX_SHOWN)}")
+
+
+def _shown(text: str) -> str:
+    """What may be a URL, without passwords, also if it is malformed or `TRUNCATED`."""
+    shown = shown_url(_SURROGATE.sub(_escaped, text.removesuffix(TRUNCATED)))
+    if not text.endswith(TRUNCATED):
+        return shown
+    # The @ of a user:password@ may have been cut off, unless there is a whole host.
+    host = _SCHEME_AND_HOST.match(shown)
+    try:
+        parse_url(host[0] if host else "")
+    except Refused:
+        return ""
+    return shown
 
 
 def display_text(text: str, length: int) -> str:
-    """At most `length` characters of `text`, without passwords, and with surrogates escaped."""
-    return redact(_SURROGATE.sub(_escaped, text.removesuffix(TRUNCATED)))[:length]
+    """At most `length` characters of `text`, without the passwords in URLs, and with surrogates escaped."""
+    # Redacted before it is shortened, since half of a user:password@ would not be recognized.
+    return redact(_SURROGATE.sub(_escaped, text))[:length]
 
 
 def _escaped(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+
+def row_method(given: object) -> str:
+    """The HTTP method of a row. Raises ValueError, which does not show what stands in its place."""
+    try:
+        return read_method(given)
+    except ValueError as problem:
+        raise ValueError(str(problem).replace(repr(given), "'method'")) from None
 
 
 def valid_text(text: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from fetchq.core.text import printable, redact
+from fetchq.core.text import printable
+from fetchq.http.url import shown_url
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request, Result
@@ -75,7 +76,7 @@ def done_text(rows: int) -> str:
 
 def start_line(request: Request, worker: int) -> str:
     """The line for a worker that begins an attempt at a URL."""
-    return f"{'':>6} {'start':>9} {'':>9} {worker:>6}  {printable(redact(request.url))}"
+    return f"{'':>6} {'start':>9} {'':>9} {worker:>6}  {printable(shown_url(request.url))}"
 
 
 def result_line(result: Result, paint: Paint | None = None) -> str:

@@ -15,7 +15,7 @@ from fetchq.core.header_text import charset_of, wire_text
 from fetchq.core.known import Known
 from fetchq.core.model import Cause, Result, begin_result, finish_result
 from fetchq.core.sent_request import SentRequest
-from fetchq.core.text import one_line, redact, redact_all
+from fetchq.core.text import one_line, redact
 from fetchq.http.failure import RUN_ENDED
 from fetchq.http.guard import guard_for
 from fetchq.http.hops import method_of, redacted_head
@@ -25,7 +25,7 @@ from fetchq.http.revalidation import freshened
 from fetchq.http.robots_txt import Rules, agent_of, rules_of
 from fetchq.http.sendable import check_sendable
 from fetchq.http.target import Target
-from fetchq.http.url import Refused, parse_url
+from fetchq.http.url import Refused, parse_url, shown_url
 from fetchq.workers.exchange_log import ExchangeLog
 from fetchq.workers.phase_totals import PhaseTotals
 from fetchq.workers.run_state import RunState
@@ -132,7 +132,7 @@ class Settler:
         request = job.request
         return Result(
             index=request.index,
-            url=redact_all(request.url) if _is_unreadable(job, refused) else redact(request.url),
+            url=shown_url(request.url),
             final_url=None,
             method=method_of(request, self._settings),
             label=request.label,
@@ -267,11 +267,6 @@ def _with_stored_head(result: Result, attempt: Attempt, stored: StoredResponse) 
 
 def _cancelled() -> Refused:
     return Refused(Cause.CANCELLED, RUN_ENDED)
-
-
-def _is_unreadable(job: Job, refused: Refused) -> bool:
-    """Whether the URL could not be parsed. If the schedule has refused a job (`job.refused`), its URL was parsed."""
-    return refused.cause in (Cause.INVALID_URL, Cause.BLOCKED) and refused is not job.refused
 
 
 def _sent(attempt: Attempt) -> SentRequest:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.factories import any_text, examples
 
 from fetchq.core.model import Cause
+from fetchq.http.redirects import redirect_target
 from fetchq.http.target import Target
 from fetchq.http.url import Refused, _canonical, basic_auth, origin, parse_url
 
@@ -429,3 +430,13 @@ def test_a_name_that_is_too_long_is_refused_and_not_kept() -> None:
             parse_url(f"http://{host}/")
     assert _canonical.cache_info().currsize == 0
     assert parse_url("http://" + "a." * 126 + "b./").url.raw_host == "a." * 126 + "b."
+
+
+@pytest.mark.parametrize("text", ["me:s3cret@host/", "me://s3cret@host/", "me+x:s3cret@host"])
+def test_no_error_takes_the_user_of_a_url_for_its_scheme_and_shows_it(text: str) -> None:
+    with pytest.raises(Refused) as refused:
+        parse_url(text)
+    assert refused.value.message == "another scheme than http is not allowed"
+    with pytest.raises(Refused) as refused:
+        redirect_target("http://host/", [text])
+    assert "me" not in refused.value.message.partition("scheme")[2]

@@ -28,9 +28,14 @@ def examples(count: int) -> settings:
 
 # --- text ---
 
-ACTIVE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-"""What acts on a terminal: controls, line separators, BiDi marks, zero widths, lone surrogates."""
-HOSTILE = "\x00\t\n\r\x1b[31m\x7f\x85\x9b\u061c\u200b\u2028\u202e\u2066\ufeff\ud800\udcff"
+INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180f\u3164\ufe00\ufe0f\uffa0\U000e0100\U000e01ef"
+"""Marks and letters that need not show: the first and the last of each range of Default_Ignorable_Code_Point."""
+ACTIVE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\xad\U000e0000-\U000e0fff"
+    rf"{INVISIBLE}]"
+)
+"""What acts on a terminal: controls, line separators, BiDi marks, lone surrogates; and what may be invisible."""
+HOSTILE = f"\x00\t\n\r\x1b[31m\x7f\x85\x9b\u061c\u200b\u2028\u202e\u2066\ufeff\ud800\udcff\xad\U000e0041{INVISIBLE}"
 """One of each kind of them."""
 
 any_text = st.text(st.characters(exclude_categories=()) | st.sampled_from(HOSTILE + "=+-@\"',;\\/:?#é€𝄞"))

@@ -6,6 +6,7 @@ import csv
 import io
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
+from unicodedata import normalize
 
 from fetchq.core.model import PHASES
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
@@ -25,6 +26,7 @@ __all__ = ["CsvSink"]
 _LINE_END = "\r\n"
 _MOST_WAITING = 1_000_000
 """Characters of lines that are written at a time."""
+_SIGNS = ("=", "+", "-", "@", "\N{MINUS SIGN}")
 _EXTRA = {"headers": ("headers",), "trailers": ("headers",), "hops": ("hops",), "body": ("text", "base64")}
 """The columns that records may include, and what asks for each."""
 
@@ -99,4 +101,10 @@ def _cell(value: Any) -> Any:
 def _safe(value: str) -> str:
     text = printable(value)
     # A spreadsheet would evaluate a cell that begins like a formula; an apostrophe makes it text.
-    return "'" + text if text.startswith(("=", "+", "-", "@")) else text
+    return "'" + text if _begins_formula(text) else text
+
+
+def _begins_formula(text: str) -> bool:
+    """Whether spreadsheets might take a text for a formula, also by a sign in another form (NFKC), like full-width."""
+    first = text.lstrip()[:1]
+    return (first if first.isascii() else normalize("NFKC", first)).startswith(_SIGNS)

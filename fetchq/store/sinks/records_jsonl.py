@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
-from fetchq.core.text import printable, without_surrogates
+from fetchq.core.text import json_printable, without_surrogates
 from fetchq.store.sinks.included_bodies import TextPieces, record_maker
 
 if TYPE_CHECKING:
@@ -58,11 +58,12 @@ class JsonLinesSink:
 
 
 def json_line(record: dict[str, Any] | list[Any]) -> bytes:
-    """A record as a line of JSON (RFC 8259) in UTF-8, with every character that acts on a terminal escaped."""
+    """A record as a line of JSON (RFC 8259) in UTF-8, with every character escaped that acts on a terminal or may be
+    invisible."""
     try:
         line = orjson.dumps(record, option=_OPTIONS)
     except TypeError:
         line = orjson.dumps(without_surrogates(record), option=_OPTIONS)
     if line.isascii() and b"\x7f" not in line:
         return line
-    return printable(line[:-1].decode()).encode() + b"\n"
+    return json_printable(line[:-1].decode()).encode() + b"\n"
