@@ -57,6 +57,9 @@ class Cookie(NamedTuple):
     expires: float | None
     """When it expires, in seconds since 1970; None: with the session."""
 
+    def __repr__(self) -> str:  # without the value, which would be in a traceback that shows variables
+        return f"Cookie({self.name!r}, domain={self.domain!r}, path={self.path!r})"
+
 
 class CookieJar:
     """Cookies by domain. Any thread may use it."""

@@ -24,6 +24,9 @@ class Hop(NamedTuple):
     from_netrc: bool = False
     """Whether the Authorization header is from the netrc file, so that it is for this host alone."""
 
+    def __repr__(self) -> str:  # without headers and body, which would be in a traceback that shows variables
+        return f"Hop({self.method}, {self.target.text!r})"
+
     @property
     def url(self) -> URL:
         """The URL that it is sent to."""

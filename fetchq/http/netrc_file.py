@@ -29,6 +29,9 @@ class _Word(NamedTuple):
     plain: bool
     """Whether it stands without quotes."""
 
+    def __repr__(self) -> str:  # without the text, which may be a password
+        return f"_Word(line={self.line})"
+
 
 class _Entry:
     """The login and the password for a host, which is None for the default entry."""
