@@ -1,0 +1,11 @@
+"""A second of what scripts/fuzz does for minutes."""
+
+from __future__ import annotations
+
+import fuzzing
+import pytest
+
+
+@pytest.mark.parametrize("target", fuzzing.TARGETS, ids=lambda target: str(target.name))
+def test_no_input_of_strangers_breaks_the_rules_of_a_parser(target: fuzzing.Target) -> None:
+    assert fuzzing.fuzz(target, 1.0, number=16, most=40) >= 40
