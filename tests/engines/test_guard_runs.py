@@ -18,8 +18,7 @@ from support.names import FOUR, SIX, resolve_names
 from support.servers import ScriptServer, answer, by_path, need, ok
 
 from fetchq import Cause, Result, SettingsError, fetch_all_sync
-from fetchq.engines.requests.abort_switch import AbortSwitch
-from fetchq.engines.requests.dial import Dialer
+from fetchq.http.guard import Guard
 
 FRIEND = "127.0.0.2"
 """An address that the tests let through, where a server sends clients to the forbidden ones."""
@@ -242,6 +241,15 @@ def test_a_name_that_is_found_elsewhere_the_second_time_is_checked_again(
             listener.accept()
 
 
+def test_where_the_allowed_addresses_do_not_answer_the_others_are_not_tried(
+    mode: str, forbidden: Forbidden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve_names(monkeypatch, {"both.test": [FOUR, SIX, (socket.AF_INET, FRIEND)]})
+    result = fetch(f"http://both.test:{forbidden.port}/", mode, retries=1, **OPEN)
+    assert forbidden.connections == 0
+    assert (result.cause, result.attempts) == (Cause.CONNECT, 2)
+
+
 def test_an_address_of_resolve_is_checked(mode: str, forbidden: Forbidden) -> None:
     fixed = [f"example.org:{forbidden.port}:127.0.0.1"]
     result = fetch(f"http://example.org:{forbidden.port}/", mode, block_private=True, resolve=fixed)
@@ -249,19 +257,14 @@ def test_an_address_of_resolve_is_checked(mode: str, forbidden: Forbidden) -> No
     assert result.error == "example.org: 127.0.0.1 is a loopback address, and block-private is set"
 
 
-def test_the_dialer_itself_refuses_an_address(forbidden: Forbidden) -> None:
-    """The row was refused before; if it had not been, the last part before the socket would."""
-    from support.factories import make_attempt
-
-    from fetchq import Settings
-    from fetchq.http.failure import AttemptFailed
-
-    dialer = Dialer(Settings(block_private=True), AbortSwitch())
-    attempt = make_attempt(url=f"http://127.0.0.1:{forbidden.port}/")
-    attempt.begin_exchange()
-    with pytest.raises(AttemptFailed, match=r"127\.0\.0\.1 is a loopback address"):
-        dialer.connect("127.0.0.1", forbidden.port, attempt)
-    assert forbidden.connections == 0
+@pytest.mark.parametrize("spelling", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"])
+def test_an_address_is_checked_once_more_right_before_the_connection(
+    spelling: str, mode: str, forbidden: Forbidden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Guard, "refusal", lambda *_: None)  # as if the check of the row were forgotten
+    result = fetch(f"http://{spelling}:{forbidden.port}/", mode, block_private=True)
+    assert_blocked(result, forbidden)
+    assert result.attempts == 1
 
 
 # --- hosts ---

@@ -86,7 +86,7 @@ def test_an_address_beside_the_special_ones_is_public(text: str) -> None:
 
 
 @given(st.ip_addresses() | st.sampled_from(NETWORKS).flatmap(lambda network: st.ip_addresses(network=network)))
-@examples(300)
+@examples(150)
 def test_no_address_is_public_that_python_does_not_call_global(address: IPv4Address | IPv6Address) -> None:
     """The tables of `ipaddress` differ between its versions; none has an address that is public here alone."""
     if not address_of(str(address)).is_global:

@@ -130,7 +130,8 @@ class Connector(aiohttp.TCPConnector):
         opening = current_opening.get()
         opening.dialled.clear()
         if self._guard is not None and opening.attempt.proxy is None:
-            options["addr_infos"] = self._guard.usable(req.url.raw_host or "", options["addr_infos"], _address_text)
+            found = options["addr_infos"]  # aiohttp's own list, with which it tries again if no address answers
+            found[:] = self._guard.usable(req.url.raw_host or "", found, _address_text)
         transport, plain = await _create(self, *args, req=req, timeout=timeout, **options)
         self._count_connecting(opening, transport, plain)
         if context is None:
