@@ -17,7 +17,7 @@ from fetchq.http.hop import Hop
 from fetchq.http.lost_time import LostTime
 from fetchq.http.redirects import redirect_target
 from fetchq.http.revalidation import validators_of
-from fetchq.http.url import Refused, basic_auth, host_of, login_without_password, origin
+from fetchq.http.url import Refused, basic_auth, host_of, login_without_password, origin, parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -163,10 +163,11 @@ class HopPlan:
             hop = self._with_netrc(hop, target.authorization, redirected=True)
         return hop if stored is None else self._revalidating(hop, stored)
 
-    def may_look_up(self, target: Target) -> bool:
-        """Whether the address of a host may be looked up: not if a proxy does, or if the guard refuses the host."""
+    def url_to_look_up(self, host: str) -> URL | None:
+        """The URL of a host whose address may be looked up; None if a proxy does that, or if the guard refuses it."""
+        target = parse_url(host)
         refused = self.guard is not None and self.guard.refusal(target) is not None
-        return not refused and self._proxies.proxy_for(target.url) is None
+        return None if refused or self._proxies.proxy_for(target.url) is not None else target.url
 
     def _revalidating(self, hop: Hop, stored: StoredResponse) -> Hop:
         """The hop as a conditional request, if the stored response came from the same URL.

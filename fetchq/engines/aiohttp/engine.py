@@ -35,7 +35,6 @@ from fetchq.http.revalidation import load_stored_body, loads_stored_body
 from fetchq.http.robots_attempt import robots_plan
 from fetchq.http.robots_txt import RobotsRequest
 from fetchq.http.stored_part import load_part
-from fetchq.http.url import parse_url
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request
@@ -138,9 +137,7 @@ class AiohttpEngine:
         attempt.finish(failed)
 
     async def address_of(self, host: str) -> str | None:
-        target = parse_url(host)
-        url = target.url
-        if not self._plan.may_look_up(target):
+        if (url := self._plan.url_to_look_up(host)) is None:
             return None
         try:
             async with asyncio.timeout(self._settings.connect_timeout):

@@ -16,7 +16,7 @@ from fetchq.core.model import Cause
 from fetchq.engines.arrival import connected
 from fetchq.engines.bandwidth import buffer_for
 from fetchq.engines.errors import no_such_name, out_of_descriptors
-from fetchq.http.addresses import fixed_addresses, is_address, local_addresses
+from fetchq.http.addresses import first_address, fixed_addresses, is_address, local_addresses
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.guard import guard_for
 from fetchq.http.phases import CONNECT, DNS, LAG
@@ -79,6 +79,13 @@ class Dialer:
             except TimeoutError:
                 if attempt.time_left(perf_counter())[0] <= 0:  # else time was lost meanwhile
                     raise AttemptFailed(Cause.TIMEOUT, what) from None
+
+    def first_address(self, host: str, port: int) -> str | None:
+        """The address that stands for a host; None if it has none."""
+        try:
+            return first_address(str(address[0]) for _, address in self.addresses(host, port))
+        except (AttemptFailed, OSError):
+            return None
 
     def addresses(self, host: str, port: int) -> list[Address]:
         """The addresses of `host`. Raises `AttemptFailed` (`dns`), and `socket.gaierror`."""

@@ -25,7 +25,6 @@ from fetchq.engines.requests.dial import Dialer
 from fetchq.engines.requests.exchange import Exchange, Response, current_exchange
 from fetchq.engines.requests.heartbeat import Heartbeat
 from fetchq.engines.tls import tls_context
-from fetchq.http.addresses import first_address
 from fetchq.http.attempt import Attempt
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.hops import HopPlan
@@ -37,7 +36,6 @@ from fetchq.http.revalidation import load_stored_body, loads_stored_body
 from fetchq.http.robots_attempt import robots_plan
 from fetchq.http.robots_txt import RobotsRequest
 from fetchq.http.stored_part import load_part
-from fetchq.http.url import parse_url
 
 if TYPE_CHECKING:
     import ssl
@@ -134,15 +132,9 @@ class RequestsEngine:
         return attempt
 
     def address_of(self, host: str) -> str | None:
-        target = parse_url(host)
-        url = target.url
-        if not self._plan.may_look_up(target):
+        if (url := self._plan.url_to_look_up(host)) is None:
             return None
-        try:
-            found = self._dialer.addresses(url.raw_host or "", url.port or 0)
-        except (AttemptFailed, OSError):
-            return None
-        return first_address(str(address[0]) for _, address in found)
+        return self._dialer.first_address(url.raw_host or "", url.port or 0)
 
     def abort(self) -> None:
         self._abort_switch.abort()
