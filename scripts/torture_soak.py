@@ -41,7 +41,14 @@ MOST = 1.05
 """How much more of anything there may be in the last tenth of the time than in the first."""
 _BETWEEN = 0.25
 """Seconds between two samples."""
-_FIGURES = {"connect_timeout": 5.0, "read_timeout": 5.0, "min_speed": 100, "min_speed_time": 5.0, "max_filesize": 10**6}
+_FIGURES = {
+    "timeout": 15.0,
+    "connect_timeout": 5.0,
+    "read_timeout": 5.0,
+    "min_speed": 100,
+    "min_speed_time": 5.0,
+    "max_filesize": 10**6,
+}
 """Settings of all rows, with which most faults show soon, and a busy machine makes none."""
 
 

@@ -9,8 +9,8 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 
 from faults.base import Theme, Then
-from faults.content import Codec, zstd_frame, zstd_module
-from faults.wire import CHUNKED, HELLO, Asked, Connection, head, length
+from faults.content import Codec, gz, zstd_frame, zstd_module
+from faults.wire import CHUNKED, HELLO, Asked, Connection, chunk, head, length
 
 theme = Theme("bombs")
 sends, plays = theme.sends, theme.plays
@@ -98,6 +98,33 @@ def zstd_window(conn: Connection, asked: Asked) -> None:
     """RFC 9659; RFC 8878, 3.1.1.1.2: a window of 2**`log` bytes, more than the 8 MB allowed; the data is tiny."""
     data = zstd_frame(int(asked.params.get("log", "31")), HELLO)
     conn.send(head(b"Content-Encoding: zstd", length(len(data))) + data)
+
+
+# --- much to receive, and nothing to decode -----------------------------------------------------------------------
+
+
+def _endless(conn: Connection, coding: bytes, start: bytes, again: bytes) -> None:
+    """A chunked body that begins so, and then repeats itself until the client hangs up."""
+    conn.send(head(b"Content-Encoding: " + coding, CHUNKED) + (chunk(start) if start else b""))
+    conn.flood(chunk(again))
+
+
+@plays("too_large", settings={"max_filesize": 1_000_000})
+def endless_gzip_name(conn: Connection, asked: Asked) -> None:
+    """RFC 1952, 2.3.1: a gzip header with the name of a file, which never ends."""
+    _endless(conn, b"gzip", b"\x1f\x8b\x08\x08\0\0\0\0\0\xff", b"n" * 8000)
+
+
+@plays("too_large", settings={"max_filesize": 1_000_000})
+def endless_gzip_members(conn: Connection, asked: Asked) -> None:
+    """RFC 1952, 2.2: member after member of gzip, and nothing in any of them."""
+    _endless(conn, b"gzip", b"", gz(b"") * 400)
+
+
+@plays("too_large", settings={"max_filesize": 1_000_000})
+def endless_zstd_skippable(conn: Connection, asked: Asked) -> None:
+    """RFC 8878, 3.1.2: skippable frames without end."""
+    _endless(conn, b"zstd", b"", b"\x50\x2a\x4d\x18\x08\0\0\0skipthis" * 500)
 
 
 # --- plain, but too much ------------------------------------------------------------------------------------------
