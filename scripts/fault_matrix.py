@@ -133,7 +133,7 @@ def wrong_of(name: str, rows: Sequence[Row]) -> dict[str, int]:
             found["lost"] += 1
         if verdict in (Verdict.PART, *NOT_NAMED):
             found[verdict] += 1
-    return dict(found)
+    return {what: found[what] for what in ("took", "lost", Verdict.PART, *NOT_NAMED) if found[what]}
 
 
 def show_summary(rows: Sequence[Row], peers: Sequence[Peer]) -> None:

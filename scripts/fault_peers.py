@@ -42,7 +42,7 @@ class Verdict(StrEnum):
     """The entry is not `comparable`."""
 
 
-NOT_NAMED = {Verdict.ENDLESS, Verdict.SIGNAL}
+NOT_NAMED = (Verdict.ENDLESS, Verdict.SIGNAL)
 """Verdicts that are only counted: what makes a program hang or crash is not shown."""
 
 

@@ -172,7 +172,7 @@ def test_the_changelog_has_the_sections_of_keep_a_changelog() -> None:
     assert sections <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
-@pytest.mark.parametrize("page", ["README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"])
+@pytest.mark.parametrize("page", ["README.md", ".github/CONTRIBUTING.md", "SECURITY.md"])
 def test_every_file_that_a_page_names_is_there(page: str) -> None:
     text = (ROOT / page).read_text()
     named = re.findall(r"`((?:tests|fetchq|scripts)/[\w./]+)`|\]\(((?!http|#)[^)]+)\)", text)

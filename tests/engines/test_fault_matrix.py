@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from fault_matrix import Found, Row
 from fault_peers import Peer, Verdict, try_out
 from faults.by_hand import served
-from faults.corpus import CORPUS, chosen
+from faults.corpus import CORPUS, GOOD, chosen
 from faults.server import fault_named
 from faults.site import Site
 
@@ -56,6 +57,15 @@ def test_they_are_listed_with_what_they_do_and_where_they_are_and_end_when_asked
 def test_a_word_that_is_no_name_and_no_family_is_refused() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         chosen(["framing", "nonsense"])
+
+
+def test_the_pages_count_the_entries_as_they_are() -> None:
+    readme, security = (ROOT / "README.md").read_text(), (ROOT / "SECURITY.md").read_text()
+    for theme, number in Counter(entry.theme for entry in CORPUS).items():
+        assert f"| {theme} | {number} | {number} right |" in readme
+    assert f"| all | {len(CORPUS)} | {len(CORPUS)} right |" in readme
+    assert f"{len(GOOD)} right answers" in readme
+    assert f"{len(CORPUS) - len(GOOD)} kinds" in security
 
 
 # --- other programs ---
