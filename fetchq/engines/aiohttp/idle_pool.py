@@ -53,14 +53,17 @@ class IdlePool(Generic[C]):
         self._size = size
         self._policy = ReusePolicy()
         self._idle: OrderedDict[C, None] = OrderedDict()
-        """The connections, the longest idle one first."""
+        """The connections but for the latest one, the longest idle one first."""
         self._by_key: dict[Hashable, dict[C, None]] = {}
+        """The same connections, for each key in the same order."""
+        self._latest: C | None = None
+        """The connection that became idle last: nearly always the one that is taken next, for which it stays here."""
         self._distrusted = RecentSet()
         """Hosts that sent unsolicited bytes, so that no connection to them is reused."""
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._idle)
+        return len(self._idle) + (self._latest is not None)
 
     def add(self, connection: C, response: ResponseHead) -> None:
         """Keep a connection that has become idle, unless its last response rules it out."""
@@ -68,28 +71,29 @@ class IdlePool(Generic[C]):
             connection.close()
             return
         connection.idle_since = perf_counter()
-        self._idle[connection] = None
-        same = self._by_key.get(connection.key)
-        if same is None:
-            same = self._by_key[connection.key] = {}
-        same[connection] = None
-        if len(self._idle) > self._size:
+        if self._latest is not None:
+            self._shelve()
+        self._latest = connection
+        if len(self._idle) >= self._size:
+            self._shelve()
             self._remove(next(iter(self._idle))).close()
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(IDLE_TIMEOUT, self._sweep)
 
     def take(self, key: Hashable) -> C | None:
         """Remove and return the connection with this key that became idle last; None if there is none."""
-        while (same := self._by_key.get(key)) is not None:
-            connection, _ = same.popitem()
-            del self._idle[connection]
-            if not same:
-                del self._by_key[key]
+        while True:
+            connection = self._latest
+            if connection is not None and connection.key == key:
+                self._latest = None
+            elif (same := self._by_key.get(key)) is not None:
+                connection = self._remove(next(reversed(same)))
+            else:
+                return None
             if connection.is_connected():
                 return connection
             self.note_stale(connection)
             connection.close()  # it may be in a TLS shutdown that the server never answers
-        return None
 
     def trusts(self, connection: C, host: str) -> bool:
         """Whether no other bytes than those of a response are to be expected on an idle connection to this host."""
@@ -139,8 +143,16 @@ class IdlePool(Generic[C]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._shelve()
         while self._idle:
             self._remove(next(iter(self._idle))).close()
+
+    def _shelve(self) -> None:
+        """Put the latest connection beside the others."""
+        connection, self._latest = self._latest, None
+        if connection is not None:
+            self._idle[connection] = None
+            self._by_key.setdefault(connection.key, {})[connection] = None
 
     def _remove(self, connection: C) -> C:
         del self._idle[connection]
@@ -153,6 +165,7 @@ class IdlePool(Generic[C]):
     def _sweep(self) -> None:
         """Close the connections that have been idle for too long, including those that the server has closed."""
         self._timer = None
+        self._shelve()
         now = perf_counter()
         for connection in [one for one in self._idle if now - one.idle_since >= IDLE_TIMEOUT]:
             self._remove(connection).close()

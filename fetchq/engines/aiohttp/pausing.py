@@ -32,7 +32,7 @@ class PausedBelowTls(ResponseHandler):
     @property
     def should_close(self) -> bool:
         """Whether the connection must not be used again. aiohttp's property also asks for what is never used here."""
-        return self._should_close or self._exception is not None or bool(self._buffer)
+        return self._should_close or self._exception is not None or len(self._buffer) > 0
 
     def pause_reading(self) -> None:
         self._reading_paused = True
