@@ -13,7 +13,7 @@ from fetchq.http.body import ReceivedBody
 from fetchq.http.content_coding import ACCEPT_ENCODING
 from fetchq.http.cross_origin import harmless
 from fetchq.http.guard import guard_for
-from fetchq.http.hop import Hop
+from fetchq.http.hop import Hop, new_hop
 from fetchq.http.lost_time import LostTime
 from fetchq.http.redirects import redirect_target
 from fetchq.http.revalidation import validators_of
@@ -126,7 +126,7 @@ class HopPlan:
                 headers["Content-Type"] = _FORM
         plain = request.method is None and request.body is None
         method = self._method if plain else method_of(request, settings)
-        hop = Hop(target, method, headers, body)
+        hop: Hop = new_hop((target, method, headers, body, False, False))
         if settings.trust_env:
             hop = self._with_netrc(hop, target.authorization)
         return hop if request.stored_response is None else self._revalidating(hop, request.stored_response)
