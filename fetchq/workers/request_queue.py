@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
+from math import inf
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from fetchq.workers.release_timer import ReleaseTimer
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator
 
     from fetchq.core.model import Request
     from fetchq.http.attempt import Attempt
@@ -58,30 +60,35 @@ class RequestQueue(asyncio.Queue[Job]):
         self._schedule.add(item, perf_counter())
         self._notify()
 
-    async def put_all(self, requests: Sequence[Request]) -> None:
+    async def put_all(self, requests: Iterable[Request]) -> None:
         """Add a job for each of `requests`, waiting whenever the queue is full; faster than a `put` for each."""
-        while (added := self.put_ready(requests)) < len(requests):
-            await self.put(Job(requests[added], perf_counter()))
-            requests = requests[added + 1 :]
+        left = iter(requests)
+        while True:
+            if not self.put_ready(left):  # the queue is full, or there are no more
+                if (request := next(left, None)) is None:
+                    return
+                await self.put(Job(request, perf_counter()))
 
-    def put_ready(self, requests: Sequence[Request]) -> int:
-        """Add a job for each of `requests` until the queue is full. Returns how many were added."""
+    def put_ready(self, requests: Iterator[Request], until: float = inf) -> int:
+        """Add jobs for the next of `requests` for which there is room now, or until a time. Returns how many."""
         schedule, added = self._schedule, 0
         if not schedule.backlog.weighs:
             schedule.backlog.look_at(requests)
         room = schedule.backlog.room()
-        for request in requests:
-            if room <= 0 and (room := schedule.backlog.room()) <= 0:
-                break
-            now = perf_counter()
-            room -= 1
-            added += 1
-            if not self._unfinished_tasks:
-                self._finished.clear()
-            self._unfinished_tasks += 1
-            schedule.add(Job(request, now), now)
-        if self._getters or self._delayed or schedule.rate_limited:
-            self._notify()
+        try:
+            for request in islice(requests, max(room, 0)):
+                now = perf_counter()
+                schedule.add(Job(request, now), now)
+                added += 1
+                if now > until:
+                    break
+        finally:  # the next request may raise
+            if added:
+                if not self._unfinished_tasks:
+                    self._finished.clear()
+                self._unfinished_tasks += added
+                if self._getters or self._delayed or schedule.rate_limited:
+                    self._notify()
         return added
 
     def get_nowait(self) -> Job:

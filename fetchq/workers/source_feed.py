@@ -6,10 +6,12 @@ import asyncio
 import threading
 from collections.abc import AsyncIterable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fetchq.inputs.lines import SourceError
+from fetchq.scheduling.job import Job
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request
@@ -60,14 +62,17 @@ def no_stray_cancellation() -> Iterator[None]:
 
 
 async def _feed(source: Iterable[list[Request]], queue: RequestQueue) -> None:
+    requests = chain.from_iterable(source)
     until = perf_counter() + _MAX_BLOCKING
-    for batch in source:
-        added = queue.put_ready(batch)
-        if added < len(batch):
-            await queue.put_all(batch[added:])
+    while True:
+        added = queue.put_ready(requests, until)
         if perf_counter() > until:
             await asyncio.sleep(0)
             until = perf_counter() + _MAX_BLOCKING
+        elif not added:  # the queue is full, or the source has ended
+            if (request := next(requests, None)) is None:
+                return
+            await queue.put(Job(request, perf_counter()))
 
 
 async def _feed_async(source: AsyncIterable[Request], queue: RequestQueue) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from time import perf_counter
 
 import pytest
@@ -219,6 +220,34 @@ async def test_a_batch_wakes_all_the_workers_it_needs() -> None:
     await turns()
     await queue.put_all([Request("http://h/", index) for index in range(3)])
     assert sorted(indexes(list(await asyncio.gather(*workers)))) == [0, 1, 2]
+
+
+async def test_what_comes_before_an_exception_of_the_source_is_put_and_wakes_a_worker() -> None:
+    def requests() -> Iterator[Request]:
+        yield Request("http://h/", 0)
+        yield Request("http://h/", 1)
+        raise ValueError("no more")
+
+    queue = make_queue(Settings())
+    worker = asyncio.create_task(queue.get())
+    await turns()
+    with pytest.raises(ValueError, match="no more"):
+        queue.put_ready(requests())
+    assert indexes([await worker, await queue.get()]) == [0, 1]
+    queue.task_done()
+    queue.task_done()
+    await queue.join()
+
+
+async def test_adding_stops_at_its_time_between_two_requests(clock: Clock) -> None:
+    def requests() -> Iterator[Request]:
+        for index in range(10):
+            clock.now += 1.0
+            yield Request("http://h/", index)
+
+    queue, coming = make_queue(Settings()), requests()
+    assert queue.put_ready(coming, clock() + 2.5) == 3
+    assert next(coming).index == 3
 
 
 async def test_join_waits_until_every_job_that_was_put_is_done_also_one_that_was_held() -> None:
