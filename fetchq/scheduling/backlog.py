@@ -56,10 +56,8 @@ class Backlog:
 
     def look_at(self, batch: Sequence[Request]) -> None:
         """Look for long rows in a batch that was read, before its jobs are added."""
-        for one in batch if len(batch) <= _FEW else batch[:1]:
-            if long_size(one):
-                self.weighs = True
-                return
+        if not self.weighs:
+            self.weighs = any(map(long_size, batch if len(batch) <= _FEW else batch[:1]))
 
     def entered(self, request: Request) -> int:
         """Count the bytes of a job that waits from now on. Returns 1."""

@@ -13,7 +13,7 @@ from fetchq.workers.release_timer import ReleaseTimer
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from fetchq.core.model import Request
     from fetchq.http.attempt import Attempt
@@ -60,20 +60,23 @@ class RequestQueue(asyncio.Queue[Job]):
         self._schedule.add(item, perf_counter())
         self._notify()
 
-    async def put_all(self, requests: Iterable[Request]) -> None:
-        """Add a job for each of `requests`, waiting whenever the queue is full; faster than a `put` for each."""
-        left = iter(requests)
+    async def put_all(self, batch: Sequence[Request]) -> None:
+        """Add a job for each request of a batch, waiting whenever the queue is full; faster than a `put` for each."""
+        left = iter(self.weighed(batch))
         while True:
             if not self.put_ready(left):  # the queue is full, or there are no more
                 if (request := next(left, None)) is None:
                     return
                 await self.put(Job(request, perf_counter()))
 
+    def weighed(self, batch: Sequence[Request]) -> Sequence[Request]:
+        """The same batch, of whose long rows the queue knows from now on."""
+        self._schedule.backlog.look_at(batch)
+        return batch
+
     def put_ready(self, requests: Iterator[Request], until: float = inf) -> int:
         """Add jobs for the next of `requests` for which there is room now, or until a time. Returns how many."""
         schedule, added = self._schedule, 0
-        if not schedule.backlog.weighs:
-            schedule.backlog.look_at(requests)
         room = schedule.backlog.room()
         try:
             for request in islice(requests, max(room, 0)):

@@ -236,7 +236,8 @@ case(
     "FETCHQ_WORKERS=3 fetchq $RAW/seen --config mine.toml --format csv --no-quiet --user-agent other/2",
     "fetchq $RAW/ok --config unknown.toml",
     "fetchq $RAW/ok --config wrong.toml",
-    "cp mine.toml fetchq.toml; fetchq $RAW/ok; grep -v header mine.toml > fetchq.toml; fetchq $RAW/ok --no-json --no-quiet",
+    "cp mine.toml fetchq.toml; fetchq $RAW/ok; grep -v header mine.toml > fetchq.toml",
+    "fetchq $RAW/ok --no-json --no-quiet",
     files={
         "mine.toml": 'workers = 2\nuser-agent = "mine/1"\nheader = ["X-From: file"]\njson = true\nquiet = true\n'
         'include = ["text"]\n',
