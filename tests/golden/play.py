@@ -185,7 +185,7 @@ def _folder(work: Path, name: str) -> list[str]:
             parts += _section(shown, _readable(gzip.decompress(path.read_bytes())))
         elif path.name.endswith(".parquet"):
             parts += _parquet(path, shown)
-        elif path.is_file() and path.name not in ("lock", "run.db-shm", "run.db-wal"):
+        elif path.is_file() and path.name not in ("lock", "run.db-shm", "run.db-wal") and path.suffix != ".sha256":
             content = path.read_bytes()
             if len(content) > _LONG:
                 content = f"{len(content)} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}\n".encode()
