@@ -6,6 +6,7 @@ import os
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from fetchq.store.ledger_connection import LedgerError
 from fetchq.store.sinks import RECORD_FORMATS, record_sink_for
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ def write_records(
             sink.flush()
             batch = list(islice(records, _BATCH))
         sink.close()
+    except ValueError as problem:  # a type of Parquet cannot hold what somebody has put into the ledger
+        sink.close(whole=False)
+        raise LedgerError.damaged(run.ledger.path, str(problem)) from None
     except BaseException:  # raised again, whatever it is
         sink.close(whole=False)
         raise

@@ -13,7 +13,7 @@ from fetchq.core.disk import close_on_error
 from fetchq.core.model import Request
 from fetchq.core.row_set import RowSet
 from fetchq.store.ledger_connection import LedgerError, condition_errors, connect, guard_queries, ledger_errors
-from fetchq.store.schema import CHECKED, COLUMNS, checksum_of, request_of
+from fetchq.store.schema import CHECKED, COLUMNS, INDEXED, MAX_INDEX, checksum_of, request_of
 
 __all__ = ["DONE", "LedgerReader"]
 
@@ -58,6 +58,10 @@ class LedgerReader:
             ((found, *_),) = self._connection.execute("PRAGMA integrity_check(1)")
             if found != "ok":
                 raise LedgerError.damaged(self.path, str(found))
+            for table in INDEXED:
+                ((least, greatest),) = self._connection.execute(f'SELECT min("index"), max("index") FROM {table}')  # noqa: S608  # fetchq's own words
+                if least is not None and not 0 <= least <= greatest <= MAX_INDEX:
+                    raise LedgerError.damaged(self.path, f"its table {table} has a row that cannot be")
             for table in CHECKED:
                 for *values, checksum in self._connection.execute(f"SELECT * FROM {table}"):  # noqa: S608  # fetchq's own words
                     if checksum_of(values) != checksum:
@@ -121,7 +125,10 @@ class LedgerReader:
     def input_rows(self, first: int = 0, most: int = 1000) -> list[Request]:
         """At most `most` rows of a Python program, from row `first` on."""
         found = self._select('SELECT * FROM input WHERE "index" >= ? ORDER BY "index" LIMIT ?', (first, most))
-        return [request_of(values) for values in found]
+        try:
+            return [request_of(values) for values in found]
+        except (TypeError, ValueError, RecursionError):
+            raise LedgerError.damaged(self.path, "its input has a row that is none") from None
 
     def meta(self, name: str, default: Any = None) -> Any:
         """The value of that name in `meta`, or `default`."""

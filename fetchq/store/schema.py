@@ -29,6 +29,8 @@ __all__ = [
     "CHECKED",
     "COLUMNS",
     "FORMAT",
+    "INDEXED",
+    "MAX_INDEX",
     "SCHEMA",
     "checksum_of",
     "input_values",
@@ -81,6 +83,10 @@ PRAGMA user_version = {FORMAT};
 
 CHECKED = ("meta", "records", "history", "input")
 """The tables whose rows end with their `checksum`."""
+INDEXED = ("records", "history", "again", "input")
+"""The tables whose rows have the `index` of a row of the list."""
+MAX_INDEX = 2_000_000_000
+"""A greater one is damage: a set of rows takes a bit for each up to the greatest."""
 
 
 def checksum_of(values: Sequence[Any]) -> int:

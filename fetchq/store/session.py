@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from fetchq.store.folder import FolderError, RunFolder
 from fetchq.store.ledger import Ledger
+from fetchq.store.ledger_connection import LedgerError
 from fetchq.store.manifest import stored_settings, timestamp
 from fetchq.store.program_rows import ProgramRows
 from fetchq.store.record_bodies import RecordBodies
@@ -70,7 +71,10 @@ class Session:
         if self._store is not None:
             self._closing.callback(self._store.close)
             if not self.finished:
-                self._store.restore(ledger.meta("store"), self.done)
+                try:
+                    self._store.restore(_checked_state(ledger), self.done)
+                except KeyError:
+                    raise LedgerError.bad_meta(ledger.path, "store") from None
 
     def read_from(self, opened: RunInput, *, more_rows: bool = False) -> None:
         """Use this input. `more_rows`: whether a Python program passes the rows, to `rows`. Raises `StorageError`."""
@@ -165,4 +169,14 @@ class Session:
     def left(self) -> int | None:
         """How many rows are still to do; None if that is unknown, because the source was never read to its end."""
         rows = self.source.read if self.source.ended else self.ledger.meta("rows")
-        return None if rows is None else rows - self.ledger.count() + self.ledger.count("again")
+        return None if not isinstance(rows, int) else rows - self.ledger.count() + self.ledger.count("again")
+
+
+def _checked_state(ledger: Ledger) -> dict[str, int] | None:
+    """The state of the body store at the last commit. Raises `StorageError` if it is none."""
+    state = ledger.meta("store")
+    if state is None:
+        return None
+    if not isinstance(state, dict) or not all(isinstance(one, int) and one >= 0 for one in state.values()):
+        raise LedgerError.bad_meta(ledger.path, "store")
+    return state

@@ -198,6 +198,34 @@ def test_a_changed_record_is_damage_also_for_a_condition_that_leaves_it_out(cli:
         len(run)
 
 
+@pytest.mark.parametrize(
+    ("sql", "command"),
+    [
+        ('UPDATE records SET "index" = 4611686018427387904', ["resume", "run"]),
+        ('UPDATE records SET "index" = -5', ["export", "run"]),
+        ("INSERT INTO again VALUES (-1)", ["retry", "run"]),
+        ("UPDATE records SET started = 'yesterday'", ["export", "run", "-o", "x.parquet"]),
+        ("UPDATE records SET status = 9223372036854775807", ["export", "run", "-o", "x.parquet"]),
+        ("UPDATE records SET cause = 'bad luck'", ["report", "run"]),
+        ("UPDATE input SET headers = '[5]'", ["resume", "run"]),
+        ("UPDATE meta SET value = '{\"file\": \"a\"}' WHERE name = 'store'", ["resume", "run"]),
+        ("UPDATE meta SET value = '[]' WHERE name = 'settings'", ["resume", "run"]),
+        ("UPDATE meta SET value = '\"x\"' WHERE name = 'generation'", ["resume", "run"]),
+    ],
+)
+def test_a_ledger_that_somebody_has_written_with_care_ends_with_one_line(
+    cli: Cli, site: Site, sql: str, command: list[str]
+) -> None:
+    fetch_all_sync([site.url, "http://127.0.0.1:9/"], output="run", save="warc", retries=0)
+    change_ledger("run", 'DELETE FROM records WHERE "index" = 0')
+    set_meta("run", "finished", "null")
+    change_ledger("run", sql)
+    ended = cli(*command)
+    (line,) = [line for line in ended.said.splitlines() if "is damaged: " in line]
+    assert (ended.status, ended.out, line[:8]) == (3, b"", "fetchq: ")
+    assert not Path("x.parquet").exists()
+
+
 def test_corrupted_folders_end_with_one_line_and_show_no_wrong_record(tmp_path: Path) -> None:
     met = torture_corrupt.corruptions(6, 1, tmp_path)
     assert met.keys() == {0, 3}
