@@ -92,7 +92,7 @@ def load_part(path: str, settings: Settings) -> Partial | None:
         pieces = [*_pieces(path, size)] if settings.keep_body else []
     except OSError:
         return None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         for damaged in (path + DESCRIPTION, path):
             with suppress(OSError):
                 os.unlink(damaged)

@@ -47,8 +47,9 @@ def find_parts(folder: RunFolder, ledger: LedgerReader) -> dict[int, str]:
 
 def _row_of(part: str) -> int | None:
     """The row of a part, as its description says; None if that is missing or damaged."""
-    with suppress(OSError, ValueError, TypeError, KeyError):
-        return int(read_description(part)[0]["row"])
+    with suppress(OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        row = int(read_description(part)[0]["row"])
+        return row if row >= 0 else None
     return None
 
 

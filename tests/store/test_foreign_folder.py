@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -17,6 +18,7 @@ from support.servers import Scripted, reply
 from support.store import change_ledger, set_meta
 
 from fetchq import LedgerError, fetch_all_sync, open_run
+from fetchq.core.body_spool import DESCRIPTION
 from fetchq.store.folder import FolderError, RunFolder
 from fetchq.store.open_session import session_in_folder
 
@@ -242,3 +244,15 @@ def test_what_a_run_keeps_is_for_its_owner_alone(cli: Cli, site: Site) -> None:
         for path in [Path(save), *Path(save).rglob("*")]:
             assert path.stat().st_mode & 0o077 == 0, path
     assert RunFolder("files").temporary.is_dir()
+
+
+@pytest.mark.parametrize("row", ["1e999", "[" * 100_000, '"x"', "-1"])
+def test_a_part_with_a_description_that_is_none_is_deleted(cli: Cli, site: Site, row: str) -> None:
+    run = unfinished(cli, site)
+    Path(run, "parts").mkdir()
+    line = f'{{"row": {row}}}'.encode()
+    Path(run, "parts", "1-0").write_bytes(b"x" * 10)
+    Path(run, "parts", f"1-0{DESCRIPTION}").write_bytes(hashlib.sha256(line).hexdigest().encode() + b" " + line + b"\n")
+    assert cli("resume", run, "-q").status == 0
+    assert not Path(run, "parts").exists()
+    assert [one.path for one in site.log] == ["/page"]
