@@ -57,6 +57,7 @@ What always holds:
 | another field of the record | `core/model.py`, filled in `workers/settle.py`; `FORMAT` in `store/schema.py` |
 | to measure it, if no part knows it yet | `http/attempt.py`, and the engines that set it |
 | another setting | `core/settings_fields.py` or `settings_pace.py`; its type in `core/settings_kwargs.py` |
+| who may set it | its `origin`, see `core/option.py` |
 | settings that contradict each other | `core/settings.py` |
 | another format of lists | a parser in `inputs/`, chosen in `inputs/opening.py` |
 | another format of records | a module in `store/sinks/`, and a line in its `__init__.py` |
