@@ -18,6 +18,7 @@ from fetchq.http.body_decoder import SLICE, decoder_of, held_back_by, held_by, m
 from fetchq.http.coding_policy import UndecidedDecoder
 from fetchq.http.content_coding import RATIO_FROM, BombError, DecodeError, Decoder, codings_in
 from fetchq.http.failure import AttemptFailed
+from fetchq.http.kept_bytes import KeptBytes
 from fetchq.http.large_windows import WAITING, WindowedDecoder
 
 if TYPE_CHECKING:
@@ -37,25 +38,8 @@ class ReceivedBody:
 
     # fmt: off
     __slots__ = (
-        "_decoder",
-        "_ended",
-        "_hash",
-        "_max_size",
-        "_most_received",
-        "_pieces",
-        "_settings",
-        "_stores",
-        "content",
-        "content_encoding",
-        "digest",
-        "held_back",
-        "origin",
-        "rest",
-        "size",
-        "spool",
-        "truncated",
-        "waits",
-        "wire_size",
+        "_decoder", "_ended", "_hash", "_kept", "_max_size", "_most_received", "_settings", "_stores", "content",
+        "content_encoding", "digest", "held_back", "origin", "rest", "size", "spool", "truncated", "waits", "wire_size",
         "writing",
     )
     # fmt: on
@@ -70,7 +54,7 @@ class ReceivedBody:
         self._ended = False
         """Whether the data has ended for the decoder."""
         self._hash: Any = None
-        self._pieces: list[bytes] = []
+        self._kept: KeptBytes | None = None
         self.rest: Iterator[bytes] | None = None
         """What was fed and is left to decode: `go_on` comes before the next `feed`, and before `finish`."""
         self.held_back = self.waits = False
@@ -169,7 +153,9 @@ class ReceivedBody:
                 else:
                     self._hash.update(piece)
                 if settings.keep_body and piece:
-                    self._pieces.append(piece)
+                    if self._kept is None:
+                        self._kept = KeptBytes()
+                    self._kept.add(piece)
                 if self.size > RATIO_FROM or self.size > self._max_size:
                     self._check_size()
                 if self._stores and piece:
@@ -203,8 +189,8 @@ class ReceivedBody:
         while self.rest is not None:
             self.go_on()
         self.digest = _SHA256_OF_NOTHING if self._hash is None else self._hash.hexdigest()
-        pieces, self._pieces = self._pieces, []
-        self.content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self._kept is not None:
+            self.content, self._kept = self._kept.take(), None
 
     def take_whole(self, data: bytes) -> None:
         """Take a body that is not coded and has arrived whole: `feed` and `finish` in one step."""
@@ -221,14 +207,14 @@ class ReceivedBody:
 
     def discard(self) -> None:
         """Free the body, in memory and on the disk."""
-        self._pieces, self.rest, self._decoder = [], None, None
+        self._kept = self.rest = self._decoder = None
         if self.spool is not None:
             self.spool.discard()
             self.spool = None
 
     def suspend(self) -> str | None:
         """Free the body, but for the part that a later session may resume. Returns the path of that part, or None."""
-        self._pieces = []
+        self._kept = None
         spool, self.spool = self.spool, None
         return None if spool is None else spool.suspend()
 
@@ -239,7 +225,10 @@ class ReceivedBody:
         """
         self.spool = spool
         self.size = self.wire_size = spool.size
-        self._pieces = pieces
+        if pieces:
+            self._kept = KeptBytes()
+            for piece in pieces:
+                self._kept.add(piece)
         self._hash = state
 
     @property

@@ -37,6 +37,7 @@ class _RobotsBody(ReceivedBody):
 
     def _check_size(self) -> None:
         if self.size > self._max_size:
-            self.content, self._pieces = b"".join(self._pieces)[: self._max_size], []
+            if self._kept is not None:
+                self.content, self._kept = self._kept.take()[: self._max_size], None
             self.truncated = True
             raise AttemptFailed(Cause.TOO_LARGE, "the rest does not count")

@@ -236,13 +236,8 @@ case(
     "FETCHQ_WORKERS=3 fetchq $RAW/seen --config mine.toml --format csv --no-quiet --user-agent other/2",
     "fetchq $RAW/ok --config unknown.toml",
     "fetchq $RAW/ok --config wrong.toml",
-<<<<<<< HEAD
-    "cp mine.toml fetchq.toml; fetchq $RAW/ok; grep -v header mine.toml > fetchq.toml",
-    "fetchq $RAW/ok --no-json --no-quiet",
-=======
     "cp mine.toml fetchq.toml; fetchq $RAW/ok",
     "grep -v header mine.toml > fetchq.toml; fetchq $RAW/ok --no-json --no-quiet",
->>>>>>> ff825d9 (Show in the golden runs what a folder and a config file may say now)
     files={
         "mine.toml": 'workers = 2\nuser-agent = "mine/1"\nheader = ["X-From: file"]\njson = true\nquiet = true\n'
         'include = ["text"]\n',

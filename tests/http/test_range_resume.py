@@ -83,7 +83,8 @@ def rest_of(first: int = SOME, more: Headers = TAGGED) -> Headers:
 
 def bytes_of(partial: Partial) -> int:
     """What it holds in memory."""
-    return sum(map(len, partial.body._pieces))
+    kept = partial.body._kept
+    return 0 if kept is None else len(kept.take())
 
 
 def refused(attempt: Attempt, headers: Headers, status: int = 206) -> AttemptFailed:
