@@ -33,7 +33,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
         large_windows   bounds the memory of decoders that keep much of what they have decoded
         content_coding decodes gzip and others
         coding_policy   does not decode a coding that was not asked for, or that is the file's own
-        kept_bytes      keeps it in memory
+        body_buffer     keeps it in memory
       acceptance        decides whether its status is a success
       redirects         resolves the Location to the URL of the next hop
       cross_origin      says which headers are sent to another origin

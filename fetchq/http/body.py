@@ -14,11 +14,11 @@ from fetchq.core.body_spool import Spool
 from fetchq.core.disk import file_error_text
 from fetchq.core.model import Cause
 from fetchq.core.settings import Settings
+from fetchq.http.body_buffer import BodyBuffer
 from fetchq.http.body_decoder import SLICE, decoder_of, held_back_by, held_by, most_received, sliced
 from fetchq.http.coding_policy import UndecidedDecoder
 from fetchq.http.content_coding import RATIO_FROM, BombError, DecodeError, Decoder, codings_in
 from fetchq.http.failure import AttemptFailed
-from fetchq.http.kept_bytes import KeptBytes
 from fetchq.http.large_windows import WAITING, WindowedDecoder
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class ReceivedBody:
         self._ended = False
         """Whether the data has ended for the decoder."""
         self._hash: Any = None
-        self._kept: KeptBytes | None = None
+        self._kept: BodyBuffer | None = None
         self.rest: Iterator[bytes] | None = None
         """What was fed and is left to decode: `go_on` comes before the next `feed`, and before `finish`."""
         self.held_back = self.waits = False
@@ -154,7 +154,7 @@ class ReceivedBody:
                     self._hash.update(piece)
                 if settings.keep_body and piece:
                     if self._kept is None:
-                        self._kept = KeptBytes()
+                        self._kept = BodyBuffer()
                     self._kept.add(piece)
                 if self.size > RATIO_FROM or self.size > self._max_size:
                     self._check_size()
@@ -226,7 +226,7 @@ class ReceivedBody:
         self.spool = spool
         self.size = self.wire_size = spool.size
         if pieces:
-            self._kept = KeptBytes()
+            self._kept = BodyBuffer()
             for piece in pieces:
                 self._kept.add(piece)
         self._hash = state

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from io import BytesIO
 
-__all__ = ["KeptBytes"]
+__all__ = ["BodyBuffer"]
 
 
-class KeptBytes:
+class BodyBuffer:
     """The bytes of a body that stays in memory. To join the pieces of a long one would take tens of milliseconds."""
 
     __slots__ = ("_all", "_first")
