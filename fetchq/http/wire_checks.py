@@ -31,7 +31,7 @@ MAX_INTERIM = 16
 MAX_LINE = 65536
 """The most bytes of a status line, a header line, a trailer line or a chunk size line."""
 MAX_HEADERS = 256
-"""The most header lines of a response, and also the most trailer lines."""
+"""The most header lines of a response, and also the most trailer lines; where one goes on in the next, both count."""
 MAX_HEAD = 262_144
 """The most bytes of a response's head."""
 MAX_EMPTY = 1024
@@ -69,6 +69,8 @@ def repair_head(head: bytes) -> bytes:
     status, line_end, fields = head.partition(b"\n")
     if fields[:1] in (b" ", b"\t"):
         raise not_http("the first header is the continuation of none", stray=True)
+    if fields.count(b"\n") > MAX_HEADERS + 1:  # with the lines that continue others, each of which takes its time
+        raise not_http("too many headers, or too long ones", stray=True)
     fields = _FOLD.sub(b" ", fields)
     for found in _BLANK_COLON.finditer(fields):
         if found[1].lower() in FRAMING_FIELDS:
@@ -130,10 +132,15 @@ def _shown(line: bytes) -> str:
 
 
 def check_interim(head: bytes, status: int, count: int) -> None:
-    """Check an interim response (1xx), the `count`th one. Raises `AttemptFailed` (`protocol`)."""
+    """Check an interim response (1xx), the `count`th one. Raises `AttemptFailed` (`protocol`).
+
+    All of them together may be as long as one head, so that to read them takes no longer.
+    """
     if status < 100:
         raise bad_head(head)
     if status == 101:
         raise AttemptFailed(Cause.PROTOCOL, _UNASKED_SWITCH)
+    if len(head) > MAX_HEAD // MAX_INTERIM:
+        raise not_http(f"an interim response of more than {MAX_HEAD // MAX_INTERIM} bytes")
     if count > MAX_INTERIM:
         raise not_http(f"more than {MAX_INTERIM} interim responses")

@@ -265,6 +265,18 @@ sends(
     head(_FIVE, status=b"HTTP/1.1 103 X") + b"<b>..",
     Then.HANGS,
 )
+sends(
+    "interim-large",
+    "RFC 9110, 15.2: a 103 of 100 KB, to read which takes as long as to read a head that counts.",
+    "protocol",
+    head(*(b"X-%d: " % number + b"x" * 990 for number in range(100)), status=b"HTTP/1.1 103 Early Hints") + _FINAL,
+)
+sends(
+    "folds-many",
+    "5.2: more lines than a head may have, each of which continues the one before it.",
+    "protocol",
+    head(_FIVE, b"X-Folded: a" + b"\r\n b" * 1000) + HELLO,
+)
 sends("interim-only", "RFC 9110, 15.2: 103, and closes.", ("incomplete", "protocol"), _HINTS, Then.CLOSES)
 sends(
     "interim-hang",

@@ -49,6 +49,27 @@ def refused(body: bytes, cuts: list[int]) -> bool:
     return chunks.problem is not None
 
 
+@given(bodies(), st.lists(st.integers(0, 10_000), max_size=3), st.integers(1, 3))
+def test_a_body_is_the_same_in_however_many_steps_its_chunks_are_read(body: bytes, cuts: list[int], most: int) -> None:
+    chunks, found = Chunks(most), []
+    for piece in in_pieces(body, cuts):
+        found.append(chunks.feed(piece))
+        while chunks.rest and len(found) % 3:  # sometimes more is fed before the rest was read
+            found.append(chunks.feed(b""))
+    while chunks.rest:
+        found.append(chunks.feed(b""))
+    data, whole = read(body, cuts)
+    assert (b"".join(found), chunks.ended, chunks.trailers) == (data, whole.ended, whole.trailers)
+
+
+def test_one_step_reads_so_many_chunks_and_no_more() -> None:
+    chunks = Chunks(100)
+    sizes = [len(chunks.feed(chunk(b"x") * 250 + LAST_CHUNK))]
+    while not chunks.ended:
+        sizes.append(len(chunks.feed(b"")))
+    assert sizes == [100, 100, 50]
+
+
 CUTS = st.lists(st.integers(0, 10_000), max_size=8)
 
 

@@ -100,7 +100,7 @@ class WireResponse:
         interim = 0
         while isinstance(event := self._next_head(interim), h11.InformationalResponse):
             interim += 1
-            check_interim(b"", event.status_code, interim)
+            check_interim(self._head, event.status_code, interim)
             attempt.first_byte(arrived_at(self._sock, attempt, attempt.progress_at, attempt.last_lap))
         self.status = event.status_code
         self._reason = event.reason.decode("utf-8", "surrogateescape")
