@@ -37,7 +37,7 @@ from fetchq.http.no_proxy import NoProxy
 from fetchq.http.plain_head import read_plain_head
 from fetchq.http.redirects import redirect_target
 from fetchq.http.retry_after import retry_after
-from fetchq.http.robots_txt import _groups_for
+from fetchq.http.robots_txt import Rules
 from fetchq.http.url import Refused, parse_url, shown_url
 from fetchq.inputs.csv import CsvParser
 from fetchq.inputs.guessing import Form, GuessingParser
@@ -238,9 +238,11 @@ def environment(text: str) -> None:
 
 
 def robots(data: bytes) -> None:
-    from protego import Protego
-
-    Protego.parse(_groups_for("us", data)).can_fetch("http://host/", "us")
+    text = data.decode("utf-8-sig", "replace")
+    rules = Rules(text, "us")
+    for path in ("/", "/a/b?c=d", f"/{text[:200]}"):
+        rules.refusal("http://host", f"http://host{path}")
+    assert rules.interval >= 0
 
 
 def heads(given: tuple[bytes, list[int]]) -> None:

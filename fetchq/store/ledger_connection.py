@@ -168,6 +168,8 @@ def ledger_errors(path: Path) -> Iterator[None]:
             raise StorageError.of(OSError(number, os.strerror(number), str(path))) from problem
         what = _LEDGER_ERRORS.get(code, "cannot do that")
         raise LedgerError(f"the ledger {str(path)!r} {what}: {problem}") from problem
+    except UnicodeDecodeError:  # raised by Python for what SQLite has taken for a text
+        raise LedgerError.damaged(path, "a text in it is not UTF-8") from None
 
 
 _RAISED_BY_PYTHON = (sqlite3.ProgrammingError, sqlite3.Warning)
