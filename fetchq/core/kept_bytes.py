@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
     from fetchq.core.model import Result
 
-__all__ = ["kept_bytes"]
+__all__ = ["LONG_URL", "kept_bytes"]
 
 _FIELD = 200
 """About the bytes that a parsed header field takes beside its texts."""
-_LONG = 1000
+LONG_URL = 1000
 """Up to so many characters, a URL is not counted."""
 
 
@@ -25,7 +25,7 @@ def kept_bytes(result: Result) -> int:
     size = len(result.body) + (len(kept) if isinstance(kept, bytes) else _fields_bytes(kept))
     if result.spool is not None:
         size += result.spool.in_memory
-    if len(result.url) > _LONG or result.hops or result.label is not None or result.trailers is not None:
+    if len(result.url) > LONG_URL or result.hops or result.label is not None or result.trailers is not None:
         size += _more_bytes(result)
     return size
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from fetchq.core.kept_bytes import kept_bytes
+from fetchq.core.kept_bytes import LONG_URL, kept_bytes
+from fetchq.core.model import kept_headers
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
@@ -37,7 +38,11 @@ class ResultBuffer:
         if len(self._results) >= MOST_RESULTS or self._bytes >= MOST_BYTES:
             return False
         self._results.append(result)
-        self._bytes += kept_bytes(result)
+        kept = kept_headers(result)
+        if isinstance(kept, bytes) and result.label is None and not result.hops and len(result.url) <= LONG_URL:
+            self._bytes += len(kept) + len(result.body) + (0 if result.spool is None else result.spool.in_memory)
+        else:
+            self._bytes += kept_bytes(result)
         return True
 
     def is_ample(self) -> bool:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from math import inf
 
 import pytest
+from fetchq.http.kept_bytes import KeptBytes
 from hypothesis import given
 from hypothesis import strategies as st
 from support.factories import examples
@@ -19,7 +20,6 @@ from fetchq.http import body as module
 from fetchq.http.body import ReceivedBody
 from fetchq.http.content_coding import PIECE, decoder_for, zstd_module
 from fetchq.http.failure import AttemptFailed
-from fetchq.http.kept_bytes import KeptBytes
 
 NOISE = random.Random(1).randbytes(100_000)
 DATA = bytes(40 * PIECE) + NOISE
