@@ -33,7 +33,7 @@ from fetchq import Request, Result, fetch_iter
 WORKERS = 200
 RATE = 200_000 / 600
 """Requests a second."""
-ORIGINS = 8
+ORIGINS = 4
 EVERY = 3
 """One row in so many is an innocent one."""
 SEED = int(os.environ.get("SEED", time.time_ns()))
@@ -42,12 +42,12 @@ MOST = 1.05
 _BETWEEN = 0.25
 """Seconds between two samples."""
 _FIGURES = {
-    "timeout": 15.0,
+    "timeout": 20.0,
     "connect_timeout": 5.0,
     "read_timeout": 5.0,
     "min_speed": 100,
     "min_speed_time": 5.0,
-    "max_filesize": 10**6,
+    "max_filesize": 250_000,
 }
 """Settings of all rows, with which most faults show soon, and a busy machine makes none."""
 
@@ -191,7 +191,7 @@ def request_for(number: int, row: int, origin: str) -> Request:
     if number < 0:
         return Request(f"{origin}/ok?n={row}")
     fault = ANSWERS[number]
-    # Bombs of a few MB are bombs as well, where 1 MB is allowed, and keep the server less busy.
+    # Bombs of a few MB are bombs as well, where 250 kB are allowed, and keep the server less busy.
     query = re.sub(r"\bmb=\d+", "mb=3", fault.query)
     url = f"{origin}/fault/{fault.name}?{query}&row={row}"
     return Request(url, method=fault.method, body=b"a=1" if fault.method == "POST" else None)
