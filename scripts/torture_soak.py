@@ -39,6 +39,8 @@ EVERY = 3
 SEED = int(os.environ.get("SEED", time.time_ns()))
 MOST = 1.05
 """How much more of anything there may be in the last tenth of the time than in the first."""
+WARM = 45.0
+"""Seconds that the longest rows take, after which they end as often as they begin."""
 _BETWEEN = 0.25
 """Seconds between two samples."""
 _FIGURES = {
@@ -177,9 +179,10 @@ class Soak:
             yield f"{number} x {complaint}"
 
     def _figures(self) -> dict[str, tuple[float, float]]:
-        """Of each figure the mean of a tenth of the time, after a tenth to warm up, and that of the last tenth."""
+        """Of each figure the mean of a tenth of the time, after some to warm up, and that of the last tenth."""
         tenth, end = self.ended / 10, self.ended
-        first = [one for one in self.samples if tenth <= one.second < 2 * tenth]
+        begin = max(tenth, min(WARM, 0.7 * end))
+        first = [one for one in self.samples if begin <= one.second < begin + tenth]
         last = [one for one in self.samples if end - tenth <= one.second < end]
         return {
             name: (fmean(getattr(one, name) for one in first), fmean(getattr(one, name) for one in last))
