@@ -168,7 +168,8 @@ def exact(folder: Path, save: str, *, swept: bool = True) -> None:
     names = {one.name for one in folder.iterdir()}
     known = {"run.db", "lock", "tmp", "input", "bodies" if save == "files" else save}
     assert names <= known or not swept, f"strays: {names - known}"
-    assert {one.name for one in (folder / "input").iterdir()} <= {"0", "1.jsonl"}
+    inputs = {"0", "1.jsonl"}
+    assert {one.name.removesuffix(".sha256") for one in (folder / "input").iterdir()} <= inputs
 
 
 class Workshop(NamedTuple):

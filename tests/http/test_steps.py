@@ -9,7 +9,6 @@ from hashlib import sha256
 from math import inf
 
 import pytest
-from fetchq.http.kept_bytes import KeptBytes
 from hypothesis import given
 from hypothesis import strategies as st
 from support.factories import examples
@@ -18,6 +17,7 @@ from fetchq.core.model import Cause
 from fetchq.core.settings import Settings
 from fetchq.http import body as module
 from fetchq.http.body import ReceivedBody
+from fetchq.http.body_buffer import BodyBuffer
 from fetchq.http.content_coding import PIECE, decoder_for, zstd_module
 from fetchq.http.failure import AttemptFailed
 
@@ -135,7 +135,7 @@ def test_what_is_held_back_until_the_end_is_decoded_in_steps_too(clock: Ticking)
 
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=8))
 def test_the_bytes_that_are_kept_are_those_of_all_pieces(pieces: list[bytes]) -> None:
-    kept = KeptBytes()
+    kept = BodyBuffer()
     for piece in pieces:
         kept.add(piece)
     assert kept.take() == b"".join(pieces)
