@@ -54,10 +54,11 @@ class Backlog:
         few = self.ready <= READ_AHEAD // 2 and self.waiting <= self._low_water
         return few and self.bytes <= MOST_BYTES // 2
 
-    def look_at(self, batch: Sequence[Request]) -> None:
-        """Look for long rows in a batch that was read, before its jobs are added."""
+    def looked_at(self, batch: Sequence[Request]) -> Sequence[Request]:
+        """The same batch, in which long rows were looked for. Its jobs may be added then."""
         if not self.weighs:
             self.weighs = any(map(long_size, batch if len(batch) <= _FEW else batch[:1]))
+        return batch
 
     def entered(self, request: Request) -> int:
         """Count the bytes of a job that waits from now on. Returns 1."""

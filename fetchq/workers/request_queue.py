@@ -41,6 +41,7 @@ class RequestQueue(asyncio.Queue[Job]):
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
+        self.backlog = schedule.backlog
         self._delayed = schedule.delayed.heap  # always the same list
         self._timer = ReleaseTimer(schedule, self._notify)
         super().__init__()
@@ -50,7 +51,7 @@ class RequestQueue(asyncio.Queue[Job]):
 
     def full(self) -> bool:
         """Whether as many jobs wait as may be read ahead of the workers."""
-        return self._schedule.backlog.full()
+        return self.backlog.full()
 
     def put_nowait(self, item: Job) -> None:
         """Add a job, even if the queue is full."""
@@ -62,22 +63,17 @@ class RequestQueue(asyncio.Queue[Job]):
 
     async def put_all(self, batch: Sequence[Request]) -> None:
         """Add a job for each request of a batch, waiting whenever the queue is full; faster than a `put` for each."""
-        left = iter(self.weighed(batch))
+        left = iter(self.backlog.looked_at(batch))
         while True:
             if not self.put_ready(left):  # the queue is full, or there are no more
                 if (request := next(left, None)) is None:
                     return
                 await self.put(Job(request, perf_counter()))
 
-    def weighed(self, batch: Sequence[Request]) -> Sequence[Request]:
-        """The same batch, of whose long rows the queue knows from now on."""
-        self._schedule.backlog.look_at(batch)
-        return batch
-
     def put_ready(self, requests: Iterator[Request], until: float = inf) -> int:
         """Add jobs for the next of `requests` for which there is room now, or until a time. Returns how many."""
         schedule, added = self._schedule, 0
-        room = schedule.backlog.room()
+        room = self.backlog.room()
         try:
             for request in islice(requests, max(room, 0)):
                 now = perf_counter()
@@ -106,7 +102,7 @@ class RequestQueue(asyncio.Queue[Job]):
             self._unfinished_tasks += 1  # the schedule has made this job; it was never `put`
         if self._getters or self._delayed or schedule.rate_limited:
             self._notify()
-        elif self._putters and schedule.backlog.low():
+        elif self._putters and self.backlog.low():
             _wake_one(self._putters)
         return job
 
@@ -157,7 +153,7 @@ class RequestQueue(asyncio.Queue[Job]):
         schedule = self._schedule
         if self._getters and schedule:
             _wake_one(self._getters)  # which wakes the next one when it takes its job
-        if self._putters and schedule.backlog.low():
+        if self._putters and self.backlog.low():
             _wake_one(self._putters)
         if schedule.timed:
             self._timer.arm()

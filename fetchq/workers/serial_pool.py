@@ -94,7 +94,7 @@ class SerialPool(BlockingPool):
         if batch is None:
             return False
         now = perf_counter()
-        self._schedule.backlog.look_at(batch)
+        self._schedule.backlog.looked_at(batch)
         for request in batch:
             self._schedule.add(Job(request, now), now)
         return True

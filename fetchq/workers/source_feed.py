@@ -62,7 +62,7 @@ def no_stray_cancellation() -> Iterator[None]:
 
 
 async def _feed(source: Iterable[list[Request]], queue: RequestQueue) -> None:
-    requests = chain.from_iterable(map(queue.weighed, source))
+    requests = chain.from_iterable(map(queue.backlog.looked_at, source))
     until = perf_counter() + _MAX_BLOCKING
     while True:
         added = queue.put_ready(requests, until)

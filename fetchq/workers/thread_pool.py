@@ -117,7 +117,7 @@ class ThreadPool(BlockingPool):
     def _feed(self, source: Iterable[list[Request]]) -> None:
         try:
             for batch in source:
-                self._schedule.backlog.look_at(batch)
+                self._schedule.backlog.looked_at(batch)
                 for first in range(0, len(batch), _MOST_AT_ONCE):
                     with self._lock:
                         for request in batch[first : first + _MOST_AT_ONCE]:

@@ -18,6 +18,7 @@ from fetchq.core.settings import Settings
 from fetchq.http import body as module
 from fetchq.http.body import ReceivedBody
 from fetchq.http.body_buffer import BodyBuffer
+from fetchq.http.body_decoder import SLICE
 from fetchq.http.content_coding import PIECE, decoder_for, zstd_module
 from fetchq.http.failure import AttemptFailed
 
@@ -101,7 +102,7 @@ def test_coded_bytes_that_yield_nothing_are_decoded_in_slices(clock: Ticking) ->
     squeezer = zlib.compressobj(wbits=-15)
     nothing = b"".join(squeezer.flush(zlib.Z_FULL_FLUSH) for _ in range(30_000))
     body = received("deflate")
-    assert steps_of(body, nothing + squeezer.flush(), clock, 1) >= len(nothing) // module._SLICE
+    assert steps_of(body, nothing + squeezer.flush(), clock, 1) >= len(nothing) // SLICE
     assert body.size == 0
 
 

@@ -193,7 +193,8 @@ def test_a_file_that_the_run_needs_for_something_else_is_refused(option: str, cl
     assert cli("urls.txt", option, "link").problem.endswith("/link' is a list of URLs")
     assert cli("urls.txt", "-o", "run", option, "./urls.txt").problem.endswith("/urls.txt' is a list of URLs")
     assert "is the file of cookie_jar, too" in cli("urls.txt", option, "jar", "--cookie-jar", "./jar").problem
-    assert ", too" in cli("urls.txt", option, "same", other, "other").problem
+    assert ", too" in cli("urls.txt", option, "./other", other, "other").problem
+    assert "is a symbolic link" in cli("urls.txt", option, "same").problem
     assert cli.folder.joinpath("urls.txt").read_text() == "http://127.0.0.1:9/\n"
     assert not os.path.exists("run")
 
