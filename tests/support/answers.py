@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 from unittest.mock import Mock, patch
 
@@ -62,6 +63,7 @@ class Answers(aioresponses):
         hop = attempt.begin_exchange()
         found = await self.match(hop.method, hop.url, allow_redirects=False)
         assert found is not None, f"no answer was given for {hop.url}"
+        attempt.progress_at = perf_counter()  # which a connection notes when it sends and receives
         return _Connection(found), hop, b""
 
     def give(self, url: str, *, status: int = 200, body: bytes = b"", **headers: str) -> None:
