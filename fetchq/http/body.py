@@ -38,7 +38,7 @@ class ReceivedBody:
 
     # fmt: off
     __slots__ = (
-        "_decoder", "_ended", "_hash", "_kept", "_max_size", "_most_received", "_settings", "_stores", "content",
+        "_decoder", "_ended", "_hash", "_kept", "_max_size", "_settings", "_stores", "content",
         "content_encoding", "digest", "held_back", "origin", "rest", "size", "spool", "truncated", "waits", "wire_size",
         "writing",
     )
@@ -49,7 +49,6 @@ class ReceivedBody:
         self._settings = settings
         self._stores = stores
         self._max_size = settings.max_filesize
-        self._most_received = most_received(settings.max_filesize)
         self._decoder: Decoder | None = None
         self._ended = False
         """Whether the data has ended for the decoder."""
@@ -121,7 +120,7 @@ class ReceivedBody:
         What takes longer than `until` (`time.perf_counter`) to decode, or much memory, is left in `rest`.
         """
         self.wire_size += len(data)
-        if self.wire_size > (most := self._most_received):
+        if self.wire_size > self._max_size and self.wire_size > (most := most_received(self._max_size)):
             raise AttemptFailed(Cause.TOO_LARGE, f"a body of more than {most} bytes, as received")
         if (decoder := self._decoder) is None:
             self.rest, until = iter((data,)), inf

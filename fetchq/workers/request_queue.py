@@ -8,6 +8,7 @@ from math import inf
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
+from fetchq.scheduling.backlog import long_size
 from fetchq.scheduling.job import Job, JobKind
 from fetchq.workers.release_timer import ReleaseTimer
 
@@ -70,13 +71,18 @@ class RequestQueue(asyncio.Queue[Job]):
                     return
                 await self.put(Job(request, perf_counter()))
 
-    def put_ready(self, requests: Iterator[Request], until: float = inf) -> int:
-        """Add jobs for the next of `requests` for which there is room now, or until a time. Returns how many."""
-        schedule, added = self._schedule, 0
-        room = self.backlog.room()
+    def put_ready(self, requests: Iterator[Request], until: float = inf, *, look: bool = False) -> int:
+        """Add jobs for the next of `requests` for which there is room now, or until a time. Returns how many.
+
+        `look`: whether the backlog is to know which are long rows; if not, it has `looked_at` their batch.
+        """
+        schedule, backlog, added = self._schedule, self.backlog, 0
+        room = backlog.room()
         try:
             for request in islice(requests, max(room, 0)):
                 now = perf_counter()
+                if look and not backlog.weighs and long_size(request):
+                    backlog.weighs = True
                 schedule.add(Job(request, now), now)
                 added += 1
                 if now > until:

@@ -62,10 +62,10 @@ def no_stray_cancellation() -> Iterator[None]:
 
 
 async def _feed(source: Iterable[list[Request]], queue: RequestQueue) -> None:
-    requests = chain.from_iterable(map(queue.backlog.looked_at, source))
+    requests = chain.from_iterable(source)
     until = perf_counter() + _MAX_BLOCKING
     while True:
-        added = queue.put_ready(requests, until)
+        added = queue.put_ready(requests, until, look=True)
         if perf_counter() > until:
             await asyncio.sleep(0)
             until = perf_counter() + _MAX_BLOCKING
