@@ -78,6 +78,7 @@ def test_a_cookie_is_sent_where_it_is_meant_for(field: str, to: str) -> None:
         ("a=\x01", AT),
         ("a=1\t2", AT),
         ("a=" + "x" * LONGEST, AT),
+        ("a=b" + "; x=y" * 51, AT),
     ],
 )
 def test_a_cookie_is_not_sent_elsewhere_or_later_and_what_is_none_is_ignored(field: str, to: str) -> None:

@@ -11,6 +11,7 @@ from support.factories import ACTIVE, examples, make_plan
 
 from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
+from fetchq.http import redirects, url
 from fetchq.http.content_coding import ACCEPT_ENCODING
 from fetchq.http.hop import Hop
 from fetchq.http.hops import DEFAULT_HEADERS
@@ -385,6 +386,19 @@ def test_a_location_that_is_refused_is_shown_without_its_password(location: str)
 
 def test_of_a_long_location_that_is_refused_the_beginning_is_shown() -> None:
     assert refused("http://h:0/" + "x" * 10_000).message.endswith("http://h:0/" + "x" * 189)
+
+
+@pytest.mark.parametrize("location", ["http://u:secret" + "x" * 17_000 + "@h/", "/" + '"' * 17_000, "\\" * 17_000])
+def test_a_location_that_is_too_long_is_not_read_at_all(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(redirects, "parse_url")
+    assert refused(location).message == "a redirect with a Location of more than 16384 characters"
+
+
+@pytest.mark.parametrize("letter", ["a", "\u00fc", "%61", "%C3%BC"])
+def test_a_host_that_is_too_long_is_not_encoded(letter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("domain_to_ascii", "unquote"):
+        monkeypatch.delattr(url, name)
+    assert "the host is longer than any name" in refused(f"http://{letter * (1 + 3_000 // len(letter))}/").message
 
 
 # Each with the base http://h/a/b?c; the values are those of Node 20 (`new URL(location, base)`).
