@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +89,8 @@ def run(mode: str, urls: list[str], options: list[str]) -> Outcome:
         outcome = Outcome()
         try:
             collect(process, outcome)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10)  # it writes what it has measured
         finally:
             process.kill()
             process.wait()
