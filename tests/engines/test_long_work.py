@@ -16,6 +16,7 @@ from fetchq.engines.aiohttp import body_receiver
 from fetchq.engines.aiohttp.body_receiver import MOST_CHUNKS, BodyReceiver
 from fetchq.engines.aiohttp.connection import Connection as Protocol
 from fetchq.engines.aiohttp.disk import DiskThreads
+from fetchq.engines.aiohttp.turns import TurnClock
 from fetchq.http.body import ReceivedBody
 
 TINY = 20_000
@@ -89,7 +90,7 @@ async def test_a_body_that_decodes_to_much_is_decoded_in_steps(
 
 
 async def test_between_two_turns_whosever_they_are_the_loop_does_all_else_that_is_ready() -> None:
-    bodies = BodyReceiver(Settings(), DiskThreads())
+    bodies = BodyReceiver(Settings(), DiskThreads(), TurnClock(asyncio.get_running_loop()))
     loop, done = asyncio.get_running_loop(), []
 
     async def work(name: str) -> None:
@@ -110,7 +111,7 @@ async def test_between_two_turns_whosever_they_are_the_loop_does_all_else_that_i
 
 
 async def test_who_gives_up_while_it_waits_for_its_turn_keeps_nobody_waiting() -> None:
-    bodies = BodyReceiver(Settings(), DiskThreads())
+    bodies = BodyReceiver(Settings(), DiskThreads(), TurnClock(asyncio.get_running_loop()))
     first = asyncio.create_task(bodies._turn())
     second = asyncio.create_task(bodies._turn())
     third = asyncio.create_task(bodies._turn())

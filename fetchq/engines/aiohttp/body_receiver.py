@@ -2,7 +2,8 @@
 
 What is decoded, hashed or read in small chunks takes the event loop's time, in which no other attempt goes on. So it is
 done in steps. The first one of a body follows at once, since for nearly all bodies it is the only one. The further ones
-wait for their turn: between two of them, whichever bodies they are of, the loop does all else that is ready.
+wait for their turn: between two of them, whichever bodies they are of, the loop does all else that is ready, and while
+it is busy with that, only every few turns are for them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from fetchq.http.attempt import WAIT_FOR_WINDOW
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.engines.aiohttp.disk import DiskThreads
+    from fetchq.engines.aiohttp.turns import TurnClock
     from fetchq.http.attempt import Attempt
     from fetchq.http.framing import Framing
 
@@ -24,8 +26,10 @@ __all__ = ["FIRST_STEP", "LONG", "MOST_CHUNKS", "BodyReceiver"]
 
 FIRST_STEP = 0.001
 """Seconds for which a piece of a body is decoded at once."""
-STEP = 0.002
+STEP = 0.001
 """Seconds for which it is decoded in one turn."""
+_PATIENCE = 8
+"""The most turns of a busy loop that long work waits for its own."""
 LONG = 262_144
 """Bytes received from which on each further piece of a body waits for its turn."""
 MOST_CHUNKS = 500
@@ -50,9 +54,10 @@ class _Content(Protocol):
 class BodyReceiver:
     """Receives the bodies of all attempts in one event loop."""
 
-    def __init__(self, settings: Settings, disk: DiskThreads) -> None:
+    def __init__(self, settings: Settings, disk: DiskThreads, loop_turns: TurnClock) -> None:
         self._rate = None if settings.limit_rate is None else ByteRate(settings.limit_rate)
         self._disk = disk
+        self._loop_turns = loop_turns
         self._turns = asyncio.Lock()
 
     async def receive(self, attempt: Attempt, connection: _Connection, content: _Content) -> None:
@@ -85,9 +90,15 @@ class BodyReceiver:
             attempt.decode_on(STEP)
 
     async def _turn(self) -> None:
-        """Wait for the turn, which lasts until the caller waits for something next."""
+        """Wait for the turn, which lasts until the caller waits for something next.
+
+        It comes when nothing has arrived in two turns of the loop, or after `_PATIENCE` of them.
+        """
         async with self._turns:
-            await asyncio.sleep(0)
+            for _ in range(_PATIENCE):
+                await asyncio.sleep(0)
+                if self._loop_turns.quiet >= 2:
+                    return
 
     async def _hold(self, attempt: Attempt, rate: ByteRate, size: int) -> None:
         """Wait until the rate limit allows for the bytes received. Meanwhile aiohttp stops reading from the socket."""

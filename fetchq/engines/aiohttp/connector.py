@@ -50,7 +50,8 @@ class Connector(aiohttp.TCPConnector):
 
     def __init__(self, settings: Settings, resolver: Resolver) -> None:
         self._guard = guard_for(settings)
-        self._turns = TurnClock(asyncio.get_running_loop())
+        self.turns = TurnClock(asyncio.get_running_loop())
+        """Follows the turns of the event loop."""
         self._buffer = buffer_for(settings.limit_rate)
         context = tls_context(settings)
         context.sslobject_class = TimedSSLObject
@@ -67,7 +68,7 @@ class Connector(aiohttp.TCPConnector):
 
     async def open(self, attempt: Attempt, url: URL, proxy: URL | None, proxy_headers: dict[str, str]) -> Connection:
         """Open a connection for requests to `url`: to its host or to the proxy, for https through a tunnel."""
-        opening = Opening(attempt, self._turns)
+        opening = Opening(attempt, self.turns)
         current_opening.set(opening)
         try:
             if proxy is None:
@@ -120,7 +121,7 @@ class Connector(aiohttp.TCPConnector):
         await self._start_tls_connection(transport, req=request, timeout=_NO_TIMEOUT)
 
     def _make(self) -> Connection:
-        connection = Connection(self._loop, self._turns)
+        connection = Connection(self._loop, self.turns)
         current_opening.get().protocols.append(connection)
         return connection
 

@@ -72,7 +72,7 @@ class AiohttpEngine:
         self._idle: IdlePool[Connection] = IdlePool(fd_budget(settings).idle)
         self._fast = FastRequests(self._plan, self._proxies, self._idle, self._watchdog)
         self._disk = DiskThreads()
-        self._bodies = BodyReceiver(settings, self._disk)
+        self._bodies = BodyReceiver(settings, self._disk, self._connector.turns)
         self._aborted = False
         self.cancelled: list[Attempt] = []
 
