@@ -89,6 +89,24 @@ async def test_a_body_that_decodes_to_much_is_decoded_in_steps(
     assert steps.decoded > 90_000_000 // 65_536
 
 
+async def test_a_row_with_a_long_head_waits_for_its_turn_and_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    turn, turns = BodyReceiver._turn, []
+
+    async def counted(bodies: BodyReceiver) -> None:
+        turns.append(None)
+        await turn(bodies)
+
+    def long_head(conn: Connection, _: Asked) -> None:
+        conn.send(head(length(2), *[b"X-%d: " % number + b"x" * 900 for number in range(20)]) + b"ok")
+
+    monkeypatch.setattr(BodyReceiver, "_turn", counted)
+    with ScriptServer(by_path({"/long": long_head})) as server:
+        results = await fetch_all([f"{server.url}/{path}" for path in ("ok", "long", "ok", "long")], workers=1)
+        assert [one.error for one in results] == [None] * 4
+        assert server.connections == [1] * 4
+    assert len(turns) == 2
+
+
 async def test_between_two_turns_whosever_they_are_the_loop_does_all_else_that_is_ready() -> None:
     bodies = BodyReceiver(Settings(), DiskThreads(), TurnClock(asyncio.get_running_loop()))
     loop, done = asyncio.get_running_loop(), []

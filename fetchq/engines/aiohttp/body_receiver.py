@@ -1,4 +1,4 @@
-"""Receives the bodies that leave the fast path, one piece after the other, for the workers that wait for them.
+"""Receives the responses that leave the fast path, one piece after the other, for the workers that wait for them.
 
 What is decoded, hashed or read in small chunks takes the event loop's time, in which no other attempt goes on. So it is
 done in steps. The first one of a body follows at once, since for nearly all bodies it is the only one. The further ones
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fetchq.engines.bandwidth import ByteRate
 from fetchq.http.attempt import WAIT_FOR_WINDOW
@@ -32,6 +32,8 @@ _PATIENCE = 8
 """The most turns of a busy loop that long work waits for its own."""
 LONG = 262_144
 """Bytes received from which on each further piece of a body waits for its turn."""
+LONG_HEAD = 16_384
+"""Bytes of a head from which on it waits for its turn: some take two milliseconds."""
 MOST_CHUNKS = 500
 """The most chunks of a body that are read in one step: about a millisecond's worth."""
 
@@ -59,6 +61,16 @@ class BodyReceiver:
         self._disk = disk
         self._loop_turns = loop_turns
         self._turns = asyncio.Lock()
+
+    async def take_head(self, attempt: Attempt, message: Any) -> bool:
+        """Let the attempt take a head that aiohttp has parsed (`Attempt.on_response`). A long one waits for its turn.
+
+        So the next request of the same worker comes the later, too.
+        """
+        if sum([len(value) for _, value in message.raw_headers]) > LONG_HEAD:
+            await self._turn()
+            attempt.lap_own()
+        return attempt.on_response(message.code, message.reason, message.raw_headers, message.version)
 
     async def receive(self, attempt: Attempt, connection: _Connection, content: _Content) -> None:
         """Take the rest of a body, up to its end. Raises `AttemptFailed`."""

@@ -185,7 +185,7 @@ class AiohttpEngine:
                     connection = None
             if message is None:  # the attempt has taken it on the fast path
                 await self._bodies.catch_up(attempt)
-            elif not attempt.on_response(message.code, message.reason, message.raw_headers, message.version):
+            elif not await self._bodies.take_head(attempt, message):
                 return attempt.redirecting
             assert connection is not None
             await self._bodies.receive(attempt, connection, content)
