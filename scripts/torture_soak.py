@@ -17,6 +17,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count, islice
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from statistics import fmean
@@ -111,13 +112,27 @@ def origins() -> Iterator[list[str]]:
 ANSWERS = [*FAULTS, *GOOD]
 
 
+def _drawn(chance: random.Random) -> Iterator[int]:
+    """An innocent row (-1), then faults, again and again. All faults are drawn before one comes again.
+
+    So there are about as many slow ones under way at any time, and what grows can be told from chance.
+    """
+    deck: list[int] = []
+    for row in count():
+        if row % EVERY == 0:
+            yield -1
+            continue
+        deck = deck or chance.sample(range(len(ANSWERS)), len(ANSWERS))
+        yield deck.pop()
+
+
 class Soak:
     """One run, and what came of it. What it keeps of each row is there before the first one, and does not grow."""
 
     def __init__(self, mode: str, seconds: float, chance: random.Random) -> None:
         self.mode = mode
         number = int(seconds * RATE)
-        self.plan = array("h", (-1 if row % EVERY == 0 else chance.randrange(len(ANSWERS)) for row in range(number)))
+        self.plan = array("h", islice(_drawn(chance), number))
         """The fault of each row; -1 for an innocent one."""
         self.records = bytearray(number)
         """How many each row has."""
