@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import against
 import comparing
 import durability
 import politeness
@@ -209,6 +210,7 @@ async def _queue(hosts: int) -> bool:
 
 BENCHMARKS = {
     "speed": speed.speed,
+    "against": against.against,
     "overhead": overhead,
     "latency": latency,
     "memory": memory,
