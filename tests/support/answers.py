@@ -61,6 +61,7 @@ class Answers(aioresponses):
 
     async def _connect(self, attempt: Attempt) -> tuple[_Connection, Hop, bytes]:
         hop = attempt.begin_exchange()
+        attempt.connected(reused=False)
         found = await self.match(hop.method, hop.url, allow_redirects=False)
         assert found is not None, f"no answer was given for {hop.url}"
         attempt.progress_at = perf_counter()  # which a connection notes when it sends and receives
