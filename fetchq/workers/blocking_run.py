@@ -44,11 +44,11 @@ def run_blocking(
     `on_abort` is called when the attempts under way are interrupted, since a worker may be waiting in `on_start` then.
     """
     settings = run.settings
-    engines = blocking_engines(settings, run.robots, run.proxies, run.cookies)
     make_pool = ThreadPool if settings.mode == "threads" else SerialPool
-    pool = make_pool(run, engines, on_start, on_abort)
-    run.begin()
+    engines = blocking_engines(settings, run.robots, run.proxies, run.cookies)
     try:
+        pool = make_pool(run, engines, on_start, on_abort)
+        run.begin()
         with _deadline(run, feed):
             yield from pool.batches(_source_of(run, feed))
     finally:

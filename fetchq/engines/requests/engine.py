@@ -96,7 +96,9 @@ class RequestsEngine:
         proxies = proxies or ProxyConfig(settings)
         heartbeat = Heartbeat(settings, settings.workers)
         shared = (robots, rate, reuse_policy, proxies, cookies, heartbeat)
-        return [cls(settings, context, *shared) for _ in range(settings.workers)]
+        engines = [cls(settings, context, *shared) for _ in range(settings.workers)]
+        heartbeat.start()
+        return engines
 
     def attempt(
         self,

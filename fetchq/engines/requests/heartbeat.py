@@ -16,7 +16,7 @@ __all__ = ["Heartbeat"]
 
 
 class Heartbeat:
-    """A thread that counts the lost time until the last of its users has released it."""
+    """A thread that counts the lost time, from `start` until the last of its users has released it."""
 
     def __init__(self, settings: Settings, users: int) -> None:
         self.lost_time = LostTime(settings)
@@ -24,6 +24,9 @@ class Heartbeat:
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._beat, name="fetchq-heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread, once nothing can fail any more before its users release it."""
         with suppress(RuntimeError):  # without another thread the run goes on, and a stop of the process counts
             self._thread.start()
 
