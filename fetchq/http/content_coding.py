@@ -30,6 +30,9 @@ MOST_CODINGS = 4
 _GZIP_MAGIC = b"\x1f\x8b"
 RATIO_FROM = 1_000_000
 """Up to this many decoded bytes, their ratio to the received ones is not limited."""
+_MANY_PARTS, _LEAST_PART = 10_000, 64
+"""More members of gzip, or frames of zstd, than this must have so many bytes on the average: each costs microseconds,
+also if it is empty."""
 ZSTD_WINDOW_LOG = 27
 """128 MiB: the largest window of zstd that is decoded, as curl, urllib3 and aiohttp do, though RFC 9659 allows 8 MiB.
 
@@ -42,7 +45,7 @@ class DecodeError(Exception):
 
 
 class BombError(DecodeError):
-    """The data between two codings is far larger than what was received, even if the inner coding shrinks it again."""
+    """To decode the data would take far more memory or time than its size is worth."""
 
 
 class Decoder(Protocol):
@@ -58,6 +61,21 @@ class Decoder(Protocol):
         """End the data. Raises `DecodeError` if the stream has not reached its own end."""
 
 
+class _Parts:
+    """Counts the members of gzip, or the frames of zstd, and the bytes received."""
+
+    __slots__ = ("_count", "received")
+
+    def __init__(self) -> None:
+        self._count = self.received = 0
+
+    def add(self) -> None:
+        """Count one that has ended. Raises `BombError` if there are too many."""
+        self._count += 1
+        if self._count > _MANY_PARTS and self._count * _LEAST_PART > self.received:
+            raise BombError(f"{self._count} members or frames in {self.received} bytes of coded data")
+
+
 class _Inflate:
     """Decodes gzip (RFC 1952; several members, too) and deflate (RFC 1950, or raw RFC 1951, as some servers send).
 
@@ -71,10 +89,12 @@ class _Inflate:
         self._inflater: Any = None
         self._ended = self._ignores_rest = False
         self._head = b""
+        self._members = _Parts()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         if self._ignores_rest:
             return
+        self._members.received += len(data)
         data = self._head + data
         self._head = b""
         while data:
@@ -94,6 +114,7 @@ class _Inflate:
                 if piece or self._inflater.eof:
                     yield piece
                 if self._inflater.eof:
+                    self._members.add()
                     data, self._inflater, self._ended = self._inflater.unused_data, None, True
                     break
                 data = self._inflater.unconsumed_tail
@@ -168,8 +189,10 @@ class _Zstd:
     def __init__(self) -> None:
         self._zstd = zstd_module()
         self._frame: Any = None
+        self._frames = _Parts()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        self._frames.received += len(data)
         while data:
             if self._frame is None:
                 options = {self._zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
@@ -187,6 +210,7 @@ class _Zstd:
                 raise DecodeError(f"not valid zstd data ({problem})") from None
             data = b""
             if self._frame.eof:
+                self._frames.add()
                 data, self._frame = self._frame.unused_data, None
                 yield b""
 

@@ -16,10 +16,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.factories import examples
 
+from fetchq.http import content_coding
 from fetchq.http.content_coding import (
     ACCEPT_ENCODING,
     MOST_CODINGS,
     PIECE,
+    BombError,
     DecodeError,
     Decoder,
     brotli_module,
@@ -178,6 +180,20 @@ def test_a_gzip_header_may_have_all_its_fields() -> None:
 def test_a_skippable_zstd_frame_is_skipped() -> None:
     skipped = struct.pack("<II", 0x184D2A50, 5) + b"notes"
     assert decoded(decoder("zstd"), skipped + coded("zstd", b"hello") + skipped) == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("form", "empty"), [("gzip", coded("gzip", b"")), ("zstd", struct.pack("<II", 0x184D2A50, 0))], ids=["gzip", "zstd"]
+)
+def test_very_many_members_or_frames_must_have_some_length(
+    form: str, empty: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content_coding, "_MANY_PARTS", 100)
+    long = coded(form, bytes(range(100)))
+    assert decoded(decoder(form), long * 150) == bytes(range(100)) * 150
+    assert decoded(decoder(form), empty * 99 + long) == bytes(range(100))
+    with pytest.raises(BombError, match="101 members or frames in"):
+        decoded(decoder(form), empty * 200)
 
 
 # --- what is cut is refused ---
