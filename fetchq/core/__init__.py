@@ -11,6 +11,7 @@ The lowest room: it imports nothing else of fetchq.
     stored_response     what an earlier run has stored of a page
     header_text         header values as text
     lazy_headers        header fields that are parsed when they are read
+      lazy_field        a field that is kept as it came until then
     kept_bytes          how much memory a Result takes
     known               what was found out about texts that strangers choose, in bounded memory
     fast_dataclass      quick constructors for objects that are made for each row

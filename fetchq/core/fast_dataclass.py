@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, fields
 from typing import Any, ParamSpec, TypeVar
 
-from fetchq.core.lazy_headers import LazyHeaders
+from fetchq.core.lazy_field import LazyField
 
 __all__ = ["fast_constructor", "fast_draft", "fast_replacer"]
 
@@ -40,7 +40,7 @@ def _draft_class(kind: Any) -> type:
     base: Any = object
     own = {name: getattr(base, name) for name in ("__init__", "__setattr__", "__delattr__")}
     slots = {one.name: kind.__dict__[one.name] for one in fields(kind)}
-    slots |= {name: slot.slot for name, slot in slots.items() if isinstance(slot, LazyHeaders)}
+    slots |= {name: slot.slot for name, slot in slots.items() if isinstance(slot, LazyField)}
     return type(f"{kind.__name__}Draft", (kind,), {"__slots__": ()} | own | slots)
 
 
@@ -63,14 +63,14 @@ def fast_replacer(frozen: Callable[..., T], *names: str) -> Callable[..., T]:
     """A function like `dataclasses.replace`, but ten times as fast.
 
     It takes an object and the new values of the fields `names`, as positional arguments in that order. What a class
-    keeps unparsed (`lazy_headers`) stays so.
+    keeps unparsed (`lazy_field`) stays so.
     """
     kind: Any = frozen
     values = {one.name: one.name if one.name in names else f"old.{one.name}" for one in fields(kind)}
     scope: dict[str, Any] = {}
     for name in values.keys() - names:
-        if isinstance(lazy := kind.__dict__[name], LazyHeaders):
-            values[name], scope["kept"] = "kept(old)", lazy.kept
+        if isinstance(lazy := kind.__dict__[name], LazyField):
+            values[name], scope[f"kept_{name}"] = f"kept_{name}(old)", lazy.kept
     changed: Callable[..., T] = _generate(kind, f"change(old, {', '.join(names)})", values, scope)
     return changed
 

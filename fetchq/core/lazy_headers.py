@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from fetchq.core.header_text import wire_text
+from fetchq.core.lazy_field import keep_unparsed
 
 if TYPE_CHECKING:
     KeptHeaders = CIMultiDictProxy[str] | bytes
     """Header fields: parsed, or as the lines that were received, each with its CRLF."""
 
-__all__ = ["LazyHeaders", "field_reader", "keep_headers_unparsed", "parse_fields", "parsed"]
+__all__ = ["field_reader", "keep_headers_unparsed", "parse_fields", "parsed"]
 
 
 def keep_headers_unparsed(kind: type) -> Callable[[Any], KeptHeaders]:
@@ -22,9 +23,7 @@ def keep_headers_unparsed(kind: type) -> Callable[[Any], KeptHeaders]:
 
     Returns the function that tells how an object keeps them. Lines must be whole, and valid (RFC 9112, 5).
     """
-    lazy = LazyHeaders(kind.__dict__["headers"])
-    setattr(kind, "headers", lazy)  # noqa: B010  # mypy takes it for an assignment to a field
-    return lazy.kept
+    return keep_unparsed(kind, "headers", bytes, parse_fields)
 
 
 def parse_fields(lines: bytes) -> CIMultiDictProxy[str]:
@@ -63,24 +62,3 @@ def field_reader(*names: str) -> Callable[[KeptHeaders], list[str | None]]:
         return values
 
     return read
-
-
-class LazyHeaders:
-    """Stands before the slot of a class, and parses what is in it."""
-
-    def __init__(self, slot: Any) -> None:
-        self.slot = slot
-        self.kept: Callable[[Any], KeptHeaders] = slot.__get__
-        """How an object keeps its headers."""
-
-    def __get__(self, owner: Any, kind: type | None = None) -> Any:
-        if owner is None:
-            return self
-        kept = self.kept(owner)
-        if isinstance(kept, bytes):
-            kept = parse_fields(kept)
-            self.slot.__set__(owner, kept)
-        return kept
-
-    def __set__(self, owner: Any, kept: KeptHeaders) -> None:
-        self.slot.__set__(owner, kept)

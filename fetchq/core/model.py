@@ -9,6 +9,8 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +18,13 @@ from fetchq.core.cause import Cause, Complete
 from fetchq.core.charset import decoded
 from fetchq.core.fast_dataclass import fast_constructor, fast_draft
 from fetchq.core.header_text import header_lists
+from fetchq.core.lazy_field import keep_unparsed
 from fetchq.core.lazy_headers import keep_headers_unparsed
 from fetchq.core.redirect_hop import RedirectHop, hop_records
 from fetchq.core.text import redact_url, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
     from multidict import CIMultiDictProxy
 
@@ -271,6 +273,7 @@ make_request = fast_constructor(Request)
 begin_result, finish_result = fast_draft(Result)
 make_timing = fast_constructor(Timing)
 kept_headers = keep_headers_unparsed(Result)
+keep_unparsed(Result, "started", float, partial(datetime.fromtimestamp, tz=UTC))
 
 PHASES = tuple(f.name for f in fields(Timing))
 """The names of the phases, in the order of the fields of Timing."""

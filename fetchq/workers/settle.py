@@ -232,7 +232,7 @@ class Settler:
         result.mode = self._settings.mode
         result.http_version = response.http_version
         result.remote = attempt.remote
-        result.started = None if job.first_taken is None else datetime.fromtimestamp(job.first_taken, UTC)
+        result.started = job.first_taken  # a time once it is read
         result.timing, result.elapsed = job.timing(attempt)
         result.headers = kept_headers_of(response)
         result.body = body.content
