@@ -97,9 +97,12 @@ def test_a_connection_receives_little_ahead_where_the_limit_is_low(rate: float |
 
 def test_the_engines_of_all_workers_have_one_limit_and_none_without_one() -> None:
     limited = blocking_engines(Settings(mode="threads", workers=3, limit_rate=1000))
+    unlimited = blocking_engines(Settings(workers=3))
+    for engine in limited + unlimited:
+        engine.close()
     assert len({id(engine._rate) for engine in limited}) == 1  # type: ignore[attr-defined]
     assert limited[0]._rate is not None  # type: ignore[attr-defined]
-    assert all(engine._rate is None for engine in blocking_engines(Settings(workers=3)))  # type: ignore[attr-defined]
+    assert all(engine._rate is None for engine in unlimited)  # type: ignore[attr-defined]
 
 
 # --- against a server ------------------------------------------------------------------------------------------------
