@@ -76,7 +76,7 @@ def _nginx(folder: Path) -> Iterator[dict[str, str]]:
     (folder / "nginx.conf").write_text(
         f"worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
         "events { worker_connections 4096; }\n"
-        "http { access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; sendfile on;\n"
+        "http { access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; sendfile on; tcp_nopush on;\n"
         f"open_file_cache max=20000; ssl_certificate {certificate}; ssl_certificate_key {key}; {paths}\n"
         f"server {{ listen 127.0.0.1:{plain} backlog=4096; listen 127.0.0.1:{secure} ssl backlog=4096; "
         f"root {folder}; }} }}\n"
