@@ -28,21 +28,26 @@ __all__ = ["main"]
 BOUND = 400
 """MB that a run may take at its peak."""
 WORKERS = 50
-SECONDS = 30
-"""The deadline of a run: what is not done by then has shown what it takes."""
+SECONDS = 60
+"""The deadline of a run. Rows that it cuts off are neither ok nor failed, which shows in the table."""
 MB = 1_000_000
 _CHILD = str(Path(__file__).with_name("hostile_child.py"))
 
 # --- hostile lists -------------------------------------------------------------------------------------------------
 
-LISTS: dict[str, Callable[[str, Path], Path]] = {}
-"""The hostile lists by name: functions that write one into a folder. The base URL is that of a harmless server."""
-_List = Callable[[str, Path], Path]
+_List = Callable[[str, Path, int], Path]
+LISTS: dict[str, tuple[int, _List]] = {}
+"""The hostile lists by name: how many rows they have, and functions that write so many into a folder.
+
+The base URL is that of a harmless server."""
 
 
-def _list(write: _List) -> _List:
-    LISTS[write.__name__.replace("_", "-")] = write
-    return write
+def _list(rows: int) -> Callable[[_List], _List]:
+    def note(write: _List) -> _List:
+        LISTS[write.__name__.replace("_", "-")] = rows, write
+        return write
+
+    return note
 
 
 def _lines(path: Path, lines: Iterator[str]) -> Path:
@@ -51,67 +56,65 @@ def _lines(path: Path, lines: Iterator[str]) -> Path:
     return path
 
 
-@_list
-def list_long_urls(base: str, folder: Path) -> Path:
-    """20,000 URLs of 60 kB."""
-    return _lines(folder / "urls.txt", (f"{base}/plain/{number}?{'u' * 60_000}" for number in range(20_000)))
+@_list(20_000)
+def list_long_urls(base: str, folder: Path, rows: int) -> Path:
+    """URLs of 60 kB."""
+    return _lines(folder / "urls.txt", (f"{base}/plain/{number}?{'u' * 60_000}" for number in range(rows)))
 
 
-@_list
-def list_long_hosts(_: str, folder: Path) -> Path:
-    """20,000 hosts of 60 kB, which are no names."""
-    return _lines(folder / "urls.txt", (f"http://h{number}{'h' * 60_000}.example/" for number in range(20_000)))
+@_list(20_000)
+def list_long_hosts(_: str, folder: Path, rows: int) -> Path:
+    """Hosts of 60 kB, which are no names."""
+    return _lines(folder / "urls.txt", (f"http://h{number}{'h' * 60_000}.example/" for number in range(rows)))
 
 
-@_list
-def list_many_hosts(_: str, folder: Path) -> Path:
-    """200,000 hosts with names of 250 bytes, which end at once: their ports are none."""
+@_list(200_000)
+def list_many_hosts(_: str, folder: Path, rows: int) -> Path:
+    """Hosts with names of 250 bytes, which end at once: their ports are none."""
     label = ".".join(["l" * 60] * 3)
-    return _lines(folder / "urls.txt", (f"http://h{number}.{label}.example:99999/" for number in range(200_000)))
+    return _lines(folder / "urls.txt", (f"http://h{number}.{label}.example:99999/" for number in range(rows)))
 
 
-@_list
-def list_international(_: str, folder: Path) -> Path:
-    """100,000 international names of long labels."""
+@_list(100_000)
+def list_international(_: str, folder: Path, rows: int) -> Path:
+    """International names of long labels."""
     label = "\u00fc" * 40
-    return _lines(folder / "urls.txt", (f"http://{label}{number}.{label}.example:99999/" for number in range(100_000)))
+    return _lines(folder / "urls.txt", (f"http://{label}{number}.{label}.example:99999/" for number in range(rows)))
 
 
-@_list
-def list_wide_csv(base: str, folder: Path) -> Path:
-    """CSV of 10,000 columns in each of 2,000 rows."""
+@_list(2_000)
+def list_wide_csv(base: str, folder: Path, rows: int) -> Path:
+    """CSV of 10,000 columns in each row."""
     header = "url," + ",".join(f"c{number}" for number in range(9_999))
-    rows = (f"{base}/plain/{number}" + ",12345" * 9_999 for number in range(2_000))
-    return _lines(folder / "urls.csv", itertools.chain([header], rows))
+    lines = (f"{base}/plain/{number}" + ",12345" * 9_999 for number in range(rows))
+    return _lines(folder / "urls.csv", itertools.chain([header], lines))
 
 
-@_list
-def list_json_bodies(base: str, folder: Path) -> Path:
-    """JSON Lines with 20,000 bodies of 60 kB to send, and labels."""
-    rows = (
+@_list(20_000)
+def list_json_bodies(base: str, folder: Path, rows: int) -> Path:
+    """JSON Lines with bodies and labels of 30 kB each."""
+    lines = (
         json.dumps({"url": f"{base}/plain/{number}", "body": "b" * 30_000, "label": "l" * 30_000})
-        for number in range(20_000)
+        for number in range(rows)
     )
-    return _lines(folder / "urls.jsonl", rows)
+    return _lines(folder / "urls.jsonl", lines)
 
 
-@_list
-def list_packed(base: str, folder: Path) -> Path:
-    """20,000 URLs of 60 kB in a gzip file of a thousandth of that."""
+@_list(20_000)
+def list_packed(base: str, folder: Path, rows: int) -> Path:
+    """URLs of 60 kB in a gzip file of a thousandth of that."""
     path = folder / "urls.txt.gz"
     with gzip.open(path, "wt", compresslevel=1) as file:
-        file.writelines(f"{base}/plain/{number}?{'u' * 60_000}\n" for number in range(20_000))
+        file.writelines(f"{base}/plain/{number}?{'u' * 60_000}\n" for number in range(rows))
     return path
 
 
-@_list
-def list_newlines(base: str, folder: Path) -> Path:
+@_list(1)
+def list_newlines(base: str, folder: Path, rows: int) -> Path:
     """300 MB of empty lines in a gzip file, before one URL."""
     path = folder / "urls.txt.gz"
-    with gzip.open(path, "wb", compresslevel=6) as file:
-        for _ in range(300):
-            file.write(b"\n" * MB)
-        file.write(f"{base}/plain/1\n".encode())
+    urls = "".join(f"{base}/plain/{number}\n" for number in range(rows))
+    path.write_bytes(gzip.compress(b"\n" * MB) * 300 + gzip.compress(urls.encode()))
     return path
 
 
@@ -135,8 +138,11 @@ ROWS = 200
 LARGE = ("bomb", "text", "window", "endless-body", "endless-gzip", "endless-deflate", "endless-zstd")
 """How the names of servers begin whose answers are large, and so slow: they get fewer rows."""
 LARGE_ROWS = WORKERS
-SHORT_ROWS = 12
-"""The same where each server is tried once. A dozen bodies of 95 MB are nearly thrice what a run may take."""
+SHORT_WAYS = ("files", "warc", "parquet", "text")
+SHORT_ROWS = 6
+"""Rows of such a server in the short form. Six bodies of 95 MB are more than a run may take."""
+SHORT_LIST = 3
+"""By how much the lists are shorter in the short form."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,10 @@ class _Cell:
 class _Outcome:
     peak: float
     """MB."""
+    rows: int
+    """How many rows there were to fetch."""
+    ok: int
+    failed: int
     status: int
     seconds: float
     said: str
@@ -162,52 +172,67 @@ class _Outcome:
     def verdict(self) -> str:
         if self.status not in (0, 1) or "Traceback" in self.said:
             return f"ENDED with status {self.status}"
-        return "kept" if self.peak <= BOUND else "MISSED"
+        if self.peak > BOUND:
+            return "MISSED"
+        return "kept" if self.ok + self.failed == self.rows else "CUT OFF"
+
+
+def _names() -> list[str]:
+    return [name for name in (*SERVERS, *LISTS) if name != "plain"]
 
 
 def _short() -> list[_Cell]:
-    """Each hostile server and list once, with the ways and the modes in turn."""
-    names = [name for name in (*SERVERS, *LISTS) if name != "plain"]
-    turns = zip(names, itertools.cycle(["parquet+text", "text", "files", "base64", "warc+text"]), strict=False)
-    return [_Cell(name, way, MODES[at % 2]) for at, (name, way) in enumerate(turns)]
+    """Each hostile server and list with the ways that the mode alternates with."""
+    turns = itertools.product(enumerate(_names()), enumerate(SHORT_WAYS))
+    return [_Cell(name, way, MODES[(first + second) % 2]) for (first, name), (second, way) in turns]
 
 
 def _all() -> list[_Cell]:
-    names = [name for name in (*SERVERS, *LISTS) if name != "plain"]
-    return [_Cell(*one) for one in itertools.product(names, WAYS, MODES)]
+    return [_Cell(*one) for one in itertools.product(_names(), WAYS, MODES)]
 
 
-def _run(cell: _Cell, base: str, large_rows: int) -> _Outcome:
+def _source(hostile: str, base: str, folder: Path, *, short: bool) -> tuple[Path, int]:
+    """Write the list of a run. Returns its path and the number of its rows."""
+    if hostile in LISTS:
+        rows, write = LISTS[hostile]
+        rows = -(-rows // SHORT_LIST) if short else rows
+        return write(base, folder, rows), rows
+    rows = ROWS
+    if hostile.startswith(LARGE):
+        rows = SHORT_ROWS if short else LARGE_ROWS
+    return _lines(folder / "urls.txt", (f"{base}/{hostile}/{number}" for number in range(rows))), rows
+
+
+def _run(cell: _Cell, base: str, *, short: bool) -> _Outcome:
     """Run the command line in a process of its own."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("FETCHQ_BENCH_TMP")) as place:
         folder = Path(place)
-        if cell.hostile in LISTS:
-            source = LISTS[cell.hostile](base, folder)
-        else:
-            rows = range(large_rows if cell.hostile.startswith(LARGE) else ROWS)
-            source = _lines(folder / "urls.txt", (f"{base}/{cell.hostile}/{number}" for number in rows))
+        source, rows = _source(cell.hostile, base, folder, short=short)
         command = [sys.executable, _CHILD, str(source), "-w", str(WORKERS), "--mode", cell.mode]
         command += ["--retries", "0", "--deadline", str(SECONDS), "--progress", "none", *WAYS[cell.way]]
         began = time.perf_counter()
         with open(os.devnull, "wb") as nowhere:
             done = subprocess.run(command, stdout=nowhere, stderr=subprocess.PIPE, text=True, cwd=folder, check=False)
         seconds = time.perf_counter() - began
-    found = re.search(r"^peak (\d+)$", done.stderr, re.MULTILINE)
-    peak = int(found[1]) / 1000 if found else float("inf")
-    return _Outcome(peak, done.returncode, seconds, done.stderr)
+    peak = re.search(r"^peak (\d+)$", done.stderr, re.MULTILINE)
+    counts = re.search(r"URLs?: ([\d,]+) ok, ([\d,]+) failed", done.stderr)
+    ok, failed = (int(count.replace(",", "")) for count in counts.groups()) if counts else (0, 0)
+    return _Outcome(
+        int(peak[1]) / 1000 if peak else float("inf"), rows, ok, failed, done.returncode, seconds, done.stderr
+    )
 
 
-def _chosen(words: list[str]) -> tuple[list[_Cell], int]:
-    """The cells that the arguments choose, and the rows of a server whose answers are large."""
+def _chosen(words: list[str]) -> list[_Cell]:
+    """The cells that the arguments choose."""
     if not words:
-        return _short(), SHORT_ROWS
-    named = [word for word in words if word != "all"]
-    cells = [cell for cell in _all() if all(word in cell.name.split() or word in cell.hostile for word in named)]
-    return cells, LARGE_ROWS if "all" in words else SHORT_ROWS
+        return _short()
+    named = [word for word in words if word not in ("all", "short")]
+    cells = _short() if "short" in words else _all()
+    return [cell for cell in cells if all(word in cell.name.split() or word in cell.hostile for word in named)]
 
 
 def main(words: list[str]) -> int:
-    cells, large_rows = _chosen(words)
+    cells = _chosen(words)
     if not cells:
         print(f"there is no such cell; there are {', '.join([*SERVERS, *LISTS])}; {', '.join(WAYS)}", file=sys.stderr)
         return 2
@@ -215,14 +240,14 @@ def main(words: list[str]) -> int:
     with child([sys.executable, hostile_servers.__file__], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         base = server.stdout.readline().strip()
-        bound = f"(bound {BOUND} MB, {WORKERS} workers)"
-        print(f"{'hostile':<24} {'results':<13} {'mode':<8} {'peak MB':>8}  seconds  {bound}")
+        head = f"{'hostile':<24} {'results':<13} {'mode':<8} {'rows':>7} {'ok':>7} {'failed':>7} {'peak MB':>7} seconds"
+        print(f"{head} (bound {BOUND} MB, {WORKERS} workers)")
         for cell in cells:
-            outcome = _run(cell, base, large_rows)
+            outcome = _run(cell, base, short="all" not in words)
             missed += outcome.verdict != "kept"
             print(
-                f"{cell.hostile:<24} {cell.way:<13} {cell.mode:<8} {outcome.peak:8.0f}  {outcome.seconds:7.1f}  "
-                f"{outcome.verdict}",
+                f"{cell.hostile:<24} {cell.way:<13} {cell.mode:<8} {outcome.rows:7} {outcome.ok:7} {outcome.failed:7} "
+                f"{outcome.peak:7.0f} {outcome.seconds:7.1f} {outcome.verdict}",
                 flush=True,
             )
             if outcome.verdict.startswith("ENDED") or os.environ.get("FETCHQ_BENCH_SAY"):

@@ -76,7 +76,9 @@ HOMES = {
     },
     "warcio": {"fetchq.store.sinks.warc_file"},
     "publicsuffixlist": {"fetchq.scheduling.host_key"},
-    "pyarrow": {f"fetchq.store.sinks.{one}" for one in ("bodies_parquet", "parquet_reader", "records_parquet")},
+    "pyarrow": {
+        f"fetchq.store.sinks.{one}" for one in ("bodies_parquet", "large_parquet", "parquet_reader", "records_parquet")
+    },
 }
 NEVER = {
     "http": {"aiohttp", "requests", "urllib3", "asyncio"},

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -34,8 +35,9 @@ from fetchq.core.model import PHASES, RECORD_FIELDS, Cause, Result, Timing
 from fetchq.core.redirect_hop import HopTiming, RedirectHop, hop_records
 from fetchq.core.row_set import RowSet
 from fetchq.store.folder import RunFolder
-from fetchq.store.sinks import bodies_parquet, parquet_reader
+from fetchq.store.sinks import bodies_parquet, large_parquet, parquet_reader
 from fetchq.store.sinks.bodies_parquet import ParquetStore
+from fetchq.store.sinks.parquet_reader import PartReader
 from fetchq.store.stored_run import StoredBodies
 from fetchq.store.writer import Writer
 
@@ -316,6 +318,95 @@ def test_a_spooled_body_is_read_when_its_row_group_is_written(tmp_path: Path) ->
     assert len(temporary(folder)) == 21
     store.finish()
     assert temporary(folder) == []
+
+
+# --- large bodies ---
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 1 MB on, bodies are large ones."""
+    monkeypatch.setattr(bodies_parquet, "LARGE_BODY", 999_999)
+    monkeypatch.setattr(large_parquet, "LARGE_BODY", 999_999)
+
+
+@pytest.mark.usefixtures("large")
+def test_a_large_body_gets_its_own_part_which_every_reader_takes(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    sizes = [10, 1_000_000, 20, 1_234_567, 30]
+    kept = stored(folder, *numbered(fetched(folder, body_of(size)) for size in sizes))
+    assert {result.index: result.path for result in kept} == {
+        **{index: f"parquet/part-00000.parquet#{at}" for at, index in enumerate((0, 2, 4))},
+        1: "parquet/part-00001.parquet#0",
+        3: "parquet/part-00002.parquet#0",
+    }
+    assert {row["index"]: row["body"] for row in rows(folder)} == {at: body_of(size) for at, size in enumerate(sizes)}
+    assert {row["index"]: row["path"] for row in rows(folder)} == {result.index: result.path for result in kept}
+    files = f"'{folder.path}/parquet/*.parquet'"
+    assert duckdb.sql(f"SELECT count(*) FROM {files} WHERE sha256(body) = sha256").fetchall() == [(5,)]
+    run = StoredBodies(folder.path)
+    assert [run.read(result.path or "") for result in kept] == [body_of(result.size) for result in kept]
+    assert {(folder.path / "parquet" / name).stat().st_mode & 0o777 for name in parts(folder)} == {0o600}
+    assert temporary(folder) == []
+
+
+def test_a_large_body_is_in_memory_neither_when_it_is_written_nor_when_it_is_read(tmp_path: Path) -> None:
+    size = large_parquet.LARGE_BODY + 1
+    folder = run_folder(tmp_path)
+    result = fetched(folder, bytes(size))
+    pool = pa.default_memory_pool()
+    before = pool.max_memory()
+    tracemalloc.start()
+    try:
+        (kept,) = stored(folder, result)
+        with PartReader().opened(folder.path / "parquet/part-00000.parquet", 0) as opened:
+            assert sum(map(len, opened.pieces)) == kept.size == size
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+    assert pool.max_memory() < max(before, 1) + 2_000_000
+
+
+@pytest.mark.usefixtures("large")
+def test_a_large_body_that_cannot_be_read_costs_its_own_row_only(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    results = [fetched(folder, body_of(1_000_000), index=0), fetched(folder, b"two", index=1)]
+    lose_spool(folder, results[0])
+    kept = {result.index: result for result in stored(folder, *results)}
+    assert (kept[0].cause, kept[0].path) == (Cause.STORE, None)
+    assert kept[0].error == "the body cannot be stored: No such file or directory"
+    assert {row["index"]: (row["cause"], row["body"]) for row in rows(folder)} == {
+        0: ("store", None),
+        1: (None, b"two"),
+    }
+    assert temporary(folder) == []
+
+
+@pytest.mark.usefixtures("large")
+def test_a_disk_that_is_full_at_a_large_body_ends_the_run(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    result = fetched(folder, body_of(1_000_000))
+    store = store_in(folder)
+    with (
+        files_of_at_most(500_000),
+        pytest.raises(StorageError, match="File too large"),
+    ):
+        store.store([result])
+    store.close()
+    assert store.state() == {"parts": 0}
+    assert temporary(folder) == []
+
+
+@pytest.mark.usefixtures("large")
+def test_a_damaged_part_of_a_large_body_is_no_body(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path)
+    (kept,) = stored(folder, fetched(folder, body_of(1_000_000)))
+    path = folder.path / "parquet/part-00000.parquet"
+    data = path.read_bytes()
+    prefix = (1_000_000).to_bytes(4, "little")
+    path.write_bytes(data.replace(prefix, bytes(4)))
+    with pytest.raises(OSError, match="it is damaged"):
+        StoredBodies(folder.path).read(kept.path or "")
 
 
 # --- what is not kept ---

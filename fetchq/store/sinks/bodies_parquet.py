@@ -34,6 +34,7 @@ from fetchq.core.model import Cause, Result, kept_headers, phase_values
 from fetchq.core.record_fields import PLAIN_FIELDS
 from fetchq.core.redirect_hop import hop_records
 from fetchq.core.text import without_surrogates
+from fetchq.store.sinks.large_parquet import LARGE_BODY, write_row
 from fetchq.store.sinks.records_parquet import FIELD_LIST, HOPS_COLUMN, RECORD_SCHEMA, field_list
 from fetchq.store.sinks.stored import mark_not_stored
 
@@ -44,7 +45,8 @@ __all__ = ["ParquetStore"]
 
 GROUP_ROWS = 1000
 GROUP_SIZE = 16_000_000
-"""The most rows and bytes in a row group, which is kept in memory. A larger body gets its own group."""
+"""The most rows and bytes in a row group, which is kept in memory. A body that is larger
+gets its own part."""
 PART_ROWS = 10_000
 PART_SIZE = 256_000_000
 """The rows, and the bytes of bodies, at which a part is full."""
@@ -98,30 +100,60 @@ class ParquetStore:
 
     def store(self, results: Sequence[Result]) -> list[Result]:
         safe: list[Result] = []
+        large: list[Result] = []
         for result in results:
             if result.cause is Cause.CANCELLED:  # its row is not done, so that a resumed run fetches it
                 safe.append(result)
-                continue
-            if self._part is None:
-                name = f"part-{self._number:05d}.parquet"
-                self._part = _Part(self._temporary / name, f"{_PARQUET}/{name}", self._generation)
-            self._part.add(result)
-            if self._part.full():
-                safe += self.finish()
+            elif LARGE_BODY < result.size <= LARGEST and result.spool is not None and _has_body(result):
+                large.append(result)
+            else:
+                safe += self._add(result)
+        for result in large:
+            safe += self.finish() + self._store_large(result)
         if self._part is not None and self._part.old():
             safe += self.finish()
         return safe
+
+    def _add(self, result: Result) -> list[Result]:
+        """Add a Result to the part. Returns those that are safe if it is full now."""
+        if self._part is None:
+            name = self._next_name()
+            self._part = _Part(self._temporary / name, f"{_PARQUET}/{name}", self._generation)
+        self._part.add(result)
+        return self.finish() if self._part.full() else []
+
+    def _store_large(self, result: Result) -> list[Result]:
+        """Store a Result in a part of its own. Returns what is safe then."""
+        spool = result.spool
+        assert spool is not None
+        name = self._next_name()
+        kept = _with_path(result, f"{_PARQUET}/{name}#0", None)
+        try:
+            write_row(self._temporary / name, _table([kept], [None], self._generation), spool)
+        except OSError as problem:
+            return self._add(mark_not_stored(result, file_error_text(problem)))
+        finally:
+            spool.discard()
+        self._place(self._temporary / name)
+        return [kept]
 
     def finish(self) -> list[Result]:
         part = self._part
         if part is None:
             return []
         part.finish()
-        os.replace(part.path, self._folder / part.path.name)
-        sync_folder(self._folder)
+        self._place(part.path)
         self._part = None
-        self._number += 1
         return part.results
+
+    def _next_name(self) -> str:
+        return f"part-{self._number:05d}.parquet"
+
+    def _place(self, path: Path) -> None:
+        """Give a part that is whole its place among the others."""
+        os.replace(path, self._folder / path.name)
+        sync_folder(self._folder)
+        self._number += 1
 
     def state(self) -> dict[str, int]:
         return {"parts": self._number}
@@ -220,13 +252,18 @@ class _Part:
 
 
 def _body_of(result: Result) -> bytes | None:
-    """The body; None if it is incomplete, or is not stored in this row. Raises OSError."""
-    if result.sha256 is None or result.cause is Cause.STORE or result.duplicate_of is not None:
+    """The body; None if the row has none. Raises OSError."""
+    if not _has_body(result):
         return None
     if result.spool is None:
         return result.body
     content = result.spool.content()
     return Path(result.spool.path()).read_bytes() if content is None else content
+
+
+def _has_body(result: Result) -> bool:
+    """Whether its body is complete, and to be stored in its row."""
+    return result.sha256 is not None and result.cause is not Cause.STORE and result.duplicate_of is None
 
 
 def _table(results: Sequence[Result], bodies: list[bytes | None], generation: int) -> pa.Table:
