@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import Any
 
 __all__ = [
@@ -28,8 +27,8 @@ _IGNORABLE = frozenset(
 variation selectors and a few more. All others are controls, format characters or not assigned."""
 _SPACES = frozenset("\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000")
 """The spaces of Unicode, which Python does not count as printable."""
-_DOUBTFUL = re.compile(rf"[^\w\x20-\x7e]|[{_BLANK_LETTERS}]")
-"""All but letters, digits and ASCII."""
+_DOUBTFUL = re.compile(rf"(?:[^\w\x20-\x7e]|[{_BLANK_LETTERS}])+")
+"""Runs of all but letters, digits and ASCII."""
 _USERINFO = re.compile(r"(?<=//)[^/?#]*@")
 _PLAIN_AUTHORITY = re.compile(
     r"https?://(?:[^/?#\\\s]*@)?(?:\[[0-9a-f:.]*\]|[^/?#\\\s@:\[\]]+)(?::[0-9]{0,5})?(?=[/?#]|\Z)", re.IGNORECASE
@@ -63,16 +62,36 @@ def printable(text: str) -> str:
     """
     if text.isascii() and text.isprintable():  # nearly all texts
         return text
-    return _DOUBTFUL.sub(partial(_escaped, json=False), text)
+    return _DOUBTFUL.sub(_escape_run, text)
 
 
 def json_printable(text: str) -> str:
     """Like `printable`, with the escapes of JSON (RFC 8259, 7): beyond U+FFFF, those of two surrogates."""
-    return _DOUBTFUL.sub(partial(_escaped, json=True), text)
+    return _DOUBTFUL.sub(_escape_json_run, text)
 
 
-def _escaped(found: re.Match[str], *, json: bool) -> str:
-    one = found[0]
+def _escape_run(found: re.Match[str]) -> str:
+    return found[0].translate(_ESCAPES)
+
+
+def _escape_json_run(found: re.Match[str]) -> str:
+    return found[0].translate(_JSON_ESCAPES)
+
+
+class _Escapes(dict[int, str]):
+    """What to write for each character, by its code, as `str.translate` asks. It remembers the first ones."""
+
+    def __init__(self, *, json: bool) -> None:
+        self._json = json
+
+    def __missing__(self, code: int) -> str:
+        text = _escaped(chr(code), json=self._json)
+        if len(self) < _MOST_ESCAPES:
+            self[code] = text
+        return text
+
+
+def _escaped(one: str, *, json: bool) -> str:
     if one not in _IGNORABLE and (one.isprintable() or one in _SPACES):
         return one
     code = ord(one)
@@ -82,6 +101,10 @@ def _escaped(found: re.Match[str], *, json: bool) -> str:
         return f"\\U{code:08x}"
     code -= 0x10000
     return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+
+_MOST_ESCAPES = 5000
+_ESCAPES, _JSON_ESCAPES = _Escapes(json=False), _Escapes(json=True)
 
 
 def one_line(text: str) -> str:
