@@ -139,8 +139,8 @@ LARGE = ("bomb", "text", "window", "endless-body", "endless-gzip", "endless-defl
 """How the names of servers begin whose answers are large, and so slow: they get fewer rows."""
 LARGE_ROWS = WORKERS
 SHORT_WAYS = ("files", "warc", "parquet", "text")
-SHORT_ROWS = 6
-"""Rows of such a server in the short form. Six bodies of 95 MB are more than a run may take."""
+SHORT_ROWS = 4
+"""Rows of such a server in the short form. Four bodies of 95 MB, with the program, are more than a run may take."""
 SHORT_LIST = 3
 """By how much the lists are shorter in the short form."""
 
