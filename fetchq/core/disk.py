@@ -130,6 +130,8 @@ def _sync_file_system(path: str) -> bool:
 
 @cache
 def _syncfs() -> Any:
-    import ctypes  # here, since most runs store nothing
-
+    try:
+        import ctypes  # here, since most runs store nothing
+    except ImportError:  # Python was built without libffi
+        return None
     return getattr(ctypes.CDLL(None), "syncfs", None) if sys.platform == "linux" else None

@@ -8,10 +8,14 @@ disk or a server, for which an event loop must never wait.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from typing import Any
+
+try:
+    import ctypes
+except ImportError:  # Python was built without libffi
+    ctypes = None  # type: ignore[assignment]
 
 from fetchq.core.body_spool import create_file
 from fetchq.core.disk import PRIVATE_FILE
@@ -50,8 +54,11 @@ class MemoryFiles:
 
 
 def memory_files(folder: str | os.PathLike[str]) -> MemoryFiles | None:
-    """The calls for files in this folder, or in its subfolders; None if it is not in memory. Raises OSError."""
-    return MemoryFiles() if _is_in_memory(folder) else None
+    """The calls for files in this folder, or in its subfolders; None if it is not in memory, or without ctypes.
+
+    Raises OSError.
+    """
+    return MemoryFiles() if ctypes is not None and _is_in_memory(folder) else None
 
 
 def _is_in_memory(folder: str | os.PathLike[str]) -> bool:

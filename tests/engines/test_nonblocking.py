@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,9 +23,9 @@ has_gil = pytest.mark.skipif(not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 @pytest.fixture(params=["with ctypes", "without"])
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python may have been built without ctypes."""
+    """Python may have been built without ctypes, or for a system without MSG_DONTWAIT."""
     if request.param == "without":
-        monkeypatch.setattr(nonblocking, "ctypes", None)
+        monkeypatch.setattr(nonblocking, "_DIRECT", False)
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_a_reset_is_an_error(pair: Pair) -> None:
 def test_what_the_network_does_not_take_is_left(pair: Pair) -> None:
     near, _ = pair
     data = b"x" * 1_000_000
-    if nonblocking.ctypes is None:
+    if not nonblocking._DIRECT:
         assert send_now(near, data) == 0
         return
     while send_now(near, data):
@@ -138,3 +139,24 @@ def test_no_other_thread_runs_while_a_worker_sends_and_receives() -> None:
         ended = True
         sys.setswitchinterval(before)
         thread.join()
+
+
+WITHOUT = """
+import socket, sys
+{}
+import fetchq.core.memory_files as files, fetchq.core.disk as disk, fetchq.engines.requests.nonblocking as nonblocking
+print(nonblocking._DIRECT, files.memory_files("/dev/shm"), disk._syncfs())
+"""
+
+
+@pytest.mark.parametrize(
+    ("lacking", "seen"),
+    [
+        ("sys.modules['ctypes'] = None", "False None None"),
+        ("del socket.MSG_DONTWAIT, socket.MSG_NOSIGNAL", "False"),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems lack more of it")
+def test_neither_a_python_without_ctypes_nor_a_system_without_the_flags_fails(lacking: str, seen: str) -> None:
+    found = subprocess.run([sys.executable, "-c", WITHOUT.format(lacking)], capture_output=True, text=True, check=True)
+    assert found.stdout.startswith(seen)

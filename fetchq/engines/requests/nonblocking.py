@@ -22,12 +22,18 @@ __all__ = ["PIECE", "receive_now", "send_now"]
 PIECE = 65_536
 """The most bytes to receive at a time."""
 _NOTHING_YET = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR})
-_NO_WAIT = socket.MSG_DONTWAIT
+_NO_WAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
+"""Without it, and it is in no standard, the calls of `socket` are made instead."""
+_SEND_FLAGS: int = _NO_WAIT | getattr(socket, "MSG_NOSIGNAL", 0)
+"""Without a signal where the other side has closed: a program may have set SIGPIPE to end it."""
 
 _buffers: list[Any] = []
 """Buffers for `_receive` that no thread uses now: as many as threads have received at the same time."""
 
-if ctypes is not None:
+_DIRECT = ctypes is not None and _NO_WAIT != 0
+"""Whether `send` and `recv` of the C library can be called here."""
+
+if _DIRECT:
     _library = ctypes.PyDLL(None, use_errno=True)  # PyDLL keeps the GIL, unlike CDLL
     _send, _receive = _library.send, _library.recv
     _send.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)
@@ -40,9 +46,9 @@ def send_now(sock: socket.socket, data: bytes) -> int:
 
     TLS sends nothing here, since it releases the GIL in any case.
     """
-    if ctypes is None or type(sock) is not socket.socket:
+    if not _DIRECT or type(sock) is not socket.socket:
         return 0
-    sent: int = _send(sock.fileno(), data, len(data), _NO_WAIT)
+    sent: int = _send(sock.fileno(), data, len(data), _SEND_FLAGS)
     if sent < 0:
         _check(ctypes.get_errno())
         return 0
@@ -54,7 +60,7 @@ def receive_now(sock: Any) -> bytes | None:
 
     `sock` is non-blocking. Raises OSError; TLS also raises SSLWantReadError and SSLWantWriteError if it must wait.
     """
-    if ctypes is None or type(sock) is not socket.socket:
+    if not _DIRECT or type(sock) is not socket.socket:
         try:
             data: bytes = sock.recv(PIECE)
         except BlockingIOError:
