@@ -16,7 +16,7 @@ __all__ = [
     "without_surrogates",
 ]
 
-_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"
+_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"
 _IGNORABLE = frozenset(
     map(
         chr,
@@ -24,7 +24,8 @@ _IGNORABLE = frozenset(
     )
 ).union(_BLANK_LETTERS)
 """Marks and letters that a terminal need not show (Default_Ignorable_Code_Point of Unicode): the Hangul fillers,
-variation selectors and a few more. All others are controls, format characters or not assigned."""
+variation selectors and a few more, beside the Braille pattern without dots. All others are controls, format characters
+or not assigned."""
 _SPACES = frozenset("\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000")
 """The spaces of Unicode, which Python does not count as printable."""
 _DOUBTFUL = re.compile(rf"(?:[^\w\x20-\x7e]|[{_BLANK_LETTERS}])+")

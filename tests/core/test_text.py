@@ -14,12 +14,13 @@ from fetchq.core.text import json_printable, one_line, printable, redact_all, re
 
 
 def ignorable() -> str:
-    """The marks and letters of Default_Ignorable_Code_Point (DerivedCoreProperties of Unicode 16)."""
+    """The marks and letters of Default_Ignorable_Code_Point (DerivedCoreProperties of Unicode 16), and a blank."""
     ranges = (
         "\u034f\u034f",
         "\u115f\u1160",
         "\u17b4\u17b5",
         "\u180b\u180f",
+        "\u2800\u2800",
         "\u3164\u3164",
         "\ufe00\ufe0f",
         "\uffa0\uffa0",

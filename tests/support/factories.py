@@ -28,7 +28,7 @@ def examples(count: int) -> settings:
 
 # --- text ---
 
-INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180f\u3164\ufe00\ufe0f\uffa0\U000e0100\U000e01ef"
+INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180f\u2800\u3164\ufe00\ufe0f\uffa0\U000e0100\U000e01ef"
 """Marks and letters that need not show: the first and the last of each range of Default_Ignorable_Code_Point."""
 ACTIVE = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\xad\U000e0000-\U000e0fff"
