@@ -17,6 +17,8 @@ from fetchq.store.schema import APPLICATION, FORMAT, SCHEMA
 
 __all__ = [
     "BUSY",
+    "LONGEST_INPUT",
+    "LONGEST_ROW",
     "ConditionError",
     "LedgerError",
     "condition_errors",
@@ -28,6 +30,9 @@ __all__ = [
 
 BUSY = 30.0
 """Seconds to wait for another program that has locked the ledger."""
+LONGEST_ROW, LONGEST_INPUT = 64 << 20, 256 << 20
+"""The most bytes of a row, and of one in the table `input`, which may have the body of a request. One in a folder from
+somebody else might take all memory."""
 
 
 class LedgerError(StorageError):
@@ -84,24 +89,32 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
         if version != FORMAT:
             raise LedgerError(f"{str(path)!r} has format {version}, and this fetchq knows format {FORMAT}")
         connection.execute("PRAGMA trusted_schema = OFF")
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_ROW)
         _check_schema(path, connection)
     return connection
 
 
 def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
-    """Raise `LedgerError` unless the tables are those that fetchq makes, without a view or a trigger that could act."""
+    """Raise `LedgerError` unless the tables are those that fetchq makes, without anything beside them that could act.
+
+    That is, a view, a trigger or an index, which SQLite computes anew with each row, whatever that takes.
+    """
     found = {tuple(row) for row in connection.execute("SELECT type, name, sql FROM sqlite_master")}
     with closing(sqlite3.connect(":memory:")) as fresh:
         fresh.executescript(SCHEMA)
         expected = {tuple(row) for row in fresh.execute("SELECT type, name, sql FROM sqlite_master")}
     if not expected <= found:
         raise LedgerError.damaged(path, "it has not the tables of one")
-    if planted := sorted(str(name) for kind, name, _ in found if kind in ("view", "trigger")):
-        raise LedgerError(
-            one_line(f"the ledger {str(path)!r} has a view or a trigger, {planted[0]!r}, and may have none")
-        )
+    if planted := sorted(f"{kind} {str(name)!r}" for kind, name, _ in found - expected if kind in _ACTING):
+        raise LedgerError(one_line(f"the ledger {str(path)!r} has what is not fetchq's, and could act: {planted[0]}"))
 
 
+_ACTING = ("view", "trigger", "index")
+
+
+_LONGEST_PATTERN = 1000
+"""The most bytes of a pattern of LIKE or GLOB, which no signal interrupts: it may take as many steps as the product of
+its length and the text's."""
 _PROGRESS = 100_000
 """Steps of SQLite's virtual machine, about a millisecond, after which a query lets Python handle a signal."""
 _ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE})
@@ -114,6 +127,7 @@ def guard_queries(connection: sqlite3.Connection) -> None:
     """
     connection.set_progress_handler(lambda: 0, _PROGRESS)
     connection.set_authorizer(_authorize)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, _LONGEST_PATTERN)
 
 
 def _authorize(action: int, first: str | None, *_: str | None) -> int:
@@ -148,6 +162,7 @@ _SYSTEM_ERRORS = {
 _LEDGER_ERRORS = {
     sqlite3.SQLITE_CORRUPT: "is damaged",
     sqlite3.SQLITE_NOTADB: "is damaged",
+    sqlite3.SQLITE_TOOBIG: "takes no row of that length",
     sqlite3.SQLITE_BUSY: "is locked by another program",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened to write it (is its folder read-only?)",
 }

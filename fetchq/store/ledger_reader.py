@@ -12,7 +12,15 @@ from typing import Any, Self
 from fetchq.core.disk import close_on_error
 from fetchq.core.model import Request
 from fetchq.core.row_set import RowSet
-from fetchq.store.ledger_connection import LedgerError, condition_errors, connect, guard_queries, ledger_errors
+from fetchq.store.ledger_connection import (
+    LONGEST_INPUT,
+    LONGEST_ROW,
+    LedgerError,
+    condition_errors,
+    connect,
+    guard_queries,
+    ledger_errors,
+)
 from fetchq.store.schema import CHECKED, COLUMNS, INDEXED, MAX_INDEX, checksum_of, request_of
 
 __all__ = ["DONE", "LedgerReader"]
@@ -63,6 +71,8 @@ class LedgerReader:
                 if least is not None and not 0 <= least <= greatest <= MAX_INDEX:
                     raise LedgerError.damaged(self.path, f"its table {table} has a row that cannot be")
             for table in CHECKED:
+                longest = LONGEST_INPUT if table == "input" else LONGEST_ROW
+                self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
                 for *values, checksum in self._connection.execute(f"SELECT * FROM {table}"):  # noqa: S608  # fetchq's own words
                     if checksum_of(values) != checksum:
                         raise LedgerError.damaged(self.path, f"a row of its table {table} has changed")

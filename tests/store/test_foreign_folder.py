@@ -19,6 +19,7 @@ from support.store import change_ledger, set_meta
 
 from fetchq import LedgerError, fetch_all_sync, open_run
 from fetchq.core.body_spool import DESCRIPTION
+from fetchq.store import ledger_connection, ledger_reader
 from fetchq.store.folder import FolderError, RunFolder
 from fetchq.store.open_session import session_in_folder
 
@@ -89,6 +90,36 @@ def test_what_only_a_user_may_set_is_not_taken_from_a_ledger(cli: Cli, site: Sit
     assert cli(command, run, "--no-insecure", "-q").status == 0
     assert [one.path for one in site.log] == ["/page"]
     assert (cli.folder / "secret.txt").read_text() == "s3cr3t"
+
+
+HIGH = {"workers": 1001, "lookahead": 1_000_001, "max_filesize": 10**10 + 1, "max_ratio": 100_001, "retries": 101}
+
+
+def test_limits_that_hurt_are_not_taken_from_a_ledger(cli: Cli, site: Site) -> None:
+    run = unfinished(cli, site)
+    plant(run, **HIGH)
+    problem = cli("resume", run).problem
+    assert problem.endswith("not to be taken from its folder: give them again\n")
+    options = [text for name, value in HIGH.items() for text in (f"--{name.replace('_', '-')}", value)]
+    assert all(option in problem for option in options[::2])
+    assert site.log == []
+    assert cli("resume", run, "-q", *map(str, options)).status == 0
+    assert [one.path for one in site.log] == ["/page"]
+
+
+def test_what_the_user_has_set_for_safety_is_not_weakened_by_a_ledger(cli: Cli, site: Site) -> None:
+    run = unfinished(cli, site)
+    plant(run, block_private=False, allow_host=[], deny_host=[])
+    own = cli.folder / "home" / "config" / "fetchq" / "fetchq.toml"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    for line in ("block_private = true", "deny_host = ['127.0.0.0/8']", "allow_host = ['example.org']"):
+        own.write_text(line)
+        for command in (["resume", run], ["retry", run, "--where", "1"]):
+            assert cli(*command, "-q").status == 1
+    own.unlink()
+    plant(run, allow_host=["127.0.0.1"])
+    assert "begun with --allow-host, not to be taken from its folder" in cli("retry", run, "--where", "1").problem
+    assert site.log == []
 
 
 def test_a_body_is_not_read_through_a_link(cli: Cli, site: Site) -> None:
@@ -176,6 +207,7 @@ def test_a_ledger_and_a_lock_that_are_links_are_not_followed(cli: Cli, site: Sit
         "CREATE TRIGGER t AFTER INSERT ON records BEGIN DELETE FROM records; END",
         "CREATE VIEW v AS WITH RECURSIVE r(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM r) SELECT * FROM r",
         "DROP INDEX failed",
+        "CREATE INDEX x ON records (hex(zeroblob(length(url))))",
     ],
 )
 def test_a_ledger_with_other_things_in_it_is_refused(cli: Cli, site: Site, sql: str) -> None:
@@ -226,6 +258,20 @@ def test_a_ledger_that_somebody_has_written_with_care_ends_with_one_line(
     (line,) = [line for line in ended.said.splitlines() if "is damaged: " in line]
     assert (ended.status, ended.out, line[:8]) == (3, b"", "fetchq: ")
     assert not Path("x.parquet").exists()
+
+
+@pytest.mark.parametrize("sql", ["UPDATE records SET error = {}", "UPDATE meta SET value = {} WHERE name = 'settings'"])
+def test_a_row_that_would_take_much_memory_is_not_read(
+    cli: Cli, site: Site, monkeypatch: pytest.MonkeyPatch, sql: str
+) -> None:
+    for module in (ledger_connection, ledger_reader):
+        monkeypatch.setattr(module, "LONGEST_ROW", 10_000)
+    assert cli("-", "-o", "run", "-q", stdin=f"{site.url}/page\n".encode()).status == 0
+    change_ledger("run", sql.format("printf('\"%.*c\"', 20000, 'x')"))
+    for command in ("resume", "retry", "export", "report"):
+        ended = cli(command, "run")
+        assert (ended.status, ended.out, ended.said.count("\n")) == (3, b"", 1), command
+        assert "takes no row of that length" in ended.said
 
 
 def test_corrupted_folders_end_with_one_line_and_show_no_wrong_record(tmp_path: Path) -> None:

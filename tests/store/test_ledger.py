@@ -183,6 +183,14 @@ def test_what_is_no_condition_is_told(ledger: Ledger, where: str) -> None:
     assert ledger.count() == 1
 
 
+def test_a_pattern_that_no_signal_would_end_is_refused(ledger: Ledger) -> None:
+    ledger.commit([make_result()])
+    assert ledger.retry(f"url LIKE '{'%' * 1000}'") == 1
+    for pattern in ("%a" * 501, "a" * 1001):
+        with pytest.raises(ConditionError, match="too complex"):
+            ledger.retry(f"url LIKE '{pattern}'")
+
+
 def test_the_quotes_that_index_needs_are_told(ledger: Ledger) -> None:
     with pytest.raises(ConditionError, match='needs quotes: "index"'):
         list(ledger.records("index > 3"))
