@@ -1,7 +1,8 @@
 """Reads the config files: the one that --config names, or else the user's own and `fetchq.toml` in the current folder.
 
 The folder may come from somebody else. So its file is named in the summary, and settings that read or overwrite files,
-send secrets or change who is reached (`Origin`) are refused there. Its other settings replace those of the user's own.
+send secrets or change who is reached (`Origin`) are refused there, and very high limits, too. Its other settings
+replace those of the user's own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import click
 
-from fetchq.core.option import Origin, option_of
+from fetchq.core.option import Origin, SettingOption, option_of
 from fetchq.core.text import printable
 
 __all__ = ["config_line", "read_config"]
@@ -55,12 +56,19 @@ def _own_file() -> Path:
 
 def _refuse(values: dict[str, Any], known: Sequence[Field[Any]]) -> None:
     """Raise UsageError for settings that are not taken from the folder in which one happens to stand."""
-    refused = [one.name for one in known if one.name in values and option_of(one).origin is not Origin.ANYWHERE]
+    refused = [one.name for one in known if one.name in values and _is_for_user(option_of(one), values[one.name])]
     if refused:
         raise click.UsageError(
             f"the config file {os.path.abspath(_NAME)!r} may not set {', '.join(refused)}, since this folder may come "
             "from somebody else: name the file with --config, or set that in your own"
         )
+
+
+def _is_for_user(option: SettingOption, value: object) -> bool:
+    try:
+        return option.origin is not Origin.ANYWHERE or option.is_for_user(value)
+    except ValueError:
+        return False  # the message about a wrong value says more
 
 
 def _read(file: Path, known: Sequence[Field[Any]]) -> dict[str, Any]:

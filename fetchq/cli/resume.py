@@ -32,7 +32,8 @@ def resume(folder: str, **given: Any) -> int:
     """Go on with the run in DIR, however it ended: what is done stays done.
 
     The run's own settings apply, and options given here replace them. Those that read or write a file, send a secret or
-    change who is reached, such as --header, --proxy or --insecure, are never taken from a folder: give them again.
+    change who is reached, such as --header, --proxy or --insecure, are never taken from a folder, nor are very high
+    limits: give them again.
     """
     from fetchq.cli.durable import open_session
     from fetchq.store.open_session import session_in_folder

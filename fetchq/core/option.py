@@ -75,6 +75,8 @@ class SettingOption:
     """The default as a person would type it, where `str(default)` is something else."""
     origin: Origin
     """Where its value may come from."""
+    folder_maximum: float | None
+    """The greatest value that may come from a folder: a greater one might take all memory, or the whole disk."""
 
     def parse(self, given: object) -> Any:
         """Parse a text or a value, and check the bounds. Returns the field's value. Raises ValueError."""
@@ -88,6 +90,10 @@ class SettingOption:
         if self.maximum is not None and value > self.maximum:
             raise ValueError(f"it is above {self.maximum:g}")
         return value
+
+    def is_for_user(self, given: object) -> bool:
+        """Whether only the user may set this value, which is above `folder_maximum`. Raises ValueError."""
+        return self.folder_maximum is not None and given is not None and self.parse(given) > self.folder_maximum
 
 
 def setting(
@@ -106,6 +112,7 @@ def setting(
     secret: bool = False,
     default_text: str | None = None,
     origin: Origin = Origin.ANYWHERE,
+    folder_maximum: float | None = None,
 ) -> Any:
     """A dataclass field with its SettingOption. `flags` are separated by spaces; a `secret` is left out of the repr."""
     option = SettingOption(
@@ -121,6 +128,7 @@ def setting(
         repeatable=repeatable,
         default_text=default_text,
         origin=origin,
+        folder_maximum=folder_maximum,
     )
     return field(default=default, metadata={"option": option}, repr=not secret)
 

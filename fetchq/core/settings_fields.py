@@ -118,8 +118,17 @@ class SettingsFields(PaceFields):
         metavar="BYTES",
         minimum=1,
         default_text="100M",
+        folder_maximum=10_000_000_000,
     )
-    max_ratio: int = _limits(1000, "--max-ratio", read_int, "Largest decoded to wire ratio.", metavar="N", minimum=1)
+    max_ratio: int = _limits(
+        1000,
+        "--max-ratio",
+        read_int,
+        "Largest decoded to wire ratio.",
+        metavar="N",
+        minimum=1,
+        folder_maximum=100_000,
+    )
     accept: frozenset[int] = _limits(
         _SUCCESS,
         "--accept",

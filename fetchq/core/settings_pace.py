@@ -29,7 +29,14 @@ class PaceFields(ValidatedSettings):
         "async", "--mode", choice_of(*MODES), "Event loop, threads, or one at a time.", metavar="|".join(MODES)
     )
     workers: int = _mode(
-        10, "-w --workers", read_int, "How many fetch at a time.", metavar="N", minimum=1, maximum=100_000
+        10,
+        "-w --workers",
+        read_int,
+        "How many fetch at a time.",
+        metavar="N",
+        minimum=1,
+        maximum=100_000,
+        folder_maximum=1000,
     )
 
     timeout: float = _time(
@@ -102,9 +109,12 @@ class PaceFields(ValidatedSettings):
         metavar="N",
         minimum=1,
         maximum=10_000_000,
+        folder_maximum=1_000_000,
     )
 
-    retries: int = _retries(2, "--retries", read_int, "More attempts after a failed one.", metavar="N", minimum=0)
+    retries: int = _retries(
+        2, "--retries", read_int, "More attempts after a failed one.", metavar="N", minimum=0, folder_maximum=100
+    )
     retry_wait: float = _retries(
         0.5,
         "--retry-wait",

@@ -70,7 +70,8 @@ class StoredSettings:
     values: dict[str, Any]
     """The values of those that may come from a ledger, by their names. `Settings` takes them."""
     not_taken: tuple[str, ...]
-    """The names of the others that the run was begun with (`Origin.USER`): only its user may give them."""
+    """The names of the others that the run was begun with, which only its user may give: those of `Origin.USER`, and
+    those above their `folder_maximum`."""
     withheld: frozenset[str]
     """The names among them whose values are not kept, since they may be secret."""
     refresh: str | None
@@ -93,6 +94,9 @@ def stored_settings(ledger: LedgerReader) -> StoredSettings:
         elif one.name in settings:
             try:
                 option.parse(value)
+                if option.is_for_user(value):
+                    not_taken.append(one.name)
+                    continue
             except MissingPackageError:
                 pass  # whoever uses the setting says how to install it
             except ValueError:

@@ -1132,6 +1132,16 @@ def test_a_file_in_the_current_folder_may_not_set_what_could_hurt(cli: Cli, faul
     assert chosen(*ALSO.get(name, [])) != chosen(*ALSO.get(name, []), "--config", cli.write("empty.toml", ""))
 
 
+@pytest.mark.parametrize("name", ["workers", "lookahead", "max_filesize", "max_ratio", "retries"])
+def test_a_file_in_the_current_folder_may_not_set_limits_that_hurt(cli: Cli, name: str) -> None:
+    most = next(int(option_of(one).folder_maximum or 0) for one in fields(Settings) if one.name == name)
+    cli.write("fetchq.toml", f"{name} = {most + 1}")
+    assert f"may not set {name}, since this folder may come from" in cli("http://127.0.0.1:9/").problem
+    assert cli("http://127.0.0.1:9/", "--config", "fetchq.toml", "--retries", "0").status == 1
+    cli.write("fetchq.toml", f"{name} = {most}")
+    assert cli("http://127.0.0.1:9/", "--retries", "0").status == 1
+
+
 def test_every_secret_and_every_file_is_for_the_user_alone_to_give() -> None:
     secrets = {one.name for one in fields(Settings) if not one.repr}
     files = {one.name for one in fields(Settings) if (option_of(one).metavar or "").startswith(("FILE", "DIR"))}
