@@ -1,4 +1,4 @@
-"""Makes the TLS context of a run, the same for all engines, so that they trust the same certificate authorities."""
+"""Makes the TLS contexts of a run, the same for all engines, so that they trust the same certificate authorities."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["tls_context"]
 
 
-def tls_context(settings: Settings) -> ssl.SSLContext:
-    """The TLS context for the settings. Raises `SettingsError` if a certificate file cannot be used."""
+def tls_context(settings: Settings, *, anonymous: bool = False) -> ssl.SSLContext:
+    """The TLS context for the settings; `anonymous`: without the client certificate.
+
+    Raises `SettingsError` if a certificate file cannot be used.
+    """
     try:
         context = ssl.create_default_context(cafile=settings.cacert)
     except (ssl.SSLError, OSError) as problem:
@@ -27,7 +30,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
     if settings.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if settings.cert is not None:
+    if settings.cert is not None and not anonymous:
         try:
             # Without a password, OpenSSL would ask for one on the terminal.
             context.load_cert_chain(settings.cert, settings.key, password="")

@@ -108,6 +108,16 @@ class AttemptState(AttemptClock):
         return self.request.stored_response
 
     @property
+    def anonymous(self) -> bool:
+        """Whether the server of this hop is not shown the client certificate: it has another host than the row's URL.
+
+        That certificate tells who asks, as a password does. False in a run without one.
+        """
+        if self.settings.cert is None or self.settings.location_trusted:
+            return False
+        return self.hop.url.raw_host != self._first_target.url.raw_host
+
+    @property
     def status(self) -> int | None:
         """The status of the response; None if there was none."""
         return self.response.status

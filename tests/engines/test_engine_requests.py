@@ -412,6 +412,31 @@ def test_a_client_certificate_is_shown_to_who_asks_for_it(mode: str, authority: 
     assert result.ok, result.error
 
 
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_client_certificate_is_for_the_host_of_the_row_and_not_for_where_a_redirect_leads(
+    mode: str, authority: Authority, *, trusted: bool
+) -> None:
+    cert, key = authority.client()
+    context = authority.server(clients=True)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    shown: list[bool] = []
+
+    def script(conn: Connection, asked: Asked) -> None:
+        secured: Any = conn._sock
+        shown.append(secured.getpeercert(binary_form=True) is not None)
+        there = f"Location: {other.at('localhost')}/".encode()
+        reply = answer(b"", there, status=b"302 Found") if asked.target == "/from" else answer(b"arrived")
+        reply(conn, asked)
+
+    with ScriptServer(script, tls=context) as other:
+        # Each connection could be used again by the next row.
+        rows = [f"{other.at('localhost')}/", f"{other.url}/from", f"{other.at('localhost')}/", f"{other.url}/from"]
+        options = {"cacert": authority.cacert, "cert": cert, "key": key, "workers": 1, "location_trusted": trusted}
+        results = in_time(lambda: fetch_all_sync(rows, mode=mode, **options))
+    assert [one.body for one in results] == [b"arrived"] * 4, [one.error for one in results]
+    assert shown == [True, True, trusted, True, True, trusted]
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
 def test_without_the_client_certificate_that_is_asked_for_it_is_tls(
     mode: str, authority: Authority, version: ssl.TLSVersion

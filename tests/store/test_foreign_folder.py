@@ -99,7 +99,7 @@ def test_limits_that_hurt_are_not_taken_from_a_ledger(cli: Cli, site: Site) -> N
     run = unfinished(cli, site)
     plant(run, **HIGH)
     problem = cli("resume", run).problem
-    assert problem.endswith("not to be taken from its folder: give them again\n")
+    assert problem.endswith("not to be taken from its folder: give them again")
     options = [text for name, value in HIGH.items() for text in (f"--{name.replace('_', '-')}", value)]
     assert all(option in problem for option in options[::2])
     assert site.log == []

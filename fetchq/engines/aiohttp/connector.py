@@ -55,6 +55,11 @@ class Connector(aiohttp.TCPConnector):
         self._buffer = buffer_for(settings.limit_rate)
         context = tls_context(settings)
         context.sslobject_class = TimedSSLObject
+        self._anonymous = context
+        """The TLS context for other hosts than that of the row's own URL."""
+        if settings.cert is not None:
+            self._anonymous = tls_context(settings, anonymous=True)
+            self._anonymous.sslobject_class = TimedSSLObject
         super().__init__(
             limit=0,  # the number of workers is the limit
             ssl=context,
@@ -89,7 +94,7 @@ class Connector(aiohttp.TCPConnector):
 
     async def _dial(self, url: URL) -> Any:
         """Connect to the host of a URL, with https over TLS. Returns the transport."""
-        request = aiohttp.ClientRequest("GET", url, loop=self._loop)
+        request = self._request(url)
         protocol = await self._create_connection(request, [], _NO_TIMEOUT)
         return protocol.transport
 
@@ -116,9 +121,14 @@ class Connector(aiohttp.TCPConnector):
 
     async def _start_tls_with(self, transport: Any, url: URL) -> None:
         """Start TLS with the host of a URL, at the other end of a tunnel."""
-        request = aiohttp.ClientRequest("GET", url, loop=self._loop)
+        request = self._request(url)
         request.server_hostname = (url.raw_host or "").rstrip(".")
         await self._start_tls_connection(transport, req=request, timeout=_NO_TIMEOUT)
+
+    def _request(self, url: URL) -> aiohttp.ClientRequest:
+        """What aiohttp needs to connect to the host of a URL: it is never sent."""
+        anonymous = current_opening.get().attempt.anonymous
+        return aiohttp.ClientRequest("GET", url, loop=self._loop, ssl=self._anonymous if anonymous else True)
 
     def _make(self) -> Connection:
         connection = Connection(self._loop, self.turns)

@@ -235,7 +235,7 @@ class AiohttpEngine:
         host = host_field(*attempt.hop.target.origin)
         absolute = proxy is not None and url.scheme == "http" and not is_socks(proxy)
         head = request_head(hop, host, absolute=absolute, more=authorization if absolute else {})
-        key = (url.scheme, host, proxy)
+        key = (url.scheme, host, proxy, "anonymous") if attempt.anonymous else (url.scheme, host, proxy)
         idempotent, idle = hop.method in IDEMPOTENT, self._idle
         while (connection := idle.take(key) if idempotent else await idle.take_for_non_idempotent(key)) is not None:
             if not idempotent:

@@ -22,21 +22,22 @@ __all__ = ["Adapter"]
 
 
 class Adapter(HTTPAdapter):
-    """The transport adapter of requests, with fetchq's connection classes and one TLS context.
+    """The transport adapter of requests, with fetchq's connection classes and TLS contexts.
 
     A `requests.Session` above it would follow redirects, keep cookies and read the environment, which `http/` does.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        self._last: tuple[tuple[str, str, str | None], Any] | None = None
+    def __init__(self, context: ssl.SSLContext, anonymous: ssl.SSLContext) -> None:
+        """`anonymous`: the TLS context for hops without the client certificate (`AttemptState.anonymous`)."""
+        self._context, self._anonymous = context, anonymous
+        self._last: tuple[tuple[str, str, str | None, bool], Any] | None = None
         """The pool that was used last, and what it is for."""
         super().__init__(pool_connections=8, pool_maxsize=1)
 
-    def open(self, hop: Hop, proxy: str | None) -> Response:
+    def open(self, hop: Hop, proxy: str | None, *, anonymous: bool) -> Response:
         """Send the hop, and read the head of its response. Raises `AttemptFailed`, and exceptions of urllib3."""
         absolute = proxy is not None and hop.target.origin.scheme == "http" and not is_socks(URL(proxy))
-        response: Response = self._pool_for(hop, proxy).urlopen(
+        response: Response = self._pool_for(hop, proxy, anonymous=anonymous).urlopen(
             hop.method,
             absolute_form(hop) if absolute else "/",  # the connection sends the exact one
             headers={},
@@ -52,17 +53,18 @@ class Adapter(HTTPAdapter):
         self._last = None
         super().close()
 
-    def _pool_for(self, hop: Hop, proxy: str | None) -> Any:
+    def _pool_for(self, hop: Hop, proxy: str | None, *, anonymous: bool) -> Any:
         """The pool with the connection to the hop's server, or to its proxy."""
         url = hop.url
-        key = *hop.target.origin, proxy
+        key = *hop.target.origin, proxy, anonymous
         if self._last is not None and self._last[0] == key:
             return self._last[1]  # the manager would only drop pools that were used before this one
         # A connection through a SOCKS proxy is one to the server, as far as requests knows.
         manager: Any = self.poolmanager
         if proxy is not None and not is_socks(URL(proxy)):
             manager = self.proxy_manager_for(proxy)
-        tls = {"ssl_context": self._context} if url.scheme == "https" else {}
+        context = self._anonymous if anonymous else self._context
+        tls = {"ssl_context": context} if url.scheme == "https" else {}
         pool = manager.connection_from_host(url.raw_host, url.port, url.scheme, pool_kwargs=tls)
         self._last = key, pool
         return pool

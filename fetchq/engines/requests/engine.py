@@ -57,7 +57,7 @@ class RequestsEngine:
     def __init__(
         self,
         settings: Settings,
-        context: ssl.SSLContext,
+        contexts: tuple[ssl.SSLContext, ssl.SSLContext],
         robots: RobotsCache | None = None,
         rate: ByteRate | None = None,
         reuse_policy: ReusePolicy | None = None,
@@ -65,7 +65,9 @@ class RequestsEngine:
         cookies: CookieJar | None = None,
         heartbeat: Heartbeat | None = None,
     ) -> None:
-        """`rate`, `reuse_policy`, `proxies`, `cookies` and `heartbeat` are those that all workers share."""
+        """`contexts`: those of TLS, with the client certificate and without.
+
+        `rate`, `reuse_policy`, `proxies`, `cookies` and `heartbeat` are those that all workers share."""
         self._settings = settings
         self._rate = rate
         self._proxies = proxies or ProxyConfig(settings)
@@ -73,8 +75,8 @@ class RequestsEngine:
         lost_time = self._heartbeat.lost_time
         self._plan = HopPlan(settings, self._proxies, robots, cookies=cookies, lost_time=lost_time)
         self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies, lost_time)
-        context.sslsocket_class = TimedSSLSocket
-        self._adapter = Adapter(context)
+        self._adapter = Adapter(*contexts)
+        self._identified = settings.cert is not None
         self._abort_switch = AbortSwitch()
         self._dialer = Dialer(settings, self._abort_switch)
         self._reuse_policy = reuse_policy or ReusePolicy()
@@ -90,13 +92,17 @@ class RequestsEngine:
     ) -> list[Self]:
         """An engine for each worker. They share the TLS context, which takes long to load, and the limits."""
         check_urllib3()
-        context = tls_context(settings)
+        contexts = (tls_context(settings),) * 2
+        if settings.cert is not None:
+            contexts = contexts[0], tls_context(settings, anonymous=True)
+        for context in contexts:
+            context.sslsocket_class = TimedSSLSocket
         rate = None if settings.limit_rate is None else ByteRate(settings.limit_rate)
         reuse_policy = ReusePolicy()
         proxies = proxies or ProxyConfig(settings)
         heartbeat = Heartbeat(settings, settings.workers)
         shared = (robots, rate, reuse_policy, proxies, cookies, heartbeat)
-        engines = [cls(settings, context, *shared) for _ in range(settings.workers)]
+        engines = [cls(settings, contexts, *shared) for _ in range(settings.workers)]
         heartbeat.start()
         return engines
 
@@ -204,7 +210,7 @@ class RequestsEngine:
         hop = exchange.hop = attempt.begin_exchange(URL(proxy) if proxy else None)
         exchange.upload = None
         try:
-            return self._adapter.open(hop, proxy)
+            return self._adapter.open(hop, proxy, anonymous=self._identified and attempt.anonymous)
         except AttemptFailed:
             raise
         except Exception as problem:  # no exception that a hostile server causes may leave the engine
