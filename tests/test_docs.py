@@ -119,6 +119,7 @@ def test_the_readme_has_commands_and_programs() -> None:
 def test_every_option_the_readme_names_exists() -> None:
     options = [parameter for command in (fetch, serve, export, diff, retry, compare) for parameter in command.params]
     known = {flag for option in options for flag in (*option.opts, *option.secondary_opts)} | {"--help"}
+    known.add("--list")  # of `python -m tests.faults`
     for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README):
         assert option in known, option
 
