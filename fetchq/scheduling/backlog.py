@@ -15,7 +15,7 @@ __all__ = ["MOST_BYTES", "READ_AHEAD", "Backlog", "long_size"]
 READ_AHEAD = 1000
 """No more rows are read from the source while this many jobs are ready."""
 
-MOST_BYTES = 32_000_000
+MOST_BYTES = 16_000_000
 """No more rows are read while the long ones among those that wait take so many bytes, however few they are."""
 _LONG = 1000
 """A row of more bytes is a long one."""

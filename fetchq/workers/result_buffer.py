@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_BYTES", "MOST_RESULTS", "ResultBuffer", "ResultQueue"]
 
 MOST_RESULTS = 1024
-MOST_BYTES = 16_000_000
+MOST_BYTES = 8_000_000
 """The bounds of a buffer: the number of Results, and the bytes that they take (`kept_bytes`)."""
 
 

@@ -50,10 +50,12 @@ gets its own part."""
 PART_ROWS = 10_000
 PART_SIZE = 256_000_000
 """The rows, and the bytes of bodies, at which a part is full."""
-PART_HELD = 64_000_000
+PART_HELD = 32_000_000
 """A part is also full when its Results take so many bytes of memory, with their headers (`kept_bytes`)."""
 PART_SECONDS = 10.0
 """The age in seconds at which a part is finished even if it is not full."""
+_COPIES = 4
+"""How often the headers and long texts of a row are in memory while its row group is written."""
 LARGEST = 2**31 - 2**20
 """The most bytes of a body, since the size of a value is a signed 32-bit integer in Parquet."""
 _PARQUET = "parquet"
@@ -193,7 +195,7 @@ class _Part:
             result = mark_not_stored(result, f"a body of {size} bytes, which is more than Parquet can hold")
             size = 0
         held = kept_bytes(result) - (0 if result.spool is None else result.spool.in_memory)
-        waiting = size + held - len(result.body)
+        waiting = size + _COPIES * (held - len(result.body))
         if self._waiting_size + waiting > GROUP_SIZE:
             self._write_group()
         self._waiting.append(result)
