@@ -7,6 +7,8 @@ as in the ledger: of several records of a row, that of the greatest one counts. 
 in it, from 0: `parquet/part-00000.parquet#17`. A duplicate row (`--dedupe`) has the `path` of the row that was fetched,
 and no body.
 
+A body of more than 16 MB is in a part of its own, without compression (`large_parquet`).
+
 A Parquet file can only be read when it is complete. A part is written in the temporary folder, and its rows are done
 when it has its final name. After a kill, the rows of the incomplete part are fetched again.
 """
