@@ -40,8 +40,10 @@ class Interrupts:
     def __exit__(self, *_: object) -> None:
         self._cancel_timers()
         for number, handler in self._previous_handlers.items():
-            # An interrupted process is about to exit, so further signals are ignored.
-            signal.signal(number, handler if self.number is None else signal.SIG_IGN)
+            # An interrupted process is about to exit, so further signals are ignored. While it exits, Python would give
+            # them back to the system, which would end the process with another status.
+            interrupted = self.number is not None or self.early is not None
+            signal.signal(number, signal.SIG_IGN if interrupted else handler)
 
     @contextmanager
     def during_run(

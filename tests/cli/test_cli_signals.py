@@ -107,6 +107,19 @@ def test_the_second_signal_cancels_what_is_under_way(
 
 
 @signals
+def test_while_a_command_that_was_interrupted_early_exits_further_signals_are_ignored(number: signal.Signals) -> None:
+    code = (
+        "import os; from fetchq.cli.interrupts import Interrupts\n"
+        "try:\n"
+        f"    with Interrupts(): os.kill(os.getpid(), {int(number)})\n"
+        "except (KeyboardInterrupt, SystemExit): print('interrupted')\n"
+        f"os.kill(os.getpid(), {int(number)})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"interrupted\n", b"")
+
+
+@signals
 def test_a_process_ends_when_it_is_asked_to_again_and_again(
     cli: Cli, faults: FaultServer, mode: str, number: signal.Signals
 ) -> None:
