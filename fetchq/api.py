@@ -12,8 +12,8 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from fetchq.core.model import OnStart, Request, Result
-from fetchq.core.option import settings_text, unexpected_keyword
-from fetchq.core.settings import Settings
+from fetchq.core.option import HiddenValues, settings_text, unexpected_keyword
+from fetchq.core.settings import Settings, hidden_settings
 from fetchq.core.settings_kwargs import SettingsKwargs
 from fetchq.inputs.iterables import Row, check_urls, number, number_async
 from fetchq.pipeline import AsyncPipeline, BlockingPipeline
@@ -218,14 +218,18 @@ def _in_free_thread(work: Callable[[], T]) -> T:
 
 
 def _settings(function: str, settings: Settings | None, options: SettingsKwargs) -> Settings:
-    """The settings that `function` was called with. Raises `SettingsError`, and TypeError for an unknown keyword."""
+    """The settings that `function` was called with. Raises `SettingsError`, and TypeError for an unknown keyword.
+
+    `options` is empty then, so that no traceback of a later error shows the secrets in it.
+    """
+    given = HiddenValues.taken_from(options)
     known = (*(one.name for one in fields(Settings)), "settings", "on_start", "on_result")
-    if problem := unexpected_keyword(function, options, known):
+    if problem := unexpected_keyword(function, given, known):
         raise problem
     if settings is None:
-        settings = Settings(**options)
-    elif options:
-        raise TypeError(f"either settings or {', '.join(options)}, not both")
+        settings = hidden_settings(given)
+    elif given:
+        raise TypeError(f"either settings or {', '.join(given)}, not both")
     if settings.output is None:
         return settings
     return replace(settings, output=os.path.abspath(settings.output))  # the working directory may change

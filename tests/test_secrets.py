@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import os
 import re
+import traceback
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,8 @@ from faults.wire import Asked, Connection, head, length
 from support.cli import Cli
 from support.servers import ScriptServer, by_path
 
-from fetchq import Request, Settings
+from fetchq import Request, Settings, SettingsError, compare, fetch_all_sync
+from fetchq.core.settings_pace import MODES
 from fetchq.http.cookies import Cookie
 from fetchq.http.hops import HopPlan
 from fetchq.http.proxies import ProxyConfig
@@ -122,7 +125,7 @@ def _outputs(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _without_received(data: bytes) -> bytes:
-    """An archive without what the server has sent in headers, which is kept there as it came."""
+    """An archive, or records that include the headers, without what the server has sent in them, which is kept."""
     return re.sub(rf"({USER}:)?{MARK}-(location|cookie)".encode(), b"", data)
 
 
@@ -154,13 +157,45 @@ def test_no_planted_secret_is_in_any_output_of_a_run(
     done.append(cli(f"{USER}:{secret('argument')}@host", "--json"))
     done.append(cli(rows, "--resolve", f"{USER}:{secret('resolve')}@host"))
     done.append(cli(rows, "--proxy", f"{USER}:{secret('proxy')}@host:x"))
+    if mode == "threads":
+        ways = ("--mode", "async", "--mode", mode, "--rounds", "1", "--retries", "0", "--limit", "12")
+        done.append(cli("compare", rows, *ways, "--json", "-u", f"{USER}:{secret('user')}", "--report", "compare.html"))
     texts = [(f"stdout {at}", one.out) for at, one in enumerate(done)]
+    done.append(cli(rows, *options, "--json", "--include", "headers", "--include", "hops"))
+    texts.append(("headers", _without_received(done[-1].out)))
     texts += [(f"stderr {at}", one.err) for at, one in enumerate(done)]
     texts.append(("log", caplog.text.encode()))
     found: set[str] = set()
     for name, data in [*texts, *_outputs(Path())]:
         found |= _found_in(name, data)
     assert not found, "\n".join(sorted(found))
+
+
+def _shown_by_fetchq(problem: BaseException) -> str:
+    """The variables of fetchq's own frames in a traceback, as some tools show them."""
+    shown = traceback.TracebackException.from_exception(problem, capture_locals=True)
+    frames = [frame for frame in shown.stack if f"{os.sep}fetchq{os.sep}" in frame.filename or frame.filename[0] == "<"]
+    assert frames
+    return str([(frame.name, frame.locals) for frame in frames])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_planted_secret_is_in_the_variables_that_a_traceback_shows(server: Any, mode: str) -> None:
+    def fails(*_: object) -> None:
+        raise LookupError
+
+    rows = [Request(f"http://{USER}:{secret('url')}@{server.netloc}/ok", headers={"X-Key": secret("row-header")})]
+    options: dict[str, Any] = {
+        "user": f"{USER}:{secret('user')}", "headers": {"X-Token": secret("header")}, "cookie": secret("cookie"),
+    }  # fmt: skip
+    for more in ({"on_start": fails}, {"on_result": fails}, {"workers": 0}, {"worker": 1}, {"proxy": "ftp://x"}):
+        with pytest.raises((LookupError, SettingsError, TypeError)) as caught:
+            fetch_all_sync(rows, **{"mode": mode, **options, **more})
+        assert not _found_in(str(more), _shown_by_fetchq(caught.value).encode())
+    for more in ({"workers": 0}, {"worker": 1}, {"timeout": "x"}, {"limit": 0}):
+        with pytest.raises((SettingsError, TypeError, ValueError)) as found:
+            compare(rows, modes=mode, **{**options, **more})
+        assert not _found_in(str(more), _shown_by_fetchq(found.value).encode())
 
 
 def test_no_planted_secret_is_in_what_a_traceback_shows_of_objects() -> None:

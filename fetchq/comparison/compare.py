@@ -10,8 +10,8 @@ from fetchq.comparison.options import MOST_ROWS, ComparisonOptions
 from fetchq.comparison.rounds import run_rounds
 from fetchq.comparison.row_file import RowFile, TooManyRowsError
 from fetchq.comparison.variants import OF_ONE_RUN, plan_variants
-from fetchq.core.option import unexpected_keyword
-from fetchq.core.settings import Settings, SettingsError
+from fetchq.core.option import HiddenValues, unexpected_keyword
+from fetchq.core.settings import Settings, SettingsError, hidden_settings
 from fetchq.inputs.iterables import Row, number
 
 if TYPE_CHECKING:
@@ -57,24 +57,24 @@ def compare(
     if the process of a run ends before its time.
     """
     known = (*(one.name for one in fields(Settings)), "modes", "vary", "rounds", "cold", "limit", "seed", "settings")
-    if problem := unexpected_keyword("compare", options, known):
+    given = HiddenValues.taken_from(options)
+    if problem := unexpected_keyword("compare", given, known):
         raise problem
-    if settings is not None and options:
-        raise TypeError(f"either settings or {', '.join(options)}, not both")
-    plans = plan_variants(_given(modes, workers, vary or {}), _maker(settings, options))
+    if settings is not None and given:
+        raise TypeError(f"either settings or {', '.join(given)}, not both")
+    plans = plan_variants(_given(modes, workers, vary or {}), _maker(settings, given))
     chosen = ComparisonOptions(rounds=rounds, cold=cold, limit=limit, seed=seed)
     with _rows(urls, chosen.limit) as rows:
         return run_rounds(plans, rows, chosen)
 
 
-def _maker(settings: Settings | None, options: OtherSettingsKwargs) -> Callable[[dict[str, object]], Settings]:
+def _maker(settings: Settings | None, options: HiddenValues) -> Callable[[dict[str, object]], Settings]:
     """The function that makes the settings of a variant from its values."""
 
     def make(values: dict[str, Any]) -> Settings:
         if settings is not None:
             return replace(settings, **values | OF_ONE_RUN)
-        every: dict[str, Any] = {**options, **values, **OF_ONE_RUN}
-        return Settings(**every)
+        return hidden_settings(HiddenValues({**options, **values, **OF_ONE_RUN}))
 
     return make
 

@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import Any, Self
 
 __all__ = [
+    "HiddenValues",
     "Origin",
     "SettingOption",
     "SettingsError",
@@ -147,6 +148,20 @@ def unexpected_keyword(function: str, given: Iterable[str], known: Iterable[str]
     near = get_close_matches(unexpected, known, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return TypeError(f"{function}() got an unexpected keyword argument {unexpected!r}{hint}")
+
+
+class HiddenValues(dict[str, Any]):
+    """Keyword arguments, of whose values a traceback that shows variables shows none, since some may be secret."""
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(self)}>"
+
+    @classmethod
+    def taken_from(cls, options: Any) -> Self:
+        """The keyword arguments that a function was called with, whose own dictionary is empty then."""
+        taken = cls(options)
+        options.clear()
+        return taken
 
 
 def option_of(a_field: Any) -> SettingOption:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fetchq.core.host_patterns import is_network
-from fetchq.core.option import SettingsError
+from fetchq.core.option import HiddenValues, SettingsError
 from fetchq.core.settings_fields import DURABLE_GROUP, REPORTS_GROUP, SettingsFields
 from fetchq.core.settings_pace import MODES
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from fetchq.core.settings_kwargs import SettingsKwargs
 
-__all__ = ["DURABLE_GROUP", "MODES", "NO_PROXY_WITH", "REPORTS_GROUP", "Settings", "SettingsError"]
+__all__ = ["DURABLE_GROUP", "MODES", "NO_PROXY_WITH", "REPORTS_GROUP", "Settings", "SettingsError", "hidden_settings"]
 
 NO_PROXY_WITH = "not together with block_private, or with a network in allow_host or deny_host"
 """The beginning of the error for a proxy that would connect to addresses which the run has to check."""
@@ -62,6 +62,18 @@ class Settings(SettingsFields):
     def keeps_exchanges(self) -> bool:
         """Whether each Result keeps its exchanges, for `har` and `trace`."""
         return self.har is not None or self.trace is not None
+
+
+def hidden_settings(given: HiddenValues) -> Settings:
+    """The settings of these keyword arguments. Raises `SettingsError`, without the frames in which it was raised.
+
+    Their variables have the values of all arguments, and some tools show the variables of a traceback.
+    """
+    try:
+        return Settings(**given)  # which checks the names, too
+    except SettingsError as found:
+        problem = found.with_traceback(None)
+    raise problem
 
 
 def _check_together(settings: Settings) -> None:
