@@ -28,8 +28,8 @@ variation selectors and a few more, beside the Braille pattern without dots. All
 or not assigned."""
 _SPACES = frozenset("\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000")
 """The spaces of Unicode, which Python does not count as printable."""
-_DOUBTFUL = re.compile(rf"(?:[^\w\x20-\x7e]|[{_BLANK_LETTERS}])+")
-"""Runs of all but letters, digits and ASCII."""
+_DOUBTFUL = re.compile(rf"(?:[^\w\x20-\x7e\ufffd]|[{_BLANK_LETTERS}])+")
+"""Runs of all but letters, digits, ASCII and the replacement character, of which a damaged text may consist."""
 _USERINFO = re.compile(r"(?<=//)[^/?#]*@")
 _PLAIN_AUTHORITY = re.compile(
     r"https?://(?:[^/?#\\\s]*@)?(?:\[[0-9a-f:.]*\]|[^/?#\\\s@:\[\]]+)(?::[0-9]{0,5})?(?=[/?#]|\Z)", re.IGNORECASE
