@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import threading
+from bisect import bisect_right
 from collections import OrderedDict
+from itertools import accumulate
 from math import inf
 from time import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,6 +28,9 @@ __all__ = ["Cookie", "CookieJar"]
 MOST_PER_DOMAIN = 180
 LONGEST = 4096
 """The limits of browsers: cookies of one domain, and characters of a name with its value (RFC 6265, 6.1)."""
+MOST_SENT = 16_384
+"""Characters of cookies that a request carries, those with the longest paths first; the others are left out. Servers
+refuse more: by default, a line of more than 8 kB in nginx and Apache, a head of more than 16 kB in Node.js."""
 _MOST_ATTRIBUTES = 50
 """A cookie with more attributes is ignored; RFC 6265 defines six."""
 MOST_DOMAINS = 100_000
@@ -136,12 +141,18 @@ class CookieJar:
 
         The user's cookies come first; where the jar has one of the same name, only that is sent.
         """
-        cookies = self.cookies_for(url)
+        cookies = _that_fit(self.cookies_for(url))
         if own is None or not cookies:
             return "; ".join([f"{one.name}={one.value}" for one in cookies]) or own
         names = {one.name for one in cookies}
         users = [pair.strip() for pair in own.split(";") if pair.partition("=")[0].strip() not in names]
         return "; ".join([*filter(None, users), *(f"{one.name}={one.value}" for one in cookies)])
+
+
+def _that_fit(cookies: list[Cookie]) -> list[Cookie]:
+    """The first cookies, up to `MOST_SENT`."""
+    sizes = accumulate(len(one.name) + len(one.value) + len("=; ") for one in cookies)
+    return cookies[: bisect_right(list(sizes), MOST_SENT)]
 
 
 def _bytes_of(cookie: Cookie | None) -> int:

@@ -15,7 +15,7 @@ from yarl import URL
 from fetchq.core.settings import Settings, SettingsError
 from fetchq.http import cookies as module
 from fetchq.http.cookie_file import load_cookies, save_cookies
-from fetchq.http.cookies import LONGEST, MOST_PER_DOMAIN, CookieJar
+from fetchq.http.cookies import LONGEST, MOST_PER_DOMAIN, MOST_SENT, CookieJar
 
 NOW = 1_800_000_000.0
 AT = "http://www.example.com/a/b"
@@ -143,6 +143,17 @@ def test_longer_paths_come_first_then_older_cookies_and_a_new_value_keeps_its_pl
 def test_of_the_users_cookies_and_the_jars_with_one_name_the_jars_is_sent() -> None:
     assert sent("a=1; Path=/", "b=2; Path=/", own="b=0; x=y;; z") == "x=y; z; a=1; b=2"
     assert sent(own="b=0; x") == "b=0; x"
+
+
+def test_a_request_carries_no_more_cookies_than_servers_take() -> None:
+    jar = CookieJar()
+    url = URL("http://example.org/deep/")
+    jar.store(url, [f"short{number}={'v' * 4000}; Path=/" for number in range(60)])
+    jar.store(url, ["first=1; Path=/deep"])
+    header = jar.header_for(url, "own=x")
+    assert header is not None
+    assert [pair.partition("=")[0] for pair in header.split("; ")] == ["own", "first", *(f"short{n}" for n in range(4))]
+    assert len(header) < MOST_SENT
 
 
 def test_of_too_many_cookies_of_a_domain_the_oldest_are_forgotten() -> None:
