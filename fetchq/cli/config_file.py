@@ -21,6 +21,8 @@ from fetchq.core.text import printable
 __all__ = ["config_line", "read_config"]
 
 _NAME = "fetchq.toml"
+_LONGEST = 16_384
+"""The most bytes of a config file: reading TOML may take time that grows with the square of its length."""
 _FILES = "fetchq.config_files"
 """The key of click's context under which `read_config` keeps the names of the files."""
 
@@ -71,12 +73,21 @@ def _is_for_user(option: SettingOption, value: object) -> bool:
         return False  # the message about a wrong value says more
 
 
+def _bounded(file: Path) -> bytes:
+    """The content of a config file. Raises OSError, and ValueError if it is longer than any that a person writes."""
+    with open(file, "rb") as stream:
+        content = stream.read(_LONGEST + 1)
+    if len(content) > _LONGEST:
+        raise ValueError(f"it is longer than {_LONGEST:,} bytes")
+    return content
+
+
 def _read(file: Path, known: Sequence[Field[Any]]) -> dict[str, Any]:
     import tomllib
 
     try:
-        found = tomllib.loads(file.read_bytes().decode())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as problem:
+        found = tomllib.loads(_bounded(file).decode())
+    except (OSError, ValueError, RecursionError) as problem:  # also what is no TOML, or has a number with many digits
         reason = problem.strerror if isinstance(problem, OSError) else problem
         raise click.UsageError(f"the config file {str(file)!r} cannot be read: {reason}") from None
     # A key is the name of an option without its dashes, or the name of a field.

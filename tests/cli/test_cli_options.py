@@ -1132,6 +1132,15 @@ def test_a_file_in_the_current_folder_may_not_set_what_could_hurt(cli: Cli, faul
     assert chosen(*ALSO.get(name, [])) != chosen(*ALSO.get(name, []), "--config", cli.write("empty.toml", ""))
 
 
+@pytest.mark.parametrize("text", ["#" * 16_385, f"workers = {'1' * 5000}", "x = " + "[" * 3000])
+def test_a_config_file_that_is_none_ends_with_one_line(cli: Cli, text: str) -> None:
+    cli.write("fetchq.toml", text)
+    problem = cli("http://127.0.0.1:9/").problem
+    assert "the config file 'fetchq.toml' cannot be read: " in problem
+    cli.write("fetchq.toml", "#" * 16_384)
+    assert cli("http://127.0.0.1:9/", "--retries", "0").status == 1
+
+
 @pytest.mark.parametrize("name", ["workers", "lookahead", "max_filesize", "max_ratio", "retries"])
 def test_a_file_in_the_current_folder_may_not_set_limits_that_hurt(cli: Cli, name: str) -> None:
     most = next(int(option_of(one).folder_maximum or 0) for one in fields(Settings) if one.name == name)
