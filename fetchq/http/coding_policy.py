@@ -166,6 +166,8 @@ def _try(make: Callable[[], Decoder], held: bytes, *, whole: bool) -> tuple[byte
     found = b""
     try:
         decoder = make()
+        if isinstance(decoder, WindowedDecoder):
+            decoder = decoder.unbounded()  # so that it holds nothing back; the beginning is decoded in one step
         for piece in decoder.feed(held):
             found += piece
             if len(found) >= PIECE:

@@ -101,6 +101,11 @@ class WindowedDecoder:
         self.held: ScratchSpool | None = None
         """What is held back, as received; None if nothing is."""
 
+    def unbounded(self) -> Decoder:
+        """The decoder itself, whose window counts in no budget. This one is of no use then."""
+        assert self._decoder is not None
+        return self._decoder
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         if self._window == 0 and data:
             self._window = 3 * _window_of_br(data[0])  # with a window's worth of output, which is then joined

@@ -14,6 +14,7 @@ from support.modes import every_mode
 from support.servers import Scripted, reply
 
 from fetchq import Cause, Request, Result, fetch_all_sync, open_run
+from fetchq.http import large_windows
 
 TEXT = b"a line of text\n" * 100
 FILE = gzip.compress(TEXT, mtime=0)
@@ -82,6 +83,16 @@ def test_a_row_may_ask_for_codings_of_its_own(mode: str) -> None:
 @every_mode
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, br", "unknown", ", ".join(["gzip"] * 9)])
 def test_accept_encoded_keeps_what_does_not_decode(mode: str, coding: str) -> None:
+    label = b"Content-Encoding: " + coding.encode()
+    assert fetch(TEXT, HTML, label, mode=mode).cause is Cause.DECODE
+    assert_is(fetch(TEXT, HTML, label, mode=mode, accept_encoded=True), TEXT)
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip, br", "zstd"])
+def test_accept_encoded_keeps_what_does_not_decode_also_while_other_bodies_have_all_the_memory(
+    mode: str, coding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_windows, "BUDGET", 0)
     label = b"Content-Encoding: " + coding.encode()
     assert fetch(TEXT, HTML, label, mode=mode).cause is Cause.DECODE
     assert_is(fetch(TEXT, HTML, label, mode=mode, accept_encoded=True), TEXT)
