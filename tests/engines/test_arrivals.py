@@ -238,8 +238,20 @@ def test_each_phase_is_as_long_as_the_server_has_measured(tmp_path: Path, monkey
 
 
 @linux
-async def test_time_in_which_the_loop_is_blocked_is_lag_and_not_wait(tmp_path: Path) -> None:
+async def test_time_in_which_the_loop_is_blocked_is_lag_and_not_wait(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     blocked = 0.4
+    for _ in range(3):  # another program may take the CPU between two of its steps
+        late = await _row_behind_a_blocked_loop(tmp_path_factory.mktemp("truth"), blocked)
+        if abs(late.error("wait")) < 2 * TICK:
+            break
+    assert abs(late.error("wait")) < 2 * TICK
+    assert late.recorded("lag") > blocked / 4
+
+
+async def _row_behind_a_blocked_loop(folder: Path, blocked: float) -> truth.Row:
+    """A row whose answer takes 150 ms, and arrives while the loop is blocked for so many seconds."""
     sent = asyncio.Event()
 
     async def block() -> None:
@@ -247,7 +259,7 @@ async def test_time_in_which_the_loop_is_blocked_is_lag_and_not_wait(tmp_path: P
         await asyncio.sleep(0.02)
         time.sleep(blocked)  # noqa: ASYNC251  # that is the point
 
-    with truth_server(tmp_path) as server:
+    with truth_server(folder) as server:
         blocking = asyncio.create_task(block())
         url = f"http://127.0.0.1:{server.ports['http']}"
         requests = [Request(f"{url}/0/0.01/0/0"), Request(f"{url}/1/0.15/0/0")]
@@ -256,9 +268,7 @@ async def test_time_in_which_the_loop_is_blocked_is_lag_and_not_wait(tmp_path: P
         )
         await blocking
         server.end()
-    late = truth.Row(results[1], truth.truth_of(results[1], server))
-    assert abs(late.error("wait")) < 2 * TICK
-    assert late.recorded("lag") > blocked / 4
+    return truth.Row(results[1], truth.truth_of(results[1], server))
 
 
 @linux
