@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-import hostile_servers
+import hostile_serving
 from hostile_servers import SERVERS
 from measuring import child
 
@@ -243,7 +243,7 @@ def main(words: list[str]) -> int:
         print(f"there is no such cell; there are {', '.join([*SERVERS, *LISTS])}; {', '.join(WAYS)}", file=sys.stderr)
         return 2
     missed = 0
-    with child([sys.executable, hostile_servers.__file__], stdout=subprocess.PIPE, text=True) as server:
+    with child([sys.executable, hostile_serving.__file__], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         base = server.stdout.readline().strip()
         head = f"{'hostile':<24} {'results':<13} {'mode':<8} {'rows':>7} {'ok':>7} {'failed':>7} {'peak MB':>7} seconds"

@@ -6,11 +6,9 @@ default of --max-filesize, and those texts are within --max-ratio.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import cache
 from itertools import repeat
 from random import Random
@@ -23,7 +21,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["SERVERS", "serve"]
+__all__ = ["SERVERS", "plain"]
 
 MB = 1_000_000
 Pieces = Iterator[bytes]
@@ -278,32 +276,3 @@ def many_trailers(number: int) -> Pieces:
 def plain(_: int) -> Pieces:
     """No hostile server: five bytes."""
     return _whole(b"hello", "Content-Type: text/plain")
-
-
-# --- serving ------------------------------------------------------------------------------------------------------
-
-
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    number = 0
-    with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            path = head.split(b" ", 2)[1].decode("latin-1").lstrip("/")
-            name, _, rest = path.partition("/")
-            digits = rest[:12].rstrip("rx")
-            number = int(digits) if digits.isdigit() else number + 1
-            for piece in SERVERS.get(name, plain)(number):
-                writer.write(piece)
-                await writer.drain()
-    writer.close()
-
-
-async def serve() -> None:
-    """Serve for ever, and print the base URL."""
-    server = await asyncio.start_server(_answer, "127.0.0.1", 0, limit=1 << 20, backlog=1024)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
-    await server.serve_forever()
-
-
-if __name__ == "__main__":
-    asyncio.run(serve())

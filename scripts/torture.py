@@ -41,54 +41,57 @@ def body_of(number: int) -> bytes:
     return (hashlib.sha256(str(number).encode()).digest() * (size // 32 + 1))[:size]
 
 
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    server: _CountingServer
+
+    def do_GET(self) -> None:
+        number = int(self.path.strip("/").partition(".")[0])
+        body = body_of(number)
+        with self.server.changed:
+            self.server.served[number] += 1
+        self.send_response(404 if number % 97 == 7 else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", "text/plain")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class _CountingServer(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self) -> None:
+        self.served: Counter[int] = Counter()
+        self.changed = threading.Condition()
+        self.connections = 0
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def process_request(self, *given: Any) -> None:
+        with self.changed:
+            self.connections += 1
+        super().process_request(*given)
+
+    def shutdown_request(self, *given: Any) -> None:
+        super().shutdown_request(*given)
+        with self.changed:
+            self.connections -= 1
+            self.changed.notify_all()
+
+    def handle_error(self, *_: object) -> None:
+        """A client that was killed."""
+
+
 class Server:
     """Serves bodies of many sizes, and counts how often each was asked for."""
 
     def __init__(self) -> None:
-        self.served: Counter[int] = Counter()
-        self._lock = threading.Lock()
-        self._open = 0
-        """Connections."""
-        self._closed = threading.Condition(self._lock)
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1
-
-            def do_GET(self) -> None:
-                number = int(self.path.strip("/").partition(".")[0])
-                body = body_of(number)
-                with outer._lock:
-                    outer.served[number] += 1
-                self.send_response(404 if number % 97 == 7 else 200)
-                self.send_header("Content-Length", str(len(body)))
-                self.send_header("Content-Type", "text/plain")
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        class Quiet(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 256
-
-            def process_request(self, *given: Any) -> None:
-                with outer._lock:
-                    outer._open += 1
-                super().process_request(*given)
-
-            def shutdown_request(self, *given: Any) -> None:
-                super().shutdown_request(*given)
-                with outer._closed:
-                    outer._open -= 1
-                    outer._closed.notify_all()
-
-            def handle_error(self, *_: object) -> None:
-                """A client that was killed."""
-
-        self._server = Quiet(("127.0.0.1", 0), Handler)
+        self._server = _CountingServer()
+        self.served = self._server.served
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -97,8 +100,8 @@ class Server:
         with socket.create_connection(self._server.server_address[:2]) as last:
             last.shutdown(socket.SHUT_WR)
             last.recv(1)  # they are accepted in turn: so are those before it
-        with self._closed:
-            self._closed.wait_for(lambda: self._open == 0)
+        with self._server.changed:
+            self._server.changed.wait_for(lambda: self._server.connections == 0)
 
     def close(self) -> None:
         self._server.shutdown()

@@ -130,8 +130,8 @@ def _sync_file_system(path: str) -> bool:
 
 @cache
 def _syncfs() -> Any:
-    try:
-        import ctypes  # here, since most runs store nothing
-    except ImportError:  # Python was built without libffi
+    from fetchq.core.c_library import ctypes  # here, since most runs store nothing
+
+    if ctypes is None or sys.platform != "linux":
         return None
-    return getattr(ctypes.CDLL(None), "syncfs", None) if sys.platform == "linux" else None
+    return getattr(ctypes.CDLL(None), "syncfs", None)  # which takes long, and so releases the GIL

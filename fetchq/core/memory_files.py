@@ -10,14 +10,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
-
-try:
-    import ctypes
-except ImportError:  # Python was built without libffi
-    ctypes = None  # type: ignore[assignment]
 
 from fetchq.core.body_spool import create_file
+from fetchq.core.c_library import c_library, ctypes
 from fetchq.core.disk import PRIVATE_FILE
 
 __all__ = ["MemoryFiles", "memory_files"]
@@ -30,8 +25,7 @@ class MemoryFiles:
     """The calls for files in memory, on Linux. They keep the GIL. A call that fails is made again through `os`."""
 
     def __init__(self) -> None:
-        # PyDLL keeps the GIL, unlike CDLL. Elsewhere than on Linux, `open` may not take its mode as an int.
-        library: Any = ctypes.PyDLL(None)
+        library = c_library()  # elsewhere than on Linux, its `open` may not take the mode as an int
         self._open, self._close, self._rename = library.open, library.close, library.rename
         self._write = library.write
         self._write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)

@@ -1,4 +1,4 @@
-"""Makes the decoders of bodies, and feeds them in steps."""
+"""Makes the decoders of bodies, and says what they hold back and how much they may receive."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.http.content_coding import Decoder
 
-__all__ = ["SLICE", "decoder_of", "held_back_by", "held_by", "most_received", "sliced"]
-
-SLICE = 16_384
-"""The most coded bytes that are decoded in one step. Blocks of deflate without data take 20 ms a MB."""
+__all__ = ["decoder_of", "held_back_by", "held_by", "most_received"]
 
 
 def most_received(max_filesize: int) -> int:
@@ -27,13 +24,6 @@ def most_received(max_filesize: int) -> int:
     That is twice the limit of what is decoded, and what a short body may have beside its data.
     """
     return 2 * max_filesize + 65_536
-
-
-def sliced(decoder: Decoder, data: bytes) -> Iterator[bytes]:
-    """Feed the decoder with one slice of the data after the other."""
-    for at in range(0, len(data), SLICE):
-        yield from decoder.feed(data[at : at + SLICE])
-        yield b""
 
 
 def decoder_of(codings: list[str], content_encoding: str, limits: Settings) -> Decoder:

@@ -15,6 +15,7 @@ __all__ = [
     "ACCEPT_ENCODING",
     "PIECE",
     "RATIO_FROM",
+    "SLICE",
     "BombError",
     "DecodeError",
     "Decoder",
@@ -22,6 +23,7 @@ __all__ = [
     "codings_in",
     "decodable",
     "decoder_for",
+    "sliced",
     "zstd_module",
 ]
 
@@ -38,6 +40,10 @@ ZSTD_WINDOW_LOG = 27
 
 The decoder touches no more of a window than it has decoded, so that the limit of the body bounds its memory, too.
 """
+
+
+SLICE = 16_384
+"""The most coded bytes that are decoded in one step. Blocks of deflate without data take 20 ms a MB."""
 
 
 class DecodeError(Exception):
@@ -59,6 +65,13 @@ class Decoder(Protocol):
 
     def finish(self) -> None:
         """End the data. Raises `DecodeError` if the stream has not reached its own end."""
+
+
+def sliced(decoder: Decoder, data: bytes) -> Iterator[bytes]:
+    """Feed the decoder with one slice of the data after the other."""
+    for at in range(0, len(data), SLICE):
+        yield from decoder.feed(data[at : at + SLICE])
+        yield b""
 
 
 class _Parts:

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fetchq.core.scratch_file import ScratchSpool
+from fetchq.http.content_coding import sliced
 
 if TYPE_CHECKING:
     from fetchq.http.content_coding import Decoder
@@ -26,7 +27,6 @@ BUDGET = 64_000_000
 """Bytes of the windows of all bodies that are decoded as they arrive, in this process."""
 _WINDOWS = {"br": 3 * 16_777_216, "zstd": 64_000_000}
 """The largest windows: of br (RFC 7932, 9.1); of zstd, which may be larger, what lets one body go at a time."""
-_SLICE = 16_384
 _ABANDONED = 5.0
 """Seconds after which a turn that is not used is over: its attempt has ended, and nobody has closed the iterator."""
 
@@ -141,9 +141,7 @@ class WindowedDecoder:
         assert self.held is not None
         yield from self._rest
         for piece in self.held.pieces():
-            for at in range(0, len(piece), _SLICE):
-                yield from self._decoder.feed(piece[at : at + _SLICE])
-                yield b""
+            yield from sliced(self._decoder, piece)
 
     def finish(self) -> None:
         """End the data, after `flush`. Raises `DecodeError` if it has not reached its own end."""

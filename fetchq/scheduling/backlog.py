@@ -60,15 +60,17 @@ class Backlog:
             self.weighs = any(map(long_size, batch if len(batch) <= _FEW else batch[:1]))
         return batch
 
-    def entered(self, request: Request) -> int:
-        """Count the bytes of a job that waits from now on. Returns 1."""
-        self.bytes += long_size(request)
-        return 1
+    def enter(self, request: Request) -> None:
+        """Count a job that waits from now on."""
+        self.waiting += 1
+        if self.weighs:
+            self.bytes += long_size(request)
 
-    def left(self, request: Request) -> int:
-        """Count the bytes of a job that waits no longer. Returns 1."""
-        self.bytes = max(0, self.bytes - long_size(request))  # it may have come before the first row that was weighed
-        return 1
+    def leave(self, request: Request) -> None:
+        """Count a job that waits no longer."""
+        self.waiting -= 1
+        if self.weighs:  # it may have come before the first row that was weighed
+            self.bytes = max(0, self.bytes - long_size(request))
 
 
 def long_size(request: Request) -> int:

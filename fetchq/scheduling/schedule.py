@@ -76,7 +76,7 @@ class Schedule:
     def add(self, job: Job, now: float, *, first: bool = False) -> None:
         """Put a job into the queue of its host; if `first`, before the others of the same priority."""
         backlog, request = self.backlog, job.request
-        backlog.waiting += backlog.entered(request) if backlog.weighs else 1
+        backlog.enter(request)
         job.waiting_since = now
         if request.problem is not None or request.duplicate_of is not None or self._ended:
             self.unfetchable.append(job)
@@ -107,8 +107,7 @@ class Schedule:
         if self._ended:
             self.add(job, now)
             return
-        backlog = self.backlog
-        backlog.waiting += backlog.entered(job.request) if backlog.weighs else 1
+        self.backlog.enter(job.request)
         job.waiting_since = now
         self.delayed.push(now + delay, job)
 
@@ -118,7 +117,7 @@ class Schedule:
         if self.unfetchable:
             backlog.ready -= 1
             job = self.unfetchable.popleft()
-            backlog.waiting -= backlog.left(job.request) if backlog.weighs else 1
+            backlog.leave(job.request)
             job.queued += max(0.0, now - job.waiting_since)
             return job
         queue = self._order.first()
@@ -128,9 +127,9 @@ class Schedule:
             if (needed := gate.job_before(queue, now)) is not None:
                 needed.host_queue = queue
                 queue.jobs.put(needed)
-                backlog.waiting += 1
+                backlog.enter(needed.request)
         job = queue.jobs.pop()
-        backlog.waiting -= backlog.left(job.request) if backlog.weighs else 1
+        backlog.leave(job.request)
         if job.kind is not _ROW:
             queue.block(job.kind)
         if job.hold_clock == queue.hold_clock.total and now >= job.waiting_since and not self.rate_limited:
@@ -217,7 +216,7 @@ class Schedule:
             for row in queue.jobs.pop_all():
                 row.count_wait(now, hold_clock)
                 row.host_queue = None
-                self.backlog.waiting -= self.backlog.left(row.request) if self.backlog.weighs else 1
+                self.backlog.leave(row.request)
                 self.add(row, now)
         self._reschedule(queue, now)
 
@@ -231,7 +230,7 @@ class Schedule:
                 item.due_at = inf
                 self._reschedule(item, now)
         for due, job in reversed(jobs):  # `first` reverses their order, so that the earliest goes first
-            self.backlog.waiting -= self.backlog.left(job.request) if self.backlog.weighs else 1
+            self.backlog.leave(job.request)
             job.held += max(0.0, due - job.waiting_since)
             self.add(job, now, first=True)
             job.waiting_since = due

@@ -18,8 +18,7 @@ from fetchq.core.settings import Settings
 from fetchq.http import body as module
 from fetchq.http.body import ReceivedBody
 from fetchq.http.body_buffer import BodyBuffer
-from fetchq.http.body_decoder import SLICE
-from fetchq.http.content_coding import PIECE, decoder_for, zstd_module
+from fetchq.http.content_coding import PIECE, SLICE, decoder_for, zstd_module
 from fetchq.http.failure import AttemptFailed
 
 NOISE = random.Random(1).randbytes(100_000)

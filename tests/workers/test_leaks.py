@@ -406,7 +406,7 @@ def test_many_requests_leave_no_more_open_than_few(mode: str, practice: Practice
         results = fetch_all_sync(urls, mode=mode, workers=8, on_result=on_result)
         assert all(result.ok for result in results)
     assert len(seen) == 2
-    assert max(seen) - min(seen) <= 8  # the workers, at most
+    assert max(seen) - min(seen) <= 9  # the workers, and the heartbeat, at most
 
 
 # --- out of descriptors ----------------------------------------------------------------------------------------------

@@ -12,10 +12,7 @@ import os
 import socket
 from typing import Any
 
-try:
-    import ctypes
-except ImportError:  # Python was built without libffi
-    ctypes = None  # type: ignore[assignment]
+from fetchq.core.c_library import c_library, ctypes
 
 __all__ = ["PIECE", "receive_now", "send_now"]
 
@@ -34,7 +31,7 @@ _DIRECT = ctypes is not None and _NO_WAIT != 0
 """Whether `send` and `recv` of the C library can be called here."""
 
 if _DIRECT:
-    _library = ctypes.PyDLL(None, use_errno=True)  # PyDLL keeps the GIL, unlike CDLL
+    _library = c_library()
     _send, _receive = _library.send, _library.recv
     _send.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)
     _receive.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
