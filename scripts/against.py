@@ -9,7 +9,6 @@ import contextlib
 import os
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from fetch_round import FILES
-from measuring import child, in_turn, ratio, report, wait_for
+from measuring import in_turn, nginx, ratio, report
 
 ROUNDS = 7
 KINDS = {
@@ -59,7 +58,6 @@ def against() -> bool:
 @contextlib.contextmanager
 def _nginx(folder: Path) -> Iterator[dict[str, str]]:
     """A server of bodies of both sizes, with and without TLS; yields its URLs by their scheme."""
-    folder.chmod(0o755)  # nginx gives up its rights before it reads
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
@@ -67,22 +65,8 @@ def _nginx(folder: Path) -> Iterator[dict[str, str]]:
         (folder / place).mkdir()
         for number in range(FILES):
             (folder / place / str(number)).write_bytes(number.to_bytes(8) * (size // 8))
-    with contextlib.ExitStack() as stack:
-        free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
-        plain, secure = (one.getsockname()[1] for one in free)
-    paths = "".join(
-        f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    (folder / "nginx.conf").write_text(
-        f"worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
-        "events { worker_connections 4096; }\n"
-        "http { access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; sendfile on; tcp_nopush on;\n"
-        f"open_file_cache max=20000; ssl_certificate {certificate}; ssl_certificate_key {key}; {paths}\n"
-        f"server {{ listen 127.0.0.1:{plain} backlog=4096; listen 127.0.0.1:{secure} ssl backlog=4096; "
-        f"root {folder}; }} }}\n"
-    )
-    with child(["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]) as process:
-        wait_for(f"http://127.0.0.1:{plain}/1k/1", process)
+    more = f"tcp_nopush on; ssl_certificate {certificate}; ssl_certificate_key {key};\n"
+    with nginx(folder, "1k/1", "ssl", settings=more) as (plain, secure):
         yield {"http": f"http://127.0.0.1:{plain}", "https": f"https://127.0.0.1:{secure}"}
 
 

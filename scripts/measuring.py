@@ -49,27 +49,41 @@ def server() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _nginx(folder: Path) -> Iterator[str]:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    folder.chmod(0o755)  # nginx gives up its rights before it reads
     for number in range(10_000):
         (folder / f"{number}.bin").write_bytes(b"".join(blocks(SIZE, str(number))))
+    with nginx(folder, "1.bin") as (port,):
+        yield f"http://127.0.0.1:{port}/"
+
+
+@contextlib.contextmanager
+def nginx(folder: Path, first: str, *listens: str, settings: str = "") -> Iterator[list[int]]:
+    """nginx, with the files of a folder; yields its ports.
+
+    `first`: one of the files, without TLS on the first port. `listens`: what else than the port each further `listen`
+    has, such as ssl. `settings`: further lines of the block `http`.
+    """
+    import socket
+
+    with contextlib.ExitStack() as stack:
+        free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(1 + len(listens))]
+        ports = [one.getsockname()[1] for one in free]
+    folder.chmod(0o755)  # nginx gives up its rights before it reads
     paths = "".join(
         f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    listen = "".join(
+        f"listen 127.0.0.1:{port} {more} backlog=4096; " for port, more in zip(ports, ("", *listens), strict=True)
     )
     (folder / "nginx.conf").write_text(
         f"worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
         "events { worker_connections 4096; }\n"
         "http { access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; sendfile on;\n"
-        f"open_file_cache max=20000; {paths}\n"
-        f"server {{ listen 127.0.0.1:{port} backlog=4096; root {folder}; }} }}\n"
+        f"open_file_cache max=20000; {settings}{paths}\n"
+        f"server {{ {listen}root {folder}; }} }}\n"
     )
-    command = ["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
-    with child(command) as process:
-        wait_for(f"http://127.0.0.1:{port}/1.bin", process)
-        yield f"http://127.0.0.1:{port}/"
+    with child(["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]) as process:
+        wait_for(f"http://127.0.0.1:{ports[0]}/{first}", process)
+        yield ports
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ MOST_CALLS = 88
 MOST_MODULES = 33
 """Two of them tell apart waiting for the network from waiting for the event loop: `http/attempt_clock` measures the
 phases of an attempt, and `engines/aiohttp/turns` when the loop was free to take what had arrived. With two of them, a
-row needs no `yarl.URL` and no parsed headers: `http/target` and `core/lazy_field`. Four are the fast path, on which a
+row needs no `yarl.URL` and no parsed headers: `http/target` and `core/lazy_headers`. Four are the fast path, on which a
 row passes fewer functions: `http/plain_head`, and in `engines/aiohttp` `fast_path`, `fast_requests` and `pausing`.
 `scheduling/backlog` counts the rows that wait, in one place. `core/lazy_field` makes a time of the seconds that a
 Result keeps, where a record is written. One is passed only where the run's folder is in memory: `core/memory_files`."""

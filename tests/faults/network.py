@@ -31,6 +31,18 @@ class Greeter(ScriptServer):
         conn.close()
 
 
+@contextmanager
+def greeting(data: bytes) -> Iterator[str]:
+    """A server that sends this as soon as it is connected to, and then is silent; yields its URL."""
+
+    def greet(conn: Connection) -> None:
+        conn.send(data)
+        conn.hang()
+
+    with Greeter(greet) as server:
+        yield server.url
+
+
 @place("connect")
 @contextmanager
 def refused(_: Site) -> Iterator[str]:
@@ -90,23 +102,13 @@ def accepted_and_not_read(_: Site) -> Iterator[str]:
 @contextmanager
 def answered_unasked(_: Site) -> Iterator[str]:
     """9.2: an answer before the request has come, which is nobody's."""
-
-    def greet(conn: Connection) -> None:
-        conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\npoison")
-        conn.hang()
-
-    with Greeter(greet) as server:
-        yield server.url
+    with greeting(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\npoison") as url:
+        yield url
 
 
 @place("protocol")
 @contextmanager
 def another_protocol(_: Site) -> Iterator[str]:
     """3: the greeting of another protocol, as of a mail server."""
-
-    def greet(conn: Connection) -> None:
-        conn.send(b"220 mail.example ESMTP\r\n")
-        conn.hang()
-
-    with Greeter(greet) as server:
-        yield server.url
+    with greeting(b"220 mail.example ESMTP\r\n") as url:
+        yield url

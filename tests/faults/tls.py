@@ -12,7 +12,7 @@ from support.servers import ScriptServer, ok, silent_port
 from support.waiting import PATIENCE
 
 from faults.base import Theme
-from faults.network import Greeter
+from faults.network import Greeter, greeting
 from faults.site import Site
 from faults.wire import CHUNKED, HELLO, LAST_CHUNK, Asked, Connection, chunk, head, length
 
@@ -125,26 +125,16 @@ def tls_plain_http(_: Site) -> Iterator[str]:
 @contextmanager
 def tls_banner(_: Site) -> Iterator[str]:
     """RFC 8446, 5.1: a server that speaks first, and not TLS."""
-
-    def greet(conn: Connection) -> None:
-        conn.send(b"SSH-2.0-OpenSSH_9.2\r\n")
-        conn.hang()
-
-    with Greeter(greet) as server:
-        yield server.url.replace("http:", "https:")
+    with greeting(b"SSH-2.0-OpenSSH_9.2\r\n") as url:
+        yield url.replace("http:", "https:")
 
 
 @place("tls")
 @contextmanager
 def tls_alert(_: Site) -> Iterator[str]:
     """RFC 8446, 6.2: a handshake_failure alert in answer to the first message."""
-
-    def greet(conn: Connection) -> None:
-        conn.send(b"\x15\x03\x03\x00\x02\x02\x28")
-        conn.hang()
-
-    with Greeter(greet) as server:
-        yield server.url.replace("http:", "https:")
+    with greeting(b"\x15\x03\x03\x00\x02\x02\x28") as url:
+        yield url.replace("http:", "https:")
 
 
 @place("timeout", settings=_SOON)
