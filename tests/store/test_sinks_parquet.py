@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import subprocess
+import sys
 import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -284,6 +286,33 @@ def test_row_groups_and_parts_are_bounded_by_the_headers_too(tmp_path: Path, mon
     assert len(kept) == 50
     store.close()
     assert max(groups(folder)) == 4  # a row takes four times 60 kB while they are written
+
+
+WRITES = """
+import sys
+import pyarrow as pa
+sys.path[:0] = sys.argv[1:3]
+from pathlib import Path
+from support.store import fetched, run_folder
+from fetchq.core.row_set import RowSet
+from fetchq.store.sinks.bodies_parquet import ParquetStore
+folder = run_folder(Path(sys.argv[3]))
+store = ParquetStore(folder.path, 0)
+store.restore(None, RowSet())
+results = [fetched(folder, bytes([number]) * 1_200_000, index=number) for number in range(12)]
+before = pa.total_allocated_bytes()
+store.store(results)
+store.finish()
+print(pa.default_memory_pool().max_memory() - before)
+"""
+
+
+def test_the_bodies_of_a_row_group_are_not_all_encoded_before_the_first_is_written(tmp_path: Path) -> None:
+    """pyarrow looks at the size of a page after `_BATCH` values only; a page is in memory twice."""
+    tests, root = Path(__file__).parent.parent, Path(__file__).parent.parent.parent
+    command = [sys.executable, "-c", WRITES, str(tests), str(root), str(tmp_path)]
+    held = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert held < 40_000_000  # 58 MB if all twelve are, 29 if four at a time
 
 
 def test_what_is_kept_back_holds_no_bodies_once_they_are_written(

@@ -58,6 +58,8 @@ PART_SECONDS = 10.0
 """The age in seconds at which a part is finished even if it is not full."""
 _COPIES = 4
 """How often the headers and long texts of a row are in memory while its row group is written."""
+_BATCH = 4
+"""After so many values, pyarrow looks whether a page is full, of which it holds two copies in memory."""
 LARGEST = 2**31 - 2**20
 """The most bytes of a body, since the size of a value is a signed 32-bit integer in Parquet."""
 _PARQUET = "parquet"
@@ -187,6 +189,7 @@ class _Part:
             compression="zstd",
             use_dictionary=_REPEATED,
             write_statistics=_COUNTED,
+            write_batch_size=_BATCH,
         )
 
     def add(self, result: Result) -> None:
