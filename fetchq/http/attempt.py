@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from fetchq.http.response import ResponseHead
 
-__all__ = ["Attempt"]
+__all__ = ["WAIT_FOR_WINDOW", "Attempt"]
 
 WAIT_FOR_WINDOW = 0.005
 """Seconds between two looks whether a body that is decoded from the disk may go on (`fetchq.http.large_windows`)."""
