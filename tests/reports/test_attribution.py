@@ -132,10 +132,13 @@ async def test_the_lookup_of_an_address_counts_as_dns_also_if_the_task_is_cancel
 
 
 def test_the_parts_add_up_when_the_deadline_passes(mode: str) -> None:
-    with ScriptServer(hang) as server:
-        found = run(rows(server, 20), mode, 5, deadline=0.3)
-    waiting = found.wait + found.lag
-    assert waiting > (0.2 if mode == "sync" else 1.0)
+    enough = 0.2 if mode == "sync" else 1.0
+    for _ in range(3):  # another program may take the CPU before all workers have sent their requests
+        with ScriptServer(hang) as server:
+            found = run(rows(server, 20), mode, 5, deadline=0.3)
+        if (waiting := found.wait + found.lag) > enough:
+            break
+    assert waiting > enough
 
 
 async def test_the_parts_add_up_when_the_source_fails(mode: str, slow: ScriptServer) -> None:
