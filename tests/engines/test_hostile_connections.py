@@ -18,6 +18,7 @@ import uvloop
 from faults.wire import CHUNKED, LAST_CHUNK, POISON, Asked, Connection, chunk, head, length
 from support.servers import ScriptServer, answer, by_path, late, ok, tunnel
 from support.tls import Authority
+from support.waiting import PATIENCE
 
 from fetchq import Cause, Request, fetch_all, fetch_all_sync
 from fetchq.engines.aiohttp import connector
@@ -35,6 +36,28 @@ def run(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
+
+
+class Between(ScriptServer):
+    """The server of the row between two others of one worker.
+
+    It is asked when the row before has ended, and answers when the stray bytes behind that one have been sent.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(self._answer)
+
+    def stray(self, conn: Connection, data: bytes) -> None:
+        """Send `data` on a connection of another server, once its row has ended, and keep that connection."""
+        assert self.event("asked").wait(PATIENCE)
+        conn.send(data)
+        self.event("sent").set()
+        conn.pause(PATIENCE)
+
+    def _answer(self, conn: Connection, asked: Asked) -> None:
+        conn.mark("asked")
+        assert self.event("sent").wait(PATIENCE)
+        ok(conn, asked)
 
 
 # --- TLS ---
@@ -166,20 +189,14 @@ def test_a_server_that_closes_before_tls_is_no_connection_and_is_tried_again(
 def test_bytes_that_nobody_asked_for_leave_no_tls_connection_behind(
     authority: Authority, run: Callable[..., Any]
 ) -> None:
-    sent = []
-
-    def stray(conn: Connection, asked: Asked) -> None:
+    def play(conn: Connection, asked: Asked) -> None:
         ok(conn, asked)
         if asked.target == "/0":
-            conn.pause(0.1)
-            conn.send(b"GARBAGE\r\n\r\n")
-            sent.append(True)
-            conn.pause(20)
+            between.stray(conn, b"GARBAGE\r\n\r\n")
 
-    with ScriptServer(stray, tls=authority.server()) as server, ScriptServer(late(0.3)) as other:
-        rows = [f"{server.url}/0", other.url, f"{server.url}/1"]
+    with ScriptServer(play, tls=authority.server()) as server, Between() as between:
+        rows = [f"{server.url}/0", between.url, f"{server.url}/1"]
         results = run(fetch_all(rows, workers=1, retries=0, cacert=authority.cacert))
-        assert sent
         assert [result.ok for result in results] == [True] * 3
         run(asyncio.sleep(0))
         assert connections_to(server.port) == 0
@@ -286,19 +303,17 @@ def test_after_any_stray_bytes_the_server_gets_a_new_connection_each_time(mode: 
     def play(conn: Connection, asked: Asked) -> None:
         ok(conn, asked)
         if conn.number == 1:
-            conn.pause(0.05)
-            conn.send(junk)
-            conn.pause(5)
+            between.stray(conn, junk)
 
-    with ScriptServer(play) as server, ScriptServer(late(0.3)) as other:
-        fetch_all_sync([server.url, other.url, server.url, server.url], mode=mode, workers=1)
+    with ScriptServer(play) as server, Between() as between:
+        fetch_all_sync([server.url, between.url, server.url, server.url], mode=mode, workers=1)
         assert server.connections == [1, 2, 3]
 
 
 def test_after_stray_bytes_that_cost_a_post_no_other_post_is_lost(mode: str) -> None:
     def play(conn: Connection, asked: Asked) -> None:
         ok(conn, asked)
-        conn.pause(0.1)  # longer than a connection is watched before it is used for what cannot be sent twice
+        conn.quiet_for(PATIENCE)  # until the next request is there
         conn.send(b"xyz")
 
     with ScriptServer(play) as server:
