@@ -224,17 +224,31 @@ def test_each_phase_is_as_long_as_the_server_has_measured(tmp_path: Path, monkey
     if importlib.util.find_spec("uvloop") is None:
         del cases[1]
     for case in cases:
-        with truth_server(tmp_path, accept=0.06, handshake=0.08, dns=0.04) as server:
-            results = truth.run(case, server)
-            server.end()
-        for result in results:
-            row = truth.Row(result, truth.truth_of(result, server))
-            assert result.ok
-            for phase in ("connect", "tls", "wait", "receive"):
-                # This machine may have other work, which is no reason for a phase to be long.
-                assert row.agrees(phase) or abs(row.error(phase)) < 2 * TICK, (case.name, phase, row)
-            if row.truth["dns"][1]:
-                assert row.error("dns") > -TICK, "its end is only known to the thread of c-ares"
+        for _ in range(3):  # another program may take the CPU between two of its steps
+            if not (wrong := _disagreements(case, tmp_path)):
+                break
+        assert wrong == [], case.name
+
+
+def _disagreements(case: Case, folder: Path) -> list[tuple[str, truth.Row]]:
+    """The phases, and the rows that have them, that are not as long as the server has measured."""
+    with truth_server(folder, accept=0.06, handshake=0.08, dns=0.04) as server:
+        results = truth.run(case, server)
+        server.end()
+    wrong = []
+    for result in results:
+        row = truth.Row(result, truth.truth_of(result, server))
+        assert result.ok
+        # This machine may have other work, which is no reason for a phase to be long.
+        long = [
+            name
+            for name in ("connect", "tls", "wait", "receive")
+            if not row.agrees(name) and abs(row.error(name)) >= 2 * TICK
+        ]
+        if row.truth["dns"][1] and row.error("dns") <= -TICK:  # its end is only known to the thread of c-ares
+            long.append("dns")
+        wrong += [(name, row) for name in long]
+    return wrong
 
 
 @linux
