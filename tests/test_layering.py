@@ -47,7 +47,6 @@ HOMES = {
     "aiohttp": {
         "fetchq.engines.aiohttp.engine",
         "fetchq.engines.aiohttp.connection",
-        "fetchq.engines.aiohttp.connector",
         "fetchq.engines.aiohttp.failures",
         "fetchq.engines.aiohttp.head_parser",
         "fetchq.engines.aiohttp.pausing",
@@ -58,6 +57,7 @@ HOMES = {
     "h11": {"fetchq.engines.requests.response"},
     "idna": {"fetchq.http.international"},
     "aiodns": {"fetchq.engines.aiohttp.resolver"},
+    "aiohappyeyeballs": {"fetchq.engines.aiohttp.connector"},
     "brotli": {"fetchq.http.content_coding"},
     "backports": {"fetchq.http.content_coding"},
     "compression": {"fetchq.http.content_coding"},

@@ -36,6 +36,9 @@ _ROW = JobKind.ROW  # read once: for each row, a lookup in an Enum is slow in Py
 _PARSED_IN_LOOP = 8_192
 """A robots.txt of up to this many bytes is parsed in the event loop, which takes a millisecond or two."""
 
+_STARTED_AT_ONCE = 16
+"""How many workers start in one turn of the event loop: if all did, no request would leave before all had dialled."""
+
 
 class AsyncPool:
     """The workers of a run, as tasks of the running event loop. `run` fetches, and puts the Results into `results`."""
@@ -69,7 +72,11 @@ class AsyncPool:
                     feeder.cancel()
                 await asyncio.wait([feeder], timeout=WORKER_START_DELAY)
                 self._idle.changed(perf_counter())
-                workers = [self._begin_worker(group, clock) for clock in self._run.clocks]
+                workers = []
+                for clock in self._run.clocks:
+                    workers.append(self._begin_worker(group, clock))
+                    if clock.number % _STARTED_AT_ONCE == 0:
+                        await asyncio.sleep(0)
                 await asyncio.wait([feeder])
                 await self._queue.join()
                 for worker in workers:

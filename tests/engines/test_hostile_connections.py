@@ -21,7 +21,7 @@ from support.tls import Authority
 from support.waiting import PATIENCE
 
 from fetchq import Cause, Request, fetch_all, fetch_all_sync
-from fetchq.engines.aiohttp import connector
+from fetchq.engines.aiohttp.connector import Connector
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
@@ -172,13 +172,13 @@ def test_a_server_that_closes_before_tls_is_no_connection_and_is_tried_again(
         def _serve(self, conn: Connection) -> None:
             conn.close()
 
-    async def create(*args: Any, **options: Any) -> Any:
-        made = await plain(*args, **options)
+    async def dial(*args: Any) -> Any:
+        made = await plain(*args)
         await asyncio.sleep(0.05)  # as a busy loop does: the end of the connection is there before TLS begins
         return made
 
-    plain = connector._create
-    monkeypatch.setattr(connector, "_create", create)
+    plain = Connector._dial
+    monkeypatch.setattr(Connector, "_dial", dial)
     with Closing() as server:
         url = server.url.replace("http:", "https:")
         results = run(fetch_all([url] * 4, retries=1, retry_wait=0, adapt=False, cacert=authority.cacert))

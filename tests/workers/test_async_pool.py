@@ -155,6 +155,20 @@ async def test_as_many_requests_are_under_way_as_there_are_workers_and_never_mor
     assert engine.most_at_once == workers
 
 
+async def test_the_first_requests_go_on_before_all_of_many_workers_have_begun() -> None:
+    begun: list[int] = []
+
+    async def play(_: Request) -> None:
+        await asyncio.sleep(0)
+        begun.append(len(engine.begun))
+
+    engine = FakeEngine(play)
+    async with asyncio.timeout(PATIENCE), calm_loop():
+        results = await results_of(make_pool(Settings(workers=200), engine), batches(200, 200))
+    assert len(results) == 200
+    assert begun[0] < 100
+
+
 async def test_each_worker_has_a_number_from_one_and_a_clock_that_counts_its_attempts() -> None:
     async def play(request: Request) -> AttemptFailed | None:
         await asyncio.sleep(0.001)

@@ -80,10 +80,13 @@ class Connection(PausedBelowTls):
         self.problem: AttemptFailed | None = None
         """Why the body ends where it does, if that is not the end of the message."""
 
-    def send(self, attempt: Attempt, head: bytes, body: bytes | None, *, bodyless: bool, buffer: int) -> None:
+    def send(
+        self, attempt: Attempt, head: bytes, body: bytes | None, *, bodyless: bool, buffer: int, fast: bool = False
+    ) -> asyncio.Future[bool] | None:
         """Send a request, and prepare for its response, of which at most about `buffer` bytes are read ahead.
 
-        `bodyless`: whether the response has no body because the method is HEAD. Raises `AttemptFailed`.
+        `bodyless`: whether the response has no body because the method is HEAD. `fast`: whether it may take the fast
+        path, and returns `FastPath.complete`. Raises `AttemptFailed`.
         """
         transport = self.transport
         if transport is None or transport.is_closing():
@@ -98,6 +101,8 @@ class Connection(PausedBelowTls):
             peer = transport.get_extra_info("peername")
             self._remote = None if peer is None else address_text(peer)
         self._buffer_limit = buffer
+        if fast:
+            return self.fast_path.send(attempt, head, self._loop)
         self.note_sent(attempt)
         self.expect(attempt, bodyless=bodyless)
         if body and self.carrier is not None:
@@ -107,6 +112,7 @@ class Connection(PausedBelowTls):
             self.upload = Upload(self, attempt, body)
         else:
             transport.write(head + body if body else head)
+        return None
 
     def note_sent(self, attempt: Attempt) -> None:
         """Note that the request of an attempt is about to be sent."""
@@ -118,6 +124,7 @@ class Connection(PausedBelowTls):
 
     def expect(self, attempt: Attempt, framing: Framing | None = None, *, bodyless: bool = False) -> None:
         """Prepare for the response, or for the rest of its body, if the attempt has taken the head (`framing`)."""
+        self.fast_path.forget()
         self._attempt, self._body, self._bodyless = attempt, None, bodyless
         self._raw, self._interim, self.problem = b"", 0, None
         if framing is not None:
@@ -275,6 +282,8 @@ class Connection(PausedBelowTls):
                 except AttemptFailed as problem:
                     self.set_exception(problem)
         super().connection_lost(exc)
+        if exc is not None and isinstance(reported := self.exception(), aiohttp.ClientError):
+            reported.__cause__ = exc  # aiohttp does so only if the worker is waiting already
 
     def close(self) -> None:
         """Close at once. A TLS shutdown would wait for a server that may never answer."""

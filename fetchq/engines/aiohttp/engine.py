@@ -154,7 +154,6 @@ class AiohttpEngine:
     async def close(self) -> None:
         self._watchdog.close()
         self._idle.close()
-        await self._connector.close()
         await self._resolver.close()
         self._disk.close()
         for _ in range(3):
@@ -169,48 +168,58 @@ class AiohttpEngine:
     async def _exchange(self, attempt: Attempt, connection: Connection | None) -> bool:
         """Make one hop, from the request to the end of its response. Returns whether it redirects.
 
-        `connection`: the one on which the request was sent, if it was. The attempt gets the raw headers, since aiohttp
-        changes the spelling of the names that it knows. Raises `AttemptFailed`.
+        `connection`: the one on which the request was sent, if it was. Raises `AttemptFailed`.
         """
         content: aiohttp.StreamReader | None = None
+        known_end = True
         try:
             while content is None:
                 try:
                     if connection is None:
                         connection, hop, head = await self._connect(attempt)
-                        connection.send(attempt, head, hop.body, bodyless=hop.method == "HEAD", buffer=self._buffer)
+                        complete = self._send(attempt, connection, hop, head)
+                        if complete is not None and await complete:
+                            return attempt.redirecting
                     message, content = await connection.read()
                 except Exception as problem:  # noqa: BLE001  # `failure_of` raises a bug in fetchq again
                     self._check_resend(attempt, failure_of(problem, answering=attempt.answering), connection)
                     connection = None
+            assert connection is not None
             if message is None:  # the attempt has taken it on the fast path
                 await self._bodies.catch_up(attempt)
             elif not await self._bodies.take_head(attempt, message):
                 return attempt.redirecting
-            assert connection is not None
-            await self._bodies.receive(attempt, connection, content)
-            if connection.problem is not None:
-                raise connection.problem
-            attempt.trailers = connection.framing.trailers
-            if not attempt.response.framed:
-                await connection.check_closed_cleanly()
-            attempt.on_end()
-            if connection.upload is not None and may_finish_upload(attempt) and not connection.should_close:
-                await connection.upload.finish()
+            await self._read_body(attempt, connection, content)
         except AttemptFailed as problem:
-            if problem.cause is Cause.PROTOCOL:
-                content = None  # its end is unknown
+            known_end = problem.cause is not Cause.PROTOCOL
             raise
         except Exception as problem:  # no exception that a hostile server causes may leave the engine
             raise failure_of(problem, answering=attempt.answering) from problem
         finally:
             if connection is not None:
-                whole = content is not None and content.is_eof()
+                whole = known_end and (connection.fast_path.ended if content is None else content.is_eof())
                 if connection.end_exchange(whole=whole and (connection.upload is None or may_finish_upload(attempt))):
                     self._idle.add(connection, attempt.response)
                 elif connection.sent_body_with_head:
                     self._idle.distrust(host_field(*attempt.hop.target.origin))
         return attempt.redirecting
+
+    def _send(self, attempt: Attempt, connection: Connection, hop: Hop, head: bytes) -> asyncio.Future[bool] | None:
+        """Send the hop's request. Returns `FastPath.complete` if it takes the fast path. Raises `AttemptFailed`."""
+        bodyless, fast = hop.method == "HEAD", self._fast.allows(attempt)
+        return connection.send(attempt, head, hop.body, bodyless=bodyless, buffer=self._buffer, fast=fast)
+
+    async def _read_body(self, attempt: Attempt, connection: Connection, content: aiohttp.StreamReader) -> None:
+        """Read the body of a response, and finish the upload of the request, if the response allows that."""
+        await self._bodies.receive(attempt, connection, content)
+        if connection.problem is not None:
+            raise connection.problem
+        attempt.trailers = connection.framing.trailers
+        if not attempt.response.framed:
+            await connection.check_closed_cleanly()
+        attempt.on_end()
+        if connection.upload is not None and may_finish_upload(attempt) and not connection.should_close:
+            await connection.upload.finish()
 
     def _check_resend(self, attempt: Attempt, failed: AttemptFailed, connection: Connection | None) -> None:
         """End the connection, so that the hop is sent again on a new one. Raises `failed` if it may not be."""

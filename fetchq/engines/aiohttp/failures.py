@@ -33,8 +33,8 @@ def failure_of(problem: Exception, *, answering: bool) -> AttemptFailed:
         return closed_early(answering=True)
     if isinstance(problem, aiohttp.ServerDisconnectedError):
         return closed_early(answering=answering)
-    if isinstance(problem, aiohttp.ClientConnectorError) and problem.os_error.errno is None:
-        problem = _last_error(problem.os_error)
+    if type(problem) is OSError and problem.errno is None:
+        problem = _last_error(problem)
     failed = network_failure(problem, answering=answering)
     return failed or AttemptFailed(Cause.PROTOCOL, f"{type(problem).__name__}: {problem}")
 

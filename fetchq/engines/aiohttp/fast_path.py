@@ -6,8 +6,8 @@ which passes through aiohttp's queue and stream. An exchange is on the fast path
 | of | condition | where it is checked |
 |---|---|---|
 | the run | no proxy, cookie jar, netrc file or `limit_rate` | `FastRequests.__init__` |
-| the row | a GET with no headers or body of its own; and no part of the response is there yet | `FastRequests.send` |
-| the connection | an idle one, to a server that can be trusted | `FastRequests.send` |
+| the row | a GET with no headers or body of its own; and no part of the response is there yet | \
+`FastRequests.allows` |
 | the head | all of it arrives at once, and it is plain: see `fetchq.http.plain_head` | `FastPath._take_head` |
 | the body | none of it is to be written to the disk yet, and reading and decoding it takes no long work | \
 `FastPath._take_body` |
@@ -69,19 +69,24 @@ class FastPath:
         self._framing: Framing | None = None
         """That of the body, as soon as the head was taken."""
 
-    def send(self, attempt: Attempt, head: bytes, loop: asyncio.AbstractEventLoop) -> None:
-        """Send a request on the connection, which is idle."""
+    def send(self, attempt: Attempt, head: bytes, loop: asyncio.AbstractEventLoop) -> asyncio.Future[bool]:
+        """Send a request on the connection, which is idle. Returns `complete`."""
         connection = self._connection
         assert connection.transport is not None
         connection.note_sent(attempt)
         self.attempt, self._framing = attempt, None
-        self.complete = loop.create_future()
+        self.complete = complete = loop.create_future()
         connection.transport.write(head)
+        return complete
 
     @property
     def ended(self) -> bool:
-        """Whether the last response on the fast path came to its end, so that the connection can be used again."""
+        """Whether the last response came to its end here, so that the connection can be used again."""
         return self._framing is not None and self._framing.ended and self._framing.problem is None
+
+    def forget(self) -> None:
+        """Note that the next response, or the rest of this one, does not take the fast path."""
+        self._framing = None
 
     def take(self, data: bytes, arrived: float) -> bytes | None:
         """Take the next bytes of the response, which had `arrived` then.

@@ -37,19 +37,26 @@ class FastRequests:
         self._loop = asyncio.get_running_loop()
         self._route_to = lru_cache(4096)(partial(_route, plan.shared_headers))
 
-    def send(self, attempt: Attempt) -> Connection | None:
-        """Send the request of an attempt, if it may take the fast path. Returns its connection, or None."""
+    def allows(self, attempt: Attempt) -> bool:
+        """Whether the attempt's hop may take the fast path."""
         hop = attempt.hop
-        if (
-            attempt.plan is not self._plan
-            or hop.headers is not self._shared_headers
-            or hop.method != "GET"
-            or hop.body is not None
-            or attempt.partial is not None
-            or attempt.request.part is not None
-        ):
+        return (
+            attempt.plan is self._plan
+            and hop.headers is self._shared_headers
+            and hop.method == "GET"
+            and hop.body is None
+            and attempt.partial is None
+            and attempt.request.part is None
+        )
+
+    def send(self, attempt: Attempt) -> Connection | None:
+        """Send the request of an attempt, if it may take the fast path, on an idle connection. Returns that, or None.
+
+        With None, the engine finds or opens a connection.
+        """
+        if not self.allows(attempt):
             return None
-        target = hop.target
+        target = attempt.hop.target
         key, host, lines = self._route_to(target.origin)
         connection = self._pool.take(key)
         if connection is None:

@@ -27,14 +27,12 @@ class Opening:
     turns: TurnClock
     protocols: list[Connection] = field(default_factory=list)
     """In the order in which they were made: with TLS through a tunnel, each one carries the next."""
-    dialled: list[tuple[socket.socket, float]] = field(default_factory=list)
-    """The sockets that were made to connect to one host, and when."""
     sock: socket.socket | None = None
-    """The one that has connected."""
+    """That of the TCP connection."""
 
 
 current_opening: ContextVar[Opening] = ContextVar("fetchq-opening")
-"""The connection that the running task opens, by which the hooks inside aiohttp and ssl find its attempt. It is set
+"""The connection that the running task opens, by which the hook inside ssl finds its attempt. It is set
 before there is a socket: uvloop calls `do_handshake` in the context in which the TCP transport was made."""
 
 
