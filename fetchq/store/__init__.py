@@ -21,7 +21,7 @@ what is written
   writer            body store, then sink, then ledger, and then whoever counts
   sinks/            the formats of records, and the ways to store bodies
   ledger            a row is done when it is committed here
-  schema            its tables; ledger_connection opens the file
+  schema            its tables; inserts fills them, and ledger_connection opens the file
 
 what is read
   ledger_reader     the ledger, also while the run goes on

@@ -21,9 +21,10 @@ from typing import Any, Self
 
 from fetchq.core.disk import close_on_error, file_identity
 from fetchq.core.model import Request, Result
+from fetchq.store.inserts import Inserts
 from fetchq.store.ledger_connection import BUSY, LedgerError, connect, ledger_errors
 from fetchq.store.ledger_reader import LedgerReader
-from fetchq.store.schema import SCHEMA, input_values, inserts, row_of, sealed
+from fetchq.store.schema import SCHEMA, input_values, row_of, sealed
 
 __all__ = ["Ledger"]
 
@@ -42,6 +43,7 @@ class Ledger(LedgerReader):
         self._pending_input: list[tuple[Any, ...]] = []
         """Rows of a Python program that the next commit writes."""
         self._input_lock = threading.Lock()
+        self._insert_records, self._insert_input = Inserts("records"), Inserts("input")
 
     @classmethod
     def create(cls, path: Path, meta: dict[str, Any]) -> Self:
@@ -79,12 +81,12 @@ class Ledger(LedgerReader):
         with self._lock, self._transaction() as connection:
             with self._input_lock:
                 new_input, self._pending_input = self._pending_input, []
-            _insert(connection, "input", new_input)
+            _execute(connection, self._insert_input.statements(new_input))
             if self._retrying:
                 keys = [(row[0],) for row in rows]
                 connection.executemany('INSERT OR IGNORE INTO history SELECT * FROM records WHERE "index" = ?', keys)
                 connection.executemany('DELETE FROM again WHERE "index" = ?', keys)
-            _insert(connection, "records", rows)
+            _execute(connection, self._insert_records.statements(rows))
             if meta:
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", _meta_rows(meta))
         if not self.in_place:  # SQLite goes on writing to a file that was deleted or renamed
@@ -147,6 +149,6 @@ def _meta_rows(values: dict[str, Any]) -> list[tuple[Any, ...]]:
     return [sealed((name, json.dumps(value))) for name, value in values.items()]
 
 
-def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    for statement in inserts(table, rows):
+def _execute(connection: sqlite3.Connection, statements: Iterable[tuple[str, list[Any]]]) -> None:
+    for statement in statements:
         connection.execute(*statement)

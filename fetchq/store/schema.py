@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from enum import Enum
-from itertools import chain, compress
-from operator import not_
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -19,7 +17,7 @@ from fetchq.core.redirect_hop import hops_to_json
 from fetchq.core.text import without_surrogates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from fetchq.core.model import Result
     from fetchq.core.record_fields import RecordField
@@ -34,7 +32,6 @@ __all__ = [
     "SCHEMA",
     "checksum_of",
     "input_values",
-    "inserts",
     "request_of",
     "row_of",
     "sealed",
@@ -46,8 +43,6 @@ APPLICATION = 0x46455451
 FORMAT = 4
 """The user_version in the header. It goes up with every change of a table."""
 
-_BLOCK = 64
-"""Rows in one statement. For each statement, sqlite3 releases the GIL, and must get it back from a busy event loop."""
 _SQL_TYPES = {bool: "INTEGER", int: "INTEGER", float: "REAL"}
 """The types of columns that are not TEXT."""
 _VALIDATORS = {"etag": "ETag", "last_modified": "Last-Modified"}
@@ -170,18 +165,3 @@ def request_of(values: Sequence[Any]) -> Request:
     index, url, method, headers, body, label, problem, priority, _ = values
     pairs = tuple((name, value) for name, value in json.loads(headers))
     return Request(url, index, method, pairs, body, label, problem, priority=priority)
-
-
-def inserts(table: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, list[Any]]]:
-    """The statements, with their values, that insert rows into a table, or replace those with the same index.
-
-    If a column has no value in any row of a statement, the statement says NULL, since sqlite3 looks up an adapter for
-    each None. About seven columns of an ok record are empty, which made a commit take 1.4 times as long.
-    """
-    for first in range(0, len(rows), _BLOCK):
-        block = rows[first : first + _BLOCK]
-        columns = [*zip(*block, strict=True)]
-        empty = [column.count(None) == len(block) for column in columns]
-        row = f"({', '.join(['NULL' if none else '?' for none in empty])})"
-        given = zip(*compress(columns, map(not_, empty)), strict=True)
-        yield f"INSERT OR REPLACE INTO {table} VALUES {', '.join([row] * len(block))}", [*chain.from_iterable(given)]  # noqa: S608  # only marks
