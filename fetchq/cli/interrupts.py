@@ -74,9 +74,10 @@ class Interrupts:
 
     def _stop_run(self) -> None:
         self._after(GRACE_PERIOD, self._abort_run)
-        if self._stop is not None:
+        if (stop := self._stop) is not None:
             self._say(f"stopping: what is under way gets {GRACE_PERIOD:g} s to finish; Ctrl-C again ends it now")
-            self._stop()
+            with suppress(RuntimeError):  # the run has ended meanwhile, and its event loop has closed
+                stop()
 
     def _abort_run(self) -> None:
         # The run may never end, for example because a write to a pipe blocks that is no longer read.

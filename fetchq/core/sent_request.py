@@ -32,11 +32,11 @@ class ArchivedRedirect(NamedTuple):
     status: int | None
     reason: str | None
     headers: MultiMapping[str]
-    """The header fields of the response, Location and Set-Cookie included, as received."""
+    """The header fields of the response, Location and Set-Cookie included, as received; of long ones only some."""
     body: bytes
     """The body as received, without its transfer coding but with its content coding; at most `MAX_DRAINED` bytes."""
     truncated: bool
-    """Whether the body was longer, and was not read: then `body` is empty."""
+    """Whether there was more: a longer body, which was not read, so that `body` is empty, or more fields."""
 
 
 class SentRequest(NamedTuple):

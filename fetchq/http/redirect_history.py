@@ -7,6 +7,8 @@ from operator import sub
 from time import time
 from typing import TYPE_CHECKING
 
+from multidict import CIMultiDict, CIMultiDictProxy
+
 from fetchq.core.redirect_hop import HopTiming, RedirectHop
 from fetchq.core.sent_request import ArchivedRedirect
 from fetchq.core.text import redact
@@ -18,13 +20,18 @@ from fetchq.http.url import origin
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from multidict import MultiMapping
+
     from fetchq.core.exchange import Exchange
     from fetchq.core.stored_response import StoredResponse
     from fetchq.http.hop import Hop
     from fetchq.http.hops import HopPlan
     from fetchq.http.response import ResponseHead
 
-__all__ = ["RedirectHistory", "hop_timing"]
+__all__ = ["MOST_ARCHIVED", "RedirectHistory", "hop_timing"]
+
+MOST_ARCHIVED = 65_536
+"""Bytes of header fields that are kept of a redirect for a web archive. A head may have four times as many."""
 
 
 def hop_timing(phases: Sequence[float], *, tls_known: bool) -> HopTiming:
@@ -109,6 +116,7 @@ class RedirectHistory:
         url = redact(hop.target.text)
         self.hops += (RedirectHop(response.status, url, elapsed, hop_timing(spent, tls_known=tls_known)),)
         if self._archives:
+            headers, cut = _within(MOST_ARCHIVED, response.headers)
             redirect = ArchivedRedirect(
                 url=url,
                 method=hop.method,
@@ -119,8 +127,22 @@ class RedirectHistory:
                 http_version=response.http_version,
                 status=response.status,
                 reason=response.reason,
-                headers=response.headers,
+                headers=headers,
                 body=bytes(body or b""),
-                truncated=body is None,
+                truncated=body is None or cut,
             )
             self.archived += (redirect,)
+
+
+def _within(most: int, fields: MultiMapping[str]) -> tuple[MultiMapping[str], bool]:
+    """Those of the fields that fit into so many bytes, Location before all others, and whether any do not."""
+    sizes = [len(name) + len(value) + len(": \r\n") for name, value in fields.items()]
+    if sum(sizes) <= most:
+        return fields, False
+    kept: CIMultiDict[str] = CIMultiDict()
+    left = most - sum(map(len, fields.getall("Location", [])))
+    for (name, value), size in zip(fields.items(), sizes, strict=True):
+        if name.lower() == "location" or size <= left:
+            kept.add(name, value)
+            left -= size
+    return CIMultiDictProxy(kept), True

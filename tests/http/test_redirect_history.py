@@ -9,6 +9,7 @@ from support.factories import make_attempt, respond
 
 from fetchq.core.settings import Settings
 from fetchq.http.attempt import MAX_DRAINED, Attempt
+from fetchq.http.redirect_history import MOST_ARCHIVED
 
 
 def redirected(attempt: Attempt, body: bytes | None, *, location: str = "/b") -> None:
@@ -49,3 +50,17 @@ def test_a_run_that_archives_also_keeps_request_and_response_of_each_hop_without
     assert (first.headers["x-id"], first.body, first.truncated) == ("1", b"moved", False)
     assert (second.method, second.with_body, second.body, second.truncated) == ("GET", False, b"", True)
     assert first.at.tzinfo is second.at.tzinfo is UTC
+
+
+def test_of_a_redirect_with_a_very_long_head_only_what_leads_on_and_a_part_is_archived(tmp_path: Path) -> None:
+    attempt = make_attempt(Settings(output=tmp_path / "run", save="warc"))
+    cookies = [("Set-Cookie", f"c{number}={'c' * 4000}") for number in range(60)]
+    respond(attempt, 302, [*cookies, ("Location", "/b"), ("Content-Length", "0")], reason="Found")
+    attempt.on_end()
+    attempt.follow_redirect()
+    assert attempt.history is not None
+    (redirect,) = attempt.history.archived
+    kept = [*redirect.headers.items()]
+    assert redirect.truncated
+    assert kept == [*cookies[: len(kept) - 2], ("Location", "/b"), ("Content-Length", "0")]
+    assert MOST_ARCHIVED - 5000 < sum(len(name) + len(value) for name, value in kept) <= MOST_ARCHIVED
