@@ -24,11 +24,13 @@ MOST_BYTES = 8_000_000
 class ResultBuffer:
     """A list of Results, bounded in number and in bytes."""
 
-    __slots__ = ("_bytes", "_results")
+    __slots__ = ("_bytes", "_results", "ample")
 
     def __init__(self) -> None:
         self._results: list[Result] = []
         self._bytes = 0
+        self.ample = False
+        """Whether there are so many that the reader should not wait for more."""
 
     def __len__(self) -> int:
         return len(self._results)
@@ -43,15 +45,12 @@ class ResultBuffer:
             self._bytes += len(kept) + len(result.body) + (0 if result.spool is None else result.spool.in_memory)
         else:
             self._bytes += kept_bytes(result)
+        self.ample = len(self._results) >= MOST_RESULTS // 2 or self._bytes >= MOST_BYTES // 2
         return True
-
-    def is_ample(self) -> bool:
-        """Whether there are so many that the reader should not wait for more."""
-        return len(self._results) >= MOST_RESULTS // 2 or self._bytes >= MOST_BYTES // 2
 
     def take_all(self) -> list[Result]:
         """Remove and return all Results, in the order in which they were added."""
-        results, self._results, self._bytes = self._results, [], 0
+        results, self._results, self._bytes, self.ample = self._results, [], 0, False
         return results
 
 
@@ -76,7 +75,7 @@ class ResultQueue:
         """Add a Result without waiting. Returns False if there is no room."""
         if not self._buffer.add(result):
             return False
-        if self._reader is not None and (not self._gathering or self._buffer.is_ample()):
+        if self._reader is not None and (not self._gathering or self._buffer.ample):
             self._wake_reader()
         return True
 
@@ -92,7 +91,7 @@ class ResultQueue:
         """
         while not self._buffer and not self._closed:
             await self._until_woken()
-        if linger > 0 and not self._closed and not self._buffer.is_ample():
+        if linger > 0 and not self._closed and not self._buffer.ample:
             self._gathering = True
             timer = self._loop.call_later(linger, self._wake_reader)
             try:

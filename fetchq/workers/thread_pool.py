@@ -224,7 +224,7 @@ class ThreadPool(BlockingPool):
             began = perf_counter()
             self._buffer_free.wait()
             clock.output += perf_counter() - began
-        if not self._gathering or self._buffer.is_ample():
+        if not self._gathering or self._buffer.ample:
             self._result_ready.notify()
 
     def _take(self) -> list[Result]:
@@ -236,7 +236,7 @@ class ThreadPool(BlockingPool):
                 self._sample()
             self._gathering = True
             until = perf_counter() + max(self._run.linger, LEAST_LINGER)
-            while not buffer.is_ample() and control.state is not RunState.ENDED:
+            while not buffer.ample and control.state is not RunState.ENDED:
                 if (left := until - perf_counter()) <= 0:
                     break
                 self._result_ready.wait(min(left, _SAMPLE_INTERVAL))

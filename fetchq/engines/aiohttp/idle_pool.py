@@ -33,9 +33,6 @@ class _Connection(Protocol):
     """Whether bytes arrived while no request was under way, so that later bytes cannot be trusted."""
 
     @property
-    def should_close(self) -> bool: ...
-
-    @property
     def transport(self) -> asyncio.BaseTransport | None: ...
 
     def close(self) -> None: ...
@@ -97,7 +94,7 @@ class IdlePool(Generic[C]):
 
     def trusts(self, connection: C, host: str) -> bool:
         """Whether no other bytes than those of a response are to be expected on an idle connection to this host."""
-        if connection.unsolicited or connection.should_close:
+        if connection.unsolicited:
             # Unsolicited bytes of this host could also arrive later, and pass for the response to the next request.
             self._distrusted.add(host)
         return host not in self._distrusted
