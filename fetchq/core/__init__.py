@@ -27,7 +27,7 @@ The lowest room: it imports nothing else of fetchq.
     html_table          tables for notebooks; result_html: that of a Result
     charset             decodes the text of a body, whole or piece by piece
     body_spool          a body on its way to the disk; scratch_file: that of a run without a folder
-    memory_files        creates and renames files on a file system in memory
+    memory_files        creates files on a file system in memory
     c_library           calls the C library without releasing the GIL
     atomic_file, disk   files and folders that survive a power cut
     row_set             a set of row numbers

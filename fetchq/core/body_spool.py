@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from fetchq.core.disk import PRIVATE_FILE, PRIVATE_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
 __all__ = [
     "DESCRIPTION",
@@ -128,15 +128,12 @@ class Spool:
                 yield piece
         yield from self._pieces
 
-    def path(self, create: Callable[[str, bytes], None] | None = None) -> str:
-        """Write the rest of the body, and return the path of its file, which the caller may move. Raises OSError.
-
-        `create` replaces `create_file` for a body that is in memory.
-        """
+    def path(self) -> str:
+        """Write the rest of the body, and return the path of its file, which the caller may move. Raises OSError."""
         if self._name is None:
             pieces, self._pieces, self.in_memory = self._pieces, [], 0
             self._name = _name_in(self._folder)
-            (create or create_file)(self._name, b"".join(pieces))
+            create_file(self._name, b"".join(pieces))
         elif self._pieces:
             self.write()
         if self._is_part:

@@ -1,4 +1,4 @@
-"""Creates and renames files on a file system in memory, without releasing the GIL.
+"""Creates files on a file system in memory, without releasing the GIL.
 
 The functions of `os` release the GIL for their system call, so that other threads can run while it waits. Then they
 must get the GIL back, which takes many times as long as the call itself beside a busy event loop. On a file system in
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from fetchq.core.body_spool import create_file
 from fetchq.core.c_library import c_library, ctypes
@@ -26,25 +27,27 @@ class MemoryFiles:
 
     def __init__(self) -> None:
         library = c_library()  # elsewhere than on Linux, its `open` may not take the mode as an int
-        self._open, self._close, self._rename = library.open, library.close, library.rename
+        self._open, self._close = library.open, library.close
         self._write = library.write
         self._write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
         self._write.restype = ctypes.c_ssize_t
 
     def create(self, path: str, data: bytes) -> None:
-        """Create a file, as `create_file` does. Raises OSError."""
+        """Create a file, as `create_file` does, but leave none that is incomplete. Raises OSError."""
         descriptor = self._open(os.fsencode(path), _NEW, PRIVATE_FILE)
         if descriptor >= 0:
             written, failed = self._write(descriptor, data, len(data)), self._close(descriptor)
             if written == len(data) and not failed:
                 return
             os.unlink(path)
-        create_file(path, data)
-
-    def replace(self, source: str, target: str) -> None:
-        """Rename a file, as `os.replace` does. Raises OSError."""
-        if self._rename(os.fsencode(source), os.fsencode(target)):
-            os.replace(source, target)
+        try:
+            create_file(path, data)
+        except FileExistsError:
+            raise
+        except OSError:
+            with suppress(OSError):
+                os.unlink(path)
+            raise
 
 
 def memory_files(folder: str | os.PathLike[str]) -> MemoryFiles | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -22,7 +23,6 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="keeps the GIL on Lin
 
 class OfOs:
     create = staticmethod(create_file)
-    replace = staticmethod(os.replace)
 
 
 @pytest.fixture(params=[OfOs, pytest.param(MemoryFiles, marks=linux)])
@@ -35,12 +35,11 @@ def calls(request: pytest.FixtureRequest) -> Any:
 def test_a_file_has_the_content_that_it_is_given_and_is_for_its_owner_alone(
     tmp_path: Path, calls: Any, data: bytes
 ) -> None:
-    part, file = tmp_path / "é.part", tmp_path / "é.bin"
-    calls.create(str(part), data)
-    assert part.stat().st_mode & 0o777 == 0o600
-    calls.replace(str(part), str(file))
+    file = tmp_path / "é.bin"
+    file.unlink(missing_ok=True)
+    calls.create(str(file), data)
+    assert file.stat().st_mode & 0o777 == 0o600
     assert file.read_bytes() == data
-    assert not part.exists()
 
 
 def test_a_failure_is_the_exception_that_os_raises(tmp_path: Path, calls: Any) -> None:
@@ -52,9 +51,21 @@ def test_a_failure_is_the_exception_that_os_raises(tmp_path: Path, calls: Any) -
     with pytest.raises(FileNotFoundError) as missing:
         calls.create(str(tmp_path / "none" / "file"), b"")
     assert missing.value.filename == str(tmp_path / "none" / "file")
-    with pytest.raises(FileNotFoundError) as gone:
-        calls.replace(str(tmp_path / "gone"), str(tmp_path / "file"))
-    assert gone.value.filename == str(tmp_path / "gone")
+
+
+@linux
+def test_a_file_that_cannot_be_written_whole_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(descriptor: int, view: memoryview) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    calls: Any = MemoryFiles()
+    monkeypatch.setattr(calls, "_write", lambda *_: -1)
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(OSError, match="No space"):
+        calls.create(str(tmp_path / "file"), b"0123456789")
+    assert list(tmp_path.iterdir()) == []
 
 
 @linux
@@ -91,7 +102,6 @@ def test_no_other_thread_runs_between_the_calls_in_memory(tmp_path: Path) -> Non
         before = turns[0]
         for number in range(50):
             calls.create(f"{tmp_path}/{number}", b"x")
-            calls.replace(f"{tmp_path}/{number}", f"{tmp_path}/{number}.bin")
         after = turns[0]
     finally:
         sys.setswitchinterval(interval)

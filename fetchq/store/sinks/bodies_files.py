@@ -55,7 +55,7 @@ class FileStore:
     """Stores bodies as bodies/000012/00012345-example.org-page.html: a subfolder for each thousand rows."""
 
     def __init__(self, root: Path, generation: int) -> None:
-        self._root = root
+        self._root, self._root_text = root, str(root)
         self._generation = generation
         self._memory = memory_files(root)
         self._made: set[str] = set()
@@ -78,7 +78,7 @@ class FileStore:
                             os.unlink(file.path)
 
     def store(self, results: Sequence[Result]) -> list[Result]:
-        written: dict[int, tuple[str, str]] = {}
+        written: dict[int, tuple[str | None, str]] = {}
         done: list[Result] = []
         for at, result in enumerate(results):
             spool = result.spool
@@ -107,27 +107,35 @@ class FileStore:
     def close(self) -> None:
         """Do nothing: no Results are kept back."""
 
-    def _write(self, result: Result, spool: Spool) -> tuple[str, str]:
-        """Write the body to a temporary file. Returns the path of that file, and the final path in the run's folder."""
+    def _write(self, result: Result, spool: Spool) -> tuple[str | None, str]:
+        """Write the body to a temporary file. Returns the path of that file, and the final path in the run's folder.
+
+        In memory, a small body gets its final name at once, and there is no temporary file (None): the file is complete
+        before anybody can look at it, and if fetchq is killed, the row is not done, so that `restore` deletes it.
+        """
         subfolder = folder_of(result.index)
         if subfolder not in self._made:
             make_folder(self._root / _BODIES / subfolder)
             self._made.add(subfolder)
             self._new_subfolder = True
         name = body_name(result.index, result.url, result.content_type, self._generation)
-        create = None if self._memory is None else self._memory.create
-        return spool.path(create), f"{_BODIES}/{subfolder}/{name}"
+        path = f"{_BODIES}/{subfolder}/{name}"
+        if self._memory is not None and (body := spool.content()) is not None:
+            with suppress(FileExistsError):  # it is not fetchq's, and is replaced
+                self._memory.create(f"{self._root_text}/{path}", body)
+                return None, path
+        return spool.path(), path
 
-    def _finish(self, written: dict[int, tuple[str, str]], done: list[Result]) -> None:
+    def _finish(self, written: dict[int, tuple[str | None, str]], done: list[Result]) -> None:
         """Sync the temporary files, and then rename them to their final names."""
-        problems = sync_files([temporary for temporary, _ in written.values()])
-        root = str(self._root)
-        replace = os.replace if self._memory is None else self._memory.replace
+        problems = sync_files([temporary for temporary, _ in written.values() if temporary is not None])
         for at, (temporary, path) in written.items():
+            if temporary is None:
+                continue
             try:
                 if temporary in problems:
                     raise problems[temporary]
-                replace(temporary, f"{root}/{path}")
+                os.replace(temporary, f"{self._root_text}/{path}")
             except OSError as problem:
                 done[at] = mark_not_stored(done[at], file_error_text(problem))
                 with suppress(OSError):
