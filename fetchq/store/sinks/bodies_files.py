@@ -168,10 +168,15 @@ def body_name(index: int, url: str, content_type: str | None, generation: int = 
     last = unquote(path.rstrip("/").rpartition("/")[2], errors="replace")
     found = _SUFFIX.search(last)
     suffix = found[0].lower() if found else _suffixes[content_type]
-    stem = f"{host}-{last[: found.start()] if found else last}"
+    stem = f"{_safe_hosts[host]}-{_safe(last[: found.start()] if found else last)}"
     # A name that begins with digits is not reserved on Windows (CON), not hidden, and not an option of a command.
     number = f"{index:08d}" if not generation else f"{index:08d}~{generation}"
-    return f"{number}-{_UNSAFE.sub('_', stem)[:_MOST].strip('._-')}{suffix}"
+    return f"{number}-{stem[:_MOST].strip('._-')}{suffix}"
+
+
+def _safe(text: str) -> str:
+    """The text with `_` in place of what is not safe in a name."""
+    return text if text.isascii() and text.isalnum() else _UNSAFE.sub("_", text)
 
 
 def row_of(name: str) -> tuple[int, int] | None:
@@ -186,3 +191,4 @@ def _suffix_of(content_type: str | None) -> str:
 
 
 _suffixes = Known(_suffix_of)
+_safe_hosts = Known(_safe)
