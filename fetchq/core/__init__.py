@@ -29,6 +29,7 @@ The lowest room: it imports nothing else of fetchq.
     body_spool          a body on its way to the disk; scratch_file: that of a run without a folder
     memory_files        creates files on a file system in memory
     c_library           calls the C library without releasing the GIL
+    gil_turns           lets other threads have their turn beside long work
     atomic_file, disk   files and folders that survive a power cut
     row_set             a set of row numbers
 """

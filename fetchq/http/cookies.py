@@ -105,20 +105,18 @@ class CookieJar:
 
         Without TLS, no cookie is set or replaced that is for TLS alone (RFC 6265bis, 5.7).
         """
+        over_tls = url.scheme == "https"
+        secure = frozenset() if over_tls else self._secure_names(url.raw_host or "")
         for field in fields:
-            if (cookie := _read(field, url, time())) is not None and (
-                url.scheme == "https" or not (cookie.secure or self._has_secure(cookie.name, url.raw_host or ""))
-            ):
+            cookie = _read(field, url, time())
+            if cookie is not None and (over_tls or not (cookie.secure or cookie.name in secure)):
                 self.put(cookie)
 
-    def _has_secure(self, name: str, host: str) -> bool:
-        """Whether a cookie of this name, which `host` would get over TLS, is for TLS alone."""
+    def _secure_names(self, host: str) -> frozenset[str]:
+        """The names of the cookies for TLS alone that `host` would get over TLS."""
         with self._lock:
-            return any(
-                one.secure and one.name == name
-                for domain in _and_parents(host)
-                for one in self._domains.get(domain, {}).values()
-            )
+            kept = (self._domains.get(domain, {}).values() for domain in _and_parents(host))
+            return frozenset(one.name for cookies in kept for one in cookies if one.secure)
 
     def cookies_for(self, url: URL) -> list[Cookie]:
         """The cookies for a request: those with the longest paths first, then the oldest ones (RFC 6265, 5.4)."""

@@ -14,7 +14,7 @@ from fetchq.core.model import Cause
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.wire_checks import FRAMING_FIELDS, MAX_EMPTY, MAX_HEAD, MAX_HEADERS, MAX_LINE, not_http, repair_head
 
-__all__ = ["Chunks", "Framing", "Sized", "UntilClosed", "check_cut_head", "find_head"]
+__all__ = ["MOST_CHUNKS", "Chunks", "Framing", "Sized", "UntilClosed", "check_cut_head", "find_head"]
 
 _PREFIX = b"HTTP/1."
 """The first bytes of every response."""
@@ -25,6 +25,8 @@ Only in capitals, since the rest of a name is waited for: other text must not ke
 """
 _LONGEST_NAME = 32
 
+MOST_CHUNKS = 500
+"""The most chunks of a body that are read in one step: about a millisecond's worth."""
 _LONGEST_CHUNK = 2**63
 _WITHOUT_EXTENSION = 40
 """The most bytes of a line that has the size of a chunk, and perhaps a short extension."""
@@ -171,7 +173,7 @@ class Chunks:
     )
     # fmt: on
 
-    def __init__(self, most: int | None = None) -> None:
+    def __init__(self, most: int = MOST_CHUNKS) -> None:
         """`most`: after so many chunks, `feed` leaves what follows in `rest`."""
         self._most = most
         self.rest = b""

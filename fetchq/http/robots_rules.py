@@ -16,6 +16,8 @@ from math import isfinite
 from typing import NamedTuple
 from urllib.parse import quote_from_bytes
 
+from fetchq.core.gil_turns import in_turns
+
 __all__ = ["GroupRules", "PathRules", "TooManyPatterns", "path_of", "read_rules", "token_of"]
 
 MAX_STEPS = 10_000
@@ -36,6 +38,8 @@ _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _KEPT_ESCAPES = b"/%*"
 """Characters that mean something else when they are percent-encoded."""
 _PATH = re.compile(r"[/?]")
+_AT_ONCE = 64
+"""Rules between which no other thread has its turn."""
 _ENTRY = 12
 _PATTERN_COST = 300
 """Bytes that an entry of the table, and a pattern with a `*` inside, take about."""
@@ -63,7 +67,7 @@ def read_rules(text: str, agent: str) -> GroupRules:
     delays = {True: 0.0, False: 0.0}
     groups: set[bool] = set()  # of these the following rules are: True is ours, False that of all crawlers
     heading = False
-    for line in text.splitlines():
+    for line in in_turns(text.splitlines(), _AT_ONCE):
         if _IGNORED.match(line):
             continue
         if (found := _AGENT.match(line)) is not None:
@@ -125,7 +129,7 @@ class PathRules:
         """`rules`: whether each rule allows, and its pattern as it is written."""
         prefixes: dict[str, int] = {}
         patterns: dict[str, list[_Pattern]] = {}
-        for allows, pattern in _canonical_rules(rules):
+        for allows, pattern in in_turns(_canonical_rules(rules), _AT_ONCE):
             rank = 2 * len(pattern) + allows
             anchored = pattern.endswith("$")
             first, *parts = re.sub(r"\*+", "*", pattern.removesuffix("$")).split("*")

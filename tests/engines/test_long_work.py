@@ -13,11 +13,12 @@ from support.servers import ScriptServer, by_path
 from fetchq import fetch_all
 from fetchq.core.settings import Settings
 from fetchq.engines.aiohttp import body_receiver
-from fetchq.engines.aiohttp.body_receiver import MOST_CHUNKS, BodyReceiver
+from fetchq.engines.aiohttp.body_receiver import BodyReceiver
 from fetchq.engines.aiohttp.connection import Connection as Protocol
 from fetchq.engines.aiohttp.disk import DiskThreads
 from fetchq.engines.aiohttp.turns import TurnClock
 from fetchq.http.body import ReceivedBody
+from fetchq.http.framing import MOST_CHUNKS
 
 TINY = 20_000
 """Chunks of a byte."""

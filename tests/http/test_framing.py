@@ -39,7 +39,7 @@ def in_pieces(body: bytes, cuts: list[int]) -> list[bytes]:
 
 def read(body: bytes, cuts: list[int]) -> tuple[bytes, Chunks]:
     """The data of a body in chunks that arrives in pieces, and how it ended."""
-    chunks = Chunks()
+    chunks = Chunks(10**9)
     return b"".join([chunks.feed(piece) for piece in in_pieces(body, cuts)]), chunks
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fetchq.http.attempt import Attempt
     from fetchq.http.framing import Framing
 
-__all__ = ["FIRST_STEP", "LONG", "MOST_CHUNKS", "BodyReceiver"]
+__all__ = ["FIRST_STEP", "LONG", "BodyReceiver"]
 
 FIRST_STEP = 0.001
 """Seconds for which a piece of a body is decoded at once."""
@@ -34,8 +34,6 @@ LONG = 262_144
 """Bytes received from which on each further piece of a body waits for its turn."""
 LONG_HEAD = 16_384
 """Bytes of a head from which on it waits for its turn: some take two milliseconds."""
-MOST_CHUNKS = 500
-"""The most chunks of a body that are read in one step: about a millisecond's worth."""
 
 
 class _Connection(Protocol):

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from multidict import istr
 
-from fetchq.engines.aiohttp.body_receiver import MOST_CHUNKS
 from fetchq.engines.aiohttp.closing import has_close_notify, retrieve
 from fetchq.engines.aiohttp.fast_path import FastPath
 from fetchq.engines.aiohttp.head_parser import new_parser, parse_repaired
@@ -251,7 +250,7 @@ class Connection(PausedBelowTls):
         if bodyless:
             self.framing = Sized(0)
         elif message.chunked:
-            self.framing = Chunks(MOST_CHUNKS)
+            self.framing = Chunks()
         elif (length := message.headers.get(_LENGTH)) is not None:
             self.framing = Sized(int(length))  # the parser has checked that it is one number
         else:

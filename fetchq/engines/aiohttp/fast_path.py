@@ -22,7 +22,7 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
-from fetchq.engines.aiohttp.body_receiver import FIRST_STEP, LONG, MOST_CHUNKS
+from fetchq.engines.aiohttp.body_receiver import FIRST_STEP, LONG
 from fetchq.engines.errors import closed_early
 from fetchq.http.framing import Chunks, Sized
 from fetchq.http.plain_head import read_plain_head
@@ -128,7 +128,7 @@ class FastPath:
         response, body = found
         attempt.on_head(response)
         if response.length is None:
-            framing: Framing = Chunks(MOST_CHUNKS)
+            framing: Framing = Chunks()
         elif response.length == len(body) and attempt.takes_whole(response):
             self._framing = _WHOLE
             attempt.last_byte_at = arrived

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from yarl import URL
 
+from fetchq.core.gil_turns import GilTurns
 from fetchq.core.known import RecentSet
 from fetchq.core.model import Cause
 from fetchq.engines.bandwidth import ByteRate
@@ -124,9 +125,11 @@ class RequestsEngine:
                 with attempt.on_hold(STORE):
                     attempt.partial = load_part(request.part, self._settings)
             self._make_hop(exchange)
+            turns = GilTurns()
             while attempt.redirecting:
                 attempt.follow_redirect()
-                self._make_hop(exchange)
+                turns.may_pass()
+                self._make_hop(exchange, turns)
             if loads_stored_body(attempt):
                 attempt.lap_received()
                 load_stored_body(attempt)
@@ -152,12 +155,14 @@ class RequestsEngine:
         self._adapter.close()
         self._heartbeat.release()
 
-    def _make_hop(self, exchange: Exchange) -> None:
+    def _make_hop(self, exchange: Exchange, turns: GilTurns | None = None) -> None:
         """Make one hop, from the request to the end of its response. Raises `AttemptFailed`."""
         attempt = exchange.attempt
         response = self._send(exchange)
         try:
             head = response.head()
+            if turns is not None:
+                turns.may_pass()
             if not attempt.on_head(head):
                 return
             at_once = self._rate is None and attempt.takes_whole(head)
@@ -179,7 +184,9 @@ class RequestsEngine:
             response.release()
 
     def _read_body(self, attempt: Attempt, response: Response) -> None:
+        turns = GilTurns()
         while data := self._read(attempt, response):
+            turns.may_pass()
             if self._rate is not None:
                 self._hold(attempt, self._rate, len(data))
             if attempt.on_data(data):

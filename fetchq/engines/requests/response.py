@@ -159,7 +159,7 @@ class WireResponse:
         framing = self.framing
         while not self._done:
             data, self._raw = self._raw, b""
-            if data:
+            if data or framing.rest:
                 data = framing.feed(data)
                 if framing.ended:
                     attempt = self._exchange.attempt
@@ -168,6 +168,8 @@ class WireResponse:
                 return data
             if framing.ended:
                 self._end(framing)
+            elif framing.rest:
+                continue
             elif not (more := receive(self._sock, self._exchange)):
                 if not isinstance(framing, UntilClosed):
                     raise closed_early(answering=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetchq.core.charset import decoded_pieces
 from fetchq.core.disk import StorageError
+from fetchq.core.gil_turns import in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +30,7 @@ class TextPieces:
 
     def __iter__(self) -> Iterator[str]:
         try:
-            yield from self._pieces
+            yield from in_turns(self._pieces)
         except OSError as problem:
             raise StorageError(f"a body cannot be read: {problem.strerror or problem}") from problem
 
