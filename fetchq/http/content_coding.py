@@ -82,11 +82,12 @@ class _Parts:
     def __init__(self) -> None:
         self._count = self.received = 0
 
-    def add(self) -> None:
-        """Count one that has ended. Raises `BombError` if there are too many."""
+    def add(self, left: int) -> None:
+        """Count one that has ended, after which `left` bytes are left. Raises `BombError` if there are too many."""
         self._count += 1
-        if self._count > _MANY_PARTS and self._count * _LEAST_PART > self.received:
-            raise BombError(f"{self._count} members or frames in {self.received} bytes of coded data")
+        size = self.received - left
+        if self._count > _MANY_PARTS and self._count * _LEAST_PART > size:
+            raise BombError(f"{self._count} members or frames in {size} bytes of coded data")
 
 
 class _Inflate:
@@ -127,8 +128,8 @@ class _Inflate:
                 if piece or self._inflater.eof:
                     yield piece
                 if self._inflater.eof:
-                    self._members.add()
                     data, self._inflater, self._ended = self._inflater.unused_data, None, True
+                    self._members.add(len(data))
                     break
                 data = self._inflater.unconsumed_tail
                 full = len(piece) == PIECE  # then the inflater may have more output
@@ -223,8 +224,8 @@ class _Zstd:
                 raise DecodeError(f"not valid zstd data ({problem})") from None
             data = b""
             if self._frame.eof:
-                self._frames.add()
                 data, self._frame = self._frame.unused_data, None
+                self._frames.add(len(data))
                 yield b""
 
     def finish(self) -> None:
