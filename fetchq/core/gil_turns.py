@@ -9,6 +9,7 @@ up.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import inf
 from time import sleep, thread_time
 from typing import TypeVar
 
@@ -26,18 +27,22 @@ class GilTurns:
 
     __slots__ = ("_began",)
 
-    def __init__(self) -> None:
-        self._began = thread_time()
+    def __init__(self, *, alone: bool = False) -> None:
+        """`alone`: whether the run has no other thread that could want the GIL."""
+        self._began = inf if alone else thread_time()
 
     def may_pass(self) -> None:
         """Let the other threads have their turn, if this one had a long one."""
-        if thread_time() - self._began > _LONGEST:
+        if self._began < inf and thread_time() - self._began > _LONGEST:
             sleep(_MOMENT)
             self._began = thread_time()
 
 
 def in_turns(items: Iterable[T], at_once: int = 1) -> Iterator[T]:
-    """The same items; other threads may have their turn after every `at_once` of them. For loops with long work."""
+    """The same items; other threads may have their turn after every `at_once` of them. For loops with long work.
+
+    In an event loop, such work has to be short, since the loop would sleep, too.
+    """
     turns = GilTurns()
     for number, item in enumerate(items, 1):
         yield item

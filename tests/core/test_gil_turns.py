@@ -10,7 +10,7 @@ from time import thread_time
 import pytest
 
 from fetchq.core import gil_turns
-from fetchq.core.gil_turns import in_turns
+from fetchq.core.gil_turns import GilTurns, in_turns
 
 
 def test_the_items_are_the_same_in_the_same_order() -> None:
@@ -53,3 +53,15 @@ def test_another_thread_has_its_turns_while_long_work_goes_on() -> None:
         over.set()
         other.join()
     assert had >= 10
+
+
+def test_a_thread_that_is_alone_gives_nothing_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(gil_turns, "sleep", slept.append)
+    for alone in (True, False):
+        turns = GilTurns(alone=alone)
+        until = thread_time() + 2 * gil_turns._LONGEST
+        while thread_time() < until:
+            pass
+        turns.may_pass()
+    assert slept == [gil_turns._MOMENT]

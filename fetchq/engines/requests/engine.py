@@ -71,6 +71,7 @@ class RequestsEngine:
         `rate`, `reuse_policy`, `proxies`, `cookies` and `heartbeat` are those that all workers share."""
         self._settings = settings
         self._rate = rate
+        self._alone = settings.workers == 1
         self._proxies = proxies or ProxyConfig(settings)
         self._heartbeat = heartbeat or Heartbeat(settings, 1)
         lost_time = self._heartbeat.lost_time
@@ -125,11 +126,8 @@ class RequestsEngine:
                 with attempt.on_hold(STORE):
                     attempt.partial = load_part(request.part, self._settings)
             self._make_hop(exchange)
-            turns = GilTurns()
-            while attempt.redirecting:
-                attempt.follow_redirect()
-                turns.may_pass()
-                self._make_hop(exchange, turns)
+            if attempt.redirecting:
+                self._follow_redirects(exchange)
             if loads_stored_body(attempt):
                 attempt.lap_received()
                 load_stored_body(attempt)
@@ -154,6 +152,14 @@ class RequestsEngine:
     def close(self) -> None:
         self._adapter.close()
         self._heartbeat.release()
+
+    def _follow_redirects(self, exchange: Exchange) -> None:
+        """Make the hops that redirects lead to. Raises `AttemptFailed`."""
+        turns = GilTurns(alone=self._alone)  # a head may be long, and set many cookies
+        while exchange.attempt.redirecting:
+            exchange.attempt.follow_redirect()
+            turns.may_pass()
+            self._make_hop(exchange, turns)
 
     def _make_hop(self, exchange: Exchange, turns: GilTurns | None = None) -> None:
         """Make one hop, from the request to the end of its response. Raises `AttemptFailed`."""
@@ -184,7 +190,7 @@ class RequestsEngine:
             response.release()
 
     def _read_body(self, attempt: Attempt, response: Response) -> None:
-        turns = GilTurns()
+        turns = GilTurns(alone=self._alone)
         while data := self._read(attempt, response):
             turns.may_pass()
             if self._rate is not None:

@@ -1,5 +1,6 @@
 """Stores each body in a file of its own, which gets its name when it is complete and on the disk (`--save files`).
 
+On a file system in memory, where there is no disk to wait for, a small body gets its name at once.
 The names are readable, safe on every file system, and the same in every session.
 """
 
