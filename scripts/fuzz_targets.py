@@ -22,9 +22,10 @@ from fetchq.api import fetch_all_sync
 from fetchq.core.text import json_printable, one_line, printable, redact, redact_all, redact_url
 from fetchq.http.attempt import AttemptFailed
 from fetchq.http.coding_policy import published_format
-from fetchq.http.content_coding import DecodeError, brotli_module, decoder_for, zstd_module
+from fetchq.http.content_coding import brotli_module, decoder_for
 from fetchq.http.cookies import CookieJar
 from fetchq.http.dates import cookie_date, http_date
+from fetchq.http.decoder import DecodeError
 from fetchq.http.framing import Chunks, find_head
 from fetchq.http.keep_alive import Announced
 from fetchq.http.netrc_file import Netrc, NetrcError
@@ -34,6 +35,7 @@ from fetchq.http.redirects import redirect_target
 from fetchq.http.retry_after import retry_after
 from fetchq.http.robots_txt import Rules
 from fetchq.http.url import Refused, parse_url, shown_url
+from fetchq.http.zstd_decoder import zstd_module
 from fetchq.inputs.csv import CsvParser
 from fetchq.inputs.guessing import Form, GuessingParser
 from fetchq.inputs.json import JsonArrayParser, JsonLinesParser

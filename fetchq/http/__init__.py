@@ -31,7 +31,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
       body              decodes, limits, hashes and stores the body
         body_decoder    makes its decoder, and feeds it in steps
         large_windows   bounds the memory of decoders that keep much of what they have decoded
-        content_coding decodes gzip and others
+        content_coding  decodes gzip, deflate and br; zstd_decoder: zstd; decoder: what they have in common
         coding_policy   does not decode a coding that was not asked for, or that is the file's own
         body_buffer     keeps it in memory
       acceptance        decides whether its status is a success

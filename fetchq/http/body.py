@@ -17,7 +17,8 @@ from fetchq.core.settings import Settings
 from fetchq.http.body_buffer import BodyBuffer
 from fetchq.http.body_decoder import decoder_of, held_back_by, held_by, most_received
 from fetchq.http.coding_policy import UndecidedDecoder
-from fetchq.http.content_coding import RATIO_FROM, SLICE, BombError, DecodeError, Decoder, codings_in, sliced
+from fetchq.http.content_coding import RATIO_FROM, SLICE, codings_in, sliced
+from fetchq.http.decoder import BombError, DecodeError, Decoder
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.large_windows import WAITING, WindowedDecoder
 

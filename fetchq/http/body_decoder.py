@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fetchq.http.coding_policy import UndecidedDecoder
-from fetchq.http.content_coding import DecodeError, decoder_for
+from fetchq.http.content_coding import decoder_for
+from fetchq.http.decoder import DecodeError
 from fetchq.http.large_windows import WindowedDecoder, windowed
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from fetchq.core.body_spool import Spool
     from fetchq.core.settings import Settings
-    from fetchq.http.content_coding import Decoder
+    from fetchq.http.decoder import Decoder
 
 __all__ = ["decoder_of", "held_back_by", "held_by", "most_received"]
 

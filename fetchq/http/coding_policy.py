@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from fetchq.core.header_text import wire_text
-from fetchq.http.content_coding import PIECE, BombError, DecodeError, Decoder
+from fetchq.http.decoder import PIECE, BombError, DecodeError, Decoder
 from fetchq.http.large_windows import WindowedDecoder
 
 if TYPE_CHECKING:

@@ -6,65 +6,32 @@ reach its own end, and no decoded piece is larger than `PIECE` bytes.
 
 from __future__ import annotations
 
-import sys
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
+
+from fetchq.http.decoder import PIECE, BombError, DecodeError, Decoder, Parts
+from fetchq.http.zstd_decoder import ZstdDecoder
 
 __all__ = [
     "ACCEPT_ENCODING",
-    "PIECE",
     "RATIO_FROM",
     "SLICE",
-    "BombError",
-    "DecodeError",
-    "Decoder",
     "brotli_module",
     "codings_in",
     "decodable",
     "decoder_for",
     "sliced",
-    "zstd_module",
 ]
 
-PIECE = 65536
 MOST_CODINGS = 4
 _GZIP_MAGIC = b"\x1f\x8b"
 RATIO_FROM = 1_000_000
 """Up to this many decoded bytes, their ratio to the received ones is not limited."""
-_MANY_PARTS, _LEAST_PART = 10_000, 64
-"""More members of gzip, or frames of zstd, than this must have so many bytes on the average: each costs microseconds,
-also if it is empty."""
-ZSTD_WINDOW_LOG = 27
-"""128 MiB: the largest window of zstd that is decoded, as curl, urllib3 and aiohttp do, though RFC 9659 allows 8 MiB.
-
-The decoder touches no more of a window than it has decoded, so that the limit of the body bounds its memory, too.
-"""
 
 
 SLICE = 16_384
 """The most coded bytes that are decoded in one step. Blocks of deflate without data take 20 ms a MB."""
-
-
-class DecodeError(Exception):
-    """The coded data is broken."""
-
-
-class BombError(DecodeError):
-    """To decode the data would take far more memory or time than its size is worth."""
-
-
-class Decoder(Protocol):
-    """Decodes one coding, or several in a chain."""
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the decoded pieces of `data`. The iterator must be exhausted. Raises `DecodeError`.
-
-        Where much work has no output, it yields empty pieces, so that no step of it takes longer than a few ms.
-        """
-
-    def finish(self) -> None:
-        """End the data. Raises `DecodeError` if the stream has not reached its own end."""
 
 
 def sliced(decoder: Decoder, data: bytes) -> Iterator[bytes]:
@@ -72,22 +39,6 @@ def sliced(decoder: Decoder, data: bytes) -> Iterator[bytes]:
     for at in range(0, len(data), SLICE):
         yield from decoder.feed(data[at : at + SLICE])
         yield b""
-
-
-class _Parts:
-    """Counts the members of gzip, or the frames of zstd, and the bytes received."""
-
-    __slots__ = ("_count", "received")
-
-    def __init__(self) -> None:
-        self._count = self.received = 0
-
-    def add(self, left: int) -> None:
-        """Count one that has ended, after which `left` bytes are left. Raises `BombError` if there are too many."""
-        self._count += 1
-        size = self.received - left
-        if self._count > _MANY_PARTS and self._count * _LEAST_PART > size:
-            raise BombError(f"{self._count} members or frames in {size} bytes of coded data")
 
 
 class _Inflate:
@@ -103,7 +54,7 @@ class _Inflate:
         self._inflater: Any = None
         self._ended = self._ignores_rest = False
         self._head = b""
-        self._members = _Parts()
+        self._members = Parts()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         if self._ignores_rest:
@@ -190,49 +141,6 @@ def brotli_module() -> Any:
     return import_module("brotli")
 
 
-def zstd_module() -> Any:
-    """The module compression.zstd, or before Python 3.14 its backport, which has the same names."""
-    from importlib import import_module
-
-    return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
-
-
-class _Zstd:
-    """Decodes zstd (RFC 8878): one or several frames."""
-
-    def __init__(self) -> None:
-        self._zstd = zstd_module()
-        self._frame: Any = None
-        self._frames = _Parts()
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        self._frames.received += len(data)
-        while data:
-            if self._frame is None:
-                options = {self._zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
-                self._frame = self._zstd.ZstdDecompressor(options=options)
-            try:
-                piece = self._frame.decompress(data, PIECE)
-                while piece:
-                    yield piece
-                    idle = self._frame.eof or self._frame.needs_input
-                    piece = b"" if idle else self._frame.decompress(b"", PIECE)
-            except self._zstd.ZstdError as problem:
-                if "too much memory" in str(problem):
-                    most = 1 << ZSTD_WINDOW_LOG - 20
-                    raise DecodeError(f"zstd data with a window of more than {most} MiB (RFC 9659: 8 MiB)") from None
-                raise DecodeError(f"not valid zstd data ({problem})") from None
-            data = b""
-            if self._frame.eof:
-                data, self._frame = self._frame.unused_data, None
-                self._frames.add(len(data))
-                yield b""
-
-    def finish(self) -> None:
-        if self._frame is not None:
-            raise DecodeError("the zstd data ends too early")
-
-
 class _Chain:
     """Decodes two codings that were applied one after the other: first `outer`, the one that was applied last."""
 
@@ -260,7 +168,7 @@ _DECODERS: dict[str, Callable[[], Decoder]] = {
     "x-gzip": lambda: _Inflate("gzip"),
     "deflate": lambda: _Inflate("deflate"),
     "br": _Brotli,
-    "zstd": _Zstd,
+    "zstd": ZstdDecoder,
 }
 ACCEPT_ENCODING = "gzip, deflate, br, zstd"
 

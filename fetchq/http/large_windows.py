@@ -16,7 +16,7 @@ from fetchq.core.scratch_file import ScratchSpool
 from fetchq.http.content_coding import sliced
 
 if TYPE_CHECKING:
-    from fetchq.http.content_coding import Decoder
+    from fetchq.http.decoder import Decoder
 
 __all__ = ["WAITING", "WindowedDecoder", "windowed"]
 

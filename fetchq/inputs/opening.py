@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 from fetchq.core.model import Request
 from fetchq.core.text import redact_all
-from fetchq.http.content_coding import zstd_module
+from fetchq.http.zstd_decoder import zstd_module
 from fetchq.inputs.compressed import CompressedList
 from fetchq.inputs.guessing import Form, GuessingParser
 from fetchq.inputs.lines import RowParser, SourceError, TextParser

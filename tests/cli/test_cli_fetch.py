@@ -25,7 +25,7 @@ from support.waiting import HUNG
 from fetchq._version import __version__
 from fetchq.cli.practice.server import PracticeServer
 from fetchq.core.model import Cause
-from fetchq.http.content_coding import zstd_module
+from fetchq.http.zstd_decoder import zstd_module
 
 # fmt: off
 RECORD = [

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support.factories import examples, header_map
 
 from fetchq.http.coding_policy import MAX_HELD, UndecidedDecoder, asks_for, published_format
-from fetchq.http.content_coding import DecodeError, Decoder, decoder_for
+from fetchq.http.content_coding import decoder_for
+from fetchq.http.decoder import DecodeError, Decoder
 
 # --- what was asked for (RFC 9110, 12.5.3) ---
 

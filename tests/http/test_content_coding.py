@@ -16,19 +16,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.factories import examples
 
-from fetchq.http import content_coding
-from fetchq.http.content_coding import (
-    ACCEPT_ENCODING,
-    MOST_CODINGS,
-    PIECE,
-    BombError,
-    DecodeError,
-    Decoder,
-    brotli_module,
-    codings_in,
-    decoder_for,
-    zstd_module,
-)
+from fetchq.http import decoder as http_decoder
+from fetchq.http.content_coding import ACCEPT_ENCODING, MOST_CODINGS, brotli_module, codings_in, decoder_for
+from fetchq.http.decoder import PIECE, BombError, DecodeError, Decoder
+from fetchq.http.zstd_decoder import zstd_module
 
 brotli, zstd = brotli_module(), zstd_module()
 zeros = bytes
@@ -188,7 +179,7 @@ def test_a_skippable_zstd_frame_is_skipped() -> None:
 def test_very_many_members_or_frames_must_have_some_length(
     form: str, empty: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(content_coding, "_MANY_PARTS", 100)
+    monkeypatch.setattr(http_decoder, "_MANY_PARTS", 100)
     long = coded(form, bytes(range(100)))
     assert decoded(decoder(form), long * 150) == bytes(range(100)) * 150
     assert decoded(decoder(form), empty * 99 + long) == bytes(range(100))
@@ -310,6 +301,16 @@ def test_a_wrong_checksum_in_a_zstd_frame_is_refused() -> None:
     wire[-1] ^= 1
     with pytest.raises(DecodeError, match="not valid zstd data"):
         decoded(decoder("zstd"), bytes(wire))
+
+
+@pytest.mark.parametrize("cut", range(9))
+def test_an_empty_zstd_frame_whose_header_promises_a_byte_is_refused_however_it_is_cut(cut: int) -> None:
+    wire = bytearray(zstd.compress(b""))
+    assert zstd.get_frame_info(wire).decompressed_size == 0
+    wire[5] = 1  # the size of its content
+    pieces = [bytes(wire[:cut]), bytes(wire[cut:])]
+    with pytest.raises(DecodeError, match="not valid zstd data"):
+        decoded(decoder("zstd"), *pieces)
 
 
 @pytest.mark.parametrize("form", ["gzip", "br", "zstd"])

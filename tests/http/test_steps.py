@@ -18,8 +18,10 @@ from fetchq.core.settings import Settings
 from fetchq.http import body as module
 from fetchq.http.body import ReceivedBody
 from fetchq.http.body_buffer import BodyBuffer
-from fetchq.http.content_coding import PIECE, SLICE, decoder_for, zstd_module
+from fetchq.http.content_coding import SLICE, decoder_for
+from fetchq.http.decoder import PIECE
 from fetchq.http.failure import AttemptFailed
+from fetchq.http.zstd_decoder import zstd_module
 
 NOISE = random.Random(1).randbytes(100_000)
 DATA = bytes(40 * PIECE) + NOISE

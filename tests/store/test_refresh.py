@@ -24,7 +24,8 @@ from support.servers import Scripted, reply
 from support.store import change_ledger, reseal
 
 from fetchq import Cause, Request, Settings, SettingsError, fetch_all_sync, open_run
-from fetchq.http.content_coding import brotli_module, zstd_module
+from fetchq.http.content_coding import brotli_module
+from fetchq.http.zstd_decoder import zstd_module
 from fetchq.store.folder import FolderError
 
 

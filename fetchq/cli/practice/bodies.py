@@ -11,7 +11,8 @@ from functools import lru_cache
 
 from multidict import CIMultiDict
 
-from fetchq.http.content_coding import brotli_module, zstd_module
+from fetchq.http.content_coding import brotli_module
+from fetchq.http.zstd_decoder import zstd_module
 
 __all__ = ["BLOCK", "CODERS", "blocks", "coded_body", "headers_of", "small_body"]
 
