@@ -28,10 +28,9 @@ from support.waiting import A_MOMENT, HUNG, PATIENCE, in_time
 
 from fetchq import Cause, Request, Result, fetch_all, fetch_all_sync
 from fetchq.core.settings import Settings, SettingsError
-from fetchq.engines.handshake import TimedSSLSocket
 from fetchq.engines.requests import connection as connection_module
 from fetchq.engines.requests.engine import RequestsEngine
-from fetchq.engines.tls import tls_context
+from fetchq.engines.tls import TlsContexts
 from fetchq.http.attempt import Attempt
 from fetchq.http.url import parse_url
 
@@ -722,9 +721,7 @@ class Engine(RequestsEngine):
 
     def __init__(self, **options: Any) -> None:
         settings = Settings(mode="sync", workers=1, **options)
-        context = tls_context(settings)
-        context.sslsocket_class = TimedSSLSocket
-        super().__init__(settings, (context, context))
+        super().__init__(settings, TlsContexts(settings))
 
     def __enter__(self) -> Self:
         return self

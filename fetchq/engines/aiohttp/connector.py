@@ -20,7 +20,7 @@ from fetchq.engines.arrival import connected
 from fetchq.engines.bandwidth import buffer_for
 from fetchq.engines.errors import closed_early
 from fetchq.engines.socks import is_socks, lookup_family
-from fetchq.engines.tls import tls_context
+from fetchq.engines.tls import TlsContexts
 from fetchq.http.addresses import check_family, is_address
 from fetchq.http.attempt import Attempt
 from fetchq.http.failure import AttemptFailed, not_tls
@@ -28,10 +28,13 @@ from fetchq.http.guard import guard_for
 from fetchq.http.phases import CONNECT, DNS, LAG, TLS
 
 if TYPE_CHECKING:
+    import ssl
+
     from aiohappyeyeballs import AddrInfoType
     from yarl import URL
 
     from fetchq.core.settings import Settings
+    from fetchq.engines.aiohttp.disk import DiskThreads
     from fetchq.engines.aiohttp.resolver import Resolver
 
 __all__ = ["Connector"]
@@ -43,7 +46,7 @@ _NEXT_ADDRESS = 0.25
 class Connector:
     """Opens connections. It keeps none of them; the engine has an IdlePool."""
 
-    def __init__(self, settings: Settings, resolver: Resolver) -> None:
+    def __init__(self, settings: Settings, resolver: Resolver, disk: DiskThreads) -> None:
         self._loop = asyncio.get_running_loop()
         self._resolver = resolver
         self._guard = guard_for(settings)
@@ -52,10 +55,8 @@ class Connector:
         self.family = socket.AF_INET if settings.ipv4 else socket.AF_INET6 if settings.ipv6 else socket.AF_UNSPEC
         """The family of the addresses that the run may connect to."""
         self._buffer = buffer_for(settings.limit_rate)
-        self._context = tls_context(settings)
-        self._anonymous = self._context if settings.cert is None else tls_context(settings, anonymous=True)
-        """The TLS context for other hosts than that of the row's own URL."""
-        self._context.sslobject_class = self._anonymous.sslobject_class = TimedSSLObject
+        self._contexts = TlsContexts(settings)
+        self._disk = disk
 
     async def open(self, attempt: Attempt, url: URL, proxy: URL | None, proxy_headers: dict[str, str]) -> Connection:
         """Open a connection for requests to `url`: to its host or to the proxy, for https through a tunnel.
@@ -165,7 +166,7 @@ class Connector:
             raise not_tls()
         attempt.connecting_phase, attempt.tls_known = TLS, True
         connection = self._make(opening)
-        context = self._anonymous if attempt.anonymous else self._context
+        context = await self._context_for(attempt)
         name = (url.raw_host or "").rstrip(".")  # certificates have none of the final dot that a name may have
         secured = await self._loop.start_tls(transport, connection, context, server_hostname=name)
         if secured is None:
@@ -174,6 +175,14 @@ class Connector:
         secured.get_extra_info("ssl_object").handshake.count(attempt)
         connection.carrier, connection.sock = plain.carrier or transport, plain.sock
         return connection
+
+    async def _context_for(self, attempt: Attempt) -> ssl.SSLContext:
+        """The TLS context for a hop: without the client certificate at other hosts than that of the row's own URL."""
+        while (context := self._contexts.get(anonymous=attempt.anonymous)) is None:
+            await self._disk.run(self._contexts.load)
+            attempt.lap(LAG)
+        context.sslobject_class = TimedSSLObject
+        return context
 
     def _make(self, opening: Opening) -> Connection:
         connection = Connection(self._loop, self.turns)

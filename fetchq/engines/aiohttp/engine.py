@@ -68,10 +68,10 @@ class AiohttpEngine:
         self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies, lost_time)
         self._resolver = Resolver(settings)
         self._buffer = 65536 if settings.limit_rate is None else 16384
-        self._connector = Connector(settings, self._resolver)
+        self._disk = DiskThreads()
+        self._connector = Connector(settings, self._resolver, self._disk)
         self._idle: IdlePool[Connection] = IdlePool(fd_budget(settings).idle)
         self._fast = FastRequests(self._plan, self._proxies, self._idle, self._watchdog)
-        self._disk = DiskThreads()
         self._bodies = BodyReceiver(settings, self._disk, self._connector.turns)
         self._aborted = False
         self.cancelled: list[Attempt] = []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from requests.adapters import HTTPAdapter
 from yarl import URL
 
+from fetchq.engines.handshake import TimedSSLSocket
 from fetchq.engines.requests.connection import POOLS
 from fetchq.engines.socks import is_socks
 from fetchq.http.hops import absolute_form
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import ssl
 
     from fetchq.engines.requests.exchange import Response
+    from fetchq.engines.tls import TlsContexts
     from fetchq.http.hop import Hop
 
 __all__ = ["Adapter"]
@@ -27,9 +29,8 @@ class Adapter(HTTPAdapter):
     A `requests.Session` above it would follow redirects, keep cookies and read the environment, which `http/` does.
     """
 
-    def __init__(self, context: ssl.SSLContext, anonymous: ssl.SSLContext) -> None:
-        """`anonymous`: the TLS context for hops without the client certificate (`AttemptState.anonymous`)."""
-        self._context, self._anonymous = context, anonymous
+    def __init__(self, contexts: TlsContexts) -> None:
+        self._contexts = contexts
         self._last: tuple[tuple[str, str, str | None, bool], Any] | None = None
         """The pool that was used last, and what it is for."""
         super().__init__(pool_connections=8, pool_maxsize=1)
@@ -63,18 +64,26 @@ class Adapter(HTTPAdapter):
         manager: Any = self.poolmanager
         if proxy is not None and not is_socks(URL(proxy)):
             manager = self.proxy_manager_for(proxy)
-        context = self._anonymous if anonymous else self._context
-        tls = {"ssl_context": context} if url.scheme == "https" else {}
+        tls = {"ssl_context": self._context(anonymous=anonymous)} if url.scheme == "https" else {}
         pool = manager.connection_from_host(url.raw_host, url.port, url.scheme, pool_kwargs=tls)
         self._last = key, pool
         return pool
+
+    def _context(self, *, anonymous: bool) -> ssl.SSLContext:
+        """The TLS context, without the client certificate if `anonymous` (`AttemptState.anonymous`)."""
+        while (context := self._contexts.get(anonymous=anonymous)) is None:
+            self._contexts.load()
+        context.sslsocket_class = TimedSSLSocket
+        return context
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options, proxy_ssl_context=self._context)
+        if proxy.startswith("https:"):
+            options["proxy_ssl_context"] = self._context(anonymous=False)
+        manager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = POOLS
         return manager
 

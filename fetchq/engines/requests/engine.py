@@ -18,14 +18,13 @@ from fetchq.core.model import Cause
 from fetchq.engines.bandwidth import ByteRate
 from fetchq.engines.early_response import may_finish_upload
 from fetchq.engines.errors import network_failure, raised_by_fetchq
-from fetchq.engines.handshake import TimedSSLSocket
 from fetchq.engines.requests.abort_switch import AbortSwitch
 from fetchq.engines.requests.adapter import Adapter
 from fetchq.engines.requests.connection import Urllib3Error, check_urllib3
 from fetchq.engines.requests.dial import Dialer
 from fetchq.engines.requests.exchange import Exchange, Response, current_exchange
 from fetchq.engines.requests.heartbeat import Heartbeat
-from fetchq.engines.tls import tls_context
+from fetchq.engines.tls import TlsContexts
 from fetchq.http.attempt import Attempt
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.hops import HopPlan
@@ -39,7 +38,6 @@ from fetchq.http.robots_txt import RobotsRequest
 from fetchq.http.stored_part import load_part
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
     from fetchq.core.model import Request
@@ -58,7 +56,7 @@ class RequestsEngine:
     def __init__(
         self,
         settings: Settings,
-        contexts: tuple[ssl.SSLContext, ssl.SSLContext],
+        contexts: TlsContexts,
         robots: RobotsCache | None = None,
         rate: ByteRate | None = None,
         reuse_policy: ReusePolicy | None = None,
@@ -66,9 +64,7 @@ class RequestsEngine:
         cookies: CookieJar | None = None,
         heartbeat: Heartbeat | None = None,
     ) -> None:
-        """`contexts`: those of TLS, with the client certificate and without.
-
-        `rate`, `reuse_policy`, `proxies`, `cookies` and `heartbeat` are those that all workers share."""
+        """`contexts`, `rate`, `reuse_policy`, `proxies`, `cookies` and `heartbeat` are those that all workers share."""
         self._settings = settings
         self._rate = rate
         self._alone = settings.workers == 1
@@ -77,7 +73,7 @@ class RequestsEngine:
         lost_time = self._heartbeat.lost_time
         self._plan = HopPlan(settings, self._proxies, robots, cookies=cookies, lost_time=lost_time)
         self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies, lost_time)
-        self._adapter = Adapter(*contexts)
+        self._adapter = Adapter(contexts)
         self._identified = settings.cert is not None
         self._abort_switch = AbortSwitch()
         self._dialer = Dialer(settings, self._abort_switch)
@@ -92,13 +88,9 @@ class RequestsEngine:
         proxies: ProxyConfig | None = None,
         cookies: CookieJar | None = None,
     ) -> list[Self]:
-        """An engine for each worker. They share the TLS context, which takes long to load, and the limits."""
+        """An engine for each worker. They share the TLS contexts, which take long to load, and the limits."""
         check_urllib3()
-        contexts = (tls_context(settings),) * 2
-        if settings.cert is not None:
-            contexts = contexts[0], tls_context(settings, anonymous=True)
-        for context in contexts:
-            context.sslsocket_class = TimedSSLSocket
+        contexts = TlsContexts(settings)
         rate = None if settings.limit_rate is None else ByteRate(settings.limit_rate)
         reuse_policy = ReusePolicy()
         proxies = proxies or ProxyConfig(settings)
