@@ -2,7 +2,10 @@
 
 The lowest room: it imports nothing else of fetchq.
 
-    model               Request, Result and Timing
+    model               Result and Timing
+    request             Request; request_parts: makes JSON, params, auth and cookies parts of its URL, headers and body
+      checksum          reads the checksum that a body should have
+      passed_columns    the columns of a row that go into its record
     cause               why a request failed, and whether a body is complete: the closed sets of words in a record
     record_fields       the fields of a record, from which every format derives its columns
     redirect_hop        what a Result says about a redirect that was followed

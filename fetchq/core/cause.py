@@ -29,6 +29,8 @@ class Cause(StrEnum):
     DECODE = "decode"
     """The content coding is broken or unknown."""
     TOO_LARGE = "too_large"
+    CHECKSUM = "checksum"
+    """The body is whole, and not the one that its row has the checksum of."""
     REDIRECT = "redirect"
     """Too many redirects, perhaps in a loop, or a bad Location."""
     STATUS = "status"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fetchq.core.model import kept_headers
+from fetchq.core.model import kept_headers, kept_passed
+from fetchq.core.passed_columns import passed_text
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
@@ -27,6 +28,8 @@ def kept_bytes(result: Result) -> int:
         size += result.spool.in_memory
     if len(result.url) > LONG_URL or result.hops or result.label is not None or result.trailers is not None:
         size += _more_bytes(result)
+    if (passed := kept_passed(result)) is not None:
+        size += len(passed if isinstance(passed, str) else passed_text(passed))
     return size
 
 

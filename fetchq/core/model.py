@@ -1,4 +1,4 @@
-"""Defines the objects that travel through fetchq: Request, Result and Timing.
+"""Defines the objects that travel through fetchq: Result and Timing, beside the Request of `fetchq.core.request`.
 
 The fields of Result are the fields of a record: JSON Lines, CSV, Parquet and the ledger derive their columns from them;
 `fetchq.core.record_fields` says how to add one.
@@ -20,18 +20,19 @@ from fetchq.core.fast_dataclass import fast_constructor, fast_draft
 from fetchq.core.header_text import header_lists
 from fetchq.core.lazy_field import keep_unparsed
 from fetchq.core.lazy_headers import keep_headers_unparsed
+from fetchq.core.passed_columns import read_passed
 from fetchq.core.redirect_hop import RedirectHop, hop_records
-from fetchq.core.text import redact_url, shortened
+from fetchq.core.request import OnStart, Request, make_request
+from fetchq.core.text import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from multidict import CIMultiDictProxy
 
     from fetchq.core.body_spool import Spool
     from fetchq.core.exchange import Exchange
     from fetchq.core.sent_request import SentRequest
-    from fetchq.core.stored_response import StoredResponse
 
 __all__ = [
     "PHASES",
@@ -46,66 +47,11 @@ __all__ = [
     "begin_result",
     "finish_result",
     "kept_headers",
+    "kept_passed",
     "make_request",
     "make_timing",
     "phase_values",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One row of the input: a URL, and how to fetch it.
-
-    Where the method or the body is None, that of the run's `Settings` is used. The headers are added to those of the
-    run, and replace those with the same name.
-    """
-
-    url: str
-    index: int = 0
-    """The row's number in the input, from 0. A run numbers its requests itself."""
-    method: str | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = None
-    label: str | None = None
-    """Any text that the caller likes; it is copied into the Result."""
-    problem: str | None = None
-    """Why the row is unusable, if reading the input has shown that it is. Its Result has the cause `invalid_url`."""
-    stored_response: StoredResponse | None = field(default=None, repr=False, compare=False)
-    """The response that the run given as `refresh` has stored. A run looks it up itself."""
-    priority: int = 0
-    """From -1,000,000 to 1,000,000. Among the requests to one host, those with a higher priority go first."""
-    duplicate_of: int | None = field(default=None, repr=False, compare=False)
-    """The earlier row with an equal request (`dedupe`), whose Result this row gets. A run sets it itself."""
-    part: str | None = field(default=None, repr=False, compare=False)
-    """The path of the beginning of the body that an earlier session has kept. A run looks it up itself."""
-
-    if TYPE_CHECKING:  # the fields have the types that a run works with; callers may pass other ones, too
-
-        def __init__(
-            self,
-            url: str,
-            index: int = 0,
-            method: str | None = None,
-            headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
-            body: bytes | None = None,
-            label: str | None = None,
-            problem: str | None = None,
-            stored_response: StoredResponse | None = None,
-            priority: int | str = 0,
-            duplicate_of: int | None = None,
-            part: str | None = None,
-        ) -> None: ...
-
-    def __repr__(self) -> str:
-        url = redact_url(self.url)
-        return f"Request(index={self.index}, url={url!r}, method={self.method!r}, label={self.label!r})"
-
-
-OnStart = Callable[[Request, int], object]
-"""Called with a request and the number of the worker that begins an attempt at it.
-
-In a run with an event loop an awaitable return value is awaited; others are ignored.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +142,8 @@ class Result:
     """The trailer fields, which came after a body in chunks (RFC 9110, 6.5); None if there were none."""
     hops: tuple[RedirectHop, ...] = field(default=(), repr=False, compare=False)
     """The redirects that the last attempt followed, in order: the status, URL and time of each."""
+    passed: dict[str, Any] | None = field(default=None, hash=False)
+    """Other columns of the row (`--pass`), with their values as in JSON; None in a run without."""
     exchanges: tuple[Exchange, ...] = field(default=(), repr=False, compare=False)
     """Every request of every attempt with its response, in order, in a run with `har` or `trace`; it is not pickled."""
 
@@ -235,6 +183,8 @@ class Result:
         """
         record = dict(zip(RECORD_FIELDS, _record_values(self), strict=True))
         record["timing"] = dict(zip(PHASES, phase_values(self.timing), strict=True))
+        if kept_passed(self) is not None:
+            record["passed"] = self.passed
         for what in include:
             name, value_of = _INCLUDED[what]
             record[name] = value_of(self)
@@ -269,17 +219,18 @@ class FetchError(Exception):
         return f"{self.result.url}: {self.result.cause}: {self.result.error}"
 
 
-make_request = fast_constructor(Request)
 begin_result, finish_result = fast_draft(Result)
 make_timing = fast_constructor(Timing)
 kept_headers = keep_headers_unparsed(Result)
+kept_passed = keep_unparsed(Result, "passed", str, read_passed)
+"""The `passed` of a Result, as the text of a JSON object if nobody has read it yet."""
 keep_unparsed(Result, "started", float, partial(datetime.fromtimestamp, tz=UTC))
 
 PHASES = tuple(f.name for f in fields(Timing))
 """The names of the phases, in the order of the fields of Timing."""
 _RESULT_FIELDS = tuple(f.name for f in fields(Result) if f.name != "exchanges")  # whose times have no meaning elsewhere
 _FIELD_MAPS = _RESULT_FIELDS.index("headers"), _RESULT_FIELDS.index("trailers")
-_NOT_RECORDED = ("headers", "trailers", "hops", "body", "spool", "sent", "duplicate_of")
+_NOT_RECORDED = ("headers", "trailers", "hops", "body", "spool", "sent", "duplicate_of", "passed")
 RECORD_FIELDS = tuple(name for name in _RESULT_FIELDS if name not in _NOT_RECORDED)
 """The fields of a record, in order; `timing` is an object of the `PHASES`."""
 _record_values = attrgetter(*RECORD_FIELDS)

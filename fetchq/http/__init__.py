@@ -34,6 +34,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
         content_coding  decodes gzip, deflate and br; zstd_decoder: zstd; decoder: what they have in common
         coding_policy   does not decode a coding that was not asked for, or that is the file's own
         body_buffer     keeps it in memory
+        body_checksum   compares it with the checksum of its row
       acceptance        decides whether its status is a success
       redirects         resolves the Location to the URL of the next hop
       cross_origin      says which headers are sent to another origin

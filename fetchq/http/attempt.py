@@ -19,6 +19,7 @@ from fetchq.core.text import one_line
 from fetchq.http.acceptance import ends_well, retried_note
 from fetchq.http.attempt_state import AttemptState
 from fetchq.http.body import NO_BODY
+from fetchq.http.body_checksum import checksum_failure
 from fetchq.http.coding_policy import asks_for, published_format
 from fetchq.http.content_coding import codings_in
 from fetchq.http.cookies import CookieJar
@@ -220,6 +221,8 @@ class Attempt(AttemptState):
             self._end_phases(now, responded=self.response.status is not None)
         if self.body.truncated:
             failed = None if self.response.status in self.settings.accept else self._status_failure()
+        if failed is None and self.request.checksum is not None:
+            failed = checksum_failure(self)
         if failed is None:
             if self.unmodified:
                 take_stored_record(self)

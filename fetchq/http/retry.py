@@ -48,7 +48,7 @@ LOCAL_LIMIT_WAIT = 0.25
 MAX_LOCAL_LIMIT_RETRIES = 240
 """The most retries of one request because of a limit of this machine. Further such failures follow the usual rules."""
 
-_TRANSIENT = frozenset({Cause.CONNECT, Cause.DNS, Cause.TIMEOUT, Cause.TOO_SLOW, Cause.INCOMPLETE})
+_TRANSIENT = frozenset({Cause.CONNECT, Cause.DNS, Cause.TIMEOUT, Cause.TOO_SLOW, Cause.INCOMPLETE, Cause.CHECKSUM})
 """Causes of failures that may pass with time."""
 _NOT_PROCESSED = frozenset({425, 429, 503})
 """Statuses that mean that the request was not processed, so that it may be repeated whatever its method."""

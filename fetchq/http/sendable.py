@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
 from fetchq.core.parsers import read_headers, read_method
+from fetchq.http.hops import method_of
 from fetchq.http.url import Refused
 
 if TYPE_CHECKING:
@@ -16,10 +17,12 @@ __all__ = ["check_sendable"]
 
 
 def check_sendable(request: Request, settings: Settings) -> None:
-    """Raise `Refused` (`invalid_url`) if the request's method or headers cannot be sent.
+    """Raise `Refused` (`invalid_url`) if the request's method or headers cannot be sent, or it has a checksum of no body.
 
     With a wrong Content-Length, the server would take the rest of the body for another request (RFC 9112, 11.2).
     """
+    if request.checksum is not None and method_of(request, settings) == "HEAD":
+        raise Refused(Cause.INVALID_URL, "a checksum needs a body, and the response to HEAD has none")
     body = settings.data if request.body is None else request.body
     lengths = [value.strip(" \t") for name, value in request.headers if str(name).lower() == "content-length"]
     if lengths and lengths != [str(len(body or b""))]:

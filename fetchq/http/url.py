@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from contextlib import suppress
 from functools import lru_cache
 from urllib.parse import unquote
@@ -18,6 +18,7 @@ from yarl import URL
 
 from fetchq.core.known import Known, bounded
 from fetchq.core.model import Cause
+from fetchq.core.request_parts import basic_auth
 from fetchq.core.text import redact, redact_all
 from fetchq.http.beside_url import beside_url, scheme_name
 from fetchq.http.international import domain_to_ascii
@@ -107,12 +108,6 @@ def shown_url(text: str) -> str:
     except Refused:
         return redact_all(text)
     return redact(text)
-
-
-def basic_auth(user: str, password: str) -> str:
-    """The Authorization header for basic authentication, in UTF-8 (RFC 7617)."""
-    # What a netrc file has in another encoding is sent as it is, as curl does.
-    return "Basic " + b64encode(f"{user}:{password}".encode("utf-8", "surrogateescape")).decode("ascii")
 
 
 def login_without_password(authorization: str) -> str | None:

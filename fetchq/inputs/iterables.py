@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from yarl import URL
 
+from fetchq.core.checksum import read_checksum
 from fetchq.core.model import Request, make_request
 from fetchq.core.parsers import header_pairs
+from fetchq.core.passed_columns import passed_text
 from fetchq.core.quantities import read_priority
 
 __all__ = ["Row", "check_urls", "number", "number_async"]
@@ -50,6 +52,7 @@ _TYPES: tuple[tuple[str, type, str], ...] = (
     ("method", str, "a text"),
     ("body", bytes, "bytes"),
     ("label", str, "a text"),
+    ("filename", str, "a text"),
 )
 
 
@@ -61,7 +64,15 @@ def _read(row: Request, index: int) -> Request:
                 raise ValueError(f"the {name} is not {what}")
         headers = header_pairs(row.headers) if row.headers else ()
         priority = 0 if row.priority == 0 else read_priority(row.priority)
-        return replace(row, index=index, headers=headers, priority=priority, duplicate_of=None)
+        return replace(
+            row,
+            index=index,
+            headers=headers,
+            priority=priority,
+            duplicate_of=None,
+            checksum=None if row.checksum is None else read_checksum(row.checksum),
+            passed=None if row.passed is None else passed_text(row.passed),
+        )
     except ValueError as problem:
         usable = {name: getattr(row, name) for name, kind, _ in _TYPES if isinstance(getattr(row, name), kind)}
         return Request(row.url, index, **usable, problem=row.problem or str(problem))

@@ -1,8 +1,8 @@
 """Finds rows with equal requests (`--dedupe`): the first row is fetched, and its duplicates get copies of its Result.
 
-Two requests are equal if their methods, URLs without fragments, headers and bodies are exactly the same. Which row is
-the first depends on the input alone, so a resumed run finds the same row. It has its own priority, whatever the
-priorities of its duplicates. There are three kinds of duplicates:
+Two requests are equal if their methods, URLs without fragments, headers, bodies and checksums are exactly the same.
+Which row is the first depends on the input alone, so a resumed run finds the same row. It has its own priority,
+whatever the priorities of its duplicates. There are three kinds of duplicates:
 
 - If the first row is not done yet, the duplicate waits here. When that row is done, it gets a copy; when that row is
   cancelled, it is cancelled, too, and so still to do.
@@ -39,8 +39,9 @@ __all__ = ["Deduplicator"]
 
 _SCHEMA = """
 CREATE TABLE firsts (key BLOB PRIMARY KEY, "index" INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE queued ("index" INTEGER PRIMARY KEY, first INTEGER, url BLOB, label BLOB);
-CREATE TABLE waiting (first INTEGER, "index" INTEGER, url BLOB, label BLOB, PRIMARY KEY (first, "index")) WITHOUT ROWID;
+CREATE TABLE queued ("index" INTEGER PRIMARY KEY, first INTEGER, url BLOB, label BLOB, passed TEXT);
+CREATE TABLE waiting (first INTEGER, "index" INTEGER, url BLOB, label BLOB, passed TEXT,
+    PRIMARY KEY (first, "index")) WITHOUT ROWID;
 """
 """The tables: the first row of each request; the duplicates in the pool; those that wait for their first row."""
 BATCH_ROWS = 500
@@ -53,6 +54,7 @@ class _Duplicate(NamedTuple):
     first: int
     url: str
     label: str | None
+    passed: str | None
 
 
 class Deduplicator:
@@ -109,15 +111,15 @@ class Deduplicator:
         if done:
             return None
         first = found[0][0]
-        row = (index, first, _to_blob(shown_url(request.url)), _to_blob(request.label))
-        self._scratch.execute_many("INSERT OR REPLACE INTO queued VALUES (?, ?, ?, ?)", [row])
+        row = (index, first, _to_blob(shown_url(request.url)), _to_blob(request.label), request.passed)
+        self._scratch.execute_many("INSERT OR REPLACE INTO queued VALUES (?, ?, ?, ?, ?)", [row])
         return replace(request, duplicate_of=first)
 
     def _key(self, request: Request) -> bytes:
         default = self._method or ("GET" if request.body is None and not self._has_data else "POST")
         method = default if request.method is None else str(request.method).upper()
         headers = [(str(name).lower(), value) for name, value in request.headers]
-        return key_of(method, request.url.partition("#")[0], headers, request.body)
+        return key_of(method, request.url.partition("#")[0], headers, request.body, request.checksum)
 
     def _outdated(self, first: int, index: int) -> bool:
         """Whether the first row was done before a retry that selected row `index`."""
@@ -143,18 +145,17 @@ class Deduplicator:
             return result
         if result.cause is Cause.CANCELLED:
             return replace(result, duplicate_of=None)
-        sql = 'SELECT "index", first, url, label FROM queued WHERE "index" = ?'
-        ((index, first, url, label),) = self._scratch.select(sql, (result.index,))
+        sql = 'SELECT "index", first, url, label, passed FROM queued WHERE "index" = ?'
+        (values,) = self._scratch.select(sql, (result.index,))
+        index, first, *rest = values
         if first in self._cancelled:
-            shown = _duplicate(index, first, url, label)
+            shown = _duplicate(*values)
             return replace(result, url=shown.url, cause=Cause.CANCELLED, error=RUN_ENDED, duplicate_of=None)
         self._scratch.execute_many('DELETE FROM queued WHERE "index" = ?', [(index,)])
         if first in self._done:
-            self._copyable.append(_duplicate(index, first, url, label))
+            self._copyable.append(_duplicate(*values))
         else:
-            self._scratch.execute_many(
-                "INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?)", [(first, index, url, label)]
-            )
+            self._scratch.execute_many("INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?, ?)", [(first, index, *rest)])
         return None
 
     def committed(self, results: Sequence[Result]) -> None:
@@ -172,7 +173,7 @@ class Deduplicator:
         return self._copies_of_results() or self._copies_from_ledger()
 
     def _copies_of_results(self) -> list[Result]:
-        sql = 'SELECT "index", first, url, label FROM waiting WHERE first = ? ORDER BY "index" LIMIT ?'
+        sql = 'SELECT "index", first, url, label, passed FROM waiting WHERE first = ? ORDER BY "index" LIMIT ?'
         while self._finished:
             first = self._finished[0]
             duplicates = [_duplicate(*values) for values in self._scratch.select(sql, (first.index, BATCH_ROWS))]
@@ -213,7 +214,15 @@ def _copy(first: Result, one: _Duplicate) -> Result:
     """The Result of `first` for a duplicate. The body is stored once: both have the same `path`."""
     spool = first.spool if first.path is None else None  # a run that stores no bodies may read it for the records
     return replace(
-        first, index=one.row, url=one.url, label=one.label, duplicate_of=one.first, spool=spool, sent=None, exchanges=()
+        first,
+        index=one.row,
+        url=one.url,
+        label=one.label,
+        passed=one.passed,  # type: ignore[arg-type]  # parsed once it is read
+        duplicate_of=one.first,
+        spool=spool,
+        sent=None,
+        exchanges=(),
     )
 
 
@@ -222,6 +231,6 @@ def _to_blob(text: Any) -> Any:
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
 
 
-def _duplicate(row: int, first: int, url: bytes, label: Any) -> _Duplicate:
+def _duplicate(row: int, first: int, url: bytes, label: Any, passed: str | None) -> _Duplicate:
     text = label.decode("utf-8", "surrogatepass") if isinstance(label, bytes) else label
-    return _Duplicate(row, first, url.decode("utf-8", "surrogatepass"), text)
+    return _Duplicate(row, first, url.decode("utf-8", "surrogatepass"), text, passed)

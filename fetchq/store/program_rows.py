@@ -77,4 +77,4 @@ class ProgramRows:
 def _identity(request: Request) -> tuple[object, ...]:
     """What must be the same in all sessions. The priority may differ: it only decides when the row is fetched."""
     texts = [without_surrogates(text) for text in (request.url, request.method, request.label)]
-    return *texts, tuple(request.headers), request.body
+    return *texts, tuple(request.headers), request.body, request.checksum, request.filename, request.passed

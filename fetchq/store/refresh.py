@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fetchq.core.checksum import digest_in
 from fetchq.core.disk import close_on_error
 from fetchq.core.model import Complete
 from fetchq.core.parsers import read_save
@@ -114,6 +115,8 @@ class PreviousRun:
             # The records do not show which of the other rows had the same request headers.
             record = None if request.headers else self._record_of(url, method)
         stored = None if record is None else self._checked(record)
+        if stored is not None and request.checksum is not None and stored.sha256 != digest_in(request.checksum):
+            return None  # what is stored is not what the row asks for, whatever the server would confirm
         if stored is not None and stored.etag is None and (request.headers or self._own_headers):
             return None  # with other headers, the server may select another variant with the same date
         return stored

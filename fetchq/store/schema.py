@@ -11,7 +11,8 @@ from zlib import crc32
 import orjson
 
 from fetchq.core.lazy_headers import field_reader
-from fetchq.core.model import Request, kept_headers
+from fetchq.core.model import Request, kept_headers, kept_passed
+from fetchq.core.passed_columns import passed_text
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
 from fetchq.core.redirect_hop import hops_to_json
 from fetchq.core.text import without_surrogates
@@ -40,15 +41,15 @@ __all__ = [
 
 APPLICATION = 0x46455451
 """The application_id in the header of the SQLite file."""
-FORMAT = 4
+FORMAT = 5
 """The user_version in the header. It goes up with every change of a table."""
 
 _SQL_TYPES = {bool: "INTEGER", int: "INTEGER", float: "REAL"}
 """The types of columns that are not TEXT."""
 _VALIDATORS = {"etag": "ETag", "last_modified": "Last-Modified"}
 """The columns for the validators of a later conditional request, and their header fields (RFC 9110, 8.8)."""
-COLUMNS = (*PLAIN_FIELDS, *PHASE_FIELDS, "hops", *_VALIDATORS, "generation")
-"""The columns of `records`, in order. `hops`: the redirects as JSON (`hops_to_json`)."""
+COLUMNS = (*PLAIN_FIELDS, *PHASE_FIELDS, "hops", "passed", *_VALIDATORS, "generation")
+"""The columns of `records`, in order. `hops`: the redirects as JSON (`hops_to_json`); `passed`: a JSON object."""
 
 
 def _columns(index: str) -> str:
@@ -58,7 +59,7 @@ def _columns(index: str) -> str:
         for name, field in PLAIN_FIELDS.items()
     ]
     phases = [f'"{name}" REAL' for name in PHASE_FIELDS]
-    added = ['"hops" TEXT', '"etag" TEXT', '"last_modified" TEXT', '"generation" INTEGER NOT NULL']
+    added = ['"hops" TEXT', '"passed" TEXT', '"etag" TEXT', '"last_modified" TEXT', '"generation" INTEGER NOT NULL']
     return ", ".join([f'"index" {index}', *plain[1:], *phases, *added])
 
 
@@ -70,7 +71,8 @@ CREATE TABLE history ({_columns("INTEGER NOT NULL")}, checksum INTEGER NOT NULL,
     PRIMARY KEY ("index", generation)) STRICT, WITHOUT ROWID;
 CREATE TABLE again ("index" INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE input ("index" INTEGER PRIMARY KEY, url TEXT NOT NULL, method TEXT, headers TEXT NOT NULL, body BLOB,
-    label TEXT, problem TEXT, priority INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;
+    label TEXT, problem TEXT, priority INTEGER NOT NULL, body_checksum TEXT, filename TEXT, passed TEXT,
+    checksum INTEGER NOT NULL) STRICT;
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {FORMAT};
 """
@@ -123,7 +125,8 @@ def _row_function() -> Callable[[Result, int], tuple[Any, ...]]:
     """Generate `row_of` from the fields, so that a row needs no function call for each of them."""
     values = [_value(name, field) for name, field in (PLAIN_FIELDS | PHASE_FIELDS).items()]
     hops = "hops_to_json(result.hops) if result.hops else None"
-    values += [hops, "*validators(kept_headers(result))", "generation"]
+    passed = "None if (kept := kept_passed(result)) is None else kept if type(kept) is str else passed_text(kept)"
+    values += [hops, passed, "*validators(kept_headers(result))", "generation"]
     source = f"""
 def row_of(result, generation):
     timing = result.timing
@@ -134,7 +137,7 @@ def row_of(result, generation):
         return sealed(values)
 """
     scope: dict[str, Any] = {"dumps": orjson.dumps, "utc": orjson.OPT_UTC_Z, "crc32": crc32, "sealed": sealed}
-    scope["hops_to_json"] = hops_to_json
+    scope |= {"hops_to_json": hops_to_json, "kept_passed": kept_passed, "passed_text": passed_text}
     scope |= {"kept_headers": kept_headers, "validators": field_reader(*_VALIDATORS.values())}
     exec(source, scope)  # noqa: S102  # only field names go in
     function: Callable[[Result, int], tuple[Any, ...]] = scope["row_of"]
@@ -157,11 +160,26 @@ def input_values(request: Request) -> tuple[Any, ...]:
         request.label,
         request.problem,
         request.priority,
+        request.checksum,
+        request.filename,
+        request.passed,
     )
 
 
 def request_of(values: Sequence[Any]) -> Request:
     """The Request that a row of `input` was made from."""
-    index, url, method, headers, body, label, problem, priority, _ = values
+    index, url, method, headers, body, label, problem, priority, checksum, filename, passed, _ = values
     pairs = tuple((name, value) for name, value in json.loads(headers))
-    return Request(url, index, method, pairs, body, label, problem, priority=priority)
+    return Request(
+        url,
+        index,
+        method,
+        pairs,
+        body,
+        label,
+        problem,
+        priority=priority,
+        checksum=checksum,
+        filename=filename,
+        passed=passed,
+    )

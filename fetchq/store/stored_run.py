@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from fetchq.core.model import PHASES, Result, Timing
+from fetchq.core.passed_columns import read_passed
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
 from fetchq.core.redirect_hop import hop_records, hops_from_json
 from fetchq.core.stored_response import OpenedBody
@@ -93,16 +94,18 @@ class StoredRun:
 
         `include`: "hops" to add the redirects that were followed.
         """
-        for *values, hops in self.ledger.rows((*PLAIN_FIELDS, *PHASE_FIELDS, "hops"), where):
+        for *values, hops, passed in self.ledger.rows((*PLAIN_FIELDS, *PHASE_FIELDS, "hops", "passed"), where):
             record = dict(zip(PLAIN_FIELDS, values, strict=False))
             for name in _FLAGS:
                 record[name] = bool(record[name])
             record["timing"] = dict(zip(PHASES, values[len(PLAIN_FIELDS) :], strict=True))
-            if "hops" in include:
-                try:
+            try:
+                if passed is not None:
+                    record["passed"] = read_passed(passed)
+                if "hops" in include:
                     record["hops"] = hop_records(hops_from_json(hops))
-                except ValueError as problem:
-                    raise self.damage(record["index"], str(problem)) from None
+            except ValueError as problem:
+                raise self.damage(record["index"], str(problem)) from None
             yield record
 
     def counts(self) -> Counter[str]:
@@ -194,4 +197,10 @@ def stored_result(row: dict[str, Any]) -> Result:
     timing = Timing(**{phase: row[name] for phase, name in zip(PHASES, PHASE_FIELDS, strict=True)})
     validators = {"ETag": row["etag"], "Last-Modified": row["last_modified"]}
     headers: CIMultiDict[str] = CIMultiDict({name: value for name, value in validators.items() if value is not None})
-    return Result(**plain, timing=timing, headers=CIMultiDictProxy(headers), hops=hops_from_json(row["hops"]))
+    return Result(
+        **plain,
+        timing=timing,
+        headers=CIMultiDictProxy(headers),
+        hops=hops_from_json(row["hops"]),
+        passed=row["passed"],
+    )

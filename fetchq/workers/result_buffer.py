@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from fetchq.core.kept_bytes import LONG_URL, kept_bytes
-from fetchq.core.model import kept_headers
+from fetchq.core.model import kept_headers, kept_passed
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
@@ -41,7 +41,8 @@ class ResultBuffer:
             return False
         self._results.append(result)
         kept = kept_headers(result)
-        if isinstance(kept, bytes) and result.label is None and not result.hops and len(result.url) <= LONG_URL:
+        plain = result.label is None and not result.hops and kept_passed(result) is None
+        if plain and isinstance(kept, bytes) and len(result.url) <= LONG_URL:
             self._bytes += len(kept) + len(result.body) + (0 if result.spool is None else result.spool.in_memory)
         else:
             self._bytes += kept_bytes(result)

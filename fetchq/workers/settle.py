@@ -80,7 +80,7 @@ class Settler:
             raise Refused(Cause.INVALID_URL, request.problem)
         if request.duplicate_of is not None:  # the writer replaces the Result with a copy of that row's Result
             raise Refused(Cause.INVALID_URL, f"the request is the same as that of row {request.duplicate_of}")
-        if request.headers or request.method is not None:
+        if request.headers or request.method is not None or request.checksum is not None:
             check_sendable(request, self._settings)
         target = parse_url(request.url)
         if self._guard is not None and (refused := self._guard.refusal(target)) is not None:
@@ -160,6 +160,7 @@ class Settler:
             timing=timing,
             headers=NO_HEADERS,
             duplicate_of=request.duplicate_of,
+            passed=request.passed,  # type: ignore[arg-type]  # parsed once it is read
             exchanges=() if self._log is None else self._log.pop(job),
         )
 
@@ -214,6 +215,7 @@ class Settler:
         result.final_url = redact(final_url) if "@" in final_url else final_url
         result.method = attempt.method
         result.label = request.label
+        result.passed = request.passed  # parsed once it is read
         result.ok = attempt.cause is None
         result.status = response.status
         result.reason = response.reason

@@ -69,6 +69,7 @@ def test_a_record_comes_back_as_it_was(ledger: Ledger) -> None:
         wire_size=4,
         sha256="ab" * 32,
         path="bodies/000000/x",
+        passed={"sku": 12345678901234567890123, "name": "\u00fc"},
         timing=Timing(queued=1.0, held=2.0, tls=None, wait=0.5),
         headers=[("ETag", '"v1"'), ("Last-Modified", "yesterday")],
     )
@@ -79,8 +80,10 @@ def test_a_record_comes_back_as_it_was(ledger: Ledger) -> None:
     record |= {f"timing_{phase}": seconds for phase, seconds in timing.items()}
     record |= {"ok": 0, "started": "2026-01-02T03:04:05.678901Z", "etag": '"v1"', "last_modified": "yesterday"}
     record |= {"hops": json.dumps(hop_records(hops))}
+    record |= {"passed": json.dumps(result.passed, ensure_ascii=False, separators=(",", ":"))}
     assert row == record | {"generation": 0}
     assert stored_result(row).hops == hops
+    assert stored_result(row).passed == result.passed
 
 
 def test_started_is_in_utc(ledger: Ledger) -> None:

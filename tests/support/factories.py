@@ -108,6 +108,7 @@ def make_result(*, headers: Iterable[tuple[str, str]] = (), **changes: Any) -> R
         "spool": None,
         "duplicate_of": None,
         "hops": (),
+        "passed": None,
     }
     assert changes.keys() <= fields.keys()
     return Result(**(fields | changes), headers=header_map(headers))

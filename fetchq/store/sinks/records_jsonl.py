@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
+from fetchq.core.passed_columns import passed_text
 from fetchq.core.text import json_printable, without_surrogates
 from fetchq.store.sinks.included_bodies import TextPieces, record_maker
 
@@ -57,13 +58,21 @@ class JsonLinesSink:
             self.flush()
 
 
+def _representable(record: Any) -> Any:
+    """The record with what orjson refuses in a form that it takes: lone surrogates, and large numbers of a row."""
+    record = without_surrogates(record)
+    if isinstance(record, dict) and record.get("passed") is not None:
+        record["passed"] = orjson.Fragment(passed_text(record["passed"]))
+    return record
+
+
 def json_line(record: dict[str, Any] | list[Any]) -> bytes:
     """A record as a line of JSON (RFC 8259) in UTF-8, with every character escaped that acts on a terminal or may be
     invisible."""
     try:
         line = orjson.dumps(record, option=_OPTIONS)
     except TypeError:
-        line = orjson.dumps(without_surrogates(record), option=_OPTIONS)
+        line = orjson.dumps(_representable(record), option=_OPTIONS)
     if line.isascii() and b"\x7f" not in line:
         return line
     return json_printable(line[:-1].decode()).encode() + b"\n"
