@@ -170,7 +170,7 @@ def fetch_all_sync(
 def _fetch_blocking(
     rows: list[Row], settings: Settings, on_start: OnStart | None, on_result: OnResult | None
 ) -> Results:
-    requests = list(number(rows))
+    requests = list(number(rows, settings.params))
     started: OnStart | None = None if on_start is None else lambda *args: _wait_for(on_start(*args))
     output = _output(settings, requests)
     batch_of_one = ([request] for request in requests) if output is None else output.to_fetch()
@@ -239,13 +239,13 @@ def _pipeline(urls: Iterable[Row] | AsyncIterable[Row], settings: Settings, on_s
     finite = isinstance(urls, Sized)
     requests: Iterable[Request] | AsyncIterable[Request]
     if not isinstance(urls, AsyncIterable):
-        requests = number(urls)
+        requests = number(urls, settings.params)
         if finite and settings.output is not None:
             requests = list(requests)
     elif settings.mode != "async":
         raise TypeError(f"an async iterable of URLs needs mode 'async', not {settings.mode!r}")
     else:
-        requests = number_async(urls)
+        requests = number_async(urls, settings.params)
     output = _output(settings, requests)
     if output is not None:
         feed = Feed(output.to_fetch(), threaded=False, finite=finite)

@@ -39,7 +39,7 @@ __all__ = ["check_report", "command", "compare_and_show"]
 _NO_TERMINAL = (100, 24)
 """The columns and lines to assume if stdout is not a terminal."""
 _LEFT_OUT = ("format", "json", "include", "progress", "verbose", "no_color", *OF_ONE_RUN)
-_VARIABLE = frozenset(one.name for one in fields(Settings) if not option_of(one).repeatable)
+_VARIABLE = frozenset(one.name for one in fields(Settings) if option_of(one).flags and not option_of(one).repeatable)
 
 
 class _FormOption(GroupedOption):
@@ -90,7 +90,7 @@ def _open_rows(sources: Sequence[str], display: Display, limit: int | None) -> R
     from fetchq.inputs.opening import open_sources
 
     try:
-        with open_sources(sources, input_format=display.input_format, url_column=display.url_column) as source:
+        with open_sources(sources, **display.reading) as source:
             return RowFile(source, limit=limit, most=MOST_ROWS)
     except SourceError as problem:
         raise click.UsageError(str(problem)) from None

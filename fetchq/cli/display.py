@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from fetchq.core.option import SettingsError, ValidatedSettings, setting
-from fetchq.core.parsers import choice_of, choices_of, read_flag, read_text
+from fetchq.core.parsers import choice_of, choices_of, read_column_names, read_flag, read_text
+from fetchq.inputs.columns import check_passed
 from fetchq.store.sinks import LIVE_FORMATS
 
 __all__ = ["Display"]
@@ -35,6 +37,22 @@ class Display(ValidatedSettings):
         "The CSV column (JSON key) of the URL.",
         group="Input and output",
         metavar="NAME",
+    )
+    passed: tuple[str, ...] = setting(
+        (),
+        "--pass",
+        read_column_names,
+        "Copy this column (JSON key) of the list into the records; * for all others; repeatable.",
+        group="Input and output",
+        metavar="COLUMN",
+        repeatable=True,
+    )
+    strict_columns: bool = setting(
+        False,
+        "--strict-columns",
+        read_flag,
+        "Refuse a CSV list with a column that is neither read nor passed on.",
+        group="Input and output",
     )
     format: str = setting(
         "text",
@@ -72,8 +90,22 @@ class Display(ValidatedSettings):
 
     def __post_init__(self) -> None:
         super(Display, self).__post_init__()
+        try:
+            check_passed(self.passed, self.url_column)
+        except ValueError as problem:
+            raise SettingsError("passed", str(problem)) from None
         if "text" in self.include and "base64" in self.include:
             raise SettingsError("include", "text and base64 both fill the body; choose one")
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How the sources are read: arguments of `open_sources` and `session_for_sources`."""
+        return {
+            "input_format": self.input_format,
+            "url_column": self.url_column,
+            "passed": self.passed,
+            "strict_columns": self.strict_columns,
+        }
 
     @property
     def records(self) -> str:

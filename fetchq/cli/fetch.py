@@ -12,9 +12,11 @@ import click
 from fetchq.cli import COMMANDS
 from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_message
 from fetchq.core.settings import SettingsError
+from fetchq.core.text import printable
 
 if TYPE_CHECKING:
     from fetchq.cli.display import Display
+    from fetchq.cli.screen import Screen
     from fetchq.core.settings import Settings
     from fetchq.inputs.source import Source
     from fetchq.store.session import Session
@@ -44,20 +46,19 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
     if asked_for and display.records == "text":  # an include in a config file is ignored
         raise click.UsageError("--include: a line of text has no room for it; add --json or --format csv")
 
-    reading: dict[str, Any] = {"input_format": display.input_format, "url_column": display.url_column}
     if settings.output is not None:
         _check_environment(settings, sources)
         from fetchq.cli.durable import open_session
         from fetchq.store.open_session import session_for_sources
 
-        with open_session(lambda: session_for_sources(settings, sources, **reading)) as session:
+        with open_session(lambda: session_for_sources(settings, sources, **display.reading)) as session:
             return fetch_and_show(settings, display, session.source, sources, session)
     from fetchq.inputs.lines import SourceError
     from fetchq.inputs.opening import open_sources
 
     try:
         check_views(settings, sources)
-        source = open_sources(sources, **reading)
+        source = open_sources(sources, **display.reading)
     except SourceError as problem:
         raise click.UsageError(str(problem)) from None
     with source:
@@ -79,6 +80,7 @@ def fetch_and_show(
     settings = replace(settings, keep_body=False, record_bodies=_needs_bodies(display))
     summary = Summary()
     screen = Screen(display, source=source, summary=summary)
+    told = _tell(screen, source.remarks)
     try:
         status = drive(
             settings, source, screen, summary, session=session, on_done=screen.advance, verbose=display.verbose
@@ -88,6 +90,7 @@ def fetch_and_show(
     except SourceError as problem:
         screen.say(f"fetchq: {problem}")
         status = EXIT_FATAL
+    _tell(screen, [remark for remark in source.remarks if remark not in told])  # of a pipe
     if not display.quiet:
         if (line := config_line()) is not None:
             screen.say(line)
@@ -103,6 +106,13 @@ def fetch_and_show(
     from fetchq.cli.durable import end_session
 
     return end_session(session, status, screen.say, given_up)
+
+
+def _tell(screen: Screen, remarks: Sequence[str]) -> Sequence[str]:
+    """Show what the user should know of the lists. Returns it."""
+    for remark in remarks:
+        screen.say(f"fetchq: {printable(remark)}")
+    return remarks
 
 
 def _check_environment(settings: Settings, sources: Sequence[str]) -> None:

@@ -29,7 +29,11 @@ __all__ = [
 ]
 
 T = TypeVar("T", Settings, Display, ComparisonOptions)
-_FIELDS = [*fields(ComparisonOptions), *fields(Display), *fields(Settings)]
+_FIELDS = [
+    *fields(ComparisonOptions),
+    *fields(Display),
+    *(one for one in fields(Settings) if option_of(one).flags),  # `json` of Python callers is another one than --json
+]
 
 
 class _ValueType(click.ParamType[Any]):
@@ -207,7 +211,7 @@ def _is_typed(name: str) -> bool:
 
 def build_settings(kind: type[T], chosen: dict[str, Any]) -> T:
     """Make a Settings, a Display or a ComparisonOptions with the chosen values. Raises `click.UsageError`."""
-    names = {one.name for one in fields(kind)}
+    names = {one.name for one in fields(kind) if option_of(one).flags}
     try:
         return kind(**{name: value for name, value in chosen.items() if name in names})
     except SettingsError as problem:

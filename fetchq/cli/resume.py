@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,6 +23,8 @@ FIXED_OPTIONS = (
     *(one.name for one in fields(Settings) if option_of(one).group == DURABLE_GROUP and one.name != "refresh"),
     "input_format",
     "url_column",
+    "passed",
+    "strict_columns",
 )
 """Options that cannot change after the first session of a run."""
 
@@ -50,13 +52,14 @@ def continue_run(session: Session, given: dict[str, Any], retried: Callable[[Set
     from fetchq.cli.durable import all_done_text
     from fetchq.core.text import printable
     from fetchq.store.ledger_connection import ConditionError
-    from fetchq.store.manifest import stored_inputs
+    from fetchq.store.manifest import stored_inputs, stored_reading
 
     if session.finished and retried is None:
         click.echo(f"fetchq: {all_done_text(session)}", err=True)
         return 1 if session.failed else 0
     folder = str(session.folder)
     settings, display = read_options(given, session.settings, output=folder)
+    display = replace(display, passed=stored_reading(session.ledger).get("passed") or ())
     inputs = stored_inputs(session.ledger)
     check_views(settings, [one["path"] for one in inputs if one["kind"] == "file"])
     if retried is not None:

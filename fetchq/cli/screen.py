@@ -62,7 +62,7 @@ class Screen:
         elif chosen == "text":
             self._sink = _TextSink(stdout, _paint if colour and sys.stdout.isatty() else None)
         else:
-            self._sink = sink_for(chosen, stdout, display.include)
+            self._sink = sink_for(chosen, stdout, display.include, display.passed)
         self.columns = _columns()
         """The columns of the terminal that stderr is; None if it is not one."""
         self._heading = [HEADING] if lines and not display.quiet else []

@@ -64,7 +64,7 @@ def compare(
         raise TypeError(f"either settings or {', '.join(given)}, not both")
     plans = plan_variants(_given(modes, workers, vary or {}), _maker(settings, given))
     chosen = ComparisonOptions(rounds=rounds, cold=cold, limit=limit, seed=seed)
-    with _rows(urls, chosen.limit) as rows:
+    with _rows(urls, chosen.limit, plans[0].settings.params) as rows:
         return run_rounds(plans, rows, chosen)
 
 
@@ -90,7 +90,7 @@ def _given(
         given["mode"] = (modes,) if isinstance(modes, str) else tuple(modes)
     if workers is not None:
         given["workers"] = (workers,) if isinstance(workers, int | str) else tuple(workers)
-    known = {one.name for one in fields(Settings)} - {*OF_ONE_RUN}
+    known = {one.name for one in fields(Settings)} - {*OF_ONE_RUN, "params"}  # which are part of the rows
     for name, values in vary.items():
         if name not in known:
             raise SettingsError(name, "it is no setting of a comparison")
@@ -103,9 +103,9 @@ def _given(
     return given
 
 
-def _rows(urls: Iterable[Row], limit: int | None) -> RowFile:
+def _rows(urls: Iterable[Row], limit: int | None, params: str | None) -> RowFile:
     try:
-        rows = RowFile([number(urls)], limit=limit, most=MOST_ROWS)
+        rows = RowFile([number(urls, params)], limit=limit, most=MOST_ROWS)
     except TooManyRowsError as problem:
         raise ValueError(f"{problem}: a limit is needed") from None
     if not rows.count:

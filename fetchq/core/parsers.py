@@ -255,6 +255,16 @@ def choices_of(*words: str) -> Callable[[object], tuple[str, ...]]:
     return read_choices
 
 
+def read_column_names(given: object) -> tuple[str, ...]:
+    """Parse the names of columns, and drop duplicates."""
+    if not isinstance(given, Iterable):
+        raise ValueError(f"{given!r} is not a list")
+    names = [given] if isinstance(given, str) else list(given)
+    if not all(isinstance(name, str) and name.strip() for name in names):
+        raise ValueError("a column has a name")
+    return tuple(dict.fromkeys(names))
+
+
 def read_save(given: object) -> str:
     """Parse one of `SAVES`. Where the package that it needs is missing, the error says how to install it."""
     save = choice_of(*SAVES)(given)

@@ -13,7 +13,17 @@ from typing import Any
 
 from fetchq.core.parsers import read_text, read_user
 
-__all__ = ["basic_auth", "complete_parts", "cookie_text", "json_body", "query_text", "user_text", "with_query"]
+__all__ = [
+    "basic_auth",
+    "bearer_auth",
+    "complete_parts",
+    "cookie_text",
+    "json_body",
+    "query_text",
+    "read_token",
+    "user_text",
+    "with_query",
+]
 
 _TOKEN = re.compile(r"[!-~]+")
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

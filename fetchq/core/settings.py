@@ -36,6 +36,7 @@ class Settings(SettingsFields):
         if "timeout" in self._given and "read_timeout" not in self._given:
             # Whoever allows an attempt two minutes does not expect it to end after 30 silent seconds.
             object.__setattr__(self, "read_timeout", max(self.read_timeout, self.timeout))
+        _resolve(self)
         _check_together(self)
 
     @property
@@ -76,6 +77,23 @@ def hidden_settings(given: HiddenValues) -> Settings:
     raise problem
 
 
+_RESOLVED = {"auth": "user", "cookies": "cookie", "json": "data"}
+"""Settings of Python callers, and those that they become."""
+
+
+def _resolve(settings: Settings) -> None:
+    """Raises `SettingsError` where both of two settings are given that mean the same."""
+    for name, other in _RESOLVED.items():
+        if (value := getattr(settings, name)) is None:
+            continue
+        if getattr(settings, other) is not None:
+            raise SettingsError(name, f"not together with {other}")
+        object.__setattr__(settings, other, value)
+        object.__setattr__(settings, name, None)
+        if name == "json":
+            object.__setattr__(settings, "data_type", "json")
+
+
 def _check_together(settings: Settings) -> None:
     """Raises `SettingsError`, which names one setting, where two of them contradict each other."""
     if settings.ipv4 and settings.ipv6:
@@ -90,6 +108,8 @@ def _check_together(settings: Settings) -> None:
         raise SettingsError("per_host_by", "ip does not go with a proxy, which looks the names up by itself")
     if settings.checks_addresses and settings.proxy is not None:
         raise SettingsError("proxy", f"{NO_PROXY_WITH}: the proxy connects by itself, to addresses that nobody checks")
+    if settings.bearer is not None and settings.user is not None:
+        raise SettingsError("bearer", "not together with user: both are the header Authorization")
     if settings.key is not None and settings.cert is None:
         raise SettingsError("key", "a key needs its cert")
     for name in ("resume", "overwrite", "dedupe", "refresh"):

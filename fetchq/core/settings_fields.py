@@ -15,6 +15,7 @@ from fetchq.core.host_patterns import read_host_patterns
 from fetchq.core.option import Origin, setting
 from fetchq.core.parsers import (
     SAVES,
+    choice_of,
     read_data,
     read_file_name,
     read_flag,
@@ -30,6 +31,7 @@ from fetchq.core.parsers import (
     read_user,
 )
 from fetchq.core.quantities import read_int, read_mode_bits, read_size, read_statuses
+from fetchq.core.request_parts import cookie_text, json_body, query_text, read_token, user_text
 from fetchq.core.settings_pace import PaceFields
 
 __all__ = ["DURABLE_GROUP", "REPORTS_GROUP", "SettingsFields"]
@@ -83,11 +85,23 @@ class SettingsFields(PaceFields):
         metavar="DATA",
         secret=True,
     )
+    data_type: str = _request(
+        "form",
+        "--data-type",
+        choice_of("form", "json"),
+        "What a body is that does not say it itself: that of --data, or of a row.",
+        python_help="What a body is that does not say it itself: a form, or JSON.",
+        metavar="form|json",
+        origin=Origin.LEDGER,
+    )
     user_agent: str | None = _request(
         None, "-A --user-agent", read_text, "User-Agent header.", metavar="TEXT", origin=Origin.ANYWHERE
     )
     user: str | None = _request(
         None, "-u --user", read_user, "Basic authentication, NAME:PASSWORD.", metavar="USER", secret=True
+    )
+    bearer: str | None = _request(
+        None, "--bearer", read_token, "Send 'Authorization: Bearer TOKEN'.", metavar="TOKEN", secret=True
     )
     cookie: str | None = _request(
         None, "-b --cookie", read_text, "Cookie header, 'a=1; b=2'.", metavar="TEXT", secret=True
@@ -217,6 +231,18 @@ class SettingsFields(PaceFields):
     har: str | None = _reports(None, "--har", read_file_name, "All requests as HAR 1.2, for browsers.", metavar="FILE")
     trace: str | None = _reports(None, "--trace", read_file_name, "The workers' time, for Perfetto.", metavar="FILE")
 
+    auth: str | None = _library(
+        None, "", user_text, 'Basic authentication: "user:password", or the two. It becomes user.', secret=True
+    )
+    cookies: str | None = _library(
+        None, "", cookie_text, "Cookies: a mapping, or pairs. They become cookie.", secret=True
+    )
+    json: bytes | None = _library(
+        None, "", json_body, "Body to send, of any JSON values. It becomes data, with data_type json.", secret=True
+    )
+    params: str | None = _library(
+        None, "", query_text, "Added to the query of each URL: a mapping, pairs, or a text such as 'a=1&b=2'."
+    )
     keep_body: bool = _library(True, "", read_flag, "Keep the decoded body in Result.body.")
     record_bodies: bool = _library(
         False, "", read_flag, "Keep bodies where records that include them read them; the command line sets it."

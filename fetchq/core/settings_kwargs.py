@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
-from typing import TypedDict
+from typing import Any, TypedDict
 
 __all__ = ["OtherSettingsKwargs", "SettingsKwargs"]
 
@@ -49,8 +49,10 @@ class OtherSettingsKwargs(TypedDict, total=False):
     method: str | None
     headers: Mapping[str, str] | Iterable[str | tuple[str, str]]
     data: bytes | str | None
+    data_type: str
     user_agent: str | None
     user: str | None
+    bearer: str | None
     cookie: str | None
     cookie_jar: Path | None
 
@@ -88,6 +90,10 @@ class OtherSettingsKwargs(TypedDict, total=False):
     har: Path | None
     trace: Path | None
 
+    auth: str | tuple[str, str] | None
+    cookies: Mapping[str, str] | Sequence[tuple[str, str]] | str | None
+    json: Any
+    params: Mapping[str, Any] | Sequence[tuple[str, Any]] | str | None
     keep_body: Flag
     record_bodies: Flag
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 from fetchq._version import __version__
+from fetchq.core.request_parts import bearer_auth
 from fetchq.http.acceptance import final_statuses
 from fetchq.http.body import ReceivedBody
 from fetchq.http.content_coding import ACCEPT_ENCODING
@@ -54,7 +55,7 @@ DEFAULT_HEADERS = {
 
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods whose requests have no Content-Length if they have no body."""
-_FORM = "application/x-www-form-urlencoded"
+_DATA_TYPES = {"form": "application/x-www-form-urlencoded", "json": "application/json"}
 _PRECONDITIONS = frozenset(
     {"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range"}
 )
@@ -108,6 +109,8 @@ class HopPlan:
             shared.append(("User-Agent", settings.user_agent))
         if settings.user is not None:
             shared.append(("Authorization", basic_auth(*settings.user.split(":", 1))))
+        if settings.bearer is not None:
+            shared.append(("Authorization", bearer_auth(settings.bearer)))
         if settings.cookie is not None:
             shared.append(("Cookie", settings.cookie))
         self.shared_headers = merge_headers(merge_headers({}, shared), settings.headers)
@@ -123,7 +126,7 @@ class HopPlan:
             if target.authorization is not None and "authorization" not in names:
                 headers["Authorization"] = target.authorization
             if body is not None and "content-type" not in names:
-                headers["Content-Type"] = _FORM
+                headers["Content-Type"] = _DATA_TYPES[settings.data_type]
         plain = request.method is None and request.body is None
         method = self._method if plain else method_of(request, settings)
         hop: Hop = new_hop((target, method, headers, body, False, False))

@@ -17,7 +17,7 @@ __all__ = ["check_sendable"]
 
 
 def check_sendable(request: Request, settings: Settings) -> None:
-    """Raise `Refused` (`invalid_url`) if the request's method or headers cannot be sent, or if its checksum has no body.
+    """Raise `Refused` (`invalid_url`) if the method or the headers cannot be sent, or if nothing can have the checksum.
 
     With a wrong Content-Length, the server would take the rest of the body for another request (RFC 9112, 11.2).
     """

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from fetchq.core.model import Request
+from fetchq.core.checksum import read_checksum
+from fetchq.core.model import Request, make_request
 from fetchq.core.quantities import read_priority
+from fetchq.core.request_parts import complete_parts
+from fetchq.inputs.columns import CSV_COLUMNS, PARTS, Columns
 from fetchq.inputs.lines import (
     BLANKS,
     TOO_LONG,
@@ -24,8 +28,8 @@ from fetchq.inputs.splitting import MAX_ROW, TRUNCATED, UTF8
 
 __all__ = ["CsvParser"]
 
-_COLUMNS = ("method", "body", "label", "priority")
-"""The columns that are read, in addition to the column of the URL."""
+_PLAIN = ("method", "body", "label", "priority", "checksum", "filename")
+"""The columns that are read and are not among `PARTS`."""
 _DELIMITERS = (",", "\t", ";", "|")
 _SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?\r?', re.IGNORECASE)
 """A line before the header that names the delimiter, as Excel reads it."""
@@ -51,15 +55,22 @@ class CsvParser(RowParser):
 
     format_known = False
 
-    def __init__(self, index: int, suffix: str = "", *, name: str, column: str = "url", tabs: bool = False) -> None:
+    def __init__(
+        self, index: int, suffix: str = "", *, name: str, columns: Columns | None = None, tabs: bool = False
+    ) -> None:
         super().__init__(index, suffix)
         self._name = name
-        self._column = column
+        self._columns = columns or Columns()
+        self._column = self._columns.url
         self._delimiter = "\t" if tabs else ""
         self._begun = False
         """Whether a line was read that is not blank."""
         self._width = 0
         self._at: dict[str, int] = {}
+        """Where the columns are that are read."""
+        self._parts: tuple[str, ...] = ()
+        """Those of `PARTS` among them."""
+        self._names: list[str] = []
         self._held: list[str] = []
         """The lines of a row whose last quote is open."""
         self._held_size = 0
@@ -162,12 +173,28 @@ class CsvParser(RowParser):
             has = ", ".join(repr(display_text(name, 40)) for name in names[:20]) + (", ..." if len(names) > 20 else "")
             raise SourceError(f"{self._name} has no column {self._column!r}; it has {has}")
         self._width = len(names)
-        self._at = {name: names.index(name) for name in (self._column, *_COLUMNS) if name in names}
+        self._check_columns(names)
+        self._at = {name: names.index(name) for name in (self._column, *CSV_COLUMNS) if name in names}
+        self._parts = tuple(name for name in PARTS if name in self._at)
+        self._names = names
         self.format_known = True
+
+    def _check_columns(self, names: list[str]) -> None:
+        """Raise SourceError, or make a remark, if there are columns that are not read and seem to be mistyped."""
+        unread = self._columns.unread(names)
+        near = {name: word for name in unread if (word := self._columns.near_miss(name, names)) is not None}
+        if not unread or not (near or self._columns.strict):
+            return
+        name = next(iter(near), unread[0])
+        hint = f"; did you mean {near[name]!r}?" if near else ""
+        why = f"{self._name} has a column {display_text(name, 40)!r}, which is not read{hint}"
+        if self._columns.strict:
+            raise SourceError(why)
+        self.remark = f"{why} (--strict-columns refuses such a list)"
 
     def _request(self, row: _Row, index: int) -> Request:
         cells, at = row.cells, self._at[self._column]
-        shown = self._url_in(row)
+        shown, passed = self._url_in(row), None
         try:
             if row.problem is not None:
                 raise ValueError(row.problem)
@@ -175,17 +202,31 @@ class CsvParser(RowParser):
             if len(cells) < self._width or any(cells[self._width :]):
                 raise ValueError(f"{len(cells)} columns, and the header has {self._width}")
             shown = cells[at]
-            method, body, label, priority = (self._cell(cells, name) for name in _COLUMNS)
-            return Request(
-                clean_url(cells[at]),
-                index,
-                row_method(method.strip(BLANKS)) if method else None,
-                body=body.encode() if body else None,
-                label=label,
-                priority=read_priority(priority) if priority and priority.strip(BLANKS) else 0,
-            )
+            if self._columns.passes:
+                passed = self._columns.passed_on(dict(zip(self._names, map(valid_text, cells), strict=False)))
+            return self._complete(clean_url(cells[at]), index, cells, passed)
         except ValueError as problem:
-            return unusable_row(shown, index, self._where(row.number), str(problem))
+            return unusable_row(shown, index, self._where(row.number), str(problem), passed)
+
+    def _complete(self, url: str, index: int, cells: list[str], passed: str | None) -> Request:
+        method, text, label, priority, checksum, filename = (self._cell(cells, name) for name in _PLAIN)
+        headers: tuple[tuple[str, str], ...] = ()
+        body = text.encode() if text else None
+        if self._parts:
+            parts = {name: _part(name, cell) for name in self._parts if (cell := self._cell(cells, name))}
+            url, headers, body = complete_parts(url, headers, body, **parts)
+        return make_request(
+            url,
+            index,
+            row_method(method.strip(BLANKS)) if method else None,
+            headers,
+            body,
+            label,
+            priority=read_priority(priority) if priority and priority.strip(BLANKS) else 0,
+            checksum=read_checksum(checksum) if checksum and checksum.strip(BLANKS) else None,
+            filename=filename,
+            passed=passed,
+        )
 
     def _url_in(self, row: _Row) -> str:
         """What is likely to be the URL of a malformed row; an empty text if there is nothing like it.
@@ -200,6 +241,16 @@ class CsvParser(RowParser):
 
     def _cell(self, cells: list[str], name: str) -> str | None:
         return valid_text(cells[self._at[name]]) or None if name in self._at else None
+
+
+def _part(name: str, cell: str) -> Any:
+    """The value in a cell of one of `PARTS`: what `json` has, and objects for `params`, are in JSON."""
+    if name == "json" or (name == "params" and cell.lstrip(BLANKS).startswith("{")):
+        try:
+            return json.loads(cell)
+        except (ValueError, RecursionError):
+            raise ValueError(f"{name!r} is not JSON") from None
+    return cell.strip(BLANKS)
 
 
 def _columns(header: str, delimiter: str) -> list[str]:

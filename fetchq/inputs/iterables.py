@@ -12,15 +12,20 @@ from fetchq.core.model import Request, make_request
 from fetchq.core.parsers import header_pairs
 from fetchq.core.passed_columns import passed_text
 from fetchq.core.quantities import read_priority
+from fetchq.core.request_parts import with_query
 
 __all__ = ["Row", "check_urls", "number", "number_async"]
 
 Row = str | URL | Request
 
 
-def number(urls: Iterable[Row]) -> Iterator[Request]:
-    """The Requests of these rows, with their indexes, read as the iterator advances. Raises TypeError."""
-    return (_request(row, index) for index, row in enumerate(check_urls(urls)))
+def number(urls: Iterable[Row], params: str | None = None) -> Iterator[Request]:
+    """The Requests of these rows, with their indexes, read as the iterator advances. Raises TypeError.
+
+    `params`: what is added to the query of each URL.
+    """
+    requests = (_request(row, index) for index, row in enumerate(check_urls(urls)))
+    return requests if params is None else (_with_params(one, params) for one in requests)
 
 
 def check_urls(urls: Iterable[Row]) -> Iterable[Row]:
@@ -30,12 +35,17 @@ def check_urls(urls: Iterable[Row]) -> Iterable[Row]:
     return urls
 
 
-async def number_async(urls: AsyncIterable[Row]) -> AsyncGenerator[Request]:
+async def number_async(urls: AsyncIterable[Row], params: str | None = None) -> AsyncGenerator[Request]:
     """`number` for an async iterable."""
     index = 0
     async for row in urls:
-        yield _request(row, index)
+        request = _request(row, index)
+        yield request if params is None else _with_params(request, params)
         index += 1
+
+
+def _with_params(request: Request, params: str) -> Request:
+    return replace(request, url=with_query(request.url, params))
 
 
 def _request(row: Row, index: int) -> Request:

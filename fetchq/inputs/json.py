@@ -12,9 +12,12 @@ from typing import Any
 
 import orjson
 
-from fetchq.core.model import Request
+from fetchq.core.checksum import read_checksum
+from fetchq.core.model import Request, make_request
 from fetchq.core.parsers import header_pairs, read_headers
 from fetchq.core.quantities import read_priority
+from fetchq.core.request_parts import complete_parts
+from fetchq.inputs.columns import PARTS, Columns
 from fetchq.inputs.lines import RowParser, SourceError, clean_url, display_text, row_method, unusable_row, valid_text
 from fetchq.inputs.splitting import TRUNCATED, Element, ElementKind, ElementSplitter
 
@@ -35,21 +38,23 @@ class JsonLinesParser(RowParser):
     another form, or other keys.
     """
 
-    def __init__(self, index: int, suffix: str = "", *, column: str = "url", name: str = "") -> None:
+    def __init__(self, index: int, suffix: str = "", *, columns: Columns | None = None, name: str = "") -> None:
         super().__init__(index, suffix)
-        self._column = column
+        self._columns = columns or Columns()
+        self._column = self._columns.url
         self._name = name
         self.format_known = not name
 
     def _row(self, line: str, index: int, number: int) -> Request:
         if not self.format_known:
             self._check_first(line)
-        row_text = None
+        row_text = passed = None
+        columns = self._columns
         try:
             row = _json(line)
             if isinstance(row, str):
                 row_text = row
-                return Request(clean_url(row), index)
+                return make_request(clean_url(row), index, passed=columns.passed_on({}))
             if not isinstance(row, dict):
                 raise ValueError("neither an object nor a text")
             if self._column not in row:
@@ -58,17 +63,13 @@ class JsonLinesParser(RowParser):
             if not isinstance(url, str):
                 raise ValueError(f"{self._column!r} is not a text")
             row_text = url
-            priority = row.get("priority")
-            return Request(
-                clean_url(url),
-                index,
-                *_request_fields(row, line),
-                priority=0 if priority is None else read_priority(priority),
-            )
+            exact = _exact(line) if columns.passes or "json" in row else row
+            passed = columns.passed_on(exact)
+            columns.check_keys(row)
+            return _request(clean_url(url), index, row, exact, line, passed)
         except ValueError as problem:
-            return unusable_row(
-                self._url_in(line) if row_text is None else row_text, index, self._where(number), str(problem)
-            )
+            shown = self._url_in(line) if row_text is None else row_text
+            return unusable_row(shown, index, self._where(number), str(problem), passed)
 
     def _url_in(self, row: str) -> str:
         """What is likely to be the URL of a malformed row; an empty text if there is nothing like it.
@@ -101,8 +102,8 @@ class JsonArrayParser(JsonLinesParser):
 
     unit = "element"
 
-    def __init__(self, index: int, suffix: str = "", *, column: str = "url", name: str = "") -> None:
-        super().__init__(index, suffix, column=column, name=name)
+    def __init__(self, index: int, suffix: str = "", *, columns: Columns | None = None, name: str = "") -> None:
+        super().__init__(index, suffix, columns=columns, name=name)
         self._elements = ElementSplitter()
 
     def feed(self, chunk: bytes) -> list[Request]:
@@ -132,9 +133,35 @@ def _json(line: str) -> Any:
         raise ValueError(f"not JSON: {problem.msg} (column {problem.colno})") from None
 
 
+def _request(
+    url: str, index: int, row: dict[str, Any], exact: dict[str, Any], line: str, passed: str | None
+) -> Request:
+    """The Request of a row. `exact`: the row with whole numbers of any size, if it has some that need it."""
+    method, headers, text, label = _request_fields(row, line)
+    parts = {name: exact[name] for name in PARTS if row.get(name) is not None}
+    body = None if text is None else text.encode()
+    if parts:
+        url, headers, body = complete_parts(url, headers, body, **parts)
+    priority, checksum, filename = row.get("priority"), row.get("checksum"), row.get("filename")
+    if filename is not None and not isinstance(filename, str):
+        raise ValueError("'filename' is not a text")
+    return make_request(
+        url,
+        index,
+        method,
+        headers,
+        body,
+        label,
+        priority=0 if priority is None else read_priority(priority),
+        checksum=None if checksum is None else read_checksum(checksum),
+        filename=filename,
+        passed=passed,
+    )
+
+
 def _request_fields(
     row: dict[str, Any], line: str
-) -> tuple[str | None, tuple[tuple[str, str], ...], bytes | None, str | None]:
+) -> tuple[str | None, tuple[tuple[str, str], ...], str | None, str | None]:
     """The method, headers, body and label of a row."""
     method, body, label = row.get("method"), row.get("body"), row.get("label")
     headers = _headers(row.get("headers"))
@@ -149,7 +176,7 @@ def _request_fields(
     elif label is not None and not isinstance(label, str):
         raise ValueError("'label' is neither a text nor a number")
     method = None if method is None else row_method(method)
-    return method, headers, None if body is None else body.encode(), label
+    return method, headers, body, label
 
 
 def _headers(given: Any) -> tuple[tuple[str, str], ...]:
@@ -165,9 +192,17 @@ def _headers(given: Any) -> tuple[tuple[str, str], ...]:
 # orjson turns whole numbers beyond 64 bits into floats; the json module keeps every number exact.
 
 
+def _exact(line: str) -> dict[str, Any]:
+    try:
+        row: dict[str, Any] = json.loads(line)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    return row
+
+
 def _exact_json(line: str, key: str) -> str:
     try:
-        return json.dumps(json.loads(line)[key], ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(_exact(line)[key], ensure_ascii=False, separators=(",", ":"))
     except RecursionError:
         raise ValueError("nested too deep") from None
 

@@ -56,9 +56,10 @@ def url_row(text: str, index: int, where: str) -> Request:
         return unusable_row(text, index, where, str(problem))
 
 
-def unusable_row(text: str, index: int, where: str, why: str) -> Request:
+def unusable_row(text: str, index: int, where: str, why: str, passed: str | None = None) -> Request:
     """The Request of a row that cannot be fetched because of `why`. `text`: what may be the row's URL."""
-    return Request(_shown(text)[:_MAX_SHOWN], index, problem=f"{where}: {display_text(why, _MAX_SHOWN)}")
+    problem = f"{where}: {display_text(why, _MAX_SHOWN)}"
+    return Request(_shown(text)[:_MAX_SHOWN], index, problem=problem, passed=passed)
 
 
 def _shown(text: str) -> str:
@@ -130,6 +131,8 @@ class RowParser:
     """Whether enough was read to know that the list has the right format."""
     unit = "line"
     """What `number` counts."""
+    remark: str | None = None
+    """What the user should know of the list, as one line."""
 
     def __init__(self, index: int, suffix: str = "") -> None:
         self.number = 0

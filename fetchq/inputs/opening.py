@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TypeAlias
 from fetchq.core.model import Request
 from fetchq.core.text import redact_all
 from fetchq.http.zstd_decoder import zstd_module
+from fetchq.inputs.columns import Columns
 from fetchq.inputs.compressed import CompressedList
 from fetchq.inputs.guessing import Form, GuessingParser
 from fetchq.inputs.lines import RowParser, SourceError, TextParser
@@ -36,17 +37,21 @@ def open_sources(
     *,
     input_format: str | None = None,
     url_column: str = "url",
+    passed: Sequence[str] = (),
+    strict_columns: bool = False,
     stdin: BinaryIO | None = None,
 ) -> Source:
     """The rows of all arguments, in order. An argument is a URL, a file, or `-` for standard input.
 
     `input_format` is "text", "csv", "jsonl" or "json"; if it is None, each name tells the format, and JSON is known by
-    its beginning. `stdin` replaces the process's standard input. Raises `SourceError` for errors that show before the
+    its beginning. `passed`: other columns that are passed on; `strict_columns`: whether a CSV list may have no others
+    (`Columns`). `stdin` replaces the process's standard input. Raises `SourceError` for errors that show before the
     first row is fetched: a file that is missing, unreadable or damaged at its start, a CSV file without the column
     `url_column`, or a second `-`.
     """
     if arguments.count("-") > 1:
         raise SourceError("standard input (-) is given twice")
+    columns = Columns(url_column, passed, strict=strict_columns)
     inputs: list[Input] = []
     for at, argument in enumerate(arguments):
         if "://" in argument:
@@ -54,7 +59,7 @@ def open_sources(
             continue
         name = _name(argument)
         suffix = f" of {name}" if len(arguments) > 1 else ""
-        parser = partial(_parser, input_format, argument, url_column, name=name, suffix=suffix)
+        parser = partial(_parser, input_format, argument, columns, name=name, suffix=suffix)
         if argument == "-":
             inputs.append(_stream_input(argument, standard_input(stdin), parser))
         else:
@@ -76,14 +81,20 @@ class StoredList:
 
 
 def open_stored_lists(
-    lists: Sequence[StoredList], *, input_format: str | None = None, url_column: str = "url"
+    lists: Sequence[StoredList],
+    *,
+    input_format: str | None = None,
+    url_column: str = "url",
+    passed: Sequence[str] = (),
+    strict_columns: bool = False,
 ) -> Source:
     """The rows of these lists, in order. See `open_sources` for the other parameters and for errors."""
+    columns = Columns(url_column, passed, strict=strict_columns)
     inputs: list[Input] = []
     for one in lists:
         name = _name(one.given)
         suffix = f" of {name}" if len(lists) > 1 else ""
-        parser = partial(_parser, one.input_format or input_format, one.given, url_column, name=name, suffix=suffix)
+        parser = partial(_parser, one.input_format or input_format, one.given, columns, name=name, suffix=suffix)
         if one.stream is None:
             inputs.append(_file_input(one.path, parser, name))
         else:
@@ -162,14 +173,14 @@ def _opening(path: str, stream: BinaryIO | None = None) -> _Opening:
     return partial(open, path, "rb", buffering=0), (OSError,)
 
 
-def _parser(input_format: str | None, path: str, column: str, index: int, *, name: str, suffix: str) -> RowParser:
+def _parser(input_format: str | None, path: str, columns: Columns, index: int, *, name: str, suffix: str) -> RowParser:
     """The parser for a list, by its format, its name and its beginning, whose first row has the number `index`."""
     bare = re.sub(r"\.(?:gz|zst)$", "", path.lower())
     form = _FORMATS.get(os.path.splitext(bare)[1]) if input_format is None else input_format
     if form == "csv":
         from fetchq.inputs.csv import CsvParser  # here, like those of JSON, since a plain list needs neither
 
-        return CsvParser(index, suffix, name=name, column=column, tabs=bare.endswith(".tsv"))
+        return CsvParser(index, suffix, name=name, columns=columns, tabs=bare.endswith(".tsv"))
     if form == "text":
         return TextParser(index, suffix)
 
@@ -179,7 +190,7 @@ def _parser(input_format: str | None, path: str, column: str, index: int, *, nam
         from fetchq.inputs.json import JsonArrayParser, JsonLinesParser
 
         if seen is Form.ARRAY:
-            return JsonArrayParser(index, suffix, column=column, name=name)
-        return JsonLinesParser(index, suffix, column=column, name="" if form == "jsonl" else name)
+            return JsonArrayParser(index, suffix, columns=columns, name=name)
+        return JsonLinesParser(index, suffix, columns=columns, name="" if form == "jsonl" else name)
 
     return GuessingParser(index, choose)

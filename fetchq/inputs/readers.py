@@ -32,6 +32,8 @@ class Input(Protocol):
     """False for a pipe or a terminal, which can be read only once, and whose end is unknown."""
     size: int
     """Its bytes on the disk."""
+    remark: str | None
+    """What the user should know of it, as far as it has been read: one line."""
 
     def batches(self, index: int) -> Batches:
         """Yield the rows, numbered from `index` on, in a batch for each read, which may be empty."""
@@ -43,6 +45,7 @@ class UrlInput:
 
     rereadable = True
     size = 0
+    remark: str | None = None
 
     def __init__(self, url: str, name: str) -> None:
         self.name = name
@@ -58,6 +61,7 @@ class StoredRows:
     name = "the kept rows"
     rereadable = True
     size = 0
+    remark: str | None = None
 
     def __init__(self, page: Callable[[int], list[Request]]) -> None:
         self._page = page
@@ -87,6 +91,7 @@ class ListInput:
         self._opener = opener
         self._errors = errors
         self._parser = parser
+        self.remark: str | None = None
 
     def check(self) -> None:
         """Read until the list is known to have its format. Raises SourceError."""
@@ -105,7 +110,9 @@ class ListInput:
             read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
             while chunk := self._chunk(read, parser):
                 yield parser.feed(chunk)
+                self.remark = parser.remark
         yield parser.finish()
+        self.remark = parser.remark
 
     def _open(self) -> AbstractContextManager[BinaryIO]:
         try:

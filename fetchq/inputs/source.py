@@ -78,6 +78,11 @@ class Source:
                     yield left
         self.ended = not self._closed
 
+    @property
+    def remarks(self) -> list[str]:
+        """What the user should know of the inputs, as far as they have been read: lines of text."""
+        return [one.remark for one in self._inputs if one.remark is not None]
+
     def count(self) -> int | None:
         """Count the rows by reading all inputs. Returns None if that would take too long, or is impossible.
 

@@ -37,7 +37,7 @@ def write_records(
     """
     records = run.records(where, include)
     batch = list(islice(records, _BATCH))  # raises for a wrong condition before anything is written
-    sink = record_sink_for(record_format, stream, include)
+    sink = record_sink_for(record_format, stream, include, run.passed_columns())
     try:
         while batch:
             sink.write_records(batch)

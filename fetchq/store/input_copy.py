@@ -131,6 +131,8 @@ def open_inputs(
     *,
     input_format: str | None,
     url_column: str,
+    passed: Sequence[str] = (),
+    strict_columns: bool = False,
     arguments: Sequence[str] = (),
     stdin: BinaryIO | None = None,
 ) -> RunInput:
@@ -165,7 +167,10 @@ def open_inputs(
             if not _has_copy(copy):
                 warning = _use_partial_copy(one["given"], copy)
             lists.append(StoredList(str(copy), one["given"]))
-    return RunInput(open_stored_lists(lists, input_format=input_format, url_column=url_column), copiers, warning)
+    source = open_stored_lists(
+        lists, input_format=input_format, url_column=url_column, passed=passed, strict_columns=strict_columns
+    )
+    return RunInput(source, copiers, warning)
 
 
 def open_input_rows(ledger: LedgerReader) -> RunInput:

@@ -34,13 +34,16 @@ _FIXED = ("save", "mode_bits", "dedupe", "refresh")
 """Settings that must stay the same in all sessions of a run."""
 _OF_SESSION = ("output", "resume", "overwrite", "keep_body", "record_bodies")
 """Settings that belong to a session, and not to the run."""
-_READING = frozenset({"input_format", "url_column"})
+_READING: dict[str, type] = {"input_format": str, "url_column": str, "passed": list, "strict_columns": bool}
+"""What says how the inputs are read, with its type; each may be None."""
+_FLAGS = {"passed": "pass"}
+"""The options that are not named like what they set."""
 
 
 def new_manifest(settings: Settings, inputs: list[dict[str, Any]], reading: dict[str, Any]) -> dict[str, Any]:
     """The `meta` of a new ledger. For settings that may be secret, it only says which ones were given.
 
-    `inputs`: see `describe_inputs`. `reading`: how the inputs are read: `input_format` and `url_column`.
+    `inputs`: see `describe_inputs`. `reading`: how the inputs are read (`_READING`).
     """
     kept: dict[str, Any] = {}
     withheld: list[str] = []
@@ -117,15 +120,17 @@ def stored_inputs(ledger: LedgerReader) -> list[dict[str, Any]]:
 
 
 def stored_reading(ledger: LedgerReader) -> dict[str, Any]:
-    """How the inputs are read: `input_format` and `url_column`. Raises `LedgerError`."""
+    """How the inputs are read (`_READING`). Raises `LedgerError`."""
     reading = ledger.required_meta("reading")
-    if not isinstance(reading, dict) or not reading.keys() <= _READING or not all(map(_is_text, reading.values())):
+    if not isinstance(reading, dict) or not all(_is_reading(name, value) for name, value in reading.items()):
         raise LedgerError.bad_meta(ledger.path, "reading")
     return reading
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str | None)
+def _is_reading(name: str, value: object) -> bool:
+    if name not in _READING or not isinstance(value, _READING[name] | None):
+        return False
+    return not isinstance(value, list) or all(isinstance(column, str) for column in value)
 
 
 def check_matches(
@@ -139,7 +144,8 @@ def check_matches(
     given = {name: getattr(settings, name) for name in _FIXED} | reading
     for name, value in given.items():
         if (before.get(name) or None) != (value or None):
-            raise FolderError(f"the run in {str(folder)!r} was begun with another --{name.replace('_', '-')}")
+            flag = _FLAGS.get(name, name).replace("_", "-")
+            raise FolderError(f"the run in {str(folder)!r} was begun with another --{flag}")
 
 
 def timestamp() -> str:

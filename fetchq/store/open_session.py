@@ -28,6 +28,8 @@ def session_for_sources(
     *,
     input_format: str | None = None,
     url_column: str = "url",
+    passed: Sequence[str] = (),
+    strict_columns: bool = False,
     stdin: BinaryIO | None = None,
 ) -> Session:
     """Begin the run in `settings.output`, or resume it if `settings.resume` is set.
@@ -35,7 +37,12 @@ def session_for_sources(
     The other parameters are those of `open_sources`. Raises `FolderError`, `SourceError`, `StorageError`, OSError.
     """
     inputs = describe_inputs(arguments)
-    reading = {"input_format": input_format, "url_column": url_column}
+    reading = {
+        "input_format": input_format,
+        "url_column": url_column,
+        "passed": list(passed),
+        "strict_columns": strict_columns,
+    }
     closing = ExitStack()
     with close_on_error(closing):
         session = _begin_or_resume(settings, inputs, reading, closing)

@@ -39,7 +39,7 @@ _COLUMNS = ("index", "url", "method", "final_url", "etag", "last_modified", *_DE
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
 """An entity tag (RFC 9110, 8.8.3), restricted to ASCII."""
 _DATE = re.compile(r"[ -~]{1,64}")
-_HEADER_SETTINGS = frozenset({"headers", "cookie", "user", "cookie_jar"})
+_HEADER_SETTINGS = frozenset({"headers", "cookie", "user", "bearer", "cookie_jar"})
 """Settings that become headers, of which the ledger only says whether they were given."""
 
 

@@ -108,6 +108,12 @@ class StoredRun:
                 raise self.damage(record["index"], str(problem)) from None
             yield record
 
+    def passed_columns(self) -> list[str]:
+        """The names of the columns that the rows pass on, as the user has given them; "*" for those of a program."""
+        if isinstance(reading := self.ledger.meta("reading"), dict) and reading.get("passed"):
+            return [str(name) for name in reading["passed"]]
+        return ["*"] if self.ledger.count(where="passed IS NOT NULL") else []
+
     def counts(self) -> Counter[str]:
         """How many rows are "ok", and how many failed with each cause."""
         return Counter(self.ledger.causes())

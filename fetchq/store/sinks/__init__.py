@@ -34,7 +34,7 @@ __all__ = [
 
 class _Format(NamedTuple):
     load: Callable[[], Callable[..., Any]]
-    """Imports its class, which is called with a stream and what the records include."""
+    """Imports its class, which is called with a stream, what the records include, and what rows pass on."""
     live: bool = True
     """Whether it is a `Sink`, too, which takes Results as a run goes on."""
 
@@ -50,18 +50,23 @@ LIVE_FORMATS = tuple(name for name, one in _FORMATS.items() if one.live)
 """The formats of `sink_for`."""
 
 
-def sink_for(format: str, stream: BinaryIO, include: Sequence[str] = ()) -> Sink:
-    """The sink that writes Results to `stream`, in one of `LIVE_FORMATS`; `include`: see `Result.to_record`."""
-    sink: Sink = _FORMATS[format].load()(stream, include)
+def sink_for(format: str, stream: BinaryIO, include: Sequence[str] = (), passed: Sequence[str] = ()) -> Sink:
+    """The sink that writes Results to `stream`, in one of `LIVE_FORMATS`; `include`: see `Result.to_record`.
+
+    `passed`: the names of the columns that the rows pass on, for flat formats.
+    """
+    sink: Sink = _FORMATS[format].load()(stream, include, passed)
     return sink
 
 
-def record_sink_for(format: str, stream: BinaryIO, include: Sequence[str] = ()) -> RecordSink:
-    """The sink that writes records to `stream`; `include`: see `StoredRun.records`.
+def record_sink_for(
+    format: str, stream: BinaryIO, include: Sequence[str] = (), passed: Sequence[str] = ()
+) -> RecordSink:
+    """The sink that writes records to `stream`; `include`: see `StoredRun.records`; `passed`: see `sink_for`.
 
     Raises ImportError for "parquet" where pyarrow is missing.
     """
-    sink: RecordSink = _FORMATS[format].load()(stream, include)
+    sink: RecordSink = _FORMATS[format].load()(stream, include, passed)
     return sink
 
 

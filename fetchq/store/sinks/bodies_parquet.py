@@ -2,10 +2,10 @@
 
 The files are parquet/part-00000.parquet, 00001 and so on. The columns are the fields of the record, with `timing` as
 timing_queued to timing_store; then `headers` and `trailers`, lists of names and values in the order of the response
-(null without trailers); `hops`, the redirects that were followed; `body`, null if no body was stored; and `generation`,
-as in the ledger: of several records of a row, that of the greatest one counts. `path` is the file and, after #, the row
-in it, from 0: `parquet/part-00000.parquet#17`. A duplicate row (`--dedupe`) has the `path` of the row that was fetched,
-and no body.
+(null without trailers); `hops`, the redirects that were followed; `passed`, as JSON; `body`, null if none was stored;
+and `generation`, as in the ledger: of several records of a row, that of the greatest one counts. `path` is the file
+and, after #, the row in it, from 0: `parquet/part-00000.parquet#17`. A duplicate row (`--dedupe`) has the `path` of the
+row that was fetched, and no body.
 
 A body of more than 16 MB is in a part of its own, without compression (`large_parquet`).
 
@@ -32,7 +32,8 @@ from fetchq.core.disk import file_error_text, make_folder, open_private, sync_fo
 from fetchq.core.fast_dataclass import fast_replacer
 from fetchq.core.kept_bytes import kept_bytes
 from fetchq.core.lazy_headers import parsed
-from fetchq.core.model import Cause, Result, kept_headers, phase_values
+from fetchq.core.model import Cause, Result, kept_headers, kept_passed, phase_values
+from fetchq.core.passed_columns import passed_text
 from fetchq.core.record_fields import PLAIN_FIELDS
 from fetchq.core.redirect_hop import hop_records
 from fetchq.core.text import without_surrogates
@@ -72,11 +73,12 @@ SCHEMA = pa.schema(
         pa.field("headers", FIELD_LIST, nullable=False),
         pa.field("trailers", FIELD_LIST),
         HOPS_COLUMN,
+        pa.field("passed", pa.string()),
         pa.field("body", pa.binary()),
         pa.field("generation", pa.int32(), nullable=False),
     ]
 )
-_COUNTED = [name for name in SCHEMA.names if name not in ("headers", "trailers", "hops", "body")]
+_COUNTED = [name for name in SCHEMA.names if name not in ("headers", "trailers", "hops", "passed", "body")]
 """Columns for which the file has statistics (minimum and maximum)."""
 _REPEATED = ["method", "label", "reason", "cause", "error", "content_type", "charset", "content_encoding", "complete"]
 _REPEATED += ["mode", "http_version", "remote", "headers.list.element.name", "headers.list.element.value"]
@@ -281,6 +283,7 @@ def _table(results: Sequence[Result], bodies: list[bytes | None], generation: in
     columns.append([field_list(parsed(kept_headers(result))) for result in results])
     columns.append([field_list(result.trailers) for result in results])
     columns.append([hop_records(result.hops) for result in results])
+    columns.append([None if (kept := kept_passed(result)) is None else passed_text(kept) for result in results])
     try:
         arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=False)]
     except UnicodeEncodeError:  # lone surrogates stand for bytes of a command line that are not UTF-8

@@ -13,6 +13,7 @@ from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
 from fetchq.core.text import printable
 from fetchq.store.schema import utc_text
 from fetchq.store.sinks.included_bodies import TextPieces, record_maker
+from fetchq.store.sinks.passed_values import passed_headings, passed_values
 from fetchq.store.sinks.records_jsonl import json_line
 
 if TYPE_CHECKING:
@@ -34,13 +35,14 @@ _EXTRA = {"headers": ("headers",), "trailers": ("headers",), "hops": ("hops",), 
 class CsvSink:
     """Writes a header line, and a line for each record, with `timing` as timing_queued to timing_store."""
 
-    def __init__(self, stream: BinaryIO, include: Sequence[str] = ()) -> None:
+    def __init__(self, stream: BinaryIO, include: Sequence[str] = (), passed: Sequence[str] = ()) -> None:
         self._stream = stream
         self._record_of = record_maker(include)
         self._text = io.StringIO(newline="")
         self._writer = csv.writer(self._text)
         extra = [name for name, of in _EXTRA.items() if set(of) & set(include)]
-        self._writer.writerow([*PLAIN_FIELDS, *PHASE_FIELDS, *extra])
+        self._writer.writerow(map(_cell, [*PLAIN_FIELDS, *PHASE_FIELDS, *passed_headings(passed), *extra]))
+        self._passed = passed
         self._extra = extra
 
     def write(self, results: Sequence[Result]) -> None:
@@ -50,6 +52,8 @@ class CsvSink:
         for record in records:
             cells = [_cell(record[name]) for name in PLAIN_FIELDS]
             cells += [_cell(record["timing"][phase]) for phase in PHASES]
+            if self._passed:
+                cells += map(_cell, passed_values(record, self._passed))
             if isinstance(body := record.get("body"), TextPieces):
                 cells += [_cell(record.get(name)) for name in self._extra if name != "body"]
                 self._writer.writerow(cells)

@@ -25,7 +25,7 @@ _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 class JsonLinesSink:
     """Writes one record on each line, in the order of the Results."""
 
-    def __init__(self, stream: BinaryIO, include: Sequence[str] = ()) -> None:
+    def __init__(self, stream: BinaryIO, include: Sequence[str] = (), passed: Sequence[str] = ()) -> None:
         self._stream = stream
         self._record_of = record_maker(include)
 

@@ -16,6 +16,7 @@ from fetchq.core.model import PHASES
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS, RecordField
 from fetchq.core.redirect_hop import HopTiming
 from fetchq.core.text import without_surrogates
+from fetchq.store.sinks.passed_values import passed_headings, passed_texts
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
@@ -81,9 +82,13 @@ def record_arrays(records: Sequence[dict[str, Any]]) -> list[pyarrow.Array]:
 class ParquetRecords:
     """Writes records to a stream, which need not be seekable. `close` completes the file."""
 
-    def __init__(self, stream: BinaryIO, include: Sequence[str] = ()) -> None:
+    def __init__(self, stream: BinaryIO, include: Sequence[str] = (), passed: Sequence[str] = ()) -> None:
         self._stream = _DiscardableStream(stream)
-        self._schema = RECORD_SCHEMA.append(HOPS_COLUMN) if "hops" in include else RECORD_SCHEMA
+        self._with_hops = "hops" in include
+        self._passed = passed
+        added = [pyarrow.field(name, pyarrow.string()) for name in passed_headings(passed)]
+        added += [HOPS_COLUMN] if self._with_hops else []
+        self._schema = pyarrow.schema([*RECORD_SCHEMA, *added])
         self._writer = ParquetWriter(self._stream, self._schema, compression="zstd")
         self._waiting: list[dict[str, Any]] = []
 
@@ -106,7 +111,10 @@ class ParquetRecords:
     def _write(self) -> None:
         records, self._waiting = self._waiting, []
         arrays = record_arrays(records)
-        if self._schema is not RECORD_SCHEMA:
+        if self._passed:
+            rows = [passed_texts(record, self._passed) for record in records]
+            arrays += [_array(list(column), pyarrow.string()) for column in zip(*rows, strict=True)]
+        if self._with_hops:
             arrays.append(_array([record["hops"] for record in records], HOPS_COLUMN.type))
         batch = pyarrow.record_batch(arrays, schema=self._schema)
         self._writer.write_batch(batch, row_group_size=ROW_GROUP)
