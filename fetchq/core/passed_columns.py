@@ -22,7 +22,9 @@ def passed_text(columns: object) -> str:
     try:
         text = dumps(dict(columns), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         text.encode()
-    except (TypeError, ValueError, RecursionError):
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    except (TypeError, ValueError):
         raise ValueError("the passed columns have a value that JSON does not know") from None
     return text
 

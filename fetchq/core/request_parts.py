@@ -79,8 +79,10 @@ def json_body(value: object) -> bytes:
         raise ValueError("'json' has a value that JSON does not know") from None
     except UnicodeEncodeError:
         raise ValueError("'json' has a text that is not Unicode") from None
-    except (ValueError, RecursionError):
-        raise ValueError("'json' has a number that JSON does not know, or is nested too deep") from None
+    except ValueError:
+        raise ValueError("'json' has a number that JSON does not know, or holds itself") from None
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 def query_text(params: object) -> str:

@@ -15,6 +15,8 @@ CSV_COLUMNS = ("method", "body", "label", "priority", "checksum", "filename", *P
 """The columns that are read, in addition to that of the URL."""
 JSON_KEYS = (*CSV_COLUMNS, "headers")
 """The keys that are read, in addition to that of the URL."""
+_URL = "url"
+"""The column of the URL, unless another one is chosen; then it is known not to be meant."""
 ALL_OTHERS = "*"
 """Stands for all columns that are not read."""
 
@@ -41,7 +43,7 @@ def check_passed(passed: Iterable[str], url_column: str) -> None:
 class Columns:
     """The columns of a list, or the keys of its rows, that are read or passed on."""
 
-    def __init__(self, url: str = "url", passed: Collection[str] = (), *, strict: bool = False) -> None:
+    def __init__(self, url: str = _URL, passed: Collection[str] = (), *, strict: bool = False) -> None:
         """`passed`: columns that are passed on, or `ALL_OTHERS`. `strict`: whether a CSV list may have no others."""
         self.url = url
         self.strict = strict
@@ -49,7 +51,8 @@ class Columns:
         self.all_others = ALL_OTHERS in passed
         self.passes = self.all_others or bool(self.named)
         """Whether rows pass something on."""
-        self.known = frozenset((url, *JSON_KEYS, *self.named))
+        self._read = frozenset((url, *JSON_KEYS))
+        self.known = self._read.union(self.named, (_URL,))
         """The keys that a JSON row may have, unless it passes all others on."""
 
     def check_keys(self, row: Mapping[str, Any]) -> None:
@@ -64,7 +67,7 @@ class Columns:
 
     def unread(self, header: Collection[str]) -> list[str]:
         """The columns of a CSV list that are neither read nor passed on."""
-        known = {self.url, *CSV_COLUMNS, *self.named, ""}
+        known = {self.url, _URL, *CSV_COLUMNS, *self.named, ""}
         return [] if self.all_others else [name for name in header if name not in known]
 
     def near_miss(self, name: str, header: Collection[str]) -> str | None:
@@ -74,7 +77,7 @@ class Columns:
     def passed_on(self, row: Mapping[str, Any]) -> str | None:
         """What a row passes on, as text; None if nothing is to be. A column that it lacks is null."""
         if self.all_others:
-            others = {name: value for name, value in row.items() if name not in self.known or name in self.named}
+            others = {name: value for name, value in row.items() if name not in self._read}
             return passed_text(dict.fromkeys(self.named) | others)
         return passed_text({name: row.get(name) for name in self.named}) if self.named else None
 

@@ -129,17 +129,14 @@ def open_inputs(
     inputs: Sequence[dict[str, Any]],
     folder: RunFolder,
     *,
-    input_format: str | None,
-    url_column: str,
-    passed: Sequence[str] = (),
-    strict_columns: bool = False,
+    reading: dict[str, Any],
     arguments: Sequence[str] = (),
     stdin: BinaryIO | None = None,
 ) -> RunInput:
     """Open the inputs that `describe_inputs` has described. Raises `SourceError` if a file is missing or has changed.
 
-    With `arguments`, pipes are read again from their beginnings, which must be equal to what was copied before. Without
-    them, only the copies are read.
+    `reading`: how they are read, as arguments of `open_stored_lists`. With `arguments`, pipes are read again from their
+    beginnings, which must be equal to what was copied before. Without them, only the copies are read.
     """
     make_folder(folder.input)
     lists: list[StoredList] = []
@@ -167,10 +164,7 @@ def open_inputs(
             if not _has_copy(copy):
                 warning = _use_partial_copy(one["given"], copy)
             lists.append(StoredList(str(copy), one["given"]))
-    source = open_stored_lists(
-        lists, input_format=input_format, url_column=url_column, passed=passed, strict_columns=strict_columns
-    )
-    return RunInput(source, copiers, warning)
+    return RunInput(open_stored_lists(lists, **reading), copiers, warning)
 
 
 def open_input_rows(ledger: LedgerReader) -> RunInput:

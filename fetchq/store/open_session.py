@@ -109,7 +109,7 @@ def _open_input(session: Session, arguments: Sequence[str] = (), stdin: BinaryIO
     return open_inputs(
         stored_inputs(ledger),
         session.folder,
+        reading=stored_reading(ledger),
         arguments=arguments,
         stdin=stdin,
-        **stored_reading(ledger),
     )

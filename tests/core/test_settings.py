@@ -49,8 +49,10 @@ WRONG: dict[str, list[Any]] = {
     "method": ["G ET", "CONNECT"],
     "headers": [["no colon"], "no colon", [("Content-Length", "1")], None],
     "data": [5],
+    "data_type": ["xml", None],
     "user_agent": ["a\r\nb"],
     "user": ["nobody"],
+    "bearer": ["Bearer abc", "", "\xe9", 5],
     "cookie": ["a=\x00"],
     "cookie_jar": [5, ""],
     "report": [5, ""],
@@ -75,10 +77,15 @@ WRONG: dict[str, list[Any]] = {
     "deny_host": ["http://a.test", [None], None],
     "har": [5, ""],
     "trace": [5, ""],
+    "auth": ["nobody", ("a",), ("a:b", "c"), 5],
+    "cookies": [{"a": "b;c"}, {"a b": "c"}, {"a": None}, 5],
+    "params": [{"a": {}}, [("a",)], {1: 2}, 5],
     "keep_body": ["x"],
     "record_bodies": ["x"],
     "input_format": ["xml"],
     "url_column": [5, None],
+    "passed": [5, [""], ["label"]],
+    "strict_columns": ["x"],
     "format": ["xml"],
     "json": ["x"],
     "include": [["cookies"], 5],
@@ -90,7 +97,7 @@ WRONG: dict[str, list[Any]] = {
 
 
 def kind_of(name: str) -> type[Settings | Display]:
-    return Settings if name in Settings.__dataclass_fields__ else Display
+    return Display if name in Display.__dataclass_fields__ else Settings  # each has a `json`
 
 
 WRONG_VALUES = [pytest.param(name, wrong, id=f"{name}={wrong}") for name, wrongs in WRONG.items() for wrong in wrongs]
@@ -213,7 +220,8 @@ def test_the_read_timeout_is_at_least_the_timeout_where_only_that_is_given(
 def test_every_field_but_the_librarys_own_has_an_option_of_its_own() -> None:
     flags = [flag for one in FIELDS.values() for flag in option_of(one).flags]
     assert len(flags) == len(set(flags))
-    assert [name for name, one in FIELDS.items() if not option_of(one).flags] == ["keep_body", "record_bodies"]
+    own = [name for name, one in FIELDS.items() if not option_of(one).flags]
+    assert own == ["auth", "cookies", "params", "keep_body", "record_bodies"]
     assert all(option_of(one).help.endswith((".", "port")) and option_of(one).group for one in FIELDS.values())
 
 

@@ -6,7 +6,6 @@ timing_queued to timing_store; then `headers` and `trailers`, lists of names and
 and `generation`, as in the ledger: of several records of a row, that of the greatest one counts. `path` is the file
 and, after #, the row in it, from 0: `parquet/part-00000.parquet#17`. A duplicate row (`--dedupe`) has the `path` of the
 row that was fetched, and no body.
-
 A body of more than 16 MB is in a part of its own, without compression (`large_parquet`).
 
 A Parquet file can only be read when it is complete. A part is written in the temporary folder, and its rows are done
@@ -48,8 +47,7 @@ __all__ = ["ParquetStore"]
 
 GROUP_ROWS = 1000
 GROUP_SIZE = 16_000_000
-"""The most rows and bytes in a row group, which is kept in memory. A body that is larger
-gets its own part."""
+"""The most rows and bytes in a row group, which is in memory. A larger body has a part of its own."""
 PART_ROWS = 10_000
 PART_SIZE = 256_000_000
 """The rows, and the bytes of bodies, at which a part is full."""
