@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -60,10 +60,10 @@ def test_pyright_accepts_the_right_calls_and_the_programs_of_the_readme(checked:
 
 
 def test_the_arguments_of_a_request_that_checkers_see_are_its_fields() -> None:
-    tree = ast.parse((ROOT / "fetchq" / "core" / "model.py").read_text())
+    tree = ast.parse((ROOT / "fetchq" / "core" / "request.py").read_text())
     (kind,) = (one for one in tree.body if isinstance(one, ast.ClassDef) and one.name == "Request")
     (seen,) = (one for one in ast.walk(kind) if isinstance(one, ast.FunctionDef) and one.name == "__init__")
-    assert [argument.arg for argument in seen.args.args] == ["self", *(one.name for one in fields(Request))]
+    assert [argument.arg for argument in seen.args.args] == ["self", *Request.__annotations__]
 
 
 def test_the_keyword_arguments_are_exactly_the_settings() -> None:
@@ -74,6 +74,8 @@ def test_the_keyword_arguments_are_exactly_the_settings() -> None:
 @pytest.mark.parametrize("name", [one.name for one in fields(Settings)])
 def test_a_keyword_argument_takes_the_value_that_the_setting_has_and_a_text(name: str) -> None:
     had, taken = get_type_hints(Settings)[name], get_type_hints(SettingsKwargs)[name]
+    if taken is Any:  # `json` takes all that JSON has
+        return
     kinds = {kind for kind in (*get_args(had), had) if isinstance(kind, type)}
     plain = {kind for kind in (*get_args(taken), taken) if isinstance(kind, type)}
     if not hasattr(had, "__origin__"):  # other than of a tuple or a set, whose items are iterated

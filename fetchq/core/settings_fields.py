@@ -232,13 +232,21 @@ class SettingsFields(PaceFields):
     trace: str | None = _reports(None, "--trace", read_file_name, "The workers' time, for Perfetto.", metavar="FILE")
 
     auth: str | None = _library(
-        None, "", user_text, 'Basic authentication: "user:password", or the two. It becomes user.', secret=True
+        None,
+        "",
+        user_text,
+        'Basic authentication: "user:password", or the two. It becomes user.',
+        secret=True,
     )
     cookies: str | None = _library(
         None, "", cookie_text, "Cookies: a mapping, or pairs. They become cookie.", secret=True
     )
     json: bytes | None = _library(
-        None, "", json_body, "Body to send, of any JSON values. It becomes data, with data_type json.", secret=True
+        None,
+        "",
+        json_body,
+        "Body to send, of any JSON values. It becomes data, with data_type json.",
+        secret=True,
     )
     params: str | None = _library(
         None, "", query_text, "Added to the query of each URL: a mapping, pairs, or a text such as 'a=1&b=2'."

@@ -405,6 +405,16 @@ def test_data_is_posted_as_a_form(cli: Cli, server: Scripted, engine: list[str])
     assert asked.header("Content-Type") == "application/x-www-form-urlencoded"
 
 
+@shows("data_type")
+def test_data_type_says_what_a_body_is_without_a_content_type(cli: Cli, server: Scripted, engine: list[str]) -> None:
+    cli.write("a.csv", f'url,body\n{server.url},"{{""a"":1}}"\n')
+    for args in (["a.csv"], [server.url, "-d", '{"a":1}']):
+        for given, wanted in (([], "application/x-www-form-urlencoded"), (["--data-type", "json"], "application/json")):
+            assert cli(*args, *given, *engine).status == 0
+            asked = server.log[-1]
+            assert (asked.method, asked.body, asked.header("Content-Type")) == ("POST", b'{"a":1}', wanted)
+
+
 def test_data_that_begins_with_an_at_sign_is_read_from_that_file(cli: Cli, server: Scripted, engine: list[str]) -> None:
     name = cli.write("body.bin", bytes(range(256)))
     args = ("--data", f"@{name}", "-X", "PUT", "-H", "Content-Type: application/x-bytes")
@@ -425,6 +435,12 @@ def test_user_agent_is_sent_as_it_is_given(cli: Cli, server: Scripted, engine: l
 def test_user_is_sent_as_basic_authentication(cli: Cli, server: Scripted, engine: list[str]) -> None:
     cli(server.url, "-u", "name:pass:wörd", *engine)
     assert server.log[0].header("Authorization") == "Basic " + base64.b64encode("name:pass:wörd".encode()).decode()
+
+
+@shows("bearer")
+def test_bearer_is_sent_as_authorization(cli: Cli, server: Scripted, engine: list[str]) -> None:
+    cli(server.url, "--bearer", "abc.def=", *engine)
+    assert server.log[0].header("Authorization") == "Bearer abc.def="
 
 
 @shows("cookie")
@@ -761,6 +777,43 @@ def test_url_column_names_the_column_or_the_key(cli: Cli, practice: PracticeServ
         assert cli(source, "--url-column", "link", "--json").record["url"] == url
 
 
+@shows("passed")
+def test_pass_copies_columns_into_the_records_of_every_format(cli: Cli, practice: PracticeServer) -> None:
+    cli.write("a.csv", f"url,sku,n\n{practice.url}/json,=1,2\n")
+    assert cli("a.csv", "--pass", "sku", "--json").record["passed"] == {"sku": "=1"}
+    assert cli("a.csv", "--pass", "*", "--json").record["passed"] == {"sku": "=1", "n": "2"}
+    assert "passed" not in cli("a.csv", "--json").record
+    (row,) = csv.DictReader(io.StringIO(cli("a.csv", "--pass", "sku", "--format", "csv").text, newline=""))
+    assert row["passed_sku"] == "'=1"
+    (row,) = csv.DictReader(io.StringIO(cli("a.csv", "--pass", "*", "--format", "csv").text, newline=""))
+    assert json.loads(row["passed"]) == {"sku": "=1", "n": "2"}
+
+
+def test_what_is_read_is_not_passed_on(cli: Cli) -> None:
+    done = cli("a.csv", "--pass", "auth")
+    assert (done.status, done.said) == (
+        2,
+        "fetchq: --pass: 'auth' is read by fetchq; only other columns are passed on\n",
+    )
+
+
+@shows("strict_columns")
+@pytest.mark.parametrize("stdin", [False, True])
+def test_a_column_that_seems_mistyped_is_remarked_on_or_refused(
+    cli: Cli, practice: PracticeServer, stdin: bool
+) -> None:
+    content = f"url,id,metod\n{practice.url}/json,1,POST\n"
+    cli.write("a.csv", content)
+    source, piped = (["-", "--input-format", "csv"], content.encode()) if stdin else (["a.csv"], b"")
+    name = "standard input" if stdin else "'a.csv'"
+    why = f"fetchq: {name} has a column 'metod', which is not read; did you mean 'method'?"
+    done = cli(*source, "-q", stdin=piped)
+    assert (done.status, done.said) == (0, f"{why} (--strict-columns refuses such a list)\n")
+    done = cli(*source, "--strict-columns", "--pass", "id", "-q", stdin=piped)
+    assert (done.status, done.said, done.text) == (3 if stdin else 2, f"{why}\n", "")
+    assert cli(*source, "--strict-columns", "--pass", "*", "-q", stdin=piped).said == ""
+
+
 @shows("format", "json")
 def test_format_is_that_of_the_records_and_json_is_short_for_jsonl(cli: Cli, practice: PracticeServer) -> None:
     url = f"{practice.url}/json"
@@ -1002,6 +1055,8 @@ def test_a_config_file_serves_compare_too(cli: Cli, practice: PracticeServer) ->
 EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "input_format": (["csv"], "csv", ["csv"]),
     "url_column": (["link"], "link", ["link"]),
+    "passed": (["sku", "*"], "sku\n*", [["sku", "*"]]),
+    "strict_columns": ([], "1", [True]),
     "format": (["csv"], "csv", ["csv"]),
     "output": (["run"], "run", ["run"]),
     "save": (["none"], "none", ["none"]),
@@ -1039,8 +1094,10 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "method": (["put"], "put", ["PUT", "put"]),
     "headers": (["X-A: 1"], "X-A: 1", [["X-A: 1"], [["X-A", "1"]], {"X-A": "1"}]),
     "data": (["a=1"], "a=1", ["a=1"]),
+    "data_type": (["json"], "json", ["json"]),
     "user_agent": (["me/1 (x)"], "me/1 (x)", ["me/1 (x)"]),
     "user": (["me:pass word"], "me:pass word", ["me:pass word"]),
+    "bearer": (["abc="], "abc=", ["abc="]),
     "cookie": (["a=1; b=2"], "a=1; b=2", ["a=1; b=2"]),
     "cookie_jar": (["a.txt"], "a.txt", ["a.txt"]),
     "har": (["a.har"], "a.har", ["a.har"]),
@@ -1152,7 +1209,7 @@ def test_a_file_in_the_current_folder_may_not_set_limits_that_hurt(cli: Cli, nam
 
 
 def test_every_secret_and_every_file_is_for_the_user_alone_to_give() -> None:
-    secrets = {one.name for one in fields(Settings) if not one.repr}
+    secrets = {one.name for one in fields(Settings) if not one.repr and option_of(one).flags}
     files = {one.name for one in fields(Settings) if (option_of(one).metavar or "").startswith(("FILE", "DIR"))}
     assert {*secrets, *files, "insecure", "resolve", "trust_env", "dns_servers", "overwrite"} <= {*USER_ONLY}
 

@@ -23,7 +23,7 @@ from fetchq.http.retry import LONGEST_WAIT, Signal, retry_delay, retryable, sign
 from fetchq.http.retry_after import retry_after
 
 NOW = 1_700_000_000.0
-TRANSIENT = (Cause.CONNECT, Cause.DNS, Cause.TIMEOUT, Cause.TOO_SLOW, Cause.INCOMPLETE)
+TRANSIENT = (Cause.CONNECT, Cause.DNS, Cause.TIMEOUT, Cause.TOO_SLOW, Cause.INCOMPLETE, Cause.CHECKSUM)
 FINAL = tuple(cause for cause in Cause if cause not in (*TRANSIENT, Cause.STATUS))
 NOT_PROCESSED = (425, 429, 503)
 
