@@ -85,7 +85,7 @@ def test_a_row_is_the_record_with_headers_and_body(tmp_path: Path) -> None:
     timing = Timing(0.1, 0.2, 0.3, 0.4, None, 0.6, 0.7, 0.8, 0.9)
     result = fetched(folder, b"body", index=7, label="x", timing=timing, cause=Cause.STATUS, status=404)
     hops = (RedirectHop(302, "http://a/", 0.25, HopTiming(wait=0.25)),)
-    result = replace(result, hops=hops)
+    result = replace(result, hops=hops, passed={"sku": 10**30})
     result = replace(result, headers=header_map([("Set-Cookie", "a"), ("ETag", '"e"'), ("Set-Cookie", "b")]))
     (given_back,) = stored(folder, result)
     (row,) = rows(folder)
@@ -96,6 +96,7 @@ def test_a_row_is_the_record_with_headers_and_body(tmp_path: Path) -> None:
         "headers": [{"name": n, "value": v} for n, v in [("Set-Cookie", "a"), ("ETag", '"e"'), ("Set-Cookie", "b")]],
         "trailers": None,
         "hops": hop_records(hops),
+        "passed": f'{{"sku":{10**30}}}',
         "body": b"body",
         "generation": 0,
     }
@@ -103,7 +104,7 @@ def test_a_row_is_the_record_with_headers_and_body(tmp_path: Path) -> None:
     assert list(row) == [
         *(name for name in RECORD_FIELDS if name != "timing"),
         *(f"timing_{phase}" for phase in PHASES),
-        *("headers", "trailers", "hops", "body", "generation"),
+        *("headers", "trailers", "hops", "passed", "body", "generation"),
     ]
 
 
