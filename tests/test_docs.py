@@ -49,6 +49,7 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 def folder(tmp_path: Path, practice: PracticeServer) -> Path:
     """The files that the README's commands read."""
     shown = {"urls.txt": blocks("text")[1], "pages.csv": blocks("csv")[0], "calls.jsonl": blocks("json")[0]}
+    shown["orders.csv"] = blocks("csv")[1]
     for name, content in shown.items():
         assert f"`{name}`" in README
         (tmp_path / name).write_text(content.replace(EXAMPLE, practice.url))

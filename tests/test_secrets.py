@@ -89,6 +89,10 @@ def _rows(server: ScriptServer) -> bytes:
     rows: list[Any] = [{"url": url} for url in urls]
     rows.append({"url": f"{server.url}/ok", "headers": {"X-Key": secret("row-header")}, "body": secret("row-body")})
     rows.append({"url": f"{server.url}/ok", "headers": {"Authorization": secret("row-auth")}, "method": "G T"})
+    rows.append({"url": f"{server.url}/ok", "bearer": secret("bearer"), "json": {"a": secret("json")}})
+    rows.append({"url": f"{server.url}/away", "auth": f"{USER}:{secret('auth')}", "cookies": {"a": secret("cookies")}})
+    wrong = {"auth": secret("auth")}, {"bearer": f"Bearer {secret('bearer')}"}, {"tokn": secret("bearer")}
+    rows += [{"url": f"{server.url}/ok"} | one for one in wrong]
     lines = [json.dumps(row) for row in rows]
     lines.append(lines[-1][:-2].replace('"G T', secret("unclosed")))
     lines.append(f'{{"url": "{server.url}/ok", "headers: {{"X-Key": "{secret("unclosed")}"}}}}')
