@@ -55,6 +55,9 @@ class Columns:
         self.known = self._read.union(self.named, (_URL,))
         """The keys that a JSON row may have, unless it passes all others on."""
 
+        self.nothing = self.passed_on({})
+        """What a row passes on that has none of these columns."""
+
     def check_keys(self, row: Mapping[str, Any]) -> None:
         """Raise ValueError if the row has a key that is neither read nor passed on."""
         if row.keys() <= self.known or self.all_others:

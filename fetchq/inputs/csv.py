@@ -194,7 +194,7 @@ class CsvParser(RowParser):
 
     def _request(self, row: _Row, index: int) -> Request:
         cells, at = row.cells, self._at[self._column]
-        shown, passed = self._url_in(row), None
+        shown, passed = self._url_in(row), self._columns.nothing
         try:
             if row.problem is not None:
                 raise ValueError(row.problem)

@@ -48,23 +48,23 @@ class JsonLinesParser(RowParser):
     def _row(self, line: str, index: int, number: int) -> Request:
         if not self.format_known:
             self._check_first(line)
-        row_text = passed = None
         columns = self._columns
+        row_text, passed = None, columns.nothing
         try:
             row = _json(line)
             if isinstance(row, str):
                 row_text = row
-                return make_request(clean_url(row), index, passed=columns.passed_on({}))
+                return make_request(clean_url(row), index, passed=passed)
             if not isinstance(row, dict):
                 raise ValueError("neither an object nor a text")
+            exact = _exact(line) if columns.passes or "json" in row else row
+            passed = columns.passed_on(exact)
             if self._column not in row:
                 raise ValueError(f"no {self._column!r} in it")
             url = row[self._column]
             if not isinstance(url, str):
                 raise ValueError(f"{self._column!r} is not a text")
             row_text = url
-            exact = _exact(line) if columns.passes or "json" in row else row
-            passed = columns.passed_on(exact)
             columns.check_keys(row)
             return _request(clean_url(url), index, row, exact, line, passed)
         except ValueError as problem:
@@ -119,9 +119,8 @@ class JsonArrayParser(JsonLinesParser):
             if kind is ElementKind.WHOLE:
                 found.append(self._row(text, self._index, self.number))
             else:
-                found.append(
-                    unusable_row(self._url_in(text), self._index, self._where(self.number), _OUT_OF_PLACE[kind])
-                )
+                where, why = self._where(self.number), _OUT_OF_PLACE[kind]
+                found.append(unusable_row(self._url_in(text), self._index, where, why, self._columns.nothing))
             self._index += 1
         return found
 

@@ -75,7 +75,7 @@ class StoredList:
     given: str
     """The argument that named the list, for messages, and for guessing the input format."""
     input_format: str | None = None
-    """The input format, if it is not that of the run."""
+    """The input format, if it is not that of the run; then its columns are the usual ones, too."""
     stream: BinaryIO | None = None
     """The bytes of the copy, if it is still being written."""
 
@@ -94,7 +94,8 @@ def open_stored_lists(
     for one in lists:
         name = _name(one.given)
         suffix = f" of {name}" if len(lists) > 1 else ""
-        parser = partial(_parser, one.input_format or input_format, one.given, columns, name=name, suffix=suffix)
+        form, read = (input_format, columns) if one.input_format is None else (one.input_format, Columns())
+        parser = partial(_parser, form, one.given, read, name=name, suffix=suffix)
         if one.stream is None:
             inputs.append(_file_input(one.path, parser, name))
         else:

@@ -73,3 +73,9 @@ def test_a_row_of_a_program_that_has_changed_is_another_row(tmp_path: Path, chan
             assert result.passed == {"a": 1}
         with pytest.raises(FolderError, match="row 0 is not what it was"):
             fetch_all_sync([Request(server.url, **fields | changed)], output=output, resume=True)  # type: ignore[arg-type]  # of any field
+
+
+def test_the_arguments_of_a_durable_run_have_no_columns(cli: Cli) -> None:
+    with ScriptServer() as server:
+        done = cli(server.url, "-o", "run", "--url-column", "link", "--pass", "sku", "--json")
+    assert (done.status, done.record.get("passed")) == (0, None)

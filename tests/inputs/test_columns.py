@@ -183,3 +183,5 @@ def test_the_named_columns_are_in_each_row_and_all_others_where_they_are() -> No
     assert cells("a,method,b", "1,GET,", ("*",)).passed == '{"a":"1","b":""}'
     assert cells("a,b", "1,2", ("b",)).passed == '{"b":"2"}'
     assert cells("a,b", "1,2").passed is None
+    found = read(f'"{URL}"\n7\n{{"url": 7, "b": 8}}\n{{', passed=("a", "b"))
+    assert [one.passed for one in found] == [*['{"a":null,"b":null}'] * 2, '{"a":null,"b":8}', '{"a":null,"b":null}']
