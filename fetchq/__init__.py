@@ -59,6 +59,7 @@ What always holds:
 | another setting | `core/settings_fields.py` or `settings_pace.py`; its type in `core/settings_kwargs.py` |
 | who may set it | its `origin`, see `core/option.py` |
 | settings that contradict each other | `core/settings.py` |
+| another key of a row | `inputs/columns.py`; `core/request_parts.py`, if it becomes part of its URL, headers or body |
 | another format of lists | a parser in `inputs/`, chosen in `inputs/opening.py` |
 | another format of records | a module in `store/sinks/`, and a line in its `__init__.py` |
 | another way to store bodies | the same, and its name in `SAVES` in `core/parsers.py` |

@@ -30,6 +30,8 @@ __all__ = ["CsvParser"]
 
 _PLAIN = ("method", "body", "label", "priority", "checksum", "filename")
 """The columns that are read and are not among `PARTS`."""
+_HEADERS = "headers"
+"""A column that is not read: as a cell, headers would be JSON, and those of responses are in records of fetchq."""
 _DELIMITERS = (",", "\t", ";", "|")
 _SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?\r?', re.IGNORECASE)
 """A line before the header that names the delimiter, as Excel reads it."""
@@ -183,10 +185,12 @@ class CsvParser(RowParser):
         """Raise SourceError, or make a remark, if there are columns that are not read and seem to be mistyped."""
         unread = self._columns.unread(names)
         near = {name: word for name in unread if (word := self._columns.near_miss(name, names)) is not None}
-        if not unread or not (near or self._columns.strict):
+        if not unread or not (near or _HEADERS in unread or self._columns.strict):
             return
         name = next(iter(near), unread[0])
         hint = f"; did you mean {near[name]!r}?" if near else ""
+        if _HEADERS in unread:
+            name, hint = _HEADERS, ": only rows in JSON have headers"
         why = f"{self._name} has a column {display_text(name, 40)!r}, which is not read{hint}"
         if self._columns.strict:
             raise SourceError(why)
@@ -250,7 +254,7 @@ def _part(name: str, cell: str) -> Any:
             return json.loads(cell)
         except (ValueError, RecursionError):
             raise ValueError(f"{name!r} is not JSON") from None
-    return cell.strip(BLANKS)
+    return cell.strip(BLANKS) if name == "bearer" else cell  # a blank may belong to a password
 
 
 def _columns(header: str, delimiter: str) -> list[str]:

@@ -814,6 +814,13 @@ def test_a_column_that_seems_mistyped_is_remarked_on_or_refused(
     assert cli(*source, "--strict-columns", "--pass", "*", "-q", stdin=piped).said == ""
 
 
+def test_headers_in_csv_are_remarked_on(cli: Cli, practice: PracticeServer) -> None:
+    cli.write("a.csv", f"url,headers\n{practice.url}/json,A: b\n")
+    done = cli("a.csv", "-q")
+    why = "fetchq: 'a.csv' has a column 'headers', which is not read: only rows in JSON have headers"
+    assert (done.status, done.said) == (0, f"{why} (--strict-columns refuses such a list)\n")
+
+
 @shows("format", "json")
 def test_format_is_that_of_the_records_and_json_is_short_for_jsonl(cli: Cli, practice: PracticeServer) -> None:
     url = f"{practice.url}/json"
