@@ -14,6 +14,7 @@ from fetchq.cli.display import Display
 from fetchq.comparison.options import ComparisonOptions
 from fetchq.core.option import SettingOption, option_of
 from fetchq.core.settings import Settings, SettingsError
+from fetchq.core.settings_pace import READ_TIMEOUT, read_timeout_beside
 
 if TYPE_CHECKING:
     from fetchq.store.manifest import StoredSettings
@@ -188,8 +189,7 @@ def _still_chosen(stored: dict[str, Any], given: dict[str, Any]) -> dict[str, An
     """The settings that a run has stored, without a read timeout that only follows from a timeout given anew."""
     if given.get("timeout") is None or "timeout" not in stored:
         return stored
-    default = Settings().read_timeout
-    if stored.get("read_timeout") not in (default, max(default, stored["timeout"])):
+    if stored.get("read_timeout") not in (READ_TIMEOUT, read_timeout_beside(stored["timeout"])):
         return stored  # the user chose it
     return {name: value for name, value in stored.items() if name != "read_timeout"}
 

@@ -78,16 +78,19 @@ class SettingOption:
     """Where its value may come from."""
     folder_maximum: float | None
     """The greatest value that may come from a folder: a greater one might take all memory, or the whole disk."""
+    is_limit: bool
+    """Whether None, and the text `none`, mean that there is no limit."""
 
     def parse(self, given: object) -> Any:
         """Parse a text or a value, and check the bounds. Returns the field's value. Raises ValueError."""
-        if given is None:
+        if given is None or (self.is_limit and isinstance(given, str) and given.strip().lower() == "none"):
             return None
         value = self.parser(given)
         if self.minimum is not None and value < self.minimum:
             raise ValueError(f"{given} is below {self.minimum:g}")
         if self.above is not None and value <= self.above:
-            raise ValueError(f"{given} is not above {self.above:g}")
+            hint = "; 'none' means no limit" if self.is_limit else ""
+            raise ValueError(f"{given} is not above {self.above:g}{hint}")
         if self.maximum is not None and value > self.maximum:
             raise ValueError(f"it is above {self.maximum:g}")
         return value
@@ -114,6 +117,7 @@ def setting(
     default_text: str | None = None,
     origin: Origin = Origin.ANYWHERE,
     folder_maximum: float | None = None,
+    is_limit: bool = False,
 ) -> Any:
     """A dataclass field with its SettingOption. `flags` are separated by spaces; a `secret` is left out of the repr."""
     option = SettingOption(
@@ -130,6 +134,7 @@ def setting(
         default_text=default_text,
         origin=origin,
         folder_maximum=folder_maximum,
+        is_limit=is_limit,
     )
     return field(default=default, metadata={"option": option}, repr=not secret)
 
@@ -212,10 +217,10 @@ class ValidatedSettings:
 
     def __post_init__(self) -> None:
         for one in fields(self):  # type: ignore[arg-type]  # the subclasses are dataclasses
-            given = getattr(self, one.name)
-            if given is None and one.default is not None:
+            given, option = getattr(self, one.name), option_of(one)
+            if given is None and one.default is not None and not option.is_limit:
                 raise SettingsError(one.name, "a value is needed")
             try:
-                object.__setattr__(self, one.name, option_of(one).parse(given))
+                object.__setattr__(self, one.name, option.parse(given))
             except ValueError as problem:
                 raise SettingsError(one.name, str(problem)) from None

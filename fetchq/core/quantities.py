@@ -17,6 +17,7 @@ _RATE = r"(\d+(?:\.\d*)?|\.\d+)\s*(?:/\s*([smh]))?"
 _STATUS = r"([+-]?)(\d{3})(?:\.\.(=?)(\d{3}))?"
 
 __all__ = [
+    "NO_LIMIT",
     "read_byte_rate",
     "read_int",
     "read_mode_bits",
@@ -33,6 +34,8 @@ MAX_RATE = 1e6
 """Events per second: more than any machine reaches."""
 MAX_SECONDS = 366 * 86400.0
 """One year. Longer times overflow in some system calls."""
+NO_LIMIT = MAX_SECONDS
+"""Seconds that stand for a timeout that is None."""
 
 
 def read_int(given: object) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fetchq.core.host_patterns import is_network
 from fetchq.core.option import HiddenValues, SettingsError
 from fetchq.core.settings_fields import DURABLE_GROUP, REPORTS_GROUP, SettingsFields
-from fetchq.core.settings_pace import MODES
+from fetchq.core.settings_pace import MODES, read_timeout_beside
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -34,8 +34,7 @@ class Settings(SettingsFields):
     def __post_init__(self) -> None:
         super(Settings, self).__post_init__()  # slots=True makes a new class, for which super() without arguments fails
         if "timeout" in self._given and "read_timeout" not in self._given:
-            # Whoever allows an attempt two minutes does not expect it to end after 30 silent seconds.
-            object.__setattr__(self, "read_timeout", max(self.read_timeout, self.timeout))
+            object.__setattr__(self, "read_timeout", read_timeout_beside(self.timeout))
         _resolve(self)
         _check_together(self)
 

@@ -25,9 +25,9 @@ class ModeKwargs(TypedDict, total=False):
 class OtherSettingsKwargs(TypedDict, total=False):
     """All other settings."""
 
-    timeout: Number
-    connect_timeout: Number
-    read_timeout: Number
+    timeout: Number | None
+    connect_timeout: Number | None
+    read_timeout: Number | None
     deadline: Number | None
     min_speed: Integer
     min_speed_time: Number

@@ -9,16 +9,28 @@ from fetchq.core.option import ValidatedSettings, setting
 from fetchq.core.parsers import HOST_KEYS, choice_of, read_flag, read_per_host_by
 from fetchq.core.quantities import read_byte_rate, read_int, read_rate, read_seconds, read_size, read_statuses
 
-__all__ = ["MODES", "PaceFields"]
+__all__ = ["MODES", "READ_TIMEOUT", "PaceFields", "read_timeout_beside"]
 
 MODES = ("async", "threads", "sync")
 
 _mode = partial(setting, group="Mode")
 _time = partial(setting, group="Time")
+_limit = partial(setting, group="Time", is_limit=True)
 _politeness = partial(setting, group="Politeness")
 _retries = partial(setting, group="Retries")
 
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+READ_TIMEOUT = 30.0
+
+
+def read_timeout_beside(timeout: float | None) -> float | None:
+    """The read timeout where only `timeout` is given, in seconds.
+
+    Whoever allows an attempt two minutes does not expect it to end after 30 silent seconds.
+    """
+    return None if timeout is None else max(READ_TIMEOUT, timeout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,21 +51,27 @@ class PaceFields(ValidatedSettings):
         folder_maximum=1000,
     )
 
-    timeout: float = _time(
-        300.0, "-t --timeout", read_seconds, "For one attempt, redirects included.", metavar="S", above=0
+    timeout: float | None = _limit(
+        300.0,
+        "-t --timeout",
+        read_seconds,
+        "For an attempt with redirects; none: no limit.",
+        python_help="For an attempt with redirects; None: no limit.",
+        metavar="S",
+        above=0,
     )
-    connect_timeout: float = _time(
+    connect_timeout: float | None = _limit(
         10.0, "--connect-timeout", read_seconds, "Until connected, DNS and TLS included.", metavar="S", above=0
     )
-    read_timeout: float = _time(
-        30.0,
+    read_timeout: float | None = _limit(
+        READ_TIMEOUT,
         "--read-timeout",
         read_seconds,
         "Without a byte from the server; at least --timeout if only that is given.",
         metavar="S",
         above=0,
     )
-    deadline: float | None = _time(
+    deadline: float | None = _limit(
         None,
         "--deadline",
         read_seconds,
@@ -75,7 +93,7 @@ class PaceFields(ValidatedSettings):
     )
 
     per_host: int | None = _politeness(
-        None, "--per-host", read_int, "How many fetch from one host at a time.", metavar="N", minimum=1
+        None, "--per-host", read_int, "How many fetch from one host at a time.", metavar="N", minimum=1, is_limit=True
     )
     per_host_by: str = _politeness(
         "host",
@@ -88,10 +106,16 @@ class PaceFields(ValidatedSettings):
         0.0, "--host-interval", read_seconds, "Between two starts at one host.", metavar="S", minimum=0
     )
     rate: float | None = _politeness(
-        None, "--rate", read_rate, "How many start, such as 50/s or 10/m.", metavar="N/s", above=0
+        None, "--rate", read_rate, "How many start, such as 50/s or 10/m.", metavar="N/s", above=0, is_limit=True
     )
     limit_rate: int | None = _politeness(
-        None, "--limit-rate", read_byte_rate, "Bytes of bodies per second, all together.", metavar="BYTES/s", minimum=1
+        None,
+        "--limit-rate",
+        read_byte_rate,
+        "Bytes of bodies per second, all together.",
+        metavar="BYTES/s",
+        minimum=1,
+        is_limit=True,
     )
     adapt: bool = _politeness(
         True,

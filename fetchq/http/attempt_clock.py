@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
+from fetchq.core.quantities import NO_LIMIT
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.phases import CONNECT, LAG, RECEIVE, WAIT
 
@@ -150,15 +151,19 @@ class AttemptClock:
         if self._on_hold:
             return inf, ""
         settings = self.settings
-        limit, what = self.began + settings.timeout, f"no complete answer in {settings.timeout:g} s (timeout)"
+        seconds, what = settings.timeout or NO_LIMIT, "no complete answer in %g s (timeout)"
+        limit = self.began + seconds
         if self.connecting_since is not None:
-            if (until := self.connecting_since + settings.connect_timeout) < limit:
-                limit, what = until, f"no connection in {settings.connect_timeout:g} s (connect timeout)"
-        elif (until := self.progress_at + settings.read_timeout) < limit:
-            limit, what = until, f"no byte in {settings.read_timeout:g} s (read timeout)"
+            connect_timeout = settings.connect_timeout or NO_LIMIT
+            if (until := self.connecting_since + connect_timeout) < limit:
+                limit, seconds, what = until, connect_timeout, "no connection in %g s (connect timeout)"
+        else:
+            read_timeout = settings.read_timeout or NO_LIMIT
+            if (until := self.progress_at + read_timeout) < limit:
+                limit, seconds, what = until, read_timeout, "no byte in %g s (read timeout)"
         if limit <= now and self._allow_for_lost_time(now):
             return self.time_left(now)
-        return limit - now, what
+        return limit - now, what % seconds
 
     def _allow_for_lost_time(self, now: float) -> bool:
         """Let all timeouts end later by what was lost since the last call. Returns whether that is anything."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from fetchq.core.model import Cause
+from fetchq.core.quantities import NO_LIMIT
 from fetchq.http.failure import AttemptFailed
 from fetchq.http.phases import DECODE, RECEIVE, STORE
 
@@ -70,8 +71,11 @@ def explain_timeout(attempt: Receiving, failed: AttemptFailed, now: float) -> At
     settings, body = attempt.settings, attempt.body
     before = 0 if attempt.continued is None else attempt.continued.wire_size
     received = body.wire_size - before
-    longest_silence = min(settings.timeout, settings.read_timeout)
-    by_timeout = attempt.began + settings.timeout <= attempt.progress_at + settings.read_timeout
+    if settings.timeout is None:
+        return failed
+    read_timeout = settings.read_timeout or NO_LIMIT
+    longest_silence = min(settings.timeout, read_timeout)
+    by_timeout = attempt.began + settings.timeout <= attempt.progress_at + read_timeout
     if received <= 0 or body.writing or not by_timeout or now - attempt.progress_at > longest_silence / 2:
         return failed
     phases = attempt.phases

@@ -9,6 +9,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from fetchq.core.quantities import NO_LIMIT
+
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
 
@@ -24,7 +26,8 @@ class LostTime:
     __slots__ = ("_due", "interval", "seconds")
 
     def __init__(self, settings: Settings) -> None:
-        shortest = min(settings.timeout, settings.connect_timeout, settings.read_timeout)
+        limits = settings.timeout, settings.connect_timeout, settings.read_timeout
+        shortest = min(limit or NO_LIMIT for limit in limits)
         self.interval = max(0.005, min(0.25, shortest / 20))
         """Seconds between two beats."""
         self._due = inf

@@ -30,7 +30,7 @@ WRONG: dict[str, list[Any]] = {
     "per_host_by": ["network", 1, None],
     "refresh": [3, "", "a\0b"],
     "workers": [0, -1, "many", None],
-    "timeout": [0, -1, "soon", float("inf"), None],
+    "timeout": [0, -1, "soon", float("inf"), "nothing"],
     "connect_timeout": [0, "-1"],
     "read_timeout": [0, "0s"],
     "deadline": [0, "never"],
@@ -125,6 +125,11 @@ def test_a_wrong_value_is_refused_by_a_value_error_that_names_its_field(name: st
     assert str(caught.value) == f"{name}: {caught.value.message}"
 
 
+def test_who_writes_0_for_no_limit_is_told_what_to_write() -> None:
+    with pytest.raises(SettingsError, match="0 is not above 0; 'none' means no limit"):
+        Settings(timeout=0)
+
+
 def test_a_setting_that_there_is_not_is_refused_with_the_nearest_that_there_is() -> None:
     for kind, wrong, near in ((Settings, "wokers", "workers"), (Display, "quite", "quiet")):
         unchecked: Any = kind
@@ -206,15 +211,26 @@ def test_the_defaults_are_those_of_the_interface() -> None:
         ({"timeout": 120, "read_timeout": 10}, 10),
         ({"timeout": 120, "read_timeout": 30}, 30),
         ({"read_timeout": 40}, 40),
+        ({"timeout": None}, None),
+        ({"timeout": "none", "read_timeout": 10}, 10),
+        ({"read_timeout": None}, None),
     ],
 )
 def test_the_read_timeout_is_at_least_the_timeout_where_only_that_is_given(
-    given_values: dict[str, Any], read_timeout: float
+    given_values: dict[str, Any], read_timeout: float | None
 ) -> None:
     settings = Settings(**given_values)
     assert settings.read_timeout == read_timeout
     assert replace(settings, workers=3).read_timeout == read_timeout
     assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    "name", ["timeout", "connect_timeout", "read_timeout", "deadline", "per_host", "rate", "limit_rate"]
+)
+def test_none_is_no_limit_in_python_and_as_a_text(name: str) -> None:
+    assert getattr(Settings(**{name: None}), name) is None
+    assert getattr(Settings(**{name: "None"}), name) is None
 
 
 def test_every_field_but_the_librarys_own_has_an_option_of_its_own() -> None:

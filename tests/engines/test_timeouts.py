@@ -13,10 +13,11 @@ import pytest
 from faults.wire import Asked, Connection
 from support.factories import Clock
 from support.leaks import calm_loop
-from support.servers import Script, ScriptServer, hang, ok
+from support.modes import each_engine
+from support.servers import Script, ScriptServer, hang, late, ok
 from support.waiting import HUNG, ended
 
-from fetchq import Cause, Request, fetch_all
+from fetchq import Cause, Request, fetch_all, fetch_all_sync
 from fetchq.core.settings import Settings
 from fetchq.engines.aiohttp import timeouts as module
 from fetchq.engines.aiohttp.engine import AiohttpEngine
@@ -336,3 +337,14 @@ async def test_a_worker_whose_attempts_time_out_goes_on_with_no_cancellation_lef
             results = await fetch_all([server.url] * 2, on_start=on_start, **options)
     assert [(result.cause, result.attempts) for result in results] == [(Cause.TIMEOUT, 2)] * 2
     assert cancelling == [0] * 4
+
+
+# --- no limit --------------------------------------------------------------------------------------------------------
+
+
+@each_engine
+def test_a_timeout_of_none_lets_a_server_take_its_time(mode: str) -> None:
+    with ScriptServer(late(0.05)) as server:
+        settings = Settings(mode=mode, timeout=None, connect_timeout="none", retries=0, min_speed=0)
+        (result,) = fetch_all_sync([f"{server.url}/"], settings=settings)
+    assert (result.status, result.error) == (200, None)

@@ -736,6 +736,18 @@ def test_the_time_left_is_that_of_the_earliest_limit(
     assert attempt.time_left(clock.now + 100)[0] == left - 100
 
 
+@pytest.mark.parametrize("connecting", [True, False])
+def test_without_limits_an_attempt_has_months_and_the_limits_there_are_hold(clock: Clock, connecting: bool) -> None:
+    unlimited = {"timeout": None, "connect_timeout": None, "read_timeout": None}
+    for limits, left in ((unlimited, 300 * 86400), (unlimited | {"timeout": 7}, 7)):
+        attempt = make_attempt(Settings(**limits))
+        attempt.begin_exchange()
+        if not connecting:
+            attempt.connected(reused=False)
+        found, _ = attempt.time_left(clock.now)
+        assert found == left if left == 7 else found > left
+
+
 def test_every_byte_gives_the_server_new_time_but_not_beyond_the_whole(clock: Clock) -> None:
     attempt = make_attempt(Settings(**LIMITS, min_speed=0))
     respond(attempt, 200, [])

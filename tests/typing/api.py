@@ -52,7 +52,7 @@ async def on_start(request: Request, worker: int) -> None:
 
 async def right() -> None:
     assert_type(await fetch_all(URLS), Results)
-    assert_type(await fetch_all(MIXED, workers=20, timeout=1.5, deadline=None), Results)
+    assert_type(await fetch_all(MIXED, workers=20, timeout=None, connect_timeout=1.5, deadline=None), Results)
     assert_type(await fetch_all(rows(), timeout="2m", rate="50/s", max_filesize="100M", retries="3"), Results)
     assert_type(await fetch_all(generated(), headers={"A": "b"}, accept=[200, 404], retry_on="500..=599"), Results)
     assert_type(await fetch_all(URLS, headers=["A: b", ("C", "d")], resolve=[("h", 80, "::1")], data="text"), Results)
@@ -108,7 +108,7 @@ async def wrong() -> None:
     compare(rows())  # type: ignore[arg-type]
     await fetch_all(URLS, wokers=20)  # type: ignore[call-arg]
     await fetch_all(URLS, workers=[20])  # type: ignore[arg-type]
-    await fetch_all(URLS, timeout=None)  # type: ignore[arg-type]
+    await fetch_all(URLS, retries=None)  # type: ignore[arg-type]
     await fetch_all([1, 2])  # type: ignore[list-item]
     await fetch_all(URLS, 20)  # type: ignore[call-arg, arg-type]
     await fetch_all(URLS, on_result=len)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fetchq.core.quantities import NO_LIMIT
 from fetchq.engines.early_response import UPLOAD_PIECE, UPLOAD_STALL
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Upload:
     async def finish(self) -> None:
         """Send the rest after the response, as long as the server takes it, and no longer than the attempt may last."""
         attempt, taken = self._attempt, -1.0
-        until = attempt.began + attempt.settings.timeout
+        until = attempt.began + (attempt.settings.timeout or NO_LIMIT)
         attempt.keep_response()
         while not self._task.done() and taken != attempt.progress_at and (left := until - perf_counter()) > 0:
             taken = attempt.progress_at
