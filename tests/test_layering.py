@@ -63,6 +63,7 @@ HOMES = {
     "compression": {"fetchq.http.zstd_decoder"},
     "certifi": {"fetchq.engines.tls"},
     "python_socks": {"fetchq.engines.socks"},
+    "pydantic_core": {"fetchq.core.pydantic_schema"},
     "uvloop": {"fetchq.workers.process"},
     "rich": {"fetchq.cli.progress"},
     "platformdirs": {"fetchq.cli.config_file"},

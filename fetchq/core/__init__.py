@@ -2,7 +2,8 @@
 
 The lowest room: it imports nothing else of fetchq.
 
-    model               Result and Timing
+    model               Result
+      timing            where the time of a row went, in phases
     request             Request; request_parts: makes JSON, params, auth and cookies parts of its URL, headers and body
       checksum          reads the checksum that a body should have
       passed_columns    the columns of a row that go into its record
@@ -12,12 +13,14 @@ The lowest room: it imports nothing else of fetchq.
     exchange            one request and its response, for HAR and trace
     sent_request        what a web archive needs beside the Result
     stored_response     what an earlier run has stored of a page
-    header_text         header values as text
+    headers             header fields as a mapping; header_text: their values as text
     lazy_headers        header fields that are parsed when they are read
       lazy_field        a field that is kept as it came until then
     kept_bytes          how much memory a Result takes
     known               what was found out about texts that strangers choose, in bounded memory
     fast_dataclass      quick constructors for objects that are made for each row
+    unlisted_fields     fields of a dataclass that nobody sees but fetchq
+    pydantic_schema     how pydantic, and so FastAPI, writes a Result
 
     settings            the settings of a run, and which of them contradict each other
       settings_pace     mode and workers, time limits, politeness and retries: each setting once, with its help

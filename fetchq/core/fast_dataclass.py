@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING
 from typing import Any, ParamSpec, TypeVar
 
 from fetchq.core.lazy_field import LazyField
+from fetchq.core.unlisted_fields import every_field
 
 __all__ = ["fast_constructor", "fast_draft", "fast_replacer"]
 
@@ -22,7 +23,7 @@ def fast_draft(frozen: Callable[..., T]) -> tuple[Callable[[], Any], Callable[[A
     """
     kind: Any = frozen
     draft = _draft_class(kind)
-    defaults = {one.name: one.default for one in fields(kind) if one.default is not MISSING}
+    defaults = {one.name: one.default for one in every_field(kind) if one.default is not MISSING}
     lines = ["def begin():", " draft = Draft()"]
     lines += [f" draft.{name} = default_{name}" for name in defaults]
     lines += [" return draft", "def finish(draft):", " draft.__class__ = Kind", " return draft"]
@@ -39,7 +40,7 @@ def _draft_class(kind: Any) -> type:
     """
     base: Any = object
     own = {name: getattr(base, name) for name in ("__init__", "__setattr__", "__delattr__")}
-    slots = {one.name: kind.__dict__[one.name] for one in fields(kind)}
+    slots = {one.name: kind.__dict__[one.name] for one in every_field(kind)}
     slots |= {name: slot.slot for name, slot in slots.items() if isinstance(slot, LazyField)}
     return type(f"{kind.__name__}Draft", (kind,), {"__slots__": ()} | own | slots)
 
@@ -52,8 +53,8 @@ def fast_constructor(frozen: Callable[P, T]) -> Callable[P, T]:
     assigns its `__class__`, which Python allows for classes of the same layout.
     """
     kind: Any = frozen
-    defaults = {f"default_{one.name}": one.default for one in fields(kind) if one.default is not MISSING}
-    names = [one.name for one in fields(kind)]
+    defaults = {f"default_{one.name}": one.default for one in every_field(kind) if one.default is not MISSING}
+    names = [one.name for one in every_field(kind)]
     parameters = [f"{name}=default_{name}" if f"default_{name}" in defaults else name for name in names]
     made: Callable[P, T] = _generate(kind, f"make({', '.join(parameters)})", {name: name for name in names}, defaults)
     return made
@@ -66,7 +67,7 @@ def fast_replacer(frozen: Callable[..., T], *names: str) -> Callable[..., T]:
     keeps unparsed (`lazy_field`) stays so.
     """
     kind: Any = frozen
-    values = {one.name: one.name if one.name in names else f"old.{one.name}" for one in fields(kind)}
+    values = {one.name: one.name if one.name in names else f"old.{one.name}" for one in every_field(kind)}
     scope: dict[str, Any] = {}
     for name in values.keys() - names:
         if isinstance(lazy := kind.__dict__[name], LazyField):

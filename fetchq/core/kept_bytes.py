@@ -24,8 +24,8 @@ def kept_bytes(result: Result) -> int:
     """About the bytes that a Result takes beyond what every Result does: its body, its headers, and long texts."""
     kept = kept_headers(result)
     size = len(result.body) + (len(kept) if isinstance(kept, bytes) else _fields_bytes(kept))
-    if result.spool is not None:
-        size += result.spool.in_memory
+    if result._spool is not None:
+        size += result._spool.in_memory
     if len(result.url) > LONG_URL or result.hops or result.label is not None or result.trailers is not None:
         size += _more_bytes(result)
     if (passed := kept_passed(result)) is not None:
@@ -38,8 +38,8 @@ def _more_bytes(result: Result) -> int:
     size += sum(len(one.url) for one in result.hops)
     if result.trailers is not None:
         size += _fields_bytes(result.trailers)
-    if result.sent is not None:
-        for one in result.sent.redirects:
+    if result._sent is not None:
+        for one in result._sent.redirects:
             size += len(one.url) + len(one.head) + len(one.body) + _fields_bytes(one.headers)
     return size
 

@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from multidict import CIMultiDict, CIMultiDictProxy, istr
+from multidict import CIMultiDict, istr
 
 from fetchq.core.header_text import wire_text
+from fetchq.core.headers import Headers
 from fetchq.core.lazy_field import keep_unparsed
 
 if TYPE_CHECKING:
-    KeptHeaders = CIMultiDictProxy[str] | bytes
+    KeptHeaders = Headers | bytes
     """Header fields: parsed, or as the lines that were received, each with its CRLF."""
 
 __all__ = ["field_reader", "keep_headers_unparsed", "parse_fields", "parsed"]
@@ -26,16 +27,16 @@ def keep_headers_unparsed(kind: type) -> Callable[[Any], KeptHeaders]:
     return keep_unparsed(kind, "headers", bytes, parse_fields)
 
 
-def parse_fields(lines: bytes) -> CIMultiDictProxy[str]:
+def parse_fields(lines: bytes) -> Headers:
     """The fields of these lines. Bytes that are not UTF-8 become lone surrogates."""
     headers: CIMultiDict[str] = CIMultiDict()
     for line in lines.split(b"\r\n")[:-1]:
         name, _, value = line.partition(b":")
         headers.add(name.decode("ascii"), value.strip(b" \t").decode("utf-8", "surrogateescape"))
-    return CIMultiDictProxy(headers)
+    return Headers(headers)
 
 
-def parsed(kept: KeptHeaders) -> CIMultiDictProxy[str]:
+def parsed(kept: KeptHeaders) -> Headers:
     """The fields of headers as they are kept, which stay so."""
     return parse_fields(kept) if isinstance(kept, bytes) else kept
 

@@ -1,4 +1,4 @@
-"""Defines the objects that travel through fetchq: Result and Timing, beside the Request of `fetchq.core.request`.
+"""Defines what comes out of fetchq: Result and the error that carries one. Request and Timing have modules of their own.
 
 The fields of Result are the fields of a record: JSON Lines, CSV, Parquet and the ledger derive their columns from them;
 `fetchq.core.record_fields` says how to add one.
@@ -16,19 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 from fetchq.core.cause import Cause, Complete
 from fetchq.core.charset import decoded
-from fetchq.core.fast_dataclass import fast_constructor, fast_draft
+from fetchq.core.fast_dataclass import fast_draft
 from fetchq.core.header_text import header_lists
+from fetchq.core.headers import Headers
 from fetchq.core.lazy_field import keep_unparsed
 from fetchq.core.lazy_headers import keep_headers_unparsed
 from fetchq.core.passed_columns import read_passed
 from fetchq.core.redirect_hop import RedirectHop, hop_records
 from fetchq.core.request import OnStart, Request, make_request
 from fetchq.core.text import shortened
+from fetchq.core.timing import PHASES, Timing, make_timing, phase_values
+from fetchq.core.unlisted_fields import every_field, unlist_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from multidict import CIMultiDictProxy
 
     from fetchq.core.body_spool import Spool
     from fetchq.core.exchange import Exchange
@@ -52,34 +53,6 @@ __all__ = [
     "make_timing",
     "phase_values",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Where a request's time went, in seconds, with each phase summed over all attempts.
-
-    The phases do not overlap. All but `queued` and `held` add up to `Result.elapsed`.
-    """
-
-    queued: float = 0.0
-    """Waiting for a free worker."""
-    held: float = 0.0
-    """Held back by a limit, by the rate to which its host was slowed down, or until a retry was due."""
-    dns: float = 0.0
-    connect: float = 0.0
-    """The TCP connection, and the tunnel through a proxy."""
-    tls: float | None = None
-    """The TLS handshake; None where there was none, as on a connection that is reused."""
-    wait: float = 0.0
-    """From the request, which is sent at once, to the arrival of the first byte of the response."""
-    receive: float = 0.0
-    """From the first byte to the arrival of the last one."""
-    lag: float = 0.0
-    """From the arrival of what a phase of the network had waited for until the event loop, or the worker's thread, was
-    free to take it; and what fetchq itself does before the request and after the last byte."""
-    decode: float = 0.0
-    """Decoding and hashing the body."""
-    store: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,23 +101,23 @@ class Result:
     elapsed: float
     """Seconds: the sum of all phases of `timing` but `queued` and `held`."""
     timing: Timing
-    headers: CIMultiDictProxy[str] = field(repr=False)
+    headers: Headers = field(repr=False)
     """The header fields of the final response; their names are case-insensitive."""
     body: bytes = field(default=b"", repr=False)
-    """The decoded body; empty when the run does not keep bodies."""
-    spool: Spool | None = field(default=None, repr=False, compare=False)
+    """The decoded body; empty when the run does not keep bodies. `dataclasses.asdict` leaves it out, as JSON has to."""
+    _spool: Spool | None = field(default=None, repr=False, compare=False)
     """The body, until the writer has stored it in the run's folder; None in the Results that callers get."""
-    sent: SentRequest | None = field(default=None, repr=False, compare=False)
+    _sent: SentRequest | None = field(default=None, repr=False, compare=False)
     """The request for a web archive, until the writer has stored it; None in the Results that callers get."""
-    duplicate_of: int | None = field(default=None, repr=False, compare=False)
+    _duplicate_of: int | None = field(default=None, repr=False, compare=False)
     """The earlier row with an equal request (`dedupe`); this Result is a copy of its Result."""
-    trailers: CIMultiDictProxy[str] | None = field(default=None, repr=False)
+    trailers: Headers | None = field(default=None, repr=False)
     """The trailer fields, which came after a body in chunks (RFC 9110, 6.5); None if there were none."""
     hops: tuple[RedirectHop, ...] = field(default=(), repr=False, compare=False)
     """The redirects that the last attempt followed, in order: the status, URL and time of each."""
     passed: dict[str, Any] | None = field(default=None, hash=False)
     """Other columns of the row (`--pass`), with their values as in JSON; None in a run without."""
-    exchanges: tuple[Exchange, ...] = field(default=(), repr=False, compare=False)
+    _exchanges: tuple[Exchange, ...] = field(default=(), repr=False, compare=False)
     """Every request of every attempt with its response, in order, in a run with `har` or `trace`; it is not pickled."""
 
     def text(self, errors: str = "replace") -> str:
@@ -170,17 +143,30 @@ class Result:
 
         return result_table(self.to_record())
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: object) -> Any:
+        from fetchq.core.pydantic_schema import schema_of
+
+        return schema_of(cls, cls.to_record)
+
     def raise_for_failure(self) -> None:
         """Raise `FetchError` unless `ok`."""
         if not self.ok:
             raise FetchError(self)
 
     def to_record(self, include: Iterable[str] = ()) -> dict[str, Any]:
-        """The record, as in JSON Lines.
+        """The record, as in JSON Lines: what `json.dumps` can write.
 
         `include`: "headers" to add the headers, and the trailers if there were any; "hops" to add the redirects; "text"
         or "base64" to add the body.
         """
+        record = self._record(include)
+        if self.started is not None:
+            record["started"] = self.started.isoformat().replace("+00:00", "Z")
+        return record
+
+    def _record(self, include: Iterable[str] = ()) -> dict[str, Any]:
+        """The record, in which `started` is a datetime, for formats that write it themselves."""
         record = dict(zip(RECORD_FIELDS, _record_values(self), strict=True))
         record["timing"] = dict(zip(PHASES, phase_values(self.timing), strict=True))
         if kept_passed(self) is not None:
@@ -192,19 +178,14 @@ class Result:
                 record["trailers"] = header_lists(self.trailers)
         return record
 
-    # CIMultiDictProxy cannot be pickled, so the header and trailer fields travel as lists of pairs.
+    def __hash__(self) -> int:
+        return hash((self.index, self.url, self.status, self.sha256))
+
     def __getstate__(self) -> list[Any]:
-        state = [getattr(self, name) for name in _RESULT_FIELDS]
-        for at in _FIELD_MAPS:
-            state[at] = None if state[at] is None else list(state[at].items())
-        return state
+        return [getattr(self, name) for name in _PICKLED]
 
     def __setstate__(self, state: list[Any]) -> None:
-        from multidict import CIMultiDict, CIMultiDictProxy
-
-        for at in _FIELD_MAPS:
-            state[at] = None if state[at] is None else CIMultiDictProxy(CIMultiDict(state[at]))
-        for name, value in zip((*_RESULT_FIELDS, "exchanges"), (*state, ()), strict=True):
+        for name, value in zip((*_PICKLED, "_exchanges"), (*state, ()), strict=True):
             object.__setattr__(self, name, value)
 
 
@@ -220,22 +201,18 @@ class FetchError(Exception):
 
 
 begin_result, finish_result = fast_draft(Result)
-make_timing = fast_constructor(Timing)
 kept_headers = keep_headers_unparsed(Result)
 kept_passed = keep_unparsed(Result, "passed", str, read_passed)
 """The `passed` of a Result, as the text of a JSON object if nobody has read it yet."""
 keep_unparsed(Result, "started", float, partial(datetime.fromtimestamp, tz=UTC))
 
-PHASES = tuple(f.name for f in fields(Timing))
-"""The names of the phases, in the order of the fields of Timing."""
-_RESULT_FIELDS = tuple(f.name for f in fields(Result) if f.name != "exchanges")  # whose times have no meaning elsewhere
-_FIELD_MAPS = _RESULT_FIELDS.index("headers"), _RESULT_FIELDS.index("trailers")
-_NOT_RECORDED = ("headers", "trailers", "hops", "body", "spool", "sent", "duplicate_of", "passed")
-RECORD_FIELDS = tuple(name for name in _RESULT_FIELDS if name not in _NOT_RECORDED)
+unlist_fields(Result, "body", "_spool", "_sent", "_duplicate_of", "_exchanges")
+
+_PICKLED = tuple(one.name for one in every_field(Result) if one.name != "_exchanges")  # times without meaning elsewhere
+_NOT_RECORDED = ("headers", "trailers", "hops", "passed")
+RECORD_FIELDS = tuple(one.name for one in fields(Result) if one.name not in _NOT_RECORDED)
 """The fields of a record, in order; `timing` is an object of the `PHASES`."""
 _record_values = attrgetter(*RECORD_FIELDS)
-phase_values = attrgetter(*PHASES)
-"""The values of a Timing, in the order of `PHASES`."""
 
 
 _INCLUDED: dict[str, tuple[str, Callable[[Result], object]]] = {

@@ -19,9 +19,9 @@ from fetchq.http.response import NO_RESPONSE, ResponseHead
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from multidict import CIMultiDictProxy
     from yarl import URL
 
+    from fetchq.core.headers import Headers
     from fetchq.core.model import Request
     from fetchq.core.stored_response import StoredResponse
     from fetchq.http.body import ReceivedBody
@@ -123,7 +123,7 @@ class AttemptState(AttemptClock):
         return self.response.status
 
     @property
-    def headers(self) -> CIMultiDictProxy[str]:
+    def headers(self) -> Headers:
         """The headers of the response; empty if there was none."""
         return self.response.headers
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from multidict import CIMultiDict, CIMultiDictProxy, istr
+from multidict import CIMultiDict, istr
 
 from fetchq.core.fast_dataclass import fast_constructor
 from fetchq.core.header_text import wire_text
+from fetchq.core.headers import Headers, headers_of
 from fetchq.core.known import Known
 from fetchq.core.lazy_headers import keep_headers_unparsed
 from fetchq.core.model import Cause
@@ -38,7 +39,7 @@ _CONTENT_LENGTH = istr("Content-Length")
 _CONTENT_TYPE = istr("Content-Type")
 _TRANSFER_ENCODING = istr("Transfer-Encoding")
 
-NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
+NO_HEADERS = headers_of()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class ResponseHead:
     """None if there is no response (`NO_RESPONSE`)."""
     reason: str | None
     """One line, without control characters."""
-    headers: CIMultiDictProxy[str]
+    headers: Headers
     """Parsed when they are first read, if they are kept as they were received (`kept_headers_of`)."""
     http_version: str | None
     """Such as "1.1"."""
@@ -78,7 +79,7 @@ NO_RESPONSE = ResponseHead(None, None, NO_HEADERS, None, None, framed=True)
 def head_of(
     status: int | None,
     reason: str | None,
-    headers: CIMultiDictProxy[str],
+    headers: Headers,
     http_version: str | None,
     length: int | None,
     framed: bool,
@@ -119,13 +120,13 @@ def read_head(
         length = int(lengths[0]) if lengths else None
         framed = bool(codings or lengths)
     reason = _reasons[reason] if reason else reason
-    return head_of(status, reason, CIMultiDictProxy(headers), _VERSIONS[version], length, framed)
+    return head_of(status, reason, Headers(headers), _VERSIONS[version], length, framed)
 
 
-def field_map(raw_fields: Iterable[tuple[bytes, bytes]]) -> CIMultiDictProxy[str]:
+def field_map(raw_fields: Iterable[tuple[bytes, bytes]]) -> Headers:
     """Fields as text; bytes that are not UTF-8 become lone surrogates."""
     fields = ((name, value.decode("utf-8", "surrogateescape")) for name, value in raw_fields)
-    return CIMultiDictProxy(CIMultiDict((name.decode("utf-8", "surrogateescape"), value) for name, value in fields))
+    return headers_of((name.decode("utf-8", "surrogateescape"), value) for name, value in fields)
 
 
 def keeps_alive(version: tuple[int, int], connection: Iterable[str]) -> bool:

@@ -6,10 +6,11 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict
 
 from fetchq.core.body_spool import LinkedSpool
 from fetchq.core.header_text import wire_text
+from fetchq.core.headers import Headers
 from fetchq.core.model import Cause
 from fetchq.core.stored_response import BodyOrigin
 from fetchq.http.body import NO_BODY, ReceivedBody
@@ -67,7 +68,7 @@ def _tags(stored: StoredResponse, etag: str) -> list[str]:
     return [etag] if found is None or found[2] not in codings else [etag, f'{found[1]}"']
 
 
-def freshened(headers: MultiMapping[str], stored: StoredResponse) -> CIMultiDictProxy[str]:
+def freshened(headers: MultiMapping[str], stored: StoredResponse) -> Headers:
     """The headers of a 304, with the stored validators where it leaves them out, since the next run needs them.
 
     So it does with the stored ETag if it names that of the body without its coding. See RFC 9111, 4.3.4.
@@ -78,7 +79,7 @@ def freshened(headers: MultiMapping[str], stored: StoredResponse) -> CIMultiDict
             more.setdefault(name, value)
     if stored.etag is not None and _opaque(more["ETag"]) != _opaque(stored.etag):
         more["ETag"] = stored.etag
-    return CIMultiDictProxy(more)
+    return Headers(more)
 
 
 def check_validators(headers: MultiMapping[str], stored: StoredResponse) -> None:

@@ -13,9 +13,8 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
-from multidict import CIMultiDict, CIMultiDictProxy
-
 from fetchq.core.body_spool import DESCRIPTION, PartSpool
+from fetchq.core.headers import headers_of
 from fetchq.http.body import ReceivedBody
 from fetchq.http.part_source import PartSource, part_source
 from fetchq.http.range_resume import MIN_RESUMED, Partial
@@ -106,7 +105,7 @@ def _read(told: dict[str, Any]) -> tuple[PartSource, ResponseHead]:
     """What a description says. Raises ValueError, TypeError or KeyError if it is damaged."""
     url, address, redirected, if_range, etags, _, total = told["source"]
     source = PartSource(url, address, redirected, if_range, tuple(etags), (), total)
-    headers = CIMultiDictProxy(CIMultiDict([(name, value) for name, value in told["headers"]]))
+    headers = headers_of((name, value) for name, value in told["headers"])
     return source, head_of(200, told["reason"], headers, told["http_version"], told["length"], told["framed"])
 
 

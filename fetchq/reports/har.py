@@ -66,7 +66,7 @@ class HarView:
         self._file.close(b"\n]}}\n")
 
     def _entries(self, result: Result) -> Iterator[dict[str, Any]]:
-        exchanges = result.exchanges
+        exchanges = result._exchanges
         for number, exchange in enumerate(exchanges, 1):
             failure = result if number == len(exchanges) else exchange  # the Result may know more: storing has failed
             timings = _timings(exchange)

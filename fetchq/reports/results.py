@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fetchq.core.html_table import html_table
 from fetchq.core.model import Result
@@ -36,6 +36,12 @@ class Results(list[Result]):
         """
         more = ", ..." if len(self) > _MOST_SHOWN else ""
         return f"[{', '.join(map(repr, self[:_MOST_SHOWN]))}{more}]"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: object) -> Any:
+        from fetchq.core.pydantic_schema import schema_of
+
+        return schema_of(cls, lambda results: [one.to_record() for one in results], is_list=True)
 
     def _repr_html_(self) -> str:
         """A table of the first Results under a line about all of them, for notebooks."""

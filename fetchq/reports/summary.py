@@ -196,8 +196,8 @@ class Summary:
                 ok += 1
             else:
                 self.causes[result.cause.value] += 1
-                self.failed_time += 0.0 if result.duplicate_of is not None else result.elapsed
-            if result.duplicate_of is not None:
+                self.failed_time += 0.0 if result._duplicate_of is not None else result.elapsed
+            if result._duplicate_of is not None:
                 copied += 1
                 continue
             elapsed, timing = result.elapsed, result.timing

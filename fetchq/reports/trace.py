@@ -91,8 +91,8 @@ class TraceView:
         self._file.close(b'\n], "otherData": ' + json_line(data)[:-1] + b"}\n")
 
     def _events(self, result: Result) -> Iterator[dict[str, Any]]:
-        last = result.exchanges[-1].attempt if result.exchanges else 0
-        for number, group in groupby(result.exchanges, lambda one: one.attempt):
+        last = result._exchanges[-1].attempt if result._exchanges else 0
+        for number, group in groupby(result._exchanges, lambda one: one.attempt):
             exchanges = tuple(group)
             worker = exchanges[0].worker
             if worker not in self._workers:

@@ -131,7 +131,7 @@ class Deduplicator:
 
     def without_duplicates(self, results: Sequence[Result]) -> Sequence[Result]:
         """The Results of the rows that were fetched; `copies` makes those of the duplicates. Raises `StorageError`."""
-        if all(result.duplicate_of is None for result in results):
+        if all(result._duplicate_of is None for result in results):
             return results
         with self._scratch.transaction():
             fetched = [other for result in results if (other := self._unless_duplicate(result)) is not None]
@@ -141,16 +141,16 @@ class Deduplicator:
 
     def _unless_duplicate(self, result: Result) -> Result | None:
         """The Result, unless its row now waits for a copy. A cancelled duplicate keeps a Result of its own."""
-        if result.duplicate_of is None:
+        if result._duplicate_of is None:
             return result
         if result.cause is Cause.CANCELLED:
-            return replace(result, duplicate_of=None)
+            return replace(result, _duplicate_of=None)
         sql = 'SELECT "index", first, url, label, passed FROM queued WHERE "index" = ?'
         (values,) = self._scratch.select(sql, (result.index,))
         index, first, *rest = values
         if first in self._cancelled:
             shown = _duplicate(*values)
-            return replace(result, url=shown.url, cause=Cause.CANCELLED, error=RUN_ENDED, duplicate_of=None)
+            return replace(result, url=shown.url, cause=Cause.CANCELLED, error=RUN_ENDED, _duplicate_of=None)
         self._scratch.execute_many('DELETE FROM queued WHERE "index" = ?', [(index,)])
         if first in self._done:
             self._copyable.append(_duplicate(*values))
@@ -162,7 +162,7 @@ class Deduplicator:
         """Note that the ledger has these Results, except for cancelled ones. Raises `StorageError`."""
         with self._scratch.transaction():
             for result in results:
-                if result.duplicate_of is not None:
+                if result._duplicate_of is not None:
                     continue
                 (self._cancelled if result.cause is Cause.CANCELLED else self._done).add(result.index)
                 if self._scratch.select("SELECT 1 FROM waiting WHERE first = ? LIMIT 1", (result.index,)):
@@ -212,17 +212,17 @@ class Deduplicator:
 
 def _copy(first: Result, one: _Duplicate) -> Result:
     """The Result of `first` for a duplicate. The body is stored once: both have the same `path`."""
-    spool = first.spool if first.path is None else None  # a run that stores no bodies may read it for the records
+    spool = first._spool if first.path is None else None  # a run that stores no bodies may read it for the records
     return replace(
         first,
         index=one.row,
         url=one.url,
         label=one.label,
         passed=one.passed,  # type: ignore[arg-type]  # parsed once it is read
-        duplicate_of=one.first,
-        spool=spool,
-        sent=None,
-        exchanges=(),
+        _duplicate_of=one.first,
+        _spool=spool,
+        _sent=None,
+        _exchanges=(),
     )
 
 

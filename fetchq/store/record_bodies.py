@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["RecordBodies"]
 
 _with_body = fast_replacer(Result, "body")
-_with_spool = fast_replacer(Result, "spool")
+_with_spool = fast_replacer(Result, "_spool")
 
 
 class _StoredSpool(Spool):
@@ -56,25 +56,25 @@ class RecordBodies:
     def discard(self, results: Sequence[Result]) -> None:
         """Drop the spools of Results whose records were written."""
         for result in results:
-            if result.spool is not None:
-                result.spool.discard()
+            if result._spool is not None:
+                result._spool.discard()
 
     def _in_memory(self, result: Result) -> Result:
-        content = None if result.spool is None else result.spool.content()
+        content = None if result._spool is None else result._spool.content()
         return _with_body(result, content) if content else result
 
     def _readable(self, result: Result) -> Result:
         if len(result.body) == result.size or result.sha256 is None or result.cause is Cause.STORE:
             return result
-        if result.spool is None:
+        if result._spool is None:
             if self._stored is None or result.path is None:
                 return result
             result = _with_spool(result, _StoredSpool(self._stored, result.path))
-        assert result.spool is not None
+        assert result._spool is not None
         try:
-            if (content := result.spool.content()) is not None:
+            if (content := result._spool.content()) is not None:
                 return _with_body(result, content)
-            with closing(result.spool.pieces()) as pieces:
+            with closing(result._spool.pieces()) as pieces:
                 next(pieces, None)
         except OSError as problem:
             return mark_not_stored(result, f"the body cannot be read: {problem.strerror or problem}")

@@ -13,8 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from multidict import CIMultiDict, CIMultiDictProxy
-
+from fetchq.core.headers import headers_of
 from fetchq.core.model import PHASES, Result, Timing
 from fetchq.core.passed_columns import read_passed
 from fetchq.core.record_fields import PHASE_FIELDS, PLAIN_FIELDS
@@ -202,11 +201,6 @@ def stored_result(row: dict[str, Any]) -> Result:
             plain[name] = parse(plain[name])
     timing = Timing(**{phase: row[name] for phase, name in zip(PHASES, PHASE_FIELDS, strict=True)})
     validators = {"ETag": row["etag"], "Last-Modified": row["last_modified"]}
-    headers: CIMultiDict[str] = CIMultiDict({name: value for name, value in validators.items() if value is not None})
-    return Result(
-        **plain,
-        timing=timing,
-        headers=CIMultiDictProxy(headers),
-        hops=hops_from_json(row["hops"]),
-        passed=row["passed"],
-    )
+    headers = headers_of((name, value) for name, value in validators.items() if value is not None)
+    hops = hops_from_json(row["hops"])
+    return Result(**plain, timing=timing, headers=headers, hops=hops, passed=row["passed"])

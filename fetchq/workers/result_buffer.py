@@ -43,7 +43,7 @@ class ResultBuffer:
         kept = kept_headers(result)
         plain = result.label is None and not result.hops and kept_passed(result) is None
         if plain and isinstance(kept, bytes) and len(result.url) <= LONG_URL:
-            self._bytes += len(kept) + len(result.body) + (0 if result.spool is None else result.spool.in_memory)
+            self._bytes += len(kept) + len(result.body) + (0 if result._spool is None else result._spool.in_memory)
         else:
             self._bytes += kept_bytes(result)
         self.ample = len(self._results) >= MOST_RESULTS // 2 or self._bytes >= MOST_BYTES // 2

@@ -109,7 +109,7 @@ class Settler:
             self._drop_partials(job, attempt)
         result = self._result(job, attempt, clock.number)
         if self._log is not None:
-            result = replace(result, exchanges=self._log.pop(job))
+            result = replace(result, _exchanges=self._log.pop(job))
         stored = job.request.stored_response
         return result if stored is None else _with_stored_head(result, attempt, stored)
 
@@ -159,9 +159,9 @@ class Settler:
             elapsed=elapsed,
             timing=timing,
             headers=NO_HEADERS,
-            duplicate_of=request.duplicate_of,
+            _duplicate_of=request.duplicate_of,
             passed=request.passed,  # type: ignore[arg-type]  # parsed once it is read
-            exchanges=() if self._log is None else self._log.pop(job),
+            _exchanges=() if self._log is None else self._log.pop(job),
         )
 
     def _retry(self, job: Job, attempt: Attempt) -> Retry | None:
@@ -238,9 +238,9 @@ class Settler:
         result.timing, result.elapsed = job.timing(attempt)
         result.headers = kept_headers_of(response)
         result.body = body.content
-        result.spool = body.spool
+        result._spool = body.spool
         if self._archives and body.digest is not None:
-            result.sent = _sent(attempt)
+            result._sent = _sent(attempt)
         if attempt.trailers:
             result.trailers = field_map(attempt.trailers)
         if attempt.history is not None:

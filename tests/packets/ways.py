@@ -26,7 +26,7 @@ from fetchq import Cause, Request, Result, fetch_all_sync
 ANSWERS: list[Fault] = [*good.theme.faults, *FAULTS]
 _GOOD = {f"/fault/{one.name}": one for one in good.theme.faults}
 _BY_PATH = {f"/fault/{one.name}": one for one in ANSWERS}
-_TIMES = {"index", "worker", "mode", "started", "elapsed", "timing", "spool"}
+_TIMES = {"index", "worker", "mode", "started", "elapsed", "timing", "_spool"}
 """What may differ between two Results of one answer."""
 _UNREAD = 0.05
 """Seconds after which a client that leaves bytes unread is waited for no longer."""

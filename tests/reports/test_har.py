@@ -180,7 +180,7 @@ def test_exchanges_are_kept_only_where_a_view_shows_them_and_are_not_pickled(tmp
     with ScriptServer() as server:
         (result,), _ = fetched(tmp_path / "a.har", [server.url])
         (other,) = fetch_all_sync([server.url])
-    assert other.exchanges == ()
-    (exchange,) = result.exchanges
+    assert other._exchanges == ()
+    (exchange,) = result._exchanges
     assert isinstance(exchange, Exchange)
-    assert pickle.loads(pickle.dumps(result)).exchanges == ()
+    assert pickle.loads(pickle.dumps(result))._exchanges == ()

@@ -61,7 +61,7 @@ def test_rows_that_ask_the_same_go_by_the_priority_of_the_first(server: ScriptSe
     rows = [Request(f"{server.url}/{page}", priority=rank) for page, rank in [("0", 9), ("a", 0), ("b", 1), ("a", 5)]]
     results = fetch_all_sync(rows, output=str(tmp_path / "run"), save="none", dedupe=True, workers=1)
     assert server.seen == ["/0", "/b", "/a"]
-    assert [result.duplicate_of for result in results] == [None, None, None, 1]
+    assert [result._duplicate_of for result in results] == [None, None, None, 1]
 
 
 @pytest.mark.parametrize("priority", ["high", 1.5, None, 10**6 + 1, float("nan"), b"1"])

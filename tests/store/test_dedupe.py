@@ -68,7 +68,7 @@ def test_rows_differ_when_anything_that_is_sent_does(tmp_path: Path, mode: str) 
         again = [Request(url, headers=(("x", "1"),)), Request(url, body=b"1", method="POST")]
         results = fetch_all_sync([*alike, *other, *again], output=str(tmp_path / "run"), dedupe=True, mode=mode)
         assert len(server.log) == 1 + len(other)
-    assert [result.duplicate_of for result in results] == [None, 0, 0, 0, *[None] * 8, 8, 11]
+    assert [result._duplicate_of for result in results] == [None, 0, 0, 0, *[None] * 8, 8, 11]
     assert [result.label for result in results[:3]] == [None, None, "x"]
     assert results[1].url == f"{url}#part"
     assert {result.body for result in results[:4]} == {b"GET /a  " * 5000}
@@ -90,7 +90,7 @@ def test_a_program_cannot_call_a_row_a_duplicate(tmp_path: Path, dedupe: bool) -
     with Scripted(echo) as server:
         rows = [Request(f"{server.url}/{at}", duplicate_of=0) for at in range(2)]
         results = fetch_all_sync(rows, output=str(tmp_path / "run"), dedupe=dedupe)
-    assert [(result.status, result.duplicate_of) for result in results] == [(200, None)] * 2
+    assert [(result.status, result._duplicate_of) for result in results] == [(200, None)] * 2
 
 
 def test_a_row_without_a_method_is_the_same_as_one_with_that_of_the_run(cli: Cli) -> None:
@@ -385,7 +385,7 @@ class FakeRun:
         request = self.flying.pop(at % len(self.flying))
         url, index, label = request.url, request.index, request.label
         if request.duplicate_of is not None:
-            result = failed_result(Cause.INVALID_URL, url=url, index=index, duplicate_of=request.duplicate_of)
+            result = failed_result(Cause.INVALID_URL, url=url, index=index, _duplicate_of=request.duplicate_of)
         elif cause is not None:
             result = failed_result(cause, url=url, index=index, label=label)
         else:

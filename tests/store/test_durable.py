@@ -40,7 +40,7 @@ def test_the_results_are_as_without_a_folder_and_their_bodies_are_in_it_too(
         assert (result.ok, result.status, result.sha256, result.body) == (
             plain.ok, plain.status, plain.sha256, plain.body,
         )  # fmt: skip
-        assert result.spool is None
+        assert result._spool is None
         assert (result.path is None) == (result.size == 0)
         assert result.path is None or Path(run, result.path).read_bytes() == result.body
 

@@ -43,7 +43,7 @@ def with_body(folder: RunFolder, index: int, body: bytes, **changes: Any) -> Res
         spool.add(body[at : at + MAX_IN_MEMORY])
         if spool.due:
             spool.write()
-    return make_result(index=index, spool=spool, content_type="text/plain", **changes)
+    return make_result(index=index, _spool=spool, content_type="text/plain", **changes)
 
 
 def left(folder: RunFolder) -> list[Path]:
@@ -61,7 +61,7 @@ def test_each_body_is_a_file_and_its_result_says_where(folder: RunFolder, count:
     for result, body in zip(stored, bodies, strict=False):
         assert result.path == f"bodies/{result.index // 1000:06d}/{result.index:08d}-example.org.txt"
         assert (folder.path / result.path).read_bytes() == body
-        assert result.spool is None
+        assert result._spool is None
         assert result.timing.store > 0
         assert result.elapsed == pytest.approx(0.5 + result.timing.store)
     assert stored[-1].path is None

@@ -89,7 +89,7 @@ def test_a_row_is_the_record_with_headers_and_body(tmp_path: Path) -> None:
     result = replace(result, headers=header_map([("Set-Cookie", "a"), ("ETag", '"e"'), ("Set-Cookie", "b")]))
     (given_back,) = stored(folder, result)
     (row,) = rows(folder)
-    record = given_back.to_record()
+    record = given_back._record()
     assert row == {
         **{name: value for name, value in record.items() if name != "timing"},
         **{f"timing_{phase}": record["timing"][phase] for phase in PHASES},

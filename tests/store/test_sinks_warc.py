@@ -99,8 +99,8 @@ def test_bodies_of_all_sizes_can_be_read_back(tmp_path: Path) -> None:
     assert [payload for _, payload in records(folder, "response")] == [body_of(size) for size in SIZES]
     assert temporary(folder) == []
     for result, size in zip(results, SIZES, strict=True):
-        assert result.spool is None
-        assert result.sent is None
+        assert result._spool is None
+        assert result._sent is None
         assert result.path is not None
         record, payload = record_at(folder, result.path)
         assert record.rec_type == "response"
@@ -159,7 +159,7 @@ def test_a_response_tells_where_when_and_from_whom_it_came(tmp_path: Path) -> No
 
 def test_a_request_goes_with_its_response(tmp_path: Path) -> None:
     folder = run_folder(tmp_path)
-    archived(folder, fetched(folder), replace(fetched(folder), sent=SENT._replace(with_body=True)))
+    archived(folder, fetched(folder), replace(fetched(folder), _sent=SENT._replace(with_body=True)))
     answers = records(folder, "response")
     for (asked, body), (answered, _), truncated in zip(
         records(folder, "request"), answers, (None, "unspecified"), strict=True
@@ -179,7 +179,7 @@ def test_each_redirect_is_there_with_its_request_before_the_answer_it_led_to(tmp
     long = redirect_of(
         "http://h/b", b"", [("Transfer-Encoding", "chunked")], truncated=True, with_body=True, status=307
     )
-    (done,) = archived(folder, replace(fetched(folder), sent=SENT._replace(redirects=(moved, long))))
+    (done,) = archived(folder, replace(fetched(folder), _sent=SENT._replace(redirects=(moved, long))))
     found = records(folder)[1:]
     assert [record.rec_type for record, _ in found] == ["response", "request"] * 3
     said = [record.rec_headers.get_header for record, _ in found]
@@ -470,7 +470,7 @@ def test_a_body_that_ends_in_the_middle_leaves_no_trace(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(bodies_warc, "Body", Failing)
     moved = SENT._replace(redirects=(redirect_of("http://h/a", b"moved", [("Location", "/b")]),))
-    broken = replace(fetched(folder, noise), sent=moved)
+    broken = replace(fetched(folder, noise), _sent=moved)
     results = archived(folder, fetched(folder, b"one"), broken, fetched(folder, b"three"))
     assert [result.cause for result in results] == [None, Cause.STORE, None]
     assert [payload for _, payload in records(folder, "response")] == [b"one", b"three"]

@@ -9,8 +9,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from multidict import CIMultiDict, CIMultiDictProxy
 
+from fetchq.core.headers import Headers, headers_of
 from fetchq.core.model import Cause, Complete, Request, Result, Timing
 from fetchq.core.settings import Settings
 from fetchq.http.attempt import Attempt
@@ -62,8 +62,8 @@ any_object = (
 # --- values ---
 
 
-def header_map(pairs: Iterable[tuple[str, str]] = ()) -> CIMultiDictProxy[str]:
-    return CIMultiDictProxy(CIMultiDict(pairs))
+def header_map(pairs: Iterable[tuple[str, str]] = ()) -> Headers:
+    return headers_of(pairs)
 
 
 def raw_headers(pairs: Iterable[tuple[str, str]] = ()) -> list[tuple[bytes, bytes]]:
@@ -105,10 +105,11 @@ def make_result(*, headers: Iterable[tuple[str, str]] = (), **changes: Any) -> R
         "elapsed": 0.5,
         "timing": Timing(wait=0.5),
         "body": b"",
-        "spool": None,
-        "duplicate_of": None,
+        "_spool": None,
+        "_duplicate_of": None,
         "hops": (),
         "passed": None,
+        "trailers": None,
     }
     assert changes.keys() <= fields.keys()
     return Result(**(fields | changes), headers=header_map(headers))

@@ -46,7 +46,7 @@ def fetched(folder: RunFolder, body: bytes = b"body", **changes: Any) -> Result:
         if spool.due:
             spool.write()
     fields = {"size": len(body), "wire_size": len(body), "sha256": hashlib.sha256(body).hexdigest()}
-    return replace(make_result(**(fields | changes)), spool=spool, sent=SENT)
+    return replace(make_result(**(fields | changes)), _spool=spool, _sent=SENT)
 
 
 def temporary(folder: RunFolder) -> list[str]:
@@ -55,8 +55,8 @@ def temporary(folder: RunFolder) -> list[str]:
 
 def lose_spool(folder: RunFolder, result: Result) -> None:
     """Its temporary file is gone when the store wants it."""
-    assert result.spool is not None
-    Path(result.spool.path()).unlink()
+    assert result._spool is not None
+    Path(result._spool.path()).unlink()
 
 
 @contextmanager

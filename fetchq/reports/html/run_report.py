@@ -49,7 +49,7 @@ class RunReport:
         if result.status is not None:
             self._statuses[result.status] += 1
         attempted = result.attempts > 0
-        copied = result.duplicate_of is not None
+        copied = result._duplicate_of is not None
         elapsed = result.elapsed if attempted and not copied else None
         if attempted:
             self._hosts.add(

@@ -136,7 +136,7 @@ def _results(run: StoredRun) -> Iterator[Result]:
         if result.worker is not None and result.worker < 1:
             raise run.damage(row["index"], "a worker has a number below 1")
         if before is not None and _measured(result) == _measured(before) and result.attempts:
-            yield replace(result, duplicate_of=before.index)  # a copy (`dedupe`), whose time is that of the first
+            yield replace(result, _duplicate_of=before.index)  # a copy (`dedupe`), whose time is that of the first
         else:
             before = result
             yield result

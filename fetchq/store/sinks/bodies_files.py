@@ -82,7 +82,7 @@ class FileStore:
         written: dict[int, tuple[str | None, str]] = {}
         done: list[Result] = []
         for at, result in enumerate(results):
-            spool = result.spool
+            spool = result._spool
             if spool is None:
                 done.append(result)
                 continue

@@ -63,7 +63,7 @@ LARGEST = 2**31 - 2**20
 """The most bytes of a body, since the size of a value is a signed 32-bit integer in Parquet."""
 _PARQUET = "parquet"
 _NAME = re.compile(r"part-(\d{5,})\.parquet")
-_with_path = fast_replacer(Result, "path", "spool")
+_with_path = fast_replacer(Result, "path", "_spool")
 _plain_values = attrgetter(*PLAIN_FIELDS)
 SCHEMA = pa.schema(
     [
@@ -110,7 +110,7 @@ class ParquetStore:
         for result in results:
             if result.cause is Cause.CANCELLED:  # its row is not done, so that a resumed run fetches it
                 safe.append(result)
-            elif LARGE_BODY < result.size <= LARGEST and result.spool is not None and _has_body(result):
+            elif LARGE_BODY < result.size <= LARGEST and result._spool is not None and _has_body(result):
                 large.append(result)
             else:
                 safe += self._add(result)
@@ -130,7 +130,7 @@ class ParquetStore:
 
     def _store_large(self, result: Result) -> list[Result]:
         """Store a Result in a part of its own. Returns what is safe then."""
-        spool = result.spool
+        spool = result._spool
         assert spool is not None
         name = self._next_name()
         kept = _with_path(result, f"{_PARQUET}/{name}#0", None)
@@ -194,12 +194,12 @@ class _Part:
 
     def add(self, result: Result) -> None:
         """Add a Result. Raises OSError if the file cannot be written."""
-        size = 0 if result.sha256 is None or result.duplicate_of is not None else result.size
-        if size > LARGEST and result.spool is not None:
-            result.spool.discard()
+        size = 0 if result.sha256 is None or result._duplicate_of is not None else result.size
+        if size > LARGEST and result._spool is not None:
+            result._spool.discard()
             result = mark_not_stored(result, f"a body of {size} bytes, which is more than Parquet can hold")
             size = 0
-        held = kept_bytes(result) - (0 if result.spool is None else result.spool.in_memory)
+        held = kept_bytes(result) - (0 if result._spool is None else result._spool.in_memory)
         waiting = size + _COPIES * (held - len(result.body))
         if self._waiting_size + waiting > GROUP_SIZE:
             self._write_group()
@@ -227,8 +227,8 @@ class _Part:
 
     def give_up(self) -> None:
         for result in self._waiting:
-            if result.spool is not None:
-                result.spool.discard()
+            if result._spool is not None:
+                result._spool.discard()
         with suppress(OSError):
             self._file.close()
         # Otherwise its destructor would try to write the end of the file, which is closed.
@@ -253,8 +253,8 @@ class _Part:
         fresh = self.results[-len(self._waiting) :]
         self._writer.write_table(_table(fresh, bodies, self._generation))
         for result in self._waiting:
-            if result.spool is not None:
-                result.spool.discard()
+            if result._spool is not None:
+                result._spool.discard()
         self._waiting, self._waiting_size = [], 0
 
 
@@ -262,15 +262,15 @@ def _body_of(result: Result) -> bytes | None:
     """The body; None if the row has none. Raises OSError."""
     if not _has_body(result):
         return None
-    if result.spool is None:
+    if result._spool is None:
         return result.body
-    content = result.spool.content()
-    return Path(result.spool.path()).read_bytes() if content is None else content
+    content = result._spool.content()
+    return Path(result._spool.path()).read_bytes() if content is None else content
 
 
 def _has_body(result: Result) -> bool:
     """Whether its body is complete, and to be stored in its row."""
-    return result.sha256 is not None and result.cause is not Cause.STORE and result.duplicate_of is None
+    return result.sha256 is not None and result.cause is not Cause.STORE and result._duplicate_of is None
 
 
 def _table(results: Sequence[Result], bodies: list[bytes | None], generation: int) -> pa.Table:

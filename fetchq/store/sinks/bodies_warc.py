@@ -112,7 +112,7 @@ class WarcStore:
         try:
             for result in results:
                 # The response is incomplete, or another row has stored it.
-                if result.sha256 is None or result.status is None or result.duplicate_of is not None:
+                if result.sha256 is None or result.status is None or result._duplicate_of is not None:
                     done.append(result)
                     continue
                 if archive is None or archive.size >= FILE_SIZE:

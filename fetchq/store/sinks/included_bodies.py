@@ -39,14 +39,14 @@ def record_maker(include: Sequence[str]) -> Callable[[Result], dict[str, Any]]:
     """The function that makes the record of a Result, with what is included (`Result.to_record`)."""
     what = next((one for one in include if one in _BODIES), None)
     if what is None:
-        return lambda result: result.to_record(include)
+        return lambda result: result._record(include)
     others = [one for one in include if one not in _BODIES]
 
     def with_body(result: Result) -> dict[str, Any]:
-        if result.spool is None or (result.body and result.size == len(result.body)):
-            return result.to_record(include)
-        record = result.to_record(others)
-        pieces = result.spool.pieces()
+        if result._spool is None or (result.body and result.size == len(result.body)):
+            return result._record(include)
+        record = result._record(others)
+        pieces = result._spool.pieces()
         record["body"] = TextPieces(decoded_pieces(pieces, result.charset) if what == "text" else _base64(pieces))
         return record
 

@@ -10,7 +10,7 @@ from fetchq.core.model import Cause, Result, Timing
 __all__ = ["mark_not_stored", "mark_stored"]
 
 
-_with_path = fast_replacer(Result, "path", "spool", "sent", "timing", "elapsed")
+_with_path = fast_replacer(Result, "path", "_spool", "_sent", "timing", "elapsed")
 _with_store = fast_replacer(Timing, "store")
 
 
@@ -22,4 +22,4 @@ def mark_stored(result: Result, path: str, seconds: float) -> Result:
 
 def mark_not_stored(result: Result, error: str) -> Result:
     """The Result after its body could not be stored, with the cause `store` and this error text."""
-    return replace(result, ok=False, cause=Cause.STORE, error=error, path=None, spool=None, sent=None)
+    return replace(result, ok=False, cause=Cause.STORE, error=error, path=None, _spool=None, _sent=None)

@@ -51,7 +51,7 @@ class Body:
     """The body of a Result, as a stream that can be read more than once. Its methods raise `Unreadable`."""
 
     def __init__(self, result: Result) -> None:
-        self._spool = result.spool
+        self._spool = result._spool
         self._stream: BinaryIO = io.BytesIO()
         try:
             content = result.body if self._spool is None else self._spool.content()
@@ -104,7 +104,7 @@ def write_records(writer: Any, result: Result, body: Body) -> None:
 
     `writer`: a WARCWriter of warcio. Raises `Unreadable`, and OSError if the archive cannot be written.
     """
-    sent = result.sent
+    sent = result._sent
     at = sent.at if sent is not None else result.started
     uri = _uri(result.final_url or result.url)
     shared = {} if at is None else {"WARC-Date": _date(at)}
@@ -122,7 +122,7 @@ def write_records(writer: Any, result: Result, body: Body) -> None:
 
 def write_redirects(writer: Any, result: Result) -> None:
     """Write the responses that redirected the request of a Result, each with its request. Raises OSError."""
-    for redirect in () if result.sent is None else result.sent.redirects:
+    for redirect in () if result._sent is None else result._sent.redirects:
         uri = _uri(redirect.url)
         shared = {"WARC-Date": _date(redirect.at)}
         fields = shared | _ip_address(redirect.remote) | _payload(sha256(redirect.body).hexdigest())
