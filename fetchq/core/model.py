@@ -1,4 +1,4 @@
-"""Defines what comes out of fetchq: Result and the error that carries one. Request and Timing have modules of their own.
+"""Defines what comes out of fetchq: Result, and the error that carries one. Request and Timing have their own modules.
 
 The fields of Result are the fields of a record: JSON Lines, CSV, Parquet and the ledger derive their columns from them;
 `fetchq.core.record_fields` says how to add one.
@@ -26,7 +26,7 @@ from fetchq.core.redirect_hop import RedirectHop, hop_records
 from fetchq.core.request import OnStart, Request, make_request
 from fetchq.core.text import shortened
 from fetchq.core.timing import PHASES, Timing, make_timing, phase_values
-from fetchq.core.unlisted_fields import every_field, unlist_fields
+from fetchq.core.unlisted_fields import every_value, set_every_value, unlist_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -182,11 +182,9 @@ class Result:
         return hash((self.index, self.url, self.status, self.sha256))
 
     def __getstate__(self) -> list[Any]:
-        return [getattr(self, name) for name in _PICKLED]
+        return [*every_value(self)[:-1], ()]  # without the `_exchanges`, whose times have no meaning elsewhere
 
-    def __setstate__(self, state: list[Any]) -> None:
-        for name, value in zip((*_PICKLED, "_exchanges"), (*state, ()), strict=True):
-            object.__setattr__(self, name, value)
+    __setstate__ = set_every_value
 
 
 class FetchError(Exception):
@@ -208,7 +206,6 @@ keep_unparsed(Result, "started", float, partial(datetime.fromtimestamp, tz=UTC))
 
 unlist_fields(Result, "body", "_spool", "_sent", "_duplicate_of", "_exchanges")
 
-_PICKLED = tuple(one.name for one in every_field(Result) if one.name != "_exchanges")  # times without meaning elsewhere
 _NOT_RECORDED = ("headers", "trailers", "hops", "passed")
 RECORD_FIELDS = tuple(one.name for one in fields(Result) if one.name not in _NOT_RECORDED)
 """The fields of a record, in order; `timing` is an object of the `PHASES`."""

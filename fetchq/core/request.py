@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetchq.core.fast_dataclass import fast_constructor
 from fetchq.core.text import redact_url
+from fetchq.core.unlisted_fields import every_value, set_every_value, unlist_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,13 +41,13 @@ class Request:
     """Any text that the caller likes; it is copied into the Result."""
     problem: str | None = None
     """Why the row is unusable, if reading the input has shown that it is. Its Result has the cause `invalid_url`."""
-    stored_response: StoredResponse | None = field(default=None, repr=False, compare=False)
+    _stored_response: StoredResponse | None = field(default=None, repr=False, compare=False)
     """The response that the run given as `refresh` has stored. A run looks it up itself."""
     priority: int = 0
     """From -1,000,000 to 1,000,000. Among the requests to one host, those with a higher priority go first."""
-    duplicate_of: int | None = field(default=None, repr=False, compare=False)
+    _duplicate_of: int | None = field(default=None, repr=False, compare=False)
     """The earlier row with an equal request (`dedupe`), whose Result this row gets. A run sets it itself."""
-    part: str | None = field(default=None, repr=False, compare=False)
+    _part: str | None = field(default=None, repr=False, compare=False)
     """The path of the beginning of the body that an earlier session has kept. A run looks it up itself."""
     checksum: str | None = None
     """What the decoded body must have: "sha256:" and 64 hexadecimal digits. If not, the cause is `checksum`."""
@@ -73,10 +74,7 @@ class Request:
             body: bytes | None = None,
             label: str | None = None,
             problem: str | None = None,
-            stored_response: StoredResponse | None = None,
             priority: int | str = 0,
-            duplicate_of: int | None = None,
-            part: str | None = None,
             checksum: str | None = None,
             filename: str | None = None,
             passed: Mapping[str, Any] | str | None = None,
@@ -110,6 +108,9 @@ class Request:
         for name, value in (("url", url), ("headers", headers), ("body", body)):
             object.__setattr__(self, name, value)
 
+    __getstate__ = every_value
+    __setstate__ = set_every_value
+
     def __repr__(self) -> str:
         url = redact_url(self.url)
         return f"Request(index={self.index}, url={url!r}, method={self.method!r}, label={self.label!r})"
@@ -121,5 +122,6 @@ OnStart = Callable[[Request, int], object]
 In a run with an event loop an awaitable return value is awaited; others are ignored.
 """
 
+unlist_fields(Request, "_stored_response", "_duplicate_of", "_part")
 make_request = fast_constructor(Request)
 """Makes a Request three times as fast as its class, without the arguments that are no fields."""

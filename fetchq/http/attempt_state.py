@@ -105,7 +105,7 @@ class AttemptState(AttemptClock):
     @property
     def stored_response(self) -> StoredResponse | None:
         """The response that an earlier run has stored, if this run refreshes it."""
-        return self.request.stored_response
+        return self.request._stored_response
 
     @property
     def anonymous(self) -> bool:

@@ -132,7 +132,7 @@ class HopPlan:
         hop: Hop = new_hop((target, method, headers, body, False, False))
         if settings.trust_env:
             hop = self._with_netrc(hop, target.authorization)
-        return hop if request.stored_response is None else self._revalidating(hop, request.stored_response)
+        return hop if request._stored_response is None else self._revalidating(hop, request._stored_response)
 
     def next(self, hop: Hop, status: int, locations: list[str], stored: StoredResponse | None = None) -> Hop:
         """The hop that a redirect leads to. `locations`: the values of the Location headers of the response.

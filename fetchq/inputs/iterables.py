@@ -79,7 +79,7 @@ def _read(row: Request, index: int) -> Request:
             index=index,
             headers=headers,
             priority=priority,
-            duplicate_of=None,
+            _duplicate_of=None,
             checksum=None if row.checksum is None else read_checksum(row.checksum),
             passed=None if row.passed is None else passed_text(row.passed),
         )

@@ -78,7 +78,7 @@ class Schedule:
         backlog, request = self.backlog, job.request
         backlog.enter(request)
         job.waiting_since = now
-        if request.problem is not None or request.duplicate_of is not None or self._ended:
+        if request.problem is not None or request._duplicate_of is not None or self._ended:
             self.unfetchable.append(job)
             backlog.ready += 1
             return

@@ -113,7 +113,7 @@ class Deduplicator:
         first = found[0][0]
         row = (index, first, _to_blob(shown_url(request.url)), _to_blob(request.label), request.passed)
         self._scratch.execute_many("INSERT OR REPLACE INTO queued VALUES (?, ?, ?, ?, ?)", [row])
-        return replace(request, duplicate_of=first)
+        return replace(request, _duplicate_of=first)
 
     def _key(self, request: Request) -> bytes:
         default = self._method or ("GET" if request.body is None and not self._has_data else "POST")

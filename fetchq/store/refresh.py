@@ -98,12 +98,12 @@ class PreviousRun:
         found: list[Request] = []
         for request in requests:
             stored = self._stored_response(request, records.get(request.index))
-            found.append(request if stored is None else replace(request, stored_response=stored))
+            found.append(request if stored is None else replace(request, _stored_response=stored))
         return found
 
     def _stored_response(self, request: Request, record: dict[str, Any] | None) -> StoredResponse | None:
         """The stored response for a request. `record`: the usable record with the same index, if there is one."""
-        if request.problem is not None or request.duplicate_of is not None:
+        if request.problem is not None or request._duplicate_of is not None:
             return None
         if request.body is not None or self._has_data or "@" in request.url:
             return None

@@ -81,5 +81,5 @@ class RowSelection:
             selected = [request for request in requests if request.index not in self._done]
         if self._parts:
             parts = self._parts
-            selected = [replace(one, part=parts[one.index]) if one.index in parts else one for one in selected]
+            selected = [replace(one, _part=parts[one.index]) if one.index in parts else one for one in selected]
         return selected if self._previous_run is None else self._previous_run.with_stored(selected)

@@ -78,8 +78,8 @@ class Settler:
         request = job.request
         if request.problem is not None:
             raise Refused(Cause.INVALID_URL, request.problem)
-        if request.duplicate_of is not None:  # the writer replaces the Result with a copy of that row's Result
-            raise Refused(Cause.INVALID_URL, f"the request is the same as that of row {request.duplicate_of}")
+        if request._duplicate_of is not None:  # the writer replaces the Result with a copy of that row's Result
+            raise Refused(Cause.INVALID_URL, f"the request is the same as that of row {request._duplicate_of}")
         if request.headers or request.method is not None or request.checksum is not None:
             check_sendable(request, self._settings)
         target = parse_url(request.url)
@@ -110,7 +110,7 @@ class Settler:
         result = self._result(job, attempt, clock.number)
         if self._log is not None:
             result = replace(result, _exchanges=self._log.pop(job))
-        stored = job.request.stored_response
+        stored = job.request._stored_response
         return result if stored is None else _with_stored_head(result, attempt, stored)
 
     def settle_robots(self, job: Job, attempt: Attempt, clock: WorkerClock) -> Rules | Retry:
@@ -159,7 +159,7 @@ class Settler:
             elapsed=elapsed,
             timing=timing,
             headers=NO_HEADERS,
-            _duplicate_of=request.duplicate_of,
+            _duplicate_of=request._duplicate_of,
             passed=request.passed,  # type: ignore[arg-type]  # parsed once it is read
             _exchanges=() if self._log is None else self._log.pop(job),
         )
@@ -178,7 +178,7 @@ class Settler:
         if not plan.counts:
             job.attempts -= 1
         if not plan.revalidates:
-            job.request = replace(job.request, stored_response=None)
+            job.request = replace(job.request, _stored_response=None)
         job.add(attempt)
         attempt.discard_body()
         self._keep_partial(job, attempt)
@@ -197,7 +197,7 @@ class Settler:
             partial.discard()
         else:
             job.partial = None
-            job.request = replace(job.request, part=partial.suspend())
+            job.request = replace(job.request, _part=partial.suspend())
 
     def _drop_partials(self, job: Job, attempt: Attempt) -> None:
         """Free the beginning of a body that no further attempt will resume; a later session may, if it is kept."""

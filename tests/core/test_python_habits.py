@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.factories import any_text, examples, failed_result, header_map, make_result
 
-from fetchq import Cause, Result, Results
+from fetchq import Cause, Request, Result, Results
 from fetchq.core.model import RECORD_FIELDS
 from fetchq.core.redirect_hop import HopTiming, RedirectHop
 from fetchq.core.unlisted_fields import every_field
@@ -63,6 +63,14 @@ def test_equal_results_have_one_hash(label: str | None, body: bytes, status: int
         assert same == one
         assert hash(same) == hash(one)
     assert len({one, copy.copy(one), dataclasses.replace(one, index=9)}) == 2
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_request_shows_only_what_callers_set_and_its_copies_keep_the_rest(copied: Any) -> None:
+    request = dataclasses.replace(Request("http://h/", label="x", headers={"A": "b"}), _part="p", _duplicate_of=3)
+    assert copied(request) == request
+    assert (copied(request)._part, copied(request)._duplicate_of) == ("p", 3)
+    assert not [name for name in dataclasses.asdict(request) if name in ("part", "duplicate_of") or name[0] == "_"]
 
 
 def test_a_record_can_be_written_by_json() -> None:

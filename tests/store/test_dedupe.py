@@ -88,7 +88,7 @@ def test_no_copy_of_a_malformed_url_shows_its_password(url: str, tmp_path: Path,
 @pytest.mark.parametrize("dedupe", [False, True])
 def test_a_program_cannot_call_a_row_a_duplicate(tmp_path: Path, dedupe: bool) -> None:
     with Scripted(echo) as server:
-        rows = [Request(f"{server.url}/{at}", duplicate_of=0) for at in range(2)]
+        rows = [Request(f"{server.url}/{at}", _duplicate_of=0) for at in range(2)]
         results = fetch_all_sync(rows, output=str(tmp_path / "run"), dedupe=dedupe)
     assert [(result.status, result._duplicate_of) for result in results] == [(200, None)] * 2
 
@@ -384,13 +384,13 @@ class FakeRun:
         """One that is under way is over."""
         request = self.flying.pop(at % len(self.flying))
         url, index, label = request.url, request.index, request.label
-        if request.duplicate_of is not None:
-            result = failed_result(Cause.INVALID_URL, url=url, index=index, _duplicate_of=request.duplicate_of)
+        if request._duplicate_of is not None:
+            result = failed_result(Cause.INVALID_URL, url=url, index=index, _duplicate_of=request._duplicate_of)
         elif cause is not None:
             result = failed_result(cause, url=url, index=index, label=label)
         else:
             result = make_result(url=url, index=index, label=label, size=index)
-        if request.duplicate_of is None and cause is not Cause.CANCELLED:
+        if request._duplicate_of is None and cause is not Cause.CANCELLED:
             self.fetched[self.session.ledger.generation, url] += 1
         list(self.writer.write([result]))
 

@@ -113,8 +113,8 @@ class AiohttpEngine:
         if not watchdog.armed:
             watchdog.arm()
         try:
-            if attempt.request.part is not None and attempt.partial is None:
-                await self._load_part(attempt, attempt.request.part)
+            if attempt.request._part is not None and attempt.partial is None:
+                await self._load_part(attempt, attempt.request._part)
             while await self._exchange(attempt, connection):
                 connection = None
                 attempt.follow_redirect()

@@ -46,7 +46,7 @@ class FastRequests:
             and hop.method == "GET"
             and hop.body is None
             and attempt.partial is None
-            and attempt.request.part is None
+            and attempt.request._part is None
         )
 
     def send(self, attempt: Attempt) -> Connection | None:

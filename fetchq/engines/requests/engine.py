@@ -114,9 +114,9 @@ class RequestsEngine:
         current_exchange.set(exchange)
         failed: AttemptFailed | None = None
         try:
-            if request.part is not None and partial is None:
+            if request._part is not None and partial is None:
                 with attempt.on_hold(STORE):
-                    attempt.partial = load_part(request.part, self._settings)
+                    attempt.partial = load_part(request._part, self._settings)
             self._make_hop(exchange)
             if attempt.redirecting:
                 self._follow_redirects(exchange)
