@@ -78,8 +78,11 @@ HOMES = {
     "warcio": {"fetchq.store.sinks.warc_file"},
     "publicsuffixlist": {"fetchq.scheduling.host_key"},
     "pyarrow": {
-        f"fetchq.store.sinks.{one}" for one in ("bodies_parquet", "large_parquet", "parquet_reader", "records_parquet")
+        *("fetchq.store.sinks.bodies_parquet", "fetchq.store.sinks.large_parquet", "fetchq.store.sinks.parquet_reader"),
+        *("fetchq.store.sinks.records_parquet", "fetchq.store.sinks.record_table", "fetchq.reports.data_frames"),
     },
+    "pandas": {"fetchq.reports.data_frames"},
+    "polars": {"fetchq.reports.data_frames"},
 }
 NEVER = {
     "http": {"aiohttp", "requests", "urllib3", "asyncio"},

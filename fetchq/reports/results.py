@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetchq.core.html_table import html_table
 from fetchq.core.model import Result
+from fetchq.reports.data_frames import DataFrames
 from fetchq.reports.summary import Summary
 from fetchq.reports.text import bytes_text, count_text, seconds_text
 
@@ -20,7 +21,7 @@ _MOST_ROWS = 20
 """How many Results a notebook shows."""
 
 
-class Results(list[Result]):
+class Results(list[Result], DataFrames):
     """The Results of a run, in the order of the input: a list with the run's `summary`."""
 
     __slots__ = ("summary",)
