@@ -21,8 +21,8 @@ def unlist_fields(kind: type, *names: str) -> None:
 
 
 def every_field(kind: type) -> list[Field[Any]]:
-    """The fields of a dataclass with slots, also those that are not listed."""
-    slots = kind.__dict__["__slots__"]
+    """The fields of a dataclass with slots, also those that are not listed, but no argument that is no field."""
+    slots = {name for base in kind.__mro__ for name in base.__dict__.get("__slots__", ())}
     return [one for one in _by_name(kind).values() if one.name in slots]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
@@ -41,9 +41,10 @@ _MAX_COST = 64_000_000
 _MIN_COST = 512
 
 
-@dataclass(frozen=True, slots=True)
 class RobotsRequest(Request):
     """The internal request for a robots.txt, which has no row and no Result."""
+
+    __slots__ = ()
 
 
 def request_for(host: str) -> RobotsRequest | None:
