@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import threading
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sized
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, nullcontext
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
@@ -20,14 +19,15 @@ from fetchq.pipeline import AsyncPipeline, BlockingPipeline
 from fetchq.reports.rest_of_run import RestOfRun
 from fetchq.reports.results import Results
 from fetchq.reports.summary import Summary
+from fetchq.workers.free_thread import in_free_thread
 from fetchq.workers.run import Feed
 
 if TYPE_CHECKING:
+    from fetchq.reports.progress_bar import ProgressBar
     from fetchq.store.durable_rows import DurableRows
 
 __all__ = ["FetchRun", "Results", "fetch_all", "fetch_all_sync", "fetch_iter"]
 
-T = TypeVar("T")
 CallableT = TypeVar("CallableT", bound=Callable[..., object])
 OnResult = Callable[[Result], object]
 """Called with a Result. An awaitable return value is awaited; others are ignored."""
@@ -43,9 +43,9 @@ class FetchRun:
 
     __slots__ = ("_pipeline", "_results")
 
-    def __init__(self, pipeline: AsyncPipeline, on_result: OnResult | None) -> None:
+    def __init__(self, pipeline: AsyncPipeline, on_result: OnResult | None, bar: ProgressBar | None = None) -> None:
         self._pipeline = pipeline
-        self._results = _results(pipeline, on_result)
+        self._results = _results(pipeline, on_result) if bar is None else _with_bar(bar, _results(pipeline, on_result))
         pipeline.summary.rest = RestOfRun(self._results)
 
     @property
@@ -88,6 +88,7 @@ def fetch_iter(
     settings: Settings | None = None,
     on_start: OnStart | None = None,
     on_result: OnResult | None = None,
+    progress: bool = False,
     **options: Unpack[SettingsKwargs],
 ) -> FetchRun:
     """Fetch `urls` and yield each Result as it finishes, in bounded memory.
@@ -102,7 +103,8 @@ def fetch_iter(
     of `Settings`, unless `settings` is given.
 
     `on_start(request, worker)` is called before each attempt, `on_result(result)` before a Result is yielded; both
-    may be plain functions or coroutine functions, and what they raise ends the run.
+    may be plain functions or coroutine functions, and what they raise ends the run. With `progress`, there is a bar on
+    stderr, or in the notebook.
 
     A URL that fails is a Result that says so, not an exception. Leaving `async with` ends the run at once; after a
     bare `async for` was left, Python ends it when it collects the garbage. With `deadline`, the rows of a list that
@@ -112,7 +114,8 @@ def fetch_iter(
     or a callback raises.
     """
     chosen = _settings("fetch_iter", settings, options)
-    return FetchRun(_pipeline(urls, chosen, on_start), on_result)
+    bar = _bar(urls, chosen) if progress else None
+    return FetchRun(_pipeline(urls, chosen, on_start, bar), on_result, bar)
 
 
 async def _results(pipeline: AsyncPipeline, on_result: OnResult | None) -> AsyncGenerator[Result]:
@@ -124,6 +127,13 @@ async def _results(pipeline: AsyncPipeline, on_result: OnResult | None) -> Async
                 yield result
 
 
+async def _with_bar(bar: ProgressBar, results: AsyncGenerator[Result]) -> AsyncGenerator[Result]:
+    with bar:
+        async with aclosing(results):
+            async for result in results:
+                yield result
+
+
 @_lists_settings
 async def fetch_all(
     urls: Iterable[Row] | AsyncIterable[Row],
@@ -131,6 +141,7 @@ async def fetch_all(
     settings: Settings | None = None,
     on_start: OnStart | None = None,
     on_result: OnResult | None = None,
+    progress: bool = False,
     **options: Unpack[SettingsKwargs],
 ) -> Results:
     """Fetch `urls` and return their Results in the order of the input, one for each, with the run's `summary`.
@@ -140,7 +151,12 @@ async def fetch_all(
     chosen = _settings("fetch_all", settings, options)
     if not isinstance(urls, AsyncIterable):
         urls = list(check_urls(urls))  # it has to end anyway, and at the deadline a list is read to its end
-    async with fetch_iter(urls, settings=chosen, on_start=on_start, on_result=on_result) as run:
+    run = fetch_iter(urls, settings=chosen, on_start=on_start, on_result=on_result, progress=progress)
+    return await _all_of(run)
+
+
+async def _all_of(run: FetchRun) -> Results:
+    async with run:
         results = [result async for result in run]
     return Results(sorted(results, key=_index), run.summary)
 
@@ -152,6 +168,7 @@ def fetch_all_sync(
     settings: Settings | None = None,
     on_start: OnStart | None = None,
     on_result: OnResult | None = None,
+    progress: bool = False,
     **options: Unpack[SettingsKwargs],
 ) -> Results:
     """`fetch_all` for plain scripts and notebooks, in any mode, also where an event loop is running already.
@@ -160,21 +177,29 @@ def fetch_all_sync(
     """
     chosen = _settings("fetch_all_sync", settings, options)
     rows = list(check_urls(urls))
-    if chosen.mode == "async":
-        return _in_free_thread(
-            lambda: asyncio.run(fetch_all(rows, settings=chosen, on_start=on_start, on_result=on_result))
-        )
-    return _in_free_thread(lambda: _fetch_blocking(rows, chosen, on_start, on_result))
+    bar = _bar(rows, chosen) if progress else None
+    with bar or nullcontext():  # in the caller's thread, to whose cell of a notebook it belongs
+        if chosen.mode == "async":
+            return in_free_thread(
+                lambda: asyncio.run(_all_of(FetchRun(_pipeline(rows, chosen, on_start, bar), on_result)))
+            )
+        return in_free_thread(lambda: _fetch_blocking(rows, chosen, on_start, on_result, bar))
 
 
 def _fetch_blocking(
-    rows: list[Row], settings: Settings, on_start: OnStart | None, on_result: OnResult | None
+    rows: list[Row],
+    settings: Settings,
+    on_start: OnStart | None,
+    on_result: OnResult | None,
+    bar: ProgressBar | None,
 ) -> Results:
     requests = list(number(rows, settings.params))
     started: OnStart | None = None if on_start is None else lambda *args: _wait_for(on_start(*args))
     output = _output(settings, requests)
     batch_of_one = ([request] for request in requests) if output is None else output.to_fetch()
-    pipeline = BlockingPipeline(settings, Feed(batch_of_one, threaded=False, finite=True), output, on_start=started)
+    feed, summary = Feed(batch_of_one, threaded=False, finite=True), Summary()
+    on_done = _advance(bar, summary)
+    pipeline = BlockingPipeline(settings, feed, output, summary=summary, on_start=started, on_done=on_done)
     results: list[Result] = []
     with closing(pipeline.batches()) as batches:  # a callback's exception must also end the run
         for batch in batches:
@@ -194,36 +219,13 @@ def _wait_for(waiting: object) -> None:
         asyncio.run(wait())
 
 
-def _in_free_thread(work: Callable[[], T]) -> T:
-    """Call `work` in this thread or, if an event loop runs in it, in another thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return work()
-    outcome: list[T] = []
-    problem: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            outcome.append(work())
-        except BaseException as found:  # noqa: BLE001  # raised in the caller's thread
-            problem.append(found)
-
-    thread = threading.Thread(target=run, name="fetchq")
-    thread.start()
-    thread.join()
-    if problem:
-        raise problem[0]
-    return outcome[0]
-
-
 def _settings(function: str, settings: Settings | None, options: SettingsKwargs) -> Settings:
     """The settings that `function` was called with. Raises `SettingsError`, and TypeError for an unknown keyword.
 
     `options` is empty then, so that no traceback of a later error shows the secrets in it.
     """
     given = HiddenValues.taken_from(options)
-    known = (*(one.name for one in fields(Settings)), "settings", "on_start", "on_result")
+    known = (*(one.name for one in fields(Settings)), "settings", "on_start", "on_result", "progress")
     if problem := unexpected_keyword(function, given, known):
         raise problem
     if settings is None:
@@ -235,7 +237,24 @@ def _settings(function: str, settings: Settings | None, options: SettingsKwargs)
     return replace(settings, output=os.path.abspath(settings.output))  # the working directory may change
 
 
-def _pipeline(urls: Iterable[Row] | AsyncIterable[Row], settings: Settings, on_start: OnStart | None) -> AsyncPipeline:
+def _bar(urls: object, settings: Settings) -> ProgressBar:
+    """The bar for a run, which does not know how many rows a resumed run has left."""
+    from fetchq.reports.progress_bar import ProgressBar
+
+    return ProgressBar(len(urls) if isinstance(urls, Sized) and not settings.resume else None)
+
+
+def _advance(bar: ProgressBar | None, summary: Summary) -> Callable[[object], None] | None:
+    """What a pipeline calls when Results are done."""
+    return None if bar is None else lambda _: bar.advance(summary)
+
+
+def _pipeline(
+    urls: Iterable[Row] | AsyncIterable[Row],
+    settings: Settings,
+    on_start: OnStart | None,
+    bar: ProgressBar | None,
+) -> AsyncPipeline:
     finite = isinstance(urls, Sized)
     requests: Iterable[Request] | AsyncIterable[Request]
     if not isinstance(urls, AsyncIterable):
@@ -253,7 +272,9 @@ def _pipeline(urls: Iterable[Row] | AsyncIterable[Row], settings: Settings, on_s
         feed = Feed(requests, threaded=False, finite=finite)
     else:  # one request in a batch, since the next URL may be long in coming
         feed = Feed(([request] for request in requests), threaded=False, finite=finite)
-    return AsyncPipeline(settings, feed, output, on_start=on_start)
+    summary = Summary()
+    on_done = _advance(bar, summary)
+    return AsyncPipeline(settings, feed, output, summary=summary, on_start=on_start, on_done=on_done)
 
 
 def _output(settings: Settings, requests: Iterable[Request] | AsyncIterable[Request]) -> DurableRows | None:

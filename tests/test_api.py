@@ -746,6 +746,9 @@ async def test_a_misspelt_keyword_is_refused_with_the_nearest_right_one(wrong: s
         assert str(caught.value) == f"{function.__name__}() got an unexpected keyword argument '{wrong}'{hint}"
 
 
+SETTING_UP = ["settings", "on_start", "on_result", "progress"]
+
+
 @pytest.mark.parametrize("function", [fetch_all, fetch_iter, fetch_all_sync])
 def test_help_lists_every_setting_with_its_default_and_unit(function: Callable[..., Any]) -> None:
     said = function.__doc__ or ""
@@ -756,7 +759,7 @@ def test_help_lists_every_setting_with_its_default_and_unit(function: Callable[.
     assert "    mode='async' (async|threads|sync): " in said
     assert "--" not in said
     assert max(map(len, said.splitlines())) <= 120
-    assert list(inspect.signature(function).parameters) == ["urls", "settings", "on_start", "on_result", "options"]
+    assert list(inspect.signature(function).parameters) == ["urls", *SETTING_UP, "options"]
 
 
 # --- where it may be called ------------------------------------------------------------------------------------------

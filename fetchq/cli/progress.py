@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import click
-
-from fetchq.reports.text import rate_text
 
 if TYPE_CHECKING:
     from fetchq.cli.display import Display
@@ -115,68 +113,30 @@ class _Dots(_NoProgress):
 
 
 class _Bar:
-    """Shows a bar with rich: URLs done, their total once it is known, rate, failures and remaining time."""
+    """Shows a bar, which disappears at the end."""
 
     def __init__(self, source: Source, *, colour: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as RichProgress
+        from fetchq.reports.progress_bar import ProgressBar
 
-        self._console = Console(stderr=True, no_color=not colour, highlight=False)
-        self._rich = RichProgress(
-            BarColumn(),
-            TextColumn("{task.fields[done]}"),
-            TextColumn("{task.fields[rate]} URL/s"),
-            TextColumn("{task.fields[failed]} failed"),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._since = perf_counter()
-        self._total = source.total
-        self._completed = 0
-        self._task = self._rich.add_task("", total=source.total, done=self._done, rate="-", failed=0)
-        self._rich.start()
+        self._bar = ProgressBar(source.total, colour=colour, transient=True)
+        self._bar.start()
         if source.total is None and source.rereadable:
             threading.Thread(target=self._count, args=(source,), name="fetchq-count", daemon=True).start()
 
-    @property
-    def _done(self) -> str:
-        return f"{self._completed} done" if self._total is None else f"{self._completed}/{self._total}"
-
     def _count(self, source: Source) -> None:
-        self._total = source.count()
-        self._rich.update(self._task, total=self._total, done=self._done)
+        self._bar.set_total(source.count())
 
     def advance(self, results: Sequence[Result], summary: Summary) -> None:
-        self._completed = summary.total
-        rate = rate_text(summary.total / max(1e-3, perf_counter() - self._since))
-        self._rich.update(self._task, completed=summary.total, done=self._done, failed=summary.failed, rate=rate)
+        self._bar.advance(summary)
 
     def write(self, lines: Sequence[str]) -> None:
-        self._print("".join(f"{line}\n" for line in lines))
+        self._bar.write("".join(f"{line}\n" for line in lines))
 
     def write_out(self, text: bytes) -> None:
-        self._print(text.decode(errors="replace"))
-
-    def _print(self, text: str) -> None:
-        # As a raw text, since rich takes half a millisecond for a line that it parses.
-        self._console.print(_RawText(text), end="", soft_wrap=True)
+        self._bar.write(text.decode(errors="replace"))
 
     def close(self) -> None:
-        self._rich.stop()
-
-
-class _RawText:
-    """A text that rich writes unchanged."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
-        from rich.segment import Segment
-
-        yield Segment(self._text)
+        self._bar.close()
 
 
 def progress_for(display: Display, source: Source, *, colour: bool, lines: bool) -> Progress:

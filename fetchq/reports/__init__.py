@@ -15,5 +15,6 @@ the runs of a comparison -> measurements -> comparison      which is faster, by 
 Results, and at the end the summary -> view    the files that show one run: har, trace (json_file writes both), html/
 two durable runs -> diff -> diff_text
 
+progress_bar: the bar of the command line and of `progress=True`
 text: numbers, a Result and tables as text, for all of these; rest_of_run: what `await run.summary` waits for
 """

@@ -12,6 +12,7 @@
     run_state       whether a run is running, draining, aborting or ended
     settle          turns an attempt into the Result of its row, or puts the row back for a retry
     exchange_log    collects the requests of a row and their responses, for HAR and trace
+    free_thread     calls blocking code where an event loop is running
     process         the event loop and the garbage collector of a process that only fetches
 
     worker_clock    measures what each worker does

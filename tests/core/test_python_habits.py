@@ -9,8 +9,6 @@ import pickle
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 from support.factories import any_text, examples, failed_result, header_map, make_result
@@ -86,44 +84,3 @@ def test_results_can_be_copied_and_pickled_with_their_summary() -> None:
         assert type(same) is Results
         assert same == results
         assert same.summary == results.summary
-
-
-def web_app() -> FastAPI:
-    app = FastAPI()
-
-    @app.get("/plain")
-    async def plain():  # type: ignore[no-untyped-def]  # FastAPI asks pydantic only where there is an annotation
-        return Results([FULL, FAILED])
-
-    @app.get("/any")
-    async def anything() -> Any:
-        return Results([FULL, FAILED])
-
-    @app.get("/inside")
-    async def inside() -> Any:
-        return {"result": FULL}
-
-    @app.get("/list")
-    async def as_list() -> list[Result]:
-        return [FULL, FAILED]
-
-    @app.get("/results")
-    async def as_results() -> Results:
-        return Results([FULL, FAILED])
-
-    return app
-
-
-@pytest.mark.parametrize("path", ["plain", "any", "list", "results"])
-def test_a_fastapi_route_may_return_results_with_bodies_of_any_bytes(path: str) -> None:
-    answer = TestClient(web_app()).get(f"/{path}")
-    assert answer.status_code == 200
-    first, second = answer.json()
-    assert (first["status"], first["timing"]["wait"], second["cause"]) == (200, 0.5, "dns")
-    assert "body" not in first
-
-
-def test_a_fastapi_app_with_such_routes_describes_itself() -> None:
-    client = TestClient(web_app())
-    assert client.get("/openapi.json").status_code == 200
-    assert client.get("/inside").json()["result"]["headers"] == {"Set-Cookie": "a"}
