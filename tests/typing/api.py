@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
+import polars
 from yarl import URL
 
 from fetchq import (
@@ -92,6 +95,37 @@ def right_without_a_loop() -> None:
         assert_type(next(iter(run)), Result)
 
 
+def right_settings() -> None:
+    Settings(deadline="200ms", headers=["Accept: text/html"], timeout="5s", rate="5/s", accept="200..=299")
+    Settings(timeout=None, connect_timeout="none", read_timeout=0.5, per_host=None, rate=None, limit_rate="none")
+    Settings(auth=("me", "secret"), cookies={"a": "b"}, params={"q": 1, "page": "2"}, json={"a": [1, None]})
+    Settings(auth="me:secret", cookies=[("a", "b")], params=[("q", 1), ("q", 2)], method="POST", data=b"x")
+    Settings(bearer="token", user_agent="me/1.0", cookie="a=b", cookie_jar=Path("jar.txt"), trust_env=True)
+    Settings(proxy="http://proxy:3128", cert="me.pem", key=Path("me.key"), insecure="no", ipv4=True)
+    Settings(block_private=True, allow_host="*.example.org", deny_host=["10.0.0.0/8", "localhost"])
+    Settings(output="run", save="parquet", overwrite=True, report="report.html", har="run.har", trace=Path("t.json"))
+    Settings(retries=0, retry_wait="1s", retry_on=[429, 503], max_retry_after=0, min_speed="1k", robots=True)
+    Request(URLS[0], method="POST", json={"a": 1}, params={"q": "x"}, auth=("me", "secret"), cookies={"a": "b"})
+    Request(URLS[0], bearer="token", checksum="sha256:" + "0" * 64, filename="a.txt", passed={"sku": 5})
+
+
+def right_results() -> None:
+    results = fetch_all_sync(URLS, progress=True, json=[1, 2], auth="me:secret")
+    assert_type(results.to_polars(), polars.DataFrame)
+    assert_type(results.to_polars(include=["headers", "text"]), polars.DataFrame)
+    assert_type(len(results.to_pandas(["body"])), int)
+    assert_type(Results(one for one in results if not one.ok).summary, Summary)
+    one = results[0]
+    assert_type((one.to_record(), one.to_record(["headers"])), tuple[dict[str, Any], dict[str, Any]])
+    assert_type((asdict(one), hash(one), deepcopy(one)), tuple[dict[str, Any], int, Result])
+    assert_type((one.headers["content-type"], one.headers.get("etag")), tuple[str, str | None])
+    assert_type((one.text(), one.body, one.sha256), tuple[str, bytes, str | None])
+    assert_type((one.started, one.elapsed, one.timing.wait), tuple[datetime | None, float, float])
+    assert_type({one: one.final_url for one in results}, dict[Result, str | None])
+    assert_type(replace(one, label="x"), Result)
+    one.raise_for_failure()
+
+
 def right_comparisons() -> None:
     found = compare(URLS, modes=("sync", "async"), workers=(2, 20), rounds=10, cold=True, timeout="5s")
     assert_type(found, Comparison)
@@ -117,8 +151,15 @@ async def wrong() -> None:
     fetch_all_sync(rows())  # type: ignore[arg-type]
     fetch_all_sync(URLS, headers=[("A", 1)])  # type: ignore[list-item]
     fetch_all_sync(URLS, settings={"workers": 20})  # type: ignore[arg-type]
+    fetch_all_sync(URLS, jsn={"a": 1})  # type: ignore[call-arg]
+    fetch_all_sync(URLS, progres=True)  # type: ignore[call-arg]
+    fetch_all_sync(URLS).to_pandas(includes=["text"])  # type: ignore[call-arg]
+    fetch_all_sync(URLS)[0].to_json()  # type: ignore[attr-defined]
+    print(fetch_all_sync(URLS)[0].spool)  # type: ignore[attr-defined]
+    Settings(auth=5)  # type: ignore[arg-type]
     Settings(max_file_size="1M")  # type: ignore[call-arg]
     Settings(resume=None)  # type: ignore[arg-type]
+    Request(URLS[0], parms={"q": "x"})  # type: ignore[call-arg]
     Request(URLS[0], headers="A: b")  # type: ignore[arg-type]
     Request(URLS[0], body="text")  # type: ignore[arg-type]
     Settings().workers = 5  # type: ignore[misc]
