@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from pyarrow import parquet
 from support.factories import any_text, examples, failed_result, header_map, make_result
 from support.servers import ScriptServer
 
-from fetchq import Cause, Request, Results, Timing, fetch_all_sync
+from fetchq import Cause, Request, Results, Timing, fetch_all_sync, open_run
 from fetchq.core.redirect_hop import HopTiming, RedirectHop
 from fetchq.store.sinks.records_parquet import ParquetRecords
 
@@ -93,6 +94,14 @@ def test_a_table_of_a_run_has_the_columns_of_its_list() -> None:
         frame = fetch_all_sync(rows).to_pandas(include=["text"])
     assert frame["passed_sku"].tolist() == [0, 1, 2]
     assert frame["text"].tolist() == ["ok"] * 3
+
+
+def test_a_stored_run_becomes_the_same_table(tmp_path: Path) -> None:
+    with ScriptServer() as server:
+        rows = [Request(f"{server.url}/{at}", passed={"sku": at}) for at in range(3)]
+        results = fetch_all_sync(rows, output=tmp_path / "run")
+    with open_run(tmp_path / "run") as run:
+        assert Results(run).to_arrow().equals(results.to_arrow())
 
 
 @pytest.mark.parametrize(("package", "install"), [("pandas", "pandas"), ("pyarrow", "fetchq[parquet]")])
