@@ -19,6 +19,7 @@ The lowest room: it imports nothing else of fetchq.
     kept_bytes          how much memory a Result takes
     known               what was found out about texts that strangers choose, in bounded memory
     fast_dataclass      quick constructors for objects that are made for each row
+    included            checks what is to be in a record beside its fields
     unlisted_fields     fields of a dataclass that nobody sees but fetchq
     pydantic_schema     how pydantic, and so FastAPI, writes a Result
 

@@ -19,6 +19,7 @@ from fetchq.core.charset import decoded
 from fetchq.core.fast_dataclass import fast_draft
 from fetchq.core.header_text import header_lists
 from fetchq.core.headers import Headers
+from fetchq.core.included import included
 from fetchq.core.lazy_field import keep_unparsed
 from fetchq.core.lazy_headers import keep_headers_unparsed
 from fetchq.core.passed_columns import read_passed
@@ -158,9 +159,9 @@ class Result:
         """The record, as in JSON Lines: what `json.dumps` can write.
 
         `include`: "headers" to add the headers, and the trailers if there were any; "hops" to add the redirects; "text"
-        or "base64" to add the body.
+        or "base64" to add the body. Raises ValueError for another word.
         """
-        record = self._record(include)
+        record = self._record(included(include, _INCLUDED))
         if self.started is not None:
             record["started"] = self.started.isoformat().replace("+00:00", "Z")
         return record

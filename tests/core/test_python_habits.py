@@ -76,6 +76,9 @@ def test_a_record_can_be_written_by_json() -> None:
     assert json.loads(json.dumps(record)) == record
     assert record["started"] == "2026-01-02T03:04:05.678901Z"
     assert FAILED.to_record()["started"] is None
+    assert FULL.to_record("headers")["headers"] == {"set-cookie": ["a", "b"]}
+    with pytest.raises(ValueError, match="'txt' is none of headers, hops, text, base64; did you mean 'text'"):
+        FULL.to_record(["hops", "txt"])
 
 
 def test_results_can_be_copied_and_pickled_with_their_summary() -> None:

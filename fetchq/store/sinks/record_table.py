@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
 from itertools import islice
 from json import dumps
 from typing import TYPE_CHECKING, Any
 
 import pyarrow
 
+from fetchq.core.included import included
 from fetchq.core.redirect_hop import hop_records
 from fetchq.core.text import without_surrogates
 from fetchq.store.sinks.records_parquet import (
@@ -45,8 +45,7 @@ def record_table(results: Iterable[Result], include: Iterable[str] = ()) -> pyar
     several types. `include`: "headers", for `headers` and `trailers`; "hops"; "body", the bytes; "text", the body as
     text. Raises ValueError for another word.
     """
-    wanted = (include,) if isinstance(include, str) else dict.fromkeys(include)
-    added = [column for what in wanted for column in _columns_for(what)]
+    added = [column for what in included(include, _INCLUDED) for column in _INCLUDED[what]]
     schema = pyarrow.schema([*RECORD_SCHEMA, *(field for field, _ in added)])
     batches: list[pyarrow.RecordBatch] = []
     passed: list[dict[str, Any] | None] = []
@@ -60,14 +59,6 @@ def record_table(results: Iterable[Result], include: Iterable[str] = ()) -> pyar
     for name in dict.fromkeys(name for columns in passed if columns is not None for name in columns):
         table = table.append_column(f"passed_{name}", _inferred([columns and columns.get(name) for columns in passed]))
     return table
-
-
-def _columns_for(what: str) -> list[tuple[pyarrow.Field, Callable[[Result], object]]]:
-    if what not in _INCLUDED:
-        near = get_close_matches(what, _INCLUDED, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"include: {what!r} is none of {', '.join(_INCLUDED)}{hint}")
-    return _INCLUDED[what]
 
 
 def _array(values: Sequence[object], type_: pyarrow.DataType | None) -> pyarrow.Array:
