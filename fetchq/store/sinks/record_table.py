@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 from json import dumps
 from typing import TYPE_CHECKING, Any
@@ -42,8 +43,8 @@ def record_table(results: Iterable[Result], include: Iterable[str] = ()) -> pyar
     """The records of these Results, in their order.
 
     A column of the list that was passed on is `passed_sku` for sku, of the type of its values; as JSON where they have
-    several types. `include`: "headers", for `headers` and `trailers`; "hops"; "body", the bytes; "text", the body as
-    text. Raises ValueError for another word.
+    several types, or are lists or objects. `include`: "headers", for `headers` and `trailers`; "hops"; "body", the
+    bytes; "text", the body as text. Raises ValueError for another word.
     """
     added = [column for what in included(include, _INCLUDED) for column in _INCLUDED[what]]
     schema = pyarrow.schema([*RECORD_SCHEMA, *(field for field, _ in added)])
@@ -69,8 +70,12 @@ def _array(values: Sequence[object], type_: pyarrow.DataType | None) -> pyarrow.
 
 
 def _inferred(values: list[Any]) -> pyarrow.Array:
-    """An array of the type that all of these JSON values have; of their JSON texts if they have several types."""
-    try:
-        return _array(values, None)
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError):
-        return _array([one if one is None or isinstance(one, str) else dumps(one) for one in values], pyarrow.string())
+    """An array of the type of these JSON values. If they have several, or are lists or objects, of texts.
+
+    Arrow would give all objects the keys of all of them.
+    """
+    with suppress(pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError):
+        if not any(isinstance(one, dict | list) for one in values):
+            return _array(values, None)
+    texts = [one if one is None or isinstance(one, str) else dumps(one, ensure_ascii=False) for one in values]
+    return _array(texts, pyarrow.string())
