@@ -10,7 +10,6 @@ import re
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import fields
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any, Self
@@ -22,6 +21,7 @@ from faults.wire import POISON, Asked, Connection
 from support.servers import ScriptServer, ok
 
 from fetchq import Cause, Request, Result, fetch_all_sync
+from fetchq.core.unlisted_fields import every_field
 
 ANSWERS: list[Fault] = [*good.theme.faults, *FAULTS]
 _GOOD = {f"/fault/{one.name}": one for one in good.theme.faults}
@@ -193,7 +193,7 @@ class Fetcher:
 
 def facts(result: Result) -> dict[str, object]:
     """All of a Result that the packets must not change."""
-    found = {one.name: getattr(result, one.name) for one in fields(result) if one.name not in _TIMES}
+    found = {one.name: getattr(result, one.name) for one in every_field(Result) if one.name not in _TIMES}
     found["headers"] = list(result.headers.items())
     found["body"] = result.body
     found["hops"] = [(hop.status, hop.url) for hop in result.hops]
