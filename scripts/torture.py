@@ -184,7 +184,37 @@ def check_parquet(folder: Path, records: list[tuple[int, str, str | None, int, i
     assert found == {path: index for index, _, path, _, _ in records}, "rows and records differ"
 
 
-CHECKS = {"files": check_files, "warc": check_warc, "parquet": check_parquet, "none": lambda *_: None}
+OWN = {"run.db", "run.db-wal", "run.db-shm", "lock", "tmp", "input", "parts", "bodies", "files"}
+"""What a folder has beside bodies that lie flat in it."""
+NAMED = {
+    "named": ("--name", "{host}/same{ext}"),
+    "flat": ("--output-flat", "--name", "{sha256:.1}.txt"),
+}
+"""Options by which bodies as files get names of the user's own; nearly all of these are taken, and need a number."""
+
+
+def check_named(folder: Path, records: list[tuple[int, str, str | None, int, int]]) -> None:
+    paths = {path for _, _, path, _, _ in records if path is not None}
+    assert len(paths) == sum(size > 0 for _, _, _, size, _ in records), "two bodies have one name"
+    for index, _, path, size, status in records:
+        assert (path is None) == (size == 0), f"row {index}"
+        assert path is None or (folder / path).read_bytes() == body_of(index), f"row {index}"
+        assert path is None or path.startswith("bodies/") == (status != 200), f"row {index}"
+    found = {str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file()}
+    strays = {one for one in found - paths if one.partition("/")[0] not in OWN or one.startswith(("bodies/", "files/"))}
+    assert not strays, f"files without a record: {sorted(strays)[:3]}"
+
+
+CHECKS = {
+    "files": check_files,
+    "warc": check_warc,
+    "parquet": check_parquet,
+    "none": lambda *_: None,
+    "named": check_named,
+    "flat": check_named,
+}
+
+SAVES = ("files", "named", "flat", "warc", "parquet")
 
 
 def one_run(server: Server, folder: Path, rows: int, save: str, chance: random.Random) -> int:
@@ -192,7 +222,18 @@ def one_run(server: Server, folder: Path, rows: int, save: str, chance: random.R
     urls = folder.with_suffix(".txt")
     urls.write_text("".join(f"{server.url}/{number}.txt\n" for number in range(rows)))
     program = PROGRAMS.get(save, FETCHQ)
-    begin = [*program, str(urls), "-o", str(folder), "--save", save, "--resume", "-q", "-w", "20", "--mode"]
+    begin = [
+        *program,
+        str(urls),
+        "-o",
+        str(folder),
+        *NAMED.get(save, ("--save", save)),
+        "--resume",
+        "-q",
+        "-w",
+        "20",
+        "--mode",
+    ]
     kills = 0
     while True:
         before, served = committed(folder), Counter(server.served)
@@ -227,7 +268,7 @@ def killed(process: subprocess.Popen[str], server: Server, rows: int, chance: ra
     return process.wait() == -signal.SIGKILL
 
 
-def kill(runs: int, rows: int = 2000, saves: tuple[str, ...] = ("files", "warc", "parquet")) -> int:
+def kill(runs: int, rows: int = 2000, saves: tuple[str, ...] = SAVES) -> int:
     server = Server()
     root = Path(tempfile.mkdtemp(prefix="fetchq-torture-"))
     chance = random.Random(int(os.environ.get("SEED", time.time_ns())))
@@ -252,7 +293,7 @@ def kill(runs: int, rows: int = 2000, saves: tuple[str, ...] = ("files", "warc",
 
 def main(arguments: list[str]) -> int:
     runs = int(arguments[0]) if arguments else 100
-    return kill(runs, saves=tuple(arguments[1:]) or ("files", "warc", "parquet"))
+    return kill(runs, saves=tuple(arguments[1:]) or SAVES)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,12 @@ __all__ = ["command"]
 @click.option("--format", "form", type=click.Choice(RECORD_FORMATS), help="Else by the name of FILE, else jsonl.")
 @click.option("-o", "--output", metavar="FILE", help="Write FILE, which appears when it is whole; else stdout.")
 @click.option("--where", metavar="SQL", default="1", help="Which rows: a condition over the columns of the record.")
-@click.option("--include", type=click.Choice(["hops"]), multiple=True, help="Put the redirects into the records.")
+@click.option(
+    "--include",
+    type=click.Choice(["headers", "hops"]),
+    multiple=True,
+    help="Put the redirects into the records, or the headers, of a run with --save-headers.",
+)
 def command(folder: str, form: str | None, output: str | None, where: str, include: tuple[str, ...]) -> int:
     """Write the records of the durable run in DIR, by index, as --json or --format csv would have.
 
@@ -29,12 +34,17 @@ def command(folder: str, form: str | None, output: str | None, where: str, inclu
     from fetchq.core.atomic_file import atomic_write
     from fetchq.store.export import format_of_name, write_records
 
+    include = tuple(dict.fromkeys(include))
     if output == "-":
         output = None
     form = form or format_of_name(output or "")
     if form == "parquet":
         _check_parquet(output)
     with stored_run(folder) as run:
+        if "headers" in include and not run.keeps_headers:
+            raise click.UsageError(
+                f"--include headers: the run in {folder!r} kept none; --save-headers does, when it begins"
+            )
         if output is None:
             with read_errors():
                 write_records(run, form, sys.stdout.buffer, where, include)

@@ -54,7 +54,18 @@ class Spool:
     the run's other temporary files.
     """
 
-    __slots__ = ("_discarded", "_folder", "_is_part", "_lock", "_name", "_pieces", "description", "in_memory", "size")
+    __slots__ = (
+        "_discarded",
+        "_folder",
+        "_is_part",
+        "_lock",
+        "_name",
+        "_pieces",
+        "description",
+        "file_name",
+        "in_memory",
+        "size",
+    )
 
     def __init__(self, folder: str) -> None:
         """`folder`: the folder of the run."""
@@ -70,6 +81,8 @@ class Spool:
         """Bytes of the body received so far."""
         self.description: bytes | None = None
         """The first line of the part's description; empty if the body is to have none, None before that is known."""
+        self.file_name: str | None = None
+        """The file name that the row has for its body (`Request.filename`), where the run names files by a template."""
 
     def add(self, piece: bytes) -> None:
         """Append a piece of the body, which stays in memory until `write`."""

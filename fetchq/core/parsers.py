@@ -273,6 +273,14 @@ def read_save(given: object) -> str:
     return save
 
 
+def read_name_template(given: object) -> str:
+    """Parse a template for the names of files. Returns it as it was given."""
+    from fetchq.core.name_template import NameTemplate  # here, since few runs need it
+
+    NameTemplate(text := read_text(given))
+    return text
+
+
 def read_per_host_by(given: object) -> str:
     """Parse one of `HOST_KEYS`. Where the package that it needs is missing, the error says how to install it."""
     if (key := choice_of(*HOST_KEYS)(given)) in _EXTRAS:

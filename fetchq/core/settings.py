@@ -49,6 +49,11 @@ class Settings(SettingsFields):
         return self.record_bodies or self.stores
 
     @property
+    def names_files(self) -> bool:
+        """Whether a template names the files of bodies."""
+        return self.stores and (self.name is not None or self.output_flat)
+
+    @property
     def archives(self) -> bool:
         """Whether the requests that were sent are stored with the bodies, as a web archive needs."""
         return self.stores and self.save == "warc"
@@ -111,8 +116,11 @@ def _check_together(settings: Settings) -> None:
         raise SettingsError("bearer", "not together with user: both are the header Authorization")
     if settings.key is not None and settings.cert is None:
         raise SettingsError("key", "a key needs its cert")
-    for name in ("resume", "overwrite", "dedupe", "refresh"):
+    for name in ("name", "output_flat", "save_headers", "resume", "overwrite", "dedupe", "refresh"):
         if settings.output is None and getattr(settings, name):
             raise SettingsError(name, "it needs an output folder")
+    for name in ("name", "output_flat"):
+        if settings.save != "files" and getattr(settings, name):
+            raise SettingsError(name, f"with save={settings.save}, bodies are no files of their own")
     if settings.resume and settings.overwrite:
         raise SettingsError("overwrite", "not together with resume")

@@ -22,6 +22,7 @@ from fetchq.core.parsers import (
     read_folder,
     read_headers,
     read_method,
+    read_name_template,
     read_path,
     read_proxy,
     read_resolve,
@@ -209,6 +210,19 @@ class SettingsFields(PaceFields):
     )
     save: str = _durable_run(
         "files", "--save", read_save, "How bodies are kept in the folder.", metavar="|".join(SAVES)
+    )
+    name: str | None = _durable_run(
+        None,
+        "--name",
+        read_name_template,
+        "Names of the files of rows that are ok: '{filename}', '{host}/{path}', '{index:06}{ext}'.",
+        metavar="TEMPLATE",
+    )
+    output_flat: bool = _durable_run(
+        False, "--output-flat", read_flag, "These files lie straight in the folder, named as by wget, or by --name."
+    )
+    save_headers: bool = _durable_run(
+        False, "--save-headers", read_flag, "Keep the headers of responses, for fetchq export --include headers."
     )
     mode_bits: int | None = _durable_run(
         None,

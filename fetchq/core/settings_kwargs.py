@@ -80,6 +80,9 @@ class OtherSettingsKwargs(TypedDict, total=False):
 
     output: Path | None
     save: str
+    name: str | None
+    output_flat: Flag
+    save_headers: Flag
     mode_bits: Integer | None
     resume: Flag
     overwrite: Flag

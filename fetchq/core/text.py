@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 __all__ = [
+    "is_visible",
     "json_printable",
     "one_line",
     "printable",
@@ -106,6 +107,11 @@ def _escaped(one: str, *, json: bool) -> str:
 
 _MOST_ESCAPES = 5000
 _ESCAPES, _JSON_ESCAPES = _Escapes(json=False), _Escapes(json=True)
+
+
+def is_visible(one: str) -> bool:
+    """Whether a character is a plain space, or one that leaves a mark on a screen."""
+    return one.isprintable() and one not in _IGNORABLE
 
 
 def one_line(text: str) -> str:

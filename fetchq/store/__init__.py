@@ -3,7 +3,7 @@
 begin, or go on
   open_session      opens the session of a run in its folder
   session           one process at work on the run
-  folder            what is in the folder, and the lock on it
+  folder            what is in the folder, and the lock on it; wiping deletes the run in it
   manifest          what the run was begun with, and whether a resumed run matches it
   input_copy        makes the input available to later sessions; pipe_copy copies a pipe as it comes
   program_rows      keeps the rows of a Python program
@@ -25,6 +25,6 @@ what is written
 
 what is read
   ledger_reader     the ledger, also while the run goes on
-  stored_run        records, counts and bodies of a run
+  stored_run        records, counts and bodies of a run; stored_file finds one, stored_headers reads headers
   export            the records in another format
 """

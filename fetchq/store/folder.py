@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import os
-import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from fetchq.core.body_spool import PARTS_FOLDER, TEMPORARY_FOLDER
-from fetchq.core.disk import PRIVATE_FILE, PRIVATE_FOLDER, sync_folder
+from fetchq.core.disk import PRIVATE_FILE, PRIVATE_FOLDER
 from fetchq.store.sinks import BODY_FOLDERS
+from fetchq.store.sinks.naming import NAMED_FOLDER, NAMES_JOURNAL
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["RESERVED_NAMES", "FolderError", "RunFolder"]
+__all__ = ["CONTENT", "LEDGER_FILES", "OWN_NAMES", "RESERVED_NAMES", "FolderError", "RunFolder"]
 
 _LOCK = "lock"
-_LEDGER = ("run.db", "run.db-wal", "run.db-shm", "run.db-journal")
-RESERVED_NAMES = frozenset({_LOCK, *_LEDGER})
+LEDGER_FILES = ("run.db", "run.db-wal", "run.db-shm", "run.db-journal")
+RESERVED_NAMES = frozenset({_LOCK, *LEDGER_FILES, NAMES_JOURNAL})
 """The files in the folder that only fetchq may write."""
-_CONTENT = (TEMPORARY_FOLDER, PARTS_FOLDER, "input", *BODY_FOLDERS)
+CONTENT = (TEMPORARY_FOLDER, PARTS_FOLDER, "input", *BODY_FOLDERS, NAMED_FOLDER, NAMES_JOURNAL)
+OWN_NAMES = frozenset({*RESERVED_NAMES, *CONTENT, "report.html"})
+"""What fetchq may have in the folder beside bodies that lie flat in it."""
 
 
 class FolderError(Exception):
@@ -35,6 +36,8 @@ class RunFolder:
         self.path = Path(path)
         self.ledger = self.path / "run.db"
         self.temporary = self.path / TEMPORARY_FOLDER
+        self.wiped = self.temporary / "wiped"
+        """A list of files that are being deleted (`fetchq.store.wiping`)."""
         self.parts = self.path / PARTS_FOLDER
         self.input = self.path / "input"
         self._lock: BaseFileLock | None = None
@@ -49,10 +52,10 @@ class RunFolder:
         if not self.path.is_dir():
             raise FolderError(f"{str(self.path)!r} is not a folder")
         names = {one.name for one in self.path.iterdir()}
-        if not names or "run.db" in names:
+        if not names or "run.db" in names or (_LOCK in names and self.wiped.is_file()):
             return
-        # A killed process may have left files made before the ledger, or those that `wipe` deletes after it.
-        others = names - {*RESERVED_NAMES, *_CONTENT} if _LOCK in names else names
+        # A killed process may have left files made before the ledger, or those that are deleted after it.
+        others = names - {*RESERVED_NAMES, *CONTENT} if _LOCK in names else names
         if others:
             raise FolderError(f"{str(self.path)!r} holds other files ({min(others)!r}) and no run; name a new folder")
 
@@ -85,17 +88,3 @@ class RunFolder:
         self.temporary.mkdir(PRIVATE_FOLDER, exist_ok=True)
         for one in self.temporary.iterdir():
             one.unlink()
-
-    def wipe(self) -> None:
-        """Delete the run, or what a killed process has left of one. Raises OSError."""
-        for name in _LEDGER:  # first, since the files that a ledger names must exist as long as it does
-            with suppress(FileNotFoundError):
-                (self.path / name).unlink()
-        sync_folder(self.path)
-        for name in _CONTENT:
-            one = self.path / name
-            if one.is_dir() and not one.is_symlink():
-                shutil.rmtree(one)
-            else:
-                with suppress(FileNotFoundError):
-                    one.unlink()

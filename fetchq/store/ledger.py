@@ -5,7 +5,8 @@ columns are the fields of the record, with `timing` as timing_queued to timing_s
 redirects that were followed, as JSON; `etag` and `last_modified` as the server sent them; and `generation`, which is 0
 at first and increases with each `fetchq retry`. A row of any table but `again` ends with the `checksum` of its values.
 `history` keeps the records that retries have replaced. `again` lists the rows that a retry still has to fetch. `meta`
-holds JSON values by name. `input` holds the rows of a Python program.
+holds JSON values by name. `headers` holds the header lines of the responses, if the run keeps them (`save_headers`).
+`input` holds the rows of a Python program.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from fetchq.core.model import Request, Result
 from fetchq.store.inserts import Inserts
 from fetchq.store.ledger_connection import BUSY, LedgerError, connect, ledger_errors
 from fetchq.store.ledger_reader import LedgerReader
-from fetchq.store.schema import SCHEMA, input_values, row_of, sealed
+from fetchq.store.schema import HEADERS, SCHEMA, input_values, row_of, sealed
 
 __all__ = ["Ledger"]
 
@@ -43,17 +44,21 @@ class Ledger(LedgerReader):
         self._pending_input: list[tuple[Any, ...]] = []
         """Rows of a Python program that the next commit writes."""
         self._input_lock = threading.Lock()
-        self._insert_records, self._insert_input = Inserts("records"), Inserts("input")
+        self._insert_records, self._insert_headers = Inserts("records"), Inserts("headers")
+        self._insert_input = Inserts("input")
 
     @classmethod
-    def create(cls, path: Path, meta: dict[str, Any]) -> Self:
-        """Create a ledger with its `meta`, in one transaction. Raises `StorageError`."""
+    def create(cls, path: Path, meta: dict[str, Any], *, with_headers: bool = False) -> Self:
+        """Create a ledger with its `meta`, in one transaction. Raises `StorageError`.
+
+        `with_headers`: whether it keeps the headers of responses.
+        """
         with ledger_errors(path):
             # Readable only by its owner, since the input may contain passwords. SQLite's other files get the same mode.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
             with close_on_error(connection):
-                connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA}")
+                connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA}{HEADERS if with_headers else ''}")
                 connection.executemany("INSERT INTO meta VALUES (?, ?, ?)", _meta_rows(meta))
                 connection.execute("COMMIT")
                 return cls(path, connection)
@@ -78,6 +83,7 @@ class Ledger(LedgerReader):
         """
         rows = [row_of(result, self.generation) for result in results]
         rows.sort()  # inserting into a B-tree is faster in order
+        headers = _header_rows(results) if self.keeps_headers else []
         with self._lock, self._transaction() as connection:
             with self._input_lock:
                 new_input, self._pending_input = self._pending_input, []
@@ -86,7 +92,10 @@ class Ledger(LedgerReader):
                 keys = [(row[0],) for row in rows]
                 connection.executemany('INSERT OR IGNORE INTO history SELECT * FROM records WHERE "index" = ?', keys)
                 connection.executemany('DELETE FROM again WHERE "index" = ?', keys)
+                if self.keeps_headers:
+                    connection.executemany('DELETE FROM headers WHERE "index" = ?', keys)
             _execute(connection, self._insert_records.statements(rows))
+            _execute(connection, self._insert_headers.statements(headers))
             if meta:
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", _meta_rows(meta))
         if not self.in_place:  # SQLite goes on writing to a file that was deleted or renamed
@@ -143,6 +152,12 @@ class Ledger(LedgerReader):
                 if self._connection.in_transaction:  # if the disk was full, SQLite has rolled it back already
                     self._connection.execute("ROLLBACK")
                 raise
+
+
+def _header_rows(results: Sequence[Result]) -> list[tuple[Any, ...]]:
+    from fetchq.store.stored_headers import header_row  # here, since few runs keep headers
+
+    return sorted(row for result in results if (row := header_row(result)) is not None)
 
 
 def _meta_rows(values: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -13,7 +13,7 @@ from urllib.parse import quote_from_bytes
 
 from fetchq.core.disk import StorageError, close_on_error
 from fetchq.core.text import one_line
-from fetchq.store.schema import APPLICATION, FORMAT, SCHEMA
+from fetchq.store.schema import APPLICATION, FORMAT, HEADERS, SCHEMA
 
 __all__ = [
     "BUSY",
@@ -24,6 +24,7 @@ __all__ = [
     "condition_errors",
     "connect",
     "guard_queries",
+    "has_headers",
     "ledger_errors",
     "ledger_exists",
 ]
@@ -101,7 +102,7 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
     """
     found = {tuple(row) for row in connection.execute("SELECT type, name, sql FROM sqlite_master")}
     with closing(sqlite3.connect(":memory:")) as fresh:
-        fresh.executescript(SCHEMA)
+        fresh.executescript(SCHEMA + HEADERS if has_headers(connection) else SCHEMA)
         expected = {tuple(row) for row in fresh.execute("SELECT type, name, sql FROM sqlite_master")}
     if not expected <= found:
         raise LedgerError.damaged(path, "it has not the tables of one")
@@ -110,6 +111,11 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
 
 
 _ACTING = ("view", "trigger", "index")
+
+
+def has_headers(connection: sqlite3.Connection) -> bool:
+    """Whether a ledger has the table `headers`. Raises the exceptions of sqlite3."""
+    return bool(connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'headers'").fetchone()[0])
 
 
 _LONGEST_PATTERN = 1000

@@ -19,9 +19,10 @@ from fetchq.store.ledger_connection import (
     condition_errors,
     connect,
     guard_queries,
+    has_headers,
     ledger_errors,
 )
-from fetchq.store.schema import CHECKED, COLUMNS, INDEXED, MAX_INDEX, checksum_of, request_of
+from fetchq.store.schema import CHECKED, COLUMNS, HEADER_COLUMNS, INDEXED, MAX_INDEX, checksum_of, request_of
 
 __all__ = ["DONE", "LedgerReader"]
 
@@ -36,6 +37,8 @@ class LedgerReader:
         self.path = path
         self._connection = connection
         self._lock = threading.RLock()
+        self.keeps_headers = has_headers(connection)
+        """Whether the ledger has the headers of the responses."""
         self.verified = False
         """Whether this process has verified the ledger, or made it."""
 
@@ -66,11 +69,12 @@ class LedgerReader:
             ((found, *_),) = self._connection.execute("PRAGMA integrity_check(1)")
             if found != "ok":
                 raise LedgerError.damaged(self.path, str(found))
-            for table in INDEXED:
+            headers = ("headers",) if self.keeps_headers else ()
+            for table in (*INDEXED, *headers):
                 ((least, greatest),) = self._connection.execute(f'SELECT min("index"), max("index") FROM {table}')  # noqa: S608  # fetchq's own words
                 if least is not None and not 0 <= least <= greatest <= MAX_INDEX:
                     raise LedgerError.damaged(self.path, f"its table {table} has a row that cannot be")
-            for table in CHECKED:
+            for table in (*CHECKED, *headers):
                 longest = LONGEST_INPUT if table == "input" else LONGEST_ROW
                 self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
                 for *values, checksum in self._connection.execute(f"SELECT * FROM {table}"):  # noqa: S608  # fetchq's own words
@@ -83,22 +87,26 @@ class LedgerReader:
     def records(self, where: str = "1") -> Iterator[dict[str, Any]]:
         """The rows of `records` that meet the SQL condition `where`, in order of index.
 
-        Raises `ConditionError`, `StorageError`.
+        They have `HEADER_COLUMNS`, too, if the ledger keeps headers. Raises `ConditionError`, `StorageError`.
         """
-        for values in self.rows(COLUMNS, where):
-            yield dict(zip(COLUMNS, values, strict=True))
+        columns = (*COLUMNS, *HEADER_COLUMNS) if self.keeps_headers else COLUMNS
+        for values in self.rows(columns, where):
+            yield dict(zip(columns, values, strict=True))
 
     def rows(
-        self, columns: Sequence[str], where: str = "1", order: Sequence[str] = ("index",)
+        self, columns: Sequence[str], where: str = "1", order: Sequence[str] = ("index",), table: str = "records"
     ) -> Iterator[tuple[Any, ...]]:
         """The values of these columns of the records that meet an SQL condition, sorted by the columns in `order`.
+
+        `table`: "records", or "history", which has the same columns.
 
         Raises `ConditionError`, `StorageError`. Memory does not grow with the ledger: SQLite sorts in temporary files.
         """
         self.verify()
-        selected, by = (", ".join(f'"{name}"' for name in names) for names in (columns, order))
+        selected = ", ".join(HEADER_COLUMNS.get(name) or f'"{name}"' for name in columns)
+        by = ", ".join(f'"{name}"' for name in order)
         with condition_errors(where), ledger_errors(self.path):  # a condition may also fail for a later row
-            cursor = self._connection.execute(f"SELECT {selected} FROM records WHERE ({where}\n) ORDER BY {by}")  # noqa: S608  # read-only
+            cursor = self._connection.execute(f"SELECT {selected} FROM {table} WHERE ({where}\n) ORDER BY {by}")  # noqa: S608  # read-only
             for values in cursor:  # noqa: UP028  # `yield from` would close the cursor, perhaps after the connection
                 yield values
 

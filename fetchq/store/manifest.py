@@ -30,7 +30,7 @@ __all__ = [
     "timestamp",
 ]
 
-_FIXED = ("save", "mode_bits", "dedupe", "refresh")
+_FIXED = ("save", "name", "output_flat", "save_headers", "mode_bits", "dedupe", "refresh")
 """Settings that must stay the same in all sessions of a run."""
 _OF_SESSION = ("output", "resume", "overwrite", "keep_body", "record_bodies")
 """Settings that belong to a session, and not to the run."""

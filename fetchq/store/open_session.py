@@ -15,6 +15,7 @@ from fetchq.store.ledger_connection import ledger_exists
 from fetchq.store.manifest import check_matches, new_manifest, stored_inputs, stored_reading, stored_settings
 from fetchq.store.refresh import check_refreshable
 from fetchq.store.session import Session
+from fetchq.store.wiping import wipe
 
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
@@ -98,8 +99,9 @@ def _begin_or_resume(
         closing.callback(ledger.close)
         check_matches(folder, ledger, settings, inputs, reading)
     else:
-        folder.wipe()
-        ledger = Ledger.create(folder.ledger, new_manifest(settings, inputs, reading))
+        wipe(folder)
+        manifest = new_manifest(settings, inputs, reading)
+        ledger = Ledger.create(folder.ledger, manifest, with_headers=settings.save_headers)
         closing.callback(ledger.close)
     return Session(folder, ledger, closing, refresh=settings.refresh)
 

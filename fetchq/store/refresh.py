@@ -19,7 +19,8 @@ from fetchq.store.folder import FolderError, RunFolder
 from fetchq.store.ledger_reader import LedgerReader
 from fetchq.store.manifest import StoredSettings, stored_settings
 from fetchq.store.scratch_db import ScratchDatabase, key_of
-from fetchq.store.stored_run import StoredBodies, file_in
+from fetchq.store.stored_file import file_in
+from fetchq.store.stored_run import StoredBodies
 
 if TYPE_CHECKING:
     from fetchq.core.model import Request

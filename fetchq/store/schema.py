@@ -28,6 +28,8 @@ __all__ = [
     "CHECKED",
     "COLUMNS",
     "FORMAT",
+    "HEADERS",
+    "HEADER_COLUMNS",
     "INDEXED",
     "MAX_INDEX",
     "SCHEMA",
@@ -50,6 +52,12 @@ _VALIDATORS = {"etag": "ETag", "last_modified": "Last-Modified"}
 """The columns for the validators of a later conditional request, and their header fields (RFC 9110, 8.8)."""
 COLUMNS = (*PLAIN_FIELDS, *PHASE_FIELDS, "hops", "passed", *_VALIDATORS, "generation")
 """The columns of `records`, in order. `hops`: the redirects as JSON (`hops_to_json`); `passed`: a JSON object."""
+
+HEADER_COLUMNS = {
+    "fields": '(SELECT fields FROM headers WHERE headers."index" = records."index")',
+    "trailers": '(SELECT trailers FROM headers WHERE headers."index" = records."index")',
+}
+"""The columns of `headers` as SQL expressions for each row of `records`."""
 
 
 def _columns(index: str) -> str:
@@ -76,6 +84,12 @@ CREATE TABLE input ("index" INTEGER PRIMARY KEY, url TEXT NOT NULL, method TEXT,
 PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {FORMAT};
 """
+
+HEADERS = """
+CREATE TABLE headers ("index" INTEGER PRIMARY KEY, fields BLOB NOT NULL, trailers BLOB, checksum INTEGER NOT NULL)
+    STRICT;
+"""
+"""The table that a run has, too, if it keeps headers (`save_headers`). It is checked like those in `CHECKED`."""
 
 
 CHECKED = ("meta", "records", "history", "input")

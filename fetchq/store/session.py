@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from fetchq.store.folder import FolderError, RunFolder
+from fetchq.store.folder import OWN_NAMES, FolderError, RunFolder
 from fetchq.store.ledger import Ledger
 from fetchq.store.ledger_connection import LedgerError
 from fetchq.store.manifest import stored_settings, timestamp
@@ -14,6 +14,7 @@ from fetchq.store.program_rows import ProgramRows
 from fetchq.store.record_bodies import RecordBodies
 from fetchq.store.selection import RowSelection
 from fetchq.store.sinks import body_store_for
+from fetchq.store.sinks.naming import naming_of
 from fetchq.store.stored_run import StoredBodies
 from fetchq.store.writer import Writer
 
@@ -63,8 +64,9 @@ class Session:
         self.done = ledger.done()
         """The rows that were done when the session began, or when `retry` was called last."""
         try:
+            values, naming = self.settings.values, naming_of(self.settings.values, OWN_NAMES)
             self._store = body_store_for(
-                self.settings.values["save"], self.folder.path, ledger.generation, self.settings.values.get("mode_bits")
+                values["save"], self.folder.path, ledger.generation, values.get("mode_bits"), naming
             )
         except ValueError as problem:
             raise FolderError(str(problem)) from None

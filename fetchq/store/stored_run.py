@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -22,12 +21,15 @@ from fetchq.core.stored_response import OpenedBody
 from fetchq.store.folder import RunFolder
 from fetchq.store.ledger_connection import LedgerError
 from fetchq.store.ledger_reader import LedgerReader
+from fetchq.store.schema import HEADER_COLUMNS
 from fetchq.store.sinks import body_reader_for
+from fetchq.store.stored_file import file_in
+from fetchq.store.stored_headers import add_header_lists, fields_of
 
 if TYPE_CHECKING:
     from fetchq.store.sinks.base import BodyReader
 
-__all__ = ["StoredBodies", "StoredRun", "file_in", "open_run", "stored_result"]
+__all__ = ["StoredBodies", "StoredRun", "open_run", "stored_result"]
 
 _PIECE = 65_536
 """Bytes of a body that are read at a time."""
@@ -38,6 +40,8 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
 }
 """The parsers for fields whose types SQLite does not have: flags, times and enums."""
 _FLAGS = tuple(name for name, field in PLAIN_FIELDS.items() if field.kind is bool)
+_INCLUDED = {"hops": ("hops",), "headers": tuple(HEADER_COLUMNS)}
+"""The columns of the ledger that each of the values of `include` needs."""
 
 
 def open_run(path: str | os.PathLike[str]) -> StoredRun:
@@ -62,7 +66,7 @@ class StoredRun:
 
     def __iter__(self) -> Iterator[Result]:
         """Iterate over the Results, in order of index. They have no bodies (see `body`), and of the headers only ETag
-        and Last-Modified."""
+        and Last-Modified, unless the run keeps all of them (`save_headers`)."""
         return self.results()
 
     def __len__(self) -> int:
@@ -91,18 +95,23 @@ class StoredRun:
     def records(self, where: str = "1", include: Collection[str] = ()) -> Iterator[dict[str, Any]]:
         """The records that meet an SQL condition, as dictionaries: what `--json` prints. Raises as `results`.
 
-        `include`: "hops" to add the redirects that were followed.
+        `include`: "hops" to add the redirects that were followed; "headers" to add the headers, and the trailers if
+        there were any, of a run that keeps them (`save_headers`). Raises ValueError if this one does not.
         """
-        for *values, hops, passed in self.ledger.rows((*PLAIN_FIELDS, *PHASE_FIELDS, "hops", "passed"), where):
-            record = dict(zip(PLAIN_FIELDS, values, strict=False))
+        if "headers" in include and not self.keeps_headers:
+            raise ValueError("the run has kept no headers (save_headers)")
+        columns = (*PLAIN_FIELDS, *PHASE_FIELDS, "passed", *(column for one in include for column in _INCLUDED[one]))
+        for values in self.ledger.rows(columns, where):
+            row = dict(zip(columns, values, strict=True))
+            record = {name: row[name] for name in PLAIN_FIELDS}
             for name in _FLAGS:
                 record[name] = bool(record[name])
-            record["timing"] = dict(zip(PHASES, values[len(PLAIN_FIELDS) :], strict=True))
+            record["timing"] = {phase: row[name] for phase, name in zip(PHASES, PHASE_FIELDS, strict=True)}
             try:
-                if passed is not None:
-                    record["passed"] = read_passed(passed)
-                if "hops" in include:
-                    record["hops"] = hop_records(hops_from_json(hops))
+                if row["passed"] is not None:
+                    record["passed"] = read_passed(row["passed"])
+                for one in include:
+                    _add_included(record, one, row)
             except ValueError as problem:
                 raise self.damage(record["index"], str(problem)) from None
             yield record
@@ -122,6 +131,11 @@ class StoredRun:
         """Whether every row of the input is done."""
         return self.ledger.meta("finished") is not None
 
+    @property
+    def keeps_headers(self) -> bool:
+        """Whether the run has the headers of its responses (`save_headers`)."""
+        return self.ledger.keeps_headers
+
     def body(self, result: Result) -> bytes:
         """The decoded body of one of the run's Results; empty if none was stored. Raises OSError."""
         return self._bodies.read(result.path)
@@ -135,6 +149,13 @@ class StoredRun:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _add_included(record: dict[str, Any], what: str, row: dict[str, Any]) -> None:
+    if what == "headers":
+        add_header_lists(record, row)
+    else:
+        record["hops"] = hop_records(hops_from_json(row["hops"]))
 
 
 class StoredBodies:
@@ -174,25 +195,6 @@ class StoredBodies:
         return self._readers[suffix]
 
 
-def file_in(root: Path, path: str) -> Path:
-    """The file at the `path` of a record, which may come from somebody else, in the run's folder `root`.
-
-    Raises OSError if it is not a plain file in that folder. No symbolic link is followed.
-    """
-    parts = path.split("/")
-    if "\0" in path or not parts[0] or ".." in parts:
-        raise PermissionError(errno.EPERM, "not a file of the run", path)
-    place = root
-    for part in parts:
-        place /= part
-        kind = os.lstat(place).st_mode
-        if stat.S_ISLNK(kind):
-            raise PermissionError(errno.EPERM, "a symbolic link where a file of the run belongs", str(place))
-    if not stat.S_ISREG(kind):
-        raise PermissionError(errno.EPERM, "not a plain file", str(place))
-    return place
-
-
 def stored_result(row: dict[str, Any]) -> Result:
     """The Result that a row of `records` was made from, without what the ledger does not keep."""
     plain = {name: row[name] for name in PLAIN_FIELDS}
@@ -200,7 +202,9 @@ def stored_result(row: dict[str, Any]) -> Result:
         if plain[name] is not None:
             plain[name] = parse(plain[name])
     timing = Timing(**{phase: row[name] for phase, name in zip(PHASES, PHASE_FIELDS, strict=True)})
-    validators = {"ETag": row["etag"], "Last-Modified": row["last_modified"]}
-    headers = headers_of((name, value) for name, value in validators.items() if value is not None)
-    hops = hops_from_json(row["hops"])
-    return Result(**plain, timing=timing, headers=headers, hops=hops, passed=row["passed"])
+    headers, trailers = fields_of(row)
+    if headers is None:
+        validators = {"ETag": row["etag"], "Last-Modified": row["last_modified"]}
+        headers = headers_of((name, value) for name, value in validators.items() if value is not None)
+    hops, passed = hops_from_json(row["hops"]), row["passed"]
+    return Result(**plain, timing=timing, headers=headers, hops=hops, trailers=trailers, passed=passed)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from random import random
 from time import perf_counter, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fetchq.core.header_text import charset_of, wire_text
 from fetchq.core.known import Known
@@ -31,6 +31,7 @@ from fetchq.workers.phase_totals import PhaseTotals
 from fetchq.workers.run_state import RunState
 
 if TYPE_CHECKING:
+    from fetchq.core.model import Request
     from fetchq.core.settings import Settings
     from fetchq.core.stored_response import StoredResponse
     from fetchq.http.attempt import Attempt
@@ -60,6 +61,7 @@ class Settler:
         self._control = control
         self._phases = (phases or PhaseTotals()).pending
         self._archives = settings.archives
+        self._keeps_request = settings.archives or settings.names_files
         self._log = ExchangeLog() if settings.keeps_exchanges else None
         self._agent = agent_of(settings)
         self._guard = guard_for(settings)
@@ -239,13 +241,20 @@ class Settler:
         result.headers = kept_headers_of(response)
         result.body = body.content
         result._spool = body.spool
-        if self._archives and body.digest is not None:
-            result._sent = _sent(attempt)
+        if self._keeps_request and body.digest is not None:
+            self._keep_request(result, attempt, request)
         if attempt.trailers:
             result.trailers = field_map(attempt.trailers)
         if attempt.history is not None:
             result.hops = attempt.history.hops
         return finish_result(result)
+
+    def _keep_request(self, result: Any, attempt: Attempt, request: Request) -> None:
+        """Keep in a Result, until its body is stored, what the body store needs to know of the request."""
+        if self._archives:
+            result._sent = _sent(attempt)
+        elif result._spool is not None:
+            result._spool.file_name = request.filename
 
 
 def _read_content_type(field: str | None) -> tuple[str | None, str | None]:

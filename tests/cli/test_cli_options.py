@@ -125,6 +125,16 @@ def test_output_makes_a_run_durable_and_the_others_say_how(cli: Cli) -> None:
         assert (cli.folder / "run" / "bodies").exists()
 
 
+@shows("name", "output_flat", "save_headers")
+def test_files_go_where_they_are_wanted_and_headers_into_the_ledger(cli: Cli) -> None:
+    with Scripted() as server:
+        assert cli(f"{server.url}/a/b.txt", "-o", "run", "--name", "{path}", "--save-headers", "-q").status == 0
+        assert (cli.folder / "run" / "files" / "a" / "b.txt").is_file()
+        assert cli("export", "run", "--include", "headers").record["headers"]["content-length"]
+        assert cli(f"{server.url}/a/b.txt", "-o", "flat", "--output-flat", "-q").status == 0
+        assert (cli.folder / "flat" / "b.txt").is_file()
+
+
 @shows("dedupe")
 def test_dedupe_fetches_the_same_once(cli: Cli) -> None:
     with Scripted() as server:
@@ -996,6 +1006,9 @@ ALSO = {
     "resume": ["-o", "run"],
     "overwrite": ["-o", "run"],
     "dedupe": ["-o", "run"],
+    "name": ["-o", "run"],
+    "output_flat": ["-o", "run"],
+    "save_headers": ["-o", "run"],
     "refresh": ["-o", "run"],
 }
 """What an option is no good without."""
@@ -1067,6 +1080,9 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "format": (["csv"], "csv", ["csv"]),
     "output": (["run"], "run", ["run"]),
     "save": (["none"], "none", ["none"]),
+    "name": (["{host}/{path}"], "{host}/{path}", ["{host}/{path}"]),
+    "output_flat": ([], "1", [True]),
+    "save_headers": ([], "1", [True]),
     "mode_bits": (["640"], "640", ["640", 0o640]),
     "resume": ([], "1", [True]),
     "overwrite": ([], "1", [True]),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fetchq.store.folder import FolderError, RunFolder
+from fetchq.store.wiping import wipe
 
 
 @pytest.mark.parametrize("content", [[], ["run.db"], ["lock"], ["lock", "bodies", "input"]])
@@ -97,7 +98,7 @@ def test_throwing_a_run_away_leaves_what_is_not_its_own(tmp_path: Path) -> None:
         (folder.path / name).touch()
     (folder.path / "bodies" / "000000").mkdir(parents=True)
     (folder.path / "warc").symlink_to(tmp_path)
-    folder.wipe()
+    wipe(folder)
     assert [one.name for one in folder.path.iterdir()] == ["notes.txt"]
     assert tmp_path.exists()
 
@@ -111,5 +112,5 @@ def test_a_run_that_is_thrown_away_loses_its_ledger_first(tmp_path: Path, monkey
     folder.ledger.touch()
     monkeypatch.setattr(shutil, "rmtree", kill)
     with pytest.raises(KeyboardInterrupt):
-        folder.wipe()
+        wipe(folder)
     assert not folder.ledger.exists()  # it would say that bodies are there which may not be

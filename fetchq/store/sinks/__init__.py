@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from fetchq.store.sinks.base import BodyReader, BodyStore, RecordSink, Sink
+    from fetchq.store.sinks.naming import FileNaming
 
 __all__ = [
     "BODY_FOLDERS",
@@ -100,19 +101,30 @@ BODY_FOLDERS = tuple(store.folder for store in _BODY_STORES.values())
 """The folders inside that of a run that hold bodies."""
 
 
-def body_store_for(save: str, root: Path, generation: int, mode_bits: int | None = None) -> BodyStore | None:
+def body_store_for(
+    save: str, root: Path, generation: int, mode_bits: int | None = None, naming: FileNaming | None = None
+) -> BodyStore | None:
     """The body store of the run in `root`; None for "none". Raises ValueError where its package is missing.
 
-    `mode_bits`: the permissions of its files, if others than their owner may read them.
+    `mode_bits`: the permissions of its files, if others than their owner may read them. `naming`: of the files of
+    bodies, for "files" alone.
     """
     if save == "none":
         return None
-    store = _BODY_STORES[read_save(save)].load()(root, generation)
+    store = (
+        _BODY_STORES[read_save(save)].load()(root, generation) if naming is None else _named(root, generation, naming)
+    )
     if mode_bits is None:
         return store
     from fetchq.store.sinks.shared_bodies import SharedBodies
 
     return SharedBodies(store, root, mode_bits)
+
+
+def _named(root: Path, generation: int, naming: FileNaming) -> BodyStore:
+    from fetchq.store.sinks.named_files import NamedFiles
+
+    return NamedFiles(root, generation, naming)
 
 
 def body_reader_for(name: str) -> BodyReader | None:

@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from mimetypes import guess_extension
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from fetchq.core.disk import file_error_text, make_folder, sync_files, sync_fold
 from fetchq.core.known import Known
 from fetchq.core.memory_files import memory_files
 from fetchq.store.sinks.stored import mark_not_stored, mark_stored
+from fetchq.store.sinks.suffixes import suffixes
 
 if TYPE_CHECKING:
     from fetchq.core.body_spool import Spool
@@ -36,20 +36,6 @@ _MOST = 80
 _UNSAFE = re.compile(r"(?:[^A-Za-z0-9._-]|\.\.)+")
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}$")
 _NAME = re.compile(r"(\d+)(?:~(\d+))?-")
-# Media types that mimetypes does not know, or for which it has an unusual suffix.
-_SUFFIXES = {
-    "application/gzip": ".gz",
-    "application/javascript": ".js",
-    "application/octet-stream": ".bin",
-    "application/xhtml+xml": ".xhtml",
-    "application/x-ndjson": ".ndjson",
-    "image/jpeg": ".jpg",
-    "image/webp": ".webp",
-    "text/html": ".html",
-    "text/javascript": ".js",
-    "text/markdown": ".md",
-    "text/plain": ".txt",
-}
 
 
 class FileStore:
@@ -168,7 +154,7 @@ def body_name(index: int, url: str, content_type: str | None, generation: int = 
     host, _, path = rest.rpartition("@")[2].partition("/")
     last = unquote(path.rstrip("/").rpartition("/")[2], errors="replace")
     found = _SUFFIX.search(last)
-    suffix = found[0].lower() if found else _suffixes[content_type]
+    suffix = found[0].lower() if found else suffixes[content_type]
     stem = f"{_safe_hosts[host]}-{_safe(last[: found.start()] if found else last)}"
     # A name that begins with digits is not reserved on Windows (CON), not hidden, and not an option of a command.
     number = f"{index:08d}" if not generation else f"{index:08d}~{generation}"
@@ -186,10 +172,4 @@ def row_of(name: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2] or 0)) if found else None
 
 
-def _suffix_of(content_type: str | None) -> str:
-    media = (content_type or "").partition(";")[0].strip().lower()
-    return _SUFFIXES.get(media) or guess_extension(media) or ".bin"
-
-
-_suffixes = Known(_suffix_of)
 _safe_hosts = Known(_safe)

@@ -67,6 +67,11 @@ _HOP = pyarrow.struct(
 )
 HOPS_COLUMN = pyarrow.field("hops", pyarrow.list_(_HOP), nullable=False)
 """The redirects that were followed."""
+_INCLUDED = {
+    "hops": (HOPS_COLUMN,),
+    "headers": (pyarrow.field("headers", FIELD_LIST, nullable=False), pyarrow.field("trailers", FIELD_LIST)),
+}
+"""The columns for each of the values of `include`."""
 
 
 def record_arrays(records: Sequence[dict[str, Any]]) -> list[pyarrow.Array]:
@@ -84,11 +89,10 @@ class ParquetRecords:
 
     def __init__(self, stream: BinaryIO, include: Sequence[str] = (), passed: Sequence[str] = ()) -> None:
         self._stream = _DiscardableStream(stream)
-        self._with_hops = "hops" in include
         self._passed = passed
+        self._included = [column for what in include for column in _INCLUDED[what]]
         added = [pyarrow.field(name, pyarrow.string()) for name in passed_headings(passed)]
-        added += [HOPS_COLUMN] if self._with_hops else []
-        self._schema = pyarrow.schema([*RECORD_SCHEMA, *added])
+        self._schema = pyarrow.schema([*RECORD_SCHEMA, *added, *self._included])
         self._writer = ParquetWriter(self._stream, self._schema, compression="zstd")
         self._waiting: list[dict[str, Any]] = []
 
@@ -114,10 +118,20 @@ class ParquetRecords:
         if self._passed:
             rows = [passed_texts(record, self._passed) for record in records]
             arrays += [_array(list(column), pyarrow.string()) for column in zip(*rows, strict=True)]
-        if self._with_hops:
-            arrays.append(_array([record["hops"] for record in records], HOPS_COLUMN.type))
+        for column in self._included:
+            values = [record.get(column.name) for record in records]
+            if column.type == FIELD_LIST:
+                values = [_field_list(lists) for lists in values]
+            arrays.append(_array(values, column.type))
         batch = pyarrow.record_batch(arrays, schema=self._schema)
         self._writer.write_batch(batch, row_group_size=ROW_GROUP)
+
+
+def _field_list(lists: dict[str, list[str]] | None) -> list[dict[str, str]] | None:
+    """The value of fields in a record (`header_lists`) in a column of the type `FIELD_LIST`."""
+    if lists is None:
+        return None
+    return [{"name": name, "value": value} for name, values in lists.items() for value in values]
 
 
 class _DiscardableStream(io.RawIOBase):
