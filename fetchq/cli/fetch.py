@@ -117,9 +117,11 @@ def _tell(screen: Screen, remarks: Sequence[str]) -> Sequence[str]:
 
 def _check_environment(settings: Settings, sources: Sequence[str]) -> None:
     """Refuse what the run would refuse, before it has a folder: the environment, hosts, files to write."""
+    from fetchq.cli.output_folder import check_output_folder
     from fetchq.http.guard import guard_for
     from fetchq.http.proxies import ProxyConfig
 
+    check_output_folder(settings.output or "")
     check_views(settings, sources)
     try:
         ProxyConfig(settings)
