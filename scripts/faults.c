@@ -134,6 +134,14 @@ int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsign
     REAL(renameat2);
     return fails_at(RENAME, to_dir, to) ? -1 : real(from_dir, from, to_dir, to, flags);
 }
+int link(const char *from, const char *to) {
+    REAL(link);
+    return fails_at(RENAME, AT_FDCWD, to) ? -1 : real(from, to);
+}
+int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags) {
+    REAL(linkat);
+    return fails_at(RENAME, to_dir, to) ? -1 : real(from_dir, from, to_dir, to, flags);
+}
 
 #define MODE(flags) \
     mode_t mode = 0; \

@@ -19,10 +19,13 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from fetchq.api import fetch_all_sync
+from fetchq.core.name_template import NameTemplate
+from fetchq.core.safe_name import numbered_name, shortened_name
 from fetchq.core.text import json_printable, one_line, printable, redact, redact_all, redact_url
 from fetchq.http.attempt import AttemptFailed
 from fetchq.http.coding_policy import published_format
 from fetchq.http.content_coding import brotli_module, decoder_for
+from fetchq.http.content_disposition import suggested_name
 from fetchq.http.cookies import CookieJar
 from fetchq.http.dates import cookie_date, http_date
 from fetchq.http.decoder import DecodeError
@@ -136,6 +139,16 @@ def names(given: tuple[str, str]) -> None:
     assert not name.startswith(".")
     assert row_of(name) == (7, 0)
     assert Path(folder_of(7), name).parts[-1] == name
+
+
+def file_names(given: tuple[str, str]) -> None:
+    values = {"path": given[0], "filename": suggested_name(f"attachment; filename={given[1]}") or "", "index": 7}
+    for name in NameTemplate("{path}/{filename}-{index:06}").parts(values.__getitem__):
+        short = numbered_name(shortened_name(name, 200), 12)
+        assert 0 < len(short.encode()) <= 203
+        assert Path("x", short).name == short
+        assert not short.startswith((".", "-", " "))
+        assert not short.endswith((".", " "))
 
 
 def shown_texts(text: str) -> None:
@@ -271,6 +284,7 @@ TARGETS = (
     Target("urls", TEXT, urls),
     Target("redirects", TEXT, redirects),
     Target("names", st.tuples(TEXT, TEXT), names),
+    Target("file names", st.tuples(TEXT, TEXT), file_names),
     Target("texts", TEXT, shown_texts),
     Target("headers", TEXT, headers),
     Target("cookies", TEXT, cookies),

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torture
 from torture_runner import KINDS, Ended, Runner, library
 
-SAVES = ("files", "warc", "parquet")
+SAVES = torture.SAVES
 ERRORS = (("EIO", False), ("ENOSPC", False), ("EIO", True), ("ENOSPC", True))
 """Which, and whether it goes on for ever."""
 ROWS = 12
@@ -56,8 +56,7 @@ class Case:
             *rows[-GIVEN:],
             "-o",
             str(folder),
-            "--save",
-            save,
+            *torture.NAMED.get(save, ("--save", save)),
             *self._options,
         ]
 
@@ -148,7 +147,7 @@ def sound(folder: Path, save: str) -> None:
 
 def body_at(folder: Path, path: str, save: str) -> bytes:
     name, _, at = path.partition("#")
-    if save == "files":
+    if save not in ("warc", "parquet"):
         return (folder / name).read_bytes()
     if save == "parquet":
         from pyarrow import parquet
@@ -166,8 +165,10 @@ def exact(folder: Path, save: str, *, swept: bool = True) -> None:
     """`torture.check`, and nothing is there that does not belong. Raises AssertionError."""
     torture.check(folder, ROWS, save, swept=swept)
     names = {one.name for one in folder.iterdir()}
-    known = {"run.db", "lock", "tmp", "input", "bodies" if save == "files" else save}
-    assert names <= known or not swept, f"strays: {names - known}"
+    if save != "flat":  # `check` has found no other files there
+        known = {"run.db", "lock", "tmp", "input"}
+        known |= {"files": {"bodies"}, "named": {"bodies", "files"}}.get(save, {save})
+        assert names <= known or not swept, f"strays: {names - known}"
     inputs = {"0", "1.jsonl"}
     assert {one.name.removesuffix(".sha256") for one in (folder / "input").iterdir()} <= inputs
 
