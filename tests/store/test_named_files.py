@@ -256,6 +256,17 @@ def test_a_full_disk_stops_the_run_and_leaves_no_name(
     assert files_in(folder) == {}
 
 
+def test_a_file_that_has_its_name_keeps_it_where_the_temporary_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run_folder(tmp_path)
+    store = store_in(folder)
+    _failing(monkeypatch, "unlink", errno.EIO, only=0)
+    found = store.store([body(folder, 0), body(folder, 1)])
+    assert paths(found) == ["files/a.txt", "files/a.1.txt"]
+    assert len(list(folder.temporary.iterdir())) == 1
+
+
 def test_a_file_system_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = run_folder(tmp_path)
     _failing(monkeypatch, "link", errno.EOPNOTSUPP, only=None)

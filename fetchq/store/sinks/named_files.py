@@ -154,7 +154,8 @@ def _move(file: str, target: str) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
         os.rename(file, target)
     else:
-        os.unlink(file)
+        with suppress(OSError):  # it has its name; the other one is deleted with the run's other temporary files
+            os.unlink(file)
 
 
 def _not_named(result: Result, file: str, problem: OSError) -> Result:
