@@ -37,6 +37,7 @@ The lowest room: it imports nothing else of fetchq.
     memory_files        creates files on a file system in memory
     c_library           calls the C library without releasing the GIL
     gil_turns           lets other threads have their turn beside long work
+    name_template       fills in the templates for names of files; safe_name: names that are safe everywhere
     atomic_file, disk   files and folders that survive a power cut
     row_set             a set of row numbers
 """

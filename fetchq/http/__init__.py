@@ -35,6 +35,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
         coding_policy   does not decode a coding that was not asked for, or that is the file's own
         body_buffer     keeps it in memory
         body_checksum   compares it with the checksum of its row
+      content_disposition  reads the file name that it suggests
       acceptance        decides whether its status is a success
       redirects         resolves the Location to the URL of the next hop
       cross_origin      says which headers are sent to another origin

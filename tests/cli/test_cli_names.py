@@ -229,3 +229,28 @@ def test_a_folder_that_is_there_or_ends_with_a_slash_is_taken(cli: Cli, server: 
             assert cli(f"{server.url}/a", "-o", output, "-q").status == 0
             assert Path(output, "run.db").exists()
         assert cli(f"{server.url}/a", "-o", "b.csv", "--resume", "-q").status == 0
+
+
+# --- a whole job ---
+
+
+def test_five_hundred_files_are_where_the_list_and_the_server_say(cli: Cli) -> None:
+    """A list with names of its own for some rows; the server names the others, and some of these alike."""
+
+    def serve(conn: Connection, asked: Asked) -> None:
+        number = int(asked.path[1:])
+        name = f'Content-Disposition: attachment; filename="report {number % 200}.pdf"'.encode()
+        conn.send(head(length(len(asked.path)), name) + asked.path.encode())
+
+    with ScriptServer(serve) as server:
+        rows = [f"{server.url}/{number},{f'mine/{number}.bin' if number % 5 == 0 else ''}" for number in range(500)]
+        cli.write("list.csv", "\n".join(["url,filename", *rows]))
+        assert cli("list.csv", "-o", "run", "--name", "{filename}", "-q").status == 0
+    with open_run("run") as run:
+        results = list(run)
+    assert len({result.path for result in results}) == 500
+    for number, result in enumerate(results):
+        assert result.path is not None
+        assert Path("run", result.path).read_text() == f"/{number}"
+        wanted = f"files/mine/{number}" if number % 5 == 0 else f"files/report {number % 200}"
+        assert result.path.partition(".")[0] == wanted

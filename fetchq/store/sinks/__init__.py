@@ -5,6 +5,10 @@ and add a line to `_FORMATS`. To add a way to store bodies, write a module with 
 `_BODY_STORES`, and its name to `SAVES` in core/parsers.py, which checks the setting `save`. The command line, `export`
 and the readers of runs know them by these lines. The modules are imported when they are needed: some need a package
 that may be missing, and `fetchq --help` needs none of them.
+
+Where a template names the files of bodies, `named_files` stores them: `naming` says how, `body_fields` has the values
+of the template's fields, `free_names` finds names that are not taken, and `names_journal` notes them for the case of a
+kill.
 """
 
 from __future__ import annotations
