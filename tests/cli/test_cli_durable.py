@@ -399,7 +399,9 @@ def test_a_run_that_is_killed_again_and_again_ends_exact(
     monkeypatch.setattr(torture, "MOST_KILLS", 4)
     server = torture.Server()
     try:
-        kills = torture.one_run(server, tmp_path / "run", 1500, save, random.Random(1))
+        kills = torture.one_run(
+            server, tmp_path / "run", 700 if save in torture.NAMED else 1500, save, random.Random(1)
+        )
     finally:
         server.close()
     assert kills >= 1
