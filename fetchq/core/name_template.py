@@ -16,7 +16,7 @@ __all__ = ["FIELDS", "NameTemplate"]
 
 FIELDS = ("index", "label", "host", "path", "query", "filename", "stem", "ext", "segment", "sha256")
 """The fields of a template. `fetchq.store.sinks.body_fields` says what they are."""
-_WIDTH = re.compile(r"0?[0-9]{1,2}")
+_WIDTH = re.compile(r"0[1-9][0-9]?")
 _PRECISION = re.compile(r"\.[1-9][0-9]{0,2}")
 
 

@@ -28,6 +28,7 @@ from fetchq.core.settings import Settings, SettingsError
         ("{}", "only {index}, {label}"),
         ("{host.name}", "did you mean {host}?"),
         ("{index:x}", "a width, as in {index:06}"),
+        ("{index:6}", "a width, as in {index:06}"),
         ("{index:{label}}", "a width"),
         ("{sha256:99999}", "a length, as in {sha256:.8}"),
         ("{label!r}", "converts a field"),
