@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from faults.wire import Asked, Connection, head, length
+from pyarrow import parquet
 from support.cli import Cli
 from support.servers import ScriptServer
 
@@ -175,6 +178,16 @@ def test_the_headers_are_exported_as_the_run_printed_them(cli: Cli, server: Scri
     assert equal.headers == first.headers
 
 
+def test_parquet_has_the_headers_as_lists_of_names_and_values(cli: Cli, server: ScriptServer) -> None:
+    with server:
+        assert cli(f"{server.url}/a", "http://:x/", "-o", "run", "--save-headers", "-q").status == 1
+    assert cli("export", "run", "--include", "headers", "--include", "hops", "-o", "run.parquet").status == 0
+    table = parquet.read_table("run.parquet", columns=["headers", "trailers", "hops"])
+    first, unusable = table.to_pylist()
+    assert {"name": "set-cookie", "value": "b=2"} in first["headers"]
+    assert unusable == {"headers": [], "trailers": None, "hops": []}
+
+
 def test_a_retry_replaces_the_headers(cli: Cli, server: ScriptServer) -> None:
     with server:
         assert cli(f"{server.url}/a", "-o", "run", "--save-headers", "-q").status == 0
@@ -185,6 +198,26 @@ def test_a_retry_replaces_the_headers(cli: Cli, server: ScriptServer) -> None:
         assert cli("retry", "run", "--where", "ok", "-q", "--retries", "0").status == 1
     assert not _only("run").headers
     assert json.loads(cli("export", "run", "--include", "headers").out)["headers"] == {}
+
+
+@pytest.mark.parametrize(
+    ("sql", "problem"),
+    [
+        ("UPDATE headers SET fields = x'413a20310d0a'", "a row of its table headers has changed"),
+        ('UPDATE headers SET "index" = -1', "its table headers has a row that cannot be"),
+        ("DROP TABLE headers; CREATE TABLE headers (a)", "it has not the tables of one"),
+        ("DROP TABLE headers; CREATE VIEW headers AS SELECT 1", "it has not the tables of one"),
+    ],
+)
+def test_headers_that_somebody_has_changed_are_damage(cli: Cli, server: ScriptServer, sql: str, problem: str) -> None:
+    with server:
+        assert cli(f"{server.url}/a", "-o", "run", "--save-headers", "-q").status == 0
+    with closing(sqlite3.connect("run/run.db")) as connection:
+        connection.executescript(sql)
+    for command in ("export", "retry"):
+        ended = cli(command, "run")
+        assert (ended.status, ended.out) == (3, b"")
+        assert problem in ended.said
 
 
 def test_headers_that_were_not_kept_are_said_to_be_missing(cli: Cli, server: ScriptServer) -> None:
