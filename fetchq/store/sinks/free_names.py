@@ -24,7 +24,7 @@ _NUMBER_LENGTH = 12
 """Bytes of a name that are left for a number."""
 _LONGEST_PATH = 700
 """The most bytes of a path below the run's folder; macOS takes 1,024 for a whole path, Linux 4,096."""
-_MOST_KNOWN = 10_000
+_MOST_KNOWN = 2_000
 """Folders and names that are remembered, so that the file system need not be asked again."""
 _MOST_FOLDERS = 100
 """How many numbers are tried for a folder whose name a file has."""
