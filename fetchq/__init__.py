@@ -63,6 +63,7 @@ What always holds:
 | another format of lists | a parser in `inputs/`, chosen in `inputs/opening.py` |
 | another format of records | a module in `store/sinks/`, and a line in its `__init__.py` |
 | another way to store bodies | the same, and its name in `SAVES` in `core/parsers.py` |
+| another field for names of files | its name in `core/name_template.py`, its value in `store/sinks/body_fields.py` |
 | another status to retry | `--retry-on`; its default is in `core/settings_pace.py` |
 | another rule when to retry | `http/retry.py` |
 | another cause of failures | `core/cause.py`, raised where it is found; `http/retry.py` says whether it is retried |
