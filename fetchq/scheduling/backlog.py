@@ -22,8 +22,6 @@ _LONG = 1000
 _FEW = 200
 """Of a larger batch only the first row is looked at: a list is read in chunks, which hold few long rows."""
 
-_NOTHING = (None, None, None, None)
-
 
 class Backlog:
     """The numbers of waiting jobs in a schedule, with a high-water mark (`full`) and a low-water mark (`low`)."""
@@ -77,9 +75,10 @@ class Backlog:
 
 def long_size(request: Request) -> int:
     """The bytes of a long row; 0 for any other."""
-    texts = (request.body, request.label, request.passed, request.filename)
-    if texts == _NOTHING and not request.headers and len(request.url) <= _LONG:
+    short = request.body is None and request.label is None and request.passed is None and request.filename is None
+    if short and not request.headers and len(request.url) <= _LONG:
         return 0
+    texts = (request.body, request.label, request.passed, request.filename)
     size = getsizeof(request.url) + sum(len(text) for text in texts if text is not None)
     size += sum(len(name) + len(value) for name, value in request.headers)
     return size if size > _LONG else 0
