@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing, contextmanager
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -23,6 +24,7 @@ from fetchq.reports.session_record import session_record
 from fetchq.reports.summary import Summary
 from fetchq.reports.view import Views
 from fetchq.store.output import Output
+from fetchq.workers.failure_limit import FailureLimit
 from fetchq.workers.run import DURABLE_LINGER, Feed
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from fetchq.store.writer import Writer
     from fetchq.workers.async_run import AsyncRun
     from fetchq.workers.blocking_run import BlockingRun
+    from fetchq.workers.retry_event import OnRetry
 
 __all__ = ["AsyncPipeline", "BlockingPipeline"]
 
@@ -50,6 +53,7 @@ class _Pipeline(ABC, Generic[RunT]):
         *,
         summary: Summary | None = None,
         on_start: OnStart | None = None,
+        on_retry: OnRetry | None = None,
         on_done: Callable[[Sequence[Result]], None] | None = None,
         interrupted: Callable[[], bool] = lambda: False,
         linger: float = 0.0,
@@ -72,6 +76,10 @@ class _Pipeline(ABC, Generic[RunT]):
             settings, feed, on_start, linger if settings.output is None else DURABLE_LINGER
         )
         """The run; None when it has ended."""
+        self._run.settler.on_retry = on_retry
+        if settings.most_failures is not None:
+            stop = partial(self._run.control.stop, end_source=not feed.finite)
+            self._run.settler.failure_limit = FailureLimit(settings.most_failures, stop)
         self._whole = False
         """Whether the run has reached its end, and was not stopped before."""
 

@@ -707,6 +707,17 @@ async def test_the_summary_tells_of_hosts_that_refused(mode: str) -> None:
     assert [(host.host, host.refusals) for host in results.summary.hosts] == [(server.url, 2)]
 
 
+def test_a_run_that_ends_after_a_failure_has_rows_that_were_not_tried(mode: str, practice: PracticeServer) -> None:
+    urls = [f"{practice.url}/json", *[f"{practice.url}/status/404"] * 5]
+    results = fetch_all_sync(urls, mode=mode, workers=1, fail_fast=True)
+    summary = results.summary
+    assert [result.cause for result in results] == [None, Cause.STATUS, *[Cause.CANCELLED] * 4]
+    assert (summary.total, summary.ok, summary.failed, summary.not_tried, summary.done) == (6, 1, 1, 4, 2)
+    assert (summary.statuses, summary.failed_hosts) == ({404: 1}, {practice.url: 1})
+    assert summary.verdict is not None
+    assert summary.verdict.predicted is None
+
+
 def test_the_summary_has_the_numbers_that_the_command_line_shows(mode: str, cli: Cli, practice: PracticeServer) -> None:
     urls = [f"{practice.url}/bytes/300", f"{practice.url}/status/404", f"{practice.url}/status/503", "nonsense"]
     done = cli(cli.write("urls.txt", "\n".join(urls)), "--mode", mode, "--workers", "2", "--retries", "0")
@@ -715,7 +726,7 @@ def test_the_summary_has_the_numbers_that_the_command_line_shows(mode: str, cli:
     told = re.sub(times, "...", done.said).splitlines()
     for line in shown[:4]:
         assert re.sub(times, "...", line) in told
-    assert shown[3] == "failed: 2 status, 1 invalid_url"
+    assert shown[3] == "failed: 1 x 404, 1 x 503, 1 invalid_url"
 
 
 def test_results_are_a_list_in_every_respect(practice: PracticeServer) -> None:

@@ -78,7 +78,8 @@ def test_a_command_of_the_readme_runs(line: str, folder: Path, begun: Path, prac
     words = re.sub(r"\bfetchq(?= )", f"{shlex.quote(sys.executable)} -m fetchq", line, count=1)
     done = subprocess.run(["bash", "-c", words], cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "3 URLs: 3 ok" in done.stderr or "ok" in done.stderr + done.stdout or "--quiet" in line or READS.match(line)
+    said = done.stderr + done.stdout
+    assert "ok" in said or "nothing was sent" in said or "--quiet" in line or READS.match(line)
 
 
 @pytest.mark.parametrize("code", blocks("python"))

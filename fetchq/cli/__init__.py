@@ -7,7 +7,11 @@
     drive                  runs a pipeline: interrupts (signals), status (exit status)
        |
        v
-    screen, progress       records on stdout; progress, log and summary on stderr; round_progress: of a comparison
+    shown_run              the records as they come, and then the summary; dry_run: only what would be asked
+       |
+       v
+    screen, progress       what is shown on stderr; stdout_sink: the records on stdout; worker_lines: of --verbose
+    log_file               what is appended to a log; round_progress: of a comparison
 
     export, diff, report   the commands that read runs; stored opens their folders
     output_file            the FILE that a command is to write: report, comparison, export
@@ -87,7 +91,7 @@ def cli() -> None:
     --no-insecure, say, switches off a flag that is set there.
 
     Exit status: 0 every URL ok; 1 some were not; 2 wrong usage, nothing was fetched; 3 the run could not go on;
-    130, 143 interrupted.
+    4 it ended before its list was done (--deadline, --max-failures, --fail-fast); 130, 143 interrupted.
 
     \b
       fetchq urls.txt --workers 20
@@ -96,7 +100,7 @@ def cli() -> None:
 
 
 def main(args: list[str] | None = None) -> Any:
-    """Run the command line and exit: 0 all ok, 1 some not, 2 wrong usage, 3 could not go on, 130/143 interrupted."""
+    """Run the command line and exit: 0 all ok, 1 some not, 2 wrong usage, 3 could not go on, 4 unfinished, 130/143."""
     _open_closed_streams()
     if sys.stderr is None:  # it is closed: messages are lost, the records are not
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fetchq.cli.config_file import config_line
-from fetchq.cli.fetch import no_urls
 from fetchq.cli.options import (
     GroupedCommand,
     GroupedOption,
@@ -18,12 +17,13 @@ from fetchq.cli.options import (
     read_options,
     usage_message,
 )
-from fetchq.cli.status import FatalError
+from fetchq.cli.status import EXIT_UNFINISHED, FatalError
 from fetchq.comparison.options import MOST_ROWS
 from fetchq.comparison.rounds import run_rounds
 from fetchq.comparison.variants import OF_ONE_RUN, plan_variants
 from fetchq.core.option import option_of
 from fetchq.core.settings import Settings, SettingsError
+from fetchq.reports.text import no_urls_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,10 @@ __all__ = ["check_report", "command", "compare_and_show"]
 
 _NO_TERMINAL = (100, 24)
 """The columns and lines to assume if stdout is not a terminal."""
-_LEFT_OUT = ("format", "json", "include", "progress", "verbose", "no_color", *OF_ONE_RUN)
+_LEFT_OUT = (
+    *("format", "json", "include", "fields", "only", "shuffle", "dry_run", "progress", "verbose", "log_file"),
+    *("log_level", "no_color", *OF_ONE_RUN),
+)
 _VARIABLE = frozenset(one.name for one in fields(Settings) if option_of(one).flags and not option_of(one).repeatable)
 
 
@@ -76,7 +79,7 @@ def compare(sources: tuple[str, ...], as_json: bool, markdown: bool, report: str
         click.echo(line, err=True)
     with _open_rows(sources, display, options.limit) as rows:
         if not rows.count:
-            click.echo(no_urls(sources), err=True)
+            click.echo(no_urls_text(sources), err=True)
             return 0
         if report is not None:
             check_report(report, plans, sources)
@@ -90,7 +93,7 @@ def _open_rows(sources: Sequence[str], display: Display, limit: int | None) -> R
     from fetchq.inputs.opening import open_sources
 
     try:
-        with open_sources(sources, **display.reading) as source:
+        with open_sources(sources, **replace(display, limit=None).reading) as source:  # `limit` is below
             return RowFile(source, limit=limit, most=MOST_ROWS)
     except SourceError as problem:
         raise click.UsageError(str(problem)) from None
@@ -131,6 +134,8 @@ def compare_and_show(
     finally:  # the runs took long, so the page is written even if stdout is full, or nobody reads it
         if report is not None:
             _write_report(comparison, report)
+    if any(variant.unfinished for variant in comparison.variants):
+        return EXIT_UNFINISHED
     return 1 if any(variant.failed for variant in comparison.variants) else 0
 
 

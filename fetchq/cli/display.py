@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fetchq.core.option import SettingsError, ValidatedSettings, setting
-from fetchq.core.parsers import choice_of, choices_of, read_column_names, read_flag, read_text
+from fetchq.core.option import Origin, SettingsError, ValidatedSettings, setting
+from fetchq.core.parsers import choice_of, choices_of, read_column_names, read_file_name, read_flag, read_text
+from fetchq.core.quantities import read_int, read_seed
 from fetchq.inputs.columns import check_passed
 from fetchq.store.sinks import LIVE_FORMATS
+from fetchq.store.sinks.field_choice import check_included, read_fields
 
 __all__ = ["Display"]
 
 INCLUDES = ("headers", "hops", "text", "base64")
-FORMATS = ("text", *LIVE_FORMATS)
+FORMATS = ("text", *LIVE_FORMATS, "none")
+ROWS = ("all", "ok", "failed")
+LOG_LEVELS = ("debug", "info", "warning", "error")
 INPUT_FORMATS = ("text", "csv", "jsonl", "json")
 PROGRESS = ("auto", "bar", "dots", "none")
 
@@ -58,7 +62,7 @@ class Display(ValidatedSettings):
         "text",
         "--format",
         choice_of(*FORMATS),
-        "Of the records on stdout.",
+        "Of the records on stdout; none: no records.",
         group="Input and output",
         metavar="|".join(FORMATS),
     )
@@ -72,6 +76,46 @@ class Display(ValidatedSettings):
         metavar="WHAT",
         repeatable=True,
     )
+    fields: tuple[str, ...] = setting(
+        (),
+        "--fields",
+        read_fields,
+        "Only these fields of the records, in this order: url,status,elapsed.",
+        group="Input and output",
+        metavar="NAME,..",
+    )
+    only: str | None = setting(
+        None,
+        "--only",
+        choice_of(*ROWS),
+        "Only the records of rows that failed, or that are ok; all is the default.",
+        group="Input and output",
+        metavar="|".join(ROWS),
+    )
+    limit: int | None = setting(
+        None,
+        "--limit",
+        read_int,
+        "Only the first N rows; with --shuffle, N rows by chance.",
+        group="Input and output",
+        metavar="N",
+        minimum=1,
+    )
+    shuffle: int | None = setting(
+        None,
+        "--shuffle",
+        read_seed,
+        "In random order, which follows from SEED; keeps all rows, at most a million, in memory.",
+        group="Input and output",
+        metavar="[SEED]",
+    )
+    dry_run: bool = setting(
+        False,
+        "--dry-run",
+        read_flag,
+        "Show what would be asked, without secrets; send nothing.",
+        group="Input and output",
+    )
     progress: str = setting(
         "auto",
         "--progress",
@@ -80,9 +124,36 @@ class Display(ValidatedSettings):
         group="Input and output",
         metavar="|".join(PROGRESS),
     )
-    quiet: bool = setting(False, "-q --quiet", read_flag, "No progress, no summary.", group="Input and output")
+    quiet: bool = setting(
+        False,
+        "-q --quiet",
+        read_flag,
+        "No progress, no summary, and no lines but those that --only asks for.",
+        group="Input and output",
+    )
     verbose: bool = setting(
-        False, "-v --verbose", read_flag, "Also a line as each worker starts a URL.", group="Input and output"
+        False,
+        "-v --verbose",
+        read_flag,
+        "Also a line as each worker starts a URL, and why one is tried again.",
+        group="Input and output",
+    )
+    log_file: str | None = setting(
+        None,
+        "--log-file",
+        read_file_name,
+        "Append to FILE what happens, with times and levels: rows, retries and their reasons.",
+        group="Input and output",
+        metavar="FILE",
+        origin=Origin.USER,
+    )
+    log_level: str = setting(
+        "info",
+        "--log-level",
+        choice_of(*LOG_LEVELS),
+        "The least level of --log-file: warning leaves out the rows that are ok.",
+        group="Input and output",
+        metavar="|".join(LOG_LEVELS),
     )
     no_color: bool = setting(
         False, "--no-color", read_flag, "No colours; NO_COLOR does the same.", group="Input and output"
@@ -97,6 +168,13 @@ class Display(ValidatedSettings):
         if "text" in self.include and "base64" in self.include:
             raise SettingsError("include", "text and base64 both fill the body; choose one")
 
+        if self.fields and self.records in ("text", "none"):
+            raise SettingsError("fields", "a line of text has its own; add --json or --format csv")
+        try:
+            check_included(self.fields, self.include, self.passed)
+        except ValueError as problem:
+            raise SettingsError("fields", str(problem)) from None
+
     @property
     def reading(self) -> dict[str, Any]:
         """How the sources are read: arguments of `open_sources` and `session_for_sources`."""
@@ -105,9 +183,16 @@ class Display(ValidatedSettings):
             "url_column": self.url_column,
             "passed": self.passed,
             "strict_columns": self.strict_columns,
+            "limit": self.limit,
+            "shuffle": self.shuffle,
         }
 
     @property
     def records(self) -> str:
         """The format of the records; `json` takes precedence over `format`."""
         return "jsonl" if self.json else self.format
+
+    @property
+    def writes_text(self) -> bool:
+        """Whether there is a line of text for each row."""
+        return self.records == "text" and not (self.quiet and self.only is None)

@@ -12,7 +12,7 @@ import click
 
 from fetchq.cli import discard_stdout
 from fetchq.cli.interrupts import Interrupts
-from fetchq.cli.status import EXIT_FATAL
+from fetchq.cli.status import EXIT_FATAL, EXIT_UNFINISHED
 from fetchq.core.disk import StorageError
 from fetchq.pipeline import AsyncPipeline, BlockingPipeline
 from fetchq.store.output import Output
@@ -43,11 +43,13 @@ def drive(
     *,
     session: Session | None = None,
     on_done: Callable[[Sequence[Result]], None],
-    verbose: bool,
+    watched: bool,
+    logged: bool,
 ) -> int:
     """Fetch all of `source`, show the Results on `screen`, and count them in `summary`. Returns the exit status.
 
     `session`: the session of a durable run, which stays open. `on_done` is called with the Results that are done.
+    `watched`: whether the screen is told of starts. `logged`: whether it is told of retries.
     """
     tune_garbage_collector()
     interrupts = click.get_current_context().find_object(Interrupts) or Interrupts()
@@ -58,7 +60,8 @@ def drive(
         feed,
         output,
         summary=summary,
-        on_start=screen.started if verbose else None,
+        on_start=screen.started if watched else None,
+        on_retry=screen.retried if logged else None,
         on_done=on_done,
         interrupted=lambda: interrupts.number is not None,
         linger=LINGER,
@@ -68,6 +71,8 @@ def drive(
         return status
     if interrupts.number is not None:
         return 128 + interrupts.number
+    if summary.unfinished or not source.ended:
+        return EXIT_UNFINISHED
     return 1 if summary.failed else 0
 
 

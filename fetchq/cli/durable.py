@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fetchq.cli.status import EXIT_FATAL, FatalError
+from fetchq.cli.status import EXIT_FATAL, EXIT_UNFINISHED, FatalError
 from fetchq.core.disk import StorageError
 from fetchq.core.text import printable
 from fetchq.inputs.lines import SourceError
@@ -42,14 +42,17 @@ def open_session(begin: Callable[[], Session]) -> Iterator[Session]:
             raise FatalError(str(problem)) from None
 
 
-def end_session(session: Session, status: int, say: Callable[[str], None], given_up: str | None = None) -> int:
+def end_session(
+    session: Session, status: int, say: Callable[[str], None], given_up: str | None = None, *, quiet: bool = False
+) -> int:
     """Record the end of the run in its ledger, and say how to go on if rows are left, or hosts were given up.
 
     `status`: the exit status of this session. `given_up`: how many hosts were given up, as a clause; None for none.
+    `quiet`: whether to say nothing of a run that is done.
     Returns the exit status of the whole run, with all its sessions.
     """
     try:
-        if status <= 1:
+        if status in (0, 1, EXIT_UNFINISHED):
             session.end()
         left, failed = session.left, session.failed
     except StorageError as problem:
@@ -59,7 +62,7 @@ def end_session(session: Session, status: int, say: Callable[[str], None], given
     if left != 0 and session.ledger.in_place:
         done = done_text(session.ledger.count())
         say(printable(f"{folder}: {done}; go on with: fetchq resume {quote(folder)}"))
-    elif left == 0 and session.done:
+    elif left == 0 and session.done and not quiet:
         say(printable(f"{folder}: {all_done_text(session)}"))
     if given_up is not None and session.ledger.in_place:
         say(printable(f"{folder}: {given_up}; fetch what is missing with: fetchq retry {quote(folder)}"))
@@ -71,4 +74,4 @@ def all_done_text(session: Session) -> str:
     rows, failed = session.ledger.count(), session.failed
     if rows == 1:
         return f"the only row is done, and {'failed' if failed else 'ok'}"
-    return f"all {rows} rows are done, {failed} of them failed"
+    return f"all {rows:,} rows are done, {failed:,} of them failed"

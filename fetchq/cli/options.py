@@ -57,6 +57,9 @@ class _ValueType(click.ParamType[Any]):
 class GroupedCommand(click.Command):
     """A command whose help lists the options under the headings of their groups."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _with_optional_values(args))
+
     def format_options(
         self, ctx: click.Context, formatter: click.HelpFormatter, more: Sequence[click.Parameter] = ()
     ) -> None:
@@ -87,6 +90,24 @@ class GroupedOption(click.Option):
             self.opts, self.secondary_opts = both_forms
 
 
+def _with_optional_values(args: list[str]) -> list[str]:
+    """The arguments, in which --shuffle has a value: the number that follows it, or "random".
+
+    click would take the next argument for its value, whatever that is.
+    """
+    options, separator, rest = args, [], []
+    if "--" in args:
+        at = args.index("--")
+        options, separator, rest = args[:at], ["--"], args[at + 1 :]
+    given = [
+        "--shuffle=random"
+        if one == "--shuffle" and not (at + 1 < len(options) and options[at + 1].isdecimal())
+        else one
+        for at, one in enumerate(options)
+    ]
+    return [*given, *separator, *rest]
+
+
 def add_options(
     command: Callable[..., Any],
     *,
@@ -104,10 +125,12 @@ def add_options(
     )
     of_the_run = fields(Settings) if for_existing_run else ()
     offered = _FIELDS if for_comparison else [one for one in _FIELDS if one not in fields(ComparisonOptions)]
+    # Where a comparison has an option of its own, such as --limit, the first one counts.
+    named = {one.name: one for one in reversed(offered) if option_of(one).flags and one.name not in exclude}
     options = [
         _option(one, no_default=one in of_the_run, several=for_comparison and one in fields(Settings))
         for one in offered
-        if option_of(one).flags and one.name not in exclude
+        if named.get(one.name) is one
     ]
     for option in reversed([*options, config]):
         _attach(command, option)

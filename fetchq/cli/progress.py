@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from fetchq.core.cause import Cause
+
 if TYPE_CHECKING:
     from fetchq.cli.display import Display
     from fetchq.core.model import Result
@@ -77,7 +79,8 @@ class _Dots(_NoProgress):
     def advance(self, results: Sequence[Result], summary: Summary) -> None:
         if perf_counter() < self._starts_at:
             return
-        done = summary.total - len(results)
+        results = [result for result in results if result.cause is not Cause.CANCELLED]
+        done = summary.done - len(results)
         failed = summary.failed - sum(not result.ok for result in results)
         for result in results:
             done += 1

@@ -25,6 +25,9 @@ FIXED_OPTIONS = (
     "url_column",
     "passed",
     "strict_columns",
+    "limit",
+    "shuffle",
+    "dry_run",
 )
 """Options that cannot change after the first session of a run."""
 

@@ -21,8 +21,8 @@ ALL_MODES = ("sync", "threads", "async")
 """The modes that are compared unless something else is asked for."""
 OF_ONE_RUN: dict[str, Any] = {
     one.name: one.default for one in fields(Settings) if option_of(one).group in (DURABLE_GROUP, REPORTS_GROUP)
-} | {"keep_body": False}
-"""Settings that a comparison overrides, since they name the files of one run, or keep the bodies in memory."""
+} | {"keep_body": False, "max_failures": None, "fail_fast": False}
+"""Settings that a comparison overrides, since they name the files of one run, keep the bodies in memory, or end it."""
 
 _FIELDS = {one.name: one for one in fields(Settings)}
 

@@ -24,6 +24,7 @@ __all__ = [
     "read_priority",
     "read_rate",
     "read_seconds",
+    "read_seed",
     "read_size",
     "read_statuses",
 ]
@@ -46,6 +47,18 @@ def read_int(given: object) -> int:
         return int(given)
     except ValueError:
         raise ValueError(f"{given!r} is not a whole number") from None
+
+
+def read_seed(given: object) -> int | None:
+    """Parse the seed of a random order: a whole number from 0 on; -1 for "random", or True; None for False."""
+    if given is False:
+        return None
+    if given is True or given == "random":
+        return -1
+    seed = read_int(given)
+    if seed < -1:
+        raise ValueError(f"{given} is below 0")
+    return seed
 
 
 def read_mode_bits(given: object) -> int:

@@ -39,6 +39,11 @@ class Settings(SettingsFields):
         _check_together(self)
 
     @property
+    def most_failures(self) -> int | None:
+        """After how many failed rows the run ends; None for no limit."""
+        return 1 if self.fail_fast else self.max_failures
+
+    @property
     def stores(self) -> bool:
         """Whether bodies are stored in the run's folder."""
         return self.output is not None and self.save != "none"
@@ -100,6 +105,12 @@ def _resolve(settings: Settings) -> None:
 
 def _check_together(settings: Settings) -> None:
     """Raises `SettingsError`, which names one setting, where two of them contradict each other."""
+    if settings.fail_fast and settings.max_failures is not None:
+        raise SettingsError("fail_fast", "not together with max_failures")
+    if settings.head and (settings.method is not None or settings.data is not None):
+        raise SettingsError("head", f"not together with {'method' if settings.method is not None else 'data'}")
+    if settings.head and settings.refresh is not None:
+        raise SettingsError("head", "not together with refresh, which keeps bodies")
     if settings.ipv4 and settings.ipv6:
         raise SettingsError("ipv6", "not together with ipv4")
     if settings.mode != "async" and settings.workers > MOST_THREADS:

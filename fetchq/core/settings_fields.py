@@ -67,6 +67,13 @@ class SettingsFields(PaceFields):
         metavar="METHOD",
         origin=Origin.LEDGER,
     )
+    head: bool = _request(
+        False,
+        "--head",
+        read_flag,
+        "Only look whether URLs answer: HEAD, and GET where that is refused; no body is kept.",
+        origin=Origin.LEDGER,
+    )
     headers: tuple[tuple[str, str], ...] = _request(
         (),
         "-H --header",
@@ -155,6 +162,11 @@ class SettingsFields(PaceFields):
     accept_encoded: bool = _limits(
         False, "--accept-encoded", read_flag, "A body that cannot be decoded is ok, and is kept as received."
     )
+
+    max_failures: int | None = _limits(
+        None, "--max-failures", read_int, "End the run after N failed rows.", metavar="N", minimum=1
+    )
+    fail_fast: bool = _limits(False, "--fail-fast", read_flag, "End the run after the first failed row.")
 
     proxy: str | None = _network(
         None,

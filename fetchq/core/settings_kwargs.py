@@ -47,6 +47,7 @@ class OtherSettingsKwargs(TypedDict, total=False):
     max_retry_after: Number
 
     method: str | None
+    head: Flag
     headers: Mapping[str, str] | Iterable[str | tuple[str, str]]
     data: bytes | str | None
     data_type: str
@@ -62,6 +63,8 @@ class OtherSettingsKwargs(TypedDict, total=False):
     max_ratio: Integer
     accept: Statuses
     accept_encoded: Flag
+    max_failures: Integer | None
+    fail_fast: Flag
 
     proxy: str | None
     cacert: Path | None

@@ -35,6 +35,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
         coding_policy   does not decode a coding that was not asked for, or that is the file's own
         body_buffer     keeps it in memory
         body_checksum   compares it with the checksum of its row
+        unread_body     the body of a URL of which a run only looks whether it answers (--head)
       content_disposition  reads the file name that it suggests
       acceptance        decides whether its status is a success
       redirects         resolves the Location to the URL of the next hop
@@ -46,6 +47,7 @@ The engines do the I/O, and ask here what it means, so that all of them judge a 
 
     after the attempt
       retry             decides whether it is repeated, and whether the host seems overloaded or down
+      head_fallback     decides whether a GET follows a HEAD that was not answered as it should be
       headway           judges how much of its body has arrived
       retry_after       reads how long the server asks to wait, and whether the run waits that long
 

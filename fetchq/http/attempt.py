@@ -88,7 +88,7 @@ class Attempt(AttemptState):
         if self.unmodified and self.stored_response is not None:
             check_validators(response.headers, self.stored_response)
         body = self.body = self.plan.body_class(settings, stores=self.plan.stores)
-        if response.length is not None and response.length > settings.max_filesize:
+        if response.length is not None and response.length > self.plan.checked_above:
             body.check_length(response.length, coded=response.coded)
         if response.coded:
             self._expect_coding()
@@ -220,8 +220,9 @@ class Attempt(AttemptState):
         else:
             self._end_phases(now, responded=self.response.status is not None)
         if self.body.truncated:
-            failed = None if self.response.status in self.settings.accept else self._status_failure()
-        if failed is None and self.request.checksum is not None:
+            well = self.response.status in self.plan.final or ends_well(self)
+            failed = None if well else self._status_failure()
+        if failed is None and self.request.checksum is not None and not self.settings.head:
             failed = checksum_failure(self)
         if failed is None:
             if self.unmodified:

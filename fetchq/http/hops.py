@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 from fetchq._version import __version__
+from fetchq.core.model import Request
 from fetchq.core.request_parts import bearer_auth
 from fetchq.http.acceptance import final_statuses
 from fetchq.http.body import ReceivedBody
@@ -18,12 +19,12 @@ from fetchq.http.hop import Hop, new_hop
 from fetchq.http.lost_time import LostTime
 from fetchq.http.redirects import redirect_target
 from fetchq.http.revalidation import validators_of
+from fetchq.http.unread_body import MOST_READ, UnreadBody
 from fetchq.http.url import Refused, basic_auth, host_of, login_without_password, origin, parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fetchq.core.model import Request
     from fetchq.core.settings import Settings
     from fetchq.core.stored_response import StoredResponse
     from fetchq.http.cookies import CookieJar
@@ -64,12 +65,14 @@ _REVALIDATION = ("If-None-Match", "If-Modified-Since")
 
 
 def method_of(request: Request, settings: Settings) -> str:
-    """The request's method, else that of the run, else POST if there is a body (as in curl), else GET."""
+    """The request's method, else that of the run, else POST with a body (as in curl), else GET, or HEAD with `head`."""
     if request.method is not None:
         return request.method.upper()
     if settings.method is not None:
         return settings.method
-    return "GET" if request.body is None and settings.data is None else "POST"
+    if request.body is not None or settings.data is not None:
+        return "POST"
+    return "HEAD" if settings.head else "GET"
 
 
 class HopPlan:
@@ -80,7 +83,7 @@ class HopPlan:
         settings: Settings,
         proxies: ProxyConfig,
         robots: RobotsCache | None = None,
-        body_class: type[ReceivedBody] = ReceivedBody,
+        body_class: type[ReceivedBody] | None = None,
         cookies: CookieJar | None = None,
         lost_time: LostTime | None = None,
     ) -> None:
@@ -90,8 +93,10 @@ class HopPlan:
         """
         self.settings = settings
         self.lost_time = lost_time or LostTime(settings)
-        self.body_class = body_class
+        self.body_class = body_class or (UnreadBody if settings.head else ReceivedBody)
         """The class that receives the bodies of the responses."""
+        self.checked_above = min(settings.max_filesize, MOST_READ) if settings.head else settings.max_filesize
+        """A Content-Length above this is given to `ReceivedBody.check_length`."""
         self.stores = settings.spools
         """Whether bodies are spooled."""
         self.cookies = cookies
@@ -101,9 +106,7 @@ class HopPlan:
         """The hosts that may be connected to; None for all."""
         self._robots = robots
         self._proxies = proxies
-        self._method = "GET" if settings.data is None else "POST"
-        if settings.method is not None:
-            self._method = settings.method
+        self._method = method_of(Request(""), settings)
         shared: list[tuple[str, str]] = []
         if settings.user_agent is not None:
             shared.append(("User-Agent", settings.user_agent))

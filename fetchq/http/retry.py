@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fetchq.core.model import Cause
 from fetchq.http.acceptance import IDEMPOTENT
+from fetchq.http.head_fallback import falls_back_to_get
 from fetchq.http.headway import made_headway, must_start_over
 from fetchq.http.retry_after import asked_text, exceeded_limit, retry_after
 
@@ -111,6 +112,8 @@ class RetryPlan(NamedTuple):
     """Whether the attempt does not count towards `retries`, because it received more of a body that can be resumed."""
     starts_over: bool = False
     """Whether it does not count, because the parts of the body do not fit together, and the body starts over."""
+    with_get: bool = False
+    """Whether it was a HEAD, and the next one is a GET. It does not count if there was an answer."""
 
 
 class UncountedAttempts(NamedTuple):
@@ -126,6 +129,8 @@ class UncountedAttempts(NamedTuple):
     """Whether no attempt may resume a body, because the server has sent a part that does not fit."""
     repeated_outage: int = 0
     """How many could not connect during an outage of the host in which an earlier one had failed, too."""
+    fell_back: bool = False
+    """Whether one was a HEAD whose answer a GET has followed."""
 
     def including(self, attempt: Attempt, plan: RetryPlan) -> UncountedAttempts:
         """These attempts and another one, after which the retry `plan` is due."""
@@ -135,6 +140,7 @@ class UncountedAttempts(NamedTuple):
             self.started_over or plan.starts_over,
             self.ranges_unusable or (attempt.continued is not None and attempt.continued.ranges_unusable),
             self.repeated_outage,
+            self.fell_back or (plan.with_get and attempt.cause is Cause.STATUS),
         )
 
 
@@ -159,7 +165,11 @@ def plan_retry(
     """
     if must_start_over(outcome) and not uncounted.started_over:
         return RetryPlan(0.0, starts_over=True)
-    failed = attempts - uncounted.headways - uncounted.started_over - uncounted.repeated_outage
+    if falls_back_to_get(outcome, settings):
+        return RetryPlan(0.0, with_get=True)
+    failed = attempts - sum(
+        (uncounted.headways, uncounted.started_over, uncounted.repeated_outage, uncounted.fell_back)
+    )
     if settings.retries and made_headway(outcome, uncounted.headways):
         delay = retry_delay(outcome, 1, settings, jitter=jitter, now=now, left=left)
         return None if delay is None else RetryPlan(delay, headway=True)

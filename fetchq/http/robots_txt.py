@@ -66,6 +66,7 @@ def settings_for(settings: Settings) -> Settings:
     return replace(
         settings,
         method=None,
+        head=False,
         headers=tuple((name, value) for name, value in settings.headers if name.lower() == "user-agent"),
         data=None,
         user=None,

@@ -16,5 +16,6 @@
        v
     source       hands out batches of numbered Requests, input after input, without the rows that are done
 
-`iterables` numbers and checks the rows of a Python program. Rows are read only a little ahead of the workers.
+`sampling` chooses rows by number or by chance, and shuffles them. `iterables` numbers and checks the rows of a Python
+program. Rows are read only a little ahead of the workers.
 """

@@ -39,15 +39,17 @@ def open_sources(
     url_column: str = "url",
     passed: Sequence[str] = (),
     strict_columns: bool = False,
+    limit: int | None = None,
+    shuffle: int | None = None,
     stdin: BinaryIO | None = None,
 ) -> Source:
     """The rows of all arguments, in order. An argument is a URL, a file, or `-` for standard input.
 
     `input_format` is "text", "csv", "jsonl" or "json"; if it is None, each name tells the format, and JSON is known by
     its beginning. `passed`: other columns that are passed on; `strict_columns`: whether a CSV list may have no others
-    (`Columns`). `stdin` replaces the process's standard input. Raises `SourceError` for errors that show before the
-    first row is fetched: a file that is missing, unreadable or damaged at its start, a CSV file without the column
-    `url_column`, or a second `-`.
+    (`Columns`). `limit` and `shuffle` are the `limit` and the `seed` of `Source`. `stdin` replaces the process's
+    standard input. Raises `SourceError` for errors that show before the first row is fetched: a file that is missing,
+    unreadable or damaged at its start, a CSV file without the column `url_column`, or a second `-`.
     """
     if arguments.count("-") > 1:
         raise SourceError("standard input (-) is given twice")
@@ -64,7 +66,7 @@ def open_sources(
             inputs.append(_stream_input(argument, standard_input(stdin), parser))
         else:
             inputs.append(_file_input(argument, parser, name))
-    return Source(inputs)
+    return Source(inputs, limit=limit, seed=shuffle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ def open_stored_lists(
     url_column: str = "url",
     passed: Sequence[str] = (),
     strict_columns: bool = False,
+    limit: int | None = None,
+    shuffle: int | None = None,
 ) -> Source:
     """The rows of these lists, in order. See `open_sources` for the other parameters and for errors."""
     columns = Columns(url_column, passed, strict=strict_columns)
@@ -100,7 +104,7 @@ def open_stored_lists(
             inputs.append(_file_input(one.path, parser, name))
         else:
             inputs.append(_stream_input(one.given, one.stream, parser))
-    return Source(inputs)
+    return Source(inputs, limit=limit, seed=shuffle)
 
 
 def open_stored_rows(page: Callable[[int], list[Request]]) -> Source:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from typing import Self, TypeAlias
 from weakref import WeakSet
@@ -14,6 +14,7 @@ from fetchq.core.model import Request
 from fetchq.core.row_set import RowSet
 from fetchq.inputs.lines import SourceError
 from fetchq.inputs.readers import Batches, Input, UrlInput
+from fetchq.inputs.sampling import chosen_seed, first_rows, sample_rows, shuffled_rows
 
 __all__ = ["RowFilter", "Source"]
 
@@ -26,13 +27,20 @@ RowFilter: TypeAlias = Callable[[list[Request]], list[Request]]
 class Source:
     """The rows of a run, in batches. It can be iterated again, unless an input is a pipe."""
 
-    def __init__(self, inputs: Sequence[Input]) -> None:
+    def __init__(self, inputs: Sequence[Input], *, limit: int | None = None, seed: int | None = None) -> None:
+        """`limit`: at most so many rows, the first ones or, if there is a `seed`, rows by chance.
+
+        `seed`: that of a random order; None for the order of the inputs. `ANY_SEED` stands for one that is chosen now.
+        """
         self._inputs = inputs
+        self._limit = limit
+        self.seed = chosen_seed(seed)
+        """The seed of the random order; None for the order of the inputs."""
         self._started = self._closed = False
         self._running: WeakSet[Batches] = WeakSet()
         self.rereadable = all(one.rereadable for one in inputs)
         """False if an input is a pipe or a terminal, which can be read only once, and whose end is unknown."""
-        self.total = len(inputs) if all(isinstance(one, UrlInput) for one in inputs) else None
+        self.total = self._limited(len(inputs)) if all(isinstance(one, UrlInput) for one in inputs) else None
         """The number of rows, if it is known without reading; None otherwise (see `count`)."""
         self._skipped: RowSet | None = None
         self._row_filter: RowFilter | None = None
@@ -64,10 +72,20 @@ class Source:
         self._skipped = skipped
 
     def _handed_out(self) -> Batches:
-        self.read = 0
         self.ended = False
+        with closing(self._to_fetch()) as batches:
+            yield from batches if self.seed is None else shuffled_rows(batches, self.seed)
+        self.ended = not self._closed
+
+    def _to_fetch(self) -> Batches:
+        self.read = 0
         skipped, row_filter = self._skipped, self._row_filter
-        with closing(self._batches()) as batches:
+        with closing(self._batches()) as every:
+            batches: Iterable[list[Request]] = every
+            if self._limit is not None and self.seed is None:
+                batches = first_rows(every, self._limit)
+            elif self._limit is not None and self.seed is not None:
+                batches = sample_rows(every, self._limit, self.seed)
             for batch in batches:
                 self.read += len(batch)
                 if row_filter is not None:
@@ -76,7 +94,6 @@ class Source:
                     left = [request for request in batch if request.index not in skipped] if skipped else batch
                 if left:
                     yield left
-        self.ended = not self._closed
 
     @property
     def remarks(self) -> list[str]:
@@ -96,7 +113,10 @@ class Source:
                 rows += len(batch)
         except SourceError:
             return None  # the iteration will raise it
-        return None if self._closed else rows - len(self._skipped or ())
+        return None if self._closed else self._limited(rows) - len(self._skipped or ())
+
+    def _limited(self, rows: int) -> int:
+        return rows if self._limit is None else min(rows, self._limit)
 
     def _batches(self) -> Batches:
         index = 0

@@ -2,6 +2,7 @@
 
 Results that are done -> summary -> summary_text    the summary of one run; results: the list of its Results
                                                                    (data_frames: as a table for pandas or polars)
+  histogram         the distribution of its times
 the workers' clocks -> attribution -> diagnosis -> verdict      what limited it
   diagnosis         the rules, and their order; the sentences are in diagnosis_held, _machine and _network
   run_facts         what the rules look at

@@ -49,11 +49,13 @@ def cells_of(comparison: Measurements) -> Cells:
     row("CPU time", lambda one: seconds_text(one.cpu))
     row("peak memory", lambda one: bytes_text(one.peak_memory))
     row("URLs at a time", lambda one: f"{one.concurrency:.1f}")
-    row("URL/s", lambda one: rate_text(comparison.rows.count / max(one.mean, 1e-9)))
+    row("URL/s", lambda one: rate_text((comparison.rows.count - one.unfinished) / max(one.mean, 1e-9)))
     row("URL p50", lambda one: seconds_text(one.percentile("p50")))
     row("URL p99", lambda one: seconds_text(one.percentile("p99")))
     row("ok", lambda one: str(one.ok))
     row("failed", lambda one: str(one.failed))
+    if any(one.unfinished for one in variants):
+        row("unfinished", lambda one: str(one.unfinished))
     return Cells([printable(one.name) for one in variants], rows)
 
 

@@ -13,7 +13,20 @@ if TYPE_CHECKING:
 __all__ = ["to_json"]
 
 _FIGURES = ("mean", "deviation", "median")
-_OF_RUN = ("round", "duration", "cpu", "peak_memory", "concurrency", "ok", "failed", "p50", "p90", "p99", "longest")
+_OF_RUN = (
+    "round",
+    "duration",
+    "cpu",
+    "peak_memory",
+    "concurrency",
+    "ok",
+    "failed",
+    "unfinished",
+    "p50",
+    "p90",
+    "p99",
+    "longest",
+)
 
 
 def to_json(comparison: Measurements) -> dict[str, Any]:
@@ -47,6 +60,7 @@ def _variant(variant: Variant) -> dict[str, Any]:
         "concurrency": variant.concurrency,
         "ok": variant.ok,
         "failed": variant.failed,
+        "unfinished": variant.unfinished,
         "verdict": None if (verdict := variant.typical.verdict) is None else verdict.text,
         "runs": [_run(run) for run in variant.runs],
     }

@@ -58,7 +58,9 @@ class MeasuredRun:
     ok: int
     """How many rows were ok."""
     failed: int
-    """How many were not, or were not done at the `deadline`."""
+    """How many were not."""
+    unfinished: int = 0
+    """How many were not done, since the run ended first (`deadline`)."""
     p50: float
     p90: float
     p99: float
@@ -142,6 +144,11 @@ class Variant:
     def failed(self) -> int:
         """The most rows that were not ok in one run."""
         return max(run.failed for run in self.runs)
+
+    @property
+    def unfinished(self) -> int:
+        """The most rows that were not done in one run."""
+        return max(run.unfinished for run in self.runs)
 
     def percentile(self, name: str) -> float:
         """The median, over the runs, of their `p50`, `p90`, `p99` or `longest`."""

@@ -27,7 +27,13 @@ class ProgressBar:
     def __init__(self, total: int | None, *, colour: bool = True, transient: bool = False) -> None:
         """`transient`: whether the bar disappears when it is closed."""
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
+        from rich.text import Text
+
+        class Left(TimeRemainingColumn):
+            def render(self, task: Task) -> Text:
+                text = super().render(task)
+                return text.append(" left") if text.plain.strip() else text
 
         self._console = Console(stderr=True, no_color=not colour, highlight=False)
         self._rich = Progress(
@@ -35,7 +41,7 @@ class ProgressBar:
             TextColumn("{task.fields[done]}"),
             TextColumn("{task.fields[rate]} URL/s"),
             TextColumn("{task.fields[failed]} failed"),
-            TimeRemainingColumn(),
+            Left(),
             console=self._console,
             transient=transient,
         )
@@ -68,9 +74,9 @@ class ProgressBar:
     def advance(self, summary: Summary) -> None:
         """Show the numbers of the run so far."""
         now = perf_counter()
-        self._completed = summary.total
-        rate = rate_text(summary.total / max(1e-3, now - self._since))
-        self._rich.update(self._task, completed=summary.total, done=self._done, failed=summary.failed, rate=rate)
+        self._completed = summary.done
+        rate = rate_text(summary.done / max(1e-3, now - self._since))
+        self._rich.update(self._task, completed=summary.done, done=self._done, failed=summary.failed, rate=rate)
         if self._notebook is not None and now - self._drawn_at >= _REDRAW_AFTER:
             self._drawn_at = now
             self._notebook.update(self._rich)

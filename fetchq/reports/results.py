@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.html_table import html_table
-from fetchq.core.model import Result
+from fetchq.core.model import Cause, Result
 from fetchq.reports.data_frames import DataFrames
 from fetchq.reports.summary import Summary
 from fetchq.reports.text import bytes_text, count_text, seconds_text
@@ -51,8 +51,10 @@ class Results(list[Result], DataFrames):
             for one in self[:_MOST_ROWS]
         ]
         first = f", the first {len(rows)} of them here" if len(rows) < len(self) else ""
-        failed = sum(not one.ok for one in self)
-        caption = f"{count_text(len(self), 'Result')}{first}: {failed} failed, in {seconds_text(self.summary.duration)}"
+        unfinished = sum(one.cause is Cause.CANCELLED for one in self)
+        failed = sum(not one.ok for one in self) - unfinished
+        outcome = f"{failed} failed" + (f", {unfinished} unfinished" if unfinished else "")
+        caption = f"{count_text(len(self), 'Result')}{first}: {outcome}, in {seconds_text(self.summary.duration)}"
         if self.summary.verdict is not None:
             caption += f"\n{self.summary.verdict.text}"
         return html_table(rows, heading=("", "status", "time", "size", "URL", "error"), caption=caption)

@@ -44,7 +44,7 @@ class RunFacts:
         """Seconds for which workers had work, or waited for some, summed over the workers."""
         self.core_share = min(1.0, attribution.cpu / max(attribution.duration, 1e-9))
         """The share of one core that the process used."""
-        self.final = whole and "cancelled" not in summary.causes
+        self.final = whole and not summary.unfinished
         """Whether every row was done, so that another run would do the same work."""
 
     @property

@@ -13,7 +13,7 @@ __all__ = ["session_record"]
 
 
 def session_record(summary: Summary, settings: Settings) -> dict[str, Any] | None:
-    """An entry of `sessions` in the ledger's meta, for a session that ends now; None for one that has done no row.
+    """An entry of `sessions` in the ledger's meta, for a session that ends now; None for one that had no row.
 
     The times are in seconds, except for `started`, which is RFC 3339 in UTC.
     """
@@ -25,6 +25,10 @@ def session_record(summary: Summary, settings: Settings) -> dict[str, Any] | Non
         "duration": summary.duration,
         "workers": settings.workers,
         "mode": settings.mode,
+        "ok": summary.ok,
+        "failed": summary.failed,
+        "cut_off": summary.cut_off,
+        "not_tried": summary.not_tried,
         "attribution": summary.attribution.to_json(),
         "verdict": None if summary.verdict is None else summary.verdict.to_json(),
     }

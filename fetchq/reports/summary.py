@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from math import ceil, exp, log
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fetchq.core.model import PHASES
+from fetchq.core.model import PHASES, Cause
+from fetchq.http.url import host_of
+from fetchq.reports.histogram import Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable
 
     from fetchq.core.model import Result
     from fetchq.reports.attribution import Attribution
@@ -20,68 +21,10 @@ if TYPE_CHECKING:
     from fetchq.scheduling.host_load import HostLoad
     from fetchq.workers.worker_clock import WorkerClock
 
-__all__ = ["Histogram", "Summary", "WorkerTotals"]
+__all__ = ["Summary", "WorkerTotals", "never_tried"]
 
-_GROWTH = log(1.02)
-_LEAST = 1e-6
-
-
-class Histogram:
-    """A distribution of durations in seconds. Each bucket is 2 % wider, so a percentile is at most 2 % too high."""
-
-    __slots__ = ("buckets", "count", "greatest")
-
-    def __init__(self) -> None:
-        self.buckets: dict[int, int] = {}
-        """The number of durations in each bucket, by the number of the bucket."""
-        self.count = 0
-        self.greatest = 0.0
-        """The exact longest duration."""
-
-    def add(self, durations: Sequence[float]) -> None:
-        """Count these durations."""
-        buckets = self.buckets
-        for seconds in durations:
-            bucket = int(log(seconds / _LEAST) / _GROWTH) if seconds > _LEAST else 0
-            buckets[bucket] = buckets.get(bucket, 0) + 1
-            if seconds > self.greatest:
-                self.greatest = seconds
-        self.count += len(durations)
-
-    def merge(self, other: Histogram) -> None:
-        """Count the durations of `other`, too."""
-        for bucket, count in other.buckets.items():
-            self.buckets[bucket] = self.buckets.get(bucket, 0) + count
-        self.count += other.count
-        self.greatest = max(self.greatest, other.greatest)
-
-    def percentile(self, percent: float) -> float:
-        """The duration in seconds that `percent` (0 to 100) of all durations do not exceed; 0 if there are none."""
-        rank = max(1, ceil(self.count * percent / 100))
-        seen = 0
-        for bucket in sorted(self.buckets):
-            seen += self.buckets[bucket]
-            if seen >= rank:
-                # The upper edge of the bucket, since its lower edge may be less than every duration.
-                return min(self.edge(bucket + 1), self.greatest)
-        return 0.0
-
-    def spread(self) -> list[tuple[float, int]]:
-        """Durations, with how many there are of each, to within 1 %, in the order in which the first of each came."""
-        return [
-            (min(_LEAST * exp((bucket + 0.5) * _GROWTH), self.greatest), count)
-            for bucket, count in self.buckets.items()
-        ]
-
-    @staticmethod
-    def edge(bucket: int) -> float:
-        """The lower edge of a bucket, in seconds."""
-        return _LEAST * exp(bucket * _GROWTH)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Histogram) and (self.buckets, self.greatest) == (other.buckets, other.greatest)
-
-    __hash__ = None  # type: ignore[assignment]  # it is mutable
+_MOST_HOSTS = 1000
+"""The most hosts whose failed rows are counted."""
 
 
 class WorkerTotals(NamedTuple):
@@ -100,10 +43,18 @@ class Summary:
     """
 
     total: int = 0
-    """Rows that are done, each with its Result."""
+    """Rows that have their Result."""
     ok: int = 0
+    not_tried: int = 0
+    """Rows that were `cancelled` before any attempt, since the run ended first: they are neither ok nor failed."""
+    cut_off: int = 0
+    """Rows that were `cancelled` after an attempt, likewise."""
     causes: Counter[str] = field(default_factory=Counter)
     """How many rows failed, by the value of their `Cause`."""
+    statuses: Counter[int] = field(default_factory=Counter)
+    """How many rows failed with the cause `status`, by their status."""
+    failed_hosts: Counter[str] = field(default_factory=Counter)
+    """How many rows failed, by the scheme, host and port of their URL; of the first 1,000 hosts."""
     copied: int = 0
     """How many of `total` got a copy of another row's Result (`dedupe`), which takes no time and no bytes."""
     attempts: int = 0
@@ -147,18 +98,20 @@ class Summary:
         return self
 
     def __repr__(self) -> str:
-        return f"Summary(total={self.total}, ok={self.ok}, failed={self.failed}, duration={self.duration:.6f})"
+        unfinished = f", unfinished={self.unfinished}" if self.unfinished else ""
+        counts = f"total={self.total}, ok={self.ok}, failed={self.failed}{unfinished}"
+        return f"Summary({counts}, duration={self.duration:.6f})"
 
     def _repr_html_(self) -> str:
         """A table of the most important numbers, for notebooks."""
         from fetchq.core.html_table import html_table
-        from fetchq.reports.text import bytes_text, seconds_text
+        from fetchq.reports.text import bytes_text, causes_text, outcome_text, seconds_text
 
         longest = [*(self.elapsed.percentile(percent) for percent in (50, 90, 99)), self.elapsed.greatest]
         spent = sorted(((seconds, name) for name, seconds in self.phases.items() if seconds), reverse=True)
         rows = [
-            ("rows", f"{self.total:,}: {self.ok:,} ok, {self.failed:,} failed"),
-            ("causes", ", ".join(f"{count:,} {cause}" for cause, count in self.causes.most_common())),
+            ("rows", f"{self.total:,}: {outcome_text(self.ok, self.failed, self.cut_off, self.not_tried)}"),
+            ("causes", causes_text(self.causes, self.statuses)),
             ("duration", f"{seconds_text(self.duration)}, {self.concurrency:.1f} URLs at a time"),
             ("bodies", f"{bytes_text(self.size)}, {bytes_text(self.wire_size)} on the wire"),
             ("p50, p90, p99, max", ", ".join(map(seconds_text, longest)) if self.elapsed.count else ""),
@@ -173,9 +126,19 @@ class Summary:
         return dict(zip(PHASES, self.phase_sums, strict=True))
 
     @property
+    def done(self) -> int:
+        """Rows that are ok or have failed: all but those that the end of the run has left unfinished."""
+        return self.total - self.unfinished
+
+    @property
+    def unfinished(self) -> int:
+        """Rows that were `cancelled`, since the run ended first: those that were not tried, or cut off."""
+        return self.not_tried + self.cut_off
+
+    @property
     def failed(self) -> int:
         """Rows that are done and not ok."""
-        return self.total - self.ok
+        return self.done - self.ok
 
     @property
     def concurrency(self) -> float:
@@ -195,8 +158,7 @@ class Summary:
             if result.cause is None:
                 ok += 1
             else:
-                self.causes[result.cause.value] += 1
-                self.failed_time += 0.0 if result._duplicate_of is not None else result.elapsed
+                self._add_failure(result)
             if result._duplicate_of is not None:
                 copied += 1
                 continue
@@ -224,6 +186,24 @@ class Summary:
         self.size, self.wire_size, self.fetch_time = size, wire_size, fetch_time
         self.phase_sums = [queued, held, dns, connect, tls, wait, receive, lag, decode, store]
 
+    def _add_failure(self, result: Result) -> None:
+        assert result.cause is not None
+        if result.cause is Cause.CANCELLED:
+            if never_tried(result):
+                self.not_tried += 1
+            else:
+                self.cut_off += 1
+            return
+        self.causes[result.cause.value] += 1
+        if result.cause is Cause.STATUS and result.status is not None:
+            self.statuses[result.status] += 1
+        if result.cause is not Cause.INVALID_URL:
+            host = host_of(result.url)
+            if host in self.failed_hosts or len(self.failed_hosts) < _MOST_HOSTS:
+                self.failed_hosts[host] += 1
+        if result._duplicate_of is None:
+            self.failed_time += result.elapsed
+
     def update(
         self,
         duration: float,
@@ -242,9 +222,22 @@ class Summary:
         Neither attribution is that of the whole, which has none.
         """
         self.attribution = self.verdict = None
-        for name in ("total", "ok", "copied", "attempts", "size", "wire_size", "fetch_time", "failed_time"):
+        for name in (
+            "total",
+            "ok",
+            "not_tried",
+            "cut_off",
+            "copied",
+            "attempts",
+            "size",
+            "wire_size",
+            "fetch_time",
+            "failed_time",
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.causes.update(other.causes)
+        self.statuses.update(other.statuses)
+        self.failed_hosts.update(other.failed_hosts)
         self.phase_sums = [mine + theirs for mine, theirs in zip(self.phase_sums, other.phase_sums, strict=True)]
         self.elapsed.merge(other.elapsed)
         self.wait.merge(other.wait)
@@ -254,3 +247,8 @@ class Summary:
         for number, more in other.workers.items():
             before = self.workers.get(number, WorkerTotals(0, 0.0))
             self.workers[number] = WorkerTotals(before.attempts + more.attempts, before.busy + more.busy)
+
+
+def never_tried(result: Result) -> bool:
+    """Whether the run ended before any attempt was made at the row."""
+    return result.cause is Cause.CANCELLED and not result.attempts

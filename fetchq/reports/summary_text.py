@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 
 from fetchq.core.text import printable
 from fetchq.reports.attribution_text import attribution_text
-from fetchq.reports.text import Paint, bytes_text, count_text, percent_text, rate_text, seconds_text, table
+from fetchq.reports.text import (
+    Paint,
+    bytes_text,
+    causes_text,
+    count_text,
+    outcome_text,
+    percent_text,
+    rate_text,
+    seconds_text,
+    table,
+)
 
 if TYPE_CHECKING:
     from fetchq.reports.summary import Summary
@@ -22,6 +32,9 @@ MAX_WORKER_ROWS = 16
 """For more workers than this, the summary shows their distribution instead of each worker."""
 MAX_HOST_LINES = 10
 """The most hosts that the summary lists."""
+_INSECURE = "TLS certificates were not verified (--insecure)"
+_MOST_FAILED_HOSTS = 5
+"""The most hosts that are named where rows failed."""
 
 
 def given_up_text(summary: Summary) -> str | None:
@@ -38,27 +51,11 @@ def summary_lines(
     """The lines of the summary; empty for a run without a URL. Sentences are wrapped to so many `columns`, if given."""
     if not summary.total:
         return []
-    failed = f"{summary.failed} failed"
-    paint = paint or _without_colour
-    failed = paint(failed, "red") if summary.failed else failed
-    duration = max(summary.duration, 1e-9)
-    took, size, wire = seconds_text(summary.duration), bytes_text(summary.size), bytes_text(summary.wire_size)
-    fetching, workers = seconds_text(summary.fetch_time), count_text(len(summary.workers), "worker")
-    ok = paint(f"{summary.ok} ok", "green")
-    lines = [
-        f"{count_text(summary.total, 'URL')}: {ok}, {failed}, in {took} ({rate_text(summary.total / duration)} URL/s)",
-        f"{size} of bodies, {wire} on the wire, {bytes_text(summary.wire_size / duration)}/s",
-        f"fetch times add up to {fetching}: {summary.concurrency:.1f} URLs at a time, with {workers}",
-    ]
-    if insecure:
-        lines.append(paint("TLS certificates were not verified (--insecure)", "yellow"))
-    if summary.causes:
-        lines.append("failed: " + ", ".join(f"{count} {cause}" for cause, count in summary.causes.most_common()))
-    if summary.copied:
-        lines.append(f"{count_text(summary.copied, 'row')} asked the same as others, and got a copy")
-    if summary.attempts > summary.total - summary.copied:
-        lines.append(f"{summary.attempts} attempts were made")
-    lines += _host_lines(summary.hosts)
+    lines = _wrapped(_sentences(summary, insecure=insecure), columns)
+    if len(lines[0]) == len(_headline(summary)):  # it was not wrapped
+        lines[0] = _headline(summary, paint)
+    if paint is not None:
+        lines = [paint(line, "yellow") if line == _INSECURE else line for line in lines]
     if summary.elapsed.count:
         lines += ["", *_percentile_lines(summary)]
     if summary.workers:
@@ -68,8 +65,50 @@ def summary_lines(
     return lines
 
 
-def _without_colour(text: str, colour: str) -> str:
-    return text
+def _wrapped(sentences: Sequence[str], columns: int | None) -> list[str]:
+    if columns is None:
+        return list(sentences)
+    return [part for line in sentences for part in wrap(line, columns, subsequent_indent="  ", break_on_hyphens=False)]
+
+
+def _headline(summary: Summary, paint: Paint | None = None) -> str:
+    rate = rate_text(summary.done / max(summary.duration, 1e-9))
+    took = seconds_text(summary.duration)
+    outcome = outcome_text(summary.ok, summary.failed, summary.cut_off, summary.not_tried, paint)
+    return f"{count_text(summary.total, 'URL')}: {outcome}, in {took} ({rate} URL/s)"
+
+
+def _sentences(summary: Summary, *, insecure: bool) -> list[str]:
+    """What was done, how much it was, what failed and why."""
+    size, wire = bytes_text(summary.size), bytes_text(summary.wire_size)
+    speed = bytes_text(summary.wire_size / max(summary.duration, 1e-9))
+    fetching, workers = seconds_text(summary.fetch_time), count_text(len(summary.workers), "worker")
+    lines = [
+        _headline(summary),
+        f"{size} of bodies, {wire} on the wire, {speed}/s",
+        f"fetch times add up to {fetching}: {summary.concurrency:.1f} URLs at a time, with {workers}",
+    ]
+    if insecure:
+        lines.append(_INSECURE)
+    if summary.causes:
+        lines.append(f"failed: {causes_text(summary.causes, summary.statuses)}")
+        lines += _failed_host_lines(summary)
+    if summary.copied:
+        lines.append(f"{count_text(summary.copied, 'row')} asked the same as others, and got a copy")
+    if summary.attempts > summary.total - summary.not_tried - summary.copied:
+        lines.append(f"{summary.attempts:,} attempts were made")
+    return lines + _host_lines(summary.hosts)
+
+
+def _failed_host_lines(summary: Summary) -> list[str]:
+    """Where rows failed, if the run had several hosts."""
+    hosts = summary.failed_hosts.most_common()
+    if not hosts or max(len(hosts), len(summary.loads)) == 1:
+        return []
+    named = [f"{printable(host)} {times:,}" for host, times in hosts[:_MOST_FAILED_HOSTS]]
+    if len(hosts) > len(named):
+        named.append(f"and {count_text(len(hosts) - len(named), 'other host')}")
+    return [f"failed at: {', '.join(named)}"]
 
 
 def _percentile_lines(summary: Summary) -> list[str]:
@@ -85,9 +124,7 @@ def _verdict_lines(summary: Summary, columns: int | None) -> list[str]:
     attribution, verdict = summary.attribution, summary.verdict
     lines = [] if attribution is None or not attribution.total else [attribution_text(attribution)]
     lines += [] if verdict is None else [verdict.text]
-    if columns is None:
-        return lines
-    return [part for line in lines for part in wrap(line, columns, subsequent_indent="  ", break_on_hyphens=False)]
+    return _wrapped(lines, columns)
 
 
 def _host_lines(hosts: Sequence[HostBackoff]) -> list[str]:
@@ -98,20 +135,26 @@ def _host_lines(hosts: Sequence[HostBackoff]) -> list[str]:
         if backoff.rate != inf:
             parts.append(f"asked {rate_text(backoff.rate)} times a second")
         elif backoff.least_window != inf:
-            parts.append(f"down to {backoff.least_window:.0f} at a time")
+            parts.append(f"down to {backoff.least_window:.0f} at a time{_slowed_text(backoff)}")
         if backoff.pauses:
-            parts.append(f"set aside {count_text(backoff.pauses, 'time')}")
+            parts.append(f"set aside {count_text(backoff.pauses, 'time')} (no connection)")
         if backoff.given_up:
             parts.append("given up")
         lines.append(f"{printable(backoff.host)}: {', '.join(parts)}")
     if len(hosts) > len(lines):
         lines.append(f"and {count_text(len(hosts) - len(lines), 'other host')}")
+    if any(one.slowed_by or one.pauses or one.rate != inf for one in hosts):
+        lines.append("hosts that refuse, fail or grow slow are asked less; --no-adapt heeds only 429 and Retry-After")
     return lines
+
+
+def _slowed_text(backoff: HostBackoff) -> str:
+    return f" ({', '.join(backoff.slowed_by)})" if backoff.slowed_by else ""
 
 
 def _worker_lines(summary: Summary) -> list[str]:
     duration = max(summary.duration, 1e-9)
-    counted = "URLs" if summary.attempts == summary.total else "attempts"
+    counted = "URLs" if summary.attempts == summary.total - summary.not_tried else "attempts"
     if len(summary.workers) <= MAX_WORKER_ROWS:
         rows = [["worker", counted, "busy", "share"]]
         for number, (fetched, busy) in sorted(summary.workers.items()):

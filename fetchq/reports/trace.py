@@ -87,7 +87,12 @@ class TraceView:
             {"name": "under way", "ph": "C", "pid": _PROCESS, "ts": at, "args": {"attempts": number}}
             for at, number in self._under_way.levels()
         )
-        data = {"creator": f"fetchq {__version__}", "rows": summary.total, "failed": summary.failed}
+        data = {
+            "creator": f"fetchq {__version__}",
+            "rows": summary.total,
+            "failed": summary.failed,
+            "unfinished": summary.unfinished,
+        }
         self._file.close(b'\n], "otherData": ' + json_line(data)[:-1] + b"}\n")
 
     def _events(self, result: Result) -> Iterator[dict[str, Any]]:

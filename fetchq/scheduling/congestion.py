@@ -45,6 +45,8 @@ class HostBackoff:
     """How often it was paused after connection failures."""
     given_up: bool = False
     """Whether its rows fail without an attempt, since it was down, or asked for a longer wait than the run allows."""
+    slowed_by: tuple[str, ...] = ()
+    """The signs of congestion for which its window was cut, such as "timeout", "503" and "slow answers"."""
 
 
 class CongestionControl:
@@ -54,7 +56,7 @@ class CongestionControl:
     __slots__ = (
         "_accepted", "_accepted_since", "_adapts", "_asks_too_long", "_cut_at", "_failure_share", "_latency",
         "_rate_limit", "_refusals_in_row", "_retry_wait", "_threshold", "_usual_latency", "_workers", "least_window",
-        "rate", "reachability", "refusals", "unrestricted", "window",
+        "rate", "reachability", "refusals", "slowed_by", "unrestricted", "window",
     )
     # fmt: on
 
@@ -86,6 +88,8 @@ class CongestionControl:
         """How often the host refused."""
         self._asks_too_long = False
         """Whether the host refuses again and again, and asks for a longer wait than the run allows."""
+        self.slowed_by: tuple[str, ...] = ()
+        """The signs of congestion for which the window was cut, each once."""
         self._rate_limit: HostRate | None = None
         """The rate limit, whose current value is `rate`; None before the first refusal."""
 
@@ -103,7 +107,8 @@ class CongestionControl:
         """How far requests to this host, whose key is `host`, were held back; None if they were not."""
         if not self.refusals and not self.reachability.pauses and self.least_window == inf:
             return None
-        return HostBackoff(host, self.refusals, self.least_window, self.rate, self.reachability.pauses, self.given_up)
+        pauses = self.reachability.pauses
+        return HostBackoff(host, self.refusals, self.least_window, self.rate, pauses, self.given_up, self.slowed_by)
 
     # --- outcomes of attempts; `started`: when a worker took the job; `in_flight`: how many others are under way ---
 
@@ -118,7 +123,7 @@ class CongestionControl:
             self._usual_latency = latency
         elif latency > _SLOWDOWN * self._usual_latency + 1.0:
             self._usual_latency = latency / 2  # the usual latency may change
-            self._cut(now, started, in_flight)
+            self._cut(now, started, in_flight, "slow answers")
 
     def redirected(self, now: float, started: float) -> None:
         """Note a redirect: the host is up. The outcome of later hops shows nothing about it."""
@@ -151,7 +156,7 @@ class CongestionControl:
         """
         self.refusals += 1
         if retry_after == 0:  # the host allows another request at once
-            self.failed(now, started, in_flight)
+            self.failed(now, started, in_flight, "429")
             return 0.0
         self.answered(started)
         if started < self._cut_at:
@@ -179,13 +184,16 @@ class CongestionControl:
         self._asks_too_long = self._refusals_in_row >= _REFUSALS
         return hold
 
-    def failed(self, now: float, started: float, in_flight: int) -> None:
-        """Note a failure that is typical of an overloaded host: 503 without Retry-After, or a broken connection."""
+    def failed(self, now: float, started: float, in_flight: int, sign: str = "failures") -> None:
+        """Note a failure that is typical of an overloaded host: 503 without Retry-After, or a broken connection.
+
+        `sign`: what it was, in a word.
+        """
         self.answered(started)
         self.unrestricted = False
         self._failure_share += (1 - self._failure_share) * _SMOOTHING
         if self._failure_share > _CONGESTED:
-            self._cut(now, started, in_flight)
+            self._cut(now, started, in_flight, sign)
 
     def unreachable(self, now: float, started: float, *, permanent: bool) -> float:
         """Note a connection failure. Returns the seconds for which the host is paused; it may be given up instead.
@@ -205,9 +213,11 @@ class CongestionControl:
 
     # --- consequences ---
 
-    def _cut(self, now: float, started: float, in_flight: int) -> None:
+    def _cut(self, now: float, started: float, in_flight: int, sign: str) -> None:
         if started < self._cut_at or not self._adapts:
             return
+        if sign not in self.slowed_by:
+            self.slowed_by += (sign,)
         self._cut_at = now
         self.unrestricted = False
         self.window = self._threshold = max(1.0, min(self.window, in_flight + 1) / 2)

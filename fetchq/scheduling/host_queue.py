@@ -6,6 +6,7 @@ from math import ceil, inf
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
+from fetchq.http.head_fallback import falls_back_to_get
 from fetchq.http.phases import WAIT
 from fetchq.http.retry import Signal, signal_of
 from fetchq.http.retry_after import asked_text
@@ -193,6 +194,9 @@ class HostQueue:
         if attempt.redirects:
             congestion.redirected(now, started)
             return
+        if falls_back_to_get(attempt, settings):  # the GET will show how the host is
+            congestion.answered(started)
+            return
         signal, retry_after = signal_of(attempt, settings, wall)
         if signal is Signal.DOWN:
             self._hold(now + congestion.unreachable(now, started, permanent=attempt.permanent), Limit.OUTAGE)
@@ -211,7 +215,8 @@ class HostQueue:
                 why = f"answering {attempt.status} each time; {asked_text(retry_after)}, longer than the run waits"
                 self.give_up(Cause.STATUS, why, now + retry_after)
         elif signal is Signal.FAILED:
-            congestion.failed(now, started, self.in_flight)
+            sign = str(attempt.status) if attempt.cause is Cause.STATUS else str(attempt.cause)
+            congestion.failed(now, started, self.in_flight, sign)
         else:
             congestion.answered(started)
 

@@ -13,6 +13,7 @@ from fetchq._version import __version__
 from fetchq.core.option import Origin, option_of
 from fetchq.core.parsers import MissingPackageError
 from fetchq.core.settings import REPORTS_GROUP, Settings
+from fetchq.inputs.sampling import ANY_SEED
 from fetchq.store.folder import FolderError, RunFolder
 from fetchq.store.input_copy import is_description, same_inputs
 from fetchq.store.ledger_connection import LedgerError
@@ -34,7 +35,14 @@ _FIXED = ("save", "name", "output_flat", "save_headers", "mode_bits", "dedupe", 
 """Settings that must stay the same in all sessions of a run."""
 _OF_SESSION = ("output", "resume", "overwrite", "keep_body", "record_bodies")
 """Settings that belong to a session, and not to the run."""
-_READING: dict[str, type] = {"input_format": str, "url_column": str, "passed": list, "strict_columns": bool}
+_READING: dict[str, type] = {
+    "input_format": str,
+    "url_column": str,
+    "passed": list,
+    "strict_columns": bool,
+    "limit": int,
+    "shuffle": int,
+}
 """What says how the inputs are read, with its type; each may be None."""
 _FLAGS = {"passed": "pass"}
 """The options that are not named like what they set."""
@@ -124,12 +132,17 @@ def stored_reading(ledger: LedgerReader) -> dict[str, Any]:
     reading = ledger.required_meta("reading")
     if not isinstance(reading, dict) or not all(_is_reading(name, value) for name, value in reading.items()):
         raise LedgerError.bad_meta(ledger.path, "reading")
+    for name, value in reading.items():
+        if value is not None and (not isinstance(value, _READING[name]) or (isinstance(value, int) and value < 0)):
+            raise LedgerError.bad_meta(ledger.path, "reading")
     return reading
 
 
 def _is_reading(name: str, value: object) -> bool:
     if name not in _READING or not isinstance(value, _READING[name] | None):
         return False
+    if isinstance(value, int):
+        return value >= 0
     return not isinstance(value, list) or all(isinstance(column, str) for column in value)
 
 
@@ -141,7 +154,9 @@ def check_matches(
         raise FolderError(f"the run in {str(folder)!r} has other sources")
     stored = stored_settings(ledger)
     before = stored.values | {"refresh": stored.refresh} | stored_reading(ledger)
-    given = {name: getattr(settings, name) for name in _FIXED} | reading
+    given: dict[str, Any] = {name: getattr(settings, name) for name in _FIXED} | dict.fromkeys(_READING) | reading
+    if given["shuffle"] == ANY_SEED and before.get("shuffle") is not None:
+        given["shuffle"] = before["shuffle"]
     for name, value in given.items():
         if (before.get(name) or None) != (value or None):
             flag = _FLAGS.get(name, name).replace("_", "-")

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fetchq.core.disk import close_on_error
+from fetchq.inputs.sampling import chosen_seed
 from fetchq.store.folder import FolderError, RunFolder
 from fetchq.store.input_copy import PROGRAM_ROWS, RunInput, describe_inputs, open_input_rows, open_inputs
 from fetchq.store.ledger import Ledger
@@ -31,6 +32,8 @@ def session_for_sources(
     url_column: str = "url",
     passed: Sequence[str] = (),
     strict_columns: bool = False,
+    limit: int | None = None,
+    shuffle: int | None = None,
     stdin: BinaryIO | None = None,
 ) -> Session:
     """Begin the run in `settings.output`, or resume it if `settings.resume` is set.
@@ -38,12 +41,14 @@ def session_for_sources(
     The other parameters are those of `open_sources`. Raises `FolderError`, `SourceError`, `StorageError`, OSError.
     """
     inputs = describe_inputs(arguments)
-    reading = {
+    reading: dict[str, Any] = {
         "input_format": input_format,
         "url_column": url_column,
         "passed": list(passed),
         "strict_columns": strict_columns,
     }
+    chosen = {"limit": limit, "shuffle": shuffle}
+    reading |= {name: value for name, value in chosen.items() if value is not None}
     closing = ExitStack()
     with close_on_error(closing):
         session = _begin_or_resume(settings, inputs, reading, closing)
@@ -100,6 +105,8 @@ def _begin_or_resume(
         check_matches(folder, ledger, settings, inputs, reading)
     else:
         wipe(folder)
+        if "shuffle" in reading:
+            reading = reading | {"shuffle": chosen_seed(reading["shuffle"])}
         manifest = new_manifest(settings, inputs, reading)
         ledger = Ledger.create(folder.ledger, manifest, with_headers=settings.save_headers)
         closing.callback(ledger.close)

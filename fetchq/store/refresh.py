@@ -45,12 +45,17 @@ _HEADER_SETTINGS = frozenset({"headers", "cookie", "user", "bearer", "cookie_jar
 
 
 def check_refreshable(path: str, output: str, save: str) -> None:
-    """Raise `FolderError` if a run in `output` cannot refresh the run in `path`. Raises `StorageError`."""
+    """Raise `FolderError` if a run in `output` cannot refresh the run in `path`. Raises `StorageError`.
+
+    A folder that does not exist is no error, so that the first night of a job needs no other command: all is fetched.
+    """
+    if os.path.realpath(path) == os.path.realpath(output):
+        raise FolderError(f"the run in {path!r} cannot refresh itself: name a new folder for the output")
+    if not os.path.exists(path):
+        return
     folder = RunFolder(path)
     if not folder.ledger.is_file():
         raise FolderError(f"there is no run in {path!r} to refresh")
-    if os.path.realpath(path) == os.path.realpath(output):
-        raise FolderError(f"the run in {path!r} cannot refresh itself: name a new folder for the output")
     ledger = LedgerReader.open(folder.ledger)
     try:
         saved = stored_settings(ledger).values.get("save")

@@ -51,9 +51,7 @@ class RowSelection:
             if refresh is None:
                 return
             if not RunFolder(refresh).ledger.is_file():
-                self.warning = (
-                    f"the run in {refresh!r}, which this one refreshes, is gone: what is left is fetched whole"
-                )
+                self.warning = f"there is no run in {refresh!r} to refresh: what is left is fetched whole"
                 return
             from fetchq.store.refresh import PreviousRun
 

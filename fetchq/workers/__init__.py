@@ -11,6 +11,9 @@
     run             what the runs of all modes have in common; blocking_pool: what the last two pools have
     run_state       whether a run is running, draining, aborting or ended
     settle          turns an attempt into the Result of its row, or puts the row back for a retry
+    failure_limit   ends a run once so many rows have failed
+    retry_event     what is told of an attempt that is followed by another one
+    archived_request  describes the request that was sent, for a web archive
     exchange_log    collects the requests of a row and their responses, for HAR and trace
     free_thread     calls blocking code where an event loop is running
     process         the event loop and the garbage collector of a process that only fetches

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 from fetchq.core.header_text import charset_of, wire_text
 from fetchq.core.known import Known
 from fetchq.core.model import Cause, Result, begin_result, finish_result
-from fetchq.core.sent_request import SentRequest
 from fetchq.core.text import one_line, redact
 from fetchq.http.failure import RUN_ENDED
 from fetchq.http.guard import guard_for
-from fetchq.http.hops import method_of, redacted_head
+from fetchq.http.hops import method_of
 from fetchq.http.response import NO_HEADERS, field_map, kept_headers_of
 from fetchq.http.retry import is_down, plan_retry, with_retry_after
 from fetchq.http.revalidation import freshened
@@ -26,8 +25,11 @@ from fetchq.http.robots_txt import Rules, agent_of, rules_of
 from fetchq.http.sendable import check_sendable
 from fetchq.http.target import Target
 from fetchq.http.url import Refused, parse_url, shown_url
+from fetchq.workers.archived_request import sent_request
 from fetchq.workers.exchange_log import ExchangeLog
+from fetchq.workers.failure_limit import FailureLimit
 from fetchq.workers.phase_totals import PhaseTotals
+from fetchq.workers.retry_event import retry_event
 from fetchq.workers.run_state import RunState
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from fetchq.core.stored_response import StoredResponse
     from fetchq.http.attempt import Attempt
     from fetchq.scheduling.job import Job
+    from fetchq.workers.retry_event import OnRetry
     from fetchq.workers.run_state import RunControl
     from fetchq.workers.worker_clock import WorkerClock
 
@@ -65,6 +68,9 @@ class Settler:
         self._log = ExchangeLog() if settings.keeps_exchanges else None
         self._agent = agent_of(settings)
         self._guard = guard_for(settings)
+        self.on_retry: OnRetry | None = None
+        """Called with each attempt that is followed by another one."""
+        self.failure_limit = FailureLimit()
         self._with_partial: set[Job] = set()
         """Jobs that keep the beginning of a body for the next attempt. Each may hold a whole body in memory, so there
         are at most as many as workers."""
@@ -104,9 +110,11 @@ class Settler:
             clock.limit_rate += held
         if self._log is not None:
             self._log.add(job, attempt, clock.number)
-        if attempt.cause is not None and (retry := self._retry(job, attempt)) is not None:
-            # A cancelled row is not done: a session that resumes the run fetches it.
-            return retry if self._control.state is _RUNNING else self.refuse(job, _cancelled(), clock.number)
+        if attempt.cause is not None:
+            if (retry := self._retry(job, attempt, clock)) is not None:
+                # A cancelled row is not done: a session that resumes the run fetches it.
+                return retry if self._control.state is _RUNNING else self.refuse(job, _cancelled(), clock.number)
+            self.failure_limit.count(job.request, attempt.cause)
         if attempt.partial is not None or job.partial is not None:
             self._drop_partials(job, attempt)
         result = self._result(job, attempt, clock.number)
@@ -120,7 +128,7 @@ class Settler:
         self._phases.append(attempt.phases)
         clock.busy -= attempt.held
         clock.limit_rate += attempt.held
-        if attempt.cause is not None and (retry := self._retry(job, attempt)) is not None:
+        if attempt.cause is not None and (retry := self._retry(job, attempt, clock)) is not None:
             return retry if self._control.state is _RUNNING else Rules(unavailable=_cancelled().message)
         self._drop_partials(job, attempt)
         return rules_of(attempt, self._agent)
@@ -132,6 +140,7 @@ class Settler:
             self._with_partial.discard(job)
         timing, elapsed = job.timing(None)
         request = job.request
+        self.failure_limit.count(request, refused.cause)
         return Result(
             index=request.index,
             url=shown_url(request.url),
@@ -166,7 +175,7 @@ class Settler:
             _exchanges=() if self._log is None else self._log.pop(job),
         )
 
-    def _retry(self, job: Job, attempt: Attempt) -> Retry | None:
+    def _retry(self, job: Job, attempt: Attempt, clock: WorkerClock) -> Retry | None:
         """Prepare the job for the retry that is due after a failure, and return that; None if the failure is final."""
         settings, now, left = self._settings, time(), self._control.deadline - perf_counter()
         if is_down(attempt) and not attempt.redirects:
@@ -181,6 +190,10 @@ class Settler:
             job.attempts -= 1
         if not plan.revalidates:
             job.request = replace(job.request, _stored_response=None)
+        if plan.with_get:
+            job.request = replace(job.request, method="GET")
+        if self.on_retry is not None and self._control.state is _RUNNING:
+            self.on_retry(retry_event(job, attempt, clock.number, plan))
         job.add(attempt)
         attempt.discard_body()
         self._keep_partial(job, attempt)
@@ -252,7 +265,7 @@ class Settler:
     def _keep_request(self, result: Any, attempt: Attempt, request: Request) -> None:
         """Keep in a Result, until its body is stored, what the body store needs to know of the request."""
         if self._archives:
-            result._sent = _sent(attempt)
+            result._sent = sent_request(attempt)
         elif result._spool is not None:
             result._spool.file_name = request.filename
 
@@ -278,17 +291,3 @@ def _with_stored_head(result: Result, attempt: Attempt, stored: StoredResponse) 
 
 def _cancelled() -> Refused:
     return Refused(Cause.CANCELLED, RUN_ENDED)
-
-
-def _sent(attempt: Attempt) -> SentRequest:
-    hop, history, body = attempt.hop, attempt.history, attempt.body
-    earlier = 0.0 if history is None else sum(one.elapsed for one in history.hops)
-    return SentRequest(
-        head=redacted_head(hop),
-        with_body=hop.body is not None,
-        at=datetime.fromtimestamp(time() - attempt.held - sum(attempt.phases) + earlier, UTC),
-        headers=attempt.headers,
-        body_origin=body.origin,
-        decoded=body.decoded,
-        redirects=() if history is None else history.archived,
-    )

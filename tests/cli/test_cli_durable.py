@@ -253,9 +253,38 @@ def test_the_deadline_leaves_the_rest_to_do(cli: Cli, practice: PracticeServer, 
     cli.write("urls.txt", f"{practice.url}/json\n{practice.url}/delay/30\n")
     found = cli("urls.txt", "-o", "run", "--deadline", "0.6", "--json", "--mode", mode)
     assert [record["cause"] for record in found.records] == [None, "cancelled"]
-    assert found.status == 1
+    assert found.status == 4
     assert rows() == [(0, 200, None)]
     assert "go on with: fetchq resume run" in found.said
+
+
+def test_a_resumed_run_has_the_rows_that_its_limit_and_its_seed_have_chosen(cli: Cli, mode: str) -> None:
+    def answer(asked: Asked) -> bytes:
+        return reply(status=b"HTTP/1.1 404 Gone" if len(server.log) == 3 else b"HTTP/1.1 200 OK")
+
+    with Scripted(answer) as server:
+        cli.write("urls.txt", "".join(f"{server.url}/{number}\n" for number in range(40)))
+        given = ["urls.txt", "-o", "run", "--limit", "6", "-w", "1", "--mode", mode]
+        begun = cli(*given, "--shuffle", "--fail-fast")
+        assert (begun.status, len(server.log)) == (4, 3)
+        assert "6 URLs: 2 ok, 1 failed, 3 not tried" in begun.said
+        assert "begun with another --limit" in cli("urls.txt", "-o", "run", "--resume", "--shuffle").problem
+        assert "begun with another --shuffle" in cli(*given, "--resume").problem
+        assert "begun with another --shuffle" in cli(*given, "--resume", "--shuffle", "1000000").problem
+        resumed = cli(*given, "--resume", "--shuffle", "--no-fail-fast")
+        assert (resumed.status, len(server.log)) == (1, 6)
+        assert "run: all 6 rows are done, 1 of them failed" in resumed.said
+        assert len({*server.seen}) == 6
+        assert cli("resume", "run").said == "fetchq: all 6 rows are done, 1 of them failed\n"
+        assert len(server.log) == 6
+
+
+def test_a_finished_run_is_not_fetched_again_and_says_so(cli: Cli, practice: PracticeServer) -> None:
+    cli.write("urls.txt", f"{practice.url}/json\n{practice.url}/status/404\n")
+    assert cli("urls.txt", "-o", "run").status == 1
+    done = cli("urls.txt", "-o", "run", "--resume")
+    assert (done.status, done.out, done.said) == (1, b"", "fetchq: all 2 rows are done, 1 of them failed\n")
+    assert cli("urls.txt", "-o", "run", "--resume", "-q").said == ""
 
 
 def test_standard_input_can_be_gone_on_with_after_a_kill(cli: Cli) -> None:

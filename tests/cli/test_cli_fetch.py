@@ -233,7 +233,7 @@ WRONG = {
     "include-without-records": (["--include", "text"], "--include: a line of text has no room for it; add --json or"),
     "include-in-text": (["--include", "headers", "--format", "text"], "add --json or --format csv"),
     "format": (["--format", "xml"], "'xml' is not one of text, jsonl, csv"),
-    "format-json": (["--format", "json"], "'json' is not one of text, jsonl, csv; did you mean jsonl?"),
+    "format-json": (["--format", "json"], "'json' is not one of text, jsonl, csv, none; did you mean jsonl?"),
     "json-and-csv": (["--json", "--format", "csv"], "--json: not together with --format csv"),
     "json-and-text": (["--format", "text", "--json"], "--json: not together with --format text"),
     "mode-nearly": (["--mode", "thread"], "; did you mean threads?"),
@@ -341,7 +341,7 @@ def test_each_failed_url_gets_a_record_with_its_cause(cli: Cli, faults: FaultSer
     assert not any(record["ok"] for record in done.records)
     assert all(record["error"] for record in done.records)
     for cause, times in Counter(cases.values()).items():
-        assert f"{times} {cause}" in done.said
+        assert f"{times} {'x 404' if cause == 'status' else cause}" in done.said
 
 
 def test_https_of_a_server_that_speaks_plain_http_is_told_alike_in_every_mode(
@@ -376,7 +376,7 @@ def test_hundreds_of_urls_of_a_dead_host_are_as_many_connect_records(
         assert set(attempts) == {1 if "--retries" in args else 3}
     else:
         assert 9 <= sum(attempts) < 200, "it is given up"
-        assert "set aside 4 times, given up" in done.said
+        assert "set aside 4 times (no connection), given up" in done.said
     assert "400 URLs: 0 ok, 400 failed" in done.said
 
 
@@ -485,7 +485,7 @@ def test_the_summary_counts_urls_causes_attempts_and_each_workers_share(cli: Cli
     given = [f"{practice.url}{path}" for path in ("/json", "/bytes/1000", "/status/404", "/status/500")]
     said = cli(*given, "-w", "2", "--retries", "1", "--retry-wait", "0").said
     assert "4 URLs: 2 ok, 2 failed, in " in said
-    assert "failed: 2 status" in said
+    assert "failed: 1 x 404, 1 x 500" in said
     assert "5 attempts were made" in said
     assert "with 2 workers" in said
     assert re.search(r"^total( +\S+ m?s){4}$", said, re.MULTILINE)
@@ -726,7 +726,7 @@ def test_help_shows_no_default_where_the_settings_of_the_run_apply(cli: Cli, com
     text = cli(command, "--help").text
     assert "run's own settings apply" in " ".join(text.split())
     display, _, settings = text.partition("\nMode:\n")
-    assert re.findall(r" \[(\S+)\]$", display, re.MULTILINE) == ["text", "auto"]
+    assert re.findall(r" \[(\S+)\]$", display, re.MULTILINE) == ["text", "auto", "info"]
     assert "  -w, --workers N" in settings
     assert not re.search(r" \[\S+\]$", settings, re.MULTILINE)
 

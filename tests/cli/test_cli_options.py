@@ -9,13 +9,16 @@ import io
 import json
 import os
 import re
+import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from time import perf_counter
 from typing import Any, TypeVar
 
 import click
@@ -23,9 +26,9 @@ import pytest
 import trustme
 from dnsserver import A, DnsServer
 from faults.server import FaultServer
-from faults.wire import Asked, head, length
-from support.cli import Cli
-from support.servers import Scripted, closed_port, reply
+from faults.wire import Asked, Connection, head, length
+from support.cli import Cli, ended
+from support.servers import Scripted, ScriptServer, closed_port, reply
 from support.terminal import Terminal
 from support.waiting import PATIENCE
 
@@ -38,6 +41,7 @@ from fetchq.core.option import Origin, option_of
 from fetchq.core.settings import Settings
 from fetchq.store.manifest import StoredSettings
 
+OK = b"HTTP/1.1 200 OK"
 Test = TypeVar("Test", bound=Callable[..., None])
 
 SHOWN: set[str] = set()
@@ -240,9 +244,224 @@ def test_read_timeout_bounds_the_silence_between_bytes(cli: Cli, faults: FaultSe
 def test_deadline_bounds_the_whole_run_and_the_rest_gets_records(cli: Cli, faults: FaultServer, mode: str) -> None:
     given = [f"{faults.url}/ok", faults.url_of("hang"), *[f"{faults.url}/ok"] * 3]
     done = cli(*given, "--deadline", "300ms", "-w", "1", "--mode", mode, "--json")
-    assert done.status == 1
+    assert done.status == 4
     assert [record["cause"] for record in done.records] == [None, *["cancelled"] * 4]
     assert len(faults.log) == 2
+
+
+def by_path(asked: Asked) -> bytes:
+    """404 for /missing, 200 otherwise."""
+    return reply(b"", status=b"HTTP/1.1 404 Not Found") if asked.path == "/missing" else reply()
+
+
+@shows("max_failures", "fail_fast")
+def test_after_so_many_failures_the_run_ends_and_the_rest_is_not_tried(cli: Cli, mode: str) -> None:
+    with Scripted(by_path) as server:
+        rows = cli.write("urls.txt", f"{server.url}/ok\n" + f"{server.url}/missing\n" * 5)
+        done = cli(rows, "--max-failures", "2", "-w", "1", "--json", "--mode", mode)
+        assert (done.status, len(server.log)) == (4, 3)
+        assert [record["cause"] for record in done.records] == [None, *["status"] * 2, *["cancelled"] * 3]
+        assert "6 URLs: 1 ok, 2 failed, 3 not tried" in done.said
+        server.log.clear()
+        done = cli(rows, "--fail-fast", "-w", "1", "--mode", mode)
+        assert (done.status, len(server.log), len(done.lines)) == (4, 2, 2)
+        assert cli(rows, "--max-failures", "9", "--mode", mode).status == 1
+        assert "--fail-fast: not together with max_failures" in cli(rows, "--fail-fast", "--max-failures", "2").problem
+
+
+def test_a_list_without_an_end_is_not_read_on_after_the_last_failure_that_is_allowed(cli: Cli, mode: str) -> None:
+    with (
+        Scripted(by_path) as server,
+        subprocess.Popen(["yes", f"{server.url}/missing"], stdout=subprocess.PIPE) as urls,
+    ):
+        given = ["-", "--fail-fast", "--format", "none", "--lookahead", "5", "--mode", mode]
+        done = ended(cli.start(*given, stdin=urls.stdout))
+        urls.kill()
+    assert done.status == 4
+    assert " 0 ok, " in done.said
+    assert done.said.endswith("the rest of the list was not read\n")
+
+
+@shows("only")
+@pytest.mark.parametrize("form", ["text", "jsonl", "csv"])
+def test_only_the_failed_rows_or_those_that_are_ok_are_written(cli: Cli, form: str) -> None:
+    with Scripted(by_path) as server:
+        rows = [f"{server.url}/ok", f"{server.url}/missing", "ftp://nonsense/"]
+        found = {only: cli(*rows, "--only", only, "--format", form).out.count(b"/missing") for only in ("ok", "failed")}
+        assert found == {"ok": 0, "failed": 1 if form == "text" else 2}
+        assert cli(*rows, "--only", "failed", "--format", form).out.count(b"nonsense") == 1
+        assert cli(*rows, "--only", "ok", "--format", form).out.count(b"/ok") == (1 if form == "text" else 2)
+        assert "choose" not in cli(*rows, "--only", "all").text
+        assert "did you mean failed?" in cli(*rows, "--only", "faild").problem
+
+
+@shows("fields")
+def test_only_the_fields_that_are_asked_for_are_written_in_their_order(cli: Cli, practice: PracticeServer) -> None:
+    url = f"{practice.url}/json"
+    line = cli(url, "--json", "--fields", "status,url,timing_dns").text
+    assert line == f'{{"status":200,"url":"{url}","timing_dns":0.0}}\n'
+    names, *cells = csv.reader(io.StringIO(cli(url, "--format", "csv", "--fields", "ok,timing,url").text))
+    assert (names[0], names[1], names[-2:], cells[0][0]) == ("ok", "timing_queued", ["timing_store", "url"], "true")
+    body = cli(f"{practice.url}/bytes/9", "--json", "--include", "base64", "--fields", "body").text
+    assert (body[:9], body[-3:]) == ('{"body":"', '"}\n')
+    assert "'sttus' is no field of the record; did you mean status?" in cli(url, "--json", "--fields", "sttus").problem
+    assert "headers needs --include headers" in cli(url, "--json", "--fields", "headers").problem
+    assert "add --json or --format csv" in cli(url, "--fields", "url").problem
+
+
+def test_columns_that_rows_pass_on_are_fields_too(cli: Cli, practice: PracticeServer) -> None:
+    huge = 10**30
+    cli.write("rows.jsonl", json.dumps({"url": f"{practice.url}/json", "sku": "a7", "n": huge}) + "\n")
+    given = ["rows.jsonl", "--pass", "sku", "--pass", "n", "-q"]
+    line = cli(*given, "--json", "--fields", "status,passed_n,passed_sku,passed").text
+    assert json.loads(line) == {"status": 200, "passed_n": huge, "passed_sku": "a7", "passed": {"sku": "a7", "n": huge}}
+    table = csv.reader(io.StringIO(cli(*given, "--format", "csv", "--fields", "passed,status").text))
+    assert list(table) == [["passed_sku", "passed_n", "status"], ["a7", str(huge), "200"]]
+    assert "--fields: passed_colour needs --pass colour" in cli(*given, "--json", "--fields", "passed_colour").problem
+
+
+@shows("limit", "shuffle")
+def test_a_list_is_cut_off_shuffled_or_both_by_a_seed_that_the_summary_names(cli: Cli) -> None:
+    with Scripted() as server:
+        rows = cli.write("urls.txt", "".join(f"{server.url}/{number}\n" for number in range(40)))
+
+        def asked(*args: str) -> list[str]:
+            server.log.clear()
+            assert cli(rows, *args, "-w", "1").status == 0
+            return [path.removeprefix("/") for path in server.seen]
+
+        every = list(map(str, range(40)))
+        assert asked("--limit", "3") == every[:3]
+        assert asked("--limit", "50") == every
+        assert asked("--shuffle", "7") == asked("--shuffle=7") != asked("--shuffle", "8")
+        assert sorted(asked("--shuffle"), key=int) == every
+        by_chance = asked("--shuffle", "7", "--limit", "5")
+        assert len({*by_chance}) == 5
+        assert by_chance != asked("--shuffle", "9", "--limit", "5")
+        assert "shuffled with --shuffle 7" in cli("--shuffle", "7", rows).said
+        assert re.search(r"shuffled with --shuffle \d+", cli("--shuffle", rows, "--limit", "1").said)
+        assert "'x' is not a whole number" in cli(rows, "--shuffle=x").problem
+
+
+@shows("dry_run")
+def test_a_dry_run_shows_what_would_be_asked_without_secrets_and_asks_nobody(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: pytest.fail("a name was looked up"))
+    cli.write("rows.jsonl", '{"url": "http://u:pw@a.test/", "method": "PUT", "body": "12345"}\n"ftp://b.test"\n')
+    given = ["rows.jsonl", "-H", "X-Key: secret", "--dry-run", "-o", "run"]
+    done = cli(*given)
+    assert done.status == 1
+    first, second = done.lines[1:]
+    assert first.split() == ["PUT", "5", "B", "http://***@a.test/", "X-Key:", "***,", "Authorization:", "***,",
+                             "Content-Type:", "application/x-www-form-urlencoded"]  # fmt: skip
+    assert "blocked: " in second
+    assert done.said == "1 row would be asked for, 1 would fail at once; nothing was sent\n"
+    assert cli(*given, "--json").records[0]["headers"]["X-Key"] == "***"
+    assert len(list(csv.reader(io.StringIO(cli(*given, "--format", "csv", "--limit", "1").text)))) == 2
+    assert not (cli.folder / "run").exists()
+    for words in ("secret", "pw"):
+        assert all(words not in cli(*given, "--format", form).text for form in ("text", "jsonl", "csv"))
+
+
+@shows("log_file", "log_level")
+def test_a_log_says_when_what_happened_and_why_a_row_was_tried_again(cli: Cli, mode: str) -> None:
+    def answer(asked: Asked) -> bytes:
+        tried = server.seen.count(asked.target)
+        return reply() if asked.path == "/ok" or tried > 1 else reply(status=b"HTTP/1.1 503 Too Busy")
+
+    with Scripted(answer) as server:
+        rows = [f"{server.url}/ok", f"{server.url}/busy", "http://u:pw@x.invalid:99999/"]
+        given = [*rows, "--retry-wait", "20ms", "--mode", mode, "-q"]
+        assert cli(*given, "--log-file", "a.log").status == 1
+        text = (cli.folder / "a.log").read_text()
+        lines = [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", "", line) for line in text.splitlines()]
+        assert all(line.startswith(("INFO ", "WARNING ", "ERROR ")) for line in lines)
+        assert lines[-1] == "INFO ends with exit status 1"
+        retried = [line for line in lines if line.startswith("WARNING")]
+        why = rf"WARNING {server.url}/busy: status: 503 Too Busy; attempt 2 follows in [\d.]+ ms"
+        assert [re.fullmatch(why, line) is not None for line in retried] == [True]
+        assert any(line.startswith(f"INFO {server.url}/ok: 200, ") for line in lines)
+        assert any(line.startswith("ERROR http://***@x.invalid:99999/: invalid_url: ") for line in lines)
+        assert "pw" not in text
+        assert cli(*given, "--log-file", "a.log", "--log-level", "error").status == 1
+        assert (cli.folder / "a.log").read_text().startswith(text)
+        assert (cli.folder / "a.log").read_text().removeprefix(text).count("\n") == 1
+        server.log.clear()
+        assert "cannot be written: " in cli(*given, "--log-file", "no/such/folder/a.log").problem
+        cli.write("urls.txt", rows[0])
+        assert "the run needs" in cli("urls.txt", "--log-file", "urls.txt").problem
+        assert "the run needs" in cli("urls.txt", "-o", "run", "--log-file", "run/run.db").problem
+        assert "cannot be written: " in cli(*given, "-o", "run", "--log-file", "no/such/folder/a.log").problem
+        assert not (cli.folder / "run").exists()
+        assert server.log == []
+
+
+def test_verbose_says_why_a_row_is_tried_again_and_when(cli: Cli, practice: PracticeServer, mode: str) -> None:
+    done = cli(f"{practice.url}/flaky/1?verbose-{mode}", "-v", "--retry-wait", "10ms", "-w", "1", "--mode", mode)
+    first, retry, second = [line.split() for line in done.said.splitlines()[:3]]
+    assert (first[0], second[0]) == ("start", "start")
+    assert retry[:3] == ["503", "retry", "1"]
+    assert " ".join(retry[4:]).startswith("status: 503 Service Unavailable; attempt 2 follows in ")
+
+
+@shows("head")
+def test_a_url_that_does_not_answer_a_head_is_asked_with_get_whose_body_is_not_read(cli: Cli, mode: str) -> None:
+    long = 10_000_000
+
+    def answer(asked: Asked) -> bytes:
+        if asked.method == "HEAD":
+            statuses = {"/405": b"405 No", "/403": b"403 No", "/501": b"501 No", "/404": b"404 No"}
+            if asked.path == "/hangs-up":
+                return b""
+            return head(b"Content-Length: 5", status=b"HTTP/1.1 " + statuses.get(asked.path, b"200 OK"))
+        if asked.path == "/long-405":
+            return head(length(long)) + b"x" * 100_000
+        return reply(b"hello", status=b"HTTP/1.1 500 No" if asked.path == "/501" else b"HTTP/1.1 200 OK")
+
+    with Scripted(answer) as server:
+        paths = ["/ok", "/405", "/403", "/501", "/404", "/hangs-up"]
+        rows = [f"{server.url}{path}" for path in paths]
+        done = cli(*rows, "--head", "--json", "--retries", "0", "--mode", mode, "--robots")
+        shown = [(one["method"], one["status"], one["attempts"], one["size"]) for one in done.records]
+        assert shown == [("HEAD", 200, 1, 0), ("GET", 200, 2, 0), ("GET", 200, 2, 0), ("GET", 500, 2, 0),
+                         ("HEAD", 404, 1, 0), ("GET", 200, 2, 0)]  # fmt: skip
+        assert [one["ok"] for one in done.records] == [True, True, True, False, False, True]
+        assert sorted(asked.method for asked in server.log) == ["GET"] * 5 + ["HEAD"] * 6, "with robots.txt"
+        assert "with --head, there are no bodies" in cli(*rows, "--head", "--json", "--include", "text").problem
+        assert "--head: not together with data" in cli(*rows, "--head", "-d", "x").problem
+
+
+def test_the_body_of_a_get_that_follows_a_head_is_left_unread(cli: Cli, mode: str) -> None:
+    def script(conn: Connection, asked: Asked) -> None:
+        if asked.method == "HEAD":
+            conn.send(head(length(0), status=b"HTTP/1.1 405 No"))
+        else:
+            conn.send(head(length(1_000_000_000)))
+            conn.send(b"x" * 1000)
+            conn.pause(PATIENCE)  # or until the client has enough
+
+    with ScriptServer(script) as server:
+        record = cli(f"{server.url}/a", "--head", "--json", "--mode", mode).record
+    assert (record["ok"], record["method"], record["size"], record["complete"]) == (True, "GET", 0, "no")
+    assert record["elapsed"] < PATIENCE / 2
+
+
+def test_each_request_of_a_head_run_counts_for_the_interval_of_its_host(cli: Cli, mode: str) -> None:
+    times: list[float] = []
+
+    def answer(asked: Asked) -> bytes:
+        times.append(perf_counter())
+        return reply(
+            b"" if asked.method == "HEAD" else b"x", status=b"HTTP/1.1 405 No" if asked.method == "HEAD" else OK
+        )
+
+    with Scripted(answer) as server:
+        given = [f"{server.url}/{number}" for number in range(2)]
+        done = cli(*given, "--head", "--host-interval", "60ms", "--json", "--mode", mode)
+    assert [record["attempts"] for record in done.records] == [2, 2]
+    assert len(times) == 4
+    assert min(later - earlier for earlier, later in pairwise(times)) > 0.04
 
 
 @shows("min_speed", "min_speed_time")
@@ -1010,6 +1229,7 @@ ALSO = {
     "output_flat": ["-o", "run"],
     "save_headers": ["-o", "run"],
     "refresh": ["-o", "run"],
+    "fields": ["--json"],
 }
 """What an option is no good without."""
 FLAGS = [option for option in OPTIONS.values() if option.is_flag]
@@ -1115,6 +1335,16 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "retry_on": (["500,502..=503"], "500,502..=503", [[500, 502, 503], "500,502,503"]),
     "max_retry_after": (["0"], "0", [0]),
     "method": (["put"], "put", ["PUT", "put"]),
+    "head": ([], "1", [True]),
+    "max_failures": (["5"], "5", [5, "5"]),
+    "fail_fast": ([], "1", [True]),
+    "fields": (["url,status"], "url, status", ["url,status", ["url", "status"]]),
+    "only": (["failed"], "failed", ["failed"]),
+    "limit": (["5"], "5", [5, "5"]),
+    "shuffle": (["5"], "5", [5, "5"]),
+    "dry_run": ([], "1", [True]),
+    "log_file": (["a.log"], "a.log", ["a.log"]),
+    "log_level": (["error"], "error", ["error"]),
     "headers": (["X-A: 1"], "X-A: 1", [["X-A: 1"], [["X-A", "1"]], {"X-A": "1"}]),
     "data": (["a=1"], "a=1", ["a=1"]),
     "data_type": (["json"], "json", ["json"]),

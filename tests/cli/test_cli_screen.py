@@ -97,10 +97,13 @@ def test_a_dumb_terminal_gets_no_escape_sequence_at_all(cli: Cli, practice: Prac
     assert b"\x1b" not in shown
 
 
-def test_quiet_on_a_terminal_shows_the_records_alone(cli: Cli, practice: PracticeServer) -> None:
-    _, shown = cli.on_terminal(f"{practice.url}/json", "-q", "--no-color")
+def test_quiet_on_a_terminal_shows_the_lines_alone_that_only_asks_for(cli: Cli, practice: PracticeServer) -> None:
+    given = [f"{practice.url}/json", f"{practice.url}/status/404"]
+    assert cli.on_terminal(*given, "-q") == (1, b"")
+    _, shown = cli.on_terminal(*given, "-q", "--no-color", "--only", "failed")
     (line,) = shown.decode().splitlines()
     assert RECORD.fullmatch(line)
+    assert line.split()[0] == "404"
 
 
 def test_an_interrupted_run_gives_the_cursor_back(cli: Cli, faults: FaultServer) -> None:
@@ -117,7 +120,7 @@ def test_an_interrupted_run_gives_the_cursor_back(cli: Cli, faults: FaultServer)
     thread.join()
     assert status in (130, 143)
     assert shown.rindex(b"\x1b[?25l") < shown.rindex(b"\x1b[?25h")
-    assert "1 URL: 0 ok, 1 failed" in "\n".join(Terminal(shown).lines)
+    assert "1 URL: 0 ok, 0 failed, 1 cut off" in "\n".join(Terminal(shown).lines)
 
 
 def test_what_is_said_at_ctrl_c_has_a_line_of_its_own_and_the_bar_goes_on_below_it(cli: Cli, engine_mode: str) -> None:

@@ -138,7 +138,7 @@ case(
     "fetchq export no-such-run",
     "fetchq urls.txt -o urls.txt",
     "mkdir other; touch other/file; fetchq urls.txt -o other",
-    "fetchq urls.txt -o new --refresh no-such-run",
+    "fetchq urls.txt -o new --refresh other",
     "ls",
     files={"urls.txt": "$RAW/ok\n"},
 )
@@ -375,6 +375,11 @@ case(
     shown=("new",),
     unordered=True,
     files={"urls.txt": "$RAW/kept\n$RAW/dated\n$RAW/changes\n$RAW/ok\n"},
+)
+case(
+    "refresh-of-nothing",
+    "fetchq urls.txt -w 1 -o first --refresh no-such-run --format none",
+    files={"urls.txt": "$RAW/kept\n"},
 )
 case(
     "interrupted",

@@ -37,7 +37,10 @@ _ANYWHERE: list[tuple[str, str]] = [
 _WORKERS_TIME = "where the workers' time went: "
 """The beginning of the line that the verdict follows."""
 _OF_A_LINE: list[tuple[str, str]] = [
-    (rf"(\d+ URLs?: .* failed, in ){_TIME} \({_NUMBER} URL/s\)", r"\1<time> (<rate> URL/s)"),
+    (
+        rf"(\d+ URLs?: .* failed, (?:\d+ cut off, )?(?:\d+ not tried, )?in ){_TIME} \({_NUMBER} URL/s\)",
+        r"\1<time> (<rate> URL/s)",
+    ),
     (rf"(.* of bodies, .* on the wire, ){_SPEED}", r"\1<speed>"),
     (rf"(fetch times add up to ){_TIME}: {_NUMBER}( URLs at a time, with .*)", r"\1<time>: <number>\2"),
     (rf"({_WORKERS_TIME}).*", r"\1<shares>"),

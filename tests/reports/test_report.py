@@ -189,6 +189,23 @@ def test_report_shows_a_durable_run_with_its_verdict(cli: Cli, practice: Practic
     assert (cli.folder / "other.html").read_bytes() == page
 
 
+def test_rows_that_were_not_tried_are_no_failures_in_any_report(cli: Cli, practice: PracticeServer, mode: str) -> None:
+    urls = [f"{practice.url}/status/404", *[f"{practice.url}/json"] * 3]
+    given = [*urls, "--fail-fast", "-w", "1", "--mode", mode, "-q"]
+    cli(*given, "--report", "page.html")
+    cli(*given, "-o", "run")
+    cli("report", "run")
+    for name in ("page.html", "run/report.html"):
+        page = (cli.folder / name).read_bytes()
+        facts = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)<", page.decode()))
+        assert [facts[fact] for fact in ("URLs", "ok", "failed", "not tried")] == ["4", "0", "1", "3"]
+        assert [(row["Cause"], row["URLs"], row["Share"]) for row in table(page, "Causes")] == [("status", 1, 1.0)]
+        assert len(table(page, "All URLs")) == 1
+    with open_run(cli.folder / "run") as run:
+        (session,) = run.ledger.meta("sessions")  # type: ignore[misc]  # a list, as this test asserts
+        assert [session[name] for name in ("ok", "failed", "not_tried")] == [0, 1, 3]
+
+
 def test_the_times_between_sessions_are_left_out_also_of_sessions_that_were_killed(tmp_path: Path) -> None:
     with PracticeServer() as server:
         fetch_all_sync([f"{server.url}/bytes/{number}" for number in range(6)], output=tmp_path, workers=2)

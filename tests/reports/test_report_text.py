@@ -199,18 +199,48 @@ def test_the_summary_says_what_was_done_about_which_hosts() -> None:
     summary.add([make_result()])
     notes = [
         HostBackoff("http://a", refusals=12, least_window=1, rate=19.2),
-        HostBackoff("http://b", least_window=4.5),
+        HostBackoff("http://b", least_window=4.5, slowed_by=("timeout", "503")),
         HostBackoff("http://c", pauses=4, least_window=1, given_up=True),
         *[HostBackoff(f"http://d{number}", refusals=1) for number in range(9)],
     ]
     summary.update(1.0, [], notes)
     lines = summary_lines(summary)
     assert "http://a: 12 refusals, asked 19.2 times a second" in lines
-    assert "http://b: down to 4 at a time" in lines
-    assert "http://c: down to 1 at a time, set aside 4 times, given up" in lines
+    assert "http://b: down to 4 at a time (timeout, 503)" in lines
+    assert "http://c: down to 1 at a time, set aside 4 times (no connection), given up" in lines
     assert "http://d6: 1 refusal" in lines
     assert "http://d7: 1 refusal" not in lines
     assert "and 2 other hosts" in lines
+    assert any(line.startswith("hosts that refuse, fail or grow slow") and "--no-adapt" in line for line in lines)
+
+
+def test_rows_that_were_never_tried_are_neither_ok_nor_failed_and_the_rate_counts_what_was_done() -> None:
+    summary = summary_of(
+        *[make_result()] * 26,
+        failed_result(Cause.CANCELLED, attempts=1),
+        *[failed_result(Cause.CANCELLED, attempts=0)] * 2184,
+    )
+    summary.duration = 3.0
+    assert summary_lines(summary)[0] == "2,211 URLs: 26 ok, 0 failed, 1 cut off, 2,184 not tried, in 3.00 s (8.7 URL/s)"
+    assert (summary.done, summary.failed, summary.unfinished, summary.causes) == (26, 0, 2185, {})
+
+
+def test_the_summary_counts_statuses_and_names_the_hosts_where_rows_failed() -> None:
+    summary = summary_of(
+        *[failed_result(Cause.STATUS, status=404)] * 9,
+        *[failed_result(Cause.STATUS, status=500, url="http://b.test/")] * 7,
+        failed_result(Cause.INVALID_URL, url="nonsense"),
+    )
+    lines = summary_lines(summary)
+    assert "failed: 9 x 404, 7 x 500, 1 invalid_url" in lines
+    assert "failed at: http://example.org 9, http://b.test 7" in lines
+
+
+def test_no_line_of_the_summary_is_wider_than_the_terminal() -> None:
+    summary = summary_of(*[failed_result(Cause.STATUS, status=status) for status in range(400, 430)])
+    lines = summary_lines(summary, columns=60)
+    assert max(map(len, lines)) <= 60
+    assert " ".join(" ".join(lines).split()).count(" x 4") == 30
 
 
 def test_hosts_that_were_given_up_are_counted() -> None:

@@ -412,7 +412,7 @@ def test_an_earlier_run_that_is_gone_when_the_run_goes_on_is_told(cli: Cli, site
     assert "begun with --refresh, not to be" in cli("retry", "new").problem
     found = cli("retry", "new", "--refresh", "old", "--where", '"index" = 1', "--json")
     assert (found.status, found.record["status"]) == (0, 200)
-    assert "which this one refreshes, is gone: what is left is fetched whole" in found.said
+    assert "there is no run in 'old' to refresh: what is left is fetched whole" in found.said
     assert "gone" not in cli("resume", "new").said
 
 
@@ -432,7 +432,8 @@ def test_what_was_refreshed_can_be_deduped_too(here: Path, site: Site, mode: str
     ("arguments", "problem"),
     [
         (["--refresh", "old"], "--refresh: it needs an output folder"),
-        (["-o", "new", "--refresh", "nowhere"], "there is no run in '{here}/nowhere' to refresh"),
+        (["-o", "new", "--refresh", "home"], "there is no run in '{here}/home' to refresh"),
+        (["-o", "new", "--refresh", "new"], "cannot refresh itself"),
         (["-o", "old", "--refresh", "old"], "cannot refresh itself"),
         (["-o", "old", "--refresh", "./old/", "--overwrite"], "cannot refresh itself"),
         (["-o", "new", "--refresh", "none"], "has no bodies (it has --save none): refresh it as --save none"),
@@ -453,11 +454,21 @@ def test_wrong_usage_is_told_before_anything_is_fetched(
     assert len(list(Path("old/bodies").rglob("*.bin"))) + len(list(Path("old/bodies").rglob("*.txt"))) == 1
 
 
-def test_the_setting_needs_an_output() -> None:
+def test_the_setting_needs_an_output(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="refresh: it needs an output folder"):
         Settings(refresh="old")
     with pytest.raises(FolderError, match="no run"):
-        fetch_all_sync(["http://a.test/"], output="/nonexistent/new", refresh="/nonexistent/old")
+        fetch_all_sync(["http://a.test/"], output=tmp_path / "new", refresh=tmp_path)
+
+
+def test_the_first_night_of_a_job_has_nothing_to_refresh_and_fetches_everything(cli: Cli, site: Site) -> None:
+    cli.write("urls.txt", site.urls("both")[0])
+    for night in (1, 2, 3):
+        done = cli("urls.txt", "-o", f"{night}", "--refresh", f"{night - 1}", "--resume", "--json", "-q")
+        assert (done.status, done.record["status"]) == (0, 200 if night == 1 else 304)
+        assert ("there is no run in" in done.said) == (night == 1)
+    again = cli("urls.txt", "-o", "1", "--refresh", "0", "--resume")
+    assert (again.status, again.said) == (0, "fetchq: the only row is done, and ok\n")
 
 
 # --- whatever the pages do ---

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fetchq.core.text import printable, shortened
+from fetchq.reports.histogram import Histogram
 from fetchq.reports.html.blocks import Cell, Column, Table
-from fetchq.reports.summary import Histogram
 
 __all__ = ["HostTable"]
 

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from fetchq.core.cause import Cause
 from fetchq.core.text import printable
 from fetchq.http.url import host_of
+from fetchq.reports.histogram import Histogram
 from fetchq.reports.html.blocks import Bars, Block, Cell, Column, Fact, Section, Series, Share, Table
 from fetchq.reports.html.hosts import HostTable
 from fetchq.reports.html.meanings import LIMITS, PARTS
 from fetchq.reports.html.page import page
 from fetchq.reports.html.rows import KeptRows
 from fetchq.reports.html.timeline import Timeline
-from fetchq.reports.summary import Histogram
+from fetchq.reports.summary import never_tried
 from fetchq.reports.text import bytes_text, count_text, seconds_text
 from fetchq.workers.phase_totals import ATTEMPT_PHASES
 
@@ -44,7 +46,12 @@ class RunReport:
         self._phases = {name: Histogram() for name in ATTEMPT_PHASES}
 
     def add(self, result: Result, began: float | None) -> None:
-        """Add a Result. `began`: when a worker took it, in seconds since the run began; None for never."""
+        """Add a Result. `began`: when a worker took it, in seconds since the run began; None for never.
+
+        A row that was never tried is only in the Summary. One that was cut off has not failed.
+        """
+        if never_tried(result):
+            return
         self._rows.add(result)
         if result.status is not None:
             self._statuses[result.status] += 1
@@ -53,7 +60,11 @@ class RunReport:
         elapsed = result.elapsed if attempted and not copied else None
         if attempted:
             self._hosts.add(
-                host_of(result.url), ok=result.ok, size=result.size, elapsed=elapsed, wait=result.timing.wait
+                host_of(result.url),
+                ok=result.ok or result.cause is Cause.CANCELLED,
+                size=result.size,
+                elapsed=elapsed,
+                wait=result.timing.wait,
             )
         if copied or began is None:
             return
@@ -114,7 +125,7 @@ class RunReport:
         ]
         if causes:
             blocks.append(self._timeline.failures("Failures, by cause", causes))
-        retried = "" if summary.attempts <= summary.total else _RETRIED
+        retried = "" if summary.attempts <= summary.total - summary.not_tried else _RETRIED
         return [Section("Over time", blocks, retried)]
 
     def _latency(self, summary: Summary) -> list[Section]:
@@ -139,11 +150,11 @@ class RunReport:
     def _outcomes(self, summary: Summary) -> list[Section]:
         blocks: list[Block] = []
         if summary.causes:
-            rows = [(cause, times, times / summary.total) for cause, times in summary.causes.most_common()]
+            rows = [(cause, times, times / max(summary.done, 1)) for cause, times in summary.causes.most_common()]
             blocks.append(Table("Causes", (Column("Cause"), Column("URLs", "count"), Column("Share", "share")), rows))
             blocks.append(self._rows.errors())
         if self._statuses:
-            statuses = [(status, times, times / summary.total) for status, times in self._statuses.most_common()]
+            statuses = [(status, times, times / max(summary.done, 1)) for status, times in self._statuses.most_common()]
             columns = (Column("Status", "status"), Column("URLs", "count"), Column("Share", "share"))
             blocks.append(Table("Statuses", columns, statuses))
         return [Section("Outcomes", blocks)] if blocks else []
@@ -198,12 +209,15 @@ def _facts(summary: Summary, workers: int) -> list[Fact]:
     duration = max(summary.duration, 1e-9)
     p50, p99 = summary.elapsed.percentile(50), summary.elapsed.percentile(99)
     copies = f"{summary.copied:,} copied from others" if summary.copied else ""
-    retries = summary.attempts - (summary.total - summary.copied)
+    retries = summary.attempts - (summary.total - summary.not_tried - summary.copied)
+    cut_off = f"{summary.cut_off:,} more were cut off" if summary.cut_off else "the run ended first"
+    not_tried = [Fact("not tried", f"{summary.not_tried:,}", cut_off)] if summary.unfinished else []
     return [
         Fact("URLs", f"{summary.total:,}", copies),
         Fact("ok", f"{summary.ok:,}", f"{100 * summary.ok / max(summary.total, 1):.4g} %"),
         Fact("failed", f"{summary.failed:,}", f"{retries:,} more attempts" if retries > 0 else ""),
-        Fact("took", seconds_text(summary.duration), f"{_rate(summary.total / duration)} URLs per second"),
+        *not_tried,
+        Fact("took", seconds_text(summary.duration), f"{_rate(summary.done / duration)} URLs per second"),
         Fact("per URL", seconds_text(p50), f"median; 99 % within {seconds_text(p99)}"),
         Fact("at a time", _rate(summary.concurrency), f"of {count_text(workers, 'worker')}"),
         Fact("bodies", bytes_text(summary.size), f"{bytes_text(summary.wire_size)} on the wire"),

@@ -22,7 +22,7 @@ from fetchq.reports.summary import Summary
 from fetchq.reports.text import count_text
 from fetchq.reports.verdict import Verdict
 from fetchq.store.ledger_connection import LedgerError
-from fetchq.store.schema import COLUMNS
+from fetchq.store.schema import COLUMNS, MAX_INDEX
 
 if TYPE_CHECKING:
     from fetchq.core.model import Result
@@ -65,6 +65,8 @@ def stored_report(run: StoredRun) -> bytes:
         summary.add(batch)
         for result in batch:
             report.add(result, None if result.started is None else clock.moment(result.started, result.elapsed))
+    summary.not_tried = _left(run, summary.total)
+    summary.total += summary.not_tried
     summary.duration = max(sum(one.duration for one in sessions), clock.end)
     summary.attribution = _together([one.attribution for one in sessions if one.attribution is not None])
     judged = [one for one in sessions if one.verdict is not None]
@@ -78,6 +80,12 @@ def stored_report(run: StoredRun) -> bytes:
         breaks=clock.breaks,
         sessions=_session_table(sessions) if len(sessions) > 1 else None,
     )
+
+
+def _left(run: StoredRun, done: int) -> int:
+    """How many rows were not tried yet, as far as the last session has read the list."""
+    rows = run.ledger.meta("rows")
+    return max(0, rows - done) if isinstance(rows, int) and rows <= MAX_INDEX else 0
 
 
 def _workers(run: StoredRun) -> int:

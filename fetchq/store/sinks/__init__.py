@@ -55,12 +55,19 @@ LIVE_FORMATS = tuple(name for name, one in _FORMATS.items() if one.live)
 """The formats of `sink_for`."""
 
 
-def sink_for(format: str, stream: BinaryIO, include: Sequence[str] = (), passed: Sequence[str] = ()) -> Sink:
+def sink_for(
+    format: str,
+    stream: BinaryIO,
+    include: Sequence[str] = (),
+    passed: Sequence[str] = (),
+    fields: Sequence[str] = (),
+) -> Sink:
     """The sink that writes Results to `stream`, in one of `LIVE_FORMATS`; `include`: see `Result.to_record`.
 
-    `passed`: the names of the columns that the rows pass on, for flat formats.
+    `passed`: the names of the columns that the rows pass on, for flat formats. `fields`: the only ones to write; all if
+    there are none.
     """
-    sink: Sink = _FORMATS[format].load()(stream, include, passed)
+    sink: Sink = _FORMATS[format].load()(stream, include, passed, fields)
     return sink
 
 

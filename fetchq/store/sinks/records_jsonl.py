@@ -8,6 +8,7 @@ import orjson
 
 from fetchq.core.passed_columns import passed_text
 from fetchq.core.text import json_printable, without_surrogates
+from fetchq.store.sinks.field_choice import only_fields
 from fetchq.store.sinks.included_bodies import TextPieces, record_maker
 
 if TYPE_CHECKING:
@@ -25,8 +26,16 @@ _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 class JsonLinesSink:
     """Writes one record on each line, in the order of the Results."""
 
-    def __init__(self, stream: BinaryIO, include: Sequence[str] = (), passed: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        stream: BinaryIO,
+        include: Sequence[str] = (),
+        passed: Sequence[str] = (),
+        fields: Sequence[str] = (),
+    ) -> None:
+        """`passed`: the columns that the rows pass on. `fields`: the only ones to write; all if there are none."""
         self._stream = stream
+        self._only = only_fields(fields) if fields else None
         self._record_of = record_maker(include)
 
     def write(self, results: Sequence[Result]) -> None:
@@ -35,10 +44,11 @@ class JsonLinesSink:
     def write_records(self, records: Iterable[dict[str, Any]]) -> None:
         lines: list[bytes] = []
         waiting = 0
-        for record in records:
+        for record in records if self._only is None else map(self._only, records):
             if isinstance(body := record.get("body"), TextPieces):
                 del record["body"]
-                self._stream.write(b"".join(lines) + json_line(record)[:-2] + b',"body":"')
+                comma = b"," if record else b""
+                self._stream.write(b"".join(lines) + json_line(record)[:-2] + comma + b'"body":"')
                 for text in body:
                     self._stream.write(json_line([text])[2:-3])
                 lines, waiting = [b'"}\n'], 0
@@ -61,8 +71,12 @@ class JsonLinesSink:
 def _representable(record: Any) -> Any:
     """The record with what orjson refuses in a form that it takes: lone surrogates, and large numbers of a row."""
     record = without_surrogates(record)
-    if isinstance(record, dict) and record.get("passed") is not None:
-        record["passed"] = orjson.Fragment(passed_text(record["passed"]))
+    if isinstance(record, dict):
+        for name, value in record.items():
+            if name == "passed" and value is not None:
+                record[name] = orjson.Fragment(passed_text(value))
+            elif name.startswith("passed_"):  # one of its columns, which was chosen
+                record[name] = orjson.Fragment(passed_text({"": value})[len('{"":') : -1])
     return record
 
 
