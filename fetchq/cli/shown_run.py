@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from fetchq.cli.config_file import config_line
 from fetchq.cli.drive import drive
-from fetchq.cli.durable import end_session
 from fetchq.cli.screen import Screen
 from fetchq.cli.status import EXIT_FATAL, EXIT_USAGE
 from fetchq.core.text import printable
@@ -42,16 +41,11 @@ def fetch_shown(
     summary = Summary()
     screen = Screen(display, source=source, summary=summary, log=log)
     told = _tell(screen, source.remarks)
+    logged = display.verbose or log is not None
+    watched = display.verbose or (log is not None and log.starts)
     try:
         status = drive(
-            settings,
-            source,
-            screen,
-            summary,
-            session=session,
-            on_done=screen.advance,
-            watched=display.verbose or (log is not None and log.starts),
-            logged=display.verbose or log is not None,
+            settings, source, screen, summary, session=session, on_done=screen.advance, watched=watched, logged=logged
         )
     except SourceError as problem:
         screen.say(f"fetchq: {problem}")
@@ -66,6 +60,8 @@ def fetch_shown(
             screen.say(no_urls_text(sources))
     given_up = given_up_text(summary)
     if session is not None:
+        from fetchq.cli.durable import end_session
+
         return end_session(session, status, screen.say, given_up, quiet=display.quiet)
     if given_up is not None and not display.quiet:
         screen.say(f"{given_up}; with -o DIR, fetchq retry DIR could fetch what is missing later")
