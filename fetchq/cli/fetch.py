@@ -52,7 +52,7 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
     from fetchq.inputs.opening import open_sources
 
     try:
-        check_views(settings, sources)
+        check_views(settings, display, sources)
         source = open_sources(sources, **display.reading)
     except SourceError as problem:
         raise click.UsageError(str(problem)) from None
@@ -93,27 +93,27 @@ def fetch_and_show(
 
 def _check_environment(settings: Settings, display: Display, sources: Sequence[str]) -> None:
     """Refuse what the run would refuse, before it has a folder: the environment, hosts, files to write."""
-    from fetchq.cli.log_file import check_log_file
     from fetchq.cli.output_folder import check_output_folder
     from fetchq.http.guard import guard_for
     from fetchq.http.proxies import ProxyConfig
 
     check_output_folder(settings.output or "")
-    check_views(settings, sources)
+    check_views(settings, display, sources)
     try:
         ProxyConfig(settings)
         guard_for(settings)
-        check_log_file(display, settings, sources)
     except SettingsError as problem:
         raise click.UsageError(usage_message(problem)) from None
 
 
-def check_views(settings: Settings, lists: Sequence[str]) -> None:
-    """Refuse a file to show the run in that cannot be written, or is one of these lists."""
+def check_views(settings: Settings, display: Display, lists: Sequence[str]) -> None:
+    """Refuse a file to show the run in, or its log, that cannot be written, or is one of these lists."""
+    from fetchq.cli.log_file import check_log_file
     from fetchq.reports.view import check_files
 
     try:
         check_files(settings, lists)
+        check_log_file(display, settings, lists)
     except SettingsError as problem:
         raise click.UsageError(usage_message(problem)) from None
 

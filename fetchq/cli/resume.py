@@ -64,7 +64,7 @@ def continue_run(session: Session, given: dict[str, Any], retried: Callable[[Set
     settings, display = read_options(given, session.settings, output=folder)
     display = replace(display, passed=stored_reading(session.ledger).get("passed") or ())
     inputs = stored_inputs(session.ledger)
-    check_views(settings, [one["path"] for one in inputs if one["kind"] == "file"])
+    check_views(settings, display, [one["path"] for one in inputs if one["kind"] == "file"])
     if retried is not None:
         before = session.warning
         try:

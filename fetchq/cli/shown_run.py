@@ -51,8 +51,6 @@ def fetch_shown(
         screen.say(f"fetchq: {problem}")
         status = EXIT_USAGE if isinstance(problem, ListTooLongError) else EXIT_FATAL
     _tell(screen, [remark for remark in source.remarks if remark not in told])  # of a pipe
-    if log is not None:
-        _log_end(log, summary, settings, status)
     if not display.quiet:
         for line in _summary(source, summary, screen, settings):
             screen.say(line)
@@ -62,9 +60,11 @@ def fetch_shown(
     if session is not None:
         from fetchq.cli.durable import end_session
 
-        return end_session(session, status, screen.say, given_up, quiet=display.quiet)
-    if given_up is not None and not display.quiet:
+        status = end_session(session, status, screen.say, given_up, quiet=display.quiet)
+    elif given_up is not None and not display.quiet:
         screen.say(f"{given_up}; with -o DIR, fetchq retry DIR could fetch what is missing later")
+    if log is not None:
+        _log_end(log, summary, settings, status)
     return status
 
 

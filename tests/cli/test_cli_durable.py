@@ -71,6 +71,16 @@ def test_without_bodies_there_are_only_records(cli: Cli, practice: PracticeServe
     assert "bodies" not in os.listdir("run")
 
 
+def test_a_log_of_several_sessions_has_all_of_them_and_is_no_list_of_theirs(cli: Cli, practice: PracticeServer) -> None:
+    cli.write("urls.txt", f"{practice.url}/json\n{practice.url}/status/404\n{practice.url}/html\n")
+    assert cli("urls.txt", "-o", "run", "--fail-fast", "-w", "1", "-q", "--log-file", "run/log.txt").status == 4
+    assert "the run needs" in cli("resume", "run", "--log-file", "urls.txt").problem
+    assert cli("resume", "run", "--no-fail-fast", "-q", "--log-file", "run/log.txt").status == 1
+    lines = Path("run/log.txt").read_text().splitlines()
+    assert [line.split()[-1] for line in lines if "exit status" in line] == ["4", "1"]
+    assert sum("/html: 200" in line or "/json: 200" in line for line in lines) == 2
+
+
 def test_a_finished_run_is_not_fetched_again(cli: Cli) -> None:
     with Scripted() as server:
         cli.write("urls.txt", f"{server.url}/a\n{server.url}/b\n")
