@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from fetchq.inputs.csv import CsvParser
 from fetchq.inputs.guessing import Form, GuessingParser
 from fetchq.inputs.json import JsonArrayParser, JsonLinesParser
 from fetchq.inputs.lines import RowParser, SourceError, TextParser
+from fetchq.inputs.pages import page_parser
 from fetchq.store.folder import FolderError
 from fetchq.store.ledger_connection import LedgerError
 from fetchq.store.sinks.bodies_files import body_name, folder_of, row_of
@@ -67,6 +68,17 @@ TEXT = st.lists(st.sampled_from(_PIECES) | st.text(max_size=4), max_size=25).map
 )
 """Pieces of what the parsers know, in any order, and one of them many times."""
 BYTES = TEXT.map(lambda text: text.encode("utf-8", "surrogateescape" if text.isascii() else "surrogatepass"))
+# fmt: off
+_PAGE_PIECES = (
+    "<a href=", '"', "'", ">", "/", "http://w/", "</a>", "<!--", "-->", "<base href=x>", "<script>", "</script>",
+    "srcset=", "&amp;", "&#x41", "](", "[x]", "![", "<", "`", "```\n", "\n", "> ", "- ", "|", "[x]: ", "\\", "_", "*",
+    "\xff", "#x", "<urlset>", "<url>", "<loc>", "</loc>", "</url>", "</urlset>", "<!DOCTYPE", "<?xml", "<![CDATA[",
+    "]]>", "mailto:", "a,b 2x",
+)
+# fmt: on
+PAGES = st.lists(st.sampled_from(_PAGE_PIECES), max_size=40).map("".join) | st.builds(
+    lambda piece, count: piece * count, st.sampled_from(_PAGE_PIECES), st.integers(1, 1000)
+)
 CUTS = st.lists(st.integers(0, 200), max_size=6)
 
 
@@ -98,6 +110,10 @@ _PARSERS: tuple[Callable[[], RowParser], ...] = (
     lambda: GuessingParser(0, lambda form: TextParser(0) if form is Form.OTHER else JsonArrayParser(0)),
 )
 
+_PAGE_PARSERS: tuple[Callable[[], RowParser], ...] = tuple(
+    partial(page_parser, form, 0, name="a page", base_url="http://b/") for form in ("html", "markdown", "sitemap")
+)
+
 
 def _rows_of(make: Callable[[], RowParser], pieces: Iterator[bytes]) -> object:
     parser = make()
@@ -113,8 +129,9 @@ def _rows_of(make: Callable[[], RowParser], pieces: Iterator[bytes]) -> object:
 
 def rows(given: tuple[int, bytes, list[int]]) -> None:
     which, data, cuts = given
-    whole = _rows_of(_PARSERS[which], _cut(data, []))
-    assert _rows_of(_PARSERS[which], _cut(data, cuts)) == whole, "the pieces of a list matter"
+    parser = (_PARSERS + _PAGE_PARSERS)[which]
+    whole = _rows_of(parser, _cut(data, []))
+    assert _rows_of(parser, _cut(data, cuts)) == whole, "the pieces of a list matter"
     if isinstance(whole, list):
         assert [row.index for row in whole] == list(range(len(whole)))
 
@@ -281,6 +298,7 @@ def ledgers(flips: list[tuple[int, int]]) -> None:
 _FLIPS = st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), max_size=4)
 TARGETS = (
     Target("rows", st.tuples(st.integers(0, len(_PARSERS) - 1), BYTES, CUTS), rows),
+    Target("pages", st.tuples(st.integers(0, 2).map(len(_PARSERS).__add__), PAGES.map(str.encode), CUTS), rows),
     Target("urls", TEXT, urls),
     Target("redirects", TEXT, redirects),
     Target("names", st.tuples(TEXT, TEXT), names),

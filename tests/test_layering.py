@@ -67,6 +67,7 @@ HOMES = {
     "uvloop": {"fetchq.workers.process"},
     "rich": {"fetchq.reports.progress_bar"},
     "IPython": {"fetchq.reports.progress_bar"},
+    "markdown_it": {"fetchq.inputs.markdown"},
     "platformdirs": {"fetchq.cli.config_file"},
     "codetiming": {"fetchq.workers.worker_clock"},
     "filelock": {"fetchq.store.folder"},

@@ -12,6 +12,9 @@
     lines, json, csv   parse text, JSON and CSV; an unusable row becomes a Request with a problem
       splitting        splits the bytes into lines, or into the elements of a JSON array
       columns          knows the keys and columns that are read, and which others are passed on
+    pages              chooses the parser of a page, whose links are the rows:
+      html, markdown, sitemap
+      html_links       finds the links in HTML; links makes Requests of them
        |
        v
     source       hands out batches of numbered Requests, input after input, without the rows that are done

@@ -133,6 +133,8 @@ class RowParser:
     """What `number` counts."""
     remark: str | None = None
     """What the user should know of the list, as one line."""
+    left_out: str | None = None
+    """What of the list is no row, once it was read, as one line."""
 
     def __init__(self, index: int, suffix: str = "") -> None:
         self.number = 0

@@ -28,8 +28,17 @@ _Opening: TypeAlias = tuple[Callable[[], Any], tuple[type[Exception], ...]]
 """A function that opens a stream of bytes, and the exceptions that reading from it may raise."""
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 """The formats of lists by the ends of their names. JSON is known by its beginning as well."""
+_PAGES = {
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+    ".xml": "sitemap",
+}
+"""The formats of pages, likewise."""
 _HOST = re.compile(r"(?:[\w-]+(?:\.[\w-]+)+|localhost)(?::\d+)?(?:[/?#].*)?")
-_LIST_NAME = re.compile(r"[^/]+\.(?:txt|csv|tsv|jsonl?|ndjson|gz|zst|list|lst|log|urls)", re.IGNORECASE)
+_LIST_NAME = re.compile(r"[^/]+\.(?:txt|csv|tsv|jsonl?|ndjson|md|html?|xml|gz|zst|list|lst|log|urls)", re.IGNORECASE)
 
 
 def open_sources(
@@ -41,15 +50,17 @@ def open_sources(
     strict_columns: bool = False,
     limit: int | None = None,
     shuffle: int | None = None,
+    base_url: str | None = None,
     stdin: BinaryIO | None = None,
 ) -> Source:
     """The rows of all arguments, in order. An argument is a URL, a file, or `-` for standard input.
 
-    `input_format` is "text", "csv", "jsonl" or "json"; if it is None, each name tells the format, and JSON is known by
-    its beginning. `passed`: other columns that are passed on; `strict_columns`: whether a CSV list may have no others
-    (`Columns`). `limit` and `shuffle` are the `limit` and the `seed` of `Source`. `stdin` replaces the process's
-    standard input. Raises `SourceError` for errors that show before the first row is fetched: a file that is missing,
-    unreadable or damaged at its start, a CSV file without the column `url_column`, or a second `-`.
+    `input_format` is "text", "csv", "jsonl", "json", or that of a page, whose links are the rows: "markdown", "html" or
+    "sitemap"; if it is None, each name tells the format, and JSON is known by its beginning. `base_url`: what relative
+    links are relative to. `passed`: other columns that are passed on; `strict_columns`: whether a CSV list may have no
+    others (`Columns`). `limit` and `shuffle` are the `limit` and the `seed` of `Source`. `stdin` replaces the process's standard input. Raises `SourceError` for errors that show before
+    the first row is fetched: a file that is missing, unreadable or damaged at its start, a CSV file without the column
+    `url_column`, or a second `-`.
     """
     if arguments.count("-") > 1:
         raise SourceError("standard input (-) is given twice")
@@ -61,7 +72,7 @@ def open_sources(
             continue
         name = _name(argument)
         suffix = f" of {name}" if len(arguments) > 1 else ""
-        parser = partial(_parser, input_format, argument, columns, name=name, suffix=suffix)
+        parser = partial(_parser, input_format, argument, columns, base_url=base_url, name=name, suffix=suffix)
         if argument == "-":
             inputs.append(_stream_input(argument, standard_input(stdin), parser))
         else:
@@ -91,6 +102,7 @@ def open_stored_lists(
     strict_columns: bool = False,
     limit: int | None = None,
     shuffle: int | None = None,
+    base_url: str | None = None,
 ) -> Source:
     """The rows of these lists, in order. See `open_sources` for the other parameters and for errors."""
     columns = Columns(url_column, passed, strict=strict_columns)
@@ -99,7 +111,7 @@ def open_stored_lists(
         name = _name(one.given)
         suffix = f" of {name}" if len(lists) > 1 else ""
         form, read = (input_format, columns) if one.input_format is None else (one.input_format, Columns())
-        parser = partial(_parser, form, one.given, read, name=name, suffix=suffix)
+        parser = partial(_parser, form, one.given, read, base_url=base_url, name=name, suffix=suffix)
         if one.stream is None:
             inputs.append(_file_input(one.path, parser, name))
         else:
@@ -178,14 +190,27 @@ def _opening(path: str, stream: BinaryIO | None = None) -> _Opening:
     return partial(open, path, "rb", buffering=0), (OSError,)
 
 
-def _parser(input_format: str | None, path: str, columns: Columns, index: int, *, name: str, suffix: str) -> RowParser:
+def _parser(
+    input_format: str | None,
+    path: str,
+    columns: Columns,
+    index: int,
+    *,
+    base_url: str | None,
+    name: str,
+    suffix: str,
+) -> RowParser:
     """The parser for a list, by its format, its name and its beginning, whose first row has the number `index`."""
     bare = re.sub(r"\.(?:gz|zst)$", "", path.lower())
-    form = _FORMATS.get(os.path.splitext(bare)[1]) if input_format is None else input_format
+    form = (_FORMATS | _PAGES).get(os.path.splitext(bare)[1]) if input_format is None else input_format
     if form == "csv":
         from fetchq.inputs.csv import CsvParser  # here, like those of JSON, since a plain list needs neither
 
         return CsvParser(index, suffix, name=name, columns=columns, tabs=bare.endswith(".tsv"))
+    if form is not None and form in _PAGES.values():
+        from fetchq.inputs.pages import page_parser
+
+        return page_parser(form, index, name=path if path != "-" else name, base_url=base_url)
     if form == "text":
         return TextParser(index, suffix)
 

@@ -34,6 +34,8 @@ class Input(Protocol):
     """Its bytes on the disk."""
     remark: str | None
     """What the user should know of it, as far as it has been read: one line."""
+    left_out: str | None
+    """What of it is no row, once it was read: one line."""
 
     def batches(self, index: int) -> Batches:
         """Yield the rows, numbered from `index` on, in a batch for each read, which may be empty."""
@@ -46,6 +48,7 @@ class UrlInput:
     rereadable = True
     size = 0
     remark: str | None = None
+    left_out: str | None = None
 
     def __init__(self, url: str, name: str) -> None:
         self.name = name
@@ -62,6 +65,7 @@ class StoredRows:
     rereadable = True
     size = 0
     remark: str | None = None
+    left_out: str | None = None
 
     def __init__(self, page: Callable[[int], list[Request]]) -> None:
         self._page = page
@@ -92,6 +96,7 @@ class ListInput:
         self._errors = errors
         self._parser = parser
         self.remark: str | None = None
+        self.left_out: str | None = None
 
     def check(self) -> None:
         """Read until the list is known to have its format. Raises SourceError."""
@@ -112,7 +117,7 @@ class ListInput:
                 yield parser.feed(chunk)
                 self.remark = parser.remark
         yield parser.finish()
-        self.remark = parser.remark
+        self.remark, self.left_out = parser.remark, parser.left_out
 
     def _open(self) -> AbstractContextManager[BinaryIO]:
         try:

@@ -129,6 +129,11 @@ class Source:
                         index += len(batch)
                         yield batch
 
+    @property
+    def left_out(self) -> list[str]:
+        """What of the inputs that were read to their ends is no row, such as links to mail: lines of text."""
+        return [one.left_out for one in self._inputs if one.left_out is not None]
+
     def close(self) -> None:
         """Close the open files. An iteration in another thread ends after its current read."""
         self._closed = True

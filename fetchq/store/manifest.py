@@ -42,6 +42,7 @@ _READING: dict[str, type] = {
     "strict_columns": bool,
     "limit": int,
     "shuffle": int,
+    "base_url": str,
 }
 """What says how the inputs are read, with its type; each may be None."""
 _FLAGS = {"passed": "pass"}
@@ -69,7 +70,8 @@ def new_manifest(settings: Settings, inputs: list[dict[str, Any]], reading: dict
         "settings": kept,
         "withheld": withheld,
         "inputs": inputs,
-        "reading": reading,
+        # Only a page has a base URL: earlier versions can go on with the runs of all other lists.
+        "reading": {name: value for name, value in reading.items() if name != "base_url" or value is not None},
         "generation": 0,
     }
 

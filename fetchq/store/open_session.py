@@ -34,6 +34,7 @@ def session_for_sources(
     strict_columns: bool = False,
     limit: int | None = None,
     shuffle: int | None = None,
+    base_url: str | None = None,
     stdin: BinaryIO | None = None,
 ) -> Session:
     """Begin the run in `settings.output`, or resume it if `settings.resume` is set.
@@ -46,6 +47,7 @@ def session_for_sources(
         "url_column": url_column,
         "passed": list(passed),
         "strict_columns": strict_columns,
+        "base_url": base_url,
     }
     chosen = {"limit": limit, "shuffle": shuffle}
     reading |= {name: value for name, value in chosen.items() if value is not None}
