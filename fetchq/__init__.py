@@ -61,6 +61,7 @@ What always holds:
 | settings that contradict each other | `core/settings.py` |
 | another key of a row | `inputs/columns.py`; `core/request_parts.py`, if it becomes part of its URL, headers or body |
 | another format of lists | a parser in `inputs/`, chosen in `inputs/opening.py` |
+| another kind of page with links | the same, chosen in `inputs/pages.py` |
 | another format of records | a module in `store/sinks/`, and a line in its `__init__.py` |
 | another way to store bodies | the same, and its name in `SAVES` in `core/parsers.py` |
 | another field for names of files | its name in `core/name_template.py`, its value in `store/sinks/body_fields.py` |
@@ -75,6 +76,7 @@ What always holds:
 | another file that shows a run | a view, and its name in `VIEWS` in `reports/view.py` |
 | another figure of a comparison | `reports/measurements.py`, `comparison/child.py`, `reports/compare_cells.py` |
 | another table or chart in the report | `reports/html/run_report.py`; another kind: `blocks.py` and `assets/` there |
+| an option among those that the help lists first | `MOST_USED` in `cli/sectioned_help.py` |
 | another command | a module in `cli/`, and a line in `COMMANDS` in its `__init__.py` |
 """
 

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from fetchq.cli.practice.server import PracticeServer
 from fetchq.cli.retry import command as retry
 from fetchq.cli.serve import command as serve
 from fetchq.core.model import PHASES, RECORD_FIELDS, Cause
+from fetchq.core.settings import Settings
 from fetchq.reports.text import HEADING
 from fetchq.reports.timeline_text import LEGEND
 
@@ -39,9 +41,11 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-READS = re.compile(r"fetchq (export|diff|resume|retry|report) ")
+READS = re.compile(r"fetchq (export|diff|resume|retry|report|completion|man) ")
 """What fetches nothing here, and says little."""
 NEEDS_A_RUN = re.compile(r"fetchq (resume|retry|export|report) |--refresh run/")
+COMING_FROM = README[README.index("### Coming from another program") : README.index("### Which way is faster?")]
+"""The section with the options of other programs."""
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 
 
@@ -50,6 +54,7 @@ def folder(tmp_path: Path, practice: PracticeServer) -> Path:
     """The files that the README's commands read."""
     shown = {"urls.txt": blocks("text")[1], "pages.csv": blocks("csv")[0], "calls.jsonl": blocks("json")[0]}
     shown["orders.csv"] = blocks("csv")[1]
+    shown["page.md"] = blocks("markdown")[0]
     for name, content in shown.items():
         assert f"`{name}`" in README
         (tmp_path / name).write_text(content.replace(EXAMPLE, practice.url))
@@ -79,7 +84,7 @@ def test_a_command_of_the_readme_runs(line: str, folder: Path, begun: Path, prac
     done = subprocess.run(["bash", "-c", words], cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     said = done.stderr + done.stdout
-    assert "ok" in said or "nothing was sent" in said or "--quiet" in line or READS.match(line)
+    assert "ok" in said or "nothing was sent" in said or "--quiet" in line or READS.search(line)
 
 
 @pytest.mark.parametrize("code", blocks("python"))
@@ -122,8 +127,15 @@ def test_every_option_the_readme_names_exists() -> None:
     options = [parameter for command in (fetch, serve, export, diff, retry, compare) for parameter in command.params]
     known = {flag for option in options for flag in (*option.opts, *option.secondary_opts)} | {"--help"}
     known.add("--list")  # of `python -m tests.faults`
-    for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README):
+    for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README.replace(COMING_FROM, "")):
         assert option in known, option
+    rows = [line.strip("|").split("|") for line in COMING_FROM.splitlines() if line.startswith("| ")]
+    of_the_command_line = [row[-1] for row in rows if len(row) == 6]
+    assert len(of_the_command_line) > 20
+    for option in re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", " ".join(of_the_command_line)):
+        assert option in known, option
+    for setting in re.findall(r"`([a-z_]+)=", " ".join(row[-1] for row in rows if len(row) == 4)):
+        assert setting in {one.name for one in fields(Settings)}, setting
 
 
 def test_every_command_is_in_the_readme() -> None:
@@ -168,6 +180,19 @@ def test_setup_says_when_it_begins_and_nothing_when_there_is_nothing_to_do(tmp_p
         assert (done.stdout, done.stderr) == ("", said)
 
 
+def test_setup_says_what_to_do_where_no_environment_can_be_made(tmp_path: Path) -> None:
+    """As on Debian without python3-venv; and with a Python that is not there."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\ncase "$*" in *venv*) exit 1;; esac\n')
+    python.chmod(0o755)
+    for given, said in ((python, "sudo apt install python3-venv"), (tmp_path / "none", "Python 3.11 or newer")):
+        env = os.environ | {"VENV": str(tmp_path / "made"), "PYTHON": str(given)}
+        done = subprocess.run([ROOT / "scripts" / "setup"], env=env, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert said in done.stderr
+        assert "PYTHON=/path/to/python3" in done.stderr
+
+
 def test_the_changelog_has_the_sections_of_keep_a_changelog() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     assert "## [Unreleased]" in text
@@ -177,7 +202,7 @@ def test_the_changelog_has_the_sections_of_keep_a_changelog() -> None:
 
 @pytest.mark.parametrize("page", ["README.md", ".github/CONTRIBUTING.md", "SECURITY.md"])
 def test_every_file_that_a_page_names_is_there(page: str) -> None:
-    text = (ROOT / page).read_text()
+    text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
     named = re.findall(r"`((?:tests|fetchq|scripts)/[\w./]+)`|\]\(((?!http|#)[^)]+)\)", text)
     assert named
     assert [one for one in map("".join, named) if not (ROOT / one).exists()] == []

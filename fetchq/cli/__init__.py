@@ -3,6 +3,7 @@
     fetch, resume, retry, compare, demo     the commands that fetch; durable opens the session of a run's folder
        |
        |  options reads options and variables; config_file: the config files; display: settings of the command line
+       |  value_sources says which of them has set a value; sectioned_help lays out the help of the options
        v
     drive                  runs a pipeline: interrupts (signals), status (exit status)
        |
@@ -16,6 +17,7 @@
     export, diff, report   the commands that read runs; stored opens their folders
     output_file            the FILE that a command is to write: report, comparison, export
     serve, practice/       the practice server
+    completion, man        what shells and man(1) want to know; completable: what a value can be completed to
 
 A command's module is imported when the command is called: `fetchq --version` needs none of them.
 """
@@ -35,6 +37,7 @@ from click_default_group import DefaultGroup
 
 from fetchq._version import __version__
 from fetchq.cli.interrupts import Interrupts
+from fetchq.cli.sectioned_help import GroupedCommand, sections
 
 __all__ = ["COMMANDS", "cli", "discard_stdout", "main", "say"]
 
@@ -48,10 +51,12 @@ COMMANDS = {
     "diff": "Compare two durable runs.",
     "report": "Show a durable run as a page with charts.",
     "serve": "Run the practice server.",
+    "completion": "Print the script that completes commands and options in a shell.",
+    "man": "Print the man page.",
 }
 
 
-class _Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no types
+class _Group(GroupedCommand, DefaultGroup):  # type: ignore[misc]  # click-default-group has no types
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -61,15 +66,24 @@ class _Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no 
             ctx.arg0 = cmd_name  # type: ignore[attr-defined]  # DefaultGroup adds it
             cmd_name = self.default_cmd_name
         command: click.Command = import_module(f"fetchq.cli.{cmd_name}").command
+        command.context_class = self.context_class  # which lays out the help
         return command
+
+    def help_sections(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        fetch = self.get_command(ctx, "fetch")
+        assert fetch is not None
+        return sections([*fetch.get_params(ctx), *self.params], ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        fetch: Any = self.get_command(ctx, "fetch")
-        fetch.format_options(ctx, formatter, self.params)
+        super().format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+    def format_short_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_short_help(ctx, formatter)
         self.format_commands(ctx, formatter)
 
 
@@ -85,10 +99,11 @@ class _Group(DefaultGroup):  # type: ignore[misc]  # click-default-group has no 
 def cli() -> None:
     """Fetch a list of URLs: fast, safely, and see where the time went.
 
-    A SOURCE is a file of URLs (text, CSV or JSON Lines, also .gz and .zst), a URL, or - for standard input. Records go
-    to stdout; progress and the summary to stderr. Sizes take k, M, G; times take seconds or 500ms, 2m. The options
-    below but --config can be set in the environment (FETCHQ_WORKERS=20) and in the config file (workers = 20);
-    --no-insecure, say, switches off a flag that is set there.
+    A SOURCE is a file of URLs (text, CSV or JSON Lines, also .gz and .zst), a page with links (Markdown, HTML, a
+    sitemap), a URL, or - for standard input. Records go to stdout; progress and the summary to stderr. Sizes take k, M,
+    G; times take seconds or 500ms, 2m. The options below but --config can be set in the environment
+    (FETCHQ_WORKERS=20) and in the config file (workers = 20); --no-insecure, say, switches off a flag that is set
+    there.
 
     Exit status: 0 every URL ok; 1 some were not; 2 wrong usage, nothing was fetched; 3 the run could not go on;
     4 it ended before its list was done (--deadline, --max-failures, --fail-fast); 130, 143 interrupted.
@@ -123,6 +138,8 @@ def _run(args: list[str] | None) -> int:
     if sys.stdout is None:
         say("fetchq: standard output is closed")
         return 2
+    if "_FETCHQ_COMPLETE" in os.environ:  # a shell asks for the completions of a word
+        cli.get_command(click.Context(cli), "completion")  # whose module tells click how to answer
     interrupts = Interrupts()
     try:
         with interrupts:

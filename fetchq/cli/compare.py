@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fetchq.cli.completable import by_metavar
 from fetchq.cli.config_file import config_line
 from fetchq.cli.options import (
     GroupedCommand,
@@ -49,15 +50,17 @@ class _FormOption(GroupedOption):
     group = "Comparison"
 
 
-@click.argument("sources", nargs=-1, metavar="SOURCE...", required=True)
+@click.argument("sources", nargs=-1, metavar="SOURCE...", required=True, shell_complete=by_metavar)
 @click.option("--json", "as_json", cls=_FormOption, is_flag=True, help="Print all figures as one JSON object.")
 @click.option("--markdown", cls=_FormOption, is_flag=True, help="Print the table as Markdown.")
-@click.option("--report", cls=_FormOption, metavar="FILE.html", help="Write a page with charts, too.")
+@click.option(
+    "--report", cls=_FormOption, metavar="FILE.html", shell_complete=by_metavar, help="Write a page with charts, too."
+)
 def compare(sources: tuple[str, ...], as_json: bool, markdown: bool, report: str | None, **given: Any) -> int:
     """Fetch the URLs of each SOURCE in several ways, again and again, and find out which is faster, and by how much.
 
-    Each option from --mode on may be given several times: every combination of their values is a variant. If none is
-    given several times, the three modes are compared. The variants take turns in random order, and each run is a
+    Each option of fetching may be given several times: every combination of their values is a variant. If none is given
+    several times, the three modes are compared. The variants take turns in random order, and each run is a
     process of its own.
 
     Before its clock starts, a run fetches the first rows, one for each worker, to open the connections (but see

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from fetchq.cli.value_sources import ignored_variables, note_config_keys
 from fetchq.core.option import Origin, SettingOption, option_of
 from fetchq.core.text import printable
 
@@ -41,13 +42,20 @@ def read_config(path: str | None, known: Sequence[Field[Any]]) -> dict[str, Any]
             found[_NAME] = _read(here, known)
             _refuse(found[_NAME], known)
     click.get_current_context().meta[_FILES] = [name for name, values in found.items() if values]
+    note_config_keys({name: f"{file}: {name}" for file, values in found.items() for name in values})
     return {name: value for values in found.values() for name, value in values.items()}
 
 
 def config_line() -> str | None:
-    """The line that names the config files from which this command has read settings; None if there are none."""
+    """The line that names the config files from which this command has read settings, and variables that it ignores.
+
+    None if there are neither.
+    """
     files = click.get_current_context().meta.get(_FILES)
-    return printable(f"settings from {' and '.join(files)}") if files else None
+    ignored = ignored_variables()
+    parts = [f"settings from {' and '.join(files)}"] if files else []
+    parts += [f"ignored: {', '.join(ignored)}, since no setting has such a name"] if ignored else []
+    return printable("; ".join(parts)) if parts else None
 
 
 def _own_file() -> Path:
@@ -84,6 +92,7 @@ def _bounded(file: Path) -> bytes:
 
 def _read(file: Path, known: Sequence[Field[Any]]) -> dict[str, Any]:
     import tomllib
+    from difflib import get_close_matches
 
     try:
         found = tomllib.loads(_bounded(file).decode())
@@ -93,6 +102,8 @@ def _read(file: Path, known: Sequence[Field[Any]]) -> dict[str, Any]:
     # A key is the name of an option without its dashes, or the name of a field.
     names = {one.name: one.name for one in known}
     names |= {flag.lstrip("-"): one.name for one in known for flag in option_of(one).flags if flag.startswith("--")}
-    if unknown := next((name for name in found if name not in names), None):
-        raise click.UsageError(f"the config file {str(file)!r} has an unknown setting: {unknown}")
+    if (unknown := next((name for name in found if name not in names), None)) is not None:
+        near = get_close_matches(unknown, names, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise click.UsageError(printable(f"the config file {str(file)!r} has an unknown setting: {unknown}{hint}"))
     return {names[name]: value for name, value in found.items()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from fetchq.cli.completable import by_metavar
+
 __all__ = ["DELAYS", "command"]
 
 DELAYS = (1.5, 1.0, 0.5, 0.2)
@@ -13,7 +15,7 @@ DELAYS = (1.5, 1.0, 0.5, 0.2)
 @click.command()
 @click.option("-w", "--workers", default="2", show_default=True, metavar="N", help="How many at a time.")
 @click.option("--rounds", default="1", show_default=True, metavar="N", help="How often each mode fetches them.")
-@click.option("--report", metavar="FILE.html", help="Write a page with charts, too.")
+@click.option("--report", metavar="FILE.html", shell_complete=by_metavar, help="Write a page with charts, too.")
 def command(workers: str, rounds: str, report: str | None) -> int:
     """Fetch four URLs that take 1.5, 1.0, 0.5 and 0.2 s from a practice server, in sync, threads and async.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from fetchq.cli.completable import by_metavar
 from fetchq.reports.diff import FACTOR, LEAST, differences
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class _Seconds(click.ParamType[float]):
 
 
 @click.command("diff", context_settings={"max_content_width": 110})
-@click.argument("old", metavar="OLD")
-@click.argument("new", metavar="NEW")
+@click.argument("old", metavar="OLD", shell_complete=by_metavar)
+@click.argument("new", metavar="NEW", shell_complete=by_metavar)
 @click.option("--json", is_flag=True, help="One JSON object for each difference.")
 @click.option(
     "--factor", type=_Factor(), default=FACTOR, help=f"Times as long counts as slower, or faster.  [{FACTOR:g}]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from fetchq.core.base_url import read_base_url
 from fetchq.core.option import Origin, SettingsError, ValidatedSettings, setting
 from fetchq.core.parsers import choice_of, choices_of, read_column_names, read_file_name, read_flag, read_text
 from fetchq.core.quantities import read_int, read_seed
@@ -18,7 +19,7 @@ INCLUDES = ("headers", "hops", "text", "base64")
 FORMATS = ("text", *LIVE_FORMATS, "none")
 ROWS = ("all", "ok", "failed")
 LOG_LEVELS = ("debug", "info", "warning", "error")
-INPUT_FORMATS = ("text", "csv", "jsonl", "json")
+INPUT_FORMATS = ("text", "csv", "jsonl", "json", "markdown", "html", "sitemap")
 PROGRESS = ("auto", "bar", "dots", "none")
 
 
@@ -30,9 +31,10 @@ class Display(ValidatedSettings):
         None,
         "--input-format",
         choice_of(*INPUT_FORMATS),
-        "From the name by default; JSON from its start.",
+        f"{', '.join(INPUT_FORMATS)}; from the name by default, JSON from its start.",
         group="Input and output",
-        metavar="|".join(INPUT_FORMATS),
+        metavar="FORMAT",
+        choices=INPUT_FORMATS,
     )
     url_column: str = setting(
         "url",
@@ -58,6 +60,15 @@ class Display(ValidatedSettings):
         "Refuse a CSV list with a column that is neither read nor passed on.",
         group="Input and output",
     )
+    base_url: str | None = setting(
+        None,
+        "--base-url",
+        read_base_url,
+        "What the relative links of Markdown and HTML are relative to; without it, they are left out.",
+        group="Input and output",
+        metavar="URL",
+        origin=Origin.USER,
+    )
     format: str = setting(
         "text",
         "--format",
@@ -74,6 +85,7 @@ class Display(ValidatedSettings):
         "Add headers, hops (redirects), or the body as text or base64 to the records; repeatable.",
         group="Input and output",
         metavar="WHAT",
+        choices=INCLUDES,
         repeatable=True,
     )
     fields: tuple[str, ...] = setting(
@@ -183,6 +195,7 @@ class Display(ValidatedSettings):
             "url_column": self.url_column,
             "passed": self.passed,
             "strict_columns": self.strict_columns,
+            "base_url": self.base_url,
             "limit": self.limit,
             "shuffle": self.shuffle,
         }

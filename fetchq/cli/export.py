@@ -6,15 +6,22 @@ import sys
 
 import click
 
+from fetchq.cli.completable import by_metavar
 from fetchq.store.sinks import RECORD_FORMATS
 
 __all__ = ["command"]
 
 
 @click.command("export", context_settings={"max_content_width": 110})
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", metavar="DIR", shell_complete=by_metavar)
 @click.option("--format", "form", type=click.Choice(RECORD_FORMATS), help="Else by the name of FILE, else jsonl.")
-@click.option("-o", "--output", metavar="FILE", help="Write FILE, which appears when it is whole; else stdout.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    shell_complete=by_metavar,
+    help="Write FILE, which appears when it is whole; else stdout.",
+)
 @click.option("--where", metavar="SQL", default="1", help="Which rows: a condition over the columns of the record.")
 @click.option(
     "--include",

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fetchq.cli import COMMANDS
+from fetchq.cli.completable import by_metavar
 from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_message
+from fetchq.cli.value_sources import source_of
 from fetchq.core.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -25,9 +27,11 @@ _NEAR = 0.75
 """A word with at least this similarity (0 to 1) to a command counts as mistyped."""
 
 
-@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, metavar="SOURCE...", shell_complete=by_metavar)
 def fetch(sources: tuple[str, ...], **given: Any) -> int:
     """Fetch the URLs of each SOURCE: a file (text, CSV, JSON Lines, also .gz and .zst), a URL, or - (standard input).
+
+    Of a page (Markdown, HTML, a sitemap), the links are fetched.
 
     Records go to stdout; progress and the summary to stderr. Sizes take k, M, G; times take seconds or 500ms, 2m.
     The options below but --config can be set in the environment (FETCHQ_WORKERS=20) and in the config file
@@ -42,7 +46,9 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
     asked_for = given["include"]
     settings, display = read_options(given)
     if asked_for and display.records in ("text", "none"):  # an include in a config file is ignored
-        raise click.UsageError("--include: a line of text has no room for it; add --json or --format csv")
+        raise click.UsageError(
+            f"{source_of('include', '--include')}: a line of text has no room for it; add --json or --format csv"
+        )
     if settings.head and _needs_bodies(display):
         raise click.UsageError("--include: with --head, there are no bodies")
     if settings.output is not None and not display.dry_run:

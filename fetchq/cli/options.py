@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
+from fetchq.cli.completable import completions
 from fetchq.cli.config_file import read_config
 from fetchq.cli.display import Display
+from fetchq.cli.sectioned_help import GroupedCommand, GroupedOption
+from fetchq.cli.value_sources import PREFIX, check_variables, source_of, variable_of
 from fetchq.comparison.options import ComparisonOptions
 from fetchq.core.option import SettingOption, option_of
 from fetchq.core.settings import Settings, SettingsError
 from fetchq.core.settings_pace import READ_TIMEOUT, read_timeout_beside
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from fetchq.store.manifest import StoredSettings
 
 __all__ = [
@@ -27,6 +33,7 @@ __all__ = [
     "read_comparison_options",
     "read_options",
     "usage_message",
+    "variables",
 ]
 
 T = TypeVar("T", Settings, Display, ComparisonOptions)
@@ -53,59 +60,22 @@ class _ValueType(click.ParamType[Any]):
             self.fail(str(problem), param, ctx)
         return value
 
-
-class GroupedCommand(click.Command):
-    """A command whose help lists the options under the headings of their groups."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _with_optional_values(args))
-
-    def format_options(
-        self, ctx: click.Context, formatter: click.HelpFormatter, more: Sequence[click.Parameter] = ()
-    ) -> None:
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for parameter in [*self.get_params(ctx), *more]:
-            record = parameter.get_help_record(ctx)
-            if record is not None and record[1]:
-                groups.setdefault(getattr(parameter, "group", "Other"), []).append(record)
-        for group, records in groups.items():
-            with formatter.section(group):
-                formatter.write_dl(records)
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        return completions(self._spec.choices, self._spec.metavar, incomplete)
 
 
-class GroupedOption(click.Option):
-    """An option that the help lists under the heading of its group."""
+class _SettingOption(GroupedOption):
+    """The option of a setting. A wrong value that a variable has is an error that names the variable."""
 
-    group = "Other"
-    on_by_default = False
-    """Whether it is a flag whose default is true."""
-
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        # Every flag has a --no- form, which the help explains once. It lists the form that changes the default.
-        both_forms = self.opts, self.secondary_opts
-        self.opts, self.secondary_opts = self.secondary_opts if self.on_by_default else self.opts, []
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
         try:
-            return super().get_help_record(ctx)
-        finally:
-            self.opts, self.secondary_opts = both_forms
-
-
-def _with_optional_values(args: list[str]) -> list[str]:
-    """The arguments, in which --shuffle has a value: the number that follows it, or "random".
-
-    click would take the next argument for its value, whatever that is.
-    """
-    options, separator, rest = args, [], []
-    if "--" in args:
-        at = args.index("--")
-        options, separator, rest = args[:at], ["--"], args[at + 1 :]
-    given = [
-        "--shuffle=random"
-        if one == "--shuffle" and not (at + 1 < len(options) and options[at + 1].isdecimal())
-        else one
-        for at, one in enumerate(options)
-    ]
-    return [*given, *separator, *rest]
+            return super().handle_parse_result(ctx, opts, args)
+        except click.BadParameter as problem:
+            if ctx.get_parameter_source(self.name) is not ParameterSource.ENVIRONMENT:
+                raise
+            raise click.UsageError(f"{variable_of(self)}: {problem.message}", ctx) from None
 
 
 def add_options(
@@ -148,19 +118,25 @@ def _option(a_field: Field[Any], *, no_default: bool, several: bool = False) -> 
     spec = option_of(a_field)
     flag = isinstance(a_field.default, bool)
     *short, long = spec.flags
-    option = GroupedOption(
+    option = _SettingOption(
         [a_field.name, *short, f"{long}/{_negative(long)}" if flag else long],
         type=None if flag else _ValueType(spec),
         is_flag=flag,
         default=None,
         multiple=several or spec.repeatable,
         metavar=None if flag else spec.metavar,
-        envvar=[f"FETCHQ_{name.upper()}" for name in dict.fromkeys((a_field.name, long[2:].replace("-", "_")))],
+        envvar=list(_variables(a_field)),
         help=spec.help if no_default else _help(a_field, spec),
     )
     option.group = spec.group
     option.on_by_default = a_field.default is True
     return option
+
+
+def _variables(a_field: Field[Any]) -> Iterable[str]:
+    """The names of the variables that set a field: by its own name, and by that of its option."""
+    names = (a_field.name, option_of(a_field).flags[-1][2:].replace("-", "_"))
+    return dict.fromkeys(f"{PREFIX}{name.upper()}" for name in names)
 
 
 def _negative(flag: str) -> str:
@@ -175,6 +151,11 @@ def _help(a_field: Field[Any], spec: SettingOption) -> str:
         return spec.help
     text = spec.default_text or (f"{default:g}" if isinstance(default, float) else str(default))
     return f"{spec.help}  [{text}]"
+
+
+def variables() -> set[str]:
+    """The names of all variables that settings are read from."""
+    return {name for one in _FIELDS if option_of(one).flags for name in _variables(one)}
 
 
 def read_options(given: dict[str, Any], stored: StoredSettings | None = None, **fixed: Any) -> tuple[Settings, Display]:
@@ -197,6 +178,7 @@ def read_comparison_options(given: dict[str, Any]) -> ComparisonOptions:
 
 
 def _chosen(given: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    check_variables(variables())
     _resolve_format(given)
     chosen = read_config(given.pop("config", None), _FIELDS) | _still_chosen(stored, given)
     if given.get("format") is not None and not given.get("json"):
@@ -228,8 +210,7 @@ def _resolve_format(given: dict[str, Any]) -> None:
 
 
 def _is_typed(name: str) -> bool:
-    source = click.get_current_context().get_parameter_source(name)
-    return source is click.core.ParameterSource.COMMANDLINE
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def build_settings(kind: type[T], chosen: dict[str, Any]) -> T:
@@ -242,9 +223,9 @@ def build_settings(kind: type[T], chosen: dict[str, Any]) -> T:
 
 
 def usage_message(problem: SettingsError) -> str:
-    """The message of an error, with the name of the option in place of the field's."""
+    """The message of an error, with what has set the field in place of its name: an option, a variable or a key."""
     flags = {one.name: option_of(one).flags for one in _FIELDS}
-    return f"{flags.get(problem.name, (problem.name,))[-1]}: {problem.message}"
+    return f"{source_of(problem.name, flags.get(problem.name, (problem.name,))[-1])}: {problem.message}"
 
 
 def _read_data(path: str) -> bytes:

@@ -7,14 +7,18 @@ import sys
 
 import click
 
+from fetchq.cli.completable import by_metavar
+
 __all__ = ["command"]
 
 _NAME = "report.html"
 
 
 @click.command("report", context_settings={"max_content_width": 110})
-@click.argument("folder", metavar="DIR")
-@click.option("-o", "--output", metavar="FILE.html", help="Else report.html in DIR; - is stdout.")
+@click.argument("folder", metavar="DIR", shell_complete=by_metavar)
+@click.option(
+    "-o", "--output", metavar="FILE.html", shell_complete=by_metavar, help="Else report.html in DIR; - is stdout."
+)
 def command(folder: str, output: str | None) -> int:
     """Write a page about the durable run in DIR: where its time went, what failed, which hosts and URLs were slow.
 

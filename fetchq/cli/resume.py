@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fetchq.cli.completable import by_metavar
 from fetchq.cli.fetch import check_views, fetch_and_show
 from fetchq.cli.options import GroupedCommand, add_options, read_options
 from fetchq.core.option import option_of
@@ -25,6 +26,7 @@ FIXED_OPTIONS = (
     "url_column",
     "passed",
     "strict_columns",
+    "base_url",
     "limit",
     "shuffle",
     "dry_run",
@@ -32,7 +34,7 @@ FIXED_OPTIONS = (
 """Options that cannot change after the first session of a run."""
 
 
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", metavar="DIR", shell_complete=by_metavar)
 def resume(folder: str, **given: Any) -> int:
     """Go on with the run in DIR, however it ended: what is done stays done.
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
+from fetchq.cli.completable import by_metavar
 from fetchq.cli.options import GroupedCommand, add_options
 from fetchq.cli.resume import FIXED_OPTIONS, continue_run
 
 __all__ = ["command"]
 
 
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", metavar="DIR", shell_complete=by_metavar)
 @click.option("--where", metavar="SQL", help="Which rows, instead: a condition over the columns of the record.")
 def retry(folder: str, where: str | None, **given: Any) -> int:
     """Fetch again the rows of DIR that failed and may do better: those with a cause or a status that is retried.

@@ -80,6 +80,8 @@ class SettingOption:
     """The greatest value that may come from a folder: a greater one might take all memory, or the whole disk."""
     is_limit: bool
     """Whether None, and the text `none`, mean that there is no limit."""
+    choices: tuple[str, ...]
+    """The texts that the option takes, where there are only a few; empty for the others."""
 
     def parse(self, given: object) -> Any:
         """Parse a text or a value, and check the bounds. Returns the field's value. Raises ValueError."""
@@ -118,8 +120,12 @@ def setting(
     origin: Origin = Origin.ANYWHERE,
     folder_maximum: float | None = None,
     is_limit: bool = False,
+    choices: tuple[str, ...] = (),
 ) -> Any:
-    """A dataclass field with its SettingOption. `flags` are separated by spaces; a `secret` is left out of the repr."""
+    """A dataclass field with its SettingOption.
+
+    `flags` are separated by spaces. A `secret` is left out of the repr. A `metavar` such as "a|b" gives the `choices`.
+    """
     option = SettingOption(
         group=group,
         flags=tuple(flags.split()),
@@ -135,6 +141,7 @@ def setting(
         origin=origin,
         folder_maximum=folder_maximum,
         is_limit=is_limit,
+        choices=choices or (tuple(metavar.split("|")) if metavar and "|" in metavar else ()),
     )
     return field(default=default, metadata={"option": option}, repr=not secret)
 
@@ -187,8 +194,7 @@ def settings_text(kind: Any) -> str:
             group = option.group
             lines += ["", f"{group}:"]
         default = repr(one.default if option.default_text is None else option.default_text)
-        metavar = option.metavar or ""
-        unit = metavar if "|" in metavar else _UNITS.get(metavar)
+        unit = "|".join(option.choices) or _UNITS.get(option.metavar or "")
         # The help text of an option may name another option, such as --min-speed; Python callers know it as min_speed.
         meaning = re.sub(r"--([a-z-]+)", lambda match: match[1].replace("-", "_"), option.python_help or option.help)
         lines.append(f"    {one.name}={default}{f' ({unit})' if unit else ''}: {meaning}")

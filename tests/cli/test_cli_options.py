@@ -1050,6 +1050,22 @@ def test_headers_in_csv_are_remarked_on(cli: Cli, practice: PracticeServer) -> N
     assert (done.status, done.said) == (0, f"{why} (--strict-columns refuses such a list)\n")
 
 
+@shows("base_url")
+def test_base_url_is_what_the_links_of_a_page_are_relative_to(cli: Cli, practice: PracticeServer) -> None:
+    cli.write("a.md", "[here](json) [mail](mailto:a@b) and [nowhere](http://[1-2])")
+    done = cli("a.md", "--base-url", f"{practice.url}/x", "--json")
+    assert [(one["url"], one["label"], one["cause"]) for one in done.records] == [
+        (f"{practice.url}/json", "a.md:1", None),
+        ("http://[1-2]", "a.md:1", "invalid_url"),
+    ]
+    assert done.said.splitlines()[-1] == "a.md: 1 link was left out (1 mailto)"
+    done = cli("a.md", "--json")
+    assert [one["index"] for one in done.records] == [0]
+    assert done.said.splitlines()[-1].endswith(
+        "(1 relative, 1 mailto); --base-url URL says what relative links are relative to"
+    )
+
+
 @shows("format", "json")
 def test_format_is_that_of_the_records_and_json_is_short_for_jsonl(cli: Cli, practice: PracticeServer) -> None:
     url = f"{practice.url}/json"
@@ -1297,6 +1313,7 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "url_column": (["link"], "link", ["link"]),
     "passed": (["sku", "*"], "sku\n*", [["sku", "*"]]),
     "strict_columns": ([], "1", [True]),
+    "base_url": (["https://w.test/"], "https://w.test/", ["https://w.test/"]),
     "format": (["csv"], "csv", ["csv"]),
     "output": (["run"], "run", ["run"]),
     "save": (["none"], "none", ["none"]),
@@ -1484,7 +1501,7 @@ def test_the_summary_begins_with_the_config_files_in_force(cli: Cli, server: Scr
     assert cli(server.url, "--config", "mine\x1b.toml").said.startswith("settings from mine\\u001b.toml\n1 URL: ")
     os.chdir(yours.parent)
     yours.write_text('proxy = ""')
-    assert "--proxy" in cli(server.url).problem  # one's own file is one's own also where one stands beside it
+    assert f"{yours}: proxy: " in cli(server.url).problem  # one's own file is one's own also where one stands beside it
 
 
 def test_a_dead_proxy_is_not_passed_by(cli: Cli, faults: FaultServer, engine: list[str]) -> None:

@@ -92,6 +92,7 @@ WRONG: dict[str, list[Any]] = {
     "url_column": [5, None],
     "passed": [5, [""], ["label"]],
     "strict_columns": ["x"],
+    "base_url": [5, "x", "ftp://a/", "http://", "http://a b", "http://a:b@c/"],
     "format": ["xml"],
     "json": ["x"],
     "include": [["cookies"], 5],

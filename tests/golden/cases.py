@@ -70,7 +70,7 @@ FIXED_TIMES = f"UPDATE records SET started = '2001-02-03T04:05:06.789Z', {ALL_SE
 # --- help and version ------------------------------------------------------------------------------------------------
 
 case("version", "fetchq --version", "fetchq -V", "fetchq export --version")
-case("help", "fetchq --help")
+case("help", "fetchq -h", "fetchq --help")
 case("help-fetch", "fetchq fetch --help")
 case("help-compare", "fetchq compare --help")
 case("help-demo", "fetchq demo --help")
@@ -80,6 +80,7 @@ case("help-export", "fetchq export --help")
 case("help-diff", "fetchq diff --help")
 case("help-report", "fetchq report --help")
 case("help-serve", "fetchq serve --help")
+case("help-completion", "fetchq completion --help")
 
 # --- what is refused before anything is fetched ----------------------------------------------------------------------
 
