@@ -58,9 +58,9 @@ def open_sources(
     `input_format` is "text", "csv", "jsonl", "json", or that of a page, whose links are the rows: "markdown", "html" or
     "sitemap"; if it is None, each name tells the format, and JSON is known by its beginning. `base_url`: what relative
     links are relative to. `passed`: other columns that are passed on; `strict_columns`: whether a CSV list may have no
-    others (`Columns`). `limit` and `shuffle` are the `limit` and the `seed` of `Source`. `stdin` replaces the process's standard input. Raises `SourceError` for errors that show before
-    the first row is fetched: a file that is missing, unreadable or damaged at its start, a CSV file without the column
-    `url_column`, or a second `-`.
+    others (`Columns`). `limit` and `shuffle` are the `limit` and the `seed` of `Source`. `stdin` replaces the process's
+    standard input. Raises `SourceError` for errors that show before the first row is fetched: a file that is missing,
+    unreadable or damaged at its start, a CSV file without the column `url_column`, or a second `-`.
     """
     if arguments.count("-") > 1:
         raise SourceError("standard input (-) is given twice")
