@@ -43,6 +43,12 @@ class AsyncEngine(Protocol):
     def abort(self) -> None:
         """End all attempts under way, which fail with `cancelled`. No attempt may begin afterwards."""
 
+    def cancel(self, unwanted: Callable[[Request], bool]) -> None:
+        """End the attempts under way at requests that are `unwanted`, which fail with `cancelled`.
+
+        It is always the same function, and says the same of a request from then on.
+        """
+
     async def close(self) -> None:
         """Close all connections. No attempt may be under way."""
 

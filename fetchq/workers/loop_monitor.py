@@ -20,6 +20,8 @@ __all__ = ["LoopMonitor"]
 
 _BEAT = 0.02
 """Seconds from one call of the timer to the next."""
+_THREAD_DELAY = 0.005
+"""Seconds after which the thread is started, since a run of one URL may have ended by then."""
 _LOOK = 0.05
 """Seconds from one look of the thread to the next."""
 _LATE = 0.05
@@ -42,6 +44,7 @@ class LoopMonitor:
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._timer: asyncio.TimerHandle | None = None
+        self._thread_timer: asyncio.TimerHandle | None = None
         self._beat_at = 0.0
         """When the timer was called last."""
         self._below = 0
@@ -64,8 +67,7 @@ class LoopMonitor:
         self._beat_at = perf_counter()
         self.cpu = -thread_time()
         self._timer = self._loop.call_later(_BEAT, self._beat)
-        with suppress(RuntimeError):  # without another thread the run goes on, and nothing is named
-            self._thread.start()
+        self._thread_timer = self._loop.call_later(_THREAD_DELAY, self._start_thread)
 
     def restart(self) -> None:
         """Count from now on. Called in the loop."""
@@ -79,6 +81,8 @@ class LoopMonitor:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            assert self._thread_timer is not None, "both are set together"
+            self._thread_timer.cancel()
             self._count(perf_counter())
             self.cpu += thread_time()
         self._ended.set()
@@ -120,6 +124,10 @@ class LoopMonitor:
                 self._lines.setdefault(place, Counter())[line] += 1
                 self._seen.append(place)
         return True
+
+    def _start_thread(self) -> None:
+        with suppress(RuntimeError):  # without another thread the run goes on, and nothing is named
+            self._thread.start()
 
     def _beat(self) -> None:
         now = perf_counter()

@@ -102,7 +102,7 @@ async def test_an_attempt_is_interrupted_once_only(clock: Clock) -> None:
     attempt, task = watched(watchdog, clock.now - 1)
     for _ in range(3):
         watchdog._check()
-    watchdog.interrupt_all("the run ended first")
+    watchdog.interrupt("the run ended first")
     assert task.cancelling() == 1
     failed = watchdog.interrupted.get(attempt)
     assert failed is not None
@@ -117,7 +117,7 @@ async def test_what_is_forgotten_is_left_alone(clock: Clock) -> None:
     attempt, task = watched(watchdog, clock.now - 1)
     assert forget(watchdog, attempt) is None
     watchdog._check()
-    watchdog.interrupt_all("the run ended first")
+    watchdog.interrupt("the run ended first")
     assert task.cancelling() == 0
     assert watchdog.interrupted.get(attempt) is None
     task.cancel()
@@ -127,7 +127,7 @@ async def test_what_is_forgotten_is_left_alone(clock: Clock) -> None:
 async def test_interrupting_all_says_why_to_each() -> None:
     watchdog = Watchdog(Settings())
     attempts = [watched(watchdog, float("inf")) for _ in range(3)]
-    watchdog.interrupt_all("the run ended first")
+    watchdog.interrupt("the run ended first")
     await asyncio.wait([task for _, task in attempts], timeout=HUNG)
     assert [task.cancelled() for _, task in attempts] == [True] * 3
     failures = [forget(watchdog, one) for one, _ in attempts]

@@ -72,6 +72,9 @@ class FakeEngine:
         for task in self._running:
             task.cancel()
 
+    def cancel(self, unwanted: Callable[[Request], bool]) -> None:
+        raise NotImplementedError
+
     async def close(self) -> None:
         pass
 

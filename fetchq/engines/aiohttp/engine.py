@@ -73,7 +73,7 @@ class AiohttpEngine:
         self._idle: IdlePool[Connection] = IdlePool(fd_budget(settings).idle)
         self._fast = FastRequests(self._plan, self._proxies, self._idle, self._watchdog)
         self._bodies = BodyReceiver(settings, self._disk, self._connector.turns)
-        self._aborted = False
+        self._unwanted: Callable[[Request], bool] = lambda _: False
         self.cancelled: list[Attempt] = []
 
     async def attempt(
@@ -92,7 +92,7 @@ class AiohttpEngine:
                 if await complete:
                     self._fast.end(attempt, connection)
                     return attempt
-                if self._aborted:  # after it had left the fast path
+                if self._unwanted(request):  # after it had left the fast path
                     raise AttemptFailed(Cause.CANCELLED, RUN_ENDED)
             except asyncio.CancelledError:
                 connection.abort()
@@ -148,8 +148,11 @@ class AiohttpEngine:
         return first_address(one.host for one in found if family in (socket.AF_UNSPEC, one.family))
 
     def abort(self) -> None:
-        self._aborted = True
-        self._watchdog.interrupt_all(RUN_ENDED)
+        self.cancel(lambda _: True)
+
+    def cancel(self, unwanted: Callable[[Request], bool]) -> None:
+        self._unwanted = unwanted
+        self._watchdog.interrupt(RUN_ENDED, unwanted)
 
     async def close(self) -> None:
         self._watchdog.close()

@@ -11,6 +11,9 @@ from fetchq.http.failure import AttemptFailed
 from fetchq.http.lost_time import LostTime
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fetchq.core.model import Request
     from fetchq.core.settings import Settings
     from fetchq.engines.aiohttp.connection import Connection
     from fetchq.http.attempt import Attempt
@@ -43,14 +46,15 @@ class Watchdog:
         self._timer = self._loop.call_later(self.lost_time.interval, self._check)
         self.armed = True
 
-    def interrupt_all(self, why: str) -> None:
-        """Cancel the tasks of all attempts."""
+    def interrupt(self, why: str, unwanted: Callable[[Request], bool] | None = None) -> None:
+        """Cancel the tasks of all attempts, or of those whose requests are `unwanted`."""
         for attempt, task in self.watched.items():
-            if attempt not in self.interrupted:
+            if attempt not in self.interrupted and (unwanted is None or unwanted(attempt.request)):
                 self.interrupted[attempt] = AttemptFailed(Cause.CANCELLED, why)
                 task.cancel()
         for connection in self.connections:
-            if connection.fast_path.attempt is not None:
+            attempt_or_none = connection.fast_path.attempt
+            if attempt_or_none is not None and (unwanted is None or unwanted(attempt_or_none.request)):
                 connection.fast_path.fail(AttemptFailed(Cause.CANCELLED, why))
 
     def close(self) -> None:
