@@ -89,6 +89,7 @@ TYPE_CHECKING = False  # not typing's: importing that takes time, in which Ctrl-
 __all__ = [
     "Attribution",
     "Cause",
+    "Client",
     "Comparison",
     "Complete",
     "ConditionError",
@@ -116,6 +117,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from fetchq.api import FetchRun, fetch_all, fetch_all_sync, fetch_iter
+    from fetchq.client import Client
     from fetchq.comparison.compare import compare
     from fetchq.comparison.process import RunFailedError
     from fetchq.core.disk import StorageError
@@ -136,6 +138,7 @@ _HOME = {
     "fetch_all_sync": "fetchq.api",
     "fetch_iter": "fetchq.api",
     "FetchRun": "fetchq.api",
+    "Client": "fetchq.client",
     "compare": "fetchq.comparison.compare",
     "RunFailedError": "fetchq.comparison.process",
     "Comparison": "fetchq.reports.comparison",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence, Sized
 from contextlib import aclosing, closing, nullcontext
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar, Unpack
 
 from fetchq.core.model import OnStart, Request, Result
 from fetchq.core.option import HiddenValues, settings_text, unexpected_keyword
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fetchq.reports.progress_bar import ProgressBar
     from fetchq.store.durable_rows import DurableRows
 
-__all__ = ["FetchRun", "Results", "fetch_all", "fetch_all_sync", "fetch_iter"]
+__all__ = ["FetchRun", "Results", "chosen_settings", "fetch_all", "fetch_all_sync", "fetch_iter"]
 
 CallableT = TypeVar("CallableT", bound=Callable[..., object])
 OnResult = Callable[[Result], object]
@@ -38,12 +38,21 @@ such as '2m' for 120 seconds and '100M' for 100,000,000 bytes.
 {settings_text(Settings)}"""
 
 
+class _Source(Protocol):
+    """What a FetchRun iterates."""
+
+    @property
+    def summary(self) -> Summary: ...
+
+    def batches(self) -> AsyncGenerator[Sequence[Result]]: ...
+
+
 class FetchRun:
     """A run under way: iterate it for its Results, as they finish. `async with` ends it at once when you leave."""
 
     __slots__ = ("_pipeline", "_results")
 
-    def __init__(self, pipeline: AsyncPipeline, on_result: OnResult | None, bar: ProgressBar | None = None) -> None:
+    def __init__(self, pipeline: _Source, on_result: OnResult | None, bar: ProgressBar | None = None) -> None:
         self._pipeline = pipeline
         self._results = _results(pipeline, on_result) if bar is None else _with_bar(bar, _results(pipeline, on_result))
         pipeline.summary.rest = RestOfRun(self._results)
@@ -113,12 +122,12 @@ def fetch_iter(
     Raises `SettingsError`; and as it is iterated `FolderError` and `StorageError` (with `output`), and whatever `urls`
     or a callback raises.
     """
-    chosen = _settings("fetch_iter", settings, options)
+    chosen = chosen_settings("fetch_iter", settings, options)
     bar = _bar(urls, chosen) if progress else None
     return FetchRun(_pipeline(urls, chosen, on_start, bar), on_result, bar)
 
 
-async def _results(pipeline: AsyncPipeline, on_result: OnResult | None) -> AsyncGenerator[Result]:
+async def _results(pipeline: _Source, on_result: OnResult | None) -> AsyncGenerator[Result]:
     async with aclosing(pipeline.batches()) as batches:
         async for batch in batches:
             for result in batch:
@@ -148,7 +157,7 @@ async def fetch_all(
 
     The arguments are those of `fetch_iter`.
     """
-    chosen = _settings("fetch_all", settings, options)
+    chosen = chosen_settings("fetch_all", settings, options)
     if not isinstance(urls, AsyncIterable):
         urls = list(check_urls(urls))  # it has to end anyway, and at the deadline a list is read to its end
     run = fetch_iter(urls, settings=chosen, on_start=on_start, on_result=on_result, progress=progress)
@@ -175,7 +184,7 @@ def fetch_all_sync(
 
     Modes `threads` and `sync` need no event loop and use none. The arguments are those of `fetch_iter`.
     """
-    chosen = _settings("fetch_all_sync", settings, options)
+    chosen = chosen_settings("fetch_all_sync", settings, options)
     rows = list(check_urls(urls))
     bar = _bar(rows, chosen) if progress else None
     with bar or nullcontext():  # in the caller's thread, to whose cell of a notebook it belongs
@@ -219,7 +228,7 @@ def _wait_for(waiting: object) -> None:
         asyncio.run(wait())
 
 
-def _settings(function: str, settings: Settings | None, options: SettingsKwargs) -> Settings:
+def chosen_settings(function: str, settings: Settings | None, options: SettingsKwargs) -> Settings:
     """The settings that `function` was called with. Raises `SettingsError`, and TypeError for an unknown keyword.
 
     `options` is empty then, so that no traceback of a later error shows the secrets in it.

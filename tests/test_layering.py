@@ -32,6 +32,7 @@ ROOMS: dict[str, set[str]] = {
 """Each room, and the rooms that its modules may import from, beside their own."""
 BESIDE: dict[str, set[str]] = {
     "_version": set(),
+    "client": {"api", "reports", "workers", "inputs", "core"},
     "api": {"pipeline", "reports", "store", "workers", "inputs", "core"},
     "pipeline": {"reports", "store", "workers", "http", "core"},
     "__main__": {"cli"},

@@ -14,7 +14,7 @@ from fetchq.core.passed_columns import passed_text
 from fetchq.core.quantities import read_priority
 from fetchq.core.request_parts import with_query
 
-__all__ = ["Row", "check_urls", "number", "number_async"]
+__all__ = ["Row", "check_urls", "number", "number_async", "read_row"]
 
 Row = str | URL | Request
 
@@ -39,9 +39,14 @@ async def number_async(urls: AsyncIterable[Row], params: str | None = None) -> A
     """`number` for an async iterable."""
     index = 0
     async for row in urls:
-        request = _request(row, index)
-        yield request if params is None else _with_params(request, params)
+        yield read_row(row, index, params)
         index += 1
+
+
+def read_row(row: Row, index: int, params: str | None = None) -> Request:
+    """The Request of one row, as `number` makes it. Raises TypeError."""
+    request = _request(row, index)
+    return request if params is None else _with_params(request, params)
 
 
 def _with_params(request: Request, params: str) -> Request:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import heapq
 from itertools import count
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
 
 __all__ = ["DelayQueue"]
 
@@ -33,6 +36,14 @@ class DelayQueue(Generic[T]):
             at, _, item = heapq.heappop(heap)
             due.append((at, item))
         return due
+
+    def remove(self, items: AbstractSet[T]) -> list[T]:
+        """Remove those of `items` that are here, and return them."""
+        removed = [item for _, _, item in self.heap if item in items]
+        if removed:
+            self.heap[:] = [one for one in self.heap if one[2] not in items]  # it is always the same list
+            heapq.heapify(self.heap)
+        return removed
 
     def pop_all(self) -> list[T]:
         """Remove all items. Returns them, the earliest first."""

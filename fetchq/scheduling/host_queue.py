@@ -188,7 +188,7 @@ class HostQueue:
         """Slow down or recover after an attempt that was not a plain success. `wall`: wall-clock seconds."""
         if attempt.cause is not None:
             self.failed_seconds += now - started - attempt.held
-        if attempt.local_limit:
+        if attempt.local_limit or attempt.cause is Cause.CANCELLED:  # which says nothing about the host
             return
         congestion = self.congestion
         if attempt.redirects:

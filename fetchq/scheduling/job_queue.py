@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from fetchq.scheduling.job import JobKind
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from fetchq.scheduling.job import Job
 
 __all__ = ["JobQueue"]
@@ -51,6 +53,15 @@ class JobQueue:
         if heap and (heap[0][0] < 0 or not self._fifo):
             return heapq.heappop(heap)[2]
         return self._fifo.popleft()
+
+    def remove(self, jobs: AbstractSet[Job]) -> list[Job]:
+        """Remove those of `jobs` that are in the queue, and return them."""
+        removed = [job for job in (*self._fifo, *(one[2] for one in self._heap)) if job in jobs]
+        if removed:
+            self._fifo = deque(job for job in self._fifo if job not in jobs)
+            self._heap = [one for one in self._heap if one[2] not in jobs]
+            heapq.heapify(self._heap)
+        return removed
 
     def head(self) -> Job:
         """The job that `pop` would return. Raises IndexError if there is none."""

@@ -78,7 +78,7 @@ class Schedule:
         backlog, request = self.backlog, job.request
         backlog.enter(request)
         job.waiting_since = now
-        if request.problem is not None or request._duplicate_of is not None or self._ended:
+        if request.problem is not None or request._duplicate_of is not None or self._ended or job.refused is not None:
             self.unfetchable.append(job)
             backlog.ready += 1
             return
@@ -96,7 +96,7 @@ class Schedule:
             queue.ready += 1
             backlog.ready += 1
         else:
-            self._reschedule(queue, now)
+            self.reschedule(queue, now)
         if queue.rank and not self.rate_limited:
             job.hold_clock = queue.hold_clock.total
         else:
@@ -104,7 +104,7 @@ class Schedule:
 
     def hold(self, job: Job, now: float, delay: float) -> None:
         """Put a job in, which may go `delay` seconds from now at the earliest."""
-        if self._ended:
+        if self._ended or job.refused is not None:  # or it was withdrawn while it was under way
             self.add(job, now)
             return
         self.backlog.enter(job.request)
@@ -150,7 +150,7 @@ class Schedule:
             if queue.rank != FIRST or self.hosts.busy > 1:  # otherwise it is the only one, and keeps its place
                 self._order.place(queue, last=True)
         else:
-            self._reschedule(queue, now, last=True)
+            self.reschedule(queue, now, last=True)
         return job
 
     def sent(self, job: Job, now: float) -> None:
@@ -161,7 +161,7 @@ class Schedule:
         queue: HostQueue = job.host_queue
         queue.sent(now)
         self.rate.sent(now)
-        self._reschedule(queue, now)
+        self.reschedule(queue, now)
 
     def done(self, job: Job, attempt: Attempt | None, now: float, wall: float) -> None:
         """Note that a taken job is no longer in flight. `attempt`: None if none was made. `wall`: wall-clock time."""
@@ -174,7 +174,7 @@ class Schedule:
         queue.in_flight -= 1
         self.in_flight -= 1
         if attempt is None:  # nothing was learned about the host
-            self._reschedule(queue, now)
+            self.reschedule(queue, now)
             return
         congestion = queue.congestion
         if attempt.cause is None and not attempt.redirects:
@@ -192,7 +192,7 @@ class Schedule:
         else:
             queue.tried = True
             self._order.awaiting_first_answer.discard(queue)
-            self._reschedule(queue, now)
+            self.reschedule(queue, now)
 
     def learn_robots(self, job: Job, rules: Rules, now: float) -> None:
         """Take the rules that a job has fetched, after its `done`."""
@@ -201,7 +201,7 @@ class Schedule:
             raise RuntimeError(f"this schedule gives out no jobs for a robots.txt: {job.request.url}")
         self._robots.learn(job, rules, queue, now)
         queue.blocked = None
-        self._reschedule(queue, now)
+        self.reschedule(queue, now)
         self._order.prefer(queue)  # the connection is still warm
 
     def learn_address(self, job: Job, address: str | None, now: float) -> None:
@@ -218,7 +218,7 @@ class Schedule:
                 row.host_queue = None
                 self.backlog.leave(row.request)
                 self.add(row, now)
-        self._reschedule(queue, now)
+        self.reschedule(queue, now)
 
     def release(self, now: float) -> None:
         """Release the jobs and the queues that are due by now."""
@@ -228,7 +228,7 @@ class Schedule:
                 jobs.append((due, item))
             elif item.due_at == due:
                 item.due_at = inf
-                self._reschedule(item, now)
+                self.reschedule(item, now)
         for due, job in reversed(jobs):  # `first` reverses their order, so that the earliest goes first
             self.backlog.leave(job.request)
             job.held += max(0.0, due - job.waiting_since)
@@ -260,7 +260,7 @@ class Schedule:
             for job in queue.jobs.pop_all():
                 job.count_wait(now, hold_clock)
                 self.unfetchable.append(job)
-            self._reschedule(queue, now)
+            self.reschedule(queue, now)
         for item in self.delayed.pop_all():
             if isinstance(item, Job):
                 item.held += max(0.0, now - item.waiting_since)
@@ -268,7 +268,7 @@ class Schedule:
                 self.unfetchable.append(item)
         self.backlog.ready += len(self.unfetchable) - unfetchable
 
-    def _reschedule(self, queue: HostQueue, now: float, *, last: bool = False) -> None:
+    def reschedule(self, queue: HostQueue, now: float, *, last: bool = False) -> None:
         """Move a queue to where it belongs now: into the order of hosts, into the delay queue, or neither.
 
         `last`: whether its turn is over, so that other hosts of its rank follow.
@@ -295,4 +295,4 @@ class Schedule:
                 awaiting_first_answer = list(self._order.awaiting_first_answer)
                 self._order.awaiting_first_answer.clear()
                 for other in awaiting_first_answer:
-                    self._reschedule(other, now)
+                    self.reschedule(other, now)

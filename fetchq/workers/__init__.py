@@ -8,6 +8,8 @@
     async_pool                        thread_pool           serial_pool        the workers
     result_buffer                     result_buffer                            Results until the run's reader takes them
 
+    shared_run      fetches the rows of all calls of a Client; call: one of them; call_rows: reads its rows
+
     run             what the runs of all modes have in common; blocking_pool: what the last two pools have
     run_state       whether a run is running, draining, aborting or ended
     settle          turns an attempt into the Result of its row, or puts the row back for a retry

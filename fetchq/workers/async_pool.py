@@ -43,22 +43,34 @@ _STARTED_AT_ONCE = 16
 class AsyncPool:
     """The workers of a run, as tasks of the running event loop. `run` fetches, and puts the Results into `results`."""
 
-    def __init__(self, run: Run, engine: AsyncEngine, on_start: OnStart | None = None) -> None:
+    def __init__(
+        self, run: Run, engine: AsyncEngine, on_start: OnStart | None = None, results: ResultQueue | None = None
+    ) -> None:
+        """`results`: the queue for the Results, if it is not a new one."""
         self._run = run
         self.control = run.control
         self._settler = run.settler
         self._engine = engine
         self._on_start = on_start
-        self._queue = RequestQueue(run.schedule)
+        self.queue = self._queue = RequestQueue(run.schedule)
+        """The jobs that wait, to which others may be added while the source has not ended."""
         self._feeder: asyncio.Task[SourceError | None] | None = None
         self._cancelled_at_abort: set[asyncio.Future[Any]] = set()
         """Callbacks and address lookups under way, which an abort cancels; the engine aborts its attempts itself."""
-        self.results = ResultQueue()
+        self.results = ResultQueue() if results is None else results
         self._idle = run.idle
         self.control.listen(self._on_change)
 
-    async def run(self, source: Iterable[list[Request]] | AsyncIterable[Request], *, threaded: bool) -> None:
+    async def run(
+        self,
+        source: Iterable[list[Request]] | AsyncIterable[Request],
+        *,
+        threaded: bool,
+        start_delay: float = WORKER_START_DELAY,
+    ) -> None:
         """Fetch all of `source`. `threaded`: whether it may block, and so is read in a thread.
+
+        The workers start when it has ended, or after `start_delay` seconds.
 
         A bug in fetchq, or an exception of the source or of `on_start`, ends the run and is raised.
         """
@@ -70,7 +82,7 @@ class AsyncPool:
                 feeder.add_done_callback(lambda _: self._idle.input_ended(perf_counter()))
                 if not self.control.reads_source:
                     feeder.cancel()
-                await asyncio.wait([feeder], timeout=WORKER_START_DELAY)
+                await asyncio.wait([feeder], timeout=start_delay)
                 self._idle.changed(perf_counter())
                 workers = []
                 for clock in self._run.clocks:

@@ -44,7 +44,7 @@ class RequestQueue(asyncio.Queue[Job]):
         self._schedule = schedule
         self.backlog = schedule.backlog
         self._delayed = schedule.delayed.heap  # always the same list
-        self._timer = ReleaseTimer(schedule, self._notify)
+        self._timer = ReleaseTimer(schedule, self.notify)
         super().__init__()
 
     def _init(self, maxsize: int) -> None:
@@ -60,7 +60,7 @@ class RequestQueue(asyncio.Queue[Job]):
             self._finished.clear()
         self._unfinished_tasks += 1
         self._schedule.add(item, perf_counter())
-        self._notify()
+        self.notify()
 
     async def put_all(self, batch: Sequence[Request]) -> None:
         """Add a job for each request of a batch, waiting whenever the queue is full; faster than a `put` for each."""
@@ -93,7 +93,7 @@ class RequestQueue(asyncio.Queue[Job]):
                     self._finished.clear()
                 self._unfinished_tasks += added
                 if self._getters or self._delayed or schedule.rate_limited:
-                    self._notify()
+                    self.notify()
         return added
 
     def get_nowait(self) -> Job:
@@ -102,12 +102,12 @@ class RequestQueue(asyncio.Queue[Job]):
         try:
             job = schedule.take(perf_counter())
         except IndexError:
-            self._notify()
+            self.notify()
             raise asyncio.QueueEmpty from None
         if job.kind is not _ROW:
             self._unfinished_tasks += 1  # the schedule has made this job; it was never `put`
         if self._getters or self._delayed or schedule.rate_limited:
-            self._notify()
+            self.notify()
         elif self._putters and self.backlog.low():
             _wake_one(self._putters)
         return job
@@ -120,41 +120,41 @@ class RequestQueue(asyncio.Queue[Job]):
         schedule = self._schedule
         schedule.done(job, attempt, perf_counter(), time())
         if self._getters or self._delayed or schedule.rate_limited:
-            self._notify()
+            self.notify()
 
     def hold(self, job: Job, delay: float) -> None:
         """Put a job back, which is given out again in `delay` seconds at the earliest."""
         if job.kind is _ROW:
             self._unfinished_tasks += 1
         self._schedule.hold(job, perf_counter(), delay)
-        self._notify()
+        self.notify()
 
     def sent(self, job: Job) -> None:
         """Note that the request of a job was sent. To be called if the schedule `counts_starts`."""
         self._schedule.sent(job, perf_counter())
-        self._notify()
+        self.notify()
 
     def learn_robots(self, job: Job, rules: Rules) -> None:
         """Take the rules that a job has fetched, after its `done`."""
         self._schedule.learn_robots(job, rules, perf_counter())
-        self._notify()
+        self.notify()
 
     def learn_address(self, job: Job, address: str | None) -> None:
         """Take the address that a job has looked up, after its `done`; None if there is none."""
         self._schedule.learn_address(job, address, perf_counter())
-        self._notify()
+        self.notify()
 
     def drain(self) -> None:
         """Hold no job back any more: all are given out at once, so that they end as `cancelled`."""
         self._schedule.end(perf_counter())
-        self._notify()
+        self.notify()
         self.close()
 
     def close(self) -> None:
         """Stop the timer."""
         self._timer.cancel()
 
-    def _notify(self) -> None:
+    def notify(self) -> None:
         """Wake a worker if a job may go, wake a waiting `put` if there is room again, and arm the timer."""
         schedule = self._schedule
         if self._getters and schedule:
