@@ -34,7 +34,8 @@ docstring of each `__init__.py` has a diagram: `fetchq.inputs`, `fetchq.scheduli
        |
        |           comparison/ runs such pipelines in processes of their own, and finds out which is faster
        v
-    cli/, api.py   what people call
+    cli/, api.py,  what people call
+    client/
 
 `core/` has what travels (Request, Result), the settings, and small helpers. Each layer may import those to its right;
 those that are joined by | do not import each other. `tests/test_layering.py` checks it, and prints the table:
@@ -112,12 +113,14 @@ __all__ = [
     "fetch_all",
     "fetch_all_sync",
     "fetch_iter",
+    "fetch_map",
     "open_run",
 ]
 
 if TYPE_CHECKING:
     from fetchq.api import FetchRun, fetch_all, fetch_all_sync, fetch_iter
-    from fetchq.client import Client
+    from fetchq.client.client import Client
+    from fetchq.client.fetch_map import fetch_map
     from fetchq.comparison.compare import compare
     from fetchq.comparison.process import RunFailedError
     from fetchq.core.disk import StorageError
@@ -138,7 +141,8 @@ _HOME = {
     "fetch_all_sync": "fetchq.api",
     "fetch_iter": "fetchq.api",
     "FetchRun": "fetchq.api",
-    "Client": "fetchq.client",
+    "Client": "fetchq.client.client",
+    "fetch_map": "fetchq.client.fetch_map",
     "compare": "fetchq.comparison.compare",
     "RunFailedError": "fetchq.comparison.process",
     "Comparison": "fetchq.reports.comparison",

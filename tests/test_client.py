@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from typing import Any
 
 import pytest
 from support.leaks import calm_loop, nothing_left
 from support.servers import Counted, ScriptServer, answer, by_path, hang, ok
-from support.waiting import PATIENCE
+from support.waiting import A_MOMENT, PATIENCE
 
-from fetchq import Cause, Client, Request, Result, SettingsError
+from fetchq import Cause, Client, Request, Result, SettingsError, fetch_map
 
 slow = {"/slow": hang}
 
@@ -273,3 +276,89 @@ def test_a_setting_of_one_list_is_refused(given: Any) -> None:
     with pytest.raises(SettingsError, match="Client") as raised:
         Client(**given)
     assert raised.value.name in given
+
+
+# --- a function over the results ---
+
+
+def body_of(result: Result) -> bytes:
+    return result.body
+
+
+async def body_later(result: Result) -> bytes:
+    await asyncio.sleep(0)
+    return result.body
+
+
+def names_thread(_: Result) -> str:
+    return threading.current_thread().name
+
+
+def refuses_three(result: Result) -> int:
+    if result.index == 3:
+        raise ZeroDivisionError("three")
+    return result.index
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("parse", [body_of, body_later])
+@leaves_nothing
+async def test_fetch_map_yields_one_value_for_each_row(parse: Callable[[Result], Any], ordered: bool) -> None:
+    with ScriptServer(lambda conn, asked: answer(asked.target.encode())(conn, asked)) as server:
+        urls = [f"{server.url}/{n}" for n in range(200)]
+        values = [one async for one in fetch_map(parse, urls, ordered=ordered, workers=5)]
+        async with Client(workers=5) as client:
+            more = [one async for one in client.fetch_map(parse, urls, ordered=ordered)]
+    expected = [f"/{n}".encode() for n in range(200)]
+    for found in (values, more):
+        assert (found if ordered else sorted(found, key=lambda one: int(one[1:]))) == expected
+
+
+@leaves_nothing
+async def test_in_order_no_more_rows_are_fetched_than_the_window_has_while_the_first_is_slow() -> None:
+    with ScriptServer(by_path(slow)) as server:
+        urls = itertools.chain([server.url + "/slow"], (f"{server.url}/{n}" for n in range(10**9)))
+        async with fetch_map(body_of, urls, workers=2, parsers=2) as values:
+            waiting = asyncio.ensure_future(anext(values))
+            await server.got(16)
+            await asyncio.sleep(A_MOMENT)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        assert len(server.seen) == 16
+
+
+@leaves_nothing
+async def test_a_plain_function_runs_in_threads_or_in_the_executor_that_is_given() -> None:
+    with ScriptServer(ok) as server, ThreadPoolExecutor(1, "mine") as mine:
+        assert {one[:12] async for one in fetch_map(names_thread, [server.url] * 9)} == {"fetchq-parse"}
+        assert {one async for one in fetch_map(names_thread, [server.url] * 9, executor=mine)} == {"mine_0"}
+
+
+@leaves_nothing
+async def test_what_the_function_raises_ends_the_iteration_or_becomes_a_result() -> None:
+    with ScriptServer(ok) as server:
+        with pytest.raises(ZeroDivisionError):
+            [one async for one in fetch_map(refuses_three, [server.url] * 50)]
+        values = [one async for one in fetch_map(refuses_three, [server.url] * 5, on_error="result")]
+    assert [one for one in values if isinstance(one, int)] == [0, 1, 2, 4]
+    failed = values[3]
+    assert isinstance(failed, Result)
+    assert (failed.cause, failed.ok, failed.error) == (Cause.CALLBACK, False, "ZeroDivisionError: three")
+
+
+@leaves_nothing
+async def test_leaving_fetch_map_leaves_nothing_behind() -> None:
+    with ScriptServer(ok) as server:
+        async with fetch_map(body_of, (server.url for _ in range(10**9)), ordered=False) as values:
+            async for one in values:
+                assert one == b"ok"
+                break
+
+
+def test_fetch_map_refuses_what_cannot_be() -> None:
+    with pytest.raises(SettingsError, match="mode"):
+        fetch_map(body_of, [], mode="sync")
+    with pytest.raises(ValueError, match="on_error"):
+        fetch_map(body_of, [], on_error="ignore")  # type: ignore[call-overload]  # it is what the test is about
+    with pytest.raises(ValueError, match="parsers"):
+        fetch_map(body_of, [], parsers=0)

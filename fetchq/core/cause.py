@@ -38,6 +38,8 @@ class Cause(StrEnum):
     CANCELLED = "cancelled"
     STORE = "store"
     """The result could not be written."""
+    CALLBACK = "callback"
+    """The function that `fetch_map` was given has raised an exception."""
 
 
 class Complete(StrEnum):

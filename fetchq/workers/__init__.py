@@ -9,6 +9,7 @@
     result_buffer                     result_buffer                            Results until the run's reader takes them
 
     shared_run      fetches the rows of all calls of a Client; call: one of them; call_rows: reads its rows
+    result_map      calls a function of the user's with each Result
 
     run             what the runs of all modes have in common; blocking_pool: what the last two pools have
     run_state       whether a run is running, draining, aborting or ended

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from operator import attrgetter
 from time import perf_counter
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
 from fetchq.api import FetchRun, chosen_settings
+from fetchq.client.fetch_map import FetchMap, Later, Now, Rows, mapping_of
 from fetchq.core.model import OnStart, Request, Result
 from fetchq.core.settings import Settings, SettingsError
 from fetchq.inputs.iterables import Row, check_urls
@@ -18,12 +19,17 @@ from fetchq.workers.call import Call
 from fetchq.workers.shared_run import SharedRun
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from yarl import URL
 
     from fetchq.api import OnResult
+    from fetchq.client.fetch_map import ClientMapKwargs
     from fetchq.core.settings_kwargs import SettingsKwargs
 
 __all__ = ["Client"]
+
+T = TypeVar("T")
 
 _OF_ONE_LIST = ("output", "report", "har", "trace")
 """The settings that name what is kept of one list."""
@@ -139,6 +145,37 @@ class Client:
         the rows of this call alone.
         """
         return FetchRun(_CallSource(self._call(urls, deadline, on_start)), on_result)
+
+    @overload
+    def fetch_map(
+        self, parse: Later[T], urls: Rows, *, on_error: Literal["raise"] = ..., **options: Unpack[ClientMapKwargs]
+    ) -> FetchMap[T]: ...
+    @overload
+    def fetch_map(
+        self, parse: Later[T], urls: Rows, *, on_error: Literal["result"], **options: Unpack[ClientMapKwargs]
+    ) -> FetchMap[T | Result]: ...
+    @overload
+    def fetch_map(
+        self, parse: Now[T], urls: Rows, *, on_error: Literal["raise"] = ..., **options: Unpack[ClientMapKwargs]
+    ) -> FetchMap[T]: ...
+    @overload
+    def fetch_map(
+        self, parse: Now[T], urls: Rows, *, on_error: Literal["result"], **options: Unpack[ClientMapKwargs]
+    ) -> FetchMap[T | Result]: ...
+    def fetch_map(
+        self,
+        parse: Callable[[Result], Any],
+        urls: Rows,
+        *,
+        ordered: bool = True,
+        parsers: int | None = None,
+        executor: Executor | None = None,
+        on_error: str = "raise",
+        deadline: float | str | None = None,
+    ) -> FetchMap[Any]:
+        """`fetchq.fetch_map` with this Client, whose settings hold; `deadline` bounds the call."""
+        mapping = mapping_of(parse, ordered, parsers, executor, on_error, self._run.settings.workers)
+        return FetchMap(mapping, self.fetch_iter(mapping.rows(urls), deadline=deadline))
 
     async def aclose(self) -> None:
         """Cancel what is left of all calls, close the connections, and wait for the end of all tasks and threads."""
