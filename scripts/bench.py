@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import against
+import calls
 import comparing
 import durability
 import politeness
@@ -212,6 +213,7 @@ BENCHMARKS = {
     "speed": speed.speed,
     "against": against.against,
     "overhead": overhead,
+    "client": calls.client,
     "latency": latency,
     "memory": memory,
     "many": many,
