@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+from functools import partial
 from operator import attrgetter
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
@@ -116,20 +117,19 @@ class Client:
         if not isinstance(urls, AsyncIterable):
             urls = list(check_urls(urls))  # it has to end anyway, and at the deadline a list is read to its end
         call = self._call(urls, deadline, on_start)
-        summary, results, began = Summary(), list[Result](), perf_counter()
+        results, began = list[Result](), perf_counter()
+        rows = None if isinstance(urls, AsyncIterable) else len(urls)
         try:
             call.begin()
-            while batch := await call.take():
+            while len(results) != rows and (batch := await call.take()):
                 if on_result is not None:
                     await _call_for_each(batch, on_result)
                 results += batch
         finally:
             call.end()
             await call.ended()
-        summary.add(results)
-        summary.duration = perf_counter() - began
         results.sort(key=_index)
-        return Results(results, summary)
+        return Results(results, partial(_summary_of, tuple(results), perf_counter() - began))
 
     def fetch_iter(
         self,
@@ -210,6 +210,12 @@ def _seconds(deadline: float | str) -> float | None:
     if isinstance(deadline, float) and deadline > 0:  # the checks of all settings would take long
         return deadline
     return Settings(deadline=deadline).deadline
+
+
+def _summary_of(results: Sequence[Result], duration: float) -> Summary:
+    summary = Summary(duration=duration)
+    summary.add(results)
+    return summary
 
 
 class _CallSource:

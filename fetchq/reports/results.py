@@ -11,7 +11,7 @@ from fetchq.reports.summary import Summary
 from fetchq.reports.text import bytes_text, count_text, seconds_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["Results"]
 
@@ -24,11 +24,19 @@ _MOST_ROWS = 20
 class Results(list[Result], DataFrames):
     """The Results of a run, in the order of the input: a list with the run's `summary`."""
 
-    __slots__ = ("summary",)
+    __slots__ = ("_summary",)
 
-    def __init__(self, results: Iterable[Result] = (), summary: Summary | None = None) -> None:
+    def __init__(self, results: Iterable[Result] = (), summary: Summary | Callable[[], Summary] | None = None) -> None:
+        """`summary`: may be a function that makes it when it is first read; it must be one that can be pickled."""
         super().__init__(results)
-        self.summary = Summary() if summary is None else summary
+        self._summary = summary
+
+    @property
+    def summary(self) -> Summary:
+        """The numbers of the run."""
+        if not isinstance(self._summary, Summary):
+            self._summary = Summary() if self._summary is None else self._summary()
+        return self._summary
 
     def __repr__(self) -> str:
         """The repr of a list, with "..." after the first few Results.
