@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_USED", "GroupedCommand", "GroupedOption", "sections"]
 
-MOST_USED = ("workers", "mode", "per_host", "rate", "timeout", "retries", "headers", "output", "json", "quiet")
+MOST_USED = ("workers", "mode", "per_host", "rate", "timeout", "retries", "headers", "output", "json", "only")
 """The options that come first in the help, by the names of their settings, in this order."""
 _FIRST = "Most used"
 """The heading of these options."""
