@@ -88,6 +88,9 @@ class GroupedCommand(click.Command):
     own_sections: tuple[str, ...] = (_LAST,)
     """The headings, beside that of `MOST_USED`, that the short help shows, too."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _with_optional_values(args))
+
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
         return ["--help"]
 
@@ -124,6 +127,24 @@ class GroupedCommand(click.Command):
                     formatter.write_dl(records)
         formatter.write_paragraph()
         formatter.write_text(f"{ctx.command_path} --help lists all options.")
+
+
+def _with_optional_values(args: list[str]) -> list[str]:
+    """The arguments, in which --shuffle has a value: the number that follows it, or "random".
+
+    click would take the next argument for its value, whatever that is.
+    """
+    options, separator, rest = args, [], []
+    if "--" in args:
+        at = args.index("--")
+        options, separator, rest = args[:at], ["--"], args[at + 1 :]
+    given = [
+        "--shuffle=random"
+        if one == "--shuffle" and not (at + 1 < len(options) and options[at + 1].isdecimal())
+        else one
+        for at, one in enumerate(options)
+    ]
+    return [*given, *separator, *rest]
 
 
 def _show_short_help(ctx: click.Context, _: click.Parameter, value: Any) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING
 
 from fetchq.cli.config_file import config_line
 from fetchq.cli.drive import drive
 from fetchq.cli.screen import Screen
+from fetchq.cli.source_notes import source_notes
 from fetchq.cli.status import EXIT_FATAL, EXIT_USAGE
 from fetchq.core.text import printable
 from fetchq.inputs.lines import SourceError
@@ -52,7 +53,8 @@ def fetch_shown(
         status = EXIT_USAGE if isinstance(problem, ListTooLongError) else EXIT_FATAL
     _tell(screen, [remark for remark in source.remarks if remark not in told])  # of a pipe
     if not display.quiet:
-        for line in _summary(source, summary, screen, settings):
+        notes = source_notes(source, sources, failed=status == 1)
+        for line in chain(_summary(source, summary, screen, settings), notes):
             screen.say(line)
         if not summary.total and status == 0 and (session is None or not session.done):
             screen.say(no_urls_text(sources))

@@ -55,7 +55,7 @@ def expected() -> Rows:
     """The records as JSON Lines have them, with `timing` spread and `started` as a time."""
     rows = []
     for result in results():
-        record = result.to_record()
+        record = result.to_record() | {"started": result.started}
         timing = record.pop("timing")
         rows.append(record | {f"timing_{phase}": timing[phase] for phase in PHASES})
     return rows

@@ -238,7 +238,9 @@ def test_a_signal_ends_a_condition_that_would_never_end(cli: Cli, command: str, 
     set_meta(run, "settings", json.dumps({"save": "none"}))
     for name, value in {"withheld": "[]", "inputs": '[{"kind": "rows"}]', "reading": "{}"}.items():
         set_meta(run, name, value)
-    change_ledger(run, "INSERT INTO input VALUES (0, 'http://127.0.0.1:9/', NULL, '[]', NULL, NULL, NULL, 0, 0)")
+    change_ledger(
+        run, "INSERT INTO input VALUES (0, 'http://127.0.0.1:9/', NULL, '[]', NULL, NULL, NULL, 0, NULL, NULL, NULL, 0)"
+    )
     endless = "(WITH RECURSIVE r(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM r) SELECT max(n) FROM r)"
     patch = f"import os, threading; threading.Timer(0.5, os.kill, (os.getpid(), {int(number)})).start()"
     done = cli.run(command, run, "--where", f"ok IN ({endless})", patch=patch)

@@ -37,4 +37,4 @@ def test_a_reader_is_found_by_the_suffix_of_a_file() -> None:
 
 def test_what_a_run_can_show_it_can_export() -> None:
     assert set(LIVE_FORMATS) <= set(RECORD_FORMATS)
-    assert FORMATS == ("text", "jsonl", "csv")
+    assert FORMATS == ("text", "jsonl", "csv", "none")
