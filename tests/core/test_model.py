@@ -93,7 +93,7 @@ def test_the_repr_of_a_result_has_neither_headers_nor_body() -> None:
 def test_the_causes_are_those_of_the_interface() -> None:
     names = (
         "invalid_url blocked dns connect proxy tls timeout too_slow protocol incomplete decode too_large checksum "
-        "redirect status cancelled store"
+        "redirect status cancelled store callback"
     )
     assert [str(cause) for cause in Cause] == names.split()
     assert [str(complete) for complete in Complete] == ["yes", "unverified", "no"]

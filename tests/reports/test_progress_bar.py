@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterable
 
 import pytest
+from support.leaks import nothing_left
 from support.modes import every_mode
 from support.servers import ScriptServer, answer, by_path
 
@@ -23,7 +23,7 @@ def bar_of(capfd: pytest.CaptureFixture[str]) -> str:
 
 @every_mode
 def test_the_bar_shows_the_numbers_of_the_run(mode: str, capfd: pytest.CaptureFixture[str]) -> None:
-    with ScriptServer(ANSWERS) as server:
+    with nothing_left(), ScriptServer(ANSWERS) as server:
         urls = [f"{server.url}/{name}" for name in ("a", "b", "missing")]
         assert len(fetch_all_sync(urls, mode=mode, progress=True)) == 3
         shown = bar_of(capfd)
@@ -31,7 +31,6 @@ def test_the_bar_shows_the_numbers_of_the_run(mode: str, capfd: pytest.CaptureFi
         assert "1 failed" in shown
         fetch_all_sync(urls, mode=mode)
         assert bar_of(capfd) == ""
-    assert threading.active_count() == 1
 
 
 async def test_a_run_of_unknown_length_shows_how_many_are_done_also_if_it_is_left(
