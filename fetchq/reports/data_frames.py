@@ -25,7 +25,8 @@ class DataFrames:
 
         `timing` is `timing_wait` and so on; a column of the list that was passed on is `passed_sku`, for sku. `include`
         adds the columns "headers" (and trailers), "hops", "body" (bytes) or "text" (the body as text). Raises
-        ImportError if a package is missing, and ValueError for another word in `include`.
+        ImportError if a package is missing, and ValueError for another word in `include`, or a body that is not in
+        memory (see `StoredRun.body`).
         """
         try:
             from fetchq.store.sinks.record_table import record_table

@@ -104,6 +104,17 @@ def test_a_stored_run_becomes_the_same_table(tmp_path: Path) -> None:
         assert Results(run).to_arrow().equals(results.to_arrow())
 
 
+def test_bodies_that_are_not_in_memory_do_not_become_empty_texts(tmp_path: Path) -> None:
+    with ScriptServer() as server:
+        results = fetch_all_sync([f"{server.url}/"], output=tmp_path / "run", keep_body=False)
+    with open_run(tmp_path / "run") as run:
+        for without in (results, Results(run)):
+            for what in ("body", "text"):
+                with pytest.raises(ValueError, match="row 0 has no body in memory"):
+                    without.to_arrow([what])
+        assert [run.body(one) for one in run] == [b"ok"]
+
+
 @pytest.mark.parametrize(("package", "install"), [("pandas", "pandas"), ("pyarrow", "fetchq[parquet]")])
 def test_who_lacks_a_package_is_told_how_to_install_it(
     package: str, install: str, monkeypatch: pytest.MonkeyPatch

@@ -33,8 +33,8 @@ _INCLUDED: dict[str, list[tuple[pyarrow.Field, Callable[[Result], object]]]] = {
         (pyarrow.field("trailers", FIELD_LIST), lambda result: field_list(result.trailers)),
     ],
     "hops": [(HOPS_COLUMN, lambda result: hop_records(result.hops))],
-    "body": [(pyarrow.field("body", pyarrow.large_binary(), nullable=False), lambda result: result.body)],
-    "text": [(pyarrow.field("text", pyarrow.large_string(), nullable=False), lambda result: result.text())],
+    "body": [(pyarrow.field("body", pyarrow.large_binary(), nullable=False), lambda result: _kept(result).body)],
+    "text": [(pyarrow.field("text", pyarrow.large_string(), nullable=False), lambda result: _kept(result).text())],
 }
 """The columns for what a table can include, each with the function that gives its value."""
 
@@ -44,7 +44,7 @@ def record_table(results: Iterable[Result], include: Iterable[str] = ()) -> pyar
 
     A column of the list that was passed on is `passed_sku` for sku, of the type of its values; as JSON where they have
     several types, or are lists or objects. `include`: "headers", for `headers` and `trailers`; "hops"; "body", the
-    bytes; "text", the body as text. Raises ValueError for another word.
+    bytes; "text", the body as text. Raises ValueError for another word, and for a Result whose body is not in memory.
     """
     added = [column for what in included(include, _INCLUDED) for column in _INCLUDED[what]]
     schema = pyarrow.schema([*RECORD_SCHEMA, *(field for field, _ in added)])
@@ -60,6 +60,14 @@ def record_table(results: Iterable[Result], include: Iterable[str] = ()) -> pyar
     for name in dict.fromkeys(name for columns in passed if columns is not None for name in columns):
         table = table.append_column(f"passed_{name}", _inferred([columns and columns.get(name) for columns in passed]))
     return table
+
+
+def _kept(result: Result) -> Result:
+    """This Result. Raises ValueError if it had a whole body that it does not hold."""
+    if result.size and result.sha256 is not None and not result.body:
+        where = "keep_body=False leaves bodies out, and those of a folder are read with open_run(...).body(result)"
+        raise ValueError(f"include: row {result.index} has no body in memory: {where}")
+    return result
 
 
 def _array(values: Sequence[object], type_: pyarrow.DataType | None) -> pyarrow.Array:
