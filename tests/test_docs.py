@@ -12,6 +12,7 @@ import sys
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.comparisons import comparison_of, measured
@@ -99,6 +100,17 @@ def test_a_program_of_the_readme_runs(code: str, tmp_path: Path, begun: Path, pr
     assert done.returncode == 0, done.stderr
     assert done.stdout
     assert not done.stderr
+
+
+def test_the_service_of_the_readme_answers(practice: PracticeServer) -> None:
+    need(find_spec("fastapi") and find_spec("httpx2"), "fastapi or httpx2 is not installed")
+    from fastapi.testclient import TestClient
+
+    (code,) = blocks("py")
+    names: dict[str, Any] = {"__name__": "service"}
+    exec(code.replace(EXAMPLE, practice.url), names)
+    with TestClient(names["app"]) as client:
+        assert [one["status"] for one in client.get("/pages").json()] == [200, 200]
 
 
 def test_no_program_of_the_readme_uses_the_folder_of_a_command() -> None:
