@@ -14,7 +14,7 @@ from faults.wire import Asked
 from support.refresh import NOT_MODIFIED, run
 from support.servers import Scripted, reply
 
-from fetchq.workers import settle
+from fetchq.workers import archived_request, settle
 
 REPLAY = """
 import json, logging, os, sys, tempfile
@@ -76,7 +76,8 @@ def test_both_dates_of_a_refreshed_page_and_the_way_to_it_are_replayed(
     with Scripted(answer) as server:
         urls = [f"{server.url}/page", f"{server.url}/moved"]
         with monkeypatch.context() as patch:
-            patch.setattr(settle, "time", lambda: time.time() - 86400)
+            for module in (settle, archived_request):
+                patch.setattr(module, "time", lambda: time.time() - 86400)
             run(urls, "old", save=old)
         assert [result.status for result in run(urls, "new", save="warc", refresh="old", workers=1)] == [304, 304]
         captures = replayed(Path("new/warc/00000.warc.gz"))
