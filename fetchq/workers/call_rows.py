@@ -48,11 +48,13 @@ class CallRows:
     def __init__(self, urls: Iterable[Row] | AsyncIterable[Row], params: str | None = None) -> None:
         """`params`: what is added to the query of each URL. Raises TypeError for a single URL."""
         self._params = params
-        self._finite = isinstance(urls, Sized)
-        self._few = isinstance(urls, Sized) and len(urls) <= _AT_ONCE
-        self._rows: Iterator[Row] | AsyncIterator[Row] = (
-            aiter(urls) if isinstance(urls, AsyncIterable) else iter(check_urls(urls))
-        )
+        self._rows: Iterator[Row] | AsyncIterator[Row]
+        if type(urls) is list:  # as nearly always; the checks of abstract classes take longer than the rest
+            self._finite, self._few, self._rows = True, len(urls) <= _AT_ONCE, iter(urls)
+        else:
+            self._finite = isinstance(urls, Sized)
+            self._few = isinstance(urls, Sized) and len(urls) <= _AT_ONCE
+            self._rows = aiter(urls) if isinstance(urls, AsyncIterable) else iter(check_urls(urls))
         self._first = 0
         self._read = 0
         self.all_read = False
@@ -62,7 +64,7 @@ class CallRows:
     def begin(self, taker: RowTaker, first: int) -> None:
         """Begin to read. `first`: the index of the first row in the run. Raises what a short list does."""
         self._first = first
-        if self._few and isinstance(self._rows, Iterator):
+        if self._few and not isinstance(self._rows, AsyncIterator):
             for row in self._rows:
                 taker.put(self._read, self._job(row))
             self.all_read = True

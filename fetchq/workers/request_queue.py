@@ -157,7 +157,7 @@ class RequestQueue(asyncio.Queue[Job]):
     def notify(self) -> None:
         """Wake a worker if a job may go, wake a waiting `put` if there is room again, and arm the timer."""
         schedule = self._schedule
-        if self._getters and schedule:
+        if self._getters and self.backlog.waiting and schedule:
             _wake_one(self._getters)  # which wakes the next one when it takes its job
         if self._putters and self.backlog.low():
             _wake_one(self._putters)
