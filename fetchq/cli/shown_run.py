@@ -15,7 +15,7 @@ from fetchq.core.text import printable
 from fetchq.inputs.lines import SourceError
 from fetchq.inputs.sampling import ListTooLongError
 from fetchq.reports.summary import Summary
-from fetchq.reports.summary_text import given_up_text, summary_lines
+from fetchq.reports.summary_text import given_up_text, summary_lines, wrapped
 from fetchq.reports.text import no_urls_text
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def fetch_shown(
         status = EXIT_USAGE if isinstance(problem, ListTooLongError) else EXIT_FATAL
     _tell(screen, [remark for remark in source.remarks if remark not in told])  # of a pipe
     if not display.quiet:
-        notes = source_notes(source, sources, failed=status == 1)
+        notes = wrapped(source_notes(source, sources, failed=status == 1), screen.columns)
         for line in chain(_summary(source, summary, screen, settings), notes):
             screen.say(line)
         if not summary.total and status == 0 and (session is None or not session.done):
@@ -64,7 +64,9 @@ def fetch_shown(
 
         status = end_session(session, status, screen.say, given_up, quiet=display.quiet)
     elif given_up is not None and not display.quiet:
-        screen.say(f"{given_up}; with -o DIR, fetchq retry DIR could fetch what is missing later")
+        hint = f"{given_up}; with -o DIR, fetchq retry DIR could fetch what is missing later"
+        for line in wrapped([hint], screen.columns):
+            screen.say(line)
     if log is not None:
         _log_end(log, summary, settings, status)
     return status

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fetchq.reports.summary import Summary
     from fetchq.scheduling.congestion import HostBackoff
 
-__all__ = ["MAX_WORKER_ROWS", "given_up_text", "summary_lines"]
+__all__ = ["MAX_WORKER_ROWS", "given_up_text", "summary_lines", "wrapped"]
 
 MAX_WORKER_ROWS = 16
 """For more workers than this, the summary shows their distribution instead of each worker."""
@@ -51,7 +51,7 @@ def summary_lines(
     """The lines of the summary; empty for a run without a URL. Sentences are wrapped to so many `columns`, if given."""
     if not summary.total:
         return []
-    lines = _wrapped(_sentences(summary, insecure=insecure), columns)
+    lines = wrapped(_sentences(summary, insecure=insecure), columns)
     if len(lines[0]) == len(_headline(summary)):  # it was not wrapped
         lines[0] = _headline(summary, paint)
     if paint is not None:
@@ -65,7 +65,8 @@ def summary_lines(
     return lines
 
 
-def _wrapped(sentences: Sequence[str], columns: int | None) -> list[str]:
+def wrapped(sentences: Sequence[str], columns: int | None) -> list[str]:
+    """These sentences as lines of at most so many `columns`, if given."""
     if columns is None:
         return list(sentences)
     return [part for line in sentences for part in wrap(line, columns, subsequent_indent="  ", break_on_hyphens=False)]
@@ -124,7 +125,7 @@ def _verdict_lines(summary: Summary, columns: int | None) -> list[str]:
     attribution, verdict = summary.attribution, summary.verdict
     lines = [] if attribution is None or not attribution.total else [attribution_text(attribution)]
     lines += [] if verdict is None else [verdict.text]
-    return _wrapped(lines, columns)
+    return wrapped(lines, columns)
 
 
 def _host_lines(hosts: Sequence[HostBackoff]) -> list[str]:

@@ -181,6 +181,15 @@ def test_a_line_longer_than_the_terminal_is_wide_is_not_cut(cli: Cli, practice: 
     assert Terminal(shown, columns=60).lines[1].endswith(url)
 
 
+def test_what_is_said_of_a_page_breaks_between_words(cli: Cli, practice: PracticeServer) -> None:
+    cli.write("a.md", f"[a](b) <mailto:a@b.test> <{practice.url}/json>")
+    _, shown = cli.on_terminal("a.md", columns=60)
+    assert [line for line in Terminal(shown, columns=60).lines if line][-2:] == [
+        "a.md: 2 links were left out (1 relative, 1 mailto);",
+        "  --base-url URL says what relative links are relative to",
+    ]
+
+
 def test_json_lines_stand_whole_beside_the_bar(cli: Cli, practice: PracticeServer) -> None:
     given = [f"{practice.url}/bytes/{n}" for n in range(5)]
     _, shown = cli.on_terminal(*given, "--json", columns=2000)
