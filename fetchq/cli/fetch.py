@@ -71,15 +71,28 @@ def fetch(sources: tuple[str, ...], **given: Any) -> int:
 
 
 def _fetch_durably(settings: Settings, display: Display, sources: Sequence[str]) -> int:
-    from fetchq.cli.durable import all_done_text, open_session
+    from fetchq.cli.durable import open_session
     from fetchq.store.open_session import session_for_sources
 
     with open_session(lambda: session_for_sources(settings, sources, **display.reading)) as session:
         if session.finished and session.source.rereadable:  # of a pipe, it is checked that it is the same as before
-            if not display.quiet:
-                click.echo(f"fetchq: {all_done_text(session)}", err=True)
-            return 1 if session.failed else 0
+            return _show_all_done(settings, display, sources, session)
         return fetch_and_show(settings, display, session.source, sources, session)
+
+
+def _show_all_done(settings: Settings, display: Display, sources: Sequence[str], session: Session) -> int:
+    """Say, and log, that the run has no rows left to fetch. Returns the exit status."""
+    from fetchq.cli.durable import all_done_text
+    from fetchq.cli.log_file import opened_log
+
+    text, status = all_done_text(session), 1 if session.failed else 0
+    if not display.quiet:
+        click.echo(f"fetchq: {text}", err=True)
+    with opened_log(display, settings, sources) as log:
+        if log is not None:
+            log.info(text)
+            log.info(f"ends with exit status {status}")
+    return status
 
 
 def fetch_and_show(

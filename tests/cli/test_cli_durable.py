@@ -297,6 +297,21 @@ def test_a_finished_run_is_not_fetched_again_and_says_so(cli: Cli, practice: Pra
     assert cli("urls.txt", "-o", "run", "--resume", "-q").said == ""
 
 
+def test_the_log_says_that_nothing_was_left_to_do(cli: Cli, practice: PracticeServer) -> None:
+    cli.write("urls.txt", f"{practice.url}/json\n{practice.url}/status/404\n")
+    given = ("urls.txt", "-o", "run", "--resume", "-q", "--log-file", "a.log")
+    assert cli(*given).status == 1
+    before = (cli.folder / "a.log").read_text()
+    done = cli(*given)
+    assert (done.status, done.said) == (1, "")
+    added = (cli.folder / "a.log").read_text().removeprefix(before).splitlines()
+    assert [line.split(" ", 3)[3] for line in added] == [
+        "begins: urls.txt; mode async, workers 10",
+        "all 2 rows are done, 1 of them failed",
+        "ends with exit status 1",
+    ]
+
+
 def test_standard_input_can_be_gone_on_with_after_a_kill(cli: Cli) -> None:
     def answer(asked: Asked) -> bytes:
         return reply() if int(asked.path[1:]) < 20 else server.hold(asked)
