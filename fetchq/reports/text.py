@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import Cause
-from fetchq.core.text import printable
+from fetchq.core.text import printable, shortened
 from fetchq.http.url import shown_url
 
 if TYPE_CHECKING:
@@ -126,8 +126,15 @@ def retry_text(event: RetryEvent) -> str:
     return f"{event.cause}: {printable(event.error)}; attempt {event.attempts + 1} follows {when}{how}"
 
 
+_LONGEST_LABEL = 60
+"""The most characters of a label that are shown in a line."""
+
+
 def result_line(result: Result, paint: Paint | None = None) -> str:
-    """The line for a Result: status, time, size, worker, URL, and the cause of a failure. Plain without `paint`."""
+    """The line for a Result: status, time, size, worker, URL, and the cause and label of a failure.
+
+    Plain without `paint`.
+    """
     status = f"{result.status or '---':>4}"
     size = bytes_text(result.size) if result.status is not None else "-"
     worker = "-" if result.worker is None else result.worker
@@ -138,7 +145,8 @@ def result_line(result: Result, paint: Paint | None = None) -> str:
     tries = f" after {result.attempts} attempts" if result.attempts > 1 else ""
     if result.cause is None:
         return f"  {paint(status, 'green') if paint else status} {line}{f'  {tries}' if tries else ''}"
-    why = f"{result.cause}: {printable(result.error or 'failed')}{tries}"
+    label = "" if result.label is None else f" [{printable(shortened(result.label, _LONGEST_LABEL))}]"
+    why = f"{result.cause}: {printable(result.error or 'failed')}{tries}{label}"
     return f"  {paint(status, 'red')} {line}  {paint(why, 'red')}" if paint else f"  {status} {line}  {why}"
 
 

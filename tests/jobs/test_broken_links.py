@@ -40,6 +40,7 @@ def test_only_the_broken_links_of_a_markdown_page_are_shown(cli: Cli) -> None:
     assert len(broken) == 36
     assert (done.status, done.said) == (1, "")
     assert len(done.lines) == 36
+    assert {line.rpartition(" ")[2] for line in done.lines} == {f"[page.md:{n + 2}]" for n in broken}
     assert f"{LINKS} URLs: {LINKS - 36} ok, 36 failed" in shown.said
     assert "20 x 404, 9 x 500, 7 connect" in " ".join(shown.said.split())
     assert "1 link was left out (1 mailto)" in shown.said
