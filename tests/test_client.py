@@ -300,6 +300,10 @@ def refuses_three(result: Result) -> int:
     return result.index
 
 
+def finds_none(result: Result) -> bytes:
+    return next(line for line in (result.body or b"").splitlines() if line == b"title")
+
+
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("parse", [body_of, body_later])
 @leaves_nothing
@@ -344,6 +348,16 @@ async def test_what_the_function_raises_ends_the_iteration_or_becomes_a_result()
     failed = values[3]
     assert isinstance(failed, Result)
     assert (failed.cause, failed.ok, failed.error) == (Cause.CALLBACK, False, "ZeroDivisionError: three")
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@leaves_nothing
+async def test_a_next_that_finds_nothing_in_the_function_ends_the_iteration_or_becomes_a_result(ordered: bool) -> None:
+    with ScriptServer(ok) as server:
+        with pytest.raises(RuntimeError, match="raised StopIteration"):
+            [one async for one in fetch_map(finds_none, [server.url] * 9, ordered=ordered)]
+        values = [one async for one in fetch_map(finds_none, [server.url] * 9, ordered=ordered, on_error="result")]
+    assert [one.cause for one in values if isinstance(one, Result)] == [Cause.CALLBACK] * 9
 
 
 @leaves_nothing

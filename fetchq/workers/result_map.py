@@ -111,7 +111,7 @@ class ResultMap:
         try:
             if self._in_loop:
                 return await self._function(result)
-            value = await asyncio.get_running_loop().run_in_executor(self._executor, self._function, result)
+            value = await asyncio.get_running_loop().run_in_executor(self._executor, _called, self._function, result)
             return await value if isawaitable(value) else value
         except asyncio.CancelledError as problem:
             if (task := asyncio.current_task()) is not None and not task.cancelling():
@@ -122,6 +122,14 @@ class ResultMap:
                 raise
             error = one_line(f"{type(problem).__name__}: {problem}")
             return replace(result, ok=False, cause=Cause.CALLBACK, error=error)
+
+
+def _called(function: Callable[[Result], Any], result: Result) -> Any:
+    """Call the function. Of Python 3.11, a future never ends that a StopIteration is to be set on."""
+    try:
+        return function(result)
+    except StopIteration as problem:  # of a `next` that finds nothing
+        raise RuntimeError("the function raised StopIteration") from problem
 
 
 async def _each(urls: Iterable[Row] | AsyncIterable[Row]) -> AsyncGenerator[Row]:
