@@ -11,6 +11,10 @@ from typing import Any
 __all__ = ["passed_text", "read_passed"]
 
 
+_DEEPEST = 100
+"""How deep values may be nested: what writes records goes to 250 or so, depending on what calls it."""
+
+
 def passed_text(columns: object) -> str:
     """The text for columns with JSON values, or for such a text. Raises ValueError."""
     from json import dumps
@@ -26,6 +30,8 @@ def passed_text(columns: object) -> str:
         raise ValueError("nested too deep") from None
     except (TypeError, ValueError):
         raise ValueError("the passed columns have a value that JSON does not know") from None
+    if _is_deep(columns, text):
+        raise ValueError("nested too deep")
     return text
 
 
@@ -39,4 +45,23 @@ def read_passed(text: str) -> dict[str, Any]:
         raise ValueError("the passed columns are nested too deep") from None
     if not isinstance(columns, dict):
         raise ValueError("the passed columns are not a JSON object")
+    if _is_deep(columns, text):
+        raise ValueError("the passed columns are nested too deep")
     return columns
+
+
+def _is_deep(columns: Any, text: str) -> bool:
+    """Whether the columns, which are this text as JSON, are nested too deep."""
+    if text.count("[") + text.count("{") <= _DEEPEST:  # nearly all are
+        return False
+    level: list[Any] = [columns]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, Mapping) else one)
+            if isinstance(inner, Mapping | list | tuple)
+        ]
+        if not level:
+            return False
+    return True

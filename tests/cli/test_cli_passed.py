@@ -13,6 +13,7 @@ from support.cli import Cli
 from support.servers import ScriptServer, answer, by_path
 
 from fetchq import FolderError, Request, fetch_all_sync, open_run
+from fetchq.core.passed_columns import read_passed
 
 VALUES = ["=1+1", 10**30, None, {"a": [1.5, True]}]
 TEXTS = ["=1+1", str(10**30), None, '{"a": [1.5, true]}']
@@ -51,6 +52,23 @@ def test_all_others_are_one_column_of_json_where_columns_are_fixed(cli: Cli) -> 
         cli(listed(cli, server), "-o", "run", "--pass", "*", "--format", "csv")
     rows = csv.DictReader(io.StringIO(cli("export", "run", "--format", "csv").text, newline=""))
     assert [json.loads(row["passed"]) for row in rows] == [{"sku": one, "n": at} for at, one in enumerate(VALUES)]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "text"])
+def test_values_that_are_nested_too_deep_for_a_record_are_an_error_of_their_row(cli: Cli, form: str, mode: str) -> None:
+    with ScriptServer() as server:
+        rows = [f'{{"url": "{server.url}", "n": {"[" * depth + "]" * depth}}}' for depth in (99, 100, 300, 800, 1000)]
+        for columns in ("n", "*"):
+            done = cli(cli.write("a.jsonl", "\n".join(rows)), "--pass", columns, "--format", form, "--mode", mode)
+            assert (done.status, done.text.count("nested too deep")) == (1, 4)
+        assert len(server.seen) == 2
+
+
+def test_values_that_are_nested_too_deep_in_a_ledger_are_refused() -> None:
+    assert read_passed('{"n":%s}' % ("[" * 99 + "]" * 99))
+    with pytest.raises(ValueError, match="nested too deep"):
+        read_passed('{"n":%s}' % ("[" * 100 + "]" * 100))
+    assert len(read_passed(json.dumps({str(n): [n] for n in range(1000)}))) == 1000  # wide, not deep
 
 
 @pytest.mark.parametrize(("before", "now"), [(["--pass", "n"], []), ([], ["--pass", "n"]), ([], ["--strict-columns"])])
