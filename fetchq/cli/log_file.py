@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from fetchq.cli import say
@@ -60,7 +61,7 @@ def check_log_file(display: Display, settings: Settings, sources: Iterable[str])
     real = os.path.realpath(path)
     folder, name = os.path.split(real)
     run = None if settings.output is None else os.path.realpath(settings.output)
-    if real in map(os.path.realpath, used) or (folder == run and name in RESERVED_NAMES):
+    if any(_is_same(real, one) for one in used) or (folder == run and name in RESERVED_NAMES):
         raise SettingsError("log_file", f"the run needs {path!r} for something else")
     try:
         refuse_link(path)
@@ -70,6 +71,16 @@ def check_log_file(display: Display, settings: Settings, sources: Iterable[str])
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as problem:
         raise _unwritable(path, problem) from None
+
+
+def _is_same(real: str, source: str) -> bool:
+    """Whether a file of the run has this real path, or is the same file under another name: a link, or as stdin."""
+    if real == os.path.realpath(source):
+        return True
+    with suppress(OSError):
+        found, other = os.stat(real), os.fstat(0) if source == "-" else os.stat(source)
+        return stat.S_ISREG(found.st_mode) and os.path.samestat(found, other)
+    return False
 
 
 def _unwritable(path: str, problem: OSError) -> SettingsError:
@@ -142,5 +153,7 @@ class _Lines(logging.Handler):
             self._stream.write("".join([f"{line}\n" for line in kept]))
             self._stream.flush()
         except OSError as problem:  # the run goes on without its log
+            with suppress(OSError):  # what could not be written is tried once more
+                self._stream.close()
             self._stream = None
             say(f"fetchq: the log cannot be written any more: {problem.strerror}")

@@ -397,6 +397,25 @@ def test_a_log_says_when_what_happened_and_why_a_row_was_tried_again(cli: Cli, m
         assert server.log == []
 
 
+def test_a_log_is_not_written_into_the_list_under_another_name_or_from_stdin(
+    cli: Cli, practice: PracticeServer, mode: str
+) -> None:
+    text = f"{practice.url}/json\n"
+    cli.write("urls.txt", text)
+    os.link(cli.folder / "urls.txt", cli.folder / "again.txt")
+    with (cli.folder / "urls.txt").open("rb") as urls:
+        done = ended(cli.start("-", "--mode", mode, "--log-file", "again.txt", stdin=urls))
+    assert (done.status, "the run needs" in done.said) == (2, True)
+    assert "the run needs" in cli("urls.txt", "--log-file", "again.txt").problem
+    assert (cli.folder / "urls.txt").read_text() == text
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full device")
+def test_a_run_goes_on_without_its_log_when_the_disk_is_full(cli: Cli, practice: PracticeServer, mode: str) -> None:
+    done = cli(f"{practice.url}/json", f"{practice.url}/json", "--mode", mode, "-q", "--log-file", "/dev/full")
+    assert (done.status, done.said) == (0, "fetchq: the log cannot be written any more: No space left on device\n")
+
+
 def test_verbose_says_why_a_row_is_tried_again_and_when(cli: Cli, practice: PracticeServer, mode: str) -> None:
     done = cli(f"{practice.url}/flaky/1?verbose-{mode}", "-v", "--retry-wait", "10ms", "-w", "1", "--mode", mode)
     first, retry, second = [line.split() for line in done.said.splitlines()[:3]]
