@@ -21,6 +21,8 @@ MOST_BYTES = 16_000_000
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}):")
 _TYPED_WRONG = 0.7
 """A scheme with at least this similarity (0 to 1) to http or https is a misspelt one, which is not left out."""
+_LONG = 1_000
+"""A link with more characters is looked at once: the references of Markdown may repeat one as often as they like."""
 _AROUND = " \t\r\n\f"
 _WITHIN = re.compile(r"[\t\r\n]")
 
@@ -39,6 +41,8 @@ class Links:
         self._index = index
         self._seen: set[int] = set()
         """The hash of each URL: a page may have a million."""
+        self._long: dict[int, str | None] = {}
+        """What was made of long links, by their hashes: what they are counted as, or None for rows."""
         self._counts: Counter[str] = Counter()
         self._size = 0
         self._most_bytes = most_bytes
@@ -57,31 +61,45 @@ class Links:
             return
         if base.startswith(("http://", "https://")):
             self._base = base
+            self._long.clear()
 
     def row(self, link: str, line: int) -> Request | None:
         """The row of a link on this line; None if it is left out, or was there before."""
+        key = hash(link)
+        if key in self._long:
+            self._count(self._long[key])
+            return None
+        row, left_out = self._new_row(link, line)
+        if len(link) > _LONG:
+            self._long[key] = left_out
+        self._count(left_out)
+        return row
+
+    def _count(self, left_out: str | None) -> None:
+        if left_out is not None:
+            self._counts[left_out] += 1
+
+    def _new_row(self, link: str, line: int) -> tuple[Request | None, str | None]:
+        """The row of a link, and what it is if it is no request."""
         url, hash_, _ = _WITHIN.sub("", link.strip(_AROUND)).partition("#")
         if not url:
-            self._counts["in the page itself" if hash_ else "empty"] += 1
-            return None
+            return None, "in the page itself" if hash_ else "empty"
         problem = None
         scheme = _SCHEME.match(url)
         if scheme is not None:
             if not _is_web(scheme[1].lower()):
-                self._counts[scheme[1].lower()] += 1
-                return None
+                return None, scheme[1].lower()
         elif self._base is None:
-            self._counts["relative"] += 1
-            return None
+            return None, "relative"
         else:
             try:
                 url = urljoin(self._base, url)
             except ValueError as error:
                 problem = str(error)
         if (key := hash(url)) in self._seen:
-            return None
+            return None, None
         self._seen.add(key)
-        return self._made(url.replace(" ", "%20"), line, problem)
+        return self._made(url.replace(" ", "%20"), line, problem), None
 
     def _made(self, url: str, line: int, problem: str | None) -> Request:
         index, label = self._index, f"{self._name}:{line}"

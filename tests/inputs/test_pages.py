@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from fetchq.core.model import Request
 from fetchq.inputs.html_links import LinkScanner
 from fetchq.inputs.lines import SourceError
+from fetchq.inputs.markdown import MarkdownParser
 from fetchq.inputs.opening import open_sources
 from fetchq.inputs.splitting import MAX_ROW
 
@@ -276,3 +277,17 @@ def test_html_takes_linear_time(unit: str) -> None:
 
     few = min(cpu(4) for _ in range(3))
     assert min(cpu(64) for _ in range(3)) < 64 * (few + 0.001)  # 16 times as much; 256 times if it were quadratic
+
+
+@pytest.mark.parametrize("target", ["http://a/", "mailto:", "/"])
+def test_references_to_one_long_link_in_markdown_take_linear_time(target: str) -> None:
+    def cpu(size: int) -> float:
+        parser = MarkdownParser(0, name="a.md")
+        parser.feed(("[x]" * size + f"\n\n[x]: {target}{'a' * 3 * size}\n").encode())
+        begin = time.thread_time()
+        rows = parser.finish()
+        assert len(rows) == (target == "http://a/")
+        assert rows or f"{size // 2:,} " in (parser.left_out or "")
+        return time.thread_time() - begin
+
+    assert cpu(32_000) < 16 * (cpu(4_000) + 0.01)  # 8 times as much; 64 times if it were quadratic
