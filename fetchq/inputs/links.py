@@ -23,6 +23,8 @@ _TYPED_WRONG = 0.7
 """A scheme with at least this similarity (0 to 1) to http or https is a misspelt one, which is not left out."""
 _LONG = 1_000
 """A link with more characters is looked at once: the references of Markdown may repeat one as often as they like."""
+_LONGEST_BASE = 8_000
+"""The most characters that a page may put before each of its relative links, which may have one character each."""
 _AROUND = " \t\r\n\f"
 _WITHIN = re.compile(r"[\t\r\n]")
 
@@ -37,6 +39,8 @@ class Links:
 
     def __init__(self, name: str, index: int, base: str | None, most_bytes: int = MOST_BYTES) -> None:
         self._base = base
+        self._relative = "relative"
+        """What relative links are counted as without a base."""
         self._name = name
         self._index = index
         self._seen: set[int] = set()
@@ -60,7 +64,9 @@ class Links:
         except ValueError:
             return
         if base.startswith(("http://", "https://")):
-            self._base = base
+            self._base, self._relative = base, "relative"
+            if len(base) > _LONGEST_BASE:
+                self._base, self._relative = None, "relative to a base that is too long"
             self._long.clear()
 
     def row(self, link: str, line: int) -> Request | None:
@@ -90,7 +96,7 @@ class Links:
             if not _is_web(scheme[1].lower()):
                 return None, scheme[1].lower()
         elif self._base is None:
-            return None, "relative"
+            return None, self._relative
         else:
             try:
                 url = urljoin(self._base, url)

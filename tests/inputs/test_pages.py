@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fetchq.core.model import Request
+from fetchq.inputs.html import HtmlParser
 from fetchq.inputs.html_links import LinkScanner
 from fetchq.inputs.lines import SourceError
 from fetchq.inputs.markdown import MarkdownParser
@@ -247,6 +248,16 @@ def test_a_page_that_is_too_large_is_refused_before_the_first_request(tmp_path: 
     path.write_bytes(b"\n" * (most + 1))
     with pytest.raises(SourceError, match=f"is too large: a page of this format may have {most:,} bytes"):
         open_sources([str(path)])
+
+
+def test_a_page_cannot_make_each_of_its_short_links_long() -> None:
+    long = f"<base href='{W}/{'a' * 8_000}/'><a href=b>{W}</a><a href={W}/c><a href=d><a href=#e>"
+    parser = HtmlParser(0, name="a.html", base_url=W)
+    rows = [*parser.feed(long.encode()), *parser.finish()]
+    assert [row.url for row in rows] == [f"{W}/c"]
+    assert parser.left_out == (
+        "a.html: 3 links were left out (2 relative to a base that is too long, 1 in the page itself)"
+    )
 
 
 NASTY = [
