@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,21 @@ def test_a_journal_from_somebody_else_deletes_nothing_outside_of_the_folder(tmp_
     store_in(folder, flat=True)
     assert precious.read_text() == "mine"
     assert (folder.path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("path", ["run.db", "RUN.DB", "./run.db", "lock"])
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_journal_from_somebody_else_deletes_no_file_that_the_run_itself_needs(
+    tmp_path: Path, path: str, flat: bool
+) -> None:
+    folder = run_folder(tmp_path)
+    needed = folder.path / path
+    needed.parent.mkdir(exist_ok=True)
+    needed.write_text("needed")
+    found = needed.stat()
+    (folder.path / "names-journal").write_text(f"[0, 0, {json.dumps(path)}, {found.st_ino}, {found.st_mtime_ns}]")
+    store_in(folder, flat=flat)
+    assert needed.read_text() == "needed"
 
 
 @pytest.mark.parametrize("step", ["link", "mkdir"])

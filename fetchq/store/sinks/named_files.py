@@ -54,7 +54,7 @@ class NamedFiles:
         self._folder = naming.folder
         self._template = NameTemplate(naming.template)
         self._names = FreeNames(root, naming.folder, naming.reserved)
-        self._journal = NamesJournal(root, generation)
+        self._journal = NamesJournal(root, generation, naming)
         self._others = FileStore(root, generation)
 
     def restore(self, state: Any, done: RowSet) -> None:

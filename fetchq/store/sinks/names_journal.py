@@ -19,6 +19,7 @@ from fetchq.store.stored_file import file_in
 
 if TYPE_CHECKING:
     from fetchq.core.row_set import RowSet
+    from fetchq.store.sinks.naming import FileNaming
 
 __all__ = ["NamesJournal", "Naming", "remove_empty_folders"]
 
@@ -40,8 +41,9 @@ class Naming(NamedTuple):
 class NamesJournal:
     """The namings that the ledger may not have yet. Its methods raise OSError."""
 
-    def __init__(self, root: Path, generation: int) -> None:
+    def __init__(self, root: Path, generation: int, naming: FileNaming) -> None:
         self._root = root
+        self._naming = naming
         self._path = root / NAMES_JOURNAL
         self._generation = generation
         self._exists = False
@@ -81,7 +83,8 @@ class NamesJournal:
         for line in content.splitlines():
             with suppress(ValueError, TypeError, RecursionError):  # the last line may be incomplete: nothing was named
                 generation, row, path, inode, modified = json.loads(line)
-                if generation == self._generation and isinstance(path, str) and row not in done:
+                mine = generation == self._generation and isinstance(path, str) and row not in done
+                if mine and self._naming.may_be(path):
                     yield Naming(row, path, inode, modified)
 
     def _write(self, namings: Sequence[Naming], how: int) -> None:

@@ -26,6 +26,11 @@ class FileNaming(NamedTuple):
     reserved: frozenset[str]
     """What the first part of a path must not be, in lower case."""
 
+    def may_be(self, path: str) -> bool:
+        """Whether a body may have this path: somebody else's journal may name other files of the run."""
+        first = path.partition("/")[0].lower()
+        return first == self.folder if self.folder else first not in self.reserved | {"."}
+
 
 def naming_of(settings: Mapping[str, Any], own_names: frozenset[str]) -> FileNaming | None:
     """The naming in a run with these settings; None where the row and the URL name a file.
