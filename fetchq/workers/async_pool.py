@@ -51,7 +51,8 @@ class AsyncPool:
         self.control = run.control
         self._settler = run.settler
         self._engine = engine
-        self._on_start = on_start
+        self.on_start = on_start
+        """What is called before each attempt from now on; None if nothing is."""
         self.queue = self._queue = RequestQueue(run.schedule)
         """The jobs that wait, to which others may be added while the source has not ended."""
         self._feeder: asyncio.Task[SourceError | None] | None = None
@@ -130,12 +131,12 @@ class AsyncPool:
 
     async def _work(self, clock: WorkerClock) -> None:
         """Do one job after another, until cancelled."""
-        queue, settler, on_start = self._queue, self._settler, self._on_start
+        queue, settler, backlog = self._queue, self._settler, self._queue.backlog
         counts_starts = self._run.schedule.counts_starts
         with no_stray_cancellation():
             while True:
                 try:
-                    job = queue.get_nowait()
+                    job = queue.get_nowait() if backlog.waiting else None
                 except asyncio.QueueEmpty:
                     job = None
                 if job is None:  # not in the handler: a worker that waits would hold the exception and its frames
@@ -148,8 +149,8 @@ class AsyncPool:
                     continue
                 try:
                     target = settler.begin(job)
-                    if on_start is not None:
-                        await self._call_back(on_start, job, clock)
+                    if self.on_start is not None:
+                        await self._call_back(self.on_start, job, clock)
                         settler.check_running()
                 except Refused as refused:
                     queue.done(job, None)

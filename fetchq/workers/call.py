@@ -147,7 +147,7 @@ class Call:
         """Forget the call: take its rows out of the queue, and cancel those under way."""
         if self._timer is not None:
             self._timer.cancel()
-        self._run.calls.pop(self._number, None)
+        self._run.remove(self._number)
         if self._jobs or not self._rows.all_read:
             self.stop()
 

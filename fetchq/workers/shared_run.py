@@ -62,6 +62,8 @@ class SharedRun(Run):
         self.calls: dict[int, CallOfRun] = {}
         """The calls under way, by their numbers."""
         self._last_call = 0
+        self._watching = 0
+        """How many of the calls have an `on_start`: asking each row's call takes time."""
         self._on_result = on_result
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -74,7 +76,7 @@ class SharedRun(Run):
             raise RuntimeError("a Client is entered once")
         self._loop = loop = asyncio.get_running_loop()
         self._engine = async_engine(self.settings, self.robots, self.proxies, self.cookies)
-        self.pool = AsyncPool(self, self._engine, self._on_start, _CallResults(self))
+        self.pool = AsyncPool(self, self._engine, None, _CallResults(self))
         self.begin()
         running = self.pool.run(_no_rows(), threaded=False, start_delay=0)
         self._task = loop.create_task(running, name="fetchq-run")
@@ -95,7 +97,18 @@ class SharedRun(Run):
         """Note a call that begins. Returns its number."""
         self._last_call += 1
         self.calls[self._last_call] = call
+        if call.on_start is not None:
+            self._watching += 1
+            self.pool.on_start = self._on_start
         return self._last_call
+
+    def remove(self, number: int) -> None:
+        """Forget a call that ends, if it has begun."""
+        call = self.calls.pop(number, None)
+        if call is not None and call.on_start is not None:
+            self._watching -= 1
+            if not self._watching:
+                self.pool.on_start = None
 
     def deliver(self, result: Result) -> None:
         """Pass a Result to its call, if that still waits for it."""
