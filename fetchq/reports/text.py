@@ -96,8 +96,8 @@ def causes_text(causes: Mapping[str, int], statuses: Mapping[int, int]) -> str:
 
     `causes`: how many rows failed, by cause. `statuses`: those with the cause `status`, by status.
     """
-    reasons = [(times, f"x {status}") for status, times in statuses.items()]
-    reasons += [(times, cause) for cause, times in causes.items() if cause != Cause.STATUS]
+    reasons = [(times, f"x {status}") for status, times in sorted(statuses.items())]
+    reasons += [(times, cause) for cause, times in sorted(causes.items()) if cause != Cause.STATUS]
     if rest := causes.get(Cause.STATUS, 0) - sum(statuses.values()):  # of hosts that were given up
         reasons.append((rest, Cause.STATUS.value))
     return ", ".join(f"{times:,} {reason}" for times, reason in sorted(reasons, key=lambda one: -one[0]))
