@@ -103,7 +103,7 @@ def _sentences(summary: Summary, *, insecure: bool) -> list[str]:
 
 def _failed_host_lines(summary: Summary) -> list[str]:
     """Where rows failed, if the run had several hosts."""
-    hosts = sorted(summary.failed_hosts.items(), key=lambda one: (-one[1], one[0]))
+    hosts = summary.failed_hosts.most_common()
     if not hosts or max(len(hosts), len(summary.loads)) == 1:
         return []
     named = [f"{printable(host)} {times:,}" for host, times in hosts[:_MOST_FAILED_HOSTS]]
