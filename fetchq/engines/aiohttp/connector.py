@@ -159,14 +159,15 @@ class Connector:
 
     async def _secure(self, opening: Opening, plain: Connection, url: URL) -> Connection:
         """Start TLS with the host of a URL, on top of TCP, so that TCP can be paused (see `Connection.carrier`)."""
-        transport, attempt = plain.transport, opening.attempt
+        attempt = opening.attempt
+        context = await self._context_for(attempt)
+        transport = plain.transport
         if transport is None or transport.is_closing():  # uvloop would fail in a callback, with a traceback on stderr
             raise closed_early(answering=False)
         if plain.unsolicited:
             raise not_tls()
         attempt.connecting_phase, attempt.tls_known = TLS, True
         connection = self._make(opening)
-        context = await self._context_for(attempt)
         name = (url.raw_host or "").rstrip(".")  # certificates have none of the final dot that a name may have
         secured = await self._loop.start_tls(transport, connection, context, server_hostname=name)
         if secured is None:
