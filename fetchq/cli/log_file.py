@@ -146,7 +146,11 @@ class _Lines(logging.Handler):
         self._kept.append(self.format(record))
 
     def write_out(self) -> None:
-        kept, self._kept = self._kept, []
+        self.acquire()  # a worker's thread may be about to add a line
+        try:
+            kept, self._kept = self._kept, []
+        finally:
+            self.release()
         if not kept or self._stream is None:
             return
         try:

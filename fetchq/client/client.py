@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
+from dataclasses import fields
 from functools import partial
 from operator import attrgetter
 from time import perf_counter
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 from fetchq.api import FetchRun, chosen_settings
 from fetchq.client.fetch_map import FetchMap, Later, Now, Rows, mapping_of
 from fetchq.core.model import OnStart, Request, Result
+from fetchq.core.option import option_of
 from fetchq.core.settings import Settings, SettingsError
 from fetchq.inputs.iterables import Row, check_urls
 from fetchq.reports.results import Results
@@ -205,11 +207,16 @@ class Client:
         self._summary.add(results)
 
 
+_DEADLINE = option_of(next(one for one in fields(Settings) if one.name == "deadline"))
+
+
 def _seconds(deadline: float | str) -> float | None:
     """The parsed deadline. Raises `SettingsError`."""
-    if isinstance(deadline, float) and deadline > 0:  # the checks of all settings would take long
-        return deadline
-    return Settings(deadline=deadline).deadline
+    try:
+        seconds: float | None = _DEADLINE.parse(deadline)
+    except ValueError as problem:
+        raise SettingsError("deadline", str(problem)) from None
+    return seconds
 
 
 def _summary_of(results: Sequence[Result], duration: float) -> Summary:

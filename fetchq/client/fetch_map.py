@@ -131,7 +131,7 @@ def mapping_of(
     on_error: str,
     workers: int,
 ) -> ResultMap:
-    """Raises ValueError."""
+    """The ResultMap for these arguments of `fetch_map`, with so many `workers`. Raises ValueError."""
     if on_error not in ("raise", "result"):
         raise ValueError(f"on_error is 'raise' or 'result', not {on_error!r}")
     if parsers is not None and parsers < 1:

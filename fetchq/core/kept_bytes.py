@@ -1,7 +1,8 @@
-"""Estimates how much memory a Result takes, so that what holds many of them can be bounded in bytes."""
+"""Estimates how much memory Requests and Results take, so that what holds many of them can be bounded in bytes."""
 
 from __future__ import annotations
 
+from sys import getsizeof
 from typing import TYPE_CHECKING
 
 from fetchq.core.model import kept_headers, kept_passed
@@ -10,14 +11,21 @@ from fetchq.core.passed_columns import passed_text
 if TYPE_CHECKING:
     from multidict import MultiMapping
 
-    from fetchq.core.model import Result
+    from fetchq.core.model import Request, Result
 
-__all__ = ["LONG_URL", "kept_bytes"]
+__all__ = ["LONG_URL", "kept_bytes", "request_bytes"]
 
 _FIELD = 200
 """About the bytes that a parsed header field takes beside its texts."""
 LONG_URL = 1000
 """Up to so many characters, a URL is not counted."""
+
+
+def request_bytes(request: Request) -> int:
+    """The bytes that the texts, the headers and the body of a Request take."""
+    texts = (request.url, request.body, request.label, request.passed, request.filename)
+    size = sum(getsizeof(text) for text in texts if text is not None)
+    return size + sum(len(name) + len(value) for name, value in request.headers)
 
 
 def kept_bytes(result: Result) -> int:

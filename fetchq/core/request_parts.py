@@ -30,12 +30,12 @@ _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _COOKIE_VALUE = re.compile(r"[^\x00-\x1f\x7f;\ud800-\udfff]*")
 _JSON = ("Content-Type", "application/json")
 
-Headers = tuple[tuple[str, str], ...]
+HeaderPairs = tuple[tuple[str, str], ...]
 
 
 def complete_parts(
     url: str,
-    headers: Headers,
+    headers: HeaderPairs,
     body: bytes | None,
     *,
     json: object = None,
@@ -43,7 +43,7 @@ def complete_parts(
     auth: object = None,
     bearer: object = None,
     cookies: object = None,
-) -> tuple[str, Headers, bytes | None]:
+) -> tuple[str, HeaderPairs, bytes | None]:
     """The URL, headers and body of a request with these parts; None stands for a part that is not given.
 
     `json`: a body of any JSON values. `params`: a mapping, pairs or a text, added to the query. `auth`: "user:password"

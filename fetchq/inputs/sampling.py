@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from random import Random, randrange
 from typing import TYPE_CHECKING
 
+from fetchq.core.kept_bytes import request_bytes
 from fetchq.inputs.lines import SourceError
 
 if TYPE_CHECKING:
@@ -100,20 +101,15 @@ class _Kept:
 
     def add(self, row: Request) -> None:
         self.rows.append(row)
-        self._grow(_size(row))
+        self._grow(_ROW + request_bytes(row))
         if len(self.rows) > MOST_ROWS:
             raise ListTooLongError
 
     def replace(self, at: int, row: Request) -> None:
-        self._grow(_size(row) - _size(self.rows[at]))
+        self._grow(request_bytes(row) - request_bytes(self.rows[at]))
         self.rows[at] = row
 
     def _grow(self, size: int) -> None:
         self._bytes += size
         if self._bytes > MOST_BYTES:
             raise ListTooLongError
-
-
-def _size(row: Request) -> int:
-    headers = sum(len(name) + len(value) for name, value in row.headers) if row.headers else 0
-    return _ROW + len(row.url) + len(row.body or b"") + len(row.label or "") + headers

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sys import getsizeof
 from typing import TYPE_CHECKING
+
+from fetchq.core.kept_bytes import request_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +79,5 @@ def long_size(request: Request) -> int:
     short = request.body is None and request.label is None and request.passed is None and request.filename is None
     if short and not request.headers and len(request.url) <= _LONG:
         return 0
-    texts = (request.body, request.label, request.passed, request.filename)
-    size = getsizeof(request.url) + sum(len(text) for text in texts if text is not None)
-    size += sum(len(name) + len(value) for name, value in request.headers)
+    size = request_bytes(request)
     return size if size > _LONG else 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -94,3 +96,17 @@ def test_more_rows_than_fit_into_memory_are_refused_and_a_sample_of_them_is_not(
     monkeypatch.setattr(sampling, "MOST_BYTES", 3000)
     with pytest.raises(ListTooLongError):
         sample_rows(rows_of([1000]), 10, 1)
+
+
+@pytest.mark.parametrize("part", ["url", "label", "filename", "passed", "body", "headers"])
+def test_whatever_makes_rows_long_counts_towards_the_memory_that_a_shuffle_may_take(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "x" * 5000
+    values: dict[str, Any] = {"body": long.encode(), "headers": (("X-Long", long),), "passed": f'{{"a":"{long}"}}'}
+    rows = [replace(Request("http://h.test/", index), **{part: values.get(part, long)}) for index in range(10)]
+    monkeypatch.setattr(sampling, "MOST_BYTES", 10 * 5000)
+    with pytest.raises(ListTooLongError):
+        shuffled_rows([rows], 1)
+    monkeypatch.setattr(sampling, "MOST_BYTES", 10 * 6000)
+    assert len(indexes(shuffled_rows([rows], 1))) == 10
