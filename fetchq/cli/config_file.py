@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from fetchq.cli.value_sources import ignored_variables, note_config_keys
+from fetchq.core.nearest import hint
 from fetchq.core.option import Origin, SettingOption, option_of
 from fetchq.core.text import printable
 
@@ -92,7 +93,6 @@ def _bounded(file: Path) -> bytes:
 
 def _read(file: Path, known: Sequence[Field[Any]]) -> dict[str, Any]:
     import tomllib
-    from difflib import get_close_matches
 
     try:
         found = tomllib.loads(_bounded(file).decode())
@@ -103,7 +103,7 @@ def _read(file: Path, known: Sequence[Field[Any]]) -> dict[str, Any]:
     names = {one.name: one.name for one in known}
     names |= {flag.lstrip("-"): one.name for one in known for flag in option_of(one).flags if flag.startswith("--")}
     if (unknown := next((name for name in found if name not in names), None)) is not None:
-        near = get_close_matches(unknown, names, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise click.UsageError(printable(f"the config file {str(file)!r} has an unknown setting: {unknown}{hint}"))
+        raise click.UsageError(
+            printable(f"the config file {str(file)!r} has an unknown setting: {unknown}{hint(unknown, names)}")
+        )
     return {names[name]: value for name, value in found.items()}

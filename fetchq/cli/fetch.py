@@ -13,6 +13,7 @@ from fetchq.cli import COMMANDS
 from fetchq.cli.completable import by_metavar
 from fetchq.cli.options import GroupedCommand, add_options, read_options, usage_message
 from fetchq.cli.value_sources import source_of
+from fetchq.core.nearest import nearest
 from fetchq.core.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -139,15 +140,13 @@ def check_views(settings: Settings, display: Display, lists: Sequence[str]) -> N
 
 def _check_names(sources: Sequence[str]) -> None:
     """Refuse a SOURCE that is not a file but a misplaced or mistyped command, with a hint."""
-    from difflib import get_close_matches
-
     for source in sources:
         if not source.isalpha() or os.path.exists(source):
             continue
         if source in COMMANDS:
             hint = f"the command comes first: fetchq {source} ..."
-        elif near := get_close_matches(source, COMMANDS, n=1, cutoff=_NEAR):
-            hint = f"did you mean: fetchq {near[0]} ...?"
+        elif (near := nearest(source, COMMANDS, _NEAR)) is not None:
+            hint = f"did you mean: fetchq {near} ...?"
         else:
             continue
         raise click.UsageError(f"there is no file {source!r} ({hint})")

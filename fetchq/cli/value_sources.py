@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import click
 from click.core import ParameterSource
 
+from fetchq.core.nearest import nearest
 from fetchq.core.text import printable
 
 __all__ = ["PREFIX", "check_variables", "ignored_variables", "note_config_keys", "source_of", "variable_of"]
@@ -60,12 +61,10 @@ def check_variables(known: Iterable[str]) -> None:
     unknown = {name.removeprefix(PREFIX) for name in os.environ if name.startswith(PREFIX) and name not in known}
     ignored = sorted(unknown - _OF_SCRIPTS)
     if ignored:
-        from difflib import get_close_matches
-
         settings = [name.removeprefix(PREFIX) for name in known]
         for name in ignored:
-            if near := get_close_matches(name.upper(), settings, 1, _NEAR):
-                message = f"{PREFIX}{name}: there is no such setting; did you mean {PREFIX}{near[0]}?"
+            if (near := nearest(name.upper(), settings, _NEAR)) is not None:
+                message = f"{PREFIX}{name}: there is no such setting; did you mean {PREFIX}{near}?"
                 raise click.UsageError(printable(message))
     click.get_current_context().meta[_IGNORED] = [PREFIX + name for name in ignored]
 

@@ -16,7 +16,8 @@ The lowest room: it imports nothing else of fetchq.
     headers             header fields as a mapping; header_text: their values as text
     lazy_headers        header fields that are parsed when they are read
       lazy_field        a field that is kept as it came until then
-    kept_bytes          how much memory a Result takes
+    kept_bytes          how much memory a Request or a Result takes
+    nearest             the word that a misspelt one is likely to be meant for
     known               what was found out about texts that strangers choose, in bounded memory
     fast_dataclass      quick constructors for objects that are made for each row
     included            checks what is to be in a record beside its fields

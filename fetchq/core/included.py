@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from fetchq.core.nearest import hint
+
 __all__ = ["included"]
 
 
@@ -12,9 +14,5 @@ def included(include: Iterable[str], known: Collection[str]) -> list[str]:
     wanted = [include] if isinstance(include, str) else list(dict.fromkeys(include))
     for word in wanted:
         if word not in known:
-            from difflib import get_close_matches
-
-            near = get_close_matches(word, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"include: {word!r} is none of {', '.join(known)}{hint}")
+            raise ValueError(f"include: {word!r} is none of {', '.join(known)}{hint(word, known, quoted=True)}")
     return wanted

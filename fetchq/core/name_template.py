@@ -10,6 +10,7 @@ from collections.abc import Callable
 from string import Formatter
 from typing import NamedTuple
 
+from fetchq.core.nearest import nearest
 from fetchq.core.safe_name import safe_name
 
 __all__ = ["FIELDS", "NameTemplate"]
@@ -69,11 +70,8 @@ def _parsed(text: str) -> list[tuple[str, str | None, str | None, str | None]]:
 
 
 def _unknown(field: str) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(field.strip().lower(), FIELDS, 1)
-    if near:
-        return f"there is no {{{field}}}; did you mean {{{near[0]}}}?"
+    if (near := nearest(field.strip().lower(), FIELDS)) is not None:
+        return f"there is no {{{field}}}; did you mean {{{near}}}?"
     return f"there is no {{{field}}}, only {', '.join(f'{{{one}}}' for one in FIELDS)}"
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, fields
 from enum import Enum, auto
 from typing import Any, Self
 
+from fetchq.core.nearest import hint
+
 __all__ = [
     "HiddenValues",
     "Origin",
@@ -155,11 +157,8 @@ def unexpected_keyword(function: str, given: Iterable[str], known: Iterable[str]
     unexpected = next((name for name in given if name not in known), None)
     if unexpected is None:
         return None
-    from difflib import get_close_matches
-
-    near = get_close_matches(unexpected, known, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return TypeError(f"{function}() got an unexpected keyword argument {unexpected!r}{hint}")
+    near = hint(unexpected, known, quoted=True)
+    return TypeError(f"{function}() got an unexpected keyword argument {unexpected!r}{near}")
 
 
 class HiddenValues(dict[str, Any]):

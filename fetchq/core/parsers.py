@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from fetchq.core.nearest import hint
 from fetchq.core.text import redact_all
 
 # Not compiled at import, since `fetchq --help` needs none of these; re caches what it has compiled.
@@ -232,11 +233,7 @@ def choice_of(*words: str) -> Callable[[object], str]:
 
     def read_choice(given: object) -> str:
         if given not in words:
-            from difflib import get_close_matches
-
-            near = get_close_matches(str(given), words, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"{given!r} is not one of {', '.join(words)}{hint}")
+            raise ValueError(f"{given!r} is not one of {', '.join(words)}{hint(str(given), words)}")
         return str(given)
 
     return read_choice

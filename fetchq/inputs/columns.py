@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from fetchq.core.nearest import nearest
 from fetchq.core.passed_columns import passed_text
 
 __all__ = ["ALL_OTHERS", "CSV_COLUMNS", "JSON_KEYS", "PARTS", "Columns", "check_passed"]
@@ -85,12 +86,10 @@ class Columns:
         return passed_text({name: row.get(name) for name in self.named}) if self.named else None
 
     def _near(self, name: str, given: Collection[str], words: Iterable[str], others: dict[str, str]) -> str | None:
-        from difflib import get_close_matches
-
         missing = [word for word in (self.url, *words) if word not in given]
         if (word := others.get(name.lower())) in missing:
             return word
-        return next(iter(get_close_matches(name.lower(), missing, 1, _NEAR)), None)
+        return nearest(name.lower(), missing, _NEAR)
 
 
 def _shown(key: str) -> str:

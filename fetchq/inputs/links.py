@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
-from difflib import SequenceMatcher
 from urllib.parse import urljoin
 
 from fetchq.core.model import Request
+from fetchq.core.nearest import nearest
 from fetchq.inputs.lines import SourceError, clean_url, unusable_row
 
 __all__ = ["MOST_BYTES", "Links"]
@@ -131,6 +131,4 @@ class Links:
 
 def _is_web(scheme: str) -> bool:
     """Whether it is http or https, or was meant to be."""
-    return scheme in ("http", "https") or any(
-        SequenceMatcher(None, scheme, right).ratio() >= _TYPED_WRONG for right in ("http", "https")
-    )
+    return nearest(scheme, ("http", "https"), _TYPED_WRONG) is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from fetchq.core.nearest import hint
 from fetchq.store.sinks.passed_values import passed_headings
 
 __all__ = ["check_included", "columns_of", "only_fields", "read_fields", "values_reader"]
@@ -29,10 +30,7 @@ def read_fields(given: object) -> tuple[str, ...]:
     known = _known()
     for name in chosen:
         if name not in known and not name.startswith(f"{_PASSED}_"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, known, 1)
-            raise ValueError(f"{name!r} is no field of the record" + (f"; did you mean {near[0]}?" if near else ""))
+            raise ValueError(f"{name!r} is no field of the record{hint(name, known)}")
     return chosen
 
 
