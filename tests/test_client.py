@@ -270,7 +270,16 @@ async def test_a_client_belongs_to_its_event_loop() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"output": "kept"}, {"har": "a.har"}, {"trace": "a"}, {"report": "a.html"}, {"mode": "sync"}]
+    "given",
+    [
+        {"output": "kept"},
+        {"har": "a.har"},
+        {"trace": "a"},
+        {"report": "a.html"},
+        {"max_failures": 3},
+        {"fail_fast": True},
+        {"mode": "sync"},
+    ],
 )
 def test_a_setting_of_one_list_is_refused(given: Any) -> None:
     with pytest.raises(SettingsError, match="Client") as raised:

@@ -34,8 +34,8 @@ __all__ = ["Client"]
 
 T = TypeVar("T")
 
-_OF_ONE_LIST = ("output", "report", "har", "trace")
-"""The settings that name what is kept of one list."""
+_OF_ONE_LIST = ("output", "report", "har", "trace", "max_failures", "fail_fast")
+"""The settings that name what is kept of one list, or when it ends."""
 
 _COUNTED_TOGETHER = 64
 """How many Results are counted at a time, which takes less than to count each."""
@@ -65,11 +65,11 @@ class Client:
     def __init__(self, *, settings: Settings | None = None, **options: Unpack[SettingsKwargs]) -> None:
         """The keyword arguments are the fields of `Settings`, unless `settings` is given. `deadline` bounds each call.
 
-        Raises `SettingsError`, also for a setting that names what is kept of one list, such as `output`.
+        Raises `SettingsError`, also for a setting that is about one list, such as `output` and `max_failures`.
         """
         chosen = chosen_settings("Client", settings, options)
         for name in _OF_ONE_LIST:
-            if getattr(chosen, name) is not None:
+            if getattr(chosen, name):
                 raise SettingsError(name, "not for a Client, which has no list; fetch_all and fetch_iter take it")
         if chosen.mode != "async":
             raise SettingsError("mode", f"a Client has mode 'async', not {chosen.mode!r}")

@@ -53,7 +53,7 @@ class AsyncPool:
         self._engine = engine
         self.on_start = on_start
         """What is called before each attempt from now on; None if nothing is."""
-        self.queue = self._queue = RequestQueue(run.schedule)
+        self.queue = RequestQueue(run.schedule)
         """The jobs that wait, to which others may be added while the source has not ended."""
         self._feeder: asyncio.Task[SourceError | None] | None = None
         self._cancelled_at_abort: set[asyncio.Future[Any]] = set()
@@ -78,7 +78,7 @@ class AsyncPool:
         try:
             async with asyncio.TaskGroup() as group:
                 self._feeder = feeder = group.create_task(
-                    feed_queue(source, self._queue, threaded=threaded), name="fetchq-source"
+                    feed_queue(source, self.queue, threaded=threaded), name="fetchq-source"
                 )
                 feeder.add_done_callback(lambda _: self._idle.input_ended(perf_counter()))
                 if not self.control.reads_source:
@@ -91,7 +91,7 @@ class AsyncPool:
                     if clock.number % _STARTED_AT_ONCE == 0:
                         await asyncio.sleep(0)
                 await asyncio.wait([feeder])
-                await self._queue.join()
+                await self.queue.join()
                 for worker in workers:
                     worker.cancel()
             if not feeder.cancelled() and (problem := feeder.result()) is not None:
@@ -100,7 +100,7 @@ class AsyncPool:
             raise _first(problems) from None
         finally:
             self.control.end()
-            self._queue.close()
+            self.queue.close()
             self.results.close()
             for attempt in self._engine.cancelled:
                 self._run.phases.pending.append(attempt.phases)
@@ -118,7 +118,7 @@ class AsyncPool:
             return
         if self._feeder is not None and not self.control.reads_source:
             self._feeder.cancel()
-        self._queue.drain()
+        self.queue.drain()
         if self.control.state is RunState.ABORTING:
             self._engine.abort()
             for waiting in self._cancelled_at_abort:
@@ -131,7 +131,7 @@ class AsyncPool:
 
     async def _work(self, clock: WorkerClock) -> None:
         """Do one job after another, until cancelled."""
-        queue, settler, backlog = self._queue, self._settler, self._queue.backlog
+        queue, settler, backlog = self.queue, self._settler, self.queue.backlog
         counts_starts = self._run.schedule.counts_starts
         with no_stray_cancellation():
             while True:
@@ -175,7 +175,7 @@ class AsyncPool:
 
     async def _wait_for_job(self, clock: WorkerClock) -> Job:
         self._idle.enter(clock, perf_counter())
-        job = await self._queue.get()
+        job = await self.queue.get()
         self._idle.leave(clock, perf_counter())
         return job
 
@@ -206,27 +206,27 @@ class AsyncPool:
                     address = await self._unless_aborted(self._engine.address_of(job.request.url))
                 finally:
                     self._run.phases.add("dns", perf_counter() - began)
-            self._queue.done(job, None)
-            self._queue.learn_address(job, address)
+            self.queue.done(job, None)
+            self.queue.learn_address(job, address)
         elif isinstance(outcome := await self._fetch_robots(job, clock), Retry):
-            self._queue.hold(job, outcome.after)
+            self.queue.hold(job, outcome.after)
         else:
-            self._queue.learn_robots(job, outcome)
+            self.queue.learn_robots(job, outcome)
 
     async def _fetch_robots(self, job: Job, clock: WorkerClock) -> Rules | Retry:
         try:
             target = self._settler.begin(job)
         except Refused as refused:
-            self._queue.done(job, None)
+            self.queue.done(job, None)
             return rules_if_refused(refused)
         job.attempts += 1
         clock.timer.start()
         try:
-            on_sent = partial(self._queue.sent, job)
+            on_sent = partial(self.queue.sent, job)
             attempt = await self._engine.attempt(job.request, target, job.partial, on_sent)
         finally:
             clock.busy += clock.timer.stop()
-        self._queue.done(job, attempt)
+        self.queue.done(job, attempt)
         if attempt.body.size > _PARSED_IN_LOOP:
             return await asyncio.to_thread(self._settler.settle_robots, job, attempt, clock)
         return self._settler.settle_robots(job, attempt, clock)
