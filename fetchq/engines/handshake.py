@@ -6,6 +6,7 @@ one for an event loop is in `fetchq.engines.aiohttp.opening`.
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import ssl
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from fetchq.http.attempt_clock import AttemptClock
 
 __all__ = ["Handshake", "TimedSSLSocket"]
+
+
+_NOT_CONNECTED = (errno.ENOTCONN, errno.EINVAL)
+"""What `recv` raises on a socket that was never connected, which wrap_socket takes."""
 
 
 class Handshake:
@@ -52,6 +57,16 @@ class TimedSSLSocket(ssl.SSLSocket):
     """TLS for a thread. In Python's own handshake, the thread may wait for the GIL several times unnoticed."""
 
     handshake: Handshake
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """Receive bytes. Raises OSError."""
+        try:
+            return super().recv(buflen, flags)
+        except OSError as problem:
+            # Until Python 3.12, wrap_socket leaves a socket open whose connection was reset before TLS began.
+            if not isinstance(problem, ssl.SSLError) and problem.errno not in _NOT_CONNECTED and self.version() is None:
+                self.close()
+            raise
 
     def do_handshake(self, block: bool = False) -> None:
         """Make the handshake within the socket's timeout. Raises OSError, also TimeoutError."""

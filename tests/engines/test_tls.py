@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
+import socket
 import ssl
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +14,11 @@ from pathlib import Path
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
+from support.leaks import nothing_left
+from support.waiting import PATIENCE
 
 from fetchq.core.settings import Settings, SettingsError
+from fetchq.engines.handshake import TimedSSLSocket
 from fetchq.engines.tls import tls_context
 
 HOST = "example.org"
@@ -217,3 +223,19 @@ def test_an_encrypted_key_is_a_wrong_setting_and_nobody_is_asked_for_its_passwor
         check=False,
     )
     assert (ran.stdout.strip(), ran.stderr) in (("cert", ""), ("key", ""))
+
+
+# --- a thread's socket ---
+
+
+def test_a_connection_that_was_reset_before_tls_leaves_no_socket_open() -> None:
+    context = tls_context(Settings(insecure=True))
+    context.sslsocket_class = TimedSSLSocket
+    with nothing_left(), socket.create_server(("127.0.0.1", 0)) as listening:
+        ours = socket.create_connection(listening.getsockname())
+        theirs, _ = listening.accept()
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+        theirs.close()
+        assert select.select([ours], [], [], PATIENCE)[0]
+        with pytest.raises(ConnectionResetError):
+            context.wrap_socket(ours, server_hostname=HOST)

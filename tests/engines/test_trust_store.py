@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import struct
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.leaks import nothing_left
 from support.servers import ScriptServer
 from support.tls import Authority
+from support.waiting import HUNG, PATIENCE
 
 from fetchq import Cause, Settings, fetch_all_sync
 from fetchq.engines import tls
@@ -69,3 +74,31 @@ def test_a_certificate_file_of_the_settings_is_loaded_before_the_first_request(
     contexts = tls.TlsContexts(Settings(cacert=authority.cacert))
     assert len(loads) == 1
     assert contexts.get(anonymous=False) is contexts.get(anonymous=True) is not None
+
+
+@pytest.mark.usefixtures("loads")
+def test_a_connection_that_the_server_resets_meanwhile_ends_at_once_in_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else asyncio would begin TLS on a closed connection. The other engine loads them before it connects."""
+    left = threading.Event()
+    load = tls.TlsContexts.load
+
+    def slow(contexts: tls.TlsContexts) -> None:
+        assert left.wait(PATIENCE)
+        load(contexts)
+
+    def leave(server: socket.socket) -> None:
+        with suppress(OSError):
+            connection, _ = server.accept()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+            connection.close()
+            left.set()
+
+    monkeypatch.setattr(tls.TlsContexts, "load", slow)
+    with nothing_left(), socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=leave, args=(server,))
+        thread.start()
+        (result,) = fetch_all_sync([f"https://127.0.0.1:{server.getsockname()[1]}/"], retries=0, timeout=HUNG)
+        thread.join()
+    assert result.cause is Cause.CONNECT
