@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,9 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from fetchq.core.cores import usable_cores
 from fetchq.core.disk import close_on_error
+from fetchq.core.encoded_results import EncodedResults, RecordFormat
 from fetchq.reports.attribution import attribution_of
 from fetchq.reports.diagnosis import verdict_of
 from fetchq.reports.session_record import session_record
@@ -25,12 +26,13 @@ from fetchq.reports.summary import Summary
 from fetchq.reports.view import Views
 from fetchq.store.output import Output
 from fetchq.workers.failure_limit import FailureLimit
-from fetchq.workers.run import DURABLE_LINGER, Feed
+from fetchq.workers.run import DURABLE_LINGER, Feed, Run
 
 if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Result
     from fetchq.core.settings import Settings
     from fetchq.http.cookies import CookieJar
+    from fetchq.reports.attribution import Attribution
     from fetchq.store.writer import Writer
     from fetchq.workers.async_run import AsyncRun
     from fetchq.workers.blocking_run import BlockingRun
@@ -57,12 +59,14 @@ class _Pipeline(ABC, Generic[RunT]):
         on_done: Callable[[Sequence[Result]], None] | None = None,
         interrupted: Callable[[], bool] = lambda: False,
         linger: float = 0.0,
+        records: RecordFormat | None = None,
     ) -> None:
         """`output`: where Results are written before they count as done; without it they count as done at once.
 
         `summary` counts the Results that are done, and then `on_done` is called with them. Once `interrupted` returns
         True, rows that wait for a copy of another row's Result are left to a later session. `linger`: seconds for which
-        Results are collected before they are written, in a run that is not durable.
+        Results are collected before they are written, in a run that is not durable. `records`: where a run in several
+        processes needs nothing else of its Results, it gets `EncodedResults`.
 
         Raises `SettingsError` if the environment cannot be obeyed, or the file of a view cannot be written.
         """
@@ -77,6 +81,7 @@ class _Pipeline(ABC, Generic[RunT]):
         )
         """The run; None when it has ended."""
         self._run.settler.on_retry = on_retry
+        self._run.records = records
         if settings.most_failures is not None:
             stop = partial(self._run.control.stop, end_source=not feed.finite)
             self._run.settler.failure_limit = FailureLimit(settings.most_failures, stop)
@@ -91,7 +96,7 @@ class _Pipeline(ABC, Generic[RunT]):
     def summary(self) -> Summary:
         """The numbers so far, which are final when the run has ended. Always the same object, but for `restart`."""
         if (run := self._run) is not None:
-            self._summary.update(_seconds(run), run.clocks)
+            self._summary.update(perf_counter() - run.began if run.began else 0.0, run.clocks)
         return self._summary
 
     def stop(self) -> None:
@@ -132,8 +137,8 @@ class _Pipeline(ABC, Generic[RunT]):
         ended = perf_counter()
         self._summary.update(ended - run.began if run.began else 0.0, run.clocks, run.backoffs(), run.loads())
         if run.began:
-            self._summary.attribution = attribution_of(run, ended)
-        self._summary.verdict = verdict_of(self._summary, run.settings, cores=_cores(), whole=self._whole)
+            self._summary.attribution = _attribution(run, ended)
+        self._summary.verdict = verdict_of(self._summary, run.settings, cores=usable_cores(), whole=self._whole)
         self._run = None
 
     def _session_record(self) -> dict[str, Any] | None:
@@ -153,7 +158,10 @@ class _Pipeline(ABC, Generic[RunT]):
         self._views.add(done)
 
     def _count(self, done: Sequence[Result]) -> None:
-        self._summary.add(done)
+        if isinstance(done, EncodedResults):
+            self._summary.merge(done.summary)
+        else:
+            self._summary.add(done)
         if self._on_done is not None:
             self._on_done(done)
 
@@ -169,6 +177,10 @@ class AsyncPipeline(_Pipeline["AsyncRun"]):
         return self._unwritten() if self._output is None else self._written(self._output)
 
     def _new_run(self, settings: Settings, feed: Feed, on_start: OnStart | None, linger: float) -> AsyncRun:
+        if settings.processes > 1:
+            from fetchq.processes.run import AsyncProcessRun
+
+            return AsyncProcessRun(settings, feed, on_start, linger=linger)
         from fetchq.workers.async_run import AsyncRun  # here, since a run needs the workers of one mode alone
 
         return AsyncRun(settings, feed, on_start, linger=linger)
@@ -226,13 +238,17 @@ class AsyncPipeline(_Pipeline["AsyncRun"]):
 
 
 class BlockingPipeline(_Pipeline["BlockingRun"]):
-    """A run in mode `threads` or `sync`, without an event loop."""
+    """A run in mode `threads` or `sync`, or in several processes, without an event loop."""
 
     def batches(self) -> Generator[Sequence[Result]]:
         """The Results in batches, as in `AsyncPipeline.batches`."""
         return self._unwritten() if self._output is None else self._written(self._output)
 
     def _new_run(self, settings: Settings, feed: Feed, on_start: OnStart | None, linger: float) -> BlockingRun:
+        if settings.processes > 1:
+            from fetchq.processes.run import BlockingProcessRun
+
+            return BlockingProcessRun(settings, feed, on_start, linger=linger)
         from fetchq.workers.blocking_run import BlockingRun
 
         return BlockingRun(settings, feed, on_start, linger=linger)
@@ -267,17 +283,14 @@ class BlockingPipeline(_Pipeline["BlockingRun"]):
             self._views.close(self._summary)
 
 
+def _attribution(run: Run, ended: float) -> Attribution:
+    if run.settings.processes == 1:
+        return attribution_of(run, ended)
+    from fetchq.processes.run import ProcessRun
+
+    assert isinstance(run, ProcessRun)
+    return run.attribution(ended)
+
+
 def _next(iterator: Iterator[T]) -> T | None:
     return next(iterator, None)
-
-
-def _cores() -> int:
-    """How many CPU cores this process may use, as far as the system tells."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _seconds(run: AsyncRun | BlockingRun) -> float:
-    """The seconds since the run began to fetch; 0 before that."""
-    return perf_counter() - run.began if run.began else 0.0

@@ -26,15 +26,16 @@ ROOMS: dict[str, set[str]] = {
     "workers": {"inputs", "engines", "scheduling", "http", "core"},
     "store": {"inputs", "http", "core"},
     "reports": {"store", "workers", "scheduling", "http", "core"},
+    "processes": {"reports", "store", "workers", "inputs", "scheduling", "http", "core"},
     "comparison": {"reports", "store", "workers", "inputs", "http", "core"},
-    "cli": {"comparison", "reports", "store", "workers", "inputs", "scheduling", "http", "core"},
+    "cli": {"comparison", "processes", "reports", "store", "workers", "inputs", "scheduling", "http", "core"},
 }
 """Each room, and the rooms that its modules may import from, beside their own."""
 BESIDE: dict[str, set[str]] = {
     "_version": set(),
     "client": {"api", "reports", "workers", "inputs", "core"},
     "api": {"pipeline", "reports", "store", "workers", "inputs", "core"},
-    "pipeline": {"reports", "store", "workers", "http", "core"},
+    "pipeline": {"processes", "reports", "store", "workers", "http", "core"},
     "__main__": {"cli"},
 }
 """The modules beside the rooms, and the rooms that they may import from."""

@@ -14,6 +14,7 @@ from fetchq.cli import discard_stdout
 from fetchq.cli.interrupts import Interrupts
 from fetchq.cli.status import EXIT_FATAL, EXIT_UNFINISHED
 from fetchq.core.disk import StorageError
+from fetchq.core.process_error import ProcessDiedError
 from fetchq.pipeline import AsyncPipeline, BlockingPipeline
 from fetchq.store.output import Output
 from fetchq.workers.process import loop_factory, tune_garbage_collector
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fetchq.cli.screen import Screen
+    from fetchq.core.encoded_results import RecordFormat
     from fetchq.core.model import Result
     from fetchq.core.settings import Settings
     from fetchq.inputs.source import Source
@@ -55,7 +57,8 @@ def drive(
     interrupts = click.get_current_context().find_object(Interrupts) or Interrupts()
     feed = Feed(source, threaded=True, finite=source.rereadable)
     output = Output(screen, session, keep_body=settings.keep_body, record_bodies=settings.record_bodies)
-    pipeline = (AsyncPipeline if settings.mode == "async" else BlockingPipeline)(
+    in_loop = settings.mode == "async" and settings.processes == 1
+    pipeline = (AsyncPipeline if in_loop else BlockingPipeline)(
         settings,
         feed,
         output,
@@ -65,6 +68,7 @@ def drive(
         on_done=on_done,
         interrupted=lambda: interrupts.number is not None,
         linger=LINGER,
+        records=None if session is not None or watched or logged else _record_format(settings, screen),
     )
     status = _status_of_error(pipeline, interrupts, screen)
     if status is not None:
@@ -74,6 +78,12 @@ def drive(
     if summary.unfinished or not source.ended:
         return EXIT_UNFINISHED
     return 1 if summary.failed else 0
+
+
+def _record_format(settings: Settings, screen: Screen) -> RecordFormat | None:
+    """How the processes of the run encode its records, if it has several, and nothing else is needed of its Results."""
+    needs_results = settings.processes == 1 or settings.report or settings.har or settings.trace
+    return None if needs_results else screen.record_format()
 
 
 def _status_of_error(pipeline: AsyncPipeline | BlockingPipeline, interrupts: Interrupts, screen: Screen) -> int | None:
@@ -87,7 +97,7 @@ def _status_of_error(pipeline: AsyncPipeline | BlockingPipeline, interrupts: Int
         discard_stdout()
         screen.say(f"fetchq: the records cannot be written: {os.strerror(problem.errno or errno.EIO)}")
         return EXIT_FATAL
-    except StorageError as problem:
+    except (StorageError, ProcessDiedError) as problem:
         screen.say(f"fetchq: {problem}")
         return EXIT_FATAL
     finally:

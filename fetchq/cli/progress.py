@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from fetchq.core.cause import Cause
+from fetchq.core.encoded_results import EncodedResults
 
 if TYPE_CHECKING:
     from fetchq.cli.display import Display
@@ -79,14 +80,14 @@ class _Dots(_NoProgress):
     def advance(self, results: Sequence[Result], summary: Summary) -> None:
         if perf_counter() < self._starts_at:
             return
-        results = [result for result in results if result.cause is not Cause.CANCELLED]
-        done = summary.done - len(results)
-        failed = summary.failed - sum(not result.ok for result in results)
-        for result in results:
+        failures = _failures(results)
+        done = summary.done - len(failures)
+        failed = summary.failed - sum(failures)
+        for has_failed in failures:
             done += 1
-            failed += not result.ok
+            failed += has_failed
             self._pending += 1
-            self._any_failed = self._any_failed or not result.ok
+            self._any_failed = self._any_failed or bool(has_failed)
             if self._pending >= self._per_dot:
                 self._show_dot(done, failed)
 
@@ -113,6 +114,13 @@ class _Dots(_NoProgress):
         if self._column:
             self._echo("\n")
             self._column = 0
+
+
+def _failures(results: Sequence[Result]) -> Sequence[int]:
+    """A number for each row that is done, 1 if it has failed, else 0."""
+    if isinstance(results, EncodedResults):
+        return results.failed
+    return [not result.ok for result in results if result.cause is not Cause.CANCELLED]
 
 
 class _Bar:

@@ -15,6 +15,7 @@ from fetchq.cli import say
 from fetchq.cli.progress import progress_for
 from fetchq.cli.stdout_sink import one_device, stdout_sink
 from fetchq.cli.worker_lines import START_DELAY, WorkerLines
+from fetchq.core.encoded_results import RecordFormat
 from fetchq.reports.text import HEADING
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Screen"]
 
+_HEADS = frozenset({"headers", "hops"})
+"""What records can include without a body."""
 _BLOCKED_AFTER = 0.5
 """Seconds after which a write to stdout counts as blocked, because nobody reads stdout."""
 
@@ -37,6 +40,7 @@ class Screen:
 
     def __init__(self, display: Display, *, source: Source, summary: Summary, log: LogFile | None = None) -> None:
         """`log`: also gets what is shown of rows and retries, and what is said."""
+        self._display = display
         self._summary = summary
         self._verbose = display.verbose
         self._log = log
@@ -93,6 +97,13 @@ class Screen:
 
     def flush(self) -> None:
         """Do nothing: `write` flushes."""
+
+    def record_format(self) -> RecordFormat | None:
+        """What `write` needs of Results, where that is no more than their records as JSON Lines; else None."""
+        display = self._display
+        if display.records != "jsonl" or display.only not in (None, "all") or not _HEADS.issuperset(display.include):
+            return None
+        return RecordFormat(tuple(display.include), tuple(display.passed), tuple(display.fields))
 
     def advance(self, results: Sequence[Result]) -> None:
         """Show the progress after these Results are done and the summary has counted them."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
-import resource
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ from fetchq.http.cookies import CookieJar
 from fetchq.http.hops import method_of
 from fetchq.pipeline import AsyncPipeline, BlockingPipeline
 from fetchq.reports.measurements import MAX_SPANS, MeasuredRun, spans_of
-from fetchq.workers.process import loop_factory, tune_garbage_collector
+from fetchq.workers.process import loop_factory, peak_memory, tune_garbage_collector
 from fetchq.workers.run import Feed
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ class _Measurement:
             round=self._task.round,
             duration=summary.duration,
             cpu=cpu,
-            peak_memory=_peak_memory(),
+            peak_memory=peak_memory(),
             concurrency=summary.concurrency,
             ok=summary.ok,
             failed=summary.failed,
@@ -162,14 +161,3 @@ class _Measurement:
         self._outcomes.add(results)
         if self._task.rows <= MAX_SPANS:
             self._results += results
-
-
-def _peak_memory() -> int:
-    """The most bytes that this process has had in memory."""
-    try:
-        # Unlike ru_maxrss, it starts anew when the program does: before that, the process was a copy of its parent.
-        with open("/proc/self/status", encoding="ascii") as file:
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most if sys.platform == "darwin" else most * 1024  # kilobytes elsewhere

@@ -1,22 +1,17 @@
-"""Makes a measured run in a process of its own, so that its CPU time and its memory are its own.
-
-The process is started by its program, with nothing of this process but the two files: so it works from a notebook and
-from a script without `if __name__ == "__main__"`, too. What it has to do comes through its standard input, since
-arguments and variables could be seen by other users of the machine. While that pipe is open, this process lives.
-"""
+"""Makes a measured run in a process of its own, so that its CPU time and its memory are its own."""
 
 from __future__ import annotations
 
 import pickle
 import subprocess
-import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fetchq.core.settings import SettingsError
 from fetchq.core.text import one_line
+from fetchq.workers.python_process import exit_text, hand_over, start_python
 
 if TYPE_CHECKING:
     from fetchq.http.cookies import Cookie
@@ -26,14 +21,6 @@ __all__ = ["MARK", "RunFailedError", "Task", "run_in_process"]
 
 MARK = b"\0fetchq\0"
 """Comes before the report on the standard output, where the site's own start-up code may have written something."""
-
-_PROGRAM = """
-import pickle, sys
-sys.path[:] = pickle.load(sys.stdin.buffer)
-from fetchq.comparison.child import main
-main(pickle.load(sys.stdin.buffer))
-"""
-"""Searches modules where this process searches them, and not first of all in the current folder."""
 
 
 class RunFailedError(RuntimeError):
@@ -74,21 +61,18 @@ def run_in_process(task: Task, outcomes: BinaryIO) -> tuple[MeasuredRun, bytes]:
     Raises `SettingsError` if the run cannot begin, and `RunFailedError`. Whatever ends the wait, such as
     KeyboardInterrupt, ends the process.
     """
-    warnings = [f"-W{option}" for option in sys.warnoptions]
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(  # noqa: S603  # this Python, and a program that is a constant
-            [sys.executable, "-P", *warnings, "-c", _PROGRAM],
-            stdin=subprocess.PIPE,
+        process = start_python(
+            "fetchq.comparison.child",
+            pass_fds=(task.row_file, task.outcome_file),
             stdout=subprocess.PIPE,
             stderr=errors,
-            pass_fds=(task.row_file, task.outcome_file),
-            start_new_session=True,  # so that Ctrl-C does not reach it, but this process, which ends it
         )
         assert process.stdin is not None
         assert process.stdout is not None
         try:
             with process.stdout:
-                _send(process.stdin, task)
+                hand_over(process.stdin, task)
                 written = process.stdout.read()
             status = process.wait()
         finally:
@@ -100,23 +84,9 @@ def run_in_process(task: Task, outcomes: BinaryIO) -> tuple[MeasuredRun, bytes]:
         output = errors.read().decode(errors="replace")
     _, _, report = written.partition(MARK)
     if status or not report:
-        raise RunFailedError(_reason(status), output)
+        raise RunFailedError(f"the process of a run {exit_text(status)}", output)
     found = pickle.loads(report)  # noqa: S301  # from the process that this one has started
     if isinstance(found, SettingsError):
         raise found
     outcomes.seek(0)
     return found, outcomes.read()
-
-
-def _send(stdin: IO[bytes], task: Task) -> None:
-    with suppress(BrokenPipeError):  # it has ended: its exit status and its errors tell why
-        for what in (sys.path, task):
-            pickle.dump(what, stdin)
-        stdin.flush()
-
-
-def _reason(status: int) -> str:
-    if status < 0:
-        perhaps = ", perhaps for lack of memory" if status == -9 else ""
-        return f"the process of a run was ended by signal {-status}{perhaps}"
-    return f"the process of a run ended with exit status {status}"

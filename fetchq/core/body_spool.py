@@ -14,7 +14,7 @@ import threading
 from contextlib import suppress
 from itertools import count
 from time import time_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fetchq.core.disk import PRIVATE_FILE, PRIVATE_FOLDER
 
@@ -83,6 +83,17 @@ class Spool:
         """The first line of the part's description; empty if the body is to have none, None before that is known."""
         self.file_name: str | None = None
         """The file name that the row has for its body (`Request.filename`), where the run names files by a template."""
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        """What another process needs to go on: all but the lock. It must share the folder."""
+        return (*(getattr(self, name) for name in _STATE), b"".join(self._pieces))
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        *values, content = state
+        for name, value in zip(_STATE, values, strict=True):
+            setattr(self, name, value)
+        self._pieces, self.in_memory = [content] if content else [], len(content)
+        self._lock = threading.Lock()
 
     def add(self, piece: bytes) -> None:
         """Append a piece of the body, which stays in memory until `write`."""
@@ -182,6 +193,9 @@ class Spool:
         self._is_part = False
         with suppress(OSError):
             os.unlink(f"{self._name}{DESCRIPTION}")
+
+
+_STATE = ("_folder", "_name", "_discarded", "_is_part", "size", "description", "file_name")
 
 
 class LinkedSpool(Spool):

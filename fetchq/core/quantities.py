@@ -9,6 +9,8 @@ import math
 import re
 from collections.abc import Iterable
 
+from fetchq.core.cores import usable_cores
+
 # Not compiled at import, since `fetchq --help` needs none of these; re caches what it has compiled.
 _INTEGER = r"[+-]?[0-9]+(?:\.0*)?"
 _SECONDS = r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)?"
@@ -22,6 +24,7 @@ __all__ = [
     "read_int",
     "read_mode_bits",
     "read_priority",
+    "read_processes",
     "read_rate",
     "read_seconds",
     "read_seed",
@@ -47,6 +50,11 @@ def read_int(given: object) -> int:
         return int(given)
     except ValueError:
         raise ValueError(f"{given!r} is not a whole number") from None
+
+
+def read_processes(given: object) -> int:
+    """Parse a number of processes; "auto" is as many as there are CPU cores that this process may use."""
+    return usable_cores() if given == "auto" else read_int(given)
 
 
 def read_seed(given: object) -> int | None:

@@ -86,6 +86,18 @@ def hidden_settings(given: HiddenValues) -> Settings:
     raise problem
 
 
+def _check_processes(settings: Settings) -> None:
+    """Raises `SettingsError` for what several processes cannot share."""
+    if settings.processes == 1:
+        return
+    if settings.processes > settings.workers:
+        raise SettingsError("processes", f"each needs a worker, and there are {settings.workers}")
+    if settings.cookie_jar is not None:
+        raise SettingsError("processes", "not together with cookie_jar, whose cookies all rows share")
+    if settings.per_host_by == "ip":
+        raise SettingsError("processes", "not together with per_host_by=ip: which hosts share an address is not known")
+
+
 _RESOLVED = {"auth": "user", "cookies": "cookie", "json": "data"}
 """Settings of Python callers, and those that they become."""
 
@@ -115,6 +127,7 @@ def _check_together(settings: Settings) -> None:
         raise SettingsError("ipv6", "not together with ipv4")
     if settings.mode != "async" and settings.workers > MOST_THREADS:
         raise SettingsError("workers", f"at most {MOST_THREADS} in mode {settings.mode}")
+    _check_processes(settings)
     if settings.dns_servers and settings.mode != "async":
         raise SettingsError(
             "dns_servers", f"in mode {settings.mode} the system looks names up, and asks its own servers"

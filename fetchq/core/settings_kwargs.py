@@ -20,6 +20,7 @@ class ModeKwargs(TypedDict, total=False):
 
     mode: str
     workers: Integer
+    processes: Integer
 
 
 class OtherSettingsKwargs(TypedDict, total=False):

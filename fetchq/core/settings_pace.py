@@ -7,7 +7,15 @@ from functools import partial
 
 from fetchq.core.option import ValidatedSettings, setting
 from fetchq.core.parsers import HOST_KEYS, choice_of, read_flag, read_per_host_by
-from fetchq.core.quantities import read_byte_rate, read_int, read_rate, read_seconds, read_size, read_statuses
+from fetchq.core.quantities import (
+    read_byte_rate,
+    read_int,
+    read_processes,
+    read_rate,
+    read_seconds,
+    read_size,
+    read_statuses,
+)
 
 __all__ = ["MODES", "READ_TIMEOUT", "PaceFields", "read_timeout_beside"]
 
@@ -49,6 +57,18 @@ class PaceFields(ValidatedSettings):
         minimum=1,
         maximum=100_000,
         folder_maximum=1000,
+    )
+    processes: int = _mode(
+        1,
+        "--processes",
+        read_processes,
+        "How many share the list, its hosts divided among them; auto: one for each core.",
+        python_help="How many share the list, its hosts divided among them; 'auto': one for each core.",
+        metavar="N|auto",
+        minimum=1,
+        maximum=1000,
+        folder_maximum=64,
+        choices=("auto",),
     )
 
     timeout: float | None = _limit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from time import process_time
 from typing import TYPE_CHECKING, Any, Self
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fetchq.workers.idle_time import Reason
     from fetchq.workers.run import Run
 
-__all__ = ["Attribution", "Blocked", "Held", "attribution_of"]
+__all__ = ["Attribution", "Blocked", "Held", "attribution_of", "attribution_of_parts"]
 
 _MOST_HELD = 100
 """The most entries of `Attribution.held` for single hosts; the other hosts share one entry for each limit."""
@@ -78,12 +78,14 @@ class Attribution:
     own: float = 0.0
     """fetchq's own work between and around the attempts, with the time in which it waited for the CPU."""
     cpu: float = 0.0
-    """CPU seconds of the whole process during the run; no part of the total."""
+    """CPU seconds of all processes that fetch during the run; no part of the total."""
     blocked: tuple[Blocked, ...] = ()
     """Code that blocked the event loop, about a tenth of a second at a time or more, the longest first; no part of the
     total."""
     loop_cpu: float = 0.0
     """CPU seconds of the thread that runs the event loop, in mode `async`; no part of the total."""
+    processes: int = 1
+    """How many processes the workers were in."""
     loop_delay: float = 0.0
     """How late the event loop was for its timers, in seconds, at the 99th percentile."""
     longest_loop_delay: float = 0.0
@@ -114,14 +116,15 @@ class Attribution:
             held = tuple(Held(Limit(one["limit"]), one["host"], float(one["seconds"])) for one in values["held"])
             blocked = tuple(Blocked(str(one["where"]), float(one["seconds"])) for one in values["blocked"])
             numbers = {name: float(values[name]) for name in _NUMBERS}
-            return cls(workers=int(values["workers"]), held=held, blocked=blocked, **numbers)
+            processes = int(values.get("processes", 1))  # earlier versions of fetchq had one
+            return cls(workers=int(values["workers"]), processes=processes, held=held, blocked=blocked, **numbers)
         except (KeyError, TypeError, AttributeError) as problem:
             raise ValueError(f"not an attribution: {problem!r}") from None
 
 
 _PHASES = ("dns", "connect", "tls", "wait", "receive", "decode", "store", "lag")
 _PARTS = ("input", "finished", "turn", "held", *_PHASES, "callback", "output", "own")
-_NUMBERS = tuple(one.name for one in fields(Attribution) if one.name not in ("workers", "held", "blocked"))
+_NUMBERS = tuple(one.name for one in fields(Attribution) if one.name not in ("workers", "processes", "held", "blocked"))
 
 
 def attribution_of(run: Run, ended: float) -> Attribution:
@@ -156,6 +159,41 @@ def attribution_of(run: Run, ended: float) -> Attribution:
     )
 
 
+def attribution_of_parts(
+    parts: Sequence[tuple[float, float, Attribution]], *, workers: int, began: float, ended: float
+) -> Attribution:
+    """What the workers of a run in several processes did: the sum of the `parts`, each with its beginning and its end.
+
+    The time until a process has begun is fetchq's own; after its end, its workers had no row left. That of a process
+    that has died is not known, and counts as fetchq's own, too.
+    """
+    sums: dict[str, Any] = {
+        name: sum((getattr(part, name) for _, _, part in parts), 0.0) for name in _PARTS if name != "held"
+    }
+    sums["finished"] += sum((ended - end) * part.workers for _, end, part in parts)
+    held: defaultdict[tuple[Limit, str | None], float] = defaultdict(float)
+    for one in (one for _, _, part in parts for one in part.held):
+        held[one.limit, one.host] += one.seconds
+    known = sum(sums[name] for name in _PARTS if name not in ("held", "own")) + sum(held.values())
+    sums["own"] = max(0.0, (ended - began) * workers - known)
+    return Attribution(
+        workers=workers,
+        duration=ended - began,
+        held=_longest_first(Held(*reason, took) for reason, took in held.items()),
+        blocked=tuple(one for _, _, part in parts for one in part.blocked),
+        cpu=sum(part.cpu for _, _, part in parts),
+        loop_cpu=sum(part.loop_cpu for _, _, part in parts),
+        loop_delay=max((part.loop_delay for _, _, part in parts), default=0.0),
+        longest_loop_delay=max((part.longest_loop_delay for _, _, part in parts), default=0.0),
+        processes=max(1, len(parts)),
+        **sums,
+    )
+
+
+def _longest_first(held: Iterable[Held]) -> tuple[Held, ...]:
+    return tuple(sorted(held, key=lambda one: -one.seconds))
+
+
 def _held(idle: Mapping[Reason, float], limit_rate: float) -> tuple[Held, ...]:
     """What the idle workers and, because of `limit_rate`, those with an attempt waited for; the longest one first."""
     seconds: defaultdict[tuple[Limit, str | None], float] = defaultdict(float)
@@ -169,5 +207,4 @@ def _held(idle: Mapping[Reason, float], limit_rate: float) -> tuple[Held, ...]:
         if reason[1] is not None:
             seconds[reason[0], None] += seconds.pop(reason)
     # The key of a host that cannot be parsed is what stands there, which may be a password.
-    held = [Held(limit, host and redact_all(host), took) for (limit, host), took in seconds.items()]
-    return tuple(sorted(held, key=lambda one: -one.seconds))
+    return _longest_first(Held(limit, host and redact_all(host), took) for (limit, host), took in seconds.items())

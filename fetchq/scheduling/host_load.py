@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from fetchq.scheduling.host_queue import HostQueue
 
-__all__ = ["HostLoad", "HostLoads"]
+__all__ = ["HostLoad", "HostLoads", "greatest_loads"]
 
 _MOST = 100
 """The most hosts that are reported; of those that have been dropped, ten times as many are kept."""
@@ -39,6 +39,11 @@ class HostLoad:
 _seconds = attrgetter("seconds")
 
 
+def greatest_loads(loads: Iterable[HostLoad]) -> list[HostLoad]:
+    """Those with the most seconds among the loads of different hosts, at most 100, the greatest first."""
+    return nlargest(_MOST, loads, key=_seconds)
+
+
 class HostLoads:
     """The loads of the hosts with the most work. Memory is bounded, so of many dropped hosts the smallest are lost."""
 
@@ -55,7 +60,7 @@ class HostLoads:
     def most(self, queues: Iterable[HostQueue]) -> list[HostLoad]:
         """The hosts with the most seconds, at most 100, the greatest first; `queues`: those that were not dropped."""
         loads = self._dropped | {queue.host: self._load(queue) for queue in queues}
-        return nlargest(_MOST, (load for load in loads.values() if load.attempts), key=_seconds)
+        return greatest_loads(load for load in loads.values() if load.attempts)
 
     def _load(self, queue: HostQueue) -> HostLoad:
         before = self._dropped.get(queue.host, HostLoad(queue.host, 0, 0.0, 0.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import partial
 from inspect import isawaitable
@@ -25,16 +25,24 @@ __all__ = ["AsyncRun"]
 class AsyncRun(Run):
     """A run in any mode, for an event loop, in which `stop` and `abort` must be called. `batches` is iterated once."""
 
-    def __init__(self, settings: Settings, feed: Feed, on_start: OnStart | None = None, *, linger: float = 0.0) -> None:
-        super().__init__(settings, linger)
+    def __init__(
+        self,
+        settings: Settings,
+        feed: Feed,
+        on_start: OnStart | None = None,
+        *,
+        linger: float = 0.0,
+        first_worker: int = 1,
+    ) -> None:
+        super().__init__(settings, linger, first_worker=first_worker)
         self._feed = feed
         self._on_start = on_start
 
-    def batches(self) -> AsyncGenerator[list[Result]]:
+    def batches(self) -> AsyncGenerator[Sequence[Result]]:
         """The Results in batches, as they finish. Closing the iterator ends the run."""
         return self._in_loop() if self.settings.mode == "async" else self._in_threads()
 
-    async def _in_loop(self) -> AsyncGenerator[list[Result]]:
+    async def _in_loop(self) -> AsyncGenerator[Sequence[Result]]:
         from fetchq.workers.async_pool import AsyncPool
         from fetchq.workers.loop_monitor import LoopMonitor
 
@@ -64,18 +72,22 @@ class AsyncRun(Run):
             if self.cookies is not None:
                 await asyncio.to_thread(self.save_cookies)
 
-    async def _in_threads(self) -> AsyncGenerator[list[Result]]:
-        """The Results of a blocking run, for whose batches a thread waits."""
+    def _blocking(self, on_start: OnStart | None, on_abort: Callable[[], None] | None) -> Generator[Sequence[Result]]:
+        """The batches of a blocking run. `on_abort`: see `run_blocking`."""
         from fetchq.workers.blocking_run import run_blocking
 
+        return run_blocking(self, self._feed, on_start, on_abort)
+
+    async def _in_threads(self) -> AsyncGenerator[Sequence[Result]]:
+        """The Results of a blocking run, for whose batches a thread waits."""
         loop = asyncio.get_running_loop()
         on_start: OnStart | None = None
         on_abort: Callable[[], None] | None = None
         if self._on_start is not None:
             callback = _LoopCallback(self._on_start, loop)
             on_start, on_abort = callback, callback.end
-        batches = run_blocking(self, self._feed, on_start, on_abort)
-        waiting: asyncio.Future[list[Result] | None] | None = None
+        batches = self._blocking(on_start, on_abort)
+        waiting: asyncio.Future[Sequence[Result] | None] | None = None
         thread = ThreadPoolExecutor(1, "fetchq-run")  # the loop's threads may all wait for this run
         try:
             while True:

@@ -40,6 +40,7 @@ class BlockingPool(ABC):
     ) -> None:
         """`engines`: one for each worker. `on_abort` is called when the attempts under way are interrupted."""
         self._run = run
+        self._first_worker = run.clocks[0].number
         self.control = run.control
         self._settler = run.settler
         self._schedule = run.schedule
@@ -98,7 +99,7 @@ class BlockingPool(ABC):
         clock.attempt_began = perf_counter()
         try:
             on_sent = partial(self._sent, job) if self._schedule.counts_starts else None
-            return self._engines[clock.number - 1].attempt(job.request, target, job.partial, on_sent)
+            return self._engines[clock.number - self._first_worker].attempt(job.request, target, job.partial, on_sent)
         finally:
             clock.attempt_began = None
             clock.busy += clock.timer.stop()
@@ -110,7 +111,7 @@ class BlockingPool(ABC):
             address = None
             if self.control.state is RunState.RUNNING:
                 clock.attempt_began = began = perf_counter()
-                address = self._engines[clock.number - 1].address_of(job.request.url)
+                address = self._engines[clock.number - self._first_worker].address_of(job.request.url)
                 clock.attempt_began = None
                 self._run.phases.add("dns", perf_counter() - began)
             with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fetchq.core.settings import Settings
     from fetchq.workers.run import Feed
 
-__all__ = ["BlockingRun", "run_blocking"]
+__all__ = ["BlockingRun", "deadline_of", "run_blocking"]
 
 
 class BlockingRun(Run):
@@ -31,14 +31,14 @@ class BlockingRun(Run):
         self._feed = feed
         self._on_start = on_start
 
-    def batches(self) -> Generator[list[Result]]:
+    def batches(self) -> Generator[Sequence[Result]]:
         """The Results in batches, as they finish. Closing the iterator ends the run."""
         return run_blocking(self, self._feed, self._on_start)
 
 
 def run_blocking(
     run: Run, feed: Feed, on_start: OnStart | None, on_abort: Callable[[], None] | None = None
-) -> Generator[list[Result]]:
+) -> Generator[Sequence[Result]]:
     """Fetch `feed` in mode `threads` or `sync`, and yield the Results as they finish.
 
     `on_abort` is called when the attempts under way are interrupted, since a worker may be waiting in `on_start` then.
@@ -49,7 +49,7 @@ def run_blocking(
     try:
         pool = make_pool(run, engines, on_start, on_abort)
         run.begin()
-        with _deadline(run, feed):
+        with deadline_of(run, feed):
             yield from pool.batches(_source_of(run, feed))
     finally:
         for engine in engines:
@@ -67,7 +67,7 @@ def _source_of(run: Run, feed: Feed) -> Iterable[list[Request]]:
 
 
 @contextmanager
-def _deadline(run: Run, feed: Feed) -> Iterator[None]:
+def deadline_of(run: Run, feed: Feed) -> Iterator[None]:
     """Abort the run if its deadline passes before the end of the block."""
     if run.settings.deadline is None:
         yield

@@ -10,7 +10,7 @@ from fetchq.core.model import Cause
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fetchq.core.model import Request
+    from fetchq.core.model import Request, Result
 
 __all__ = ["FailureLimit"]
 
@@ -24,9 +24,13 @@ class FailureLimit:
         self._end = end
         self._numbers = count(1)
 
-    def count(self, request: Request, cause: Cause) -> None:
+    def count(self, request: Request | Result, cause: Cause) -> None:
         """Count a row that has failed, but for one that was cancelled, or that gets a copy of another row's Result."""
         if cause is Cause.CANCELLED or request._duplicate_of is not None:
             return
+        self.count_one()
+
+    def count_one(self) -> None:
+        """Count a row that has failed."""
         if next(self._numbers) == self._most:  # `next` of a count is atomic
             self._end()

@@ -18,6 +18,7 @@ from fetchq.workers.settle import Settler
 from fetchq.workers.worker_clock import WorkerClock
 
 if TYPE_CHECKING:
+    from fetchq.core.encoded_results import RecordFormat
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
     from fetchq.http.cookies import CookieJar
@@ -51,8 +52,10 @@ class Feed:
 class Run:
     """Base class of runs: the parts that the pool uses, and the methods by which the caller watches and stops it."""
 
-    def __init__(self, settings: Settings, linger: float = 0.0) -> None:
+    def __init__(self, settings: Settings, linger: float = 0.0, *, first_worker: int = 1) -> None:
         """`linger`: seconds for which Results are collected before they are yielded (like Kafka's `linger.ms`).
+
+        `first_worker`: the number of the first worker.
 
         Raises `SettingsError` if the environment cannot be obeyed.
         """
@@ -71,9 +74,11 @@ class Run:
         self.idle = IdleTime(settings.workers, self.schedule)
         self.monitor: LoopMonitor | None = None
         """Watches the event loop in mode `async`; None before the run has begun."""
-        self.clocks = [WorkerClock(number) for number in range(1, settings.workers + 1)]
+        self.clocks = [WorkerClock(first_worker + number) for number in range(settings.workers)]
         self.began = 0.0
         """When the run began to fetch (`time.perf_counter`); 0 before that."""
+        self.records: RecordFormat | None = None
+        """In a run in several processes: how these encode the records of its Results."""
         self.cpu_before = 0.0
         """CPU seconds of the process when the run began."""
 

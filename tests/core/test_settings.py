@@ -33,6 +33,7 @@ WRONG: dict[str, list[Any]] = {
     "per_host_by": ["network", 1, None],
     "refresh": [3, "", "a\0b"],
     "workers": [0, -1, "many", None],
+    "processes": [0, "many", 1001, None, True],
     "timeout": [0, -1, "soon", float("inf"), "nothing"],
     "connect_timeout": [0, "-1"],
     "read_timeout": [0, "0s"],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
+from fetchq.core.encoded_results import EncodedResults
 from fetchq.core.passed_columns import passed_text
 from fetchq.core.text import json_printable, without_surrogates
 from fetchq.store.sinks.field_choice import only_fields
@@ -39,6 +40,9 @@ class JsonLinesSink:
         self._record_of = record_maker(include)
 
     def write(self, results: Sequence[Result]) -> None:
+        if isinstance(results, EncodedResults):
+            self._stream.write(results.lines)
+            return
         self.write_records(map(self._record_of, results))
 
     def write_records(self, records: Iterable[dict[str, Any]]) -> None:

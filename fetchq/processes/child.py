@@ -1,0 +1,155 @@
+"""A process of a run: fetches the rows that come through a pipe as any run does, and sends back the Results."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import queue
+import sys
+import threading
+from contextlib import aclosing, suppress
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from fetchq.core.settings import Settings
+from fetchq.processes.encoding import Encoder
+from fetchq.processes.messages import Kind, read_message, write_message
+from fetchq.processes.task import ProcessReport
+from fetchq.processes.transfer import decode_rows, encode_results
+from fetchq.reports.attribution import attribution_of
+from fetchq.workers.async_run import AsyncRun
+from fetchq.workers.process import loop_factory, peak_memory, tune_garbage_collector
+from fetchq.workers.run import Feed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fetchq.core.model import Request
+    from fetchq.processes.task import Task
+    from fetchq.workers.retry_event import RetryEvent
+
+__all__ = ["main"]
+
+_LINGER = 0.02
+"""Seconds for which Results are collected, since each message costs the run as much as ten Results."""
+_READ_AHEAD = 3
+"""How many messages with rows may be on their way, so that none has to be waited for."""
+
+
+def main(task: Task) -> None:
+    """Do the task. The run that has started this process tells more through stdin, and ends it by closing that."""
+    tune_garbage_collector()
+    child = _Child(task)
+    try:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            report = runner.run(child.fetch())
+        child.send(Kind.REPORT, pickle.dumps(report))
+    except BrokenPipeError:  # the run has ended
+        os._exit(1)
+    except BaseException as problem:  # noqa: BLE001  # raised in the process of the run
+        child.send(Kind.RAISED, _pickled(problem))
+
+
+def _pickled(problem: BaseException) -> bytes:
+    try:
+        pickle.loads(content := pickle.dumps(problem))  # noqa: S301  # some exceptions can only be pickled
+    except Exception:  # noqa: BLE001  # whatever a foreign class raises
+        return pickle.dumps(RuntimeError(f"{type(problem).__name__}: {problem}"))
+    return content
+
+
+class _Child:
+    """The run of this process, and its pipes."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._stream = os.fdopen(task.output, "wb")
+        self._sending = threading.Lock()
+        self._rows: queue.SimpleQueue[bytes | Kind] = queue.SimpleQueue()
+        """What has come of the list, in order: batches of rows, RESTART, END."""
+        self._encoder = None if task.records is None else Encoder(task.records)
+        self._run: AsyncRun
+        self._loop: asyncio.AbstractEventLoop
+
+    def send(self, kind: Kind, content: bytes = b"") -> None:
+        """Send a message to the run; it waits while the pipe is full. Any thread may call it."""
+        with self._sending:
+            write_message(self._stream, kind, content)
+
+    async def fetch(self) -> ProcessReport:
+        """Fetch all rows. Returns what was measured."""
+        self._loop = loop = asyncio.get_running_loop()
+        self._run = run = AsyncRun(
+            Settings(**self._task.settings),
+            Feed(self._batches(), threaded=True, finite=False),
+            self._started if self._task.tells_starts else None,
+            linger=_LINGER,
+            first_worker=self._task.first_worker,
+        )
+        if self._task.deadline is not None:
+            run.control.deadline = perf_counter() + self._task.deadline
+        if self._task.tells_retries:
+            run.settler.on_retry = self._retried
+        threading.Thread(target=self._listen, name="fetchq-orders", daemon=True).start()
+        async with aclosing(run.batches()) as batches:
+            async for batch in batches:
+                if self._encoder is None:
+                    kind, content = Kind.RESULTS, encode_results(batch, self._task.folder)
+                else:
+                    kind, content = Kind.ENCODED, self._encoder.encode(batch)
+                await loop.run_in_executor(None, self.send, kind, content)
+        ended = perf_counter()
+        return ProcessReport(
+            began=run.began,
+            ended=ended,
+            attribution=attribution_of(run, ended),
+            clocks=tuple((clock.number, clock.fetched, clock.busy) for clock in run.clocks),
+            backoffs=run.backoffs(),
+            loads=run.loads(),
+            peak_memory=peak_memory(),
+        )
+
+    def _batches(self) -> Iterator[list[Request]]:
+        """The rows that come, in the thread that reads the list of the run."""
+        for _ in range(_READ_AHEAD):
+            self.send(Kind.MORE)
+        while (came := self._rows.get()) is not Kind.END:
+            if isinstance(came, bytes):
+                yield decode_rows(came)
+                self.send(Kind.MORE)
+            else:
+                self._restart()
+
+    def _restart(self) -> None:
+        """Let the run measure from now on, and wait until it does: no row is under way."""
+        done = threading.Event()
+
+        def restart() -> None:
+            self._run.restart()
+            done.set()
+
+        self._loop.call_soon_threadsafe(restart)
+        done.wait()
+
+    def _listen(self) -> None:
+        """Take what the run says, and end this process when it says no more."""
+        control = self._run.control
+        with suppress(OSError):
+            while (message := read_message(sys.stdin.buffer)) is not None:
+                kind, content = message
+                if kind is Kind.ROWS:
+                    self._rows.put(content)
+                elif kind in (Kind.END, Kind.RESTART):
+                    self._rows.put(kind)
+                else:  # the rows that are still to come end as `cancelled`
+                    act = control.stop if kind is Kind.STOP else control.abort
+                    self._loop.call_soon_threadsafe(partial(act, end_source=False))
+        os._exit(1)
+
+    def _started(self, request: Request, worker: int) -> None:
+        self.send(Kind.STARTED, pickle.dumps((request.index, worker)))
+
+    def _retried(self, event: RetryEvent) -> None:
+        self.send(Kind.RETRIED, pickle.dumps(event))

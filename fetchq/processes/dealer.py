@@ -1,0 +1,122 @@
+"""Reads the list in a thread, and deals out its rows to the processes of the run, as far as they need some."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from fetchq.scheduling.backlog import Backlog, long_size
+from fetchq.workers.run import WORKER_START_DELAY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from fetchq.core.model import Request
+    from fetchq.core.settings import Settings
+    from fetchq.processes.member import Member
+    from fetchq.processes.router import Router
+
+__all__ = ["Dealer"]
+
+_MOST_SAMPLED = 20_000
+"""The most rows that are read before the hosts are dealt out."""
+
+
+class Dealer:
+    """Deals out the rows of a list. Of those that are not done, at most `lookahead` are read beside those under way."""
+
+    def __init__(self, source: Iterable[list[Request]], settings: Settings, on_problem: Callable[[], None]) -> None:
+        """`on_problem` is called, in the thread that reads, when the source has raised `problem`."""
+        self._source = source
+        self._on_problem = on_problem
+        self._changed = threading.Condition()
+        self._sampled: list[Request] = []
+        self._members: Sequence[Member] = ()
+        self._router: Router | None = None
+        self._backlog = Backlog(settings.lookahead + settings.workers)
+        self.ended = False
+        """Whether no more rows will be read."""
+        self.problem: BaseException | None = None
+        """The exception that has ended the source."""
+        self._thread = threading.Thread(target=self._read, name="fetchq-source", daemon=True)
+
+    def sample(self) -> list[Request]:
+        """Begin to read. Returns the first rows, for which it waits for a moment, or until there are many."""
+        self._thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self.ended or len(self._sampled) >= _MOST_SAMPLED, WORKER_START_DELAY)
+            return list(self._sampled)
+
+    def deal_to(self, members: Sequence[Member], router: Router) -> None:
+        """Give the rows to these processes from now on, those first that were read already."""
+        with self._changed:
+            self._members, self._router = members, router
+            sampled, self._sampled = self._sampled, []
+            self._deal(sampled)
+            if self.ended:
+                self._end_members()
+            self._changed.notify_all()
+
+    def done(self, rows: Sequence[Request]) -> None:
+        """Note that these rows have their Results."""
+        with self._changed:
+            self._backlog.waiting -= len(rows)
+            if self._backlog.weighs:  # some may have come before the first row that was weighed
+                self._backlog.bytes = max(0, self._backlog.bytes - sum(map(long_size, rows)))
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Note that a process may need rows."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Read no more rows. The thread is left behind if it is blocked in a read."""
+        with self._changed:
+            self.ended = True
+            self._end_members()
+            self._changed.notify_all()
+
+    def _read(self) -> None:
+        try:
+            for batch in self._source:
+                if not self._put(batch):
+                    return
+        except BaseException as problem:  # noqa: BLE001  # raised in the thread that iterates the run
+            self.problem = problem
+            self._on_problem()
+        self.stop()
+
+    def _put(self, batch: list[Request]) -> bool:
+        """Deal out a batch, once there is room. Returns False if reading was stopped meanwhile."""
+        with self._changed:
+            while self._full() and not self.ended:
+                self._changed.wait()
+            if self.ended:
+                return False
+            if self._router is None:
+                self._sampled += batch
+                if len(self._sampled) >= _MOST_SAMPLED:
+                    self._changed.notify_all()
+            else:
+                self._deal(batch)
+            return True
+
+    def _full(self) -> bool:
+        if self._router is None:
+            return len(self._sampled) >= _MOST_SAMPLED
+        return self._backlog.full() or not any(member.short for member in self._members)
+
+    def _deal(self, rows: list[Request]) -> None:
+        assert self._router is not None
+        self._backlog.looked_at(rows)
+        self._backlog.waiting += len(rows)
+        if self._backlog.weighs:
+            self._backlog.bytes += sum(map(long_size, rows))
+        for member, part in zip(self._members, self._router.divide(rows), strict=True):
+            if part:
+                member.give(part)
+
+    def _end_members(self) -> None:
+        for member in self._members:
+            member.end()

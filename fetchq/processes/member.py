@@ -1,0 +1,181 @@
+"""Defines one of the processes of a run, as the run sees it: its pipes, the rows that it has, and what it says."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+import threading
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from fetchq.core.text import one_line
+from fetchq.processes.messages import Kind, read_message, write_message
+from fetchq.processes.transfer import encode_rows
+from fetchq.scheduling.backlog import READ_AHEAD
+from fetchq.workers.python_process import exit_text, hand_over, start_python
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from fetchq.core.model import Request
+    from fetchq.processes.task import Task
+
+__all__ = ["Member"]
+
+_MOST_AT_ONCE = 500
+"""The most rows in a message."""
+
+
+class Member:
+    """One process, and the rows that it has to fetch. A thread of its own sends them, as the process asks for them.
+
+    So nobody else waits for a process that reads nothing, since it has enough rows, or is suspended.
+    """
+
+    def __init__(self, number: int, on_sent: Callable[[], None]) -> None:
+        """`number`: its number, from 1, for messages to people. `on_sent` is called after it was sent rows."""
+        self.number = number
+        self._on_sent = on_sent
+        self._changed = threading.Condition()
+        """Guards all that follows, and is notified of every change."""
+        self._queue: deque[Request] = deque()
+        self._unfinished: dict[int, Request] = {}
+        """The rows that the process has, by index."""
+        self._wanted = 0
+        """How many more messages with rows the process has asked for."""
+        self._controls: deque[tuple[Kind, bytes]] = deque()
+        self._ended = False
+        """Whether no more rows will come."""
+        self._end_is_sent = False
+        self._closed = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors: Any = None
+        """The file with what the process has written to its standard error."""
+
+    @property
+    def short(self) -> bool:
+        """Whether more rows should be read for it."""
+        return len(self._queue) < READ_AHEAD
+
+    def start(self, make_task: Callable[[int], Task]) -> Iterator[tuple[Kind, bytes]]:
+        """Start the process, and a thread that sends to it. Returns what the process says, until it has ended.
+
+        `make_task`: makes its task, with the descriptor for its messages. A process that follows a dead one gets the
+        rows that this one had. Raises OSError.
+        """
+        reading, writing = os.pipe()
+        try:
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
+            process = start_python("fetchq.processes.child", pass_fds=(writing,), stderr=self._errors)
+        except BaseException:  # raised again, whatever it is
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        with self._changed:
+            self._process = process
+            self._queue.extendleft(reversed(self._unfinished.values()))
+            self._unfinished.clear()
+            self._wanted = 0
+            self._end_is_sent = False
+        name = f"fetchq-to-process-{self.number}"
+        threading.Thread(target=self._send, args=(process, make_task(writing)), name=name, daemon=True).start()
+        return self._messages(reading)
+
+    def _messages(self, reading: int) -> Iterator[tuple[Kind, bytes]]:
+        with os.fdopen(reading, "rb", buffering=1 << 18) as stream:
+            while (message := read_message(stream)) is not None:
+                kind, _ = message
+                if kind is Kind.MORE:
+                    with self._changed:
+                        self._wanted += 1
+                        self._changed.notify_all()
+                    continue
+                yield message
+
+    # --- what it is given ---
+
+    def give(self, rows: Iterable[Request]) -> None:
+        """Let it fetch these rows, too."""
+        with self._changed:
+            self._queue.extend(rows)
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Note that no more rows will come."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def tell(self, kind: Kind, content: Any = None) -> None:
+        """Send a message, after those sent before. `content` is pickled, unless it is None."""
+        with self._changed:
+            self._controls.append((kind, b"" if content is None else pickle.dumps(content)))
+            self._changed.notify_all()
+
+    def finished(self, indexes: Sequence[int]) -> list[Request]:
+        """Note that these rows have their Results. Returns the rows."""
+        with self._changed:
+            return list(map(self._unfinished.pop, indexes))
+
+    def request_of(self, index: int) -> Request:
+        """The row with this index, which it has."""
+        return self._unfinished[index]
+
+    # --- its end ---
+
+    def exit_text(self) -> str:
+        """How the process has ended, which it has: one line, with the last line of its standard error."""
+        assert self._process is not None
+        status = self._process.wait()
+        self._errors.seek(0)
+        last = one_line(self._errors.read().decode(errors="replace").strip().rpartition("\n")[2])
+        return f"process {self.number} {exit_text(status)}{f': {last}' if last else ''}"
+
+    def close(self) -> None:
+        """End the process, if it has not ended, and everything that belongs to it."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()  # unless it has ended by itself
+        process.wait()
+        assert process.stdin is not None
+        with suppress(OSError):
+            process.stdin.close()
+        self._errors.close()
+
+    # --- the thread that sends ---
+
+    def _send(self, process: subprocess.Popen[bytes], task: Task) -> None:
+        assert process.stdin is not None
+        hand_over(process.stdin, task)
+        with suppress(OSError, ValueError):  # the process has ended, or was closed
+            while (message := self._next(process)) is not None:
+                write_message(process.stdin, *message)
+                if message[0] is Kind.ROWS:
+                    self._on_sent()
+
+    def _next(self, process: subprocess.Popen[bytes]) -> tuple[Kind, bytes] | None:
+        """Wait for the next message to send. Returns None if the process is not the current one any more."""
+        with self._changed:
+            while True:
+                if self._closed or self._process is not process:
+                    return None
+                if self._controls:
+                    return self._controls.popleft()
+                if self._queue and self._wanted:
+                    self._wanted -= 1
+                    rows = [self._queue.popleft() for _ in range(min(_MOST_AT_ONCE, len(self._queue)))]
+                    self._unfinished.update((row.index, row) for row in rows)
+                    break
+                if self._ended and not self._queue and not self._end_is_sent:
+                    self._end_is_sent = True
+                    return Kind.END, b""
+                self._changed.wait()
+        return Kind.ROWS, encode_rows(rows)

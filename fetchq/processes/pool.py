@@ -1,0 +1,209 @@
+"""Starts the processes of a run, deals out the rows to them, and collects their Results."""
+
+from __future__ import annotations
+
+import marshal
+import pickle
+import threading
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
+
+from fetchq.core.encoded_results import EncodedResults
+from fetchq.core.process_error import ProcessDiedError
+from fetchq.inputs.lines import SourceError
+from fetchq.processes.dealer import Dealer
+from fetchq.processes.member import Member
+from fetchq.processes.messages import Kind
+from fetchq.processes.router import Router
+from fetchq.processes.shares import most_processes, shares_of
+from fetchq.processes.transfer import decode_results
+from fetchq.workers.run_state import RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from fetchq.core.model import OnStart, Request, Result
+    from fetchq.processes.task import ProcessReport, Share, Task
+    from fetchq.workers.run import Run
+
+__all__ = ["ProcessPool"]
+
+_MOST_COLLECTED = 32
+"""The most batches that wait for the reader of the Results; then the processes wait."""
+_MOST_DEATHS = 3
+"""How often a process may die, and be followed by another one. After that, its rows are taken for the reason."""
+
+
+class ProcessPool:
+    """The processes of a run. Iterating `batches` starts them, and closing the iterator ends them."""
+
+    def __init__(
+        self,
+        run: Run,
+        make_task: Callable[[Share, int, int], Task],
+        on_start: OnStart | None,
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
+        """`make_task`: makes the task of a process, from its share, its first worker and the descriptor for its
+        messages. `on_end` is called when the run is aborted, and when it ends."""
+        self._run = run
+        self.control = run.control
+        self._make_task = make_task
+        self._on_start = on_start
+        self._on_end = on_end
+        self._changed = threading.Condition()
+        """Guards the batches, `_open` and `_problem`, and is notified of every change."""
+        self._batches: deque[Sequence[Result]] = deque()
+        self._open = 0
+        """How many processes may still have something to say."""
+        self._problem: BaseException | None = None
+        """The exception that has ended the run."""
+        self._members: list[Member] = []
+        self._dealer: Dealer | None = None
+        self.router: Router | None = None
+        """Which process has which hosts; None before the first process has started."""
+        self.reports: list[ProcessReport] = []
+        """What the processes that have ended have measured."""
+
+    def batches(self, source: Iterable[list[Request]]) -> Iterator[Sequence[Result]]:
+        """The Results of all of `source`, in batches, as they finish.
+
+        A bug in fetchq, or an exception of the source or of `on_start`, ends the run and is raised. Raises
+        `ProcessDiedError`.
+        """
+        settings = self._run.settings
+        self._dealer = dealer = Dealer(source, settings, self._source_failed)
+        try:
+            sampled = dealer.sample()
+            processes = most_processes(settings)
+            if dealer.ended:  # these are all rows
+                processes = min(processes, max(1, Router(settings, 1).lanes(sampled)))
+            self.router = router = Router(settings, processes)
+            shares = shares_of(settings, router.sample(sampled))
+            self._members = [Member(number, dealer.wake) for number in range(1, processes + 1)]
+            self._start(shares)
+            dealer.deal_to(self._members, router)
+            self.control.listen(self._on_change)
+            while (batch := self._take()) is not None:
+                yield batch
+            if dealer.problem is not None:
+                raise dealer.problem
+        finally:
+            self.control.end()
+            dealer.stop()
+            for member in self._members:
+                member.close()
+
+    def restart(self) -> None:
+        """Let the processes measure from now on."""
+        for member in self._members:
+            member.tell(Kind.RESTART)
+
+    def _start(self, shares: Sequence[Share]) -> None:
+        self._open = len(self._members)
+        first = self._run.clocks[0].number
+        for member, share in zip(self._members, shares, strict=True):
+            make_task = partial(self._make_task, share, first)
+            name = f"fetchq-from-process-{member.number}"
+            threading.Thread(target=self._attend, args=(member, make_task), name=name, daemon=True).start()
+            first += share.workers
+
+    def _take(self) -> Sequence[Result] | None:
+        """Wait for Results. Returns None when there will be no more. Raises what has ended the run."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._batches or not self._open or self._problem is not None)
+            if self._problem is not None:
+                raise self._problem
+            if not self._batches:
+                return None
+            self._changed.notify_all()
+            batch = self._batches.popleft()
+            if isinstance(batch, EncodedResults):
+                return batch
+            batches = [batch]
+            while self._batches and not isinstance(self._batches[0], EncodedResults):
+                batches.append(self._batches.popleft())
+            return [result for batch in batches for result in batch]
+
+    def _on_change(self) -> None:
+        """React to a stop, an abort or the end of the run."""
+        assert self._dealer is not None
+        if not self.control.reads_source:
+            self._dealer.stop()
+        for member in self._members:
+            self._tell_state(member)
+        if self.control.state in (RunState.ABORTING, RunState.ENDED) and self._on_end is not None:
+            self._on_end()
+        if self.control.state is RunState.ENDED:
+            with self._changed:
+                self._changed.notify_all()
+
+    def _tell_state(self, member: Member) -> None:
+        if self.control.state in (RunState.DRAINING, RunState.ABORTING):
+            member.tell(Kind.STOP if self.control.state is RunState.DRAINING else Kind.ABORT)
+
+    def _source_failed(self) -> None:
+        assert self._dealer is not None
+        if not isinstance(self._dealer.problem, SourceError):  # which is raised when the rows before it are done
+            self._fail(self._dealer.problem)
+
+    def _fail(self, problem: BaseException | None) -> None:
+        with self._changed:
+            self._problem = self._problem or problem
+            self._changed.notify_all()
+
+    # --- the thread that listens to a process ---
+
+    def _attend(self, member: Member, make_task: Callable[[int], Task]) -> None:
+        """Run a process to its end, and another one in its place if it dies."""
+        try:
+            for _ in range(1 + _MOST_DEATHS):
+                messages = member.start(make_task)
+                self._tell_state(member)
+                for kind, content in messages:
+                    if kind is Kind.REPORT:
+                        self.reports.append(pickle.loads(content))  # noqa: S301  # from a process of this run
+                        return
+                    self._handle(member, kind, content)
+                if self.control.state is RunState.ENDED:
+                    return
+            raise ProcessDiedError(f"{member.exit_text()}; so did {_MOST_DEATHS} before it, with the same rows")
+        except BaseException as problem:  # noqa: BLE001  # raised in the thread that iterates
+            if self.control.state is not RunState.ENDED:
+                self._fail(problem)
+        finally:
+            with self._changed:
+                self._open -= 1
+                self._changed.notify_all()
+
+    def _handle(self, member: Member, kind: Kind, content: bytes) -> None:
+        if kind is Kind.RESULTS:
+            results = decode_results(content)
+            self._collect(member, [result.index for result in results], results)
+            for result in results:
+                if result.cause is not None:
+                    self._run.settler.failure_limit.count(result, result.cause)
+        elif kind is Kind.ENCODED:
+            indexes, lines, failed, summary = marshal.loads(content)  # noqa: S302  # from a process of this run
+            self._collect(member, indexes, EncodedResults(lines, failed, pickle.loads(summary)))  # noqa: S301
+            for _ in range(sum(failed)):
+                self._run.settler.failure_limit.count_one()
+        elif kind is Kind.STARTED and self._on_start is not None:
+            index, worker = pickle.loads(content)  # noqa: S301
+            self._on_start(member.request_of(index), worker)
+        elif kind is Kind.RETRIED and self._run.settler.on_retry is not None:
+            self._run.settler.on_retry(pickle.loads(content))  # noqa: S301
+        elif kind is Kind.RAISED:
+            raise pickle.loads(content)  # noqa: S301
+
+    def _collect(self, member: Member, indexes: Sequence[int], results: Sequence[Result]) -> None:
+        assert self._dealer is not None
+        self._dealer.done(member.finished(indexes))
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._batches) < _MOST_COLLECTED or self._is_over())
+            self._batches.append(results)
+            self._changed.notify_all()
+
+    def _is_over(self) -> bool:
+        return self.control.state is RunState.ENDED or self._problem is not None

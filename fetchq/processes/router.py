@@ -1,0 +1,81 @@
+"""Decides which process fetches which hosts, without I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from fetchq.scheduling.host_key import key_for
+from fetchq.scheduling.lanes import lane_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fetchq.core.model import Request
+    from fetchq.core.settings import Settings
+
+__all__ = ["Router"]
+
+_LANES = 4096
+"""The more there are, the fewer hosts share one: a host with many rows is to have as few beside it as possible."""
+_FEW = 100
+"""A sample of fewer rows does not tell which host has most of the rows."""
+
+
+class Router:
+    """Gives each host to one process, for the whole run: first by a sample of the list, then as hosts come.
+
+    A host that is new goes to the process that has got the fewest rows. Many hosts share a lane, and stay together.
+    """
+
+    def __init__(self, settings: Settings, processes: int) -> None:
+        self._lane_of = lane_for(settings, _LANES)
+        self._key_of = key_for(settings)
+        self._process_of: list[int | None] = [None] * _LANES
+        self.rows = [0] * processes
+        """How many rows each process has got."""
+        self.largest: tuple[str, int] | None = None
+        """The host that has more than its share of the sampled rows, by its key, and the process that has it."""
+
+    def lanes(self, rows: Sequence[Request]) -> int:
+        """How many processes could share these rows at most."""
+        return len({self._lane_of(one.url) for one in rows})
+
+    def sample(self, rows: Sequence[Request]) -> list[int]:
+        """Deal out the hosts of these first rows, the largest ones first. Returns how many rows each process would get.
+
+        A host with more than its share of the rows is alone in its process, as far as these rows tell.
+        """
+        lanes = Counter(self._lane_of(one.url) for one in rows)
+        needs = [0] * len(self.rows)
+        for lane, count in lanes.most_common():
+            least = needs.index(min(needs))
+            self._process_of[lane] = least
+            needs[least] += count
+        self._find_largest(rows)
+        return needs
+
+    def _find_largest(self, rows: Sequence[Request]) -> None:
+        hosts = Counter(self._key_of(one.url) for one in rows)
+        if len(rows) < _FEW:
+            return
+        host, count = hosts.most_common(1)[0]
+        if count * len(self.rows) > len(rows):
+            url = next(one.url for one in rows if self._key_of(one.url) == host)
+            process = self._process_of[self._lane_of(url)]
+            assert process is not None, "its lane was dealt out just now"
+            self.largest = host, process
+
+    def divide(self, rows: Sequence[Request]) -> list[list[Request]]:
+        """The rows for each process."""
+        lane_of, process_of = self._lane_of, self._process_of
+        parts: list[list[Request]] = [[] for _ in self.rows]
+        for row in rows:
+            process = process_of[lane := lane_of(row.url)]
+            if process is None:
+                given = [before + len(part) for before, part in zip(self.rows, parts, strict=True)]
+                process_of[lane] = process = given.index(min(given))
+            parts[process].append(row)
+        for number, part in enumerate(parts):
+            self.rows[number] += len(part)
+        return parts
