@@ -138,7 +138,9 @@ class _Pipeline(ABC, Generic[RunT]):
         self._summary.update(ended - run.began if run.began else 0.0, run.clocks, run.backoffs(), run.loads())
         if run.began:
             self._summary.attribution = _attribution(run, ended)
-        self._summary.verdict = verdict_of(self._summary, run.settings, cores=usable_cores(), whole=self._whole)
+        self._summary.verdict = verdict_of(
+            self._summary, run.settings, cores=usable_cores(), whole=self._whole, remark=run.remark()
+        )
         self._run = None
 
     def _session_record(self) -> dict[str, Any] | None:

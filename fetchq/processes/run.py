@@ -12,10 +12,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.settings import Settings
+from fetchq.core.text import one_line, redact_all
 from fetchq.processes.async_rows import AsyncRows
 from fetchq.processes.pool import ProcessPool
 from fetchq.processes.task import Task
 from fetchq.reports.attribution import attribution_of_parts
+from fetchq.reports.text import percent_text
 from fetchq.scheduling.host_load import greatest_loads
 from fetchq.workers.async_run import AsyncRun
 from fetchq.workers.blocking_run import BlockingRun, deadline_of
@@ -87,6 +89,20 @@ class ProcessRun(Run):
 
     def loads(self) -> list[HostLoad]:
         return greatest_loads(one for report in self._reports for one in report.loads)
+
+    def remark(self) -> str | None:
+        """That one host has most of the rows, so that more processes would not help; None where none has."""
+        router = None if self.pool is None else self.pool.router
+        if router is None or router.largest is None:
+            return None
+        host, process = router.largest
+        share = router.rows[process] / max(sum(router.rows), 1)
+        if share == 1:
+            text = f"All URLs are of {redact_all(host)}, and so in one process: the others had none."
+        else:
+            has = f"{redact_all(host)} has {percent_text(share)} of the URLs"
+            text = f"{has}, and one of the {len(router.rows)} processes to itself: more would not help."
+        return one_line(text)
 
     def attribution(self, ended: float) -> Attribution:
         """What the workers of all processes did until the run ended at the time `ended` (`time.perf_counter`)."""

@@ -86,6 +86,8 @@ class Attribution:
     """CPU seconds of the thread that runs the event loop, in mode `async`; no part of the total."""
     processes: int = 1
     """How many processes the workers were in."""
+    busiest_cpu: float = 0.0
+    """CPU seconds of the process that used the most, if there were several; part of `cpu`."""
     loop_delay: float = 0.0
     """How late the event loop was for its timers, in seconds, at the 99th percentile."""
     longest_loop_delay: float = 0.0
@@ -115,8 +117,11 @@ class Attribution:
         try:
             held = tuple(Held(Limit(one["limit"]), one["host"], float(one["seconds"])) for one in values["held"])
             blocked = tuple(Blocked(str(one["where"]), float(one["seconds"])) for one in values["blocked"])
-            numbers = {name: float(values[name]) for name in _NUMBERS}
-            processes = int(values.get("processes", 1))  # earlier versions of fetchq had one
+            # Earlier versions of fetchq had one process.
+            numbers = {
+                name: float(values.get(name, 0.0) if name == "busiest_cpu" else values[name]) for name in _NUMBERS
+            }
+            processes = int(values.get("processes", 1))
             return cls(workers=int(values["workers"]), processes=processes, held=held, blocked=blocked, **numbers)
         except (KeyError, TypeError, AttributeError) as problem:
             raise ValueError(f"not an attribution: {problem!r}") from None
@@ -134,7 +139,7 @@ def attribution_of(run: Run, ended: float) -> Attribution:
     phases["lag"] += idle.get(Idle.WAKING, 0.0)
     # A thread that still has an attempt waits for the system's resolver, which cannot be interrupted.
     phases["dns"] += sum(ended - one.attempt_began for one in clocks if one.attempt_began is not None)
-    parts = {
+    parts: dict[str, Any] = {
         **phases,
         "input": idle.get(Idle.INPUT, 0.0),
         "finished": idle.get(Idle.FINISHED, 0.0),
@@ -182,6 +187,7 @@ def attribution_of_parts(
         held=_longest_first(Held(*reason, took) for reason, took in held.items()),
         blocked=tuple(one for _, _, part in parts for one in part.blocked),
         cpu=sum(part.cpu for _, _, part in parts),
+        busiest_cpu=max((part.cpu for _, _, part in parts), default=0.0),
         loop_cpu=sum(part.loop_cpu for _, _, part in parts),
         loop_delay=max((part.loop_delay for _, _, part in parts), default=0.0),
         longest_loop_delay=max((part.longest_loop_delay for _, _, part in parts), default=0.0),

@@ -7,7 +7,7 @@ A share is that of the time for which workers had work or waited for some: worke
 |---|---|---|
 | no URL was requested, or the run took less than 0.1 s | unknown | |
 | functions of the program blocked the event loop for 25 % of the run; `on_start` took a share of 25 %, or 25 % of the run while `lag` had a share of 25 % and the CPU was free | callback | the run without them |
-| the process used 85 % of a core | cpu | two processes; in mode `threads` none, as `async` needs less CPU |
+| the process used 85 % of a core | cpu | a process for each core; in mode `threads` none, as `async` needs less CPU |
 | `held`, `input`, or `output` with `store` is the greatest of the three, with a share of 20 % | by the limit (see below); input; store with `output`, else output | held: twice the limit; others: the run without the wait |
 | no more rows than workers (unknown if rows were cancelled, or the run was ended early; retries if most timed out); or one row took 70 % of the run while workers had no row left for half of their time | none; slow_url | |
 | mode `sync`, and the network phases have a share of 50 % | sync | mode `async` |
@@ -35,6 +35,7 @@ Nothing is predicted for a run of which rows were cancelled, or that was ended e
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fetchq.reports.diagnosis_held import verdict_of_held
@@ -61,11 +62,19 @@ _HALF = 0.5
 _ONE_ROW = 0.7
 
 
-def verdict_of(summary: Summary, settings: Settings, *, cores: int = 1, whole: bool = True) -> Verdict | None:
+def verdict_of(
+    summary: Summary, settings: Settings, *, cores: int = 1, whole: bool = True, remark: str | None = None
+) -> Verdict | None:
     """What limited a run that has ended; None if it has no attribution, or no row was done.
 
-    `cores`: how many the process may use. `whole`: False if the run was stopped, or ended by an error.
+    `cores`: how many the process may use. `whole`: False if the run was stopped, or ended by an error. `remark`: a
+    sentence that follows that of the verdict.
     """
+    found = _verdict_of(summary, settings, cores, whole=whole)
+    return found if found is None or remark is None else replace(found, text=f"{found.text} {remark}")
+
+
+def _verdict_of(summary: Summary, settings: Settings, cores: int, *, whole: bool) -> Verdict | None:
     attribution = summary.attribution
     if attribution is None or not summary.total:
         return None

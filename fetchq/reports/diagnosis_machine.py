@@ -56,12 +56,17 @@ def verdict_of_cpu(facts: RunFacts) -> Verdict:
         text += "; --mode async takes less CPU for each URL."
         return facts.verdict(Bottleneck.CPU, text, seconds, advice={"mode": "async"})
     enough = max(1, ceil(1.1 * facts.estimate.work / attribution.duration))
-    text = f"CPU: the event loop was busy {busy} of the time{work}"
+    several = (
+        f"loop of the busiest of {attribution.processes} processes was" if attribution.processes > 1 else "loop was"
+    )
+    text = f"CPU: the event {several} busy {busy} of the time{work}"
     text = f"{text.rstrip(',')}; --workers above {min(enough, settings.workers)} does not help"
-    two = facts.faster(facts.estimate.plan._replace(processes=2)) if facts.cores > 1 else None
-    if two is not None:
-        text += f", but two processes, each with half of the list, would take {about(two)}"
-    return facts.verdict(Bottleneck.CPU, f"{text}.", seconds, predicted=two)
+    more = min(facts.cores, settings.workers)
+    faster = facts.faster(facts.estimate.plan._replace(processes=more)) if more > settings.processes else None
+    if faster is None:
+        return facts.verdict(Bottleneck.CPU, f"{text}.", seconds)
+    text += f", but --processes {more} would take {about(faster)}"
+    return facts.verdict(Bottleneck.CPU, f"{text}.", seconds, advice={"processes": str(more)}, predicted=faster)
 
 
 def verdict_of_idle(facts: RunFacts) -> Verdict:

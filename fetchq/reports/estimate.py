@@ -55,7 +55,7 @@ class Plan(NamedTuple):
     limit_rate: float = inf
     """Bytes per second."""
     processes: int = 1
-    """Processes that share the list and the limits, each with its own workers and its own core."""
+    """Processes that share the list, the workers and the limits, each with its own core."""
 
     @classmethod
     def of(cls, settings: Settings) -> Plan:
@@ -66,6 +66,7 @@ class Plan(NamedTuple):
             settings.rate or inf,
             settings.host_interval,
             settings.limit_rate or inf,
+            settings.processes,
         )
 
 
@@ -77,7 +78,7 @@ class Estimate:
         self._rows = summary.elapsed.spread()
         self.plan = Plan.of(settings)
         """The settings of the run."""
-        self._cpu = min(attribution.cpu, attribution.duration)
+        self._cpu = min(attribution.cpu, attribution.duration * attribution.processes)
         network = sum(attribution.parts()[name] for name in ("dns", "connect", "tls", "wait", "receive", "store"))
         self.work = network + min(self._cpu, attribution.decode + attribution.own + attribution.lag)
         """Seconds that the rows take all together if none waits for the CPU."""
@@ -95,7 +96,7 @@ class Estimate:
 
         At least as many as the plan has.
         """
-        other = max(*self._bounds(plan).values(), self._cpu / _BUSY, 1e-9)
+        other = max(*self._bounds(plan).values(), self._cpu / plan.processes / _BUSY, 1e-9)
         most = min(ceil(self.work / other), self._summary.elapsed.count, _MOST_TIMES * plan.workers, 100_000)
         if most <= plan.workers:
             return plan.workers
@@ -112,20 +113,27 @@ class Estimate:
         return max(bounds, key=lambda name: bounds[name])
 
     def _least(self, plan: Plan) -> float:
-        return max(*self._bounds(plan).values(), self._makespan(plan.workers * plan.processes, plan.processes))
+        return max(*self._bounds(plan).values(), self._makespan(plan.workers, plan.processes))
 
     def _bounds(self, plan: Plan) -> dict[Bottleneck, float]:
         """The least times of the run, but for that of its workers."""
         summary, scale = self._summary, min(self._scale, 1.0)
         return {
             Bottleneck.SLOW_URL: self.longest,
-            Bottleneck.CPU: self._cpu / plan.processes,
+            Bottleneck.CPU: self._cpu * self._share_of_one(plan.processes),
             Bottleneck.PER_HOST: max((load.seconds * scale for load in summary.loads), default=0.0) / plan.per_host,
             Bottleneck.RATE: (summary.attempts - 1) / plan.rate,
             Bottleneck.HOST_INTERVAL: max((load.attempts - 1 for load in summary.loads), default=0)
             * plan.host_interval,
             Bottleneck.LIMIT_RATE: summary.wire_size / plan.limit_rate,
         }
+
+    def _share_of_one(self, processes: int) -> float:
+        """The share of the work that one of several processes has at least, since it has all rows of a host."""
+        if processes == 1:
+            return 1.0
+        largest = max((load.attempts for load in self._summary.loads), default=0)
+        return max(1 / processes, largest / max(self._summary.attempts, 1))
 
     def _makespan(self, workers: int, cores: int = 1) -> float:
         together = min(_IN_STEP * workers / max(self._summary.elapsed.count, 1), 1.0)

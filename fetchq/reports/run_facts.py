@@ -42,8 +42,8 @@ class RunFacts:
         self.estimate = Estimate(summary, attribution, settings)
         self.active = max(attribution.total - attribution.finished - attribution.turn, 1e-9)
         """Seconds for which workers had work, or waited for some, summed over the workers."""
-        self.core_share = min(1.0, attribution.cpu / max(attribution.duration * attribution.processes, 1e-9))
-        """The share of a core that each process used, on average."""
+        self.core_share = min(1.0, (attribution.busiest_cpu or attribution.cpu) / max(attribution.duration, 1e-9))
+        """The share of a core that the process used, or the busiest one of several."""
         self.final = whole and not summary.unfinished
         """Whether every row was done, so that another run would do the same work."""
 

@@ -106,6 +106,10 @@ class Run:
         """The hosts at which attempts took the most time, the greatest first."""
         return self.schedule.hosts.loads()
 
+    def remark(self) -> str | None:
+        """A sentence for people on how the work was divided; None if there is nothing to say."""
+        return None
+
     def save_cookies(self) -> None:
         """Write the shared cookies to their file. Raises `StorageError`."""
         if self.settings.cookie_jar is not None and self.cookies is not None:

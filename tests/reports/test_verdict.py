@@ -229,20 +229,30 @@ def test_every_limit_has_a_sentence() -> None:
 
 
 def test_a_busy_event_loop_says_from_where_on_workers_do_not_help() -> None:
-    summary = ended([0.05] * 10_000, workers=300, duration=10.0, cpu=9.7, wait=500.0, lag=2400.0, own=90.0)
+    hosts = [HostLoad(f"http://{name}.example.org", 5000, 250.0, 0.0) for name in "ab"]
+    busy = {"wait": 500.0, "lag": 2400.0, "own": 90.0}
+    summary = ended([0.05] * 10_000, workers=300, duration=10.0, cpu=9.7, loads=hosts, **busy)
     found = verdict(summary, cores=2)
     one_named(found, Bottleneck.CPU, 5.0, 0.1)
     assert found.text == (
         "CPU: the event loop was busy 97 % of the time; --workers above 57 does not help, "
-        "but two processes, each with half of the list, would take about 5.2 s."
+        "but --processes 2 would take about 5.2 s."
     )
     one_named(verdict(summary, cores=1), Bottleneck.CPU, None)
 
 
+def test_processes_are_advised_only_for_a_list_of_several_hosts() -> None:
+    busy = {"wait": 500.0, "lag": 2400.0, "own": 90.0}
+    found = verdict(ended([0.05] * 10_000, workers=300, duration=10.0, cpu=9.7, **busy), cores=2)
+    one_named(found, Bottleneck.CPU, None)
+    assert found.text == "CPU: the event loop was busy 97 % of the time; --workers above 57 does not help."
+
+
 def test_workers_that_the_cpu_hardly_serves_are_limited_by_it() -> None:
-    found = verdict(ended([0.02] * 5000, workers=12, duration=10.0, cpu=8.4), cores=2)
-    one_named(found, Bottleneck.CPU, 5.8, 0.1)
-    assert found.text.startswith("CPU: the event loop was busy 84 % of the time; --workers above 11 does not help, but")
+    hosts = [HostLoad(f"http://{name}.example.org", 2500, 50.0, 0.0) for name in "ab"]
+    found = verdict(ended([0.02] * 5000, workers=12, duration=10.0, cpu=8.4, loads=hosts), cores=2)
+    one_named(found, Bottleneck.CPU, None)  # two processes would have as many workers, which wait as long
+    assert found.text == "CPU: the event loop was busy 84 % of the time; --workers above 11 does not help."
 
 
 def test_threads_that_share_a_core_are_told_of_the_event_loop() -> None:
