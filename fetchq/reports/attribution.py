@@ -118,11 +118,10 @@ class Attribution:
             held = tuple(Held(Limit(one["limit"]), one["host"], float(one["seconds"])) for one in values["held"])
             blocked = tuple(Blocked(str(one["where"]), float(one["seconds"])) for one in values["blocked"])
             # Earlier versions of fetchq had one process.
-            numbers = {
-                name: float(values.get(name, 0.0) if name == "busiest_cpu" else values[name]) for name in _NUMBERS
-            }
-            processes = int(values.get("processes", 1))
-            return cls(workers=int(values["workers"]), processes=processes, held=held, blocked=blocked, **numbers)
+            values = {"processes": 1, "busiest_cpu": 0.0, **values}
+            numbers = {name: float(values[name]) for name in _NUMBERS}
+            whole = {name: int(values[name]) for name in ("workers", "processes")}
+            return cls(**whole, held=held, blocked=blocked, **numbers)
         except (KeyError, TypeError, AttributeError) as problem:
             raise ValueError(f"not an attribution: {problem!r}") from None
 

@@ -56,10 +56,8 @@ def verdict_of_cpu(facts: RunFacts) -> Verdict:
         text += "; --mode async takes less CPU for each URL."
         return facts.verdict(Bottleneck.CPU, text, seconds, advice={"mode": "async"})
     enough = max(1, ceil(1.1 * facts.estimate.work / attribution.duration))
-    several = (
-        f"loop of the busiest of {attribution.processes} processes was" if attribution.processes > 1 else "loop was"
-    )
-    text = f"CPU: the event {several} busy {busy} of the time{work}"
+    which = f" of the busiest of {attribution.processes} processes" if attribution.processes > 1 else ""
+    text = f"CPU: the event loop{which} was busy {busy} of the time{work}"
     text = f"{text.rstrip(',')}; --workers above {min(enough, settings.workers)} does not help"
     more = min(facts.cores, settings.workers)
     faster = facts.faster(facts.estimate.plan._replace(processes=more)) if more > settings.processes else None
