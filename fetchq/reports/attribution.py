@@ -119,7 +119,7 @@ class Attribution:
             blocked = tuple(Blocked(str(one["where"]), float(one["seconds"])) for one in values["blocked"])
             # Earlier versions of fetchq had one process.
             values = {"processes": 1, "busiest_cpu": 0.0, **values}
-            numbers = {name: float(values[name]) for name in _NUMBERS}
+            numbers: dict[str, Any] = {name: float(values[name]) for name in _NUMBERS}
             whole = {name: int(values[name]) for name in ("workers", "processes")}
             return cls(**whole, held=held, blocked=blocked, **numbers)
         except (KeyError, TypeError, AttributeError) as problem:
