@@ -100,33 +100,44 @@ def report(what: str, good: bool, detail: str) -> bool:
 
 
 def limits(modes: Iterable[str] = MODES, size: float = 1.0) -> bool:
-    """--per-host, --rate and --host-interval alone and together, 500 workers and ten hosts. `size`: of the lists."""
+    """--per-host, --rate and --host-interval alone and together, 500 workers and ten hosts. `size`: of the lists.
+
+    And the same with four processes, for forty hosts and for one.
+    """
     good = True
     for mode in modes:
-        common = ("--mode", mode, "--workers", "500")
         few = 0.1 if mode == "sync" else 1.0  # it has one at a time, and takes its time
-        counted, run = _ten_hosts(int(300 * size * few), "ok/20", *common, "--per-host", "4")
-        fine = run.status == 0 and counted.peak <= 4
-        good &= report(f"{mode} --per-host 4", fine, f"at most {counted.peak} at once, {len(run.records)} rows")
-        counted, run = _ten_hosts(int(100 * size), "ok/5", *common, "--rate", "200/s")
-        most, pace = counted.most_in_a_second, len(run.records) / (counted.starts[-1] - counted.starts[0])
-        fine = run.status == 0 and most <= 201
-        good &= report(f"{mode} --rate 200/s", fine, f"at most {most} in a second, {pace:.0f} on average")
-        counted, run = _ten_hosts(int(40 * size), "ok/5", *common, "--host-interval", "0.05")
-        gap = counted.least_gap * 1000
-        good &= report(f"{mode} --host-interval 0.05", run.status == 0 and gap >= 49, f"at least {gap:.2f} ms")
-        together = ("--per-host", "1", "--rate", "100/s", "--host-interval", "0.05")
-        counted, run = _ten_hosts(int(30 * size), "ok/5", *common, *together)
-        most, gap = counted.most_in_a_second, counted.least_gap * 1000
-        fine = run.status == 0 and counted.peak == 1 and most <= 101 and gap >= 49
-        detail = f"{counted.peak} at once, {most} in a second, {gap:.2f} ms"
-        good &= report(f"{mode} --per-host 1 --rate 100/s --host-interval 0.05", fine, detail)
+        good &= _limits(mode, 10, size, few, "--mode", mode)
+    for hosts in (40, 1):
+        few = 0.25 if hosts > 10 else 1.0
+        good &= _limits(f"4 processes, {hosts} hosts,", hosts, size * few, 1.0, "--processes", "4")
     return good
 
 
-def _ten_hosts(rows: int, path: str, *options: str) -> tuple[Counted, Run]:
+def _limits(name: str, hosts: int, size: float, few: float, *options: str) -> bool:
+    common = (*options, "--workers", "500")
+    counted, run = _counted(hosts, int(300 * size * few), "ok/20", *common, "--per-host", "4")
+    fine = run.status == 0 and counted.peak <= 4
+    good = report(f"{name} --per-host 4", fine, f"at most {counted.peak} at once, {len(run.records)} rows")
+    counted, run = _counted(hosts, int(1000 * size / min(hosts, 10)), "ok/5", *common, "--rate", "200/s")
+    most, pace = counted.most_in_a_second, len(run.records) / (counted.starts[-1] - counted.starts[0])
+    fine = run.status == 0 and most <= 201
+    good &= report(f"{name} --rate 200/s", fine, f"at most {most} in a second, {pace:.0f} on average")
+    counted, run = _counted(hosts, int(40 * size), "ok/5", *common, "--host-interval", "0.05")
+    gap = counted.least_gap * 1000
+    good &= report(f"{name} --host-interval 0.05", run.status == 0 and gap >= 49, f"at least {gap:.2f} ms")
+    together = ("--per-host", "1", "--rate", "100/s", "--host-interval", "0.05")
+    counted, run = _counted(hosts, int(30 * size), "ok/5", *common, *together)
+    most, gap = counted.most_in_a_second, counted.least_gap * 1000
+    fine = run.status == 0 and counted.peak == 1 and most <= 101 and gap >= 49
+    detail = f"{counted.peak} at once, {most} in a second, {gap:.2f} ms"
+    return good & report(f"{name} --per-host 1 --rate 100/s --host-interval 0.05", fine, detail)
+
+
+def _counted(hosts: int, rows: int, path: str, *options: str) -> tuple[Counted, Run]:
     with counting() as counted:
-        urls = [f"http://127.0.0.{host}:{counted.port}/{path}?{row}" for row in range(rows) for host in range(2, 12)]
+        names = range(2, 2 + hosts)
+        urls = [f"http://127.0.0.{host}:{counted.port}/{path}?{row}" for row in range(rows) for host in names]
         run = fetch(urls, *options)
     assert len(run.records) == len(urls)
     return counted, run

@@ -143,6 +143,9 @@ class _Child:
                     self._rows.put(content)
                 elif kind in (Kind.END, Kind.RESTART):
                     self._rows.put(kind)
+                elif kind is Kind.SHARE:
+                    self._run.schedule.rate.change(pickle.loads(content).rate)  # noqa: S301  # from the run
+                    self.send(Kind.SHARED)
                 else:  # the rows that are still to come end as `cancelled`
                     act = control.stop if kind is Kind.STOP else control.abort
                     self._loop.call_soon_threadsafe(partial(act, end_source=False))

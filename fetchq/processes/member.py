@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fetchq.core.model import Request
-    from fetchq.processes.task import Task
+    from fetchq.processes.task import Share, Task
 
 __all__ = ["Member"]
 
@@ -35,9 +35,13 @@ class Member:
     So nobody else waits for a process that reads nothing, since it has enough rows, or is suspended.
     """
 
-    def __init__(self, number: int, on_sent: Callable[[], None]) -> None:
+    def __init__(self, number: int, share: Share, on_sent: Callable[[], None]) -> None:
         """`number`: its number, from 1, for messages to people. `on_sent` is called after it was sent rows."""
         self.number = number
+        self.share = share
+        """Its part of the limits of the run, which a process that follows it begins with."""
+        self.is_over = False
+        """Whether it has done all that it had to, or died for the last time."""
         self._on_sent = on_sent
         self._changed = threading.Condition()
         """Guards all that follows, and is notified of every change."""
@@ -59,6 +63,11 @@ class Member:
     def short(self) -> bool:
         """Whether more rows should be read for it."""
         return len(self._queue) < READ_AHEAD
+
+    @property
+    def left(self) -> int:
+        """How many rows it has that are not done."""
+        return len(self._queue) + len(self._unfinished)
 
     def start(self, make_task: Callable[[int], Task]) -> Iterator[tuple[Kind, bytes]]:
         """Start the process, and a thread that sends to it. Returns what the process says, until it has ended.

@@ -42,7 +42,9 @@ class Kind(IntEnum):
     """A pickled `RetryEvent`."""
     RAISED = 12
     """The pickled exception that has ended the process."""
-    REPORT = 13
+    SHARED = 13
+    """The process obeys its new share."""
+    REPORT = 14
     """The pickled `ProcessReport`, the last message of a process."""
 
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from fetchq.core.encoded_results import EncodedResults
 from fetchq.core.process_error import ProcessDiedError
 from fetchq.inputs.lines import SourceError
+from fetchq.processes.balancer import Balancer
 from fetchq.processes.dealer import Dealer
 from fetchq.processes.member import Member
 from fetchq.processes.messages import Kind
 from fetchq.processes.router import Router
-from fetchq.processes.shares import most_processes, shares_of
+from fetchq.processes.shares import first_shares, most_processes
 from fetchq.processes.transfer import decode_results
 from fetchq.workers.run_state import RunState
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fetchq.core.model import OnStart, Request, Result
-    from fetchq.processes.task import ProcessReport, Share, Task
+    from fetchq.processes.task import ProcessReport, Task
     from fetchq.workers.run import Run
 
 __all__ = ["ProcessPool"]
@@ -41,11 +42,11 @@ class ProcessPool:
     def __init__(
         self,
         run: Run,
-        make_task: Callable[[Share, int, int], Task],
+        make_task: Callable[[Member, int, int], Task],
         on_start: OnStart | None,
         on_end: Callable[[], None] | None = None,
     ) -> None:
-        """`make_task`: makes the task of a process, from its share, its first worker and the descriptor for its
+        """`make_task`: makes the task of a process, from its member, its first worker and the descriptor for its
         messages. `on_end` is called when the run is aborted, and when it ends."""
         self._run = run
         self.control = run.control
@@ -61,6 +62,8 @@ class ProcessPool:
         """The exception that has ended the run."""
         self._members: list[Member] = []
         self._dealer: Dealer | None = None
+        self._balancer: Balancer | None = None
+        """Divides the rate anew; None in a run without one."""
         self.router: Router | None = None
         """Which process has which hosts; None before the first process has started."""
         self.reports: list[ProcessReport] = []
@@ -77,12 +80,15 @@ class ProcessPool:
         try:
             sampled = dealer.sample()
             processes = most_processes(settings)
-            if dealer.ended:  # these are all rows
+            known = dealer.ended
+            if known:
                 processes = min(processes, max(1, Router(settings, 1).lanes(sampled)))
             self.router = router = Router(settings, processes)
-            shares = shares_of(settings, router.sample(sampled))
-            self._members = [Member(number, dealer.wake) for number in range(1, processes + 1)]
-            self._start(shares)
+            shares = first_shares(settings, router.sample(sampled), known=known)
+            self._members = [Member(number, share, dealer.wake) for number, share in enumerate(shares, 1)]
+            if settings.rate is not None and processes > 1:
+                self._balancer = Balancer(settings.rate, self._members)
+            self._start()
             dealer.deal_to(self._members, router)
             self.control.listen(self._on_change)
             while (batch := self._take()) is not None:
@@ -92,6 +98,8 @@ class ProcessPool:
         finally:
             self.control.end()
             dealer.stop()
+            if self._balancer is not None:
+                self._balancer.end()
             for member in self._members:
                 member.close()
 
@@ -100,14 +108,14 @@ class ProcessPool:
         for member in self._members:
             member.tell(Kind.RESTART)
 
-    def _start(self, shares: Sequence[Share]) -> None:
+    def _start(self) -> None:
         self._open = len(self._members)
         first = self._run.clocks[0].number
-        for member, share in zip(self._members, shares, strict=True):
-            make_task = partial(self._make_task, share, first)
+        for member in self._members:
+            make_task = partial(self._make_task, member, first)
             name = f"fetchq-from-process-{member.number}"
             threading.Thread(target=self._attend, args=(member, make_task), name=name, daemon=True).start()
-            first += share.workers
+            first += member.share.workers
 
     def _take(self) -> Sequence[Result] | None:
         """Wait for Results. Returns None when there will be no more. Raises what has ended the run."""
@@ -173,9 +181,15 @@ class ProcessPool:
             if self.control.state is not RunState.ENDED:
                 self._fail(problem)
         finally:
+            member.is_over = True
+            self._obeyed(member)
             with self._changed:
                 self._open -= 1
                 self._changed.notify_all()
+
+    def _obeyed(self, member: Member) -> None:
+        if self._balancer is not None:
+            self._balancer.obeyed(member)
 
     def _handle(self, member: Member, kind: Kind, content: bytes) -> None:
         if kind is Kind.RESULTS:
@@ -194,6 +208,8 @@ class ProcessPool:
             self._on_start(member.request_of(index), worker)
         elif kind is Kind.RETRIED and self._run.settler.on_retry is not None:
             self._run.settler.on_retry(pickle.loads(content))  # noqa: S301
+        elif kind is Kind.SHARED:
+            self._obeyed(member)
         elif kind is Kind.RAISED:
             raise pickle.loads(content)  # noqa: S301
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 
     from fetchq.core.model import OnStart, Request, Result
-    from fetchq.processes.task import ProcessReport, Share
+    from fetchq.processes.member import Member
+    from fetchq.processes.task import ProcessReport
     from fetchq.reports.attribution import Attribution
     from fetchq.scheduling.congestion import HostBackoff
     from fetchq.scheduling.host_load import HostLoad
@@ -61,7 +62,8 @@ class ProcessRun(Run):
                 self.clocks[number - 1].fetched, self.clocks[number - 1].busy = fetched, busy
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _task(self, folder: str, tells_starts: bool, share: Share, first_worker: int, output: int) -> Task:
+    def _task(self, folder: str, tells_starts: bool, member: Member, first_worker: int, output: int) -> Task:
+        share = member.share
         values = {one.name: getattr(self.settings, one.name) for one in fields(Settings)} | _OF_THE_RUN
         values |= {"workers": share.workers, "rate": share.rate, "limit_rate": share.limit_rate}
         return Task(

@@ -1,7 +1,8 @@
-"""Divides the limits of a whole run among its processes, in proportion to what each has to fetch."""
+"""Divides the limits of a whole run among its processes."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fetchq.processes.task import Share
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from fetchq.core.settings import Settings
 
-__all__ = ["divide", "most_processes", "shares_of"]
+__all__ = ["divide", "first_shares", "most_processes", "rates_of"]
 
 
 def most_processes(settings: Settings) -> int:
@@ -28,18 +29,33 @@ def most_processes(settings: Settings) -> int:
     return most
 
 
-def shares_of(settings: Settings, needs: Sequence[int]) -> list[Share]:
-    """The share of each process, which together are the limits of the run. `needs`: how many rows each has."""
-    workers = divide(settings.workers, needs)
-    rates: list[float | None] = [None] * len(needs)
-    if settings.rate is not None:
-        whole = divide(max(len(needs), int(settings.rate)), needs)
-        rest = settings.rate - sum(whole)
-        rates = [part + rest if place == 0 else float(part) for place, part in enumerate(whole)]
-    limits: Sequence[int | None] = [None] * len(needs)
+def first_shares(settings: Settings, needs: Sequence[int], *, known: bool) -> list[Share]:
+    """The share that each process begins with, which together are the limits of the run.
+
+    `needs`: how many rows each has so far. `known`: whether these are all. If not, more hosts may come for any of them,
+    so half of each limit is divided evenly.
+    """
+    if not known:
+        mean = max(1, sum(needs) // len(needs))
+        needs = [need + mean for need in needs]
+    shares = [Share(workers, None, None) for workers in divide(settings.workers, needs)]
     if settings.limit_rate is not None:
         limits = divide(settings.limit_rate, needs)
-    return [Share(*share) for share in zip(workers, rates, limits, strict=True)]
+        shares = [replace(share, limit_rate=limit) for share, limit in zip(shares, limits, strict=True)]
+    if settings.rate is not None:
+        rates = rates_of(settings.rate, needs)
+        shares = [replace(share, rate=rate) for share, rate in zip(shares, rates, strict=True)]
+    return shares
+
+
+def rates_of(rate: float, needs: Sequence[int]) -> list[float]:
+    """Divide a rate among processes: whole starts per second, so that no second has more starts than the rate allows.
+
+    There are at most as many processes as whole starts, or one.
+    """
+    if len(needs) == 1:
+        return [rate]
+    return [float(part) for part in divide(int(rate), needs)]
 
 
 def divide(total: int, needs: Sequence[int]) -> list[int]:

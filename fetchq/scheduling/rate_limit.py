@@ -25,14 +25,19 @@ class StartRate:
 
     def __init__(self, rate: float) -> None:
         """`rate`: starts per second, above 0."""
-        self._most = max(1, int(rate))
-        self._gap = 1.0 / rate
-        self._seconds = max(1.0, self._most / rate)
-        self._latest: deque[float] = deque(maxlen=self._most)
+        self._latest: deque[float] = deque()
         """When the latest requests were sent."""
+        self.change(rate)
         self._unsent = 0
         """Attempts that have started, and whose requests are still to be sent."""
         self._not_before = -inf
+
+    def change(self, rate: float) -> None:
+        """Have this rate from now on. Requests that were sent before still count."""
+        self._most = max(1, int(rate))
+        self._gap = 1.0 / rate
+        self._seconds = max(1.0, self._most / rate)
+        self._latest = deque(self._latest, maxlen=self._most)
 
     def next_at(self) -> float:
         """When the next attempt may start; `inf` if another request must be sent first."""
@@ -57,14 +62,20 @@ class StartRate:
 class RateLimiter:
     """Tells whether an attempt may start now, and for how long in total none could start."""
 
-    __slots__ = ("_clock", "_rate", "limiting")
+    __slots__ = ("_changed", "_clock", "_rate", "limiting")
 
     def __init__(self, rate: float | None) -> None:
         """`rate`: starts per second; None for no limit."""
         self._rate = None if rate is None else StartRate(rate)
+        self._changed: float | None = None
+        """The rate from the next start on; None if it stays."""
         self._clock = Stopwatch()
         self.limiting = False
         """Whether no attempt may start now."""
+
+    def change(self, rate: float) -> None:
+        """Have this rate from the next start on, if there is one at all. Any thread may call it."""
+        self._changed = rate
 
     def limited_for(self, now: float) -> float:
         """Seconds so far for which no attempt could start."""
@@ -78,6 +89,9 @@ class RateLimiter:
         """Update `limiting`."""
         if self._rate is None:
             return
+        if (changed := self._changed) is not None:
+            self._changed = None
+            self._rate.change(changed)
         self.limiting = self._rate.next_at() > now
         if self.limiting:
             self._clock.start(now)

@@ -1,0 +1,79 @@
+"""Divides the rate of a run anew, as the rows that wait are for other processes than at first."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fetchq.processes.messages import Kind
+from fetchq.processes.shares import rates_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fetchq.processes.member import Member
+
+__all__ = ["Balancer"]
+
+_INTERVAL = 0.5
+"""Seconds between two looks at what waits."""
+_SECOND = 1.0
+"""Seconds for which the starts of a process count that was slowed down."""
+_WORTH_IT = 0.1
+"""The part of the rate that must change hands; it costs a second, in which nobody has that part."""
+
+
+class Balancer:
+    """Moves parts of the rate from processes with few rows to those with many, in a thread of its own.
+
+    In no period of a second are more requests sent than the rate allows: what one process gives up is given to another
+    one when the first has said so, and its starts of the last second count no more.
+    """
+
+    def __init__(self, rate: float, members: Sequence[Member]) -> None:
+        self._rate = rate
+        self._members = members
+        self._ended = threading.Event()
+        self._waiting: set[Member] = set()
+        """The processes that are still to say that they are slower."""
+        self._changed = threading.Condition()
+        threading.Thread(target=self._balance, name="fetchq-balancer", daemon=True).start()
+
+    def obeyed(self, member: Member) -> None:
+        """Note that a process has its new share, or has ended."""
+        with self._changed:
+            self._waiting.discard(member)
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        self._ended.set()
+        with self._changed:
+            self._changed.notify_all()
+
+    def _balance(self) -> None:
+        while not self._ended.wait(_INTERVAL):
+            rates = rates_of(self._rate, [member.left for member in self._members])
+            changes = [
+                (member, rate, rate - (member.share.rate or 0.0))
+                for member, rate in zip(self._members, rates, strict=True)
+            ]
+            if max(change for _, _, change in changes) < max(1.0, _WORTH_IT * self._rate):
+                continue
+            with self._changed:
+                self._waiting = {member for member, _, change in changes if change < 0 and not member.is_over}
+            for member, rate, change in changes:
+                if change < 0:
+                    _give(member, rate)
+            with self._changed:
+                self._changed.wait_for(lambda: not self._waiting or self._ended.is_set())
+            if self._ended.wait(_SECOND):
+                return
+            for member, rate, change in changes:
+                if change > 0:
+                    _give(member, rate)
+
+
+def _give(member: Member, rate: float) -> None:
+    member.share = replace(member.share, rate=rate)
+    member.tell(Kind.SHARE, member.share)
