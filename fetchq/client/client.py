@@ -71,6 +71,8 @@ class Client:
         for name in _OF_ONE_LIST:
             if getattr(chosen, name):
                 raise SettingsError(name, "not for a Client, which has no list; fetch_all and fetch_iter take it")
+        if chosen.processes != 1:
+            raise SettingsError("processes", "not for a Client, whose calls share their connections in one process")
         if chosen.mode != "async":
             raise SettingsError("mode", f"a Client has mode 'async', not {chosen.mode!r}")
         self._deadline = chosen.deadline

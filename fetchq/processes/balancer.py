@@ -38,7 +38,8 @@ class Balancer:
         self._waiting: set[Member] = set()
         """The processes that are still to say that they are slower."""
         self._changed = threading.Condition()
-        threading.Thread(target=self._balance, name="fetchq-balancer", daemon=True).start()
+        self._thread = threading.Thread(target=self._balance, name="fetchq-balancer", daemon=True)
+        self._thread.start()
 
     def obeyed(self, member: Member) -> None:
         """Note that a process has its new share, or has ended."""
@@ -47,9 +48,11 @@ class Balancer:
             self._changed.notify_all()
 
     def end(self) -> None:
+        """End the thread."""
         self._ended.set()
         with self._changed:
             self._changed.notify_all()
+        self._thread.join()
 
     def _balance(self) -> None:
         while not self._ended.wait(_INTERVAL):

@@ -20,6 +20,8 @@ __all__ = ["Dealer"]
 
 _MOST_SAMPLED = 20_000
 """The most rows that are read before the hosts are dealt out."""
+_JOIN_TIMEOUT = 0.5
+"""Seconds that the thread has to end."""
 
 
 class Dealer:
@@ -76,6 +78,11 @@ class Dealer:
             self.ended = True
             self._end_members()
             self._changed.notify_all()
+
+    def join(self) -> None:
+        """Wait for the thread to end, after `stop`; one that is blocked in a read is left behind."""
+        if self._thread.ident is not None:
+            self._thread.join(_JOIN_TIMEOUT)
 
     def _read(self) -> None:
         try:

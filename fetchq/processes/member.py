@@ -56,6 +56,7 @@ class Member:
         self._end_is_sent = False
         self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
+        self._threads: list[threading.Thread] = []
         self._errors: Any = None
         """The file with what the process has written to its standard error."""
 
@@ -75,6 +76,8 @@ class Member:
         `make_task`: makes its task, with the descriptor for its messages. A process that follows a dead one gets the
         rows that this one had. Raises OSError.
         """
+        with self._changed:
+            self._end()  # the one before it, which has died
         reading, writing = os.pipe()
         try:
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
@@ -86,12 +89,18 @@ class Member:
             os.close(writing)
         with self._changed:
             self._process = process
+            if self._closed:  # meanwhile
+                self._end()
+                os.close(reading)
+                return iter(())
             self._queue.extendleft(reversed(self._unfinished.values()))
             self._unfinished.clear()
             self._wanted = 0
             self._end_is_sent = False
         name = f"fetchq-to-process-{self.number}"
-        threading.Thread(target=self._send, args=(process, make_task(writing)), name=name, daemon=True).start()
+        thread = threading.Thread(target=self._send, args=(process, make_task(writing)), name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
         return self._messages(reading)
 
     def _messages(self, reading: int) -> Iterator[tuple[Kind, bytes]]:
@@ -149,7 +158,12 @@ class Member:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-            process, self._process = self._process, None
+            self._end()
+        for thread in self._threads:
+            thread.join()
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
         if process is None:
             return
         process.kill()  # unless it has ended by itself

@@ -61,6 +61,7 @@ class ProcessPool:
         self._problem: BaseException | None = None
         """The exception that has ended the run."""
         self._members: list[Member] = []
+        self._threads: list[threading.Thread] = []
         self._dealer: Dealer | None = None
         self._balancer: Balancer | None = None
         """Divides the rate anew; None in a run without one."""
@@ -102,6 +103,9 @@ class ProcessPool:
                 self._balancer.end()
             for member in self._members:
                 member.close()
+            for thread in self._threads:
+                thread.join()
+            dealer.join()
 
     def restart(self) -> None:
         """Let the processes measure from now on."""
@@ -114,7 +118,9 @@ class ProcessPool:
         for member in self._members:
             make_task = partial(self._make_task, member, first)
             name = f"fetchq-from-process-{member.number}"
-            threading.Thread(target=self._attend, args=(member, make_task), name=name, daemon=True).start()
+            thread = threading.Thread(target=self._attend, args=(member, make_task), name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
             first += member.share.workers
 
     def _take(self) -> Sequence[Result] | None:

@@ -36,7 +36,8 @@ def encode_rows(rows: Sequence[Request]) -> bytes:
     values = list(map(_row_values, rows))
     try:
         return b"M" + marshal.dumps(values)
-    except ValueError:  # the response that an earlier run has stored is an object
+    except ValueError:  # the response that an earlier run has stored is an object; and a text may be of a subclass
+        values = [tuple(str(one) if isinstance(one, str) else one for one in row) for row in values]
         return b"P" + pickle.dumps(values, pickle.HIGHEST_PROTOCOL)
 
 
@@ -66,7 +67,7 @@ def _passed(result: Result) -> str | None:
 
 def _headers(result: Result) -> bytes | tuple[tuple[str, str], ...]:
     kept = kept_headers(result)
-    return kept if isinstance(kept, bytes) else tuple(kept.items())
+    return kept if isinstance(kept, bytes) else tuple((str(name), value) for name, value in kept.items())
 
 
 def _lazy(name: str) -> Callable[[Any], Any]:

@@ -23,6 +23,6 @@ def lane_for(settings: Settings, lanes: int) -> Callable[[str], int]:
     key_of = key_for(settings)
 
     def lane_of(url: str) -> int:
-        return crc32(key_of(url).encode("utf-8", "surrogateescape")) % lanes
+        return crc32(key_of(url).encode("utf-8", "surrogatepass")) % lanes
 
     return lane_of
