@@ -85,6 +85,8 @@ class _Pipeline(ABC, Generic[RunT]):
         if settings.most_failures is not None:
             stop = partial(self._run.control.stop, end_source=not feed.finite)
             self._run.settler.failure_limit = FailureLimit(settings.most_failures, stop)
+        self.beside = 0.0, 0
+        """CPU seconds and most bytes in memory of the other processes of a run that has several, which has ended."""
         self._whole = False
         """Whether the run has reached its end, and was not stopped before."""
 
@@ -138,9 +140,9 @@ class _Pipeline(ABC, Generic[RunT]):
         self._summary.update(ended - run.began if run.began else 0.0, run.clocks, run.backoffs(), run.loads())
         if run.began:
             self._summary.attribution = _attribution(run, ended)
-        self._summary.verdict = verdict_of(
-            self._summary, run.settings, cores=usable_cores(), whole=self._whole, remark=run.remark()
-        )
+            self.beside = run.beside()
+        cores, remark = usable_cores(), run.remark()
+        self._summary.verdict = verdict_of(self._summary, run.settings, cores=cores, whole=self._whole, remark=remark)
         self._run = None
 
     def _session_record(self) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from fetchq.cli.display import Display
 from fetchq.cli.sectioned_help import GroupedCommand, GroupedOption
 from fetchq.cli.value_sources import PREFIX, check_variables, source_of, variable_of
 from fetchq.comparison.options import ComparisonOptions
+from fetchq.comparison.variants import PROCESSES
 from fetchq.core.option import SettingOption, option_of
 from fetchq.core.settings import Settings, SettingsError
 from fetchq.core.settings_pace import READ_TIMEOUT, read_timeout_beside
@@ -49,11 +50,15 @@ class _ValueType(click.ParamType[Any]):
 
     envvar_list_splitter = "\n"  # the variable of a repeatable option has one value, such as a header, on each line
 
-    def __init__(self, spec: SettingOption) -> None:
-        self.name = spec.metavar or "value"
+    def __init__(self, spec: SettingOption, more: tuple[str, ...] = ()) -> None:
+        """`more`: texts that are no values of the setting, and yet may be given."""
+        self.name = "|".join((spec.metavar or "value", *more))
         self._spec = spec
+        self._more = more
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in self._more:
+            return value
         try:
             self._spec.parse((value,) if self._spec.repeatable else value)
         except ValueError as problem:
@@ -61,7 +66,7 @@ class _ValueType(click.ParamType[Any]):
         return value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-        return completions(self._spec.choices, self._spec.metavar, incomplete)
+        return completions((*self._spec.choices, *self._more), self._spec.metavar, incomplete)
 
 
 class _SettingOption(GroupedOption):
@@ -118,13 +123,14 @@ def _option(a_field: Field[Any], *, no_default: bool, several: bool = False) -> 
     spec = option_of(a_field)
     flag = isinstance(a_field.default, bool)
     *short, long = spec.flags
+    kind = None if flag else _ValueType(spec, (PROCESSES,) if several and a_field.name == "mode" else ())
     option = _SettingOption(
         [a_field.name, *short, f"{long}/{_negative(long)}" if flag else long],
-        type=None if flag else _ValueType(spec),
+        type=kind,
         is_flag=flag,
         default=None,
         multiple=several or spec.repeatable,
-        metavar=None if flag else spec.metavar,
+        metavar=None if kind is None or spec.metavar is None else kind.name,
         envvar=list(_variables(a_field)),
         help=spec.help if no_default else _help(a_field, spec),
     )

@@ -91,7 +91,8 @@ class _Measurement:
         else:
             for _ in self._pipeline.batches():
                 pass
-        cpu = process_time() - self._cpu
+        cpu_beside, memory_beside = self._pipeline.beside
+        cpu = process_time() - self._cpu + cpu_beside
         with os.fdopen(self._task.outcome_file, "wb") as file:
             file.seek(0)
             file.truncate()
@@ -102,7 +103,7 @@ class _Measurement:
             round=self._task.round,
             duration=summary.duration,
             cpu=cpu,
-            peak_memory=peak_memory(),
+            peak_memory=peak_memory() + memory_beside,
             concurrency=summary.concurrency,
             ok=summary.ok,
             failed=summary.failed,

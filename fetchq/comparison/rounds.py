@@ -94,7 +94,7 @@ def run_rounds(
 
 def _check(settings: Settings) -> None:
     """Raise `SettingsError` for proxy variables or certificates that a run would refuse, by a run without a row."""
-    refusable = replace(settings, mode="sync", workers=1, dns_servers=(), cookie_jar=None)
+    refusable = replace(settings, mode="sync", workers=1, processes=1, dns_servers=(), cookie_jar=None)
     for _ in BlockingPipeline(refusable, Feed((), threaded=False, finite=True)).batches():
         pass
 

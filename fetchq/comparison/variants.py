@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,12 @@ from fetchq.reports.text import count_text
 if TYPE_CHECKING:
     from dataclasses import Field
 
-__all__ = ["ALL_MODES", "OF_ONE_RUN", "Plan", "plan_variants"]
+__all__ = ["ALL_MODES", "OF_ONE_RUN", "PROCESSES", "Plan", "plan_variants"]
 
+PROCESSES = "processes"
+"""A word beside the modes of a run: one request at a time in each of as many processes as there are workers."""
+_MOST_PROCESSES = 32
+"""The most processes that the word stands for: each takes 50 MB, and half a second of a CPU to start."""
 ALL_MODES = ("sync", "threads", "async")
 """The modes that are compared unless something else is asked for."""
 OF_ONE_RUN: dict[str, Any] = {
@@ -51,15 +55,23 @@ def plan_variants(given: Mapping[str, Sequence[object]], make: Callable[[dict[st
     seen: Counter[str] = Counter()
     for values in product(*varied.values()):
         chosen = dict(zip(varied, values, strict=True))
-        settings = make(same | chosen)
+        settings = _settings(same | chosen, make)
         texts = {
             name: _text(_FIELDS[name], getattr(settings, name), value, varied[name]) for name, value in chosen.items()
         }
-        name = ", ".join(_labels(texts)) or settings.mode
+        mode = str((same | chosen).get("mode", settings.mode))
+        name = ", ".join(_labels(texts)) or mode
         seen[name] += 1
         numbered = name if seen[name] == 1 else f"{name} ({seen[name]})"
-        plans.append(Plan(numbered, settings, {"mode": settings.mode, "workers": str(settings.workers), **texts}))
+        plans.append(Plan(numbered, settings, {"mode": mode, "workers": str(settings.workers), **texts}))
     return plans
+
+
+def _settings(values: dict[str, object], make: Callable[[dict[str, object]], Settings]) -> Settings:
+    if values.get("mode") != PROCESSES:
+        return make(values)
+    settings = make(values | {"mode": "sync"})
+    return settings if settings.processes > 1 else replace(settings, processes=min(settings.workers, _MOST_PROCESSES))
 
 
 def _text(one: Field[object], value: object, given: object, all_given: Sequence[object]) -> str:
@@ -78,6 +90,8 @@ def _labels(texts: Mapping[str, str]) -> Iterator[str]:
             yield text
         elif name == "workers" and text.isdecimal():
             yield count_text(int(text), "worker")
+        elif name == "processes" and text.isdecimal():
+            yield f"{text} process{'' if text == '1' else 'es'}"
         else:
             flag = (option_of(_FIELDS[name]).flags or (name,))[-1].removeprefix("--").removeprefix("no-")
             yield {"yes": flag, "no": f"no {flag}"}.get(text, f"{flag} {text}")

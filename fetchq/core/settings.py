@@ -90,8 +90,6 @@ def _check_processes(settings: Settings) -> None:
     """Raises `SettingsError` for what several processes cannot share."""
     if settings.processes == 1:
         return
-    if settings.processes > settings.workers:
-        raise SettingsError("processes", f"each needs a worker, and there are {settings.workers}")
     if settings.cookie_jar is not None:
         raise SettingsError("processes", "not together with cookie_jar, whose cookies all rows share")
     if settings.per_host_by == "ip":

@@ -92,6 +92,9 @@ class ProcessRun(Run):
     def loads(self) -> list[HostLoad]:
         return greatest_loads(one for report in self._reports for one in report.loads)
 
+    def beside(self) -> tuple[float, int]:
+        return sum(one.attribution.cpu for one in self._reports), sum(one.peak_memory for one in self._reports)
+
     def remark(self) -> str | None:
         """That one host has most of the rows, so that more processes would not help; None where none has."""
         router = None if self.pool is None else self.pool.router

@@ -50,9 +50,9 @@ class MeasuredRun:
     duration: float
     """How long it took to fetch the list."""
     cpu: float
-    """CPU time of the process while it fetched the list, user and system together."""
+    """CPU time of all its processes while they fetched the list, user and system together."""
     peak_memory: int
-    """The most bytes that the process has had in memory (its resident set)."""
+    """The most bytes that its processes have had in memory (their resident sets)."""
     concurrency: float
     """How many URLs were being fetched at a time, on average."""
     ok: int

@@ -110,6 +110,10 @@ class Run:
         """A sentence for people on how the work was divided; None if there is nothing to say."""
         return None
 
+    def beside(self) -> tuple[float, int]:
+        """CPU seconds and most bytes in memory of other processes that belong to the run, which has ended."""
+        return 0.0, 0
+
     def save_cookies(self) -> None:
         """Write the shared cookies to their file. Raises `StorageError`."""
         if self.settings.cookie_jar is not None and self.cookies is not None:

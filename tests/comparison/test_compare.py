@@ -40,6 +40,8 @@ def names(given: dict[str, Any]) -> list[str]:
         ]),
         ({"proxy": ["http://u:p@h:1", "http://u:p@h:2", "http://u:p@h:1"]}, ["proxy #1", "proxy #2", "proxy #1 (2)"]),
         ({"timeout": [1, "2s"]}, ["timeout 1", "timeout 2s"]),
+        ({"mode": ["async"], "processes": [1, 2]}, ["1 process", "2 processes"]),
+        ({"mode": ["processes", "threads", "async"]}, ["processes", "threads", "async"]),
     ],
     ids=str,
 )  # fmt: skip
@@ -47,7 +49,29 @@ def test_a_variant_is_named_by_what_differs(given: dict[str, Any], found: list[s
     assert names(given) == found
 
 
+@pytest.mark.parametrize(
+    ("given", "processes"), [({"workers": [5]}, 5), ({"workers": [100]}, 32), ({"workers": [9], "processes": [2]}, 2)]
+)
+def test_the_word_processes_stands_for_one_request_at_a_time_in_each(given: dict[str, Any], processes: int) -> None:
+    (plan,) = plan_variants({"mode": ["processes"], **given}, lambda values: Settings(**values))
+    assert (plan.settings.mode, plan.settings.processes, plan.shown["mode"]) == ("sync", processes, "processes")
+
+
 # --- the call ---
+
+
+def test_cpu_and_memory_are_those_of_all_processes(practice: PracticeServer) -> None:
+    hosts = [f"host{number}.test" for number in range(4)]
+    port = int(practice.url.rpartition(":")[2])
+    rows = [f"http://{hosts[row % 4]}:{port}/bytes/100?{row}" for row in range(40)]
+    resolve = [f"{host}:{port}:127.0.0.1" for host in hosts]
+    found = fetchq.compare(
+        rows, modes=("processes", "sync"), workers=2, rounds=1, settings=None, resolve=resolve, timeout=30
+    )
+    several, one = (variant.runs[0] for variant in found.variants)
+    assert several.ok == one.ok == 40
+    assert several.peak_memory > 2 * one.peak_memory
+    assert several.cpu > 0
 
 
 def test_a_comparison_from_python_has_the_runs_of_each_variant(practice: PracticeServer) -> None:

@@ -59,6 +59,7 @@ def test_half_of_the_limits_is_for_hosts_that_are_still_to_come() -> None:
     ("options", "most"),
     [
         ({}, 4),
+        ({"workers": 3}, 3),
         ({"rate": "3/s"}, 3),
         ({"rate": "10/m"}, 1),
         ({"rate": 2.9}, 2),

@@ -343,7 +343,6 @@ def test_a_suspended_process_does_not_keep_the_others_waiting() -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"processes": 11}, "processes: each needs a worker, and there are 10"),
         ({"processes": 2, "cookie_jar": "jar.txt"}, "processes: not together with cookie_jar"),
         ({"processes": 2, "per_host_by": "ip"}, "processes: not together with per_host_by=ip"),
     ],
