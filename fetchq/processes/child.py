@@ -11,26 +11,30 @@ import threading
 from contextlib import aclosing, suppress
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fetchq.core.settings import Settings
 from fetchq.processes.encoding import Encoder
+from fetchq.processes.gathering import sending
 from fetchq.processes.messages import Kind, read_message, write_message
 from fetchq.processes.task import ProcessReport
 from fetchq.processes.transfer import decode_rows, encode_results
 from fetchq.reports.attribution import attribution_of
 from fetchq.workers.async_run import AsyncRun
+from fetchq.workers.blocking_run import BlockingRun
 from fetchq.workers.process import loop_factory, peak_memory, tune_garbage_collector
 from fetchq.workers.run import Feed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from fetchq.core.model import Request
+    from fetchq.core.model import Request, Result
     from fetchq.processes.task import Task
     from fetchq.workers.retry_event import RetryEvent
 
 __all__ = ["main"]
+
+RunT = TypeVar("RunT", AsyncRun, BlockingRun)
 
 _LINGER = 0.02
 """Seconds for which Results are collected, since each message costs the run as much as ten Results."""
@@ -43,9 +47,7 @@ def main(task: Task) -> None:
     tune_garbage_collector()
     child = _Child(task)
     try:
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            report = runner.run(child.fetch())
-        child.send(Kind.REPORT, pickle.dumps(report))
+        child.send(Kind.REPORT, pickle.dumps(child.fetch()))
     except BrokenPipeError:  # the run has ended
         os._exit(1)
     except BaseException as problem:  # noqa: BLE001  # raised in the process of the run
@@ -70,37 +72,24 @@ class _Child:
         self._rows: queue.SimpleQueue[bytes | Kind] = queue.SimpleQueue()
         """What has come of the list, in order: batches of rows, RESTART, END."""
         self._encoder = None if task.records is None else Encoder(task.records)
-        self._run: AsyncRun
-        self._loop: asyncio.AbstractEventLoop
+        self._run: AsyncRun | BlockingRun
+        self._in_loop: Callable[[Callable[[], object]], object] = lambda act: act()
+        """Calls a function where the methods of the run must be called: in its event loop, if it has one."""
 
     def send(self, kind: Kind, content: bytes = b"") -> None:
         """Send a message to the run; it waits while the pipe is full. Any thread may call it."""
         with self._sending:
             write_message(self._stream, kind, content)
 
-    async def fetch(self) -> ProcessReport:
+    def fetch(self) -> ProcessReport:
         """Fetch all rows. Returns what was measured."""
-        self._loop = loop = asyncio.get_running_loop()
-        self._run = run = AsyncRun(
-            Settings(**self._task.settings),
-            Feed(self._batches(), threaded=True, finite=False),
-            self._started if self._task.tells_starts else None,
-            linger=_LINGER,
-            first_worker=self._task.first_worker,
-        )
-        if self._task.deadline is not None:
-            run.control.deadline = perf_counter() + self._task.deadline
-        if self._task.tells_retries:
-            run.settler.on_retry = self._retried
-        threading.Thread(target=self._listen, name="fetchq-orders", daemon=True).start()
-        async with aclosing(run.batches()) as batches:
-            async for batch in batches:
-                if self._encoder is None:
-                    kind, content = Kind.RESULTS, encode_results(batch, self._task.folder)
-                else:
-                    kind, content = Kind.ENCODED, self._encoder.encode(batch)
-                await loop.run_in_executor(None, self.send, kind, content)
-        ended = perf_counter()
+        settings = Settings(**self._task.settings)
+        if settings.mode == "async":
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
+                runner.run(self._fetch_in_loop(settings))
+        else:
+            self._fetch_in_threads(settings)
+        run, ended = self._run, perf_counter()
         return ProcessReport(
             began=run.began,
             ended=ended,
@@ -110,6 +99,38 @@ class _Child:
             loads=run.loads(),
             peak_memory=peak_memory(),
         )
+
+    async def _fetch_in_loop(self, settings: Settings) -> None:
+        loop = asyncio.get_running_loop()
+        self._in_loop = loop.call_soon_threadsafe
+        run = self._begun(AsyncRun, settings)
+        async with aclosing(run.batches()) as batches:
+            async for batch in batches:
+                await loop.run_in_executor(None, self.send, *self._encoded(batch))
+
+    def _fetch_in_threads(self, settings: Settings) -> None:
+        run = self._begun(BlockingRun, settings)
+        with sending(lambda results: self.send(*self._encoded(results)), _LINGER) as send:
+            for batch in run.batches():
+                send(batch)
+
+    def _begun(self, kind: type[RunT], settings: Settings) -> RunT:
+        """The run, and what listens for it."""
+        task = self._task
+        feed = Feed(self._batches(), threaded=True, finite=False)
+        on_start = self._started if task.tells_starts else None
+        self._run = run = kind(settings, feed, on_start, linger=_LINGER, first_worker=task.first_worker)
+        if task.deadline is not None:
+            run.control.deadline = perf_counter() + task.deadline
+        if task.tells_retries:
+            run.settler.on_retry = self._retried
+        threading.Thread(target=self._listen, name="fetchq-orders", daemon=True).start()
+        return run
+
+    def _encoded(self, results: Sequence[Result]) -> tuple[Kind, bytes]:
+        if self._encoder is None:
+            return Kind.RESULTS, encode_results(results, self._task.folder)
+        return Kind.ENCODED, self._encoder.encode(results)
 
     def _batches(self) -> Iterator[list[Request]]:
         """The rows that come, in the thread that reads the list of the run."""
@@ -130,7 +151,7 @@ class _Child:
             self._run.restart()
             done.set()
 
-        self._loop.call_soon_threadsafe(restart)
+        self._in_loop(restart)
         done.wait()
 
     def _listen(self) -> None:
@@ -148,7 +169,7 @@ class _Child:
                     self.send(Kind.SHARED)
                 else:  # the rows that are still to come end as `cancelled`
                     act = control.stop if kind is Kind.STOP else control.abort
-                    self._loop.call_soon_threadsafe(partial(act, end_source=False))
+                    self._in_loop(partial(act, end_source=False))
         os._exit(1)
 
     def _started(self, request: Request, worker: int) -> None:

@@ -26,8 +26,16 @@ __all__ = ["BlockingRun", "deadline_of", "run_blocking"]
 class BlockingRun(Run):
     """A run in mode `threads` or `sync`. Any thread may call `stop` and `abort`. `batches` is iterated once."""
 
-    def __init__(self, settings: Settings, feed: Feed, on_start: OnStart | None = None, *, linger: float = 0.0) -> None:
-        super().__init__(settings, linger)
+    def __init__(
+        self,
+        settings: Settings,
+        feed: Feed,
+        on_start: OnStart | None = None,
+        *,
+        linger: float = 0.0,
+        first_worker: int = 1,
+    ) -> None:
+        super().__init__(settings, linger, first_worker=first_worker)
         self._feed = feed
         self._on_start = on_start
 
