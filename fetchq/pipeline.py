@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fetchq.core.cores import usable_cores
 from fetchq.core.disk import close_on_error
-from fetchq.core.encoded_results import EncodedResults, RecordFormat
+from fetchq.core.prepared_results import Preparation, PreparedResults
 from fetchq.reports.attribution import attribution_of
 from fetchq.reports.diagnosis import verdict_of
 from fetchq.reports.session_record import session_record
@@ -59,14 +59,14 @@ class _Pipeline(ABC, Generic[RunT]):
         on_done: Callable[[Sequence[Result]], None] | None = None,
         interrupted: Callable[[], bool] = lambda: False,
         linger: float = 0.0,
-        records: RecordFormat | None = None,
+        preparation: Preparation | None = None,
     ) -> None:
         """`output`: where Results are written before they count as done; without it they count as done at once.
 
         `summary` counts the Results that are done, and then `on_done` is called with them. Once `interrupted` returns
         True, rows that wait for a copy of another row's Result are left to a later session. `linger`: seconds for which
-        Results are collected before they are written, in a run that is not durable. `records`: where a run in several
-        processes needs nothing else of its Results, it gets `EncodedResults`.
+        Results are collected before they are written, in a run that is not durable. `preparation`: what the processes
+        of a run that has several do with Results, of which it needs nothing else; then it gets `PreparedResults`.
 
         Raises `SettingsError` if the environment cannot be obeyed, or the file of a view cannot be written.
         """
@@ -81,7 +81,7 @@ class _Pipeline(ABC, Generic[RunT]):
         )
         """The run; None when it has ended."""
         self._run.settler.on_retry = on_retry
-        self._run.records = records
+        self._run.preparation = preparation
         if settings.most_failures is not None:
             stop = partial(self._run.control.stop, end_source=not feed.finite)
             self._run.settler.failure_limit = FailureLimit(settings.most_failures, stop)
@@ -162,7 +162,7 @@ class _Pipeline(ABC, Generic[RunT]):
         self._views.add(done)
 
     def _count(self, done: Sequence[Result]) -> None:
-        if isinstance(done, EncodedResults):
+        if isinstance(done, PreparedResults):
             self._summary.merge(done.summary)
         else:
             self._summary.add(done)

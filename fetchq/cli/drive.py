@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fetchq.cli.screen import Screen
-    from fetchq.core.encoded_results import RecordFormat
     from fetchq.core.model import Result
+    from fetchq.core.prepared_results import Preparation
     from fetchq.core.settings import Settings
     from fetchq.inputs.source import Source
     from fetchq.reports.summary import Summary
@@ -68,7 +69,7 @@ def drive(
         on_done=on_done,
         interrupted=lambda: interrupts.number is not None,
         linger=LINGER,
-        records=None if session is not None or watched or logged else _record_format(settings, screen),
+        preparation=None if watched or logged else _preparation(settings, screen, session),
     )
     status = _status_of_error(pipeline, interrupts, screen)
     if status is not None:
@@ -80,10 +81,14 @@ def drive(
     return 1 if summary.failed else 0
 
 
-def _record_format(settings: Settings, screen: Screen) -> RecordFormat | None:
-    """How the processes of the run encode its records, if it has several, and nothing else is needed of its Results."""
-    needs_results = settings.processes == 1 or settings.report or settings.har or settings.trace
-    return None if needs_results else screen.record_format()
+def _preparation(settings: Settings, screen: Screen, session: Session | None) -> Preparation | None:
+    """What the processes of a run with several do with their Results; None where these are needed here."""
+    if settings.processes == 1 or settings.report or settings.har or settings.trace:
+        return None
+    if session is None:
+        return screen.preparation()
+    preparation = screen.preparation() if session.preparable else None
+    return None if preparation is None else replace(preparation, generation=session.ledger.generation)
 
 
 def _status_of_error(pipeline: AsyncPipeline | BlockingPipeline, interrupts: Interrupts, screen: Screen) -> int | None:

@@ -15,8 +15,7 @@ from fetchq.cli.config_file import read_config
 from fetchq.cli.display import Display
 from fetchq.cli.sectioned_help import GroupedCommand, GroupedOption
 from fetchq.cli.value_sources import PREFIX, check_variables, source_of, variable_of
-from fetchq.comparison.options import ComparisonOptions
-from fetchq.comparison.variants import PROCESSES
+from fetchq.comparison.options import PROCESSES, ComparisonOptions
 from fetchq.core.option import SettingOption, option_of
 from fetchq.core.settings import Settings, SettingsError
 from fetchq.core.settings_pace import READ_TIMEOUT, read_timeout_beside

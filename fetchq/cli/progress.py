@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from fetchq.core.cause import Cause
-from fetchq.core.encoded_results import EncodedResults
+from fetchq.core.prepared_results import PreparedResults
 
 if TYPE_CHECKING:
     from fetchq.cli.display import Display
@@ -118,7 +118,7 @@ class _Dots(_NoProgress):
 
 def _failures(results: Sequence[Result]) -> Sequence[int]:
     """A number for each row that is done, 1 if it has failed, else 0."""
-    if isinstance(results, EncodedResults):
+    if isinstance(results, PreparedResults):
         return results.failed
     return [not result.ok for result in results if result.cause is not Cause.CANCELLED]
 

@@ -15,7 +15,7 @@ from fetchq.cli import say
 from fetchq.cli.progress import progress_for
 from fetchq.cli.stdout_sink import one_device, stdout_sink
 from fetchq.cli.worker_lines import START_DELAY, WorkerLines
-from fetchq.core.encoded_results import RecordFormat
+from fetchq.core.prepared_results import Preparation
 from fetchq.reports.text import HEADING
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ class Screen:
         lines = shared and display.writes_text
         self._progress = progress_for(display, source, colour=colour, lines=lines)
         write_out = self._progress.write_out if shared else None
-        self._sink = stdout_sink(display, write_out, _paint if colour and sys.stdout.isatty() else None)
+        self._plain = not (colour and sys.stdout.isatty())
+        """Whether the records on stdout have no colours."""
+        self._sink = stdout_sink(display, write_out, None if self._plain else _paint)
         self.columns = _columns()
         """The columns of the terminal that stderr is; None if it is not one."""
         self._heading = [HEADING] if lines and not display.quiet else []
@@ -98,12 +100,19 @@ class Screen:
     def flush(self) -> None:
         """Do nothing: `write` flushes."""
 
-    def record_format(self) -> RecordFormat | None:
-        """What `write` needs of Results, where that is no more than their records as JSON Lines; else None."""
+    def preparation(self) -> Preparation | None:
+        """What other processes can do of what `write` does with Results; None where it needs the Results."""
         display = self._display
-        if display.records != "jsonl" or display.only not in (None, "all") or not _HEADS.issuperset(display.include):
+        if self._sink is None:
+            return Preparation()
+        chosen = display.only not in (None, "all") or not _HEADS.issuperset(display.include)
+        if chosen or self._log is not None or self._verbose:
             return None
-        return RecordFormat(tuple(display.include), tuple(display.passed), tuple(display.fields))
+        if display.records == "text":
+            return Preparation("text") if self._plain else None
+        if display.records != "jsonl":
+            return None
+        return Preparation("jsonl", tuple(display.include), tuple(display.passed), tuple(display.fields))
 
     def advance(self, results: Sequence[Result]) -> None:
         """Show the progress after these Results are done and the summary has counted them."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from fetchq.core.cause import Cause
-from fetchq.reports.summary import never_tried
-from fetchq.reports.text import result_line
+from fetchq.reports.text_sink import TextSink
 from fetchq.store.sinks import sink_for
 
 if TYPE_CHECKING:
@@ -35,26 +34,10 @@ def stdout_sink(display: Display, write_out: Callable[[bytes], None] | None, pai
     if display.records != "text":
         sink = sink_for(display.records, stdout, display.include, display.passed, display.fields)
     elif display.writes_text:
-        sink = _TextSink(stdout, paint)
+        sink = TextSink(stdout, paint)
     else:
         return None
     return sink if display.only in (None, "all") else _ChosenRows(sink, failed=display.only == "failed")
-
-
-class _TextSink:
-    """Writes a line of text for each Result, but for rows that were never tried: the summary counts them."""
-
-    def __init__(self, stream: BinaryIO, paint: Paint | None) -> None:
-        self._stream = stream
-        self._paint = paint
-
-    def write(self, results: Sequence[Result]) -> None:
-        paint = self._paint
-        lines = [result_line(one, paint) for one in results if one.cause is None or not never_tried(one)]
-        self._stream.write("".join([f"{line}\n" for line in lines]).encode(errors="backslashreplace"))
-
-    def flush(self) -> None:
-        self._stream.flush()
 
 
 class _ChosenRows:

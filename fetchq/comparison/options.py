@@ -9,8 +9,10 @@ from fetchq.core.option import ValidatedSettings, setting
 from fetchq.core.parsers import read_flag
 from fetchq.core.quantities import read_int
 
-__all__ = ["MOST_ROWS", "ComparisonOptions"]
+__all__ = ["MOST_ROWS", "PROCESSES", "ComparisonOptions"]
 
+PROCESSES = "processes"
+"""A word beside the modes of a run: one request at a time in each of as many processes as there are workers."""
 MOST_ROWS = 100_000
 """The most rows that are compared, unless a limit is asked for."""
 

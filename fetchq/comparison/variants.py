@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from fetchq.comparison.options import PROCESSES
 from fetchq.core.option import option_of
 from fetchq.core.settings import DURABLE_GROUP, REPORTS_GROUP, Settings
 from fetchq.reports.text import count_text
@@ -15,10 +16,8 @@ from fetchq.reports.text import count_text
 if TYPE_CHECKING:
     from dataclasses import Field
 
-__all__ = ["ALL_MODES", "OF_ONE_RUN", "PROCESSES", "Plan", "plan_variants"]
+__all__ = ["ALL_MODES", "OF_ONE_RUN", "Plan", "plan_variants"]
 
-PROCESSES = "processes"
-"""A word beside the modes of a run: one request at a time in each of as many processes as there are workers."""
 _MOST_PROCESSES = 32
 """The most processes that the word stands for: each takes 50 MB, and half a second of a CPU to start."""
 ALL_MODES = ("sync", "threads", "async")

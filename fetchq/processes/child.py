@@ -14,9 +14,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 from fetchq.core.settings import Settings
-from fetchq.processes.encoding import Encoder
 from fetchq.processes.gathering import sending
 from fetchq.processes.messages import Kind, read_message, write_message
+from fetchq.processes.preparing import Preparer
 from fetchq.processes.task import ProcessReport
 from fetchq.processes.transfer import decode_rows, encode_results
 from fetchq.reports.attribution import attribution_of
@@ -36,8 +36,6 @@ __all__ = ["main"]
 
 RunT = TypeVar("RunT", AsyncRun, BlockingRun)
 
-_LINGER = 0.02
-"""Seconds for which Results are collected, since each message costs the run as much as ten Results."""
 _READ_AHEAD = 3
 """How many messages with rows may be on their way, so that none has to be waited for."""
 
@@ -71,7 +69,7 @@ class _Child:
         self._sending = threading.Lock()
         self._rows: queue.SimpleQueue[bytes | Kind] = queue.SimpleQueue()
         """What has come of the list, in order: batches of rows, RESTART, END."""
-        self._encoder = None if task.records is None else Encoder(task.records)
+        self._preparer: Preparer | None = None
         self._run: AsyncRun | BlockingRun
         self._in_loop: Callable[[Callable[[], object]], object] = lambda act: act()
         """Calls a function where the methods of the run must be called: in its event loop, if it has one."""
@@ -84,6 +82,8 @@ class _Child:
     def fetch(self) -> ProcessReport:
         """Fetch all rows. Returns what was measured."""
         settings = Settings(**self._task.settings)
+        if self._task.preparation is not None:
+            self._preparer = Preparer(self._task.preparation, settings)
         if settings.mode == "async":
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 runner.run(self._fetch_in_loop(settings))
@@ -106,11 +106,14 @@ class _Child:
         run = self._begun(AsyncRun, settings)
         async with aclosing(run.batches()) as batches:
             async for batch in batches:
-                await loop.run_in_executor(None, self.send, *self._encoded(batch))
+                if self._preparer is not None and self._preparer.stores:
+                    await loop.run_in_executor(None, self._send_encoded, batch)
+                else:
+                    await loop.run_in_executor(None, self.send, *self._encoded(batch))
 
     def _fetch_in_threads(self, settings: Settings) -> None:
         run = self._begun(BlockingRun, settings)
-        with sending(lambda results: self.send(*self._encoded(results)), _LINGER) as send:
+        with sending(self._send_encoded, self._task.linger) as send:
             for batch in run.batches():
                 send(batch)
 
@@ -119,7 +122,7 @@ class _Child:
         task = self._task
         feed = Feed(self._batches(), threaded=True, finite=False)
         on_start = self._started if task.tells_starts else None
-        self._run = run = kind(settings, feed, on_start, linger=_LINGER, first_worker=task.first_worker)
+        self._run = run = kind(settings, feed, on_start, linger=task.linger, first_worker=task.first_worker)
         if task.deadline is not None:
             run.control.deadline = perf_counter() + task.deadline
         if task.tells_retries:
@@ -127,10 +130,13 @@ class _Child:
         threading.Thread(target=self._listen, name="fetchq-orders", daemon=True).start()
         return run
 
+    def _send_encoded(self, results: Sequence[Result]) -> None:
+        self.send(*self._encoded(results))
+
     def _encoded(self, results: Sequence[Result]) -> tuple[Kind, bytes]:
-        if self._encoder is None:
+        if self._preparer is None:
             return Kind.RESULTS, encode_results(results, self._task.folder)
-        return Kind.ENCODED, self._encoder.encode(results)
+        return Kind.PREPARED, self._preparer.prepare(results)
 
     def _batches(self) -> Iterator[list[Request]]:
         """The rows that come, in the thread that reads the list of the run."""

@@ -34,8 +34,8 @@ class Kind(IntEnum):
     """The process has room for another batch of rows."""
     RESULTS = 8
     """Results, and the index of each."""
-    ENCODED = 9
-    """Records that the process has encoded, the index of each, and the Summary of their Results."""
+    PREPARED = 9
+    """Results that the process has prepared (`preparing`)."""
     STARTED = 10
     """An attempt begins: the index of the row, and the number of the worker, pickled."""
     RETRIED = 11

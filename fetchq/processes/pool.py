@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import marshal
 import pickle
 import threading
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from fetchq.core.encoded_results import EncodedResults
+from fetchq.core.prepared_results import PreparedResults
 from fetchq.core.process_error import ProcessDiedError
 from fetchq.inputs.lines import SourceError
 from fetchq.processes.balancer import Balancer
 from fetchq.processes.dealer import Dealer
 from fetchq.processes.member import Member
 from fetchq.processes.messages import Kind
+from fetchq.processes.preparing import decode_prepared
 from fetchq.processes.router import Router
 from fetchq.processes.shares import first_shares, most_processes
 from fetchq.processes.transfer import decode_results
@@ -133,10 +133,10 @@ class ProcessPool:
                 return None
             self._changed.notify_all()
             batch = self._batches.popleft()
-            if isinstance(batch, EncodedResults):
+            if isinstance(batch, PreparedResults):
                 return batch
             batches = [batch]
-            while self._batches and not isinstance(self._batches[0], EncodedResults):
+            while self._batches and not isinstance(self._batches[0], PreparedResults):
                 batches.append(self._batches.popleft())
             return [result for batch in batches for result in batch]
 
@@ -204,10 +204,10 @@ class ProcessPool:
             for result in results:
                 if result.cause is not None:
                     self._run.settler.failure_limit.count(result, result.cause)
-        elif kind is Kind.ENCODED:
-            indexes, lines, failed, summary = marshal.loads(content)  # noqa: S302  # from a process of this run
-            self._collect(member, indexes, EncodedResults(lines, failed, pickle.loads(summary)))  # noqa: S301
-            for _ in range(sum(failed)):
+        elif kind is Kind.PREPARED:
+            indexes, prepared = decode_prepared(content)
+            self._collect(member, indexes, prepared)
+            for _ in range(sum(prepared.failed)):
                 self._run.settler.failure_limit.count_one()
         elif kind is Kind.STARTED and self._on_start is not None:
             index, worker = pickle.loads(content)  # noqa: S301

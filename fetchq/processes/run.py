@@ -40,6 +40,10 @@ _OF_THE_RUN: dict[str, Any] = {"processes": 1, "deadline": None, "max_failures":
 """The settings that the run heeds itself, as its processes have them."""
 
 
+_LEAST_LINGER = 0.02
+"""Seconds for which each process collects Results at least: a message costs as much as ten Results."""
+
+
 class ProcessRun(Run):
     """Base class of runs in several processes, which do what the pool does in other runs."""
 
@@ -74,7 +78,8 @@ class ProcessRun(Run):
             deadline=None if self.settings.deadline is None else self.control.deadline - perf_counter(),
             tells_starts=tells_starts,
             tells_retries=self.settler.on_retry is not None,
-            records=self.records,
+            preparation=self.preparation,
+            linger=max(self.linger, _LEAST_LINGER),
         )
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fetchq.core.encoded_results import RecordFormat
+    from fetchq.core.prepared_results import Preparation
     from fetchq.reports.attribution import Attribution
     from fetchq.scheduling.congestion import HostBackoff
     from fetchq.scheduling.host_load import HostLoad
@@ -43,8 +43,10 @@ class Task:
     """Whether it says when an attempt begins."""
     tells_retries: bool
     """Whether it says when an attempt is followed by another one."""
-    records: RecordFormat | None
-    """How it encodes records, if it keeps the Results for itself."""
+    preparation: Preparation | None
+    """What it does with the Results, if it keeps them for itself."""
+    linger: float
+    """Seconds for which it collects Results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

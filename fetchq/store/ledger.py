@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from fetchq.core.disk import close_on_error, file_identity
 from fetchq.core.model import Request, Result
+from fetchq.core.prepared_results import PreparedResults
 from fetchq.store.inserts import Inserts
 from fetchq.store.ledger_connection import BUSY, LedgerError, connect, ledger_errors
 from fetchq.store.ledger_reader import LedgerReader
@@ -81,7 +82,10 @@ class Ledger(LedgerReader):
 
         Raises `StorageError`, for example if the disk is full.
         """
-        rows = [row_of(result, self.generation) for result in results]
+        if isinstance(results, PreparedResults):
+            rows = results.rows
+        else:
+            rows = [row_of(result, self.generation) for result in results]
         rows.sort()  # inserting into a B-tree is faster in order
         headers = _header_rows(results) if self.keeps_headers else []
         with self._lock, self._transaction() as connection:

@@ -14,6 +14,7 @@ from fetchq.store.program_rows import ProgramRows
 from fetchq.store.record_bodies import RecordBodies
 from fetchq.store.selection import RowSelection
 from fetchq.store.sinks import body_store_for
+from fetchq.store.sinks.bodies_files import FileStore
 from fetchq.store.sinks.naming import naming_of
 from fetchq.store.stored_run import StoredBodies
 from fetchq.store.writer import Writer
@@ -151,6 +152,12 @@ class Session:
             deduplicator=deduplicator,
             bodies=RecordBodies(StoredBodies(self.folder.path)) if record_bodies else None,
         )
+
+    @property
+    def preparable(self) -> bool:
+        """Whether other processes can store the bodies and make the rows of the ledger, each on its own."""
+        plain = self._store is None or isinstance(self._store, FileStore)
+        return plain and self.selection.deduplicator is None and not self.ledger.keeps_headers
 
     def end(self) -> None:
         """Record in the ledger that the run has ended by itself. Raises `StorageError`."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fetchq.core.disk import StorageError
 from fetchq.core.model import Cause, Result
+from fetchq.core.prepared_results import PreparedResults
 
 if TYPE_CHECKING:
     from fetchq.store.dedupe import Deduplicator
@@ -100,7 +101,7 @@ class Writer:
             yield done
 
     def _stored(self, results: Sequence[Result]) -> Sequence[Result]:
-        if self._store is not None:
+        if self._store is not None and not isinstance(results, PreparedResults):
             with _storing():
                 results = self._store.store(results if self._bodies is None else self._bodies.before_store(results))
         return self._commit(results)
@@ -113,7 +114,9 @@ class Writer:
             self._bodies.discard(results)
         if results and self._ledger is not None:
             # A cancelled row is not done, so that a resumed run fetches it.
-            done = [result for result in results if result.cause is not Cause.CANCELLED]
+            done = results
+            if not isinstance(results, PreparedResults):
+                done = [result for result in results if result.cause is not Cause.CANCELLED]
             state = None if self._store is None else self._store.state()
             self._ledger.commit(done, None if state is None else {"store": state})
             if self._deduplicator is not None:

@@ -18,8 +18,8 @@ from fetchq.workers.settle import Settler
 from fetchq.workers.worker_clock import WorkerClock
 
 if TYPE_CHECKING:
-    from fetchq.core.encoded_results import RecordFormat
     from fetchq.core.model import Request
+    from fetchq.core.prepared_results import Preparation
     from fetchq.core.settings import Settings
     from fetchq.http.cookies import CookieJar
     from fetchq.scheduling.congestion import HostBackoff
@@ -77,8 +77,8 @@ class Run:
         self.clocks = [WorkerClock(first_worker + number) for number in range(settings.workers)]
         self.began = 0.0
         """When the run began to fetch (`time.perf_counter`); 0 before that."""
-        self.records: RecordFormat | None = None
-        """In a run in several processes: how these encode the records of its Results."""
+        self.preparation: Preparation | None = None
+        """In a run in several processes: what these do with their Results."""
         self.cpu_before = 0.0
         """CPU seconds of the process when the run began."""
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
-from fetchq.core.encoded_results import EncodedResults
 from fetchq.core.passed_columns import passed_text
+from fetchq.core.prepared_results import PreparedResults
 from fetchq.core.text import json_printable, without_surrogates
 from fetchq.store.sinks.field_choice import only_fields
 from fetchq.store.sinks.included_bodies import TextPieces, record_maker
@@ -40,7 +40,7 @@ class JsonLinesSink:
         self._record_of = record_maker(include)
 
     def write(self, results: Sequence[Result]) -> None:
-        if isinstance(results, EncodedResults):
+        if isinstance(results, PreparedResults):
             self._stream.write(results.lines)
             return
         self.write_records(map(self._record_of, results))
