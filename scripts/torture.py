@@ -69,7 +69,7 @@ class _CountingServer(ThreadingHTTPServer):
         self.served: Counter[int] = Counter()
         self.changed = threading.Condition()
         self.connections = 0
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("", 0), _Handler)  # on all addresses of the loopback, which are many hosts
 
     def process_request(self, *given: Any) -> None:
         with self.changed:
@@ -97,7 +97,7 @@ class Server:
 
     def settle(self) -> None:
         """Wait until all is counted that processes had asked for which have ended."""
-        with socket.create_connection(self._server.server_address[:2]) as last:
+        with socket.create_connection(("127.0.0.1", self._server.server_port)) as last:
             last.shutdown(socket.SHUT_WR)
             last.recv(1)  # they are accepted in turn: so are those before it
         with self._server.changed:

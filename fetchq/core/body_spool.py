@@ -95,6 +95,10 @@ class Spool:
         self._pieces, self.in_memory = [content] if content else [], len(content)
         self._lock = threading.Lock()
 
+    def adopt(self, path: str, size: int) -> None:
+        """Take a file with the whole body, of so many bytes, as its own."""
+        self._name, self.size = path, size
+
     def add(self, piece: bytes) -> None:
         """Append a piece of the body, which stays in memory until `write`."""
         self._pieces.append(piece)

@@ -14,13 +14,14 @@ from itertools import count
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from fetchq.core.body_spool import MAX_IN_MEMORY, create_file
+from fetchq.core.body_spool import MAX_IN_MEMORY, Spool, create_file
 from fetchq.core.cause import Cause, Complete
 from fetchq.core.headers import headers_of
 from fetchq.core.lazy_field import LazyField
 from fetchq.core.model import Result, begin_result, finish_result, kept_headers, kept_passed, make_timing, phase_values
 from fetchq.core.passed_columns import passed_text
 from fetchq.core.request import Request, make_request
+from fetchq.core.scratch_file import ScratchSpool
 from fetchq.core.unlisted_fields import every_field
 
 if TYPE_CHECKING:
@@ -121,14 +122,33 @@ def encode_results(results: Sequence[Result], folder: str) -> bytes:
     for place, result in enumerate(results):
         more = {name: value for name in _PICKLED if (value := getattr(result, name))}
         one = _apart(result)
+        if isinstance(spool := result._spool, ScratchSpool):
+            more["_spool"] = _in_file(spool, folder)
         if len(result.body) > MAX_IN_MEMORY:
-            more["body"] = path = os.path.join(folder, f"{os.getpid()}-{next(_numbers)}")
+            more["body"] = path = _new_name(folder)
             create_file(path, result.body)
             one = (*one[:_BODY], b"", *one[_BODY + 1 :])
         if more:
             rest[place] = more
         values.append(one)
     return marshal.dumps((values, pickle.dumps(rest, pickle.HIGHEST_PROTOCOL) if rest else b""))
+
+
+def _new_name(folder: str) -> str:
+    return os.path.join(folder, f"{os.getpid()}-{next(_numbers)}")
+
+
+def _in_file(spool: ScratchSpool, folder: str) -> Spool:
+    """The same body, as a spool that another process can read, which deletes its file when it is discarded."""
+    found = Spool("")
+    if spool.size <= MAX_IN_MEMORY:
+        found.add(b"".join(spool.pieces()))
+    else:
+        found.adopt(path := _new_name(folder), spool.size)
+        with open(path, "xb") as file:
+            file.writelines(spool.pieces())
+    spool.discard()
+    return found
 
 
 _BODY = _FIELDS.index("body")

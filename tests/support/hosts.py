@@ -11,6 +11,7 @@ class Hosts:
     """Names that all lead to one server, for the settings of a run."""
 
     def __init__(self, server: ScriptServer, count: int) -> None:
+        self.server = server
         self.urls = [server.at(f"host{number}.test") for number in range(count)]
         self.resolve = [f"host{number}.test:{server.port}:127.0.0.1" for number in range(count)]
 
