@@ -22,6 +22,7 @@ import calls
 import comparing
 import durability
 import politeness
+import several_processes
 import speed
 from measuring import (
     FETCHQ,
@@ -227,6 +228,8 @@ BENCHMARKS = {
     "dead": politeness.dead,
     "names": politeness.names,
     "compare": comparing.compare,
+    "processes": several_processes.processes,
+    "processes-memory": several_processes.processes_memory,
 }
 
 

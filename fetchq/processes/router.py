@@ -18,6 +18,8 @@ __all__ = ["Router"]
 
 _LANES = 4096
 """The more there are, the fewer hosts share one: a host with many rows is to have as few beside it as possible."""
+_MOST_KNOWN = 100_000
+"""The most hosts whose processes are remembered."""
 _FEW = 100
 """A sample of fewer rows does not tell which host has most of the rows."""
 
@@ -32,6 +34,8 @@ class Router:
         self._lane_of = lane_for(settings, _LANES)
         self._key_of = key_for(settings)
         self._process_of: list[int | None] = [None] * _LANES
+        self._known: dict[str, int] = {}
+        """The processes of hosts, by their keys, which costs less than to compute their lanes."""
         self.rows = [0] * processes
         """How many rows each process has got."""
         self.largest: tuple[str, int] | None = None
@@ -68,14 +72,23 @@ class Router:
 
     def divide(self, rows: Sequence[Request]) -> list[list[Request]]:
         """The rows for each process."""
-        lane_of, process_of = self._lane_of, self._process_of
+        key_of, known = self._key_of, self._known
+        if len(known) > _MOST_KNOWN:
+            known.clear()
         parts: list[list[Request]] = [[] for _ in self.rows]
         for row in rows:
-            process = process_of[lane := lane_of(row.url)]
+            process = known.get(key := key_of(row.url))
             if process is None:
-                given = [before + len(part) for before, part in zip(self.rows, parts, strict=True)]
-                process_of[lane] = process = given.index(min(given))
+                known[key] = process = self._place(row.url, parts)
             parts[process].append(row)
         for number, part in enumerate(parts):
             self.rows[number] += len(part)
         return parts
+
+    def _place(self, url: str, parts: Sequence[Sequence[Request]]) -> int:
+        """The process for the lane of a URL. `parts`: the rows that each process gets just now."""
+        process = self._process_of[lane := self._lane_of(url)]
+        if process is None:
+            given = [before + len(part) for before, part in zip(self.rows, parts, strict=True)]
+            self._process_of[lane] = process = given.index(min(given))
+        return process

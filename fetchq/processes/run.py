@@ -40,8 +40,8 @@ _OF_THE_RUN: dict[str, Any] = {"processes": 1, "deadline": None, "max_failures":
 """The settings that the run heeds itself, as its processes have them."""
 
 
-_LEAST_LINGER = 0.02
-"""Seconds for which each process collects Results at least: a message costs as much as ten Results."""
+_LEAST_LINGER = 0.05
+"""Seconds for which each process collects Results at least: a message costs as much as twenty Results."""
 
 
 class ProcessRun(Run):
