@@ -232,7 +232,8 @@ def test_the_library_prints_nothing_and_touches_no_signal() -> None:
             continue
         for node in ast.walk(tree_of(module)):
             assert not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"), module
-        assert not {"signal", "logging"} & {imported.split(".")[0] for imported in imports_of(module)}, module
+        if module != "fetchq.workers.forked_process":  # it undoes in the copy what the command line has set
+            assert not {"signal", "logging"} & {imported.split(".")[0] for imported in imports_of(module)}, module
 
 
 def test_every_public_thing_is_explained() -> None:

@@ -61,7 +61,7 @@ class _ValueType(click.ParamType[Any]):
         try:
             self._spec.parse((value,) if self._spec.repeatable else value)
         except ValueError as problem:
-            self.fail(str(problem), param, ctx)
+            self.fail(", ".join((str(problem), *self._more)), param, ctx)
         return value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import tempfile
 import threading
 from collections import deque
 from contextlib import suppress
@@ -12,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from fetchq.core.text import one_line
 from fetchq.processes.messages import Kind, read_message, write_message
+from fetchq.processes.starting import StartedProcess, start_process
 from fetchq.processes.transfer import encode_rows
 from fetchq.scheduling.backlog import READ_AHEAD
-from fetchq.workers.python_process import exit_text, hand_over, start_python
+from fetchq.workers.python_process import exit_text, hand_over
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fetchq.core.model import Request
@@ -35,14 +34,18 @@ class Member:
     So nobody else waits for a process that reads nothing, since it has enough rows, or is suspended.
     """
 
-    def __init__(self, number: int, share: Share, on_sent: Callable[[], None]) -> None:
-        """`number`: its number, from 1, for messages to people. `on_sent` is called after it was sent rows."""
+    def __init__(self, number: int, share: Share, on_sent: Callable[[], None], copy: StartedProcess | None) -> None:
+        """`number`: its number, from 1, for messages to people. `on_sent` is called after it was sent rows.
+
+        `copy`: the process to begin with; None if it is still to be started.
+        """
         self.number = number
         self.share = share
         """Its part of the limits of the run, which a process that follows it begins with."""
         self.is_over = False
         """Whether it has done all that it had to, or died for the last time."""
         self._on_sent = on_sent
+        self._copy = copy
         self._changed = threading.Condition()
         """Guards all that follows, and is notified of every change."""
         self._queue: deque[Request] = deque()
@@ -55,10 +58,8 @@ class Member:
         """Whether no more rows will come."""
         self._end_is_sent = False
         self._closed = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._started: StartedProcess | None = None
         self._threads: list[threading.Thread] = []
-        self._errors: Any = None
-        """The file with what the process has written to its standard error."""
 
     @property
     def short(self) -> bool:
@@ -78,30 +79,23 @@ class Member:
         """
         with self._changed:
             self._end()  # the one before it, which has died
-        reading, writing = os.pipe()
-        try:
-            self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
-            process = start_python("fetchq.processes.child", pass_fds=(writing,), stderr=self._errors)
-        except BaseException:  # raised again, whatever it is
-            os.close(reading)
-            raise
-        finally:
-            os.close(writing)
+            started, self._copy = self._copy, None
+        started = started or start_process()
         with self._changed:
-            self._process = process
+            self._started = started
             if self._closed:  # meanwhile
                 self._end()
-                os.close(reading)
+                os.close(started.messages)
                 return iter(())
             self._queue.extendleft(reversed(self._unfinished.values()))
             self._unfinished.clear()
             self._wanted = 0
             self._end_is_sent = False
         name = f"fetchq-to-process-{self.number}"
-        thread = threading.Thread(target=self._send, args=(process, make_task(writing)), name=name, daemon=True)
+        thread = threading.Thread(target=self._send, args=(started, make_task(started.output)), name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
-        return self._messages(reading)
+        return self._messages(started.messages)
 
     def _messages(self, reading: int) -> Iterator[tuple[Kind, bytes]]:
         with os.fdopen(reading, "rb", buffering=1 << 18) as stream:
@@ -147,10 +141,10 @@ class Member:
 
     def exit_text(self) -> str:
         """How the process has ended, which it has: one line, with the last line of its standard error."""
-        assert self._process is not None
-        status = self._process.wait()
-        self._errors.seek(0)
-        last = one_line(self._errors.read().decode(errors="replace").strip().rpartition("\n")[2])
+        assert self._started is not None
+        status, errors = self._started.process.wait(), self._started.errors
+        errors.seek(0)
+        last = one_line(errors.read().decode(errors="replace").strip().rpartition("\n")[2])
         return f"process {self.number} {exit_text(status)}{f': {last}' if last else ''}"
 
     def close(self) -> None:
@@ -163,32 +157,27 @@ class Member:
             thread.join()
 
     def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()  # unless it has ended by itself
-        process.wait()
-        assert process.stdin is not None
-        with suppress(OSError):
-            process.stdin.close()
-        self._errors.close()
+        started, self._started = self._started, None
+        if started is not None:
+            started.end()
 
     # --- the thread that sends ---
 
-    def _send(self, process: subprocess.Popen[bytes], task: Task) -> None:
-        assert process.stdin is not None
-        hand_over(process.stdin, task)
+    def _send(self, started: StartedProcess, task: Task) -> None:
+        stdin = started.process.stdin
+        assert stdin is not None
+        hand_over(stdin, task)
         with suppress(OSError, ValueError):  # the process has ended, or was closed
-            while (message := self._next(process)) is not None:
-                write_message(process.stdin, *message)
+            while (message := self._next(started)) is not None:
+                write_message(stdin, *message)
                 if message[0] is Kind.ROWS:
                     self._on_sent()
 
-    def _next(self, process: subprocess.Popen[bytes]) -> tuple[Kind, bytes] | None:
+    def _next(self, started: StartedProcess) -> tuple[Kind, bytes] | None:
         """Wait for the next message to send. Returns None if the process is not the current one any more."""
         with self._changed:
             while True:
-                if self._closed or self._process is not process:
+                if self._closed or self._started is not started:
                     return None
                 if self._controls:
                     return self._controls.popleft()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 from collections import deque
@@ -18,6 +19,7 @@ from fetchq.processes.messages import Kind
 from fetchq.processes.preparing import decode_prepared
 from fetchq.processes.router import Router
 from fetchq.processes.shares import first_shares, most_processes
+from fetchq.processes.starting import start_copies
 from fetchq.processes.transfer import decode_results
 from fetchq.workers.run_state import RunState
 
@@ -77,6 +79,7 @@ class ProcessPool:
         `ProcessDiedError`.
         """
         settings = self._run.settings
+        copies = start_copies(settings, most_processes(settings))  # before there is a second thread
         self._dealer = dealer = Dealer(source, settings, self._source_failed)
         try:
             sampled = dealer.sample()
@@ -86,7 +89,8 @@ class ProcessPool:
                 processes = min(processes, max(1, Router(settings, 1).lanes(sampled)))
             self.router = router = Router(settings, processes)
             shares = first_shares(settings, router.sample(sampled), known=known)
-            self._members = [Member(number, share, dealer.wake) for number, share in enumerate(shares, 1)]
+            for number, share in enumerate(shares, 1):
+                self._members.append(Member(number, share, dealer.wake, copies.pop() if copies else None))
             if settings.rate is not None and processes > 1:
                 self._balancer = Balancer(settings.rate, self._members)
             self._start()
@@ -101,6 +105,9 @@ class ProcessPool:
             dealer.stop()
             if self._balancer is not None:
                 self._balancer.end()
+            for copy in copies:  # which the list is too short for
+                copy.end()
+                os.close(copy.messages)
             for member in self._members:
                 member.close()
             for thread in self._threads:

@@ -108,6 +108,19 @@ class AsyncRun(Run):
                 thread.shutdown(wait=waiting is None or waiting.done())
 
 
+def preload(mode: str) -> None:
+    """Import what a run in this mode imports as it begins."""
+    if mode == "async":
+        import fetchq.engines.aiohttp.engine
+        import fetchq.workers.async_pool
+        import fetchq.workers.loop_monitor
+        import fetchq.workers.process
+
+        fetchq.workers.process.loop_factory()
+    else:
+        import fetchq.engines.requests.engine  # noqa: F401  # as above
+
+
 async def _close(task: asyncio.Task[None], engine: AsyncEngine) -> None:
     """Cancel the task, and then close the engine."""
     loop_ends = False

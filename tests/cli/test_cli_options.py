@@ -191,6 +191,20 @@ def test_mode_chooses_who_fetches(cli: Cli, practice: PracticeServer, mode: str)
     assert cli(f"{practice.url}/json", "--json").record["mode"] == "async"
 
 
+@shows("processes")
+def test_processes_share_the_hosts_of_a_list_and_its_workers(cli: Cli, practice: PracticeServer) -> None:
+    port = practice.url.rpartition(":")[2]
+    hosts = [f"{name}.test" for name in "ab"]
+    resolve = [part for host in hosts for part in ("--resolve", f"{host}:{port}:127.0.0.1")]
+    urls = [f"http://{host}:{port}/bytes/{row}" for row in range(10) for host in hosts]
+    done = cli(*urls, *resolve, "--json", "--processes", "2", "--workers", "4")
+    assert done.status == 0
+    workers = [{record["worker"] for record in done.records if host in record["url"]} for host in hosts]
+    assert sorted(one <= {1, 2} for one in workers) == [False, True]
+    assert workers[0] | workers[1] <= {1, 2, 3, 4}
+    assert "with 4 workers" in done.said
+
+
 @shows("workers")
 def test_workers_is_how_many_urls_are_under_way_at_a_time_but_in_mode_sync_it_is_one(cli: Cli, mode: str) -> None:
     def answer(_: Asked) -> bytes:
@@ -1360,6 +1374,7 @@ EXAMPLES: dict[str, tuple[list[str], str, list[object]]] = {
     "no_color": ([], "on", [True]),
     "mode": (["sync"], "sync", ["sync"]),
     "workers": (["7"], "7", [7, "7"]),
+    "processes": (["2"], "2", [2, "2"]),
     "timeout": (["2m"], "2m", [120, 120.0, "2m", "120s"]),
     "connect_timeout": (["500ms"], "500ms", [0.5, "0.5"]),
     "read_timeout": (["1.5"], "1.5", [1.5, "1500ms"]),

@@ -1,0 +1,69 @@
+"""Starts the processes of a run, with a pipe from each: as copies of this one where that is safe, else anew."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from fetchq.workers.forked_process import ForkedProcess, can_fork
+from fetchq.workers.python_process import start_python
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+    from fetchq.core.settings import Settings
+
+__all__ = ["StartedProcess", "start_copies", "start_process"]
+
+
+class StartedProcess(NamedTuple):
+    """A process that waits for its task."""
+
+    process: subprocess.Popen[bytes] | ForkedProcess
+    messages: int
+    """The descriptor from which its messages are read."""
+    output: int
+    """The descriptor to which it writes them, which is open in that process alone."""
+    errors: IO[bytes]
+    """The file with what it writes to its standard error."""
+
+    def end(self) -> None:
+        """End the process, if it has not ended by itself, and close its pipe and its file."""
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdin is not None
+        with suppress(OSError):
+            self.process.stdin.close()
+        self.errors.close()
+
+
+def start_copies(settings: Settings, count: int) -> list[StartedProcess]:
+    """Start so many processes for a run with these settings, as copies of this one; none if that is not safe."""
+    if not can_fork():
+        return []
+    from fetchq.processes.child import main
+    from fetchq.workers.async_run import preload
+
+    preload(settings.mode)  # else each copy would import it
+    return [_started(lambda output, errors: ForkedProcess(main, keep=output, stderr=errors)) for _ in range(count)]
+
+
+def start_process() -> StartedProcess:
+    """Start a process. Raises OSError."""
+    return _started(lambda output, errors: start_python("fetchq.processes.child", pass_fds=(output,), stderr=errors))
+
+
+def _started(start: Callable[[int, IO[bytes]], subprocess.Popen[bytes] | ForkedProcess]) -> StartedProcess:
+    reading, writing = os.pipe()
+    errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `end`
+    try:
+        return StartedProcess(start(writing, errors), reading, writing, errors)
+    except BaseException:  # raised again, whatever it is
+        os.close(reading)
+        errors.close()
+        raise
+    finally:
+        os.close(writing)
