@@ -118,7 +118,7 @@ def preload(mode: str) -> None:
 
         fetchq.workers.process.loop_factory()
     else:
-        import fetchq.engines.requests.engine  # noqa: F401  # as above
+        import fetchq.engines.requests.engine  # as above
 
 
 async def _close(task: asyncio.Task[None], engine: AsyncEngine) -> None:
