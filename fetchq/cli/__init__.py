@@ -47,7 +47,7 @@ COMMANDS = {
     "demo": "See sync, threads and async on four slow URLs.",
     "resume": "Go on with a durable run (-o), however it ended.",
     "retry": "Fetch the failed rows of a durable run again.",
-    "cluster": "Fetch a list in shards, in several processes or on many machines.",
+    "cluster": "Fetch a list in shards, on one machine or on many.",
     "export": "Write the records of a durable run as JSON Lines, CSV or Parquet.",
     "diff": "Compare two durable runs.",
     "report": "Show a durable run as a page with charts.",

@@ -171,8 +171,10 @@ def _executor(place: str, worker_timeout: float) -> ShardExecutor:
         return LocalProcesses(processes, spawning=_without_signals)
     from fetchq.cluster.dask_workers import DaskWorkers
 
-    # What goes wrong is said in one line, by this command.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
+    # What goes wrong is said in one line, by this command. Each of these loggers has got a level of its own.
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     return DaskWorkers(place, worker_timeout=worker_timeout)
 
 

@@ -26,6 +26,9 @@ from fetchq.workers.process import tune_garbage_collector
 
 __all__ = ["LocalProcesses"]
 
+_SWEEPS = 10
+"""How often a process that has lost its parent tries to delete the temporary files."""
+
 
 class LocalProcesses:
     """Runs shards in at most so many processes at a time; a `ShardExecutor`."""
@@ -99,5 +102,8 @@ def _end_with_parent(scratch: str) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
-        shutil.rmtree(scratch, ignore_errors=True)
+        for _ in range(_SWEEPS):  # the other processes, which are still writing, do the same
+            shutil.rmtree(scratch, ignore_errors=True)
+            if not os.path.exists(scratch):
+                break
         os._exit(1)
