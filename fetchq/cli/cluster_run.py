@@ -132,7 +132,7 @@ def _processes(place: str) -> int | None:
 
 def _drive(driver: Driver, place: str, worker_timeout: float, job: str) -> None:
     """Run the shards. Raises FatalError if that came to an end too early."""
-    from fetchq.cluster.attempt import VersionError
+    from fetchq.cluster.attempt import UnfitProcessError
     from fetchq.cluster.executors import ClusterError
 
     interrupts = click.get_current_context().find_object(Interrupts) or Interrupts()
@@ -148,7 +148,7 @@ def _drive(driver: Driver, place: str, worker_timeout: float, job: str) -> None:
         if problem.usage:
             raise click.UsageError(str(problem)) from None
         raise FatalError(f"{problem}; {again}") from None
-    except VersionError as problem:
+    except UnfitProcessError as problem:
         raise click.UsageError(str(problem)) from None
     if interrupts.number is not None:
         say(again)

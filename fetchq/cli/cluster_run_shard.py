@@ -129,7 +129,7 @@ class _Shards:
 
     def _attempted(self, shard: Shard) -> Marker | None:
         """Make an attempt at a shard. Returns None if it has failed, or was stopped."""
-        from fetchq.cluster.attempt import Attempt, ShardFailedError, StoppedError, VersionError
+        from fetchq.cluster.attempt import Attempt, ShardFailedError, StoppedError, UnfitProcessError
 
         def waiting() -> None:
             say(f"lane {shard.lane} is held by another process: waiting for it")
@@ -140,7 +140,7 @@ class _Shards:
                 return attempt.make()
         except ShardFailedError as problem:
             say(f"shard {shard.number} failed: {problem}")
-        except VersionError as problem:
+        except UnfitProcessError as problem:
             raise click.UsageError(str(problem)) from None
         except StoppedError:
             if self._interrupts.number is None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from fetchq._version import __version__
+from fetchq.cluster.job import JOB_FILE
 from fetchq.cluster.lease import Lease
 from fetchq.cluster.marker import ATTEMPTS, Marker, Try, read_marker, tries_of
 from fetchq.cluster.opened_storage import open_storage
@@ -42,7 +43,7 @@ __all__ = [
     "Attempt",
     "ShardFailedError",
     "StoppedError",
-    "VersionError",
+    "UnfitProcessError",
     "publish_records",
     "run_task",
     "stop_name",
@@ -61,8 +62,8 @@ class ShardFailedError(Exception):
         return self.message
 
 
-class VersionError(Exception):
-    """The process that is to run a shard has another version of fetchq. The message is one line."""
+class UnfitProcessError(Exception):
+    """The process cannot run shards of the job: it has another fetchq, or not the job. The message is one line."""
 
 
 class StoppedError(Exception):
@@ -85,10 +86,12 @@ class Attempt:
     def __init__(self, task: ShardTask, *, on_wait: Callable[[], None] = lambda: None) -> None:
         """`on_wait` is called once if another process runs a shard of the same lane.
 
-        Raises `VersionError`, and `ShardFailedError` if the settings cannot be used here.
+        Raises `UnfitProcessError`, and `ShardFailedError` if the settings cannot be used here.
         """
         if task.fetchq != __version__:
-            raise VersionError(f"this is fetchq {__version__}, and the driver has {task.fetchq}: install the same one")
+            raise UnfitProcessError(
+                f"this is fetchq {__version__}, and the driver has {task.fetchq}: install the same one"
+            )
         self._task = task
         self._storage = open_storage(task.url)
         self._id = uuid4().hex[:16]
@@ -111,10 +114,15 @@ class Attempt:
     def make(self) -> Marker:
         """Run the shard, unless it is done. Returns its marker.
 
-        Raises `ShardFailedError`, and `StoppedError` after `stop` or `abort`, or if the driver has stopped the run.
+        Raises `ShardFailedError`; `UnfitProcessError` if the job is not there; and `StoppedError` after `stop` or
+        `abort`, or if the driver has stopped the run.
         """
         storage, shard = self._storage, self._task.shard
         try:
+            if not storage.exists(JOB_FILE):
+                raise UnfitProcessError(
+                    f"there is no {storage.shown!r} on {gethostname()}: all machines need the same folder, or a URL"
+                )
             if (marker := read_marker(storage, shard)) is not None:
                 return marker
             lease = Lease(
@@ -132,7 +140,7 @@ class Attempt:
                 return read_marker(storage, shard) or self._tried()
         except InterruptedError:
             raise StoppedError from None
-        except (ShardFailedError, StoppedError):
+        except (ShardFailedError, StoppedError, UnfitProcessError):
             raise
         except Exception as problem:  # noqa: BLE001  # whatever it is, it ends this attempt, and not the other shards
             raise ShardFailedError(_text_of(problem)) from None

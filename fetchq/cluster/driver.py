@@ -16,7 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from fetchq.cluster.attempt import ShardFailedError, StoppedError, VersionError, stop_name
+from fetchq.cluster.attempt import ShardFailedError, StoppedError, UnfitProcessError, stop_name
 from fetchq.cluster.executors import ClusterError, ProcessDiedError, ShardExecutor
 from fetchq.cluster.lease import is_held
 from fetchq.cluster.marker import ATTEMPTS, Marker, done_shards, read_marker
@@ -121,7 +121,7 @@ class Driver:
         return len(self._job.shards) - len(done)
 
     def drive(self, executor: ShardExecutor) -> None:
-        """Run the shards that are left. Raises `ClusterError`, `VersionError` and `StorageError`."""
+        """Run the shards that are left. Raises `ClusterError`, `UnfitProcessError` and `StorageError`."""
         began = monotonic()
         try:
             self._drive(executor)
@@ -160,7 +160,7 @@ class Driver:
         """Act on the end of an attempt. Raises what concerns all shards."""
         try:
             marker = future.result()
-        except (ClusterError, VersionError):
+        except (ClusterError, UnfitProcessError):
             raise
         except StoppedError:
             if not self._stopped:  # another one has taken its lane

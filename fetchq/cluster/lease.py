@@ -150,9 +150,11 @@ def is_held(storage: JobStorage, name: str) -> dict[str, Any] | None:
 def _read(storage: JobStorage, name: str) -> dict[str, Any] | None:
     try:
         found = json.loads(storage.read(name))
-    except (FileNotFoundError, ValueError):
+    except FileNotFoundError:
         return None
-    return found if isinstance(found, dict) else None
+    except ValueError:
+        return {}  # it is there, but nobody renews it
+    return found if isinstance(found, dict) else {}
 
 
 def _has_ended(lease: dict[str, Any]) -> bool:

@@ -31,6 +31,10 @@ class LocalStorage(JobStorage):
         super().__init__(path)
         self._root = os.path.abspath(path)
 
+    @property
+    def address(self) -> str:
+        return self._root
+
     def read(self, name: str, offset: int = 0, size: int | None = None) -> bytes:
         with self.errors(name, "read"), open(self._path(name), "rb") as file:
             file.seek(offset)

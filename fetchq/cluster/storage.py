@@ -31,6 +31,11 @@ class JobStorage(ABC):
         self.url = url
 
     @property
+    def address(self) -> str:
+        """What opens the same storage in a process with another working folder."""
+        return self.url
+
+    @property
     def shown(self) -> str:
         """The job's path or URL for messages."""
         return redact_all(self.url)

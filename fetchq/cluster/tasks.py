@@ -55,7 +55,7 @@ class TaskMaker:
         lane = self._job.lane_of(shard)
         limits = {"rate": self._rates.get(lane.number), "limit_rate": self._byte_rates.get(lane.number)}
         return ShardTask(
-            url=self._storage.url,
+            url=self._storage.address,
             lane=lane,
             shard=shard,
             run=self._run,
