@@ -70,14 +70,19 @@ def prepare(sources: tuple[str, ...], job: str, shards: int, lanes: int | None, 
     except SettingsError as problem:
         raise click.UsageError(usage_message(problem)) from None
     reading = {name: value for name, value in display.reading.items() if name != "shuffle"}
-    return _prepare(sources, job_storage(job), settings, reading, shards, lanes or min(_MOST_LANES, shards))
+    text = _prepare(sources, job_storage(job), settings, reading, shards, lanes or min(_MOST_LANES, shards))
+    if not display.quiet:
+        say(text)
+    return 0
 
 
 def _prepare(
     sources: Sequence[str], storage: JobStorage, settings: Settings, reading: dict[str, Any], shards: int, lanes: int
-) -> int:
+) -> str:
+    """Prepare the job, unless it is prepared already. Returns what it is, as a line."""
     from fetchq.cluster.job import JobError
     from fetchq.cluster.prepare import JobPlan, is_prepared
+    from fetchq.cluster.storage import check_writable
     from fetchq.core.disk import StorageError
     from fetchq.inputs.lines import SourceError
     from fetchq.inputs.opening import open_sources
@@ -92,19 +97,16 @@ def _prepare(
             lanes=min(lanes, shards),
         )
         if (found := is_prepared(storage, plan)) is not None:
-            say(f"{_described(found)}: this job is prepared already")
-            return 0
-        storage.check_writable()
+            return f"{_described(found)}: this job is prepared already"
+        check_writable(storage)
         with open_sources(sources, **reading) as source:
             made = _made(storage, plan, source)
     except (SourceError, JobError, StorageError) as problem:
         raise click.UsageError(str(problem)) from None
     if not made.rows:
-        say("there are no URLs in the list")
-        return 0
+        return "there are no URLs in the list"
     fewer = f"; there are no more rows than that for --shards {shards}" if len(made.shards) < shards else ""
-    say(f"{_described(made)}{fewer}; fetch it with: fetchq cluster run {quote(storage.url)} --on local:2")
-    return 0
+    return f"{_described(made)}{fewer}; fetch it with: fetchq cluster run {quote(storage.url)} --on local:2"
 
 
 def _made(storage: JobStorage, plan: JobPlan, source: Any) -> Job:

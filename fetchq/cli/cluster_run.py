@@ -12,6 +12,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from fetchq.cli.completable import by_metavar
 from fetchq.cli.interrupts import Interrupts
@@ -71,7 +72,7 @@ class _Place(click.ParamType[str]):
     type=click.FloatRange(0.1),
     default=_WORKER_TIMEOUT,
     metavar="S",
-    help=f"Seconds to wait for the first Dask worker.  [{_WORKER_TIMEOUT:g}]",
+    help=f"Seconds to wait for the first Dask worker, or for another one if all are gone.  [{_WORKER_TIMEOUT:g}]",
 )
 def run(job: str, place: str, worker_timeout: float, **given: Any) -> int:
     """Run the shards of JOB that are left. What is done stays done, however the command ends.
@@ -83,6 +84,7 @@ def run(job: str, place: str, worker_timeout: float, **given: Any) -> int:
     Exit status: 0 every URL ok; 1 some were not; 2 wrong usage, nothing was fetched; 3 it could not go on, or shards
     failed; 130, 143 interrupted.
     """
+    _check_timeout(place)
     storage, found = opened_job(job)
     quiet = bool(given.get("quiet"))
     settings = job_settings(found, job, given)
@@ -103,6 +105,12 @@ def run(job: str, place: str, worker_timeout: float, **given: Any) -> int:
         elif not quiet:
             say("all shards are done already")
         return _status(driver, storage, found, quiet=quiet)
+
+
+def _check_timeout(place: str) -> None:
+    source = click.get_current_context().get_parameter_source("worker_timeout")
+    if place.startswith("local") and source is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--worker-timeout: only a Dask cluster has workers to wait for")
 
 
 def _check_place(place: str, storage: JobStorage) -> None:

@@ -44,7 +44,10 @@ def run_shard(job: str, number: int | None, lane: int | None, **given: Any) -> i
     """Run shard N of JOB in this process, or all shards of a lane: for Slurm arrays, Kubernetes jobs and schedulers.
 
     A shard runs when those before it in its lane are done. While another process runs a shard of the lane, this one
-    waits. The job's own settings apply, as for fetchq cluster run, and so does its exit status.
+    waits. The job's own settings apply, as for fetchq cluster run.
+
+    Exit status: 0 the shard is done, also if some of its rows have failed; 2 wrong usage; 3 it is not done; 130, 143
+    interrupted.
 
     \b
       sbatch --array=0-39 --wrap 'fetchq cluster run-shard job/ --lane $SLURM_ARRAY_TASK_ID'
@@ -93,8 +96,6 @@ class _Shards:
         self._job = job
         self._tasks = tasks
         self._quiet = quiet
-        self._failed = False
-        """Whether a row has failed."""
         self._given_up = False
         """Whether a shard could not be run."""
         self._interrupts = click.get_current_context().find_object(Interrupts) or Interrupts()
@@ -117,13 +118,12 @@ class _Shards:
                 say("stopped; what is done is kept, and the same command goes on")
                 return 128 + self._interrupts.number
             self._count(shard, marker, already=already)
-        return EXIT_FATAL if self._given_up else 1 if self._failed else 0
+        return EXIT_FATAL if self._given_up else 0
 
     def _count(self, shard: Shard, marker: Marker | None, *, already: bool) -> None:
         if marker is None:
             self._given_up = True
             return
-        self._failed = self._failed or marker.failed > 0
         if not self._quiet:
             say(f"shard {shard.number} is done already" if already else shard_line(self._job, shard, marker))
 

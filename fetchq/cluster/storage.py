@@ -11,7 +11,7 @@ from uuid import uuid4
 from fetchq.core.disk import StorageError
 from fetchq.core.text import one_line, redact_all
 
-__all__ = ["PART", "JobStorage"]
+__all__ = ["PART", "JobStorage", "check_writable"]
 
 PART = ".part-"
 """What is in the name of a file, or a folder, that is there only while something is being written."""
@@ -39,12 +39,6 @@ class JobStorage(ABC):
     def shown(self) -> str:
         """The job's path or URL for messages."""
         return redact_all(self.url)
-
-    def check_writable(self) -> None:
-        """Raise `StorageError` unless files can be written."""
-        name = f"{PART}{uuid4().hex}"
-        self.write(name, b"")
-        self.delete(name)
 
     @abstractmethod
     def read(self, name: str, offset: int = 0, size: int | None = None) -> bytes:
@@ -104,3 +98,10 @@ class JobStorage(ABC):
             why = getattr(problem, "strerror", None) or one_line(redact_all(str(problem))) or type(problem).__name__
             place = f"{self.shown}/{name}" if name else self.shown
             raise StorageError(f"{place!r} cannot be {what}: {why}") from problem
+
+
+def check_writable(storage: JobStorage) -> None:
+    """Raise `StorageError` unless files can be written there."""
+    name = f"{PART}{uuid4().hex}"
+    storage.write(name, b"")
+    storage.delete(name)

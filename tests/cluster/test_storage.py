@@ -11,7 +11,7 @@ import pytest
 
 from fetchq.cluster.job import JobError, open_job
 from fetchq.cluster.opened_storage import is_url, open_storage
-from fetchq.cluster.storage import JobStorage
+from fetchq.cluster.storage import JobStorage, check_writable
 from fetchq.core.disk import StorageError
 
 
@@ -23,7 +23,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JobStora
 
 
 def test_a_file_has_what_was_written(storage: JobStorage, tmp_path: Path) -> None:
-    storage.check_writable()
+    check_writable(storage)
     storage.write("a/b", b"first")
     storage.write("a/b", b"0123456789")
     assert storage.read("a/b") == b"0123456789"
