@@ -8,9 +8,9 @@
 ## Architecture
 
 Each row of the list becomes a `Request`. A worker asks an engine to try it, and again if the attempt failed and may
-succeed next time. The final attempt becomes the row's one `Result`. The package has ten folders, called rooms; the
+succeed next time. The final attempt becomes the row's one `Result`. The package has eleven folders, called rooms; the
 docstring of each `__init__.py` has a diagram: `fetchq.inputs`, `fetchq.scheduling`, `fetchq.workers`, `fetchq.engines`,
-`fetchq.store`, `fetchq.reports`, `fetchq.comparison`, `fetchq.cli`, `fetchq.http` and `fetchq.core`.
+`fetchq.store`, `fetchq.reports`, `fetchq.comparison`, `fetchq.cluster`, `fetchq.cli`, `fetchq.http` and `fetchq.core`.
 
     inputs/        reads the list lazily: files, pipes, arguments, iterables
        |
@@ -33,6 +33,7 @@ docstring of each `__init__.py` has a diagram: `fetchq.inputs`, `fetchq.scheduli
     reports/       counts the summary, compares runs, formats both
        |
        |           comparison/ runs such pipelines in processes of their own, and finds out which is faster
+       |           cluster/ divides a list into shards, and runs a pipeline for each, also on many machines
        v
     cli/, api.py,  what people call
     client/
@@ -40,7 +41,8 @@ docstring of each `__init__.py` has a diagram: `fetchq.inputs`, `fetchq.scheduli
 `core/` has what travels (Request, Result), the settings, and small helpers. Each layer may import those to its right;
 those that are joined by | do not import each other. `tests/test_layering.py` checks it, and prints the table:
 
-    cli -> comparison | api -> pipeline -> reports -> store | workers -> inputs | engines | scheduling -> http -> core
+    cli -> cluster | comparison | api -> pipeline -> reports -> store | workers
+        -> inputs | engines | scheduling -> http -> core
 
 What always holds:
 
@@ -77,6 +79,7 @@ What always holds:
 | another file that shows a run | a view, and its name in `VIEWS` in `reports/view.py` |
 | another figure of a comparison | `reports/measurements.py`, `comparison/child.py`, `reports/compare_cells.py` |
 | another table or chart in the report | `reports/html/run_report.py`; another kind: `blocks.py` and `assets/` there |
+| something else to run the shards of a job | a `ShardExecutor` in `cluster/`, and its place in `cli/cluster_run.py` |
 | an option among those that the help lists first | `MOST_USED` in `cli/sectioned_help.py` |
 | another command | a module in `cli/`, and a line in `COMMANDS` in its `__init__.py` |
 """

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from support.comparisons import comparison_of, measured
 from support.factories import make_result
@@ -21,6 +22,7 @@ from support.runs import make_run
 from support.servers import need
 
 from fetchq.cli import cli
+from fetchq.cli.cluster import command as cluster
 from fetchq.cli.compare import command as compare
 from fetchq.cli.diff import command as diff
 from fetchq.cli.export import command as export
@@ -42,9 +44,10 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-READS = re.compile(r"fetchq (export|diff|resume|retry|report|completion|man) ")
+READS = re.compile(r"fetchq (export|diff|resume|retry|report|completion|man|cluster) ")
 """What fetches nothing here, and says little."""
 NEEDS_A_RUN = re.compile(r"fetchq (resume|retry|export|report) |--refresh run/")
+NEEDS_A_JOB = re.compile(r"fetchq (export|cluster [\w-]+) job/")
 COMING_FROM = README[README.index("### Coming from another program") : README.index("### Which way is faster?")]
 """The section with the options of other programs."""
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
@@ -74,12 +77,25 @@ def begun(tmp_path_factory: pytest.TempPathFactory, practice: PracticeServer) ->
     return place / "run"
 
 
+@pytest.fixture(scope="module")
+def job(begun: Path) -> Path:
+    """A job of the same list that is done."""
+    for words in ("prepare urls.txt job/ --shards 2", "run-shard job/ --lane 0"):
+        command = [sys.executable, "-m", "fetchq", "cluster", *words.split()]
+        subprocess.run(command, cwd=begun.parent, capture_output=True, check=True, timeout=60)
+    return begun.parent / "job"
+
+
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_of_the_readme_runs(line: str, folder: Path, begun: Path, practice: PracticeServer) -> None:
+def test_a_command_of_the_readme_runs(
+    line: str, folder: Path, begun: Path, practice: PracticeServer, request: pytest.FixtureRequest
+) -> None:
     if "jq" in line and shutil.which("jq") is None:
         pytest.skip("this machine has no jq")
     line = line.replace(EXAMPLE, practice.url).replace(":8000", f":{practice.url.rpartition(':')[2]}")
-    if NEEDS_A_RUN.search(line):
+    if NEEDS_A_JOB.search(line):
+        shutil.copytree(request.getfixturevalue("job"), folder / "job")
+    elif NEEDS_A_RUN.search(line):
         shutil.copytree(begun, folder / "run")
     words = re.sub(r"\bfetchq(?= )", f"{shlex.quote(sys.executable)} -m fetchq", line, count=1)
     done = subprocess.run(["bash", "-c", words], cwd=folder, capture_output=True, text=True, timeout=60)
@@ -136,9 +152,11 @@ def test_the_readme_has_commands_and_programs() -> None:
 
 
 def test_every_option_the_readme_names_exists() -> None:
-    options = [parameter for command in (fetch, serve, export, diff, retry, compare) for parameter in command.params]
+    of_cluster = [cluster.get_command(click.Context(cluster), name) for name in cluster.list_commands(None)]
+    commands = (fetch, serve, export, diff, retry, compare, *of_cluster)
+    options = [parameter for command in commands for parameter in command.params]
     known = {flag for option in options for flag in (*option.opts, *option.secondary_opts)} | {"--help"}
-    known.add("--list")  # of `python -m tests.faults`
+    known |= {"--list", "--array", "--wrap", "--nworkers", "--nthreads"}  # of tests.faults, sbatch and dask
     for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README.replace(COMING_FROM, "")):
         assert option in known, option
     rows = [line.strip("|").split("|") for line in COMING_FROM.splitlines() if line.startswith("| ")]

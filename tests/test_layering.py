@@ -28,7 +28,19 @@ ROOMS: dict[str, set[str]] = {
     "reports": {"store", "workers", "scheduling", "http", "core"},
     "processes": {"reports", "store", "workers", "inputs", "scheduling", "http", "core"},
     "comparison": {"reports", "store", "workers", "inputs", "http", "core"},
-    "cli": {"comparison", "processes", "reports", "store", "workers", "inputs", "scheduling", "http", "core"},
+    "cluster": {"reports", "store", "workers", "inputs", "scheduling", "http", "core"},
+    "cli": {
+        "cluster",
+        "comparison",
+        "processes",
+        "reports",
+        "store",
+        "workers",
+        "inputs",
+        "scheduling",
+        "http",
+        "core",
+    },
 }
 """Each room, and the rooms that its modules may import from, beside their own."""
 BESIDE: dict[str, set[str]] = {
@@ -41,7 +53,7 @@ BESIDE: dict[str, set[str]] = {
 """The modules beside the rooms, and the rooms that they may import from."""
 FOR_ALL = {"_version"}
 """Modules beside the rooms that every room may import."""
-ABOVE_PIPELINE = {"cli", "comparison"}
+ABOVE_PIPELINE = {"cli", "cluster", "comparison"}
 """The rooms that may import the pipeline, which is beside them."""
 
 # Each of these libraries is imported by one module alone, which can so be replaced, or do without it.
@@ -85,6 +97,8 @@ HOMES = {
         *("fetchq.store.sinks.bodies_parquet", "fetchq.store.sinks.large_parquet", "fetchq.store.sinks.parquet_reader"),
         *("fetchq.store.sinks.records_parquet", "fetchq.store.sinks.record_table", "fetchq.reports.data_frames"),
     },
+    "fsspec": {"fetchq.cluster.remote_storage"},
+    "distributed": {"fetchq.cluster.dask_workers"},
     "pandas": {"fetchq.reports.data_frames"},
     "polars": {"fetchq.reports.data_frames"},
 }

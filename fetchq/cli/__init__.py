@@ -14,6 +14,9 @@
     screen, progress       what is shown on stderr; stdout_sink: the records on stdout; worker_lines: of --verbose
     log_file               what is appended to a log; round_progress: of a comparison
 
+    cluster                the group of the commands that fetch in shards: cluster_prepare, cluster_run and so on
+    opened_job, job_text   open a job, and word what has become of it
+
     export, diff, report   the commands that read runs; stored opens their folders
     output_file            the FILE that a command is to write: report, comparison, export
     serve, practice/       the practice server
@@ -47,6 +50,7 @@ COMMANDS = {
     "demo": "See sync, threads and async on four slow URLs.",
     "resume": "Go on with a durable run (-o), however it ended.",
     "retry": "Fetch the failed rows of a durable run again.",
+    "cluster": "Fetch a list in shards, on one machine or on many.",
     "export": "Write the records of a durable run as JSON Lines, CSV or Parquet.",
     "diff": "Compare two durable runs.",
     "report": "Show a durable run as a page with charts.",

@@ -32,12 +32,15 @@ __all__ = ["command"]
 def command(folder: str, form: str | None, output: str | None, where: str, include: tuple[str, ...]) -> int:
     """Write the records of the durable run in DIR, by index, as --json or --format csv would have.
 
+    DIR may also be a job of fetchq cluster: the records of the shards that are done, by shard, and then by index.
+
     --where "cause = 'timeout'" chooses rows; the columns are those of the record, timing as timing_wait and so on, and
     the column index needs quotes. Parquet is for pandas, polars and DuckDB, since its columns have types; it needs
     pyarrow: pip install "fetchq[parquet]".
     """
+    from fetchq.cli.opened_job import job_records
     from fetchq.cli.output_file import check_target, writing
-    from fetchq.cli.stored import read_errors, stored_run
+    from fetchq.cli.stored import is_job, read_errors, stored_run
     from fetchq.core.atomic_file import atomic_write
     from fetchq.store.export import format_of_name, write_records
 
@@ -47,7 +50,7 @@ def command(folder: str, form: str | None, output: str | None, where: str, inclu
     form = form or format_of_name(output or "")
     if form == "parquet":
         _check_parquet(output)
-    with stored_run(folder) as run:
+    with job_records(folder) if is_job(folder) else stored_run(folder) as run:
         if "headers" in include and not run.keeps_headers:
             raise click.UsageError(
                 f"--include headers: the run in {folder!r} kept none; --save-headers does, when it begins"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from inspect import cleandoc
 from typing import TYPE_CHECKING
 
@@ -87,13 +87,23 @@ def _commands(group: click.Group, ctx: click.Context, known: Mapping[str, list[t
     for name in group.list_commands(ctx):
         found = group.get_command(ctx, name)
         assert found is not None
-        if name == "fetch":
-            continue
-        yield f".SS {_quoted(f'fetchq {name}')}"
-        yield from _text(_paragraphs(found.help))
-        with click.Context(found, parent=ctx, info_name=name) as own:
-            for records in sections(found.get_params(own), own).values():
-                yield from _terms(one for one in records if one[0] not in described and not one[0].endswith("--help"))
+        if name != "fetch":
+            with click.Context(found, parent=ctx, info_name=name) as own:
+                yield from _command(found, own, f"fetchq {name}", described)
+
+
+def _command(found: click.Command, own: click.Context, name: str, described: Container[str]) -> Iterator[str]:
+    """A command, with its options that are not `described`; and then those of a group."""
+    yield f".SS {_quoted(name)}"
+    yield from _text(_paragraphs(found.help))
+    for records in sections(found.get_params(own), own).values():
+        yield from _terms(one for one in records if one[0] not in described and not one[0].endswith("--help"))
+    if isinstance(found, click.Group):
+        for part in found.list_commands(own):
+            command = found.get_command(own, part)
+            assert command is not None
+            with click.Context(command, parent=own, info_name=part) as inner:
+                yield from _command(command, inner, f"{name} {part}", described)
 
 
 def _options(options: Mapping[str, list[tuple[str, str]]]) -> Iterator[str]:

@@ -43,8 +43,10 @@ def resume(folder: str, **given: Any) -> int:
     limits: give them again.
     """
     from fetchq.cli.durable import open_session
+    from fetchq.cli.stored import refuse_job
     from fetchq.store.open_session import session_in_folder
 
+    refuse_job(folder)
     with open_session(lambda: session_in_folder(folder, refresh=given["refresh"])) as session:
         return continue_run(session, given)
 

@@ -23,9 +23,11 @@ def retry(folder: str, where: str | None, **given: Any) -> int:
     the run has not come to yet are fetched, too. The run's own settings apply as for fetchq resume.
     """
     from fetchq.cli.durable import open_session
+    from fetchq.cli.stored import refuse_job
     from fetchq.http.retry import retryable
     from fetchq.store.open_session import session_in_folder
 
+    refuse_job(folder)
     with open_session(lambda: session_in_folder(folder, refresh=given["refresh"])) as session:
         return continue_run(session, given, lambda settings: retryable(settings.retry_on) if where is None else where)
 

@@ -6,14 +6,23 @@ import os
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from fetchq.store.ledger_connection import LedgerError
 from fetchq.store.sinks import RECORD_FORMATS, record_sink_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import BinaryIO
+    from collections.abc import Collection, Iterator, Sequence
+    from typing import Any, BinaryIO, Protocol
 
-    from fetchq.store.stored_run import StoredRun
+    from fetchq.store.ledger_connection import LedgerError
+
+    class Records(Protocol):
+        """The records of a `StoredRun`, or of several."""
+
+        def records(self, where: str = "1", include: Collection[str] = ()) -> Iterator[dict[str, Any]]: ...
+
+        def passed_columns(self) -> list[str]: ...
+
+        def damage(self, index: object, why: str) -> LedgerError: ...
+
 
 __all__ = ["format_of_name", "write_records"]
 
@@ -27,10 +36,10 @@ def format_of_name(path: str) -> str:
     return suffix if suffix in RECORD_FORMATS else "jsonl"
 
 
-def write_records(
-    run: StoredRun, record_format: str, stream: BinaryIO, where: str, include: Sequence[str] = ()
-) -> None:
-    """Write the records that meet the SQL condition `where`, in order of index. `include`: see `StoredRun.records`.
+def write_records(run: Records, record_format: str, stream: BinaryIO, where: str, include: Sequence[str] = ()) -> None:
+    """Write the records that meet the SQL condition `where`, in their order: those of a run by index.
+
+    `include`: see `StoredRun.records`.
 
     Raises `ConditionError`, before anything is written if the first records show that the condition is wrong;
     `StorageError`; and OSError if the stream cannot be written.
@@ -46,7 +55,7 @@ def write_records(
         sink.close()
     except ValueError as problem:  # a type of Parquet cannot hold what somebody has put into the ledger
         sink.close(whole=False)
-        raise LedgerError.damaged(run.ledger.path, str(problem)) from None
+        raise run.damage(None, str(problem)) from None
     except BaseException:  # raised again, whatever it is
         sink.close(whole=False)
         raise

@@ -145,6 +145,14 @@ class Ledger(LedgerReader):
         if self._pending_input:
             self.commit(())
 
+    def seal(self) -> None:
+        """Make the file one that can be read where nothing can be written, once the ledger was closed.
+
+        Until it is opened for writing again, it has no write-ahead log. Raises `StorageError`.
+        """
+        with self._lock, ledger_errors(self.path):
+            self._connection.execute("PRAGMA journal_mode = DELETE")
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with ledger_errors(self.path):

@@ -25,6 +25,7 @@ __all__ = [
     "StoredSettings",
     "check_matches",
     "new_manifest",
+    "settings_of",
     "stored_inputs",
     "stored_reading",
     "stored_settings",
@@ -94,15 +95,23 @@ class StoredSettings:
 def stored_settings(ledger: LedgerReader) -> StoredSettings:
     """The settings that the run was begun with. Raises `LedgerError` if they are not settings."""
     settings, names = ledger.required_meta("settings"), ledger.required_meta("withheld")
-    if not isinstance(settings, dict) or not isinstance(names, list):
-        raise LedgerError.bad_meta(ledger.path, "settings")
-    withheld = frozenset(name for name in names if isinstance(name, str))
+    try:
+        return settings_of(settings, names)
+    except ValueError:
+        raise LedgerError.bad_meta(ledger.path, "settings") from None
+
+
+def settings_of(settings: object, withheld: object) -> StoredSettings:
+    """The settings of a manifest that was read back. Raises ValueError if they are not settings."""
+    if not isinstance(settings, dict) or not isinstance(withheld, list | tuple):
+        raise ValueError("no settings")
+    names = frozenset(name for name in withheld if isinstance(name, str))
     values: dict[str, Any] = {}
     not_taken: list[str] = []
     for one in fields(Settings):
         option, value = option_of(one), settings.get(one.name)
         if option.origin is Origin.USER:
-            if one.name in withheld or value:
+            if one.name in names or value:
                 not_taken.append(one.name)
         elif one.name in settings:
             try:
@@ -112,13 +121,11 @@ def stored_settings(ledger: LedgerReader) -> StoredSettings:
                     continue
             except MissingPackageError:
                 pass  # whoever uses the setting says how to install it
-            except ValueError:
-                raise LedgerError.bad_meta(ledger.path, "settings") from None
             values[one.name] = value
     refresh = settings.get("refresh")
     if not isinstance(refresh, str | None):
-        raise LedgerError.bad_meta(ledger.path, "settings")
-    return StoredSettings(values, tuple(not_taken), withheld, refresh)
+        raise ValueError("no folder")
+    return StoredSettings(values, tuple(not_taken), names, refresh)
 
 
 def stored_inputs(ledger: LedgerReader) -> list[dict[str, Any]]:

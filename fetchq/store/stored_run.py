@@ -89,8 +89,8 @@ class StoredRun:
             raise self.damage(row["index"], str(problem)) from None
 
     def damage(self, index: object, why: str) -> LedgerError:
-        """The error for a damaged record of the row with this index."""
-        return LedgerError.damaged(self.ledger.path, f"row {index}: {why}")
+        """The error for a damaged record of the row with this index; None if it is unknown which."""
+        return LedgerError.damaged(self.ledger.path, why if index is None else f"row {index}: {why}")
 
     def records(self, where: str = "1", include: Collection[str] = ()) -> Iterator[dict[str, Any]]:
         """The records that meet an SQL condition, as dictionaries: what `--json` prints. Raises as `results`.

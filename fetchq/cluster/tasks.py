@@ -1,0 +1,84 @@
+"""Makes the tasks of a job's shards: the settings of each, with its lane's part of the job's rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from fetchq._version import __version__
+from fetchq.cluster.job import Lane, Shard
+from fetchq.cluster.split import apportioned
+from fetchq.core.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from fetchq.cluster.job import Job
+    from fetchq.cluster.storage import JobStorage
+
+__all__ = ["ShardTask", "TaskMaker"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardTask:
+    """What is to be done, as it is sent to the process that does it."""
+
+    url: str
+    """The job's path or URL."""
+    lane: Lane
+    shard: Shard
+    run: str
+    """The call of the command that the attempt belongs to."""
+    settings: dict[str, Any]
+    """The settings of the lane, with its part of the job's rate, by name. They may be secret."""
+    sources: tuple[dict[str, Any], ...]
+    reading: dict[str, Any]
+    fetchq: str = __version__
+    """The version of the one who sends it."""
+    scratch: str | None = None
+    """The folder for temporary files, if not the system's."""
+
+
+class TaskMaker:
+    """Makes tasks for one call of a command."""
+
+    def __init__(self, storage: JobStorage, job: Job, settings: Settings, run: str) -> None:
+        """Raises `SettingsError` if a limit cannot be divided among the lanes."""
+        self._storage = storage
+        self._job = job
+        self._run = run
+        self._settings = {one.name: getattr(settings, one.name) for one in fields(settings)} | {"keep_body": False}
+        self._rates = _rates(job, settings)
+        self._byte_rates = _byte_rates(job, settings)
+
+    def task(self, shard: Shard) -> ShardTask:
+        """The task of a shard."""
+        lane = self._job.lane_of(shard)
+        limits = {"rate": self._rates.get(lane.number), "limit_rate": self._byte_rates.get(lane.number)}
+        return ShardTask(
+            url=self._storage.address,
+            lane=lane,
+            shard=shard,
+            run=self._run,
+            settings=self._settings | limits,
+            sources=self._job.sources,
+            reading=self._job.reading,
+        )
+
+
+def _rates(job: Job, settings: Settings) -> dict[int, float]:
+    """The starts per second of each lane; none without a limit."""
+    if settings.rate is None:
+        return {}
+    whole = Fraction(settings.rate)
+    return {lane.number: float(whole * lane.rows / job.rows) for lane in job.lanes}
+
+
+def _byte_rates(job: Job, settings: Settings) -> dict[int, int]:
+    """The bytes per second of each lane; none without a limit."""
+    if settings.limit_rate is None:
+        return {}
+    try:
+        found = apportioned(settings.limit_rate, [lane.rows for lane in job.lanes])
+    except ValueError:
+        raise SettingsError("limit_rate", f"it cannot be divided among {len(job.lanes)} lanes") from None
+    return {lane.number: rate for lane, rate in zip(job.lanes, found, strict=True)}
