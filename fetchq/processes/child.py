@@ -106,7 +106,7 @@ class _Child:
         run = self._begun(AsyncRun, settings)
         async with aclosing(run.batches()) as batches:
             async for batch in batches:
-                if self._preparer is not None and self._preparer.stores:
+                if self._preparer is not None and self._preparer.blocks:
                     await loop.run_in_executor(None, self._send_encoded, batch)
                 else:
                     await loop.run_in_executor(None, self.send, *self._encoded(batch))

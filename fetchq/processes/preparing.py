@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.cause import Cause
+from fetchq.core.memory_files import memory_files
 from fetchq.core.prepared_results import PreparedResults
 from fetchq.reports.summary import Summary
 from fetchq.reports.text_sink import TextSink
@@ -30,8 +31,8 @@ class Preparer:
 
     def __init__(self, preparation: Preparation, settings: Settings) -> None:
         self._generation = preparation.generation
-        self.stores = settings.stores
-        """Whether bodies are stored, for which an event loop must not wait."""
+        self.blocks = settings.output is not None and settings.stores and memory_files(settings.output) is None
+        """Whether bodies are stored on a disk, for which an event loop must not wait."""
         self._store = None
         if settings.output is not None and preparation.generation is not None:
             self._store = body_store_for(settings.save, Path(settings.output), preparation.generation)
