@@ -157,6 +157,8 @@ def _drive(driver: Driver, place: str, worker_timeout: float, job: str) -> None:
             raise click.UsageError(str(problem)) from None
         raise FatalError(f"{problem}; {again}") from None
     except UnfitProcessError as problem:
+        if driver.outcome.shards:
+            raise FatalError(f"{problem}; {again}") from None
         raise click.UsageError(str(problem)) from None
     if interrupts.number is not None:
         say(again)

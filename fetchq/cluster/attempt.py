@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -97,17 +98,17 @@ class Attempt:
         self._id = uuid4().hex[:16]
         self._on_wait = on_wait
         self._run: ShardRun | None = None
-        self._stopped = False
+        self._stopped = threading.Event()
 
     def stop(self) -> None:
         """Begin no more requests; those under way may finish."""
-        self._stopped = True
+        self._stopped.set()
         if (run := self._run) is not None:
             run.stop()
 
     def abort(self) -> None:
         """Begin no more requests, and cancel those under way."""
-        self._stopped = True
+        self._stopped.set()
         if (run := self._run) is not None:
             run.abort()
 
@@ -133,7 +134,7 @@ class Attempt:
                 on_wait=self._on_wait,
                 on_beat=self._look_whether_to_stop,
                 on_lost=self.abort,
-                stopped=lambda: self._stopped,
+                stopped=self._stopped.is_set,
             )
             with lease:
                 # Another attempt may have finished while this one was waiting.
@@ -182,17 +183,25 @@ class Attempt:
         try:
             root = Path(folder, "run")
             self._run = run = ShardRun(replace(settings, output=str(root)), content, self._task)
-            if self._stopped:
+            if self._stopped.is_set():
                 raise StoppedError
             summary = run.make()
             if run.rows < self._task.shard.rows:
-                if self._stopped:
+                if self._stopped.is_set():
                     raise StoppedError
                 raise ShardFailedError(f"{self._task.shard.rows - run.rows} of its rows have no record")
-            return self._stored(root, summary, started, began)
+            ended = perf_counter()
+            marker = self._stored(root, summary, started, began)
+            self._hold_lane(settings.host_interval - (perf_counter() - ended))
+            return marker
         finally:
             self._run = None
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _hold_lane(self, seconds: float) -> None:
+        """Wait, so that the next shard of the lane does not start a request to a host of this one too early."""
+        if seconds > 0 and self._task.shard.number != self._task.lane.shards[-1]:
+            self._stopped.wait(seconds)
 
     def _input(self) -> bytes:
         lane, shard = self._task.lane, self._task.shard

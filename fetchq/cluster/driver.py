@@ -31,6 +31,8 @@ __all__ = ["Driven", "Driver"]
 
 _POLL = 0.2
 """Seconds after which the driver looks whether it was stopped."""
+_MOST_IN_A_ROW = 5
+"""How many shards may be given up one after the other: more of them have a common reason, such as a full disk."""
 _LOOK = 5.0
 """Seconds between two looks at the number of workers, and at what other processes hold."""
 
@@ -89,6 +91,8 @@ class Driver:
         """Shards that are to run while nothing else does."""
         self._running: dict[Future[Marker], Shard] = {}
         self._failures: Counter[int] = Counter()
+        self._in_a_row = 0
+        """How many shards were given up since one was done."""
         self._stopped, self._aborted = False, threading.Event()
         self._waiting_for: set[int] = set()
         """The lanes that another process holds, and that was said."""
@@ -121,7 +125,10 @@ class Driver:
         return len(self._job.shards) - len(done)
 
     def drive(self, executor: ShardExecutor) -> None:
-        """Run the shards that are left. Raises `ClusterError`, `UnfitProcessError` and `StorageError`."""
+        """Run the shards that are left.
+
+        Raises `ClusterError`, also if one shard after the other fails, `UnfitProcessError` and `StorageError`.
+        """
         began = monotonic()
         try:
             self._drive(executor)
@@ -175,6 +182,7 @@ class Driver:
                 self._failed(shard, str(problem), final=False, died=True)
                 return
             marker = found
+        self._in_a_row = 0
         self.outcome.add(marker)
         self._on_done(shard, marker)
         self._go_on(shard)
@@ -185,6 +193,9 @@ class Driver:
         if final or failures >= ATTEMPTS:
             self.outcome.given_up[shard.number] = why
             self._say(f"shard {shard.number} is given up: {why}")
+            self._in_a_row += 1
+            if self._in_a_row >= _MOST_IN_A_ROW and (self._running or self._ready or self._alone):
+                raise ClusterError(f"{self._in_a_row} shards failed one after the other")
             self._go_on(shard)
             return
         self._say(f"shard {shard.number} failed, and is tried again ({failures} of {ATTEMPTS}): {why}")

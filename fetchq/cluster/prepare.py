@@ -71,7 +71,10 @@ def is_prepared(storage: JobStorage, plan: JobPlan) -> Job | None:
 
 
 def prepare_job(storage: JobStorage, plan: JobPlan, batches: Iterable[Sequence[Request]]) -> Job:
-    """Divide the rows of the list, and write the job. Raises `JobError`, `StorageError` and what the list raises."""
+    """Divide the rows of the list, and write the job, unless there are no rows.
+
+    Raises `JobError`, `StorageError` and what the list raises.
+    """
     storage.delete(INPUT)  # of an earlier attempt, which has not come to its end
     with storage.scratch() as folder:
         try:
@@ -81,7 +84,8 @@ def prepare_job(storage: JobStorage, plan: JobPlan, batches: Iterable[Sequence[R
             raise StorageError.of(problem) from problem
         for lane, file in zip(job.lanes, files, strict=True):
             storage.upload(file.path, lane.input)
-    storage.write(JOB_FILE, job.to_json())
+    if job.rows:
+        storage.write(JOB_FILE, job.to_json())
     return job
 
 

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,14 @@ def test_a_shard_that_has_killed_three_processes_is_not_begun_again(storage: Job
         run_task(task_of(storage, job))
     assert server.log == []
     assert run_task(replace(task_of(storage, job), run="the next call")).ok == 1
+
+
+def test_between_two_shards_of_a_lane_a_host_has_its_interval(storage: JobStorage, server: ScriptServer) -> None:
+    job = prepared(storage, [Request(f"{server.url}/{row}", row) for row in range(2)], 2)
+    for shard in (0, 1):
+        run_task(task_of(storage, job, shard, host_interval=0.5))
+    first, second = (datetime.fromisoformat(record["started"]) for record in JobRecords(storage, job).records())
+    assert (second - first).total_seconds() >= 0.5
 
 
 def test_another_version_is_refused(storage: JobStorage, server: ScriptServer) -> None:

@@ -162,7 +162,7 @@ def test_a_cluster_of_this_process_runs_a_job(cli: Cli) -> None:
             processes=False,
             protocol="tcp://",
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # None would take port 8787, too
             asynchronous=True,
         ) as cluster:
             process = cli.start(*command, "--on", cluster.scheduler_address)

@@ -107,6 +107,13 @@ def test_a_shard_that_fails_is_tried_three_times_and_the_next_of_its_lane_goes_o
     assert said[-1] == "shard 1 is given up: broken"
 
 
+def test_when_one_shard_after_the_other_fails_the_driver_ends(storage: JobStorage) -> None:
+    executor = Played(lambda *_: ShardFailedError("the disk is full"), 1)
+    with pytest.raises(ClusterError, match="5 shards failed one after the other"):
+        driven(storage, job_of(storage), executor)
+    assert len(executor.begun) < 36, "not all three attempts at all twelve"
+
+
 def test_a_shard_that_would_fail_again_is_tried_once(storage: JobStorage) -> None:
     job = job_of(storage)
     executor = Played(

@@ -100,7 +100,8 @@ class Dask:
 
     def _start(self, kind: str, *args: str, patch: str = "") -> subprocess.Popen[str]:
         program = f"import sys; {patch or 'pass'}\nfrom distributed.cli.dask_{kind} import main; main()"
-        command = [sys.executable, "-c", program, *args, "--host", "127.0.0.1", "--no-dashboard"]
+        command = [sys.executable, "-c", program, *args, "--host", "127.0.0.1"]
+        command += ["--dashboard-address", "127.0.0.1:0"]  # --no-dashboard would take port 8787, too
         process = subprocess.Popen(
             command, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
