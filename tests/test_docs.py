@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 import pytest
+from cost_model import table
 from support.comparisons import comparison_of, measured
 from support.factories import make_result
 from support.runs import make_run
@@ -236,3 +237,7 @@ def test_every_file_that_a_page_names_is_there(page: str) -> None:
     named = re.findall(r"`((?:tests|fetchq|scripts)/[\w./]+)`|\]\(((?!http|#)[^)]+)\)", text)
     assert named
     assert [one for one in map("".join, named) if not (ROOT / one).exists()] == []
+
+
+def test_the_table_of_what_a_list_costs_is_that_of_the_model() -> None:
+    assert "\n".join(table()) in README

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["FIXED", "REFUSED", "check_settings"]
 
 REFUSED: Mapping[str, str] = {
+    "processes": "fetchq cluster run --on local:N has N processes",
     "output": "a job has a folder of its own, the last argument",
     "resume": "fetchq cluster run goes on with a job",
     "overwrite": "delete the job, or name another folder",

@@ -207,6 +207,7 @@ sys.meta_path.insert(0, Poison())
 # --- what is refused -----------------------------------------------------------------------------------------------
 
 REFUSED = {
+    "--processes 2": "--processes: fetchq cluster run --on local:N has N processes",
     "--deadline 5": "--deadline: a job ends when its list is done",
     "--max-failures 5": "--max-failures: a job does not count failed rows",
     "--fail-fast": "--fail-fast: a job does not count failed rows",
