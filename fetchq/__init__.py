@@ -8,9 +8,10 @@
 ## Architecture
 
 Each row of the list becomes a `Request`. A worker asks an engine to try it, and again if the attempt failed and may
-succeed next time. The final attempt becomes the row's one `Result`. The package has eleven folders, called rooms; the
+succeed next time. The final attempt becomes the row's one `Result`. The package has twelve folders, called rooms; the
 docstring of each `__init__.py` has a diagram: `fetchq.inputs`, `fetchq.scheduling`, `fetchq.workers`, `fetchq.engines`,
-`fetchq.store`, `fetchq.reports`, `fetchq.comparison`, `fetchq.cluster`, `fetchq.cli`, `fetchq.http` and `fetchq.core`.
+`fetchq.store`, `fetchq.reports`, `fetchq.processes`, `fetchq.comparison`, `fetchq.cluster`, `fetchq.cli`, `fetchq.http` and
+`fetchq.core`.
 
     inputs/        reads the list lazily: files, pipes, arguments, iterables
        |
@@ -32,6 +33,7 @@ docstring of each `__init__.py` has a diagram: `fetchq.inputs`, `fetchq.scheduli
        v
     reports/       counts the summary, compares runs, formats both
        |
+       |           processes/ lets several processes share the rows of a run, in place of one pool of workers
        |           comparison/ runs such pipelines in processes of their own, and finds out which is faster
        |           cluster/ divides a list into shards, and runs a pipeline for each, also on many machines
        v
@@ -41,7 +43,7 @@ docstring of each `__init__.py` has a diagram: `fetchq.inputs`, `fetchq.scheduli
 `core/` has what travels (Request, Result), the settings, and small helpers. Each layer may import those to its right;
 those that are joined by | do not import each other. `tests/test_layering.py` checks it, and prints the table:
 
-    cli -> cluster | comparison | api -> pipeline -> reports -> store | workers
+    cli -> cluster | comparison | api -> pipeline -> processes -> reports -> store | workers
         -> inputs | engines | scheduling -> http -> core
 
 What always holds:
