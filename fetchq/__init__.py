@@ -10,8 +10,8 @@
 Each row of the list becomes a `Request`. A worker asks an engine to try it, and again if the attempt failed and may
 succeed next time. The final attempt becomes the row's one `Result`. The package has twelve folders, called rooms; the
 docstring of each `__init__.py` has a diagram: `fetchq.inputs`, `fetchq.scheduling`, `fetchq.workers`, `fetchq.engines`,
-`fetchq.store`, `fetchq.reports`, `fetchq.processes`, `fetchq.comparison`, `fetchq.cluster`, `fetchq.cli`, `fetchq.http` and
-`fetchq.core`.
+`fetchq.store`, `fetchq.reports`, `fetchq.processes`, `fetchq.comparison`, `fetchq.cluster`, `fetchq.cli`, `fetchq.http`
+and `fetchq.core`.
 
     inputs/        reads the list lazily: files, pipes, arguments, iterables
        |
