@@ -36,8 +36,9 @@ class _Cluster(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group("cluster", cls=_Cluster, context_settings={"max_content_width": 110})
-def command() -> None:
+@click.group("cluster", cls=_Cluster, invoke_without_command=True, context_settings={"max_content_width": 110})
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """Fetch a list in shards: in several processes, on a Dask cluster, in a Slurm array or in Kubernetes jobs.
 
     A job lies in a folder, or wherever fsspec can write, such as s3://bucket/job. It needs more packages: pip install
@@ -48,3 +49,5 @@ def command() -> None:
       fetchq cluster run job/ --on local:8
       fetchq export job/ -o records.csv
     """
+    if ctx.invoked_subcommand is None:
+        raise click.UsageError(f"fetchq cluster needs one of its commands: {', '.join(COMMANDS)}")

@@ -50,7 +50,7 @@ class _Place(click.ParamType[str]):
         local = re.fullmatch(r"local(?::([0-9]{1,4}))?", text)
         if local is not None and 0 < int(local[1] or 1) <= _MOST_PROCESSES:
             return text
-        if re.fullmatch(r"(?:tcp|tls|ws|wss|ucx)://.+", text):
+        if re.fullmatch(r"(?:tcp|tls)://.+", text):
             return text
         message = "it is local:N, or the address of a Dask scheduler, such as tcp://scheduler:8786"
         raise click.BadParameter(message, ctx, param)

@@ -13,6 +13,7 @@ from typing import Any
 from distributed import Client
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
+from distributed.security import Security
 
 from fetchq._version import __version__
 from fetchq.cluster.attempt import run_task
@@ -45,9 +46,13 @@ class DaskWorkers:
         self._worker_timeout = worker_timeout
         self._workers_seen = monotonic()
         """When there was a worker the last time."""
+        if address.startswith("tls:") and Security().get_connection_args("client").get("ssl_context") is None:
+            raise ClusterError(
+                f"{address} needs certificates: distributed.comm.tls in Dask's configuration", usage=True
+            )
         try:
             self._client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
-        except (OSError, ValueError, TimeoutError, CommClosedError) as problem:
+        except Exception as problem:  # noqa: BLE001  # of the address, the network or TLS: it cannot be reached
             raise ClusterError(
                 f"there is no Dask scheduler at {address}: {one_line(str(problem)) or 'no answer'}", usage=True
             ) from None

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 from fetchq.core.disk import StorageError
 from fetchq.core.text import one_line, redact_all
@@ -92,9 +91,11 @@ class JobStorage(ABC):
         """Turn the errors of a file system, each of which has its own, into `StorageError`."""
         try:
             yield
-        except (FileNotFoundError, StorageError):
+        except StorageError:
             raise
         except Exception as problem:  # they have no common base, and all mean the same here
+            if isinstance(problem, FileNotFoundError) and what == "read":
+                raise
             why = getattr(problem, "strerror", None) or one_line(redact_all(str(problem))) or type(problem).__name__
             place = f"{self.shown}/{name}" if name else self.shown
             raise StorageError(f"{place!r} cannot be {what}: {why}") from problem
@@ -102,6 +103,6 @@ class JobStorage(ABC):
 
 def check_writable(storage: JobStorage) -> None:
     """Raise `StorageError` unless files can be written there."""
-    name = f"{PART}{uuid4().hex}"
+    name = f"{PART}test"
     storage.write(name, b"")
     storage.delete(name)

@@ -267,6 +267,8 @@ def test_a_list_that_is_missing_or_empty_or_shorter_than_the_number_of_shards(cl
 
 
 def test_what_is_no_job_or_cannot_be_one_is_said_in_one_line(cli: Cli) -> None:
+    assert "needs one of its commands: prepare, run, run-shard" in cli("cluster").problem
+    assert "No such command 'nonsense'" in cli("cluster", "nonsense").problem
     cli.write("file", "")
     for command in (("run", "nowhere", "--on", "local:1"), ("run-shard", "nowhere", "0"), ("status", "nowhere")):
         assert "there is no job in 'nowhere'" in cli("cluster", *command).problem
@@ -279,7 +281,7 @@ def test_what_is_no_job_or_cannot_be_one_is_said_in_one_line(cli: Cli) -> None:
     assert "the job has lanes 0 to 0" in cli("cluster", "run-shard", "job", "--lane", "1").problem
     refused = cli("cluster", "run", "job", "--on", "local:1", "--worker-timeout", "3")
     assert "--worker-timeout: only a Dask cluster" in refused.problem
-    for place in ("nonsense", "local:0", "local:x", "tcp://"):
+    for place in ("nonsense", "ucx://a:1", "local:0", "local:x", "tcp://"):
         assert "--on" in cli("cluster", "run", "job", "--on", place).problem
     assert "is a job, not a run" in cli("report", "job").problem
     assert "is a job, not a run" in cli("resume", "job").problem

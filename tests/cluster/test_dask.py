@@ -152,6 +152,13 @@ def test_workers_that_do_not_have_the_folder_are_refused_in_one_line(cli: Cli, d
         assert server.log == []
 
 
+def test_an_address_that_needs_certificates_is_refused_where_dask_has_none(cli: Cli) -> None:
+    cli.write("urls.txt", "http://a.test/\n")
+    cli("cluster", "prepare", "urls.txt", "job", "--shards", "1")
+    refused = cli.run("cluster", "run", "job", "--on", "tls://127.0.0.1:1")
+    assert "needs certificates: distributed.comm.tls in Dask's configuration" in refused.problem
+
+
 def test_a_cluster_of_this_process_runs_a_job(cli: Cli) -> None:
     from distributed import LocalCluster
 

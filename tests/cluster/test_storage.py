@@ -65,6 +65,9 @@ def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be written"):
         open_storage(str(tmp_path / "file")).write("a", b"")
+    (tmp_path / "job").mkdir()
+    with pytest.raises(StorageError, match="cannot be written: No such file"):
+        open_storage(str(tmp_path / "job")).upload(tmp_path / "gone", "a")
     for url in ("nosuch://a/b", "s3-but-not-known://b"):
         with pytest.raises(StorageError, match="cannot be used"):
             open_storage(url)
