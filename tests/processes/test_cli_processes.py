@@ -204,3 +204,27 @@ def test_a_file_that_is_too_large_ends_the_run_as_in_one_process(cli: Cli) -> No
 )
 def test_wrong_numbers_are_refused_in_one_line(cli: Cli, options: tuple[str, ...], why: str) -> None:
     assert why in cli("http://127.0.0.1:1/", *options).problem
+
+
+def test_views_have_every_row(cli: Cli, hosts: Hosts) -> None:
+    done = cli("urls.txt", "--processes", "2", "--har", "run.har", "--trace", "run.json", "--report", "run.html", "-q")
+    assert done.status == 1
+    entries = json.loads((cli.folder / "run.har").read_text())["log"]["entries"]
+    assert sorted(int(one["request"]["url"].rpartition("/")[2]) for one in entries) == list(range(40))
+    assert len(json.loads((cli.folder / "run.json").read_text())["traceEvents"]) > 40
+    assert "41" in (cli.folder / "run.html").read_text()
+
+
+def test_a_copy_of_the_command_line_holds_none_of_its_files_open(cli: Cli) -> None:
+    with ScriptServer(hang) as server:
+        hosts = Hosts(server, 4)
+        cli.write("urls.txt", "\n".join(hosts.rows(30)))
+        resolve = [part for one in hosts.resolve for part in ("--resolve", one)]
+        process = cli.start("urls.txt", "-o", "run", "--processes", "2", *resolve, stderr=subprocess.DEVNULL)
+        server.wait_for_requests(8, PATIENCE)
+        members = list(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+        assert len(members) == 2
+        for pid in members:
+            held = {os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir()}
+            assert not [name for name in held if str(cli.folder) in name], held
+        process.send_signal(signal.SIGKILL)
