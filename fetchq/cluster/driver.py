@@ -21,6 +21,8 @@ from fetchq.cluster.executors import ClusterError, ProcessDiedError, ShardExecut
 from fetchq.cluster.lease import is_held
 from fetchq.cluster.marker import ATTEMPTS, Marker, done_shards, read_marker
 from fetchq.cluster.tasks import TaskMaker
+from fetchq.core.disk import StorageError
+from fetchq.core.text import one_line
 
 if TYPE_CHECKING:
     from fetchq.cluster.job import Job, Lane, Shard
@@ -167,7 +169,7 @@ class Driver:
         """Act on the end of an attempt. Raises what concerns all shards."""
         try:
             marker = future.result()
-        except (ClusterError, UnfitProcessError):
+        except (ClusterError, StorageError, UnfitProcessError):
             raise
         except StoppedError:
             if not self._stopped:  # another one has taken its lane
@@ -182,6 +184,9 @@ class Driver:
                 self._failed(shard, str(problem), final=False, died=True)
                 return
             marker = found
+        except Exception as problem:  # noqa: BLE001  # of the engine: what it cannot send, or not read
+            self._failed(shard, one_line(f"{type(problem).__name__}: {problem}"), final=False, died=False)
+            return
         self._in_a_row = 0
         self.outcome.add(marker)
         self._on_done(shard, marker)

@@ -78,6 +78,8 @@ class LocalProcesses:
 
     def _pass_on(self, pool: ProcessPoolExecutor, done: Future[Marker], ended: Future[Marker]) -> None:
         """Pass the outcome of a pool on, which gets another shard unless its process has died."""
+        if done.cancelled():  # by `close`: nobody waits for it any more
+            return
         problem = done.exception()
         with self._lock:
             self._busy.discard(pool)

@@ -350,7 +350,7 @@ def test_a_rate_that_cannot_be_reached_with_so_few_processes_is_remarked_on(cli:
     cli("cluster", "prepare", "urls.txt", "job", "--shards", "6", "--lanes", "4", "--rate", "1000/s")
     lanes = len(json.loads((cli.folder / "job/job.json").read_bytes())["lanes"])
     assert 1 < lanes <= 4
-    done = cli.run("cluster", "run", "job", "--on", "local:1")
+    done = cli("cluster", "run", "job", "--on", "local:1")
     assert done.status == 0
     assert f"--rate is divided among {lanes} lanes, of which 1 run at a time" in done.said
 
@@ -360,5 +360,5 @@ def test_the_commands_are_quiet_when_asked(cli: Cli, server: ScriptServer) -> No
     cli("cluster", "prepare", "urls.txt", "job", "--shards", "2")
     assert cli("cluster", "prepare", "urls.txt", "job", "--shards", "2", "-q").said == ""
     assert cli("cluster", "run-shard", "job", "0", "-q").said == ""
-    done = cli.run("cluster", "run", "job", "--on", "local:1", "-q")
+    done = cli("cluster", "run", "job", "--on", "local:1", "-q")
     assert (done.status, done.said) == (0, "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -10,10 +9,15 @@ from pathlib import Path
 
 import pytest
 from support.cli import Cli, ended
-from support.jobs import Dask, Gate, everywhere, exported, hosts_list, marker_values
+from support.jobs import Dask, Gate, everywhere, exported, hosts_list, marker_values, prepared
 from support.servers import Counted, ScriptServer, closed_port, need
 
 from fetchq._version import __version__
+from fetchq.cluster.driver import Driver
+from fetchq.cluster.opened_storage import open_storage
+from fetchq.cluster.stored_job import JobRecords
+from fetchq.core.model import Request
+from fetchq.core.settings import Settings
 
 need(find_spec("distributed"), "distributed is not installed")
 
@@ -159,24 +163,32 @@ def test_an_address_that_needs_certificates_is_refused_where_dask_has_none(cli: 
     assert "needs certificates: distributed.comm.tls in Dask's configuration" in refused.problem
 
 
-def test_a_cluster_of_this_process_runs_a_job(cli: Cli) -> None:
+def test_a_program_runs_a_job_on_a_cluster_of_its_own(tmp_path: Path) -> None:
     from distributed import LocalCluster
 
-    async def run(command: tuple[str, ...]) -> int:
-        async with LocalCluster(
+    from fetchq.cluster.dask_workers import DaskWorkers
+
+    storage = open_storage(str(tmp_path / "job"))
+    with (
+        everywhere() as server,
+        LocalCluster(
             n_workers=2,
             threads_per_worker=2,
             processes=False,
             protocol="tcp://",
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",  # None would take port 8787, too
-            asynchronous=True,
-        ) as cluster:
-            process = cli.start(*command, "--on", cluster.scheduler_address)
-            out = await asyncio.to_thread(ended, process)
-            return out.status
-
-    with everywhere() as server:
-        prepare(cli, server)
-        assert asyncio.run(run(("cluster", "run", "job"))) == 0
-    assert exported(cli, "job") == list(range(60))
+        ) as cluster,
+    ):
+        urls = hosts_list(server, 60, 10).split()
+        job = prepared(storage, [Request(url, row) for row, url in enumerate(urls)], 12)
+        driver = Driver(storage, job, Settings(save="none"))
+        assert driver.prepare() == 12
+        workers = DaskWorkers(cluster.scheduler_address)
+        try:
+            assert workers.slots() == 4
+            driver.drive(workers)
+        finally:
+            workers.close()
+    assert (driver.outcome.shards, driver.outcome.ok) == (12, 60)
+    assert sorted(record["index"] for record in JobRecords(storage, job).records()) == list(range(60))

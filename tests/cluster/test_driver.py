@@ -19,6 +19,7 @@ from fetchq.cluster.marker import Marker
 from fetchq.cluster.opened_storage import open_storage
 from fetchq.cluster.storage import JobStorage
 from fetchq.cluster.tasks import ShardTask
+from fetchq.core.disk import StorageError
 from fetchq.core.model import Request
 from fetchq.core.settings import Settings
 
@@ -105,6 +106,18 @@ def test_a_shard_that_fails_is_tried_three_times_and_the_next_of_its_lane_goes_o
     assert sorted(set(executor.begun)) == list(range(12))
     assert driver.outcome.given_up == {1: "broken"}
     assert said[-1] == "shard 1 is given up: broken"
+
+
+def test_what_an_engine_cannot_send_is_a_failure_of_its_shard(storage: JobStorage) -> None:
+    job = job_of(storage)
+    executor = Played(lambda task, _: TypeError("cannot pickle") if task.shard.number == 1 else marker_of(task))
+    driver, _ = driven(storage, job, executor)
+    assert driver.outcome.given_up == {1: "TypeError: cannot pickle"}
+
+
+def test_when_the_storage_fails_the_driver_ends(storage: JobStorage) -> None:
+    with pytest.raises(StorageError, match="Install s3fs"):
+        driven(storage, job_of(storage), Played(lambda *_: StorageError("Install s3fs")))
 
 
 def test_when_one_shard_after_the_other_fails_the_driver_ends(storage: JobStorage) -> None:
