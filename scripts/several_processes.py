@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from measuring import FETCHQ, WORKERS, nginx, report
+from measuring import FETCHQ, nginx, report
 from speed import MEMORY
 
 from fetchq.cli.practice.bodies import blocks
 
 URLS = 200_000
+WORKERS = 300
+"""Requests at a time, in all processes together: as many as curl has at most."""
 HOSTS = 40
 ROUNDS = 3
 SIZE = 1024
@@ -96,7 +98,7 @@ def _commands(folder: Path, hosts: list[str]) -> dict[str, list[str]]:
     if shutil.which("curl"):
         config = folder / "curl.txt"
         config.write_text("".join(f'url = "{url}"\noutput = "/dev/null"\n' for url in listed))
-        commands["curl -Z --parallel-max 300"] = ["curl", "-s", "-Z", "--parallel-max", "300", "-K", str(config)]
+        commands["curl -Z --parallel-max 300"] = ["curl", "-s", "-Z", "--parallel-max", str(WORKERS), "-K", str(config)]
     if shutil.which("wget2"):
         commands["wget2"] = ["wget2", "-q", "-i", str(urls), f"--max-threads={WORKERS}", "-P"]
     return commands
