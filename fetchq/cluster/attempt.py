@@ -168,7 +168,7 @@ class Attempt:
         except StoppedError:
             storage.delete(name)
             raise
-        except Exception as problem:
+        except Exception as problem:  # raised again, when it is noted
             trace = None if isinstance(problem, ShardFailedError) else redact(traceback.format_exc())
             storage.write(name, replace(trying, error=_text_of(problem), traceback=trace).to_json())
             raise
