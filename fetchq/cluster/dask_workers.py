@@ -17,7 +17,7 @@ from distributed.security import Security
 
 from fetchq._version import __version__
 from fetchq.cluster.attempt import run_task
-from fetchq.cluster.executors import ClusterError, ProcessDiedError
+from fetchq.cluster.executors import ClusterError, ShardProcessDiedError
 from fetchq.cluster.marker import Marker
 from fetchq.cluster.tasks import ShardTask
 from fetchq.core.text import one_line
@@ -125,7 +125,7 @@ class DaskWorkers:
         if problem is None:
             ended.set_result(done.result())
         elif isinstance(problem, KilledWorker):
-            ended.set_exception(ProcessDiedError("its worker has died again and again"))
+            ended.set_exception(ShardProcessDiedError("its worker has died again and again"))
         else:
             ended.set_exception(problem)
 

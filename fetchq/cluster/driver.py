@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from fetchq.cluster.attempt import ShardFailedError, StoppedError, UnfitProcessError, stop_name
-from fetchq.cluster.executors import ClusterError, ProcessDiedError, ShardExecutor
+from fetchq.cluster.executors import ClusterError, ShardExecutor, ShardProcessDiedError
 from fetchq.cluster.lease import is_held
 from fetchq.cluster.marker import ATTEMPTS, Marker, done_shards, read_marker
 from fetchq.cluster.tasks import TaskMaker
@@ -178,7 +178,7 @@ class Driver:
         except ShardFailedError as problem:
             self._failed(shard, str(problem), final=problem.final, died=False)
             return
-        except ProcessDiedError as problem:
+        except ShardProcessDiedError as problem:
             found = read_marker(self._storage, shard)  # it may have died just after it was done
             if found is None:
                 self._failed(shard, str(problem), final=False, died=True)

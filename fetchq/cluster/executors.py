@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from fetchq.cluster.marker import Marker
     from fetchq.cluster.tasks import ShardTask
 
-__all__ = ["ClusterError", "ProcessDiedError", "ShardExecutor"]
+__all__ = ["ClusterError", "ShardExecutor", "ShardProcessDiedError"]
 
 
 class ClusterError(Exception):
@@ -20,7 +20,7 @@ class ClusterError(Exception):
         self.usage = usage
 
 
-class ProcessDiedError(Exception):
+class ShardProcessDiedError(Exception):
     """The process that ran a shard has died, together with no other shard. The message is one line."""
 
 
@@ -34,7 +34,7 @@ class ShardExecutor(Protocol):
         """How many shards may run at a time now."""
 
     def submit(self, task: ShardTask) -> Future[Marker]:
-        """Run a shard. Its future raises what `run_task` raises, `ProcessDiedError`, and `ClusterError`."""
+        """Run a shard. Its future raises what `run_task` raises, `ShardProcessDiedError`, and `ClusterError`."""
 
     def close(self) -> None:
         """End what still runs, and let go of the processes or of the cluster."""

@@ -19,7 +19,7 @@ from multiprocessing.connection import wait
 from tempfile import mkdtemp
 
 from fetchq.cluster.attempt import run_task
-from fetchq.cluster.executors import ProcessDiedError
+from fetchq.cluster.executors import ShardProcessDiedError
 from fetchq.cluster.marker import Marker
 from fetchq.cluster.tasks import ShardTask
 from fetchq.workers.process import tune_garbage_collector
@@ -89,7 +89,7 @@ class LocalProcesses:
             ended.set_result(done.result())
         elif isinstance(problem, BrokenProcessPool):
             pool.shutdown(wait=False)
-            ended.set_exception(ProcessDiedError("its process has died, perhaps for lack of memory"))
+            ended.set_exception(ShardProcessDiedError("its process has died, perhaps for lack of memory"))
         else:
             ended.set_exception(problem)
 

@@ -1,4 +1,4 @@
-"""Reads an async iterable of requests in its event loop, for a thread that deals them out."""
+"""Reads an async iterable of requests in its event loop, for a thread that distributes them."""
 
 from __future__ import annotations
 

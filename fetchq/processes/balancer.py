@@ -12,7 +12,7 @@ from fetchq.processes.shares import rates_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fetchq.processes.member import Member
+    from fetchq.processes.process_handle import ProcessHandle
 
 __all__ = ["Balancer"]
 
@@ -31,20 +31,20 @@ class Balancer:
     one when the first has said so, and its starts of the last second count no more.
     """
 
-    def __init__(self, rate: float, members: Sequence[Member]) -> None:
+    def __init__(self, rate: float, handles: Sequence[ProcessHandle]) -> None:
         self._rate = rate
-        self._members = members
+        self._handles = handles
         self._ended = threading.Event()
-        self._waiting: set[Member] = set()
+        self._waiting: set[ProcessHandle] = set()
         """The processes that are still to say that they are slower."""
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._balance, name="fetchq-balancer", daemon=True)
         self._thread.start()
 
-    def obeyed(self, member: Member) -> None:
+    def obeyed(self, handle: ProcessHandle) -> None:
         """Note that a process has its new share, or has ended."""
         with self._changed:
-            self._waiting.discard(member)
+            self._waiting.discard(handle)
             self._changed.notify_all()
 
     def end(self) -> None:
@@ -56,27 +56,27 @@ class Balancer:
 
     def _balance(self) -> None:
         while not self._ended.wait(_INTERVAL):
-            rates = rates_of(self._rate, [member.left for member in self._members])
+            rates = rates_of(self._rate, [handle.left for handle in self._handles])
             changes = [
-                (member, rate, rate - (member.share.rate or 0.0))
-                for member, rate in zip(self._members, rates, strict=True)
+                (handle, rate, rate - (handle.share.rate or 0.0))
+                for handle, rate in zip(self._handles, rates, strict=True)
             ]
             if max(change for _, _, change in changes) < max(1.0, _WORTH_IT * self._rate):
                 continue
             with self._changed:
-                self._waiting = {member for member, _, change in changes if change < 0 and not member.is_over}
-            for member, rate, change in changes:
+                self._waiting = {handle for handle, _, change in changes if change < 0 and not handle.is_over}
+            for handle, rate, change in changes:
                 if change < 0:
-                    _give(member, rate)
+                    _give(handle, rate)
             with self._changed:
                 self._changed.wait_for(lambda: not self._waiting or self._ended.is_set())
             if self._ended.wait(_SECOND):
                 return
-            for member, rate, change in changes:
+            for handle, rate, change in changes:
                 if change > 0:
-                    _give(member, rate)
+                    _give(handle, rate)
 
 
-def _give(member: Member, rate: float) -> None:
-    member.share = replace(member.share, rate=rate)
-    member.tell(Kind.SHARE, member.share)
+def _give(handle: ProcessHandle, rate: float) -> None:
+    handle.share = replace(handle.share, rate=rate)
+    handle.tell(Kind.SHARE, handle.share)

@@ -1,4 +1,4 @@
-"""Starts the processes of a run, deals out the rows to them, and collects their Results."""
+"""Starts the processes of a run, distributes the rows to them, and collects their Results."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fetchq.core.prepared_results import PreparedResults
 from fetchq.core.process_error import ProcessDiedError
 from fetchq.inputs.lines import SourceError
 from fetchq.processes.balancer import Balancer
-from fetchq.processes.dealer import Dealer
-from fetchq.processes.member import Member
+from fetchq.processes.distributor import RowDistributor
 from fetchq.processes.messages import Kind
 from fetchq.processes.preparing import decode_prepared
+from fetchq.processes.process_handle import ProcessHandle
 from fetchq.processes.router import Router
 from fetchq.processes.shares import first_shares, most_processes
 from fetchq.processes.starting import start_copies
@@ -44,11 +44,11 @@ class ProcessPool:
     def __init__(
         self,
         run: Run,
-        make_task: Callable[[Member, int, int], Task],
+        make_task: Callable[[ProcessHandle, int, int], Task],
         on_start: OnStart | None,
         on_end: Callable[[], None] | None = None,
     ) -> None:
-        """`make_task`: makes the task of a process, from its member, its first worker and the descriptor for its
+        """`make_task`: makes the task of a process, from its handle, its first worker and the descriptor for its
         messages. `on_end` is called when the run is aborted, and when it ends."""
         self._run = run
         self.control = run.control
@@ -62,9 +62,9 @@ class ProcessPool:
         """How many processes may still have something to say."""
         self._problem: BaseException | None = None
         """The exception that has ended the run."""
-        self._members: list[Member] = []
+        self._handles: list[ProcessHandle] = []
         self._threads: list[threading.Thread] = []
-        self._dealer: Dealer | None = None
+        self._distributor: RowDistributor | None = None
         self._balancer: Balancer | None = None
         """Divides the rate anew; None in a run without one."""
         self.router: Router | None = None
@@ -80,55 +80,55 @@ class ProcessPool:
         """
         settings = self._run.settings
         copies = start_copies(settings, most_processes(settings))  # before there is a second thread
-        self._dealer = dealer = Dealer(source, settings, self._source_failed)
+        self._distributor = distributor = RowDistributor(source, settings, self._source_failed)
         try:
-            sampled = dealer.sample()
+            sampled = distributor.sample()
             processes = most_processes(settings)
-            known = dealer.ended
+            known = distributor.ended
             if known:
                 processes = min(processes, max(1, Router(settings, 1).lanes(sampled)))
             self.router = router = Router(settings, processes)
             shares = first_shares(settings, router.sample(sampled), known=known)
             for number, share in enumerate(shares, 1):
-                self._members.append(Member(number, share, dealer.wake, copies.pop() if copies else None))
+                self._handles.append(ProcessHandle(number, share, distributor.wake, copies.pop() if copies else None))
             if settings.rate is not None and processes > 1:
-                self._balancer = Balancer(settings.rate, self._members)
+                self._balancer = Balancer(settings.rate, self._handles)
             self._start()
-            dealer.deal_to(self._members, router)
+            distributor.distribute_to(self._handles, router)
             self.control.listen(self._on_change)
             while (batch := self._take()) is not None:
                 yield batch
-            if dealer.problem is not None:
-                raise dealer.problem
+            if distributor.problem is not None:
+                raise distributor.problem
         finally:
             self.control.end()
-            dealer.stop()
+            distributor.stop()
             if self._balancer is not None:
                 self._balancer.end()
             for copy in copies:  # which the list is too short for
                 copy.end()
                 os.close(copy.messages)
-            for member in self._members:
-                member.close()
+            for handle in self._handles:
+                handle.close()
             for thread in self._threads:
                 thread.join()
-            dealer.join()
+            distributor.join()
 
     def restart(self) -> None:
         """Let the processes measure from now on."""
-        for member in self._members:
-            member.tell(Kind.RESTART)
+        for handle in self._handles:
+            handle.tell(Kind.RESTART)
 
     def _start(self) -> None:
-        self._open = len(self._members)
+        self._open = len(self._handles)
         first = self._run.clocks[0].number
-        for member in self._members:
-            make_task = partial(self._make_task, member, first)
-            name = f"fetchq-from-process-{member.number}"
-            thread = threading.Thread(target=self._attend, args=(member, make_task), name=name, daemon=True)
+        for handle in self._handles:
+            make_task = partial(self._make_task, handle, first)
+            name = f"fetchq-from-process-{handle.number}"
+            thread = threading.Thread(target=self._attend, args=(handle, make_task), name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
-            first += member.share.workers
+            first += handle.share.workers
 
     def _take(self) -> Sequence[Result] | None:
         """Wait for Results. Returns None when there will be no more. Raises what has ended the run."""
@@ -149,25 +149,25 @@ class ProcessPool:
 
     def _on_change(self) -> None:
         """React to a stop, an abort or the end of the run."""
-        assert self._dealer is not None
+        assert self._distributor is not None
         if not self.control.reads_source:
-            self._dealer.stop()
-        for member in self._members:
-            self._tell_state(member)
+            self._distributor.stop()
+        for handle in self._handles:
+            self._tell_state(handle)
         if self.control.state in (RunState.ABORTING, RunState.ENDED) and self._on_end is not None:
             self._on_end()
         if self.control.state is RunState.ENDED:
             with self._changed:
                 self._changed.notify_all()
 
-    def _tell_state(self, member: Member) -> None:
+    def _tell_state(self, handle: ProcessHandle) -> None:
         if self.control.state in (RunState.DRAINING, RunState.ABORTING):
-            member.tell(Kind.STOP if self.control.state is RunState.DRAINING else Kind.ABORT)
+            handle.tell(Kind.STOP if self.control.state is RunState.DRAINING else Kind.ABORT)
 
     def _source_failed(self) -> None:
-        assert self._dealer is not None
-        if not isinstance(self._dealer.problem, SourceError):  # which is raised when the rows before it are done
-            self._fail(self._dealer.problem)
+        assert self._distributor is not None
+        if not isinstance(self._distributor.problem, SourceError):  # which is raised when the rows before it are done
+            self._fail(self._distributor.problem)
 
     def _fail(self, problem: BaseException | None) -> None:
         with self._changed:
@@ -176,59 +176,59 @@ class ProcessPool:
 
     # --- the thread that listens to a process ---
 
-    def _attend(self, member: Member, make_task: Callable[[int], Task]) -> None:
+    def _attend(self, handle: ProcessHandle, make_task: Callable[[int], Task]) -> None:
         """Run a process to its end, and another one in its place if it dies."""
         try:
             for _ in range(1 + _MOST_DEATHS):
-                messages = member.start(make_task)
-                self._tell_state(member)
+                messages = handle.start(make_task)
+                self._tell_state(handle)
                 for kind, content in messages:
                     if kind is Kind.REPORT:
                         self.reports.append(pickle.loads(content))  # noqa: S301  # from a process of this run
                         return
-                    self._handle(member, kind, content)
+                    self._handle(handle, kind, content)
                 if self.control.state is RunState.ENDED:
                     return
-            raise ProcessDiedError(f"{member.exit_text()}; so did {_MOST_DEATHS} before it, with the same rows")
+            raise ProcessDiedError(f"{handle.exit_text()}; so did {_MOST_DEATHS} before it, with the same rows")
         except BaseException as problem:  # noqa: BLE001  # raised in the thread that iterates
             if self.control.state is not RunState.ENDED:
                 self._fail(problem)
         finally:
-            member.is_over = True
-            self._obeyed(member)
+            handle.is_over = True
+            self._obeyed(handle)
             with self._changed:
                 self._open -= 1
                 self._changed.notify_all()
 
-    def _obeyed(self, member: Member) -> None:
+    def _obeyed(self, handle: ProcessHandle) -> None:
         if self._balancer is not None:
-            self._balancer.obeyed(member)
+            self._balancer.obeyed(handle)
 
-    def _handle(self, member: Member, kind: Kind, content: bytes) -> None:
+    def _handle(self, handle: ProcessHandle, kind: Kind, content: bytes) -> None:
         if kind is Kind.RESULTS:
             results = decode_results(content)
-            self._collect(member, [result.index for result in results], results)
+            self._collect(handle, [result.index for result in results], results)
             for result in results:
                 if result.cause is not None:
                     self._run.settler.failure_limit.count(result, result.cause)
         elif kind is Kind.PREPARED:
             indexes, prepared = decode_prepared(content)
-            self._collect(member, indexes, prepared)
+            self._collect(handle, indexes, prepared)
             for _ in range(sum(prepared.failed)):
                 self._run.settler.failure_limit.count_one()
         elif kind is Kind.STARTED and self._on_start is not None:
             index, worker = pickle.loads(content)  # noqa: S301
-            self._on_start(member.request_of(index), worker)
+            self._on_start(handle.request_of(index), worker)
         elif kind is Kind.RETRIED and self._run.settler.on_retry is not None:
             self._run.settler.on_retry(pickle.loads(content))  # noqa: S301
         elif kind is Kind.SHARED:
-            self._obeyed(member)
+            self._obeyed(handle)
         elif kind is Kind.RAISED:
             raise pickle.loads(content)  # noqa: S301
 
-    def _collect(self, member: Member, indexes: Sequence[int], results: Sequence[Result]) -> None:
-        assert self._dealer is not None
-        self._dealer.done(member.finished(indexes))
+    def _collect(self, handle: ProcessHandle, indexes: Sequence[int], results: Sequence[Result]) -> None:
+        assert self._distributor is not None
+        self._distributor.done(handle.finished(indexes))
         with self._changed:
             self._changed.wait_for(lambda: len(self._batches) < _MOST_COLLECTED or self._is_over())
             self._batches.append(results)

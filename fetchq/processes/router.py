@@ -67,7 +67,7 @@ class Router:
         if count * len(self.rows) > len(rows):
             url = next(one.url for one in rows if self._key_of(one.url) == host)
             process = self._process_of[self._lane_of(url)]
-            assert process is not None, "its lane was dealt out just now"
+            assert process is not None, "its lane was assigned just now"
             self.largest = host, process
 
     def divide(self, rows: Sequence[Request]) -> list[list[Request]]:

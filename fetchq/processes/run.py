@@ -21,18 +21,17 @@ from fetchq.reports.text import percent_text
 from fetchq.scheduling.host_load import greatest_loads
 from fetchq.workers.async_run import AsyncRun
 from fetchq.workers.blocking_run import BlockingRun, deadline_of
-from fetchq.workers.run import Run
+from fetchq.workers.run import ListRun
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 
     from fetchq.core.model import OnStart, Request, Result
-    from fetchq.processes.member import Member
+    from fetchq.processes.process_handle import ProcessHandle
     from fetchq.processes.task import ProcessReport
     from fetchq.reports.attribution import Attribution
     from fetchq.scheduling.congestion import HostBackoff
     from fetchq.scheduling.host_load import HostLoad
-    from fetchq.workers.run import Feed
 
 __all__ = ["AsyncProcessRun", "BlockingProcessRun", "ProcessRun"]
 
@@ -44,10 +43,9 @@ _LEAST_LINGER = 0.05
 """Seconds for which each process collects Results at least: a message costs as much as twenty Results."""
 
 
-class ProcessRun(Run):
+class ProcessRun(ListRun):
     """Base class of runs in several processes, which do what the pool does in other runs."""
 
-    _feed: Feed
     pool: ProcessPool | None = None
     """The processes; None before they are started."""
 
@@ -66,8 +64,8 @@ class ProcessRun(Run):
                 self.clocks[number - 1].fetched, self.clocks[number - 1].busy = fetched, busy
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _task(self, folder: str, tells_starts: bool, member: Member, first_worker: int, output: int) -> Task:
-        share = member.share
+    def _task(self, folder: str, tells_starts: bool, handle: ProcessHandle, first_worker: int, output: int) -> Task:
+        share = handle.share
         values = {one.name: getattr(self.settings, one.name) for one in fields(Settings)} | _OF_THE_RUN
         values |= {"workers": share.workers, "rate": share.rate, "limit_rate": share.limit_rate}
         return Task(

@@ -11,32 +11,17 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fetchq.engines import async_engine
-from fetchq.workers.run import Run
+from fetchq.workers.run import ListRun
 
 if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Request, Result
-    from fetchq.core.settings import Settings
     from fetchq.engines.base import AsyncEngine
-    from fetchq.workers.run import Feed
 
 __all__ = ["AsyncRun"]
 
 
-class AsyncRun(Run):
+class AsyncRun(ListRun):
     """A run in any mode, for an event loop, in which `stop` and `abort` must be called. `batches` is iterated once."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        feed: Feed,
-        on_start: OnStart | None = None,
-        *,
-        linger: float = 0.0,
-        first_worker: int = 1,
-    ) -> None:
-        super().__init__(settings, linger, first_worker=first_worker)
-        self._feed = feed
-        self._on_start = on_start
 
     def batches(self) -> AsyncGenerator[Sequence[Result]]:
         """The Results in batches, as they finish. Closing the iterator ends the run."""

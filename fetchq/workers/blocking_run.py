@@ -11,33 +11,19 @@ from typing import TYPE_CHECKING
 from fetchq.engines import blocking_engines
 from fetchq.scheduling.backlog import READ_AHEAD, long_size
 from fetchq.workers.pipe_reader import interruptible
-from fetchq.workers.run import Run
+from fetchq.workers.run import ListRun
 from fetchq.workers.serial_pool import SerialPool
 from fetchq.workers.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Request, Result
-    from fetchq.core.settings import Settings
-    from fetchq.workers.run import Feed
+    from fetchq.workers.run import Feed, Run
 
 __all__ = ["BlockingRun", "deadline_of", "run_blocking"]
 
 
-class BlockingRun(Run):
+class BlockingRun(ListRun):
     """A run in mode `threads` or `sync`. Any thread may call `stop` and `abort`. `batches` is iterated once."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        feed: Feed,
-        on_start: OnStart | None = None,
-        *,
-        linger: float = 0.0,
-        first_worker: int = 1,
-    ) -> None:
-        super().__init__(settings, linger, first_worker=first_worker)
-        self._feed = feed
-        self._on_start = on_start
 
     def batches(self) -> Generator[Sequence[Result]]:
         """The Results in batches, as they finish. Closing the iterator ends the run."""

@@ -18,7 +18,7 @@ from fetchq.workers.settle import Settler
 from fetchq.workers.worker_clock import WorkerClock
 
 if TYPE_CHECKING:
-    from fetchq.core.model import Request
+    from fetchq.core.model import OnStart, Request
     from fetchq.core.prepared_results import Preparation
     from fetchq.core.settings import Settings
     from fetchq.http.cookies import CookieJar
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fetchq.scheduling.host_load import HostLoad
     from fetchq.workers.loop_monitor import LoopMonitor
 
-__all__ = ["DURABLE_LINGER", "WORKER_START_DELAY", "Feed", "Run"]
+__all__ = ["DURABLE_LINGER", "WORKER_START_DELAY", "Feed", "ListRun", "Run"]
 
 DURABLE_LINGER = 0.25
 """Seconds for which a durable run collects Results before it writes them, since each write waits for the disk."""
@@ -128,6 +128,27 @@ class Run:
     def abort(self) -> None:
         """Begin no more attempts, and cancel those under way."""
         self.control.abort()
+
+
+class ListRun(Run):
+    """Base class of the runs of one list, whose batches of Results the caller iterates."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        feed: Feed,
+        on_start: OnStart | None = None,
+        *,
+        linger: float = 0.0,
+        first_worker: int = 1,
+    ) -> None:
+        """`on_start` is called with each request, and the number of the worker that takes it.
+
+        The others: see `Run`. Raises `SettingsError`.
+        """
+        super().__init__(settings, linger, first_worker=first_worker)
+        self._feed = feed
+        self._on_start = on_start
 
 
 def _load_cookies(path: str) -> CookieJar:

@@ -13,7 +13,7 @@ from support.jobs import prepared
 
 from fetchq.cluster.attempt import ShardFailedError, StoppedError, stop_name
 from fetchq.cluster.driver import Driver
-from fetchq.cluster.executors import ClusterError, ProcessDiedError
+from fetchq.cluster.executors import ClusterError, ShardProcessDiedError
 from fetchq.cluster.job import Job
 from fetchq.cluster.marker import Marker
 from fetchq.cluster.opened_storage import open_storage
@@ -138,7 +138,7 @@ def test_a_shard_that_would_fail_again_is_tried_once(storage: JobStorage) -> Non
 
 
 def test_a_shard_that_recovers_is_no_failure(storage: JobStorage) -> None:
-    executor = Played(lambda task, times: ProcessDiedError("died") if times < 3 else marker_of(task))
+    executor = Played(lambda task, times: ShardProcessDiedError("died") if times < 3 else marker_of(task))
     driver, _ = driven(storage, job_of(storage), executor)
     assert driver.outcome.given_up == {}
     assert set(Counter(executor.begun).values()) == {3}
@@ -166,7 +166,7 @@ def test_an_error_of_the_cluster_ends_the_driver(storage: JobStorage) -> None:
 
 
 def test_a_shard_that_has_died_twice_is_tried_while_nothing_else_runs(storage: JobStorage) -> None:
-    executor = Played(lambda task, _: ProcessDiedError("died") if task.shard.number == 1 else marker_of(task), 3)
+    executor = Played(lambda task, _: ShardProcessDiedError("died") if task.shard.number == 1 else marker_of(task), 3)
     driven(storage, job_of(storage), executor)
     last = max(at for at, number in enumerate(executor.begun) if number == 1)
     assert executor.beside[last] == [1]

@@ -278,14 +278,16 @@ class _Killer:
 
 def peer(conn: Connection) -> int:
     """The process, among those that this one has started, that has the other end of a connection."""
-    wanted = conn._sock.getpeername()[1]
+    wanted = [address[1] for address in (conn._sock.getpeername(), conn._sock.getsockname())]
     table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    (inode,) = [row[9] for row in table if int(row[1].split(":")[1], 16) == wanted]
+    (inode,) = [row[9] for row in table if [int(end.rpartition(":")[2], 16) for end in row[1:3]] == wanted]
     for pid in children():
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            if os.readlink(descriptor) == f"socket:[{inode}]":
-                return pid
-    raise AssertionError(f"nobody has port {wanted}")
+        with suppress(OSError):  # a process ends meanwhile
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):  # or closes a file
+                    if os.readlink(descriptor) == f"socket:[{inode}]":
+                        return pid
+    raise AssertionError(f"nobody has the ports {wanted}")
 
 
 @every_mode

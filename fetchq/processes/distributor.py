@@ -1,4 +1,4 @@
-"""Reads the list in a thread, and deals out its rows to the processes of the run, as far as they need some."""
+"""Reads the list in a thread, and distributes its rows to the processes of the run, as they ask for more."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
-    from fetchq.processes.member import Member
+    from fetchq.processes.process_handle import ProcessHandle
     from fetchq.processes.router import Router
 
-__all__ = ["Dealer"]
+__all__ = ["RowDistributor"]
 
 _MOST_SAMPLED = 20_000
-"""The most rows that are read before the hosts are dealt out."""
+"""The most rows that are read before the hosts are assigned to processes."""
 _JOIN_TIMEOUT = 0.5
 """Seconds that the thread has to end."""
 
 
-class Dealer:
-    """Deals out the rows of a list. Of those that are not done, at most `lookahead` are read beside those under way."""
+class RowDistributor:
+    """Distributes the rows of a list. At most `lookahead` of those read may wait, beside those under way."""
 
     def __init__(self, source: Iterable[list[Request]], settings: Settings, on_problem: Callable[[], None]) -> None:
         """`on_problem` is called, in the thread that reads, when the source has raised `problem`."""
@@ -33,7 +33,7 @@ class Dealer:
         self._on_problem = on_problem
         self._changed = threading.Condition()
         self._sampled: list[Request] = []
-        self._members: Sequence[Member] = ()
+        self._handles: Sequence[ProcessHandle] = ()
         self._router: Router | None = None
         self._backlog = Backlog(settings.lookahead + settings.workers)
         self.ended = False
@@ -49,14 +49,14 @@ class Dealer:
             self._changed.wait_for(lambda: self.ended or len(self._sampled) >= _MOST_SAMPLED, WORKER_START_DELAY)
             return list(self._sampled)
 
-    def deal_to(self, members: Sequence[Member], router: Router) -> None:
+    def distribute_to(self, handles: Sequence[ProcessHandle], router: Router) -> None:
         """Give the rows to these processes from now on, those first that were read already."""
         with self._changed:
-            self._members, self._router = members, router
+            self._handles, self._router = handles, router
             sampled, self._sampled = self._sampled, []
-            self._deal(sampled)
+            self._distribute(sampled)
             if self.ended:
-                self._end_members()
+                self._end_handles()
             self._changed.notify_all()
 
     def done(self, rows: Sequence[Request]) -> None:
@@ -76,7 +76,7 @@ class Dealer:
         """Read no more rows. The thread is left behind if it is blocked in a read."""
         with self._changed:
             self.ended = True
-            self._end_members()
+            self._end_handles()
             self._changed.notify_all()
 
     def join(self) -> None:
@@ -95,7 +95,7 @@ class Dealer:
         self.stop()
 
     def _put(self, batch: list[Request]) -> bool:
-        """Deal out a batch, once there is room. Returns False if reading was stopped meanwhile."""
+        """Distribute a batch, once there is room. Returns False if reading was stopped meanwhile."""
         with self._changed:
             while self._full() and not self.ended:
                 self._changed.wait()
@@ -106,24 +106,24 @@ class Dealer:
                 if len(self._sampled) >= _MOST_SAMPLED:
                     self._changed.notify_all()
             else:
-                self._deal(batch)
+                self._distribute(batch)
             return True
 
     def _full(self) -> bool:
         if self._router is None:
             return len(self._sampled) >= _MOST_SAMPLED
-        return self._backlog.full() or not any(member.short for member in self._members)
+        return self._backlog.full() or not any(handle.short for handle in self._handles)
 
-    def _deal(self, rows: list[Request]) -> None:
+    def _distribute(self, rows: list[Request]) -> None:
         assert self._router is not None
         self._backlog.looked_at(rows)
         self._backlog.waiting += len(rows)
         if self._backlog.weighs:
             self._backlog.bytes += sum(map(long_size, rows))
-        for member, part in zip(self._members, self._router.divide(rows), strict=True):
+        for handle, part in zip(self._handles, self._router.divide(rows), strict=True):
             if part:
-                member.give(part)
+                handle.give(part)
 
-    def _end_members(self) -> None:
-        for member in self._members:
-            member.end()
+    def _end_handles(self) -> None:
+        for handle in self._handles:
+            handle.end()

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.processes.task import Share, Task
 
-__all__ = ["Member"]
+__all__ = ["ProcessHandle"]
 
 _MOST_AT_ONCE = 500
 """The most rows in a message."""
 
 
-class Member:
+class ProcessHandle:
     """One process, and the rows that it has to fetch. A thread of its own sends them, as the process asks for them.
 
     So nobody else waits for a process that reads nothing, since it has enough rows, or is suspended.
