@@ -64,6 +64,22 @@ class Job:
         scheduler = self.start(*dask, "--port", str(port), "--dashboard-address", "127.0.0.1:0")
         return address, scheduler, [self.worker(address) for _ in range(workers)]
 
+    def local_cluster(self) -> tuple[str, subprocess.Popen[str]]:
+        """A LocalCluster of Dask: its address, and the process that has the scheduler and the workers."""
+        program = str(Path(__file__).with_name("dask_local_cluster.py"))
+        process = subprocess.Popen(
+            [sys.executable, program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=self._folder,
+            text=True,
+        )
+        self._closing.enter_context(process)
+        self._closing.callback(process.kill)
+        assert process.stdout is not None
+        return process.stdout.readline().strip(), process
+
     def worker(self, address: str) -> subprocess.Popen[str]:
         """A worker of the scheduler at `address`."""
         dask = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--host", "127.0.0.1"]
@@ -137,12 +153,47 @@ def the_driver(job: Job) -> str:
     return address
 
 
+def a_worker_of_a_local_cluster(job: Job) -> str:
+    address, cluster = job.local_cluster()
+    running = job.run(address)
+    job.until_the_middle(running)
+    kill_a_child(cluster)
+    job.ended(running)
+    return address
+
+
+def a_local_cluster(job: Job) -> str:
+    address, cluster = job.local_cluster()
+    running = job.run(address)
+    job.until_the_middle(running)
+    cluster.kill()
+    job.ended(running, 3)
+    address, _ = job.local_cluster()
+    job.ended(job.run(address))
+    return address
+
+
+def the_driver_of_a_local_cluster(job: Job) -> str:
+    address, _ = job.local_cluster()
+    running = job.run(address)
+    job.until_the_middle(running)
+    running.kill()
+    job.ended(job.run(address))
+    return address
+
+
+def kill_a_child(process: subprocess.Popen[str]) -> None:
+    """Kill one of the processes that multiprocessing has started for this one, in any of its threads."""
+    tasks = Path(f"/proc/{process.pid}/task").iterdir()
+    children = [pid for task in tasks for pid in (task / "children").read_text().split()]
+    workers = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(workers[0], signal.SIGKILL)
+
+
 def a_local_process(job: Job) -> str:
     running = job.run("local:2")
     job.until_the_middle(running)
-    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
-    workers = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    os.kill(workers[0], signal.SIGKILL)
+    kill_a_child(running)
     job.ended(running)
     return "local:2"
 
@@ -169,6 +220,9 @@ KILLED: dict[str, Callable[[Job], str]] = {
     "worker": a_worker,
     "scheduler": the_scheduler,
     "driver": the_driver,
+    "dask-worker": a_worker_of_a_local_cluster,
+    "dask": a_local_cluster,
+    "dask-driver": the_driver_of_a_local_cluster,
     "process": a_local_process,
     "local-driver": the_local_driver,
     "interrupt": interrupted,
