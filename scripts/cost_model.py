@@ -41,7 +41,6 @@ class Way:
     """Requests at a time, in all processes together."""
     cpu: float = CPU
     of_job: bool = False
-    measured: str = ""
 
     @property
     def seconds(self) -> float:

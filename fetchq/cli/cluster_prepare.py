@@ -94,7 +94,7 @@ def _prepare(
             sources=describe_inputs(sources),
             reading=_given(reading),
             shards=shards,
-            lanes=min(lanes, shards),
+            lanes=min(lanes, shards, _most_lanes_of(settings)),
         )
         if (found := is_prepared(storage, plan)) is not None:
             return f"{_described(found)}: this job is prepared already"
@@ -107,6 +107,11 @@ def _prepare(
         return "there are no URLs in the list"
     fewer = f"; there are no more rows than that for --shards {shards}" if len(made.shards) < shards else ""
     return f"{_described(made)}{fewer}; fetch it with: fetchq cluster run {quote(storage.url)} --on local:2"
+
+
+def _most_lanes_of(settings: Settings) -> int:
+    """How many lanes there may be, since each gets a whole number of starts per second, or there is one."""
+    return _MOST_LANES if settings.rate is None else max(1, int(settings.rate))
 
 
 def _made(storage: JobStorage, plan: JobPlan, source: Any) -> Job:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import signal
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from fetchq.cli.opened_job import NO_DISPLAY, READING, job_errors, job_settings,
 from fetchq.cli.options import GroupedCommand, GroupedOption, add_options
 from fetchq.cli.status import EXIT_FATAL, FatalError
 from fetchq.cluster.refused import FIXED
+from fetchq.core.cores import usable_cores
 
 if TYPE_CHECKING:
     from fetchq.cluster.driver import Driver
@@ -135,7 +135,7 @@ def _processes(place: str) -> int | None:
     if not place.startswith("local"):
         return None
     _, _, number = place.partition(":")
-    return int(number) if number else os.cpu_count() or 1
+    return int(number) if number else usable_cores()
 
 
 def _drive(driver: Driver, place: str, worker_timeout: float, job: str) -> None:

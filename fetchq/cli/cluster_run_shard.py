@@ -57,12 +57,13 @@ def run_shard(job: str, number: int | None, lane: int | None, **given: Any) -> i
     storage, found = opened_job(job)
     quiet = bool(given.get("quiet"))
     settings = job_settings(found, job, given)
+    from fetchq.cluster.marker import ATTEMPTS
     from fetchq.cluster.tasks import TaskMaker
 
     with job_errors():
         shards = _shards(storage, found, number, lane)
         tasks = TaskMaker(storage, found, settings, uuid4().hex[:16])
-        return _Shards(storage, found, tasks, quiet=quiet).run(shards)
+        return _Shards(storage, found, tasks, ATTEMPTS if lane is not None else 1, quiet=quiet).run(shards)
 
 
 def _shards(storage: JobStorage, job: Job, number: int | None, lane: int | None) -> Sequence[Shard]:
@@ -91,28 +92,32 @@ def _shards(storage: JobStorage, job: Job, number: int | None, lane: int | None)
 class _Shards:
     """Runs shards one after the other."""
 
-    def __init__(self, storage: JobStorage, job: Job, tasks: TaskMaker, *, quiet: bool) -> None:
+    def __init__(self, storage: JobStorage, job: Job, tasks: TaskMaker, attempts: int, *, quiet: bool) -> None:
+        """`attempts`: how many are made at a shard that fails."""
         self._storage = storage
         self._job = job
         self._tasks = tasks
+        self._attempts = attempts
         self._quiet = quiet
         self._given_up = False
         """Whether a shard could not be run."""
+        self._is_final = False
+        """Whether another attempt at the shard would fail like the last one."""
         self._interrupts = click.get_current_context().find_object(Interrupts) or Interrupts()
 
     def run(self, shards: Sequence[Shard]) -> int:
         """Run these shards. Returns the exit status."""
-        from fetchq.cluster.marker import ATTEMPTS, read_marker
+        from fetchq.cluster.marker import read_marker
         from fetchq.workers.process import tune_garbage_collector
 
         tune_garbage_collector()
-        attempts = ATTEMPTS if len(shards) > 1 else 1
         for shard in shards:
             marker = read_marker(self._storage, shard)
             already = marker is not None
-            for _ in range(attempts):
+            for _ in range(self._attempts):
+                self._is_final = False
                 marker = marker or self._attempted(shard)
-                if marker is not None or self._interrupts.number is not None:
+                if marker is not None or self._is_final or self._interrupts.number is not None:
                     break
             if self._interrupts.number is not None and marker is None:
                 say("stopped; what is done is kept, and the same command goes on")
@@ -139,6 +144,7 @@ class _Shards:
             with self._interrupts.during_run(attempt.stop, attempt.abort, say):
                 return attempt.make()
         except ShardFailedError as problem:
+            self._is_final = problem.final
             say(f"shard {shard.number} failed: {problem}")
         except UnfitProcessError as problem:
             raise click.UsageError(str(problem)) from None

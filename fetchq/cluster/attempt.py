@@ -125,6 +125,8 @@ class Attempt:
                     f"there is no {storage.shown!r} on {gethostname()}: all machines need the same folder, or a URL"
                 )
             if (marker := read_marker(storage, shard)) is not None:
+                if not storage.exists(shard.records):  # the attempt was killed just then
+                    publish_records(storage, shard, marker)
                 return marker
             lease = Lease(
                 storage,
@@ -192,7 +194,7 @@ class Attempt:
                 raise ShardFailedError(f"{self._task.shard.rows - run.rows} of its rows have no record")
             ended = perf_counter()
             marker = self._stored(root, summary, started, began)
-            self._hold_lane(settings.host_interval - (perf_counter() - ended))
+            self._hold_lane(_pause(settings) - (perf_counter() - ended))
             return marker
         finally:
             self._run = None
@@ -237,6 +239,11 @@ class Attempt:
             return found
         publish_records(storage, shard, marker)
         return marker
+
+
+def _pause(settings: Settings) -> float:
+    """Seconds after which the next shard of a lane may start a request, whatever this one has started."""
+    return max(settings.host_interval, 0.0 if settings.rate is None else max(1.0, 1 / settings.rate))
 
 
 def publish_records(storage: JobStorage, shard: Shard, marker: Marker) -> None:

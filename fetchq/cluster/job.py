@@ -113,7 +113,7 @@ class Job:
 
     def lane_of(self, shard: Shard) -> Lane:
         """The lane that a shard is part of."""
-        return next(lane for lane in self.lanes if lane.number == shard.lane)
+        return self.lanes[shard.lane]
 
     def stored_settings(self) -> StoredSettings:
         """The settings that the job was prepared with. Raises `JobError` if they are none."""
@@ -149,6 +149,8 @@ def _job_of(values: dict[str, Any]) -> Job:
     shards = tuple(Shard(**one) for one in values["shards"])
     if [one.number for one in shards] != list(range(len(shards))):
         raise ValueError("the shards are not numbered")
+    if [one.number for one in lanes] != list(range(len(lanes))):
+        raise ValueError("the lanes are not numbered")
     if not all(isinstance(one.rows, int) and isinstance(one.size, int) for one in shards):
         raise TypeError("the shards have no sizes")
     given = {

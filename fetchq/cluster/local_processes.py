@@ -19,7 +19,7 @@ from multiprocessing.connection import wait
 from tempfile import mkdtemp
 
 from fetchq.cluster.attempt import run_task
-from fetchq.cluster.executors import ShardProcessDiedError
+from fetchq.cluster.executors import ClusterError, ShardProcessDiedError
 from fetchq.cluster.marker import Marker
 from fetchq.cluster.tasks import ShardTask
 from fetchq.workers.process import tune_garbage_collector
@@ -52,11 +52,7 @@ class LocalProcesses:
 
     def submit(self, task: ShardTask) -> Future[Marker]:
         """Run a shard in an idle process, or in a new one."""
-        with self._lock:
-            pool = self._idle.pop() if self._idle else self._new_pool()
-            self._busy.add(pool)
-        with self._spawning():
-            running = pool.submit(run_task, replace(task, scratch=self._scratch))
+        pool, running = self._submitted(replace(task, scratch=self._scratch))
         ended: Future[Marker] = Future()
         ended.set_running_or_notify_cancel()
         running.add_done_callback(lambda done: self._pass_on(pool, done, ended))
@@ -72,6 +68,25 @@ class LocalProcesses:
                 process.kill()
             pool.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _submitted(self, task: ShardTask) -> tuple[ProcessPoolExecutor, Future[Marker]]:
+        while True:
+            with self._lock:
+                pool = self._idle.pop() if self._idle else self._new_pool()
+                self._busy.add(pool)
+            try:
+                with self._spawning():
+                    return pool, pool.submit(run_task, task)
+            except BrokenProcessPool:  # its process has died while it had nothing to do
+                self._drop(pool)
+            except OSError as problem:
+                self._drop(pool)
+                raise ClusterError(f"a process cannot be started: {problem.strerror or problem}") from None
+
+    def _drop(self, pool: ProcessPoolExecutor) -> None:
+        with self._lock:
+            self._busy.discard(pool)
+        pool.shutdown(wait=False)
 
     def _new_pool(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(1, self._context, _begin, (self._scratch,))

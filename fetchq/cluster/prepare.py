@@ -27,10 +27,8 @@ if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
 
-__all__ = ["MOST_LANES", "MOST_SHARDS", "JobPlan", "is_prepared", "prepare_job"]
+__all__ = ["JobPlan", "is_prepared", "prepare_job"]
 
-MOST_LANES = 64
-MOST_SHARDS = 99_999
 _BUFFER = 16_777_216
 """Characters of rows that are collected for all lanes before they are written."""
 _PIECE = 1_048_576

@@ -93,7 +93,7 @@ def _ended(tries: Sequence[Try], *, held: bool) -> list[Try]:
 def predecessor(storage: JobStorage, job: Job, shard: Shard, done: frozenset[int] | set[int]) -> Shard | None:
     """The first shard of the same lane that must be run before this one; None if it may run.
 
-    One that has failed as often as a shard may fail is passed over. Raises `StorageError`.
+    One that has had as many attempts as a shard may have is passed over. Raises `StorageError`.
     """
     for number in job.lane_of(shard).shards:
         if number == shard.number:

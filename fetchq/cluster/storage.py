@@ -104,5 +104,9 @@ class JobStorage(ABC):
 def check_writable(storage: JobStorage) -> None:
     """Raise `StorageError` unless files can be written there."""
     name = f"{PART}test"
+    storage.delete(name)  # of a test that was killed
+    created = storage.create(name, b"")  # as leases and markers are, which not every file system can
     storage.write(name, b"")
     storage.delete(name)
+    if not created:
+        raise StorageError(f"{storage.shown!r} is being prepared by another process")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from fetchq._version import __version__
@@ -66,19 +65,26 @@ class TaskMaker:
 
 
 def _rates(job: Job, settings: Settings) -> dict[int, float]:
-    """The starts per second of each lane; none without a limit."""
+    """The starts per second of each lane; none without a limit.
+
+    They are whole numbers, so that no second has more starts of all lanes than the rate allows.
+    """
     if settings.rate is None:
         return {}
-    whole = Fraction(settings.rate)
-    return {lane.number: float(whole * lane.rows / job.rows) for lane in job.lanes}
+    if len(job.lanes) == 1:
+        return {job.lanes[0].number: settings.rate}
+    return {lane: float(rate) for lane, rate in _divided("rate", int(settings.rate), job).items()}
 
 
 def _byte_rates(job: Job, settings: Settings) -> dict[int, int]:
     """The bytes per second of each lane; none without a limit."""
-    if settings.limit_rate is None:
-        return {}
+    return {} if settings.limit_rate is None else _divided("limit_rate", settings.limit_rate, job)
+
+
+def _divided(name: str, total: int, job: Job) -> dict[int, int]:
+    """A limit divided among the lanes by their rows, each of which gets at least 1."""
     try:
-        found = apportioned(settings.limit_rate, [lane.rows for lane in job.lanes])
+        found = apportioned(total, [lane.rows for lane in job.lanes])
     except ValueError:
-        raise SettingsError("limit_rate", f"it cannot be divided among {len(job.lanes)} lanes") from None
-    return {lane.number: rate for lane, rate in zip(job.lanes, found, strict=True)}
+        raise SettingsError(name, f"it cannot be divided among {len(job.lanes)} lanes (prepare has --lanes)") from None
+    return {lane.number: part for lane, part in zip(job.lanes, found, strict=True)}

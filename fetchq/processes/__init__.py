@@ -17,6 +17,7 @@ process_handle  one process, seen from the run: its pipes, its rows, and what it
 child           the process: an ordinary run, whose rows come through a pipe
  |
  |  preparing    stores and encodes its Results, where nobody else needs them
+ |  sender       sends its messages
  |  gathering    collects them in a run without an event loop
  v
 pool            collects the Results of all processes, and goes on where one has died

@@ -62,6 +62,10 @@ class AsyncRows:
                     await self._room.wait()
         except Exception as problem:  # noqa: BLE001  # raised in the thread
             self._problem = problem
+        except BaseException as problem:
+            self._problem = RuntimeError("the source was cancelled")  # which nobody sees after `end`
+            self._problem.__cause__ = problem
+            raise
         finally:
             with self._changed:
                 self._ended = True

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fetchq.core.settings import Settings
 from fetchq.processes.gathering import sending
-from fetchq.processes.messages import Kind, read_message, write_message
+from fetchq.processes.messages import Kind, read_message
 from fetchq.processes.preparing import Preparer
+from fetchq.processes.sender import MessageSender
 from fetchq.processes.task import ProcessReport
 from fetchq.processes.transfer import decode_rows, encode_results
 from fetchq.reports.attribution import attribution_of
@@ -65,19 +66,14 @@ class _Child:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._stream = os.fdopen(task.output, "wb")
-        self._sending = threading.Lock()
+        self._sender = MessageSender(task.output)
+        self.send = self._sender.send
         self._rows: queue.SimpleQueue[bytes | Kind] = queue.SimpleQueue()
         """What has come of the list, in order: batches of rows, RESTART, END."""
         self._preparer: Preparer | None = None
         self._run: AsyncRun | BlockingRun
         self._in_loop: Callable[[Callable[[], object]], object] = lambda act: act()
         """Calls a function where the methods of the run must be called: in its event loop, if it has one."""
-
-    def send(self, kind: Kind, content: bytes = b"") -> None:
-        """Send a message to the run; it waits while the pipe is full. Any thread may call it."""
-        with self._sending:
-            write_message(self._stream, kind, content)
 
     def fetch(self) -> ProcessReport:
         """Fetch all rows. Returns what was measured."""
@@ -106,9 +102,9 @@ class _Child:
         run = self._begun(AsyncRun, settings)
         async with aclosing(run.batches()) as batches:
             async for batch in batches:
-                if self._preparer is not None and self._preparer.blocks:
+                if self._preparer is None or self._preparer.blocks:
                     await loop.run_in_executor(None, self._send_encoded, batch)
-                else:
+                else:  # a thread would have to wait for the GIL
                     await loop.run_in_executor(None, self.send, *self._encoded(batch))
 
     def _fetch_in_threads(self, settings: Settings) -> None:
@@ -179,7 +175,7 @@ class _Child:
         os._exit(1)
 
     def _started(self, request: Request, worker: int) -> None:
-        self.send(Kind.STARTED, pickle.dumps((request.index, worker)))
+        self._sender.notice(Kind.STARTED, pickle.dumps((request.index, worker)))
 
     def _retried(self, event: RetryEvent) -> None:
-        self.send(Kind.RETRIED, pickle.dumps(event))
+        self._sender.notice(Kind.RETRIED, pickle.dumps(event))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import threading
 from collections import deque
@@ -35,7 +34,9 @@ __all__ = ["ProcessPool"]
 _MOST_COLLECTED = 32
 """The most batches that wait for the reader of the Results; then the processes wait."""
 _MOST_DEATHS = 3
-"""How often a process may die, and be followed by another one. After that, its rows are taken for the reason."""
+"""How often a process may die with the same rows, and be followed by another one. Then they are the likely reason."""
+_SECOND = 1.0
+"""The period, in seconds, in which a rate holds."""
 
 
 class ProcessPool:
@@ -90,7 +91,8 @@ class ProcessPool:
             self.router = router = Router(settings, processes)
             shares = first_shares(settings, router.sample(sampled), known=known)
             for number, share in enumerate(shares, 1):
-                self._handles.append(ProcessHandle(number, share, distributor.wake, copies.pop() if copies else None))
+                copy = copies.pop() if copies else None
+                self._handles.append(ProcessHandle(number, share, copy, distributor.wake, self._fail))
             if settings.rate is not None and processes > 1:
                 self._balancer = Balancer(settings.rate, self._handles)
             self._start()
@@ -106,8 +108,7 @@ class ProcessPool:
             if self._balancer is not None:
                 self._balancer.end()
             for copy in copies:  # which the list is too short for
-                copy.end()
-                os.close(copy.messages)
+                copy.discard()
             for handle in self._handles:
                 handle.close()
             for thread in self._threads:
@@ -179,7 +180,8 @@ class ProcessPool:
     def _attend(self, handle: ProcessHandle, make_task: Callable[[int], Task]) -> None:
         """Run a process to its end, and another one in its place if it dies."""
         try:
-            for _ in range(1 + _MOST_DEATHS):
+            deaths, suspects = 0, frozenset[int]()
+            while deaths <= _MOST_DEATHS:
                 messages = handle.start(make_task)
                 self._tell_state(handle)
                 for kind, content in messages:
@@ -187,9 +189,15 @@ class ProcessPool:
                         self.reports.append(pickle.loads(content))  # noqa: S301  # from a process of this run
                         return
                     self._handle(handle, kind, content)
-                if self.control.state is RunState.ENDED:
+                self._obeyed(handle)  # the next one begins with the share that this one may not have heard of
+                if self._has_ended_after_a_death():
                     return
-            raise ProcessDiedError(f"{handle.exit_text()}; so did {_MOST_DEATHS} before it, with the same rows")
+                rows = frozenset(handle.unfinished)
+                if rows and not rows & suspects:
+                    deaths, suspects = 0, rows
+                deaths, suspects = deaths + 1, suspects & rows
+            same = ", with the same rows" if suspects else ""
+            raise ProcessDiedError(f"{handle.exit_text()}; so did {_MOST_DEATHS} before it{same}")
         except BaseException as problem:  # noqa: BLE001  # raised in the thread that iterates
             if self.control.state is not RunState.ENDED:
                 self._fail(problem)
@@ -199,6 +207,16 @@ class ProcessPool:
             with self._changed:
                 self._open -= 1
                 self._changed.notify_all()
+
+    def _has_ended_after_a_death(self) -> bool:
+        """Whether no other process is to follow one that has died.
+
+        With a rate, this waits until what that one has sent counts no more.
+        """
+        if self._run.settings.rate is not None:
+            with self._changed:
+                self._changed.wait_for(self._is_over, _SECOND)
+        return self.control.state is RunState.ENDED
 
     def _obeyed(self, handle: ProcessHandle) -> None:
         if self._balancer is not None:
@@ -218,7 +236,7 @@ class ProcessPool:
                 self._run.settler.failure_limit.count_one()
         elif kind is Kind.STARTED and self._on_start is not None:
             index, worker = pickle.loads(content)  # noqa: S301
-            self._on_start(handle.request_of(index), worker)
+            self._on_start(handle.unfinished[index], worker)
         elif kind is Kind.RETRIED and self._run.settler.on_retry is not None:
             self._run.settler.on_retry(pickle.loads(content))  # noqa: S301
         elif kind is Kind.SHARED:

@@ -6,7 +6,6 @@ import os
 import pickle
 import threading
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from fetchq.core.text import one_line
@@ -34,10 +33,18 @@ class ProcessHandle:
     So nobody else waits for a process that reads nothing, since it has enough rows, or is suspended.
     """
 
-    def __init__(self, number: int, share: Share, on_sent: Callable[[], None], copy: StartedProcess | None) -> None:
-        """`number`: its number, from 1, for messages to people. `on_sent` is called after it was sent rows.
+    def __init__(
+        self,
+        number: int,
+        share: Share,
+        copy: StartedProcess | None,
+        on_sent: Callable[[], None],
+        on_problem: Callable[[BaseException], None],
+    ) -> None:
+        """`number`: its number, from 1, for messages to people.
 
-        `copy`: the process to begin with; None if it is still to be started.
+        `copy`: the process to begin with; None if it is still to be started. `on_sent` is called after it was sent
+        rows, and `on_problem` with an exception that has ended the thread that sends.
         """
         self.number = number
         self.share = share
@@ -45,12 +52,13 @@ class ProcessHandle:
         self.is_over = False
         """Whether it has done all that it had to, or died for the last time."""
         self._on_sent = on_sent
+        self._on_problem = on_problem
         self._copy = copy
         self._changed = threading.Condition()
         """Guards all that follows, and is notified of every change."""
         self._queue: deque[Request] = deque()
-        self._unfinished: dict[int, Request] = {}
-        """The rows that the process has, by index."""
+        self.unfinished: dict[int, Request] = {}
+        """The rows that the process has, and whose Results have not come, by index."""
         self._wanted = 0
         """How many more messages with rows the process has asked for."""
         self._controls: deque[tuple[Kind, bytes]] = deque()
@@ -69,7 +77,7 @@ class ProcessHandle:
     @property
     def left(self) -> int:
         """How many rows it has that are not done."""
-        return len(self._queue) + len(self._unfinished)
+        return len(self._queue) + len(self.unfinished)
 
     def start(self, make_task: Callable[[int], Task]) -> Iterator[tuple[Kind, bytes]]:
         """Start the process, and a thread that sends to it. Returns what the process says, until it has ended.
@@ -84,11 +92,11 @@ class ProcessHandle:
         with self._changed:
             self._started = started
             if self._closed:  # meanwhile
-                self._end()
-                os.close(started.messages)
+                self._started = None
+                started.discard()
                 return iter(())
-            self._queue.extendleft(reversed(self._unfinished.values()))
-            self._unfinished.clear()
+            self._queue.extendleft(reversed(self.unfinished.values()))
+            self.unfinished.clear()
             self._wanted = 0
             self._end_is_sent = False
         name = f"fetchq-to-process-{self.number}"
@@ -131,11 +139,7 @@ class ProcessHandle:
     def finished(self, indexes: Sequence[int]) -> list[Request]:
         """Note that these rows have their Results. Returns the rows."""
         with self._changed:
-            return list(map(self._unfinished.pop, indexes))
-
-    def request_of(self, index: int) -> Request:
-        """The row with this index, which it has."""
-        return self._unfinished[index]
+            return list(map(self.unfinished.pop, indexes))
 
     # --- its end ---
 
@@ -153,6 +157,8 @@ class ProcessHandle:
             self._closed = True
             self._changed.notify_all()
             self._end()
+            if self._copy is not None:
+                self._copy.discard()
         for thread in self._threads:
             thread.join()
 
@@ -166,12 +172,17 @@ class ProcessHandle:
     def _send(self, started: StartedProcess, task: Task) -> None:
         stdin = started.process.stdin
         assert stdin is not None
-        hand_over(stdin, task)
-        with suppress(OSError, ValueError):  # the process has ended, or was closed
+        try:
+            hand_over(stdin, task)
             while (message := self._next(started)) is not None:
                 write_message(stdin, *message)
                 if message[0] is Kind.ROWS:
                     self._on_sent()
+        except Exception as problem:  # noqa: BLE001  # raised in the thread that iterates the run
+            with self._changed:
+                current = self._started is started
+            if current and not isinstance(problem, OSError):  # else the process has ended, or was closed
+                self._on_problem(problem)
 
     def _next(self, started: StartedProcess) -> tuple[Kind, bytes] | None:
         """Wait for the next message to send. Returns None if the process is not the current one any more."""
@@ -184,7 +195,7 @@ class ProcessHandle:
                 if self._queue and self._wanted:
                     self._wanted -= 1
                     rows = [self._queue.popleft() for _ in range(min(_MOST_AT_ONCE, len(self._queue)))]
-                    self._unfinished.update((row.index, row) for row in rows)
+                    self.unfinished.update((row.index, row) for row in rows)
                     break
                 if self._ended and not self._queue and not self._end_is_sent:
                     self._end_is_sent = True

@@ -40,13 +40,15 @@ class Router:
         """How many rows each process has got."""
         self.largest: tuple[str, int] | None = None
         """The host that has more than its share of the sampled rows, by its key, and the process that has it."""
+        self.largest_rows = 0
+        """How many rows that host has got."""
 
     def lanes(self, rows: Sequence[Request]) -> int:
         """How many processes could share these rows at most."""
         return len({self._lane_of(one.url) for one in rows})
 
     def sample(self, rows: Sequence[Request]) -> list[int]:
-        """Deal out the hosts of these first rows, the largest ones first. Returns how many rows each process would get.
+        """Assign the hosts of these first rows, the largest ones first. Returns how many rows each process would get.
 
         A host with more than its share of the rows is alone in its process, as far as these rows tell.
         """
@@ -76,11 +78,14 @@ class Router:
         if len(known) > _MOST_KNOWN:
             known.clear()
         parts: list[list[Request]] = [[] for _ in self.rows]
+        largest = None if self.largest is None else self.largest[0]
         for row in rows:
             process = known.get(key := key_of(row.url))
             if process is None:
                 known[key] = process = self._place(row.url, parts)
             parts[process].append(row)
+            if key == largest:
+                self.largest_rows += 1
         for number, part in enumerate(parts):
             self.rows[number] += len(part)
         return parts

@@ -63,6 +63,8 @@ class ProcessRun(ListRun):
             for number, fetched, busy in (clock for report in pool.reports for clock in report.clocks):
                 self.clocks[number - 1].fetched, self.clocks[number - 1].busy = fetched, busy
             shutil.rmtree(folder, ignore_errors=True)
+            if on_end is not None:
+                on_end()  # once more, if the run has ended before it listened to its state
 
     def _task(self, folder: str, tells_starts: bool, handle: ProcessHandle, first_worker: int, output: int) -> Task:
         share = handle.share
@@ -99,18 +101,19 @@ class ProcessRun(ListRun):
         return sum(one.attribution.cpu for one in self._reports), sum(one.peak_memory for one in self._reports)
 
     def remark(self) -> str | None:
-        """That one host has most of the rows, so that more processes would not help; None where none has."""
+        """That one host has more than its share of the rows, so that more processes would not help; None else."""
         router = None if self.pool is None else self.pool.router
         if router is None or router.largest is None:
             return None
         host, process = router.largest
-        share = router.rows[process] / max(sum(router.rows), 1)
+        share = router.largest_rows / max(sum(router.rows), 1)
+        if share * len(router.rows) <= 1:  # of the rows that came after the sample, it has fewer
+            return None
         if share == 1:
-            text = f"All URLs are of {redact_all(host)}, and so in one process: the others had none."
-        else:
-            has = f"{redact_all(host)} has {percent_text(share)} of the URLs"
-            text = f"{has}, and one of the {len(router.rows)} processes to itself: more would not help."
-        return one_line(text)
+            return one_line(f"All URLs are of {redact_all(host)}, and so in one process: the others had none.")
+        alone = " to itself" if router.rows[process] == router.largest_rows else ""
+        has = f"{redact_all(host)} has {percent_text(share)} of the URLs"
+        return one_line(f"{has}, and one of the {len(router.rows)} processes{alone}: more would not help.")
 
     def attribution(self, ended: float) -> Attribution:
         """What the workers of all processes did until the run ended at the time `ended` (`time.perf_counter`)."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
+from fetchq.core.process_error import ProcessDiedError
 from fetchq.workers.forked_process import ForkedProcess, can_fork
 from fetchq.workers.python_process import start_python
 
@@ -30,6 +31,11 @@ class StartedProcess(NamedTuple):
     errors: IO[bytes]
     """The file with what it writes to its standard error."""
 
+    def discard(self) -> None:
+        """End the process, from which nobody reads messages."""
+        self.end()
+        os.close(self.messages)
+
     def end(self) -> None:
         """End the process, if it has not ended by itself, and close its pipe and its file."""
         self.process.kill()
@@ -41,29 +47,41 @@ class StartedProcess(NamedTuple):
 
 
 def start_copies(settings: Settings, count: int) -> list[StartedProcess]:
-    """Start so many processes for a run with these settings, as copies of this one; none if that is not safe."""
+    """Start so many processes for a run with these settings, as copies of this one; none if that is not safe.
+
+    Raises `ProcessDiedError`.
+    """
     if not can_fork():
         return []
     from fetchq.processes.child import main
     from fetchq.workers.async_run import preload
 
     preload(settings.mode)  # else each copy would import it
-    return [_started(lambda output, errors: ForkedProcess(main, keep=output, stderr=errors)) for _ in range(count)]
+    copies: list[StartedProcess] = []
+    try:
+        while len(copies) < count:
+            copies.append(_started(lambda output, errors: ForkedProcess(main, keep=output, stderr=errors)))
+    except BaseException:  # raised again, whatever it is
+        for copy in copies:
+            copy.discard()
+        raise
+    return copies
 
 
 def start_process() -> StartedProcess:
-    """Start a process. Raises OSError."""
+    """Start a process. Raises `ProcessDiedError`."""
     return _started(lambda output, errors: start_python("fetchq.processes.child", pass_fds=(output,), stderr=errors))
 
 
 def _started(start: Callable[[int, IO[bytes]], subprocess.Popen[bytes] | ForkedProcess]) -> StartedProcess:
-    reading, writing = os.pipe()
-    errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `end`
-    try:
-        return StartedProcess(start(writing, errors), reading, writing, errors)
-    except BaseException:  # raised again, whatever it is
-        os.close(reading)
-        errors.close()
-        raise
-    finally:
-        os.close(writing)
+    with ExitStack() as on_failure:
+        try:
+            reading, writing = os.pipe()
+            on_failure.callback(os.close, reading)
+            with os.fdopen(writing, "wb"):
+                errors = on_failure.enter_context(tempfile.TemporaryFile())
+                started = StartedProcess(start(writing, errors), reading, writing, errors)
+        except OSError as problem:
+            raise ProcessDiedError(f"a process cannot be started: {problem.strerror or problem}") from None
+        on_failure.pop_all()
+        return started

@@ -36,7 +36,12 @@ class ForkedProcess:
     def __init__(self, main: Callable[[Any], None], *, keep: int, stderr: IO[bytes]) -> None:
         """`main` is called with the task. `keep`: the only descriptor of this process that it has. Raises OSError."""
         reading, writing = os.pipe()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(reading)
+            os.close(writing)
+            raise
         if pid == 0:
             _run(main, reading, keep, stderr)
         os.close(reading)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,6 +17,10 @@ from support.cli import Cli, ended
 from support.jobs import Gate, damaged, everywhere, exported, hosts_list, marker_values
 from support.servers import Counted, ScriptServer, answer, by_path
 from support.waiting import PATIENCE
+
+from fetchq.cluster.local_storage import LocalStorage
+from fetchq.cluster.storage import check_writable
+from fetchq.core.disk import StorageError
 
 ROWS = 60
 
@@ -172,6 +178,36 @@ def test_a_driver_that_is_interrupted_keeps_what_is_done_and_says_how_to_go_on(
         assert "go on with: fetchq cluster run job --on local:2" in done.said
         assert cli.run("cluster", "run", "job", "--on", "local:2").status == 0
     assert exported(cli, "job") == list(range(40))
+
+
+def test_a_job_with_a_rate_has_no_more_lanes_than_whole_starts_per_second(cli: Cli, server: ScriptServer) -> None:
+    cli.write("urls.txt", hosts_list(server, 9, 9))
+    cli("cluster", "prepare", "urls.txt", "job", "--shards", "9", "--rate", "2.5/s")
+    assert len(json.loads((cli.folder / "job/job.json").read_bytes())["lanes"]) == 2
+
+
+def test_a_lane_of_one_shard_has_three_attempts_unless_its_input_has_changed(cli: Cli, server: ScriptServer) -> None:
+    cli.write("urls.txt", hosts_list(server, 1, 1))
+    cli("cluster", "prepare", "urls.txt", "job", "--shards", "1")
+    records = cli.folder / "job/attempts"
+    records.write_text("which is no folder")
+    done = cli.run("cluster", "run-shard", "job", "--lane", "0")
+    assert (done.status, done.said.count("shard 0 failed: ")) == (3, 3)
+    records.unlink()
+    with damaged(cli.folder / "job/input/lane-00.jsonl"):
+        done = cli.run("cluster", "run-shard", "job", "--lane", "0")
+    assert (done.status, done.said.count("shard 0 failed: ")) == (3, 1)
+
+
+def test_prepare_refuses_a_folder_in_which_no_lease_could_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(StorageError, match="cannot be written: Operation not permitted"):
+        check_writable(LocalStorage(str(tmp_path / "job")))
 
 
 def test_a_shard_that_kills_its_process_is_given_up_alone(cli: Cli, server: ScriptServer) -> None:

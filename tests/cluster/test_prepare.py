@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -181,15 +180,23 @@ def test_a_job_is_prepared_once_and_another_one_is_refused() -> None:
 def test_the_rates_of_the_lanes_make_up_that_of_the_job() -> None:
     storage = in_memory()
     job = prepared(storage, [Request(f"http://host{row % 7}.test/", row) for row in range(100)], 20)
-    tasks = TaskMaker(storage, job, Settings(rate=10, limit_rate=1000), "run")
+    tasks = TaskMaker(storage, job, Settings(rate=50.5, limit_rate=1000), "run")
     first = [job.shards[lane.shards[0]] for lane in job.lanes]
     settings = [tasks.task(shard).settings for shard in first]
-    assert math.isclose(sum(one["rate"] for one in settings), 10)
+    assert sum(one["rate"] for one in settings) == 50
     assert sum(one["limit_rate"] for one in settings) == 1000
     for lane, one in zip(job.lanes, settings, strict=True):
-        assert one["rate"] == pytest.approx(10 * lane.rows / 100)
-    with pytest.raises(SettingsError, match="cannot be divided"):
-        TaskMaker(storage, job, Settings(limit_rate=1), "run")
+        assert one["rate"] == pytest.approx(50 * lane.rows / 100, abs=1)
+        assert one["rate"] % 1 == 0, "else the lanes would start more than 50 in some second"
+    for limits in ({"rate": 1.0}, {"limit_rate": 1}):
+        with pytest.raises(SettingsError, match=r"it cannot be divided among \d lanes \(prepare has --lanes\)"):
+            TaskMaker(storage, job, Settings(**limits), "run")
+
+
+def test_one_lane_has_the_whole_rate() -> None:
+    storage = in_memory()
+    job = prepared(storage, [Request("http://a.test/", 0)], 1)
+    assert TaskMaker(storage, job, Settings(rate=0.5), "run").task(job.shards[0]).settings["rate"] == 0.5
 
 
 def test_what_a_killed_prepare_has_left_is_no_job_and_is_replaced(tmp_path: Path) -> None:

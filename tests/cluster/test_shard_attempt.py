@@ -63,6 +63,17 @@ def test_a_shard_that_is_done_has_a_marker_with_all_of_its_files(storage: JobSto
     assert storage.names("leases") == []
 
 
+def test_records_that_a_killed_attempt_has_not_published_are_published_by_the_next(
+    storage: JobStorage, server: ScriptServer
+) -> None:
+    job = job_of(storage, server, "/a")
+    marker = run_task(task_of(storage, job))
+    storage.delete(job.shards[0].records)
+    assert run_task(task_of(storage, job)) == marker
+    assert storage.names("records") == ["00000.parquet"]
+    assert len(server.log) == 1
+
+
 @pytest.mark.parametrize("mode", ["async", "threads", "sync"])
 def test_records_have_the_index_of_the_whole_list_and_paths_within_the_job(
     storage: JobStorage, server: ScriptServer, mode: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from support.factories import examples
 
 from fetchq import Request, Settings
 from fetchq.processes.router import Router
+from fetchq.processes.run import ProcessRun
 from fetchq.processes.shares import divide, first_shares, most_processes, rates_of
 
 needs = st.lists(st.integers(0, 100_000), min_size=1, max_size=8)
@@ -105,6 +107,19 @@ def test_a_host_with_most_of_the_rows_has_a_process_to_itself() -> None:
     assert host == "http://large.test"
     assert sampled[place] == 900
     assert sorted(sampled)[:3] == [33, 33, 34]
+
+
+def test_a_host_that_was_large_only_at_first_is_not_remarked_on() -> None:
+    first = rows(*["large"] * 900, *(f"host{number}" for number in range(100)))
+    router = Router(Settings(), 4)
+    router.sample(first)
+    router.divide(first)
+    run = SimpleNamespace(pool=SimpleNamespace(router=router))
+    remark = "http://large.test has 90 % of the URLs, and one of the 4 processes to itself: more would not help."
+    assert ProcessRun.remark(run) == remark  # type: ignore[arg-type]
+    router.divide(rows(*(f"host{number}" for number in range(3000))))
+    assert router.largest_rows == 900
+    assert ProcessRun.remark(run) is None  # type: ignore[arg-type]
 
 
 def test_no_host_is_called_large_in_a_list_of_equal_ones() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import threading
@@ -33,6 +34,7 @@ from fetchq import (
     open_run,
 )
 from fetchq.core.process_error import ProcessDiedError
+from fetchq.processes import starting
 from fetchq.store.folder import LEDGER_FILES
 from fetchq.store.sinks import BODY_FOLDERS
 
@@ -305,6 +307,29 @@ def test_a_row_that_always_kills_its_process_ends_the_run_in_one_line() -> None:
             ProcessDiedError, match=r"^process \d was ended by signal 9, perhaps for lack of memory; so "
         ):
             fetch_all_sync(hosts.rows(50), processes=2, workers=4, resolve=hosts.resolve)
+
+
+def test_processes_that_cannot_be_started_end_the_run_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(starting, "start_python", refuse)
+    open_before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(ProcessDiedError, match=r"^a process cannot be started: Resource temporarily unavailable$"):
+        fetch_all_sync(["http://a.test/", "http://b.test/"], processes=2)
+    assert len(os.listdir("/proc/self/fd")) == open_before
+
+
+def test_a_source_that_is_cancelled_is_not_taken_for_one_that_has_ended() -> None:
+    async def source() -> AsyncIterator[str]:
+        yield "http://127.0.0.1:1/"
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match=r"^the source was cancelled$"):
+            await fetch_all(source(), processes=2, retries=0)
+
+    asyncio.run(main())
 
 
 def test_a_suspended_process_does_not_keep_the_others_waiting() -> None:
