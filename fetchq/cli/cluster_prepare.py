@@ -81,7 +81,7 @@ def _prepare(
 ) -> str:
     """Prepare the job, unless it is prepared already. Returns what it is, as a line."""
     from fetchq.cluster.job import JobError
-    from fetchq.cluster.prepare import JobPlan, is_prepared
+    from fetchq.cluster.prepare import JobPlan, check_unused, is_prepared
     from fetchq.cluster.storage import check_writable
     from fetchq.core.disk import StorageError
     from fetchq.inputs.lines import SourceError
@@ -98,6 +98,7 @@ def _prepare(
         )
         if (found := is_prepared(storage, plan)) is not None:
             return f"{_described(found)}: this job is prepared already"
+        check_unused(storage)
         check_writable(storage)
         with open_sources(sources, **reading) as source:
             made = _made(storage, plan, source)

@@ -6,6 +6,7 @@ lane has, and how many shards it gets; a second pass over the files finds where 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from fetchq.cluster.job import INPUT, JOB_FILE, Job, JobError, Lane, Shard, open
 from fetchq.cluster.lanes import LaneFinder
 from fetchq.cluster.rows import row_lines
 from fetchq.cluster.split import apportioned, parts_of
+from fetchq.cluster.storage import PART
 from fetchq.core.disk import StorageError, open_private
 from fetchq.store.manifest import new_manifest
 
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
 
-__all__ = ["JobPlan", "is_prepared", "prepare_job"]
+__all__ = ["JobPlan", "check_unused", "is_prepared", "prepare_job"]
 
+_LANE_FILE = re.compile(r"lane-\d+\.jsonl")
 _BUFFER = 16_777_216
 """Characters of rows that are collected for all lanes before they are written."""
 _PIECE = 1_048_576
@@ -66,6 +69,14 @@ def is_prepared(storage: JobStorage, plan: JobPlan) -> Job | None:
         if before != now:
             raise JobError(f"{storage.shown!r} holds a job already, with --{name} {before}; name another folder")
     return job
+
+
+def check_unused(storage: JobStorage) -> None:
+    """Raise `JobError` if there are files that are not of a job whose preparation was interrupted."""
+    names = [name for name in storage.names("") if name != INPUT]
+    names += [f"{INPUT}/{name}" for name in storage.names(INPUT) if not _LANE_FILE.fullmatch(name)]
+    if others := [name for name in names if PART not in name]:
+        raise JobError(f"{storage.shown!r} holds other files ({min(others)!r}) and no job; name a new folder")
 
 
 def prepare_job(storage: JobStorage, plan: JobPlan, batches: Iterable[Sequence[Request]]) -> Job:

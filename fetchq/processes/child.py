@@ -6,12 +6,13 @@ import asyncio
 import os
 import pickle
 import queue
+import shutil
 import sys
 import threading
 from contextlib import aclosing, suppress
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from fetchq.core.settings import Settings
 from fetchq.processes.gathering import sending
@@ -23,6 +24,7 @@ from fetchq.processes.transfer import decode_rows, encode_results
 from fetchq.reports.attribution import attribution_of
 from fetchq.workers.async_run import AsyncRun
 from fetchq.workers.blocking_run import BlockingRun
+from fetchq.workers.failure_limit import FailureLimit
 from fetchq.workers.process import loop_factory, peak_memory, tune_garbage_collector
 from fetchq.workers.run import Feed
 
@@ -47,10 +49,16 @@ def main(task: Task) -> None:
     child = _Child(task)
     try:
         child.send(Kind.REPORT, pickle.dumps(child.fetch()))
-    except BrokenPipeError:  # the run has ended
-        os._exit(1)
+    except BrokenPipeError:
+        _end_with_the_run(task)
     except BaseException as problem:  # noqa: BLE001  # raised in the process of the run
         child.send(Kind.RAISED, _pickled(problem))
+
+
+def _end_with_the_run(task: Task) -> NoReturn:
+    """End, since the run has ended, or was killed, so that nobody else deletes its temporary files."""
+    shutil.rmtree(task.folder, ignore_errors=True)
+    os._exit(1)
 
 
 def _pickled(problem: BaseException) -> bytes:
@@ -121,10 +129,16 @@ class _Child:
         self._run = run = kind(settings, feed, on_start, linger=task.linger, first_worker=task.first_worker)
         if task.deadline is not None:
             run.control.deadline = perf_counter() + task.deadline
+        run.settler.failure_limit = FailureLimit(settings.most_failures, self._stop_for_failures)
         if task.tells_retries:
             run.settler.on_retry = self._retried
         threading.Thread(target=self._listen, name="fetchq-orders", daemon=True).start()
         return run
+
+    def _stop_for_failures(self) -> None:
+        """Stop at once, and let the run stop the other processes."""
+        self._sender.notice(Kind.LIMIT)
+        self._in_loop(partial(self._run.control.stop, end_source=False))
 
     def _send_encoded(self, results: Sequence[Result]) -> None:
         self.send(*self._encoded(results))
@@ -172,7 +186,7 @@ class _Child:
                 else:  # the rows that are still to come end as `cancelled`
                     act = control.stop if kind is Kind.STOP else control.abort
                     self._in_loop(partial(act, end_source=False))
-        os._exit(1)
+        _end_with_the_run(self._task)
 
     def _started(self, request: Request, worker: int) -> None:
         self._sender.notice(Kind.STARTED, pickle.dumps((request.index, worker)))

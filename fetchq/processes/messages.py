@@ -46,6 +46,8 @@ class Kind(IntEnum):
     """The process obeys its new share."""
     REPORT = 14
     """The pickled `ProcessReport`, the last message of a process."""
+    LIMIT = 15
+    """In this process alone, as many rows have failed as may fail."""
 
 
 _HEAD = Struct("<IB")

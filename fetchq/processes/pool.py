@@ -239,6 +239,8 @@ class ProcessPool:
             self._on_start(handle.unfinished[index], worker)
         elif kind is Kind.RETRIED and self._run.settler.on_retry is not None:
             self._run.settler.on_retry(pickle.loads(content))  # noqa: S301
+        elif kind is Kind.LIMIT:
+            self._run.settler.failure_limit.reach()
         elif kind is Kind.SHARED:
             self._obeyed(handle)
         elif kind is Kind.RAISED:

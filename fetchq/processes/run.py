@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncProcessRun", "BlockingProcessRun", "ProcessRun"]
 
-_OF_THE_RUN: dict[str, Any] = {"processes": 1, "deadline": None, "max_failures": None, "fail_fast": False}
+_OF_THE_RUN: dict[str, Any] = {"processes": 1, "deadline": None}
 """The settings that the run heeds itself, as its processes have them."""
 
 

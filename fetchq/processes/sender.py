@@ -29,7 +29,7 @@ class MessageSender:
             self._send_notices()
             write_message(self._stream, kind, content)
 
-    def notice(self, kind: Kind, content: bytes) -> None:
+    def notice(self, kind: Kind, content: bytes = b"") -> None:
         """Have a thread send a message, before those that are sent later. It does not wait."""
         self._notices.append((kind, content))
         self._noticed.set()

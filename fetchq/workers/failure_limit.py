@@ -33,4 +33,8 @@ class FailureLimit:
     def count_one(self) -> None:
         """Count a row that has failed."""
         if next(self._numbers) == self._most:  # `next` of a count is atomic
-            self._end()
+            self.reach()
+
+    def reach(self) -> None:
+        """End the run, since so many rows have failed, perhaps in another process of the run."""
+        self._end()

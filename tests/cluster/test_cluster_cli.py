@@ -186,6 +186,17 @@ def test_a_job_with_a_rate_has_no_more_lanes_than_whole_starts_per_second(cli: C
     assert len(json.loads((cli.folder / "job/job.json").read_bytes())["lanes"]) == 2
 
 
+@pytest.mark.parametrize("name", ["run.db", "notes.txt", "input/notes.txt"])
+def test_prepare_leaves_the_folder_of_others_alone(cli: Cli, name: str) -> None:
+    (cli.folder / "job/input").mkdir(parents=True)
+    (cli.folder / "job" / name).write_text("of others")
+    cli.write("urls.txt", "http://a.test/")
+    refused = cli("cluster", "prepare", "urls.txt", "job", "--shards", "1")
+    assert f"'job' holds other files ('{name}') and no job; name a new folder" in refused.problem
+    assert (cli.folder / "job" / name).read_text() == "of others"
+    assert not (cli.folder / "job/job.json").exists()
+
+
 def test_a_lane_of_one_shard_has_three_attempts_unless_its_input_has_changed(cli: Cli, server: ScriptServer) -> None:
     cli.write("urls.txt", hosts_list(server, 1, 1))
     cli("cluster", "prepare", "urls.txt", "job", "--shards", "1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -228,3 +229,22 @@ def test_a_copy_of_the_command_line_holds_none_of_its_files_open(cli: Cli) -> No
             held = {os.readlink(one) for one in Path(f"/proc/{pid}/fd").iterdir()}
             assert not [name for name in held if str(cli.folder) in name], held
         process.send_signal(signal.SIGKILL)
+
+
+def test_processes_end_with_a_run_that_is_killed_and_delete_its_temporary_files(cli: Cli) -> None:
+    temporary = cli.folder / "tmp"
+    temporary.mkdir()
+    with ScriptServer(hang) as server:
+        hosts = Hosts(server, 4)
+        cli.write("urls.txt", "\n".join(hosts.rows(30)))
+        options = [*("--processes", "2", "--json"), *(part for one in hosts.resolve for part in ("--resolve", one))]
+        process = cli.start("urls.txt", *options, env={"TMPDIR": str(temporary)}, stderr=subprocess.DEVNULL)
+        server.wait_for_requests(8, PATIENCE)
+        assert len(list(temporary.iterdir())) == 1
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        ends = [os.pidfd_open(int(pid)) for pid in children]
+        process.send_signal(signal.SIGKILL)
+        for end in ends:
+            assert select.select([end], [], [], PATIENCE)[0], "it has not ended"
+            os.close(end)
+    assert list(temporary.iterdir()) == []

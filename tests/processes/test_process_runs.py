@@ -189,6 +189,20 @@ def test_at_the_deadline_every_row_of_a_list_has_a_result(mode: str) -> None:
     assert results.summary.unfinished == causes[Cause.CANCELLED]
 
 
+@every_mode
+@pytest.mark.parametrize(("options", "most"), [({"max_failures": 5}, 14), ({"fail_fast": True}, 6)])
+def test_a_process_stops_when_too_many_of_its_rows_have_failed(
+    tmp_path: Path, mode: str, options: dict[str, Any], most: int
+) -> None:
+    """The run learns of failures late, when the rows are stored."""
+    with ScriptServer(answer(status=b"404 Not Found")) as server:
+        hosts = Hosts(server, 8)
+        given: dict[str, Any] = {"mode": mode, "processes": 2, "workers": 4, "resolve": hosts.resolve, **options}
+        results = fetch_all_sync(hosts.rows(2000), output=tmp_path / "run", retries=0, **given)
+        assert options.get("max_failures", 1) <= len(server.log) <= most
+    assert results.summary.unfinished == 2000 - results.summary.failed
+
+
 @pytest.mark.parametrize(("options", "most"), [({"max_failures": 30}, 200), ({"fail_fast": True}, 200)])
 def test_failures_are_counted_over_all_processes(options: dict[str, Any], most: int) -> None:
     def slow_404(conn: Connection, asked: Asked) -> None:
