@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -133,26 +134,6 @@ def a_worker(job: Job) -> str:
     return address
 
 
-def the_scheduler(job: Job) -> str:
-    address, scheduler, _ = job.cluster()
-    running = job.run(address)
-    job.until_the_middle(running)
-    scheduler.kill()
-    job.ended(running, 3)
-    address, _, _ = job.cluster()
-    job.ended(job.run(address))
-    return address
-
-
-def the_driver(job: Job) -> str:
-    address, _, _ = job.cluster()
-    running = job.run(address)
-    job.until_the_middle(running)
-    running.kill()
-    job.ended(job.run(address))
-    return address
-
-
 def a_worker_of_a_local_cluster(job: Job) -> str:
     address, cluster = job.local_cluster()
     running = job.run(address)
@@ -162,24 +143,37 @@ def a_worker_of_a_local_cluster(job: Job) -> str:
     return address
 
 
-def a_local_cluster(job: Job) -> str:
-    address, cluster = job.local_cluster()
+Start = Callable[[Job], tuple[str, subprocess.Popen[str]]]
+"""Starts a cluster. Returns its address, and the process with the scheduler."""
+
+
+def by_hand(job: Job) -> tuple[str, subprocess.Popen[str]]:
+    address, scheduler, _ = job.cluster()
+    return address, scheduler
+
+
+def the_scheduler(start: Start, job: Job) -> str:
+    address, scheduler = start(job)
     running = job.run(address)
     job.until_the_middle(running)
-    cluster.kill()
+    scheduler.kill()
     job.ended(running, 3)
-    address, _ = job.local_cluster()
+    address, _ = start(job)
     job.ended(job.run(address))
     return address
 
 
-def the_driver_of_a_local_cluster(job: Job) -> str:
-    address, _ = job.local_cluster()
-    running = job.run(address)
+def the_driver(start: Start, job: Job) -> str:
+    address, _ = start(job)
+    return the_driver_at(address, job)
+
+
+def the_driver_at(place: str, job: Job) -> str:
+    running = job.run(place)
     job.until_the_middle(running)
     running.kill()
-    job.ended(job.run(address))
-    return address
+    job.ended(job.run(place))
+    return place
 
 
 def kill_a_child(process: subprocess.Popen[str]) -> None:
@@ -198,14 +192,6 @@ def a_local_process(job: Job) -> str:
     return "local:2"
 
 
-def the_local_driver(job: Job) -> str:
-    running = job.run("local:2")
-    job.until_the_middle(running)
-    running.kill()
-    job.ended(job.run("local:2"))
-    return "local:2"
-
-
 def interrupted(job: Job) -> str:
     running = job.run("local:2")
     job.until_the_middle(running)
@@ -218,13 +204,13 @@ def interrupted(job: Job) -> str:
 KILLED: dict[str, Callable[[Job], str]] = {
     "nothing": nothing,
     "worker": a_worker,
-    "scheduler": the_scheduler,
-    "driver": the_driver,
+    "scheduler": partial(the_scheduler, by_hand),
+    "driver": partial(the_driver, by_hand),
     "dask-worker": a_worker_of_a_local_cluster,
-    "dask": a_local_cluster,
-    "dask-driver": the_driver_of_a_local_cluster,
+    "dask": partial(the_scheduler, Job.local_cluster),
+    "dask-driver": partial(the_driver, Job.local_cluster),
     "process": a_local_process,
-    "local-driver": the_local_driver,
+    "local-driver": partial(the_driver_at, "local:2"),
     "interrupt": interrupted,
 }
 

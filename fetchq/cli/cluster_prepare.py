@@ -81,8 +81,9 @@ def _prepare(
 ) -> str:
     """Prepare the job, unless it is prepared already. Returns what it is, as a line."""
     from fetchq.cluster.job import JobError
-    from fetchq.cluster.prepare import JobPlan, check_unused, is_prepared
+    from fetchq.cluster.prepare import JobPlan, is_prepared
     from fetchq.cluster.storage import check_writable
+    from fetchq.cluster.tasks import most_lanes
     from fetchq.core.disk import StorageError
     from fetchq.inputs.lines import SourceError
     from fetchq.inputs.opening import open_sources
@@ -94,11 +95,10 @@ def _prepare(
             sources=describe_inputs(sources),
             reading=_given(reading),
             shards=shards,
-            lanes=min(lanes, shards, _most_lanes_of(settings)),
+            lanes=most_lanes(settings, min(lanes, shards)),
         )
         if (found := is_prepared(storage, plan)) is not None:
             return f"{_described(found)}: this job is prepared already"
-        check_unused(storage)
         check_writable(storage)
         with open_sources(sources, **reading) as source:
             made = _made(storage, plan, source)
@@ -108,11 +108,6 @@ def _prepare(
         return "there are no URLs in the list"
     fewer = f"; there are no more rows than that for --shards {shards}" if len(made.shards) < shards else ""
     return f"{_described(made)}{fewer}; fetch it with: fetchq cluster run {quote(storage.url)} --on local:2"
-
-
-def _most_lanes_of(settings: Settings) -> int:
-    """How many lanes there may be, since each gets a whole number of starts per second, or there is one."""
-    return _MOST_LANES if settings.rate is None else max(1, int(settings.rate))
 
 
 def _made(storage: JobStorage, plan: JobPlan, source: Any) -> Job:

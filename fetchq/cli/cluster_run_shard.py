@@ -101,8 +101,6 @@ class _Shards:
         self._quiet = quiet
         self._given_up = False
         """Whether a shard could not be run."""
-        self._is_final = False
-        """Whether another attempt at the shard would fail like the last one."""
         self._interrupts = click.get_current_context().find_object(Interrupts) or Interrupts()
 
     def run(self, shards: Sequence[Shard]) -> int:
@@ -114,11 +112,7 @@ class _Shards:
         for shard in shards:
             marker = read_marker(self._storage, shard)
             already = marker is not None
-            for _ in range(self._attempts):
-                self._is_final = False
-                marker = marker or self._attempted(shard)
-                if marker is not None or self._is_final or self._interrupts.number is not None:
-                    break
+            marker = marker or self._run_shard(shard)
             if self._interrupts.number is not None and marker is None:
                 say("stopped; what is done is kept, and the same command goes on")
                 return 128 + self._interrupts.number
@@ -132,25 +126,29 @@ class _Shards:
         if not self._quiet:
             say(f"shard {shard.number} is done already" if already else shard_line(self._job, shard, marker))
 
-    def _attempted(self, shard: Shard) -> Marker | None:
-        """Make an attempt at a shard. Returns None if it has failed, or was stopped."""
+    def _run_shard(self, shard: Shard) -> Marker | None:
+        """Make as many attempts at a shard as it needs, and may have. Returns None if all failed or were stopped."""
         from fetchq.cluster.attempt import Attempt, ShardFailedError, StoppedError, UnfitProcessError
 
         def waiting() -> None:
             say(f"lane {shard.lane} is held by another process: waiting for it")
 
-        try:
-            attempt = Attempt(self._tasks.task(shard), on_wait=waiting)
-            with self._interrupts.during_run(attempt.stop, attempt.abort, say):
-                return attempt.make()
-        except ShardFailedError as problem:
-            self._is_final = problem.final
-            say(f"shard {shard.number} failed: {problem}")
-        except UnfitProcessError as problem:
-            raise click.UsageError(str(problem)) from None
-        except StoppedError:
-            if self._interrupts.number is None:
-                say(f"shard {shard.number} was stopped: another process has taken its lane")
+        for _ in range(self._attempts):
+            try:
+                attempt = Attempt(self._tasks.task(shard), on_wait=waiting)
+                with self._interrupts.during_run(attempt.stop, attempt.abort, say):
+                    return attempt.make()
+            except ShardFailedError as problem:
+                say(f"shard {shard.number} failed: {problem}")
+                if problem.final:
+                    break
+            except UnfitProcessError as problem:
+                raise click.UsageError(str(problem)) from None
+            except StoppedError:
+                if self._interrupts.number is None:
+                    say(f"shard {shard.number} was stopped: another process has taken its lane")
+            if self._interrupts.number is not None:
+                break
         return None
 
 

@@ -2,7 +2,7 @@
 
     prepare        reads the list once, and appends each row to the file of its lane
        |
-       |  lanes      finds the lane of a row by its host; split divides the shards, and a rate, among the lanes
+       |  lanes      finds the lane of a row by its host; split divides the rows of a lane among its shards
        |  rows       a row as a line, and back
        |  refused    the settings of a run that a job does not have
        v

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from fetchq.cluster.job import INPUT, JOB_FILE, Job, JobError, Lane, Shard, open_job
 from fetchq.cluster.lanes import LaneFinder
 from fetchq.cluster.rows import row_lines
-from fetchq.cluster.split import apportioned, parts_of
+from fetchq.cluster.split import parts_of
 from fetchq.cluster.storage import PART
+from fetchq.core.apportion import apportioned
 from fetchq.core.disk import StorageError, open_private
 from fetchq.store.manifest import new_manifest
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
 
-__all__ = ["JobPlan", "check_unused", "is_prepared", "prepare_job"]
+__all__ = ["JobPlan", "is_prepared", "prepare_job"]
 
 _LANE_FILE = re.compile(r"lane-\d+\.jsonl")
 _BUFFER = 16_777_216
@@ -53,8 +54,12 @@ class JobPlan:
 
 
 def is_prepared(storage: JobStorage, plan: JobPlan) -> Job | None:
-    """The job, if this very one was prepared already; None if there is none. Raises `JobError` if it is another one."""
+    """The job, if this very one was prepared already; None if there is none.
+
+    Raises `JobError` if there is another one, or if there are files of others.
+    """
     if not storage.exists(JOB_FILE):
+        _check_unused(storage)
         return None
     job = open_job(storage)
     manifest = _manifest(plan)
@@ -71,7 +76,7 @@ def is_prepared(storage: JobStorage, plan: JobPlan) -> Job | None:
     return job
 
 
-def check_unused(storage: JobStorage) -> None:
+def _check_unused(storage: JobStorage) -> None:
     """Raise `JobError` if there are files that are not of a job whose preparation was interrupted."""
     names = [name for name in storage.names("") if name != INPUT]
     names += [f"{INPUT}/{name}" for name in storage.names(INPUT) if not _LANE_FILE.fullmatch(name)]
@@ -80,7 +85,7 @@ def check_unused(storage: JobStorage) -> None:
 
 
 def prepare_job(storage: JobStorage, plan: JobPlan, batches: Iterable[Sequence[Request]]) -> Job:
-    """Divide the rows of the list, and write the job, unless there are no rows.
+    """Divide the rows of the list, and write the job, unless there are no rows. `is_prepared` must have found none.
 
     Raises `JobError`, `StorageError` and what the list raises.
     """

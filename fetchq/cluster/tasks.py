@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fetchq._version import __version__
 from fetchq.cluster.job import Lane, Shard
-from fetchq.cluster.split import apportioned
+from fetchq.core.apportion import apportioned
 from fetchq.core.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ class TaskMaker:
             sources=self._job.sources,
             reading=self._job.reading,
         )
+
+
+def most_lanes(settings: Settings, lanes: int) -> int:
+    """How many of `lanes` a job may have: each gets at least one start per second, unless there is one lane."""
+    return lanes if settings.rate is None else min(lanes, max(1, int(settings.rate)))
 
 
 def _rates(job: Job, settings: Settings) -> dict[int, float]:

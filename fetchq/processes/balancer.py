@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fetchq.processes.messages import Kind
-from fetchq.processes.shares import rates_of
+from fetchq.processes.shares import RATE_PERIOD, rates_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +18,6 @@ __all__ = ["Balancer"]
 
 _INTERVAL = 0.5
 """Seconds between two looks at what waits."""
-_SECOND = 1.0
-"""Seconds for which the starts of a process count that was slowed down."""
 _WORTH_IT = 0.1
 """The part of the rate that must change hands; it costs a second, in which nobody has that part."""
 
@@ -41,7 +39,7 @@ class Balancer:
         self._thread = threading.Thread(target=self._balance, name="fetchq-balancer", daemon=True)
         self._thread.start()
 
-    def obeyed(self, handle: ProcessHandle) -> None:
+    def acknowledged(self, handle: ProcessHandle) -> None:
         """Note that a process has its new share, or has ended."""
         with self._changed:
             self._waiting.discard(handle)
@@ -70,7 +68,7 @@ class Balancer:
                     _give(handle, rate)
             with self._changed:
                 self._changed.wait_for(lambda: not self._waiting or self._ended.is_set())
-            if self._ended.wait(_SECOND):
+            if self._ended.wait(RATE_PERIOD):
                 return
             for handle, rate, change in changes:
                 if change > 0:

@@ -181,8 +181,9 @@ class _Child:
                 elif kind in (Kind.END, Kind.RESTART):
                     self._rows.put(kind)
                 elif kind is Kind.SHARE:
-                    self._run.schedule.rate.change(pickle.loads(content).rate)  # noqa: S301  # from the run
-                    self.send(Kind.SHARED)
+                    share = pickle.loads(content)  # noqa: S301  # from the run
+                    on_hold = partial(self._sender.notice, Kind.SHARED)
+                    self._in_loop(partial(self._run.schedule.rate.change, share.rate, on_hold))
                 else:  # the rows that are still to come end as `cancelled`
                     act = control.stop if kind is Kind.STOP else control.abort
                     self._in_loop(partial(act, end_source=False))

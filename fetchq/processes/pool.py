@@ -12,12 +12,13 @@ from fetchq.core.prepared_results import PreparedResults
 from fetchq.core.process_error import ProcessDiedError
 from fetchq.inputs.lines import SourceError
 from fetchq.processes.balancer import Balancer
+from fetchq.processes.deaths import DeathCount
 from fetchq.processes.distributor import RowDistributor
 from fetchq.processes.messages import Kind
 from fetchq.processes.preparing import decode_prepared
 from fetchq.processes.process_handle import ProcessHandle
 from fetchq.processes.router import Router
-from fetchq.processes.shares import first_shares, most_processes
+from fetchq.processes.shares import RATE_PERIOD, first_shares, most_processes
 from fetchq.processes.starting import start_copies
 from fetchq.processes.transfer import decode_results
 from fetchq.workers.run_state import RunState
@@ -33,10 +34,6 @@ __all__ = ["ProcessPool"]
 
 _MOST_COLLECTED = 32
 """The most batches that wait for the reader of the Results; then the processes wait."""
-_MOST_DEATHS = 3
-"""How often a process may die with the same rows, and be followed by another one. Then they are the likely reason."""
-_SECOND = 1.0
-"""The period, in seconds, in which a rate holds."""
 
 
 class ProcessPool:
@@ -83,6 +80,7 @@ class ProcessPool:
         copies = start_copies(settings, most_processes(settings))  # before there is a second thread
         self._distributor = distributor = RowDistributor(source, settings, self._source_failed)
         try:
+            self.control.listen(self._on_change)
             sampled = distributor.sample()
             processes = most_processes(settings)
             known = distributor.ended
@@ -97,7 +95,6 @@ class ProcessPool:
                 self._balancer = Balancer(settings.rate, self._handles)
             self._start()
             distributor.distribute_to(self._handles, router)
-            self.control.listen(self._on_change)
             while (batch := self._take()) is not None:
                 yield batch
             if distributor.problem is not None:
@@ -180,8 +177,8 @@ class ProcessPool:
     def _attend(self, handle: ProcessHandle, make_task: Callable[[int], Task]) -> None:
         """Run a process to its end, and another one in its place if it dies."""
         try:
-            deaths, suspects = 0, frozenset[int]()
-            while deaths <= _MOST_DEATHS:
+            deaths = DeathCount()
+            while True:
                 messages = handle.start(make_task)
                 self._tell_state(handle)
                 for kind, content in messages:
@@ -189,38 +186,31 @@ class ProcessPool:
                         self.reports.append(pickle.loads(content))  # noqa: S301  # from a process of this run
                         return
                     self._handle(handle, kind, content)
-                self._obeyed(handle)  # the next one begins with the share that this one may not have heard of
-                if self._has_ended_after_a_death():
+                self._acknowledged(handle)  # the next one begins with the share that this one may not have heard of
+                self._let_starts_pass()
+                if self.control.state is RunState.ENDED:
                     return
-                rows = frozenset(handle.unfinished)
-                if rows and not rows & suspects:
-                    deaths, suspects = 0, rows
-                deaths, suspects = deaths + 1, suspects & rows
-            same = ", with the same rows" if suspects else ""
-            raise ProcessDiedError(f"{handle.exit_text()}; so did {_MOST_DEATHS} before it{same}")
+                if deaths.add(frozenset(handle.unfinished)):
+                    raise ProcessDiedError(f"{handle.exit_text()}; {deaths}")
         except BaseException as problem:  # noqa: BLE001  # raised in the thread that iterates
             if self.control.state is not RunState.ENDED:
                 self._fail(problem)
         finally:
             handle.is_over = True
-            self._obeyed(handle)
+            self._acknowledged(handle)
             with self._changed:
                 self._open -= 1
                 self._changed.notify_all()
 
-    def _has_ended_after_a_death(self) -> bool:
-        """Whether no other process is to follow one that has died.
-
-        With a rate, this waits until what that one has sent counts no more.
-        """
+    def _let_starts_pass(self) -> None:
+        """After a death, wait until what the process has started no longer counts for the rate, or the run is over."""
         if self._run.settings.rate is not None:
             with self._changed:
-                self._changed.wait_for(self._is_over, _SECOND)
-        return self.control.state is RunState.ENDED
+                self._changed.wait_for(self._is_over, RATE_PERIOD)
 
-    def _obeyed(self, handle: ProcessHandle) -> None:
+    def _acknowledged(self, handle: ProcessHandle) -> None:
         if self._balancer is not None:
-            self._balancer.obeyed(handle)
+            self._balancer.acknowledged(handle)
 
     def _handle(self, handle: ProcessHandle, kind: Kind, content: bytes) -> None:
         if kind is Kind.RESULTS:
@@ -242,7 +232,7 @@ class ProcessPool:
         elif kind is Kind.LIMIT:
             self._run.settler.failure_limit.reach()
         elif kind is Kind.SHARED:
-            self._obeyed(handle)
+            self._acknowledged(handle)
         elif kind is Kind.RAISED:
             raise pickle.loads(content)  # noqa: S301
 

@@ -63,8 +63,6 @@ class ProcessRun(ListRun):
             for number, fetched, busy in (clock for report in pool.reports for clock in report.clocks):
                 self.clocks[number - 1].fetched, self.clocks[number - 1].busy = fetched, busy
             shutil.rmtree(folder, ignore_errors=True)
-            if on_end is not None:
-                on_end()  # once more, if the run has ended before it listened to its state
 
     def _task(self, folder: str, tells_starts: bool, handle: ProcessHandle, first_worker: int, output: int) -> Task:
         share = handle.share

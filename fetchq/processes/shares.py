@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fetchq.core.apportion import apportioned
 from fetchq.processes.task import Share
 
 if TYPE_CHECKING:
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
 
     from fetchq.core.settings import Settings
 
-__all__ = ["divide", "first_shares", "most_processes", "rates_of"]
+__all__ = ["RATE_PERIOD", "first_shares", "most_processes", "rates_of"]
+
+RATE_PERIOD = 1.0
+"""The period, in seconds, in which no more requests may start than the rate allows."""
 
 
 def most_processes(settings: Settings) -> int:
@@ -38,9 +42,9 @@ def first_shares(settings: Settings, needs: Sequence[int], *, known: bool) -> li
     if not known:
         mean = max(1, sum(needs) // len(needs))
         needs = [need + mean for need in needs]
-    shares = [Share(workers, None, None) for workers in divide(settings.workers, needs)]
+    shares = [Share(workers, None, None) for workers in apportioned(settings.workers, needs)]
     if settings.limit_rate is not None:
-        limits = divide(settings.limit_rate, needs)
+        limits = apportioned(settings.limit_rate, needs)
         shares = [replace(share, limit_rate=limit) for share, limit in zip(shares, limits, strict=True)]
     if settings.rate is not None:
         rates = rates_of(settings.rate, needs)
@@ -55,23 +59,4 @@ def rates_of(rate: float, needs: Sequence[int]) -> list[float]:
     """
     if len(needs) == 1:
         return [rate]
-    return [float(part) for part in divide(int(rate), needs)]
-
-
-def divide(total: int, needs: Sequence[int]) -> list[int]:
-    """Divide `total`, which is at least the number of needs, in proportion to them, but so that each gets at least 1.
-
-    Equal needs get parts that differ by at most 1; where all are 0, the parts are equal.
-    """
-    spare = total - len(needs)
-    weights = needs if any(needs) else [1] * len(needs)
-    whole = sum(weights)
-    # Each gets 1 first, and what it would have without that counts for how the rest is divided.
-    wanted = [max(0.0, total * weight / whole - 1) for weight in weights]
-    most = sum(wanted)
-    scale = spare / most if most else 0.0
-    parts = [int(one * scale) for one in wanted]
-    by_rest = sorted(range(len(needs)), key=lambda place: parts[place] - wanted[place] * scale)
-    for place in by_rest[: spare - sum(parts)]:
-        parts[place] += 1
-    return [1 + part for part in parts]
+    return [float(part) for part in apportioned(int(rate), needs)]

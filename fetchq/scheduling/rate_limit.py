@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from math import inf
+from typing import TYPE_CHECKING
 
 from fetchq.scheduling.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["RateLimiter", "StartRate"]
 
@@ -48,6 +53,10 @@ class StartRate:
             return inf
         return max(self._not_before, self._latest[first] + self._seconds)
 
+    def fits(self, rate: float) -> bool:
+        """Whether attempts that have started have no more requests to send than a rate allows in its period."""
+        return self._unsent <= max(1, int(rate))
+
     def start(self, now: float) -> None:
         """Note that an attempt starts now."""
         self._not_before = max(self._not_before, now - _CATCH_UP) + self._gap
@@ -62,20 +71,33 @@ class StartRate:
 class RateLimiter:
     """Tells whether an attempt may start now, and for how long in total none could start."""
 
-    __slots__ = ("_changed", "_clock", "_rate", "limiting")
+    __slots__ = ("_changed", "_clock", "_rate", "_waiting", "limiting")
 
     def __init__(self, rate: float | None) -> None:
         """`rate`: starts per second; None for no limit."""
         self._rate = None if rate is None else StartRate(rate)
         self._changed: float | None = None
         """The rate from the next start on; None if it stays."""
+        self._waiting: deque[tuple[float, Callable[[], None]]] = deque()
+        """Rates that were changed to, and what is to be called when they hold."""
         self._clock = Stopwatch()
         self.limiting = False
         """Whether no attempt may start now."""
 
-    def change(self, rate: float) -> None:
-        """Have this rate from the next start on, if there is one at all. Any thread may call it."""
+    def change(self, rate: float, on_hold: Callable[[], None] = lambda: None) -> None:
+        """Have this rate from the next start on, if there is one at all. Any thread may call it.
+
+        `on_hold` is called, once, when it holds for all requests that are sent from then on: until that, attempts that
+        have started at a higher rate may still be connecting.
+        """
         self._changed = rate
+        self._waiting.append((rate, on_hold))
+        self._tell_who_waits()
+
+    def _tell_who_waits(self) -> None:
+        with suppress(IndexError):  # another thread has told it
+            if self._rate is None or self._rate.fits(self._waiting[0][0]):
+                self._waiting.popleft()[1]()
 
     def limited_for(self, now: float) -> float:
         """Seconds so far for which no attempt could start."""
@@ -108,4 +130,6 @@ class RateLimiter:
         """Note that the request of a started attempt was sent, or never will be."""
         if self._rate is not None:
             self._rate.sent(now)
+            if self._waiting:
+                self._tell_who_waits()
             self.update(now)

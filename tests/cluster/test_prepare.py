@@ -17,9 +17,10 @@ from fetchq.cluster.job import Job
 from fetchq.cluster.opened_storage import open_storage
 from fetchq.cluster.prepare import JobPlan, is_prepared
 from fetchq.cluster.rows import RowError, read_rows, row_lines
-from fetchq.cluster.split import apportioned, parts_of
+from fetchq.cluster.split import parts_of
 from fetchq.cluster.storage import JobStorage
 from fetchq.cluster.tasks import TaskMaker
+from fetchq.core.apportion import apportioned
 from fetchq.core.model import Request
 from fetchq.core.settings import Settings, SettingsError
 from fetchq.http.url import host_of

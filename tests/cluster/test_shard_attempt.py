@@ -63,6 +63,16 @@ def test_a_shard_that_is_done_has_a_marker_with_all_of_its_files(storage: JobSto
     assert storage.names("leases") == []
 
 
+@pytest.mark.parametrize(
+    ("limits", "pause"),
+    [({}, 0), ({"rate": 50}, 1), ({"rate": 0.25}, 4), ({"rate": 50, "host_interval": 3}, 3), ({"host_interval": 3}, 3)],
+)
+def test_the_next_shard_of_a_lane_begins_when_no_start_of_this_one_counts_any_more(
+    limits: dict[str, float], pause: float
+) -> None:
+    assert attempt_module._pause(Settings(**limits)) == pause
+
+
 def test_records_that_a_killed_attempt_has_not_published_are_published_by_the_next(
     storage: JobStorage, server: ScriptServer
 ) -> None:

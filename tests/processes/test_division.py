@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from support.factories import examples
 
 from fetchq import Request, Settings
+from fetchq.core.apportion import apportioned
 from fetchq.processes.router import Router
 from fetchq.processes.run import ProcessRun
-from fetchq.processes.shares import divide, first_shares, most_processes, rates_of
+from fetchq.processes.shares import first_shares, most_processes, rates_of
 
 needs = st.lists(st.integers(0, 100_000), min_size=1, max_size=8)
 
@@ -21,7 +22,7 @@ needs = st.lists(st.integers(0, 100_000), min_size=1, max_size=8)
 @given(needs, st.integers(0, 10_000))
 @examples(200)
 def test_parts_add_up_to_the_whole_and_each_is_at_least_one(needs: list[int], spare: int) -> None:
-    parts = divide(len(needs) + spare, needs)
+    parts = apportioned(len(needs) + spare, needs)
     assert sum(parts) == len(needs) + spare
     assert min(parts) >= 1
 
@@ -29,16 +30,16 @@ def test_parts_add_up_to_the_whole_and_each_is_at_least_one(needs: list[int], sp
 @given(needs, st.integers(0, 10_000))
 @examples(200)
 def test_who_needs_more_gets_no_less(needs: list[int], spare: int) -> None:
-    parts = divide(len(needs) + spare, needs)
+    parts = apportioned(len(needs) + spare, needs)
     pairs = sorted(zip(needs, parts, strict=True))
     for (less, smaller), (more, greater) in itertools.pairwise(pairs):
         assert smaller <= greater + (less == more)
 
 
 def test_equal_needs_get_equal_parts() -> None:
-    assert divide(10, [5, 5]) == [5, 5]
-    assert sorted(divide(11, [7, 7, 7])) == [3, 4, 4]
-    assert divide(9, [0, 0, 0]) == [3, 3, 3]
+    assert apportioned(10, [5, 5]) == [5, 5]
+    assert sorted(apportioned(11, [7, 7, 7])) == [3, 4, 4]
+    assert apportioned(9, [0, 0, 0]) == [3, 3, 3]
 
 
 def test_the_shares_of_all_processes_are_the_limits_of_the_run() -> None:
