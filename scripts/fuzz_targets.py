@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from fuzz_inputs import BYTES, CUTS, FLIPS, PAGES, TEXT, cut
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 from yarl import URL
@@ -51,36 +52,6 @@ from fetchq.store.stored_run import open_run
 
 __all__ = ["TARGETS", "Target"]
 
-# fmt: off
-_PIECES = (
-    "http://", "https:", "//", "\\", "@", "user:pw@", "host", ":80", ":99999", "/../", "/%2e%2e/", "?a=b", "#",
-    "[::1]", '"', "'", ",", ";", "\t", " ", "\r\n", "\n", "\r", "\x00", "=", "\x1b[31m", "\u202e", "\U000e0041", "é",
-    "\udcff", "%00", '{"url": "', '"}', "[", "]", "{", "}", '"headers": {', "url,label\n", "sep=;\n", "null", "1e999",
-    "\\u0000", "\ufeff", "HTTP/1.1 200 OK\r\n", "Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n",
-    "Set-Cookie: a=b", "X : y\r\n", "Wed, 21 Oct 2015 07:28:00 GMT", "120", "-1", "9" * 30, "; path=/",
-    "; domain=.host", "; expires=", "; max-age=", 'filename="', "filename*=utf-8''", ".tar.gz", "5\r\nhello\r\n",
-    "0\r\n", "ffffffffffffffff\r\n", "timeout=5, max=100", "User-agent: *\n", "Disallow: /", "Crawl-delay: ",
-    "machine ", "login ", "password ", "default ", "*.", "10.0.0.0/8",
-)
-# fmt: on
-TEXT = st.lists(st.sampled_from(_PIECES) | st.text(max_size=4), max_size=25).map("".join) | st.builds(
-    lambda piece, count: piece * count, st.sampled_from(_PIECES), st.integers(1, 4000)
-)
-"""Pieces of what the parsers know, in any order, and one of them many times."""
-BYTES = TEXT.map(lambda text: text.encode("utf-8", "surrogateescape" if text.isascii() else "surrogatepass"))
-# fmt: off
-_PAGE_PIECES = (
-    "<a href=", '"', "'", ">", "/", "http://w/", "</a>", "<!--", "-->", "<base href=x>", "<script>", "</script>",
-    "srcset=", "&amp;", "&#x41", "](", "[x]", "![", "<", "`", "```\n", "\n", "> ", "- ", "|", "[x]: ", "\\", "_", "*",
-    "\xff", "#x", "<urlset>", "<url>", "<loc>", "</loc>", "</url>", "</urlset>", "<!DOCTYPE", "<?xml", "<![CDATA[",
-    "]]>", "mailto:", "a,b 2x",
-)
-# fmt: on
-PAGES = st.lists(st.sampled_from(_PAGE_PIECES), max_size=40).map("".join) | st.builds(
-    lambda piece, count: piece * count, st.sampled_from(_PAGE_PIECES), st.integers(1, 1000)
-)
-CUTS = st.lists(st.integers(0, 200), max_size=6)
-
 
 @dataclass(frozen=True)
 class Target:
@@ -89,15 +60,6 @@ class Target:
     name: str
     inputs: st.SearchStrategy[Any]
     run: Callable[[Any], None]
-
-
-def _cut(data: bytes, cuts: list[int]) -> Iterator[bytes]:
-    ends = sorted({cut for cut in cuts if cut < len(data)} | {len(data)})
-    begin = 0
-    for end in ends:
-        if end > begin:
-            yield data[begin:end]
-        begin = end
 
 
 # --- the targets ---
@@ -130,8 +92,8 @@ def _rows_of(make: Callable[[], RowParser], pieces: Iterator[bytes]) -> object:
 def rows(given: tuple[int, bytes, list[int]]) -> None:
     which, data, cuts = given
     parser = (_PARSERS + _PAGE_PARSERS)[which]
-    whole = _rows_of(parser, _cut(data, []))
-    assert _rows_of(parser, _cut(data, cuts)) == whole, "the pieces of a list matter"
+    whole = _rows_of(parser, cut(data, []))
+    assert _rows_of(parser, cut(data, cuts)) == whole, "the pieces of a list matter"
     if isinstance(whole, list):
         assert [row.index for row in whole] == list(range(len(whole)))
 
@@ -213,7 +175,7 @@ def robots(data: bytes) -> None:
 def heads(given: tuple[bytes, list[int]]) -> None:
     data, cuts = given
     outcomes = []
-    for pieces in (_cut(data, []), _cut(data, cuts)):
+    for pieces in (cut(data, []), cut(data, cuts)):
         raw, found = b"", (b"", 0)
         try:
             for piece in pieces:
@@ -231,7 +193,7 @@ def heads(given: tuple[bytes, list[int]]) -> None:
 def chunks(given: tuple[bytes, list[int]]) -> None:
     data, cuts = given
     outcomes = []
-    for pieces in (_cut(data, []), _cut(data, cuts)):
+    for pieces in (cut(data, []), cut(data, cuts)):
         framing = Chunks(10**9)
         body = b"".join(map(framing.feed, pieces))
         outcomes.append((body, framing.ended, str(framing.problem), framing.trailers, framing.surplus))
@@ -244,7 +206,7 @@ def decoding(given: tuple[str, bytes, list[tuple[int, int]], list[int]]) -> None
     for at, value in flips:
         data[at % len(data)] = value
     outcomes = []
-    for pieces in (_cut(bytes(data), []), _cut(bytes(data), cuts)):
+    for pieces in (cut(bytes(data), []), cut(bytes(data), cuts)):
         decoder = decoder_for([coding])
         assert decoder is not None
         found, ok = b"", True
@@ -295,7 +257,6 @@ def ledgers(flips: list[tuple[int, int]]) -> None:
             run.ledger.close()
 
 
-_FLIPS = st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), max_size=4)
 TARGETS = (
     Target("rows", st.tuples(st.integers(0, len(_PARSERS) - 1), BYTES, CUTS), rows),
     Target("pages", st.tuples(st.integers(0, 2).map(len(_PARSERS).__add__), PAGES.map(str.encode), CUTS), rows),
@@ -310,6 +271,6 @@ TARGETS = (
     Target("robots", BYTES, robots),
     Target("heads", st.tuples(BYTES.map(lambda data: b"HTTP/1.1 200 OK\r\n" + data) | BYTES, CUTS), heads),
     Target("chunks", st.tuples(BYTES, CUTS), chunks),
-    Target("decoding", st.tuples(st.sampled_from([*_ENCODERS]), st.binary(max_size=300), _FLIPS, CUTS), decoding),
-    Target("ledgers", _FLIPS, ledgers),
+    Target("decoding", st.tuples(st.sampled_from([*_ENCODERS]), st.binary(max_size=300), FLIPS, CUTS), decoding),
+    Target("ledgers", FLIPS, ledgers),
 )
