@@ -48,11 +48,11 @@ def main(task: Task) -> None:
     tune_garbage_collector()
     child = _Child(task)
     try:
-        child.send(Kind.REPORT, pickle.dumps(child.fetch()))
+        child.sender.send(Kind.REPORT, pickle.dumps(child.fetch()))
     except BrokenPipeError:
         _end_with_the_run(task)
     except BaseException as problem:  # noqa: BLE001  # raised in the process of the run
-        child.send(Kind.RAISED, _pickled(problem))
+        child.sender.send(Kind.RAISED, _pickled(problem))
 
 
 def _end_with_the_run(task: Task) -> NoReturn:
@@ -74,8 +74,7 @@ class _Child:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._sender = MessageSender(task.output)
-        self.send = self._sender.send
+        self.sender = MessageSender(task.output)
         self._rows: queue.SimpleQueue[bytes | Kind] = queue.SimpleQueue()
         """What has come of the list, in order: batches of rows, RESTART, END."""
         self._preparer: Preparer | None = None
@@ -113,7 +112,7 @@ class _Child:
                 if self._preparer is None or self._preparer.blocks:
                     await loop.run_in_executor(None, self._send_encoded, batch)
                 else:  # a thread would have to wait for the GIL
-                    await loop.run_in_executor(None, self.send, *self._encoded(batch))
+                    await loop.run_in_executor(None, self.sender.send, *self._encoded(batch))
 
     def _fetch_in_threads(self, settings: Settings) -> None:
         run = self._begun(BlockingRun, settings)
@@ -137,11 +136,11 @@ class _Child:
 
     def _stop_for_failures(self) -> None:
         """Stop at once, and let the run stop the other processes."""
-        self._sender.notice(Kind.LIMIT)
+        self.sender.notice(Kind.LIMIT)
         self._in_loop(partial(self._run.control.stop, end_source=False))
 
     def _send_encoded(self, results: Sequence[Result]) -> None:
-        self.send(*self._encoded(results))
+        self.sender.send(*self._encoded(results))
 
     def _encoded(self, results: Sequence[Result]) -> tuple[Kind, bytes]:
         if self._preparer is None:
@@ -151,11 +150,11 @@ class _Child:
     def _batches(self) -> Iterator[list[Request]]:
         """The rows that come, in the thread that reads the list of the run."""
         for _ in range(_READ_AHEAD):
-            self.send(Kind.MORE)
+            self.sender.send(Kind.MORE)
         while (came := self._rows.get()) is not Kind.END:
             if isinstance(came, bytes):
                 yield decode_rows(came)
-                self.send(Kind.MORE)
+                self.sender.send(Kind.MORE)
             else:
                 self._restart()
 
@@ -182,7 +181,7 @@ class _Child:
                     self._rows.put(kind)
                 elif kind is Kind.SHARE:
                     share = pickle.loads(content)  # noqa: S301  # from the run
-                    on_hold = partial(self._sender.notice, Kind.SHARED)
+                    on_hold = partial(self.sender.notice, Kind.SHARED)
                     self._in_loop(partial(self._run.schedule.rate.change, share.rate, on_hold))
                 else:  # the rows that are still to come end as `cancelled`
                     act = control.stop if kind is Kind.STOP else control.abort
@@ -190,7 +189,7 @@ class _Child:
         _end_with_the_run(self._task)
 
     def _started(self, request: Request, worker: int) -> None:
-        self._sender.notice(Kind.STARTED, pickle.dumps((request.index, worker)))
+        self.sender.notice(Kind.STARTED, pickle.dumps((request.index, worker)))
 
     def _retried(self, event: RetryEvent) -> None:
-        self._sender.notice(Kind.RETRIED, pickle.dumps(event))
+        self.sender.notice(Kind.RETRIED, pickle.dumps(event))
