@@ -18,10 +18,12 @@ from fetchq.core.settings import Settings
 from fetchq.processes.gathering import sending
 from fetchq.processes.messages import Kind, read_message
 from fetchq.processes.preparing import Preparer
+from fetchq.processes.router import LANES
 from fetchq.processes.sender import MessageSender
 from fetchq.processes.task import ProcessReport
 from fetchq.processes.transfer import decode_rows, encode_results
 from fetchq.reports.attribution import attribution_of
+from fetchq.scheduling.lanes import lane_of_host
 from fetchq.workers.async_run import AsyncRun
 from fetchq.workers.blocking_run import BlockingRun
 from fetchq.workers.failure_limit import FailureLimit
@@ -183,10 +185,17 @@ class _Child:
                     share = pickle.loads(content)  # noqa: S301  # from the run
                     on_hold = partial(self.sender.notice, Kind.SHARED)
                     self._in_loop(partial(self._run.schedule.rate.change, share.rate, on_hold))
+                elif kind is Kind.RELEASE:
+                    self._in_loop(partial(self._release, *pickle.loads(content)))  # noqa: S301
                 else:  # the rows that are still to come end as `cancelled`
                     act = control.stop if kind is Kind.STOP else control.abort
                     self._in_loop(partial(act, end_source=False))
         _end_with_the_run(self._task)
+
+    def _release(self, number: int, lane: int) -> None:
+        """Say whether another process may have this lane."""
+        released = self._run.schedule.hosts.unbound(lambda host: lane_of_host(host, LANES) == lane, perf_counter())
+        self.sender.notice(Kind.RELEASED, pickle.dumps((number, released)))
 
     def _started(self, request: Request, worker: int) -> None:
         self.sender.notice(Kind.STARTED, pickle.dumps((request.index, worker)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from time import perf_counter
 from typing import TYPE_CHECKING
 
+from fetchq.processes.lane_balancer import LaneBalancer
 from fetchq.scheduling.backlog import Backlog, long_size
 from fetchq.workers.run import WORKER_START_DELAY
 
@@ -35,6 +37,10 @@ class RowDistributor:
         self._sampled: list[Request] = []
         self._handles: Sequence[ProcessHandle] = ()
         self._router: Router | None = None
+        self._lanes: LaneBalancer | None = None
+        """Moves lanes between the processes; None in a run with a rate, whose parts move instead."""
+        self._moves_lanes = settings.rate is None
+        self._stopped = False
         self._backlog = Backlog(settings.lookahead + settings.workers)
         self.ended = False
         """Whether no more rows will be read."""
@@ -53,9 +59,11 @@ class RowDistributor:
         """Give the rows to these processes from now on, those first that were read already."""
         with self._changed:
             self._handles, self._router = handles, router
+            if self._moves_lanes:
+                self._lanes = LaneBalancer(handles, router)
             sampled, self._sampled = self._sampled, []
             self._distribute(sampled)
-            if self.ended:
+            if self._stopped:
                 self._end_handles()
             self._changed.notify_all()
 
@@ -65,6 +73,22 @@ class RowDistributor:
             self._backlog.waiting -= len(rows)
             if self._backlog.weighs:  # some may have come before the first row that was weighed
                 self._backlog.bytes = max(0, self._backlog.bytes - sum(map(long_size, rows)))
+            if self._lanes is not None:
+                self._lanes.finished(rows)
+            self._changed.notify_all()
+
+    def answered(self, number: int, *, released: bool) -> None:
+        """Note whether a process has released the lane of the move with that number."""
+        with self._changed:
+            if self._lanes is not None:
+                self._lanes.answered(number, released=released)
+            self._changed.notify_all()
+
+    def died(self, handle: ProcessHandle) -> None:
+        """Note that a process has died, and that the one that follows it will have its rows."""
+        with self._changed:
+            if self._lanes is not None:
+                self._lanes.undo_from(handle)
             self._changed.notify_all()
 
     def wake(self) -> None:
@@ -75,7 +99,9 @@ class RowDistributor:
     def stop(self) -> None:
         """Read no more rows. The thread is left behind if it is blocked in a read."""
         with self._changed:
-            self.ended = True
+            self.ended = self._stopped = True
+            if self._lanes is not None:
+                self._lanes.undo_all()
             self._end_handles()
             self._changed.notify_all()
 
@@ -92,12 +118,30 @@ class RowDistributor:
         except BaseException as problem:  # noqa: BLE001  # raised in the thread that iterates the run
             self.problem = problem
             self._on_problem()
-        self.stop()
+        with self._changed:
+            self.ended = True
+            self._changed.notify_all()
+            while not self._stopped and (self._router is None or not all(handle.ended for handle in self._handles)):
+                self._balance()
+                self._changed.wait()
+
+    def _balance(self) -> None:
+        """Let lanes move to the processes that run short of rows, and end those that will get no more."""
+        if self._lanes is not None:
+            self._lanes.undo_late()
+        for handle in self._handles:
+            if handle.ended or not handle.rows.short or (self._lanes is not None and self._lanes.concerns(handle)):
+                continue
+            if self._lanes is not None and self._lanes.begin(handle, perf_counter()):
+                continue
+            if self.ended:
+                handle.end()
 
     def _put(self, batch: list[Request]) -> bool:
         """Distribute a batch, once there is room. Returns False if reading was stopped meanwhile."""
         with self._changed:
             while self._full() and not self.ended:
+                self._balance()
                 self._changed.wait()
             if self.ended:
                 return False
@@ -112,7 +156,7 @@ class RowDistributor:
     def _full(self) -> bool:
         if self._router is None:
             return len(self._sampled) >= _MOST_SAMPLED
-        return self._backlog.full() or not any(handle.short for handle in self._handles)
+        return self._backlog.full() or not any(handle.rows.short for handle in self._handles)
 
     def _distribute(self, rows: list[Request]) -> None:
         assert self._router is not None
@@ -121,8 +165,10 @@ class RowDistributor:
         if self._backlog.weighs:
             self._backlog.bytes += sum(map(long_size, rows))
         for handle, part in zip(self._handles, self._router.divide(rows), strict=True):
+            if self._lanes is not None:
+                part = self._lanes.held_back(handle, part)
             if part:
-                handle.give(part)
+                handle.rows.give(part)
 
     def _end_handles(self) -> None:
         for handle in self._handles:

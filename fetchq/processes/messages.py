@@ -48,6 +48,10 @@ class Kind(IntEnum):
     """The pickled `ProcessReport`, the last message of a process."""
     LIMIT = 15
     """In this process alone, as many rows have failed as may fail."""
+    RELEASE = 16
+    """Give up a lane, if nothing is under way in it, and none of its hosts is held back: a number, and the lane."""
+    RELEASED = 17
+    """That number, and whether the lane was given up, pickled."""
 
 
 _HEAD = Struct("<IB")

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from fetchq.core.prepared_results import PreparedResults
 from fetchq.core.process_error import ProcessDiedError
 from fetchq.inputs.lines import SourceError
-from fetchq.processes.balancer import Balancer
 from fetchq.processes.deaths import DeathCount
 from fetchq.processes.distributor import RowDistributor
 from fetchq.processes.messages import Kind
 from fetchq.processes.preparing import decode_prepared
 from fetchq.processes.process_handle import ProcessHandle
+from fetchq.processes.rate_balancer import RateBalancer
 from fetchq.processes.router import Router
 from fetchq.processes.shares import RATE_PERIOD, first_shares, most_processes
 from fetchq.processes.starting import start_copies
@@ -63,7 +63,7 @@ class ProcessPool:
         self._handles: list[ProcessHandle] = []
         self._threads: list[threading.Thread] = []
         self._distributor: RowDistributor | None = None
-        self._balancer: Balancer | None = None
+        self._balancer: RateBalancer | None = None
         """Divides the rate anew; None in a run without one."""
         self.router: Router | None = None
         """Which process has which hosts; None before the first process has started."""
@@ -92,7 +92,7 @@ class ProcessPool:
                 copy = copies.pop() if copies else None
                 self._handles.append(ProcessHandle(number, share, copy, distributor.wake, self._fail))
             if settings.rate is not None and processes > 1:
-                self._balancer = Balancer(settings.rate, self._handles)
+                self._balancer = RateBalancer(settings.rate, self._handles)
             self._start()
             distributor.distribute_to(self._handles, router)
             while (batch := self._take()) is not None:
@@ -186,11 +186,13 @@ class ProcessPool:
                         self.reports.append(pickle.loads(content))  # noqa: S301  # from a process of this run
                         return
                     self._handle(handle, kind, content)
+                assert self._distributor is not None
+                self._distributor.died(handle)
                 self._acknowledged(handle)  # the next one begins with the share that this one may not have heard of
                 self._let_starts_pass()
                 if self.control.state is RunState.ENDED:
                     return
-                if deaths.add(frozenset(handle.unfinished)):
+                if deaths.add(frozenset(handle.rows.unfinished)):
                     raise ProcessDiedError(f"{handle.exit_text()}; {deaths}")
         except BaseException as problem:  # noqa: BLE001  # raised in the thread that iterates
             if self.control.state is not RunState.ENDED:
@@ -226,19 +228,23 @@ class ProcessPool:
                 self._run.settler.failure_limit.count_one()
         elif kind is Kind.STARTED and self._on_start is not None:
             index, worker = pickle.loads(content)  # noqa: S301
-            self._on_start(handle.unfinished[index], worker)
+            self._on_start(handle.rows.unfinished[index], worker)
         elif kind is Kind.RETRIED and self._run.settler.on_retry is not None:
             self._run.settler.on_retry(pickle.loads(content))  # noqa: S301
         elif kind is Kind.LIMIT:
             self._run.settler.failure_limit.reach()
         elif kind is Kind.SHARED:
             self._acknowledged(handle)
+        elif kind is Kind.RELEASED:
+            assert self._distributor is not None
+            number, released = pickle.loads(content)  # noqa: S301
+            self._distributor.answered(number, released=released)
         elif kind is Kind.RAISED:
             raise pickle.loads(content)  # noqa: S301
 
     def _collect(self, handle: ProcessHandle, indexes: Sequence[int], results: Sequence[Result]) -> None:
         assert self._distributor is not None
-        self._distributor.done(handle.finished(indexes))
+        self._distributor.done(handle.rows.finished(indexes))
         with self._changed:
             self._changed.wait_for(lambda: len(self._batches) < _MOST_COLLECTED or self._is_over())
             self._batches.append(results)

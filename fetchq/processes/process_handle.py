@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from fetchq.core.text import one_line
 from fetchq.processes.messages import Kind, read_message, write_message
+from fetchq.processes.process_rows import ProcessRows
 from fetchq.processes.starting import StartedProcess, start_process
 from fetchq.processes.transfer import encode_rows
-from fetchq.scheduling.backlog import READ_AHEAD
 from fetchq.workers.python_process import exit_text, hand_over
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from fetchq.core.model import Request
     from fetchq.processes.task import Share, Task
 
 __all__ = ["ProcessHandle"]
@@ -56,28 +55,16 @@ class ProcessHandle:
         self._copy = copy
         self._changed = threading.Condition()
         """Guards all that follows, and is notified of every change."""
-        self._queue: deque[Request] = deque()
-        self.unfinished: dict[int, Request] = {}
-        """The rows that the process has, and whose Results have not come, by index."""
+        self.rows = ProcessRows(self._changed)
         self._wanted = 0
         """How many more messages with rows the process has asked for."""
         self._controls: deque[tuple[Kind, bytes]] = deque()
-        self._ended = False
+        self.ended = False
         """Whether no more rows will come."""
         self._end_is_sent = False
         self._closed = False
         self._started: StartedProcess | None = None
         self._threads: list[threading.Thread] = []
-
-    @property
-    def short(self) -> bool:
-        """Whether more rows should be read for it."""
-        return len(self._queue) < READ_AHEAD
-
-    @property
-    def left(self) -> int:
-        """How many rows it has that are not done."""
-        return len(self._queue) + len(self.unfinished)
 
     def start(self, make_task: Callable[[int], Task]) -> Iterator[tuple[Kind, bytes]]:
         """Start the process, and a thread that sends to it. Returns what the process says, until it has ended.
@@ -95,8 +82,7 @@ class ProcessHandle:
                 self._started = None
                 started.discard()
                 return iter(())
-            self._queue.extendleft(reversed(self.unfinished.values()))
-            self.unfinished.clear()
+            self.rows.take_back()
             self._wanted = 0
             self._end_is_sent = False
         name = f"fetchq-to-process-{self.number}"
@@ -118,16 +104,10 @@ class ProcessHandle:
 
     # --- what it is given ---
 
-    def give(self, rows: Iterable[Request]) -> None:
-        """Let it fetch these rows, too."""
-        with self._changed:
-            self._queue.extend(rows)
-            self._changed.notify_all()
-
     def end(self) -> None:
         """Note that no more rows will come."""
         with self._changed:
-            self._ended = True
+            self.ended = True
             self._changed.notify_all()
 
     def tell(self, kind: Kind, content: Any = None) -> None:
@@ -135,11 +115,6 @@ class ProcessHandle:
         with self._changed:
             self._controls.append((kind, b"" if content is None else pickle.dumps(content)))
             self._changed.notify_all()
-
-    def finished(self, indexes: Sequence[int]) -> list[Request]:
-        """Note that these rows have their Results. Returns the rows."""
-        with self._changed:
-            return list(map(self.unfinished.pop, indexes))
 
     # --- its end ---
 
@@ -192,12 +167,11 @@ class ProcessHandle:
                     return None
                 if self._controls:
                     return self._controls.popleft()
-                if self._queue and self._wanted:
+                if self.rows.waiting and self._wanted:
                     self._wanted -= 1
-                    rows = [self._queue.popleft() for _ in range(min(_MOST_AT_ONCE, len(self._queue)))]
-                    self.unfinished.update((row.index, row) for row in rows)
+                    rows = self.rows.take(_MOST_AT_ONCE)
                     break
-                if self._ended and not self._queue and not self._end_is_sent:
+                if self.ended and not self.rows.waiting and not self._end_is_sent:
                     self._end_is_sent = True
                     return Kind.END, b""
                 self._changed.wait()

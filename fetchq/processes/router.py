@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
 
-__all__ = ["Router"]
+__all__ = ["LANES", "Router"]
 
-_LANES = 4096
-"""The more there are, the fewer hosts share one: a host with many rows is to have as few beside it as possible."""
+LANES = 4096
+"""How many lanes there are. The more, the fewer hosts share one: a host with many rows is to have few beside it."""
 _MOST_KNOWN = 100_000
 """The most hosts whose processes are remembered."""
 _FEW = 100
@@ -31,9 +31,10 @@ class Router:
     """
 
     def __init__(self, settings: Settings, processes: int) -> None:
-        self._lane_of = lane_for(settings, _LANES)
+        self.lane_of = lane_for(settings, LANES)
+        """Computes the lane of a URL."""
         self._key_of = key_for(settings)
-        self._process_of: list[int | None] = [None] * _LANES
+        self._process_of: list[int | None] = [None] * LANES
         self._known: dict[str, int] = {}
         """The processes of hosts, by their keys, which costs less than to compute their lanes."""
         self.rows = [0] * processes
@@ -45,14 +46,14 @@ class Router:
 
     def lanes(self, rows: Sequence[Request]) -> int:
         """How many processes could share these rows at most."""
-        return len({self._lane_of(one.url) for one in rows})
+        return len({self.lane_of(one.url) for one in rows})
 
     def sample(self, rows: Sequence[Request]) -> list[int]:
         """Assign the hosts of these first rows, the largest ones first. Returns how many rows each process would get.
 
         A host with more than its share of the rows is alone in its process, as far as these rows tell.
         """
-        lanes = Counter(self._lane_of(one.url) for one in rows)
+        lanes = Counter(self.lane_of(one.url) for one in rows)
         needs = [0] * len(self.rows)
         for lane, count in lanes.most_common():
             least = needs.index(min(needs))
@@ -68,7 +69,7 @@ class Router:
         host, count = hosts.most_common(1)[0]
         if count * len(self.rows) > len(rows):
             url = next(one.url for one in rows if self._key_of(one.url) == host)
-            process = self._process_of[self._lane_of(url)]
+            process = self._process_of[self.lane_of(url)]
             assert process is not None, "its lane was assigned just now"
             self.largest = host, process
 
@@ -90,9 +91,18 @@ class Router:
             self.rows[number] += len(part)
         return parts
 
+    def move(self, lane: int, process: int, rows: int) -> None:
+        """Assign a lane to another process, which gets so many rows of it that its process was to get."""
+        before = self._process_of[lane]
+        assert before is not None, "it has rows"
+        self._process_of[lane] = process
+        self._known.clear()
+        self.rows[before] -= rows
+        self.rows[process] += rows
+
     def _place(self, url: str, parts: Sequence[Sequence[Request]]) -> int:
         """The process for the lane of a URL. `parts`: the rows that each process gets just now."""
-        process = self._process_of[lane := self._lane_of(url)]
+        process = self._process_of[lane := self.lane_of(url)]
         if process is None:
             given = [before + len(part) for before, part in zip(self.rows, parts, strict=True)]
             self._process_of[lane] = process = given.index(min(given))

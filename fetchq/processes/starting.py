@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from contextlib import ExitStack, suppress
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from fetchq.core.settings import Settings
 
 __all__ = ["StartedProcess", "start_copies", "start_process"]
+
+_PIPE_SIZE = 1 << 20
+"""Bytes of a pipe for messages: the most that Linux gives every user."""
 
 
 class StartedProcess(NamedTuple):
@@ -73,10 +77,18 @@ def start_process() -> StartedProcess:
     return _started(lambda output, errors: start_python("fetchq.processes.child", pass_fds=(output,), stderr=errors))
 
 
+def _message_pipe() -> tuple[int, int]:
+    """The descriptors of a pipe that takes a whole message, so that its ends need not wait for each other."""
+    reading, writing = os.pipe()
+    with suppress(AttributeError, OSError):  # not on Linux, or the user has too many pipes of that size
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+    return reading, writing
+
+
 def _started(start: Callable[[int, IO[bytes]], subprocess.Popen[bytes] | ForkedProcess]) -> StartedProcess:
     with ExitStack() as on_failure:
         try:
-            reading, writing = os.pipe()
+            reading, writing = _message_pipe()
             on_failure.callback(os.close, reading)
             with os.fdopen(writing, "wb"):
                 errors = on_failure.enter_context(tempfile.TemporaryFile())

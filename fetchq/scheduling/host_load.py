@@ -30,6 +30,11 @@ class HostLoad:
     failed: float
     """The part of `seconds` that was spent on attempts that failed."""
 
+    def plus(self, other: HostLoad) -> HostLoad:
+        """The load with more attempts at the same host."""
+        attempts, seconds = self.attempts + other.attempts, self.seconds + other.seconds
+        return HostLoad(self.host, attempts, seconds, self.failed + other.failed)
+
     @property
     def mean(self) -> float:
         """Seconds per attempt."""
@@ -40,8 +45,11 @@ _seconds = attrgetter("seconds")
 
 
 def greatest_loads(loads: Iterable[HostLoad]) -> list[HostLoad]:
-    """Those with the most seconds among the loads of different hosts, at most 100, the greatest first."""
-    return nlargest(_MOST, loads, key=_seconds)
+    """Those with the most seconds, at most 100, the greatest first. Loads of one host are added up."""
+    totals: dict[str, HostLoad] = {}
+    for load in loads:
+        totals[load.host] = load if (before := totals.get(load.host)) is None else before.plus(load)
+    return nlargest(_MOST, totals.values(), key=_seconds)
 
 
 class HostLoads:
@@ -64,5 +72,4 @@ class HostLoads:
 
     def _load(self, queue: HostQueue) -> HostLoad:
         before = self._dropped.get(queue.host, HostLoad(queue.host, 0, 0.0, 0.0))
-        attempts, seconds = before.attempts + queue.attempts, before.seconds + queue.seconds
-        return HostLoad(queue.host, attempts, seconds, before.failed + queue.failed_seconds)
+        return before.plus(HostLoad(queue.host, queue.attempts, queue.seconds, queue.failed_seconds))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -94,6 +94,10 @@ class Hosts:
             self._loads.drop(oldest)
             del self.queues[oldest.host]
 
+    def unbound(self, chosen: Callable[[str], bool], now: float) -> bool:
+        """Whether another schedule may take over those hosts for whose keys `chosen` is true."""
+        return all(_is_unbound(queue, now) for queue in self if chosen(queue.host))
+
     def backoffs(self) -> list[HostBackoff]:
         """How far the requests to each host were held back, dropped hosts included; those with most refusals first."""
         for queue in self.queues.values():
@@ -115,3 +119,9 @@ class Hosts:
         backoff = queue.congestion.backoff(queue.host)
         if backoff is not None and (queue.host in self._backoffs or len(self._backoffs) < _MOST_BACKOFFS):
             self._backoffs[queue.host] = backoff
+
+
+def _is_unbound(queue: HostQueue, now: float) -> bool:
+    """Whether nothing of a host waits or is under way, and it neither is nor ever was held back."""
+    free = queue.idle and queue.refused is None and queue.due(now) <= now
+    return free and queue.congestion.backoff(queue.host) is None

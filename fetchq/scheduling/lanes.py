@@ -15,7 +15,7 @@ from fetchq.scheduling.host_key import key_for
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
 
-__all__ = ["lane_for"]
+__all__ = ["lane_for", "lane_of_host"]
 
 
 def lane_for(settings: Settings, lanes: int) -> Callable[[str], int]:
@@ -23,6 +23,11 @@ def lane_for(settings: Settings, lanes: int) -> Callable[[str], int]:
     key_of = key_for(settings)
 
     def lane_of(url: str) -> int:
-        return crc32(key_of(url).encode("utf-8", "surrogatepass")) % lanes
+        return lane_of_host(key_of(url), lanes)
 
     return lane_of
+
+
+def lane_of_host(host: str, lanes: int) -> int:
+    """The lane of a host, by its key: a number from 0, below `lanes`."""
+    return crc32(host.encode("utf-8", "surrogatepass")) % lanes

@@ -9,16 +9,16 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from faults.wire import Asked, Connection
-from support.hosts import Hosts
+from support.hosts import Hosts, places
 from support.leaks import left_threads
 from support.modes import every_mode
 from support.servers import Counted, ScriptServer, answer, by_path, hang, ok
+from support.started import children, peer
 from support.waiting import A_MOMENT, PATIENCE, in_time
 
 from fetchq import (
@@ -48,26 +48,9 @@ def nothing_is_left() -> Iterator[None]:
     assert left_threads() == []
 
 
-def children() -> set[int]:
-    """The processes that this one has started, whether they have ended or not."""
-    found: set[int] = set()
-    for task in Path("/proc/self/task").iterdir():
-        with suppress(FileNotFoundError):  # a thread that has just ended
-            found |= {int(pid) for pid in (task / "children").read_text().split()}
-    return found
-
-
 def echo(conn: Connection, asked: Asked) -> None:
     """Answer with the path."""
     answer(asked.path.encode())(conn, asked)
-
-
-def places(results: list[Result], workers: int) -> dict[str, set[bool]]:
-    """Of each host, in which half of the workers its rows were fetched."""
-    found: dict[str, set[bool]] = {}
-    for result in results:
-        found.setdefault(result.url.split("/")[2], set()).add((result.worker or 0) <= workers / 2)
-    return found
 
 
 @every_mode
@@ -290,20 +273,6 @@ class _Killer:
             conn.hang()
         else:
             echo(conn, asked)
-
-
-def peer(conn: Connection) -> int:
-    """The process, among those that this one has started, that has the other end of a connection."""
-    wanted = [address[1] for address in (conn._sock.getpeername(), conn._sock.getsockname())]
-    table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    (inode,) = [row[9] for row in table if [int(end.rpartition(":")[2], 16) for end in row[1:3]] == wanted]
-    for pid in children():
-        with suppress(OSError):  # a process ends meanwhile
-            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-                with suppress(OSError):  # or closes a file
-                    if os.readlink(descriptor) == f"socket:[{inode}]":
-                        return pid
-    raise AssertionError(f"nobody has the ports {wanted}")
 
 
 @every_mode

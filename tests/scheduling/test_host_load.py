@@ -9,7 +9,7 @@ from fetchq.core.model import Cause, Request
 from fetchq.core.settings import Settings
 from fetchq.http.phases import WAIT
 from fetchq.scheduling import hosts as hosts_module
-from fetchq.scheduling.host_load import HostLoad
+from fetchq.scheduling.host_load import HostLoad, greatest_loads
 from fetchq.scheduling.job import Job
 from fetchq.scheduling.schedule import Schedule
 
@@ -55,3 +55,8 @@ def test_of_a_million_hosts_only_the_greatest_are_kept(monkeypatch: pytest.Monke
     assert len(loads) == 100
     assert loads[0] == HostLoad("http://h7", 1, 9.0, 0.0)
     assert len(schedule.hosts._loads._dropped) <= 2000
+
+
+def test_what_two_processes_did_at_one_host_is_added_up() -> None:
+    loads = [HostLoad("http://a", 1, 2.0, 0.5), HostLoad("http://b", 4, 2.5, 0.0), HostLoad("http://a", 2, 1.0, 0.25)]
+    assert greatest_loads(loads) == [HostLoad("http://a", 3, 3.0, 0.75), HostLoad("http://b", 4, 2.5, 0.0)]

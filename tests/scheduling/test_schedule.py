@@ -942,6 +942,38 @@ def test_hosts_that_nobody_asks_any_more_are_forgotten_but_not_what_was_done_abo
     assert bench.schedule.hosts.backoffs()[0].rate < inf
 
 
+def test_another_schedule_may_have_a_host_that_nothing_is_known_of_but_answers() -> None:
+    bench = Bench()
+    unbound = bench.schedule.hosts.unbound
+    assert unbound(lambda host: True, bench.now)
+    bench.add("h", 2)
+    assert not unbound(lambda host: True, bench.now)
+    assert unbound(lambda host: host == "http://other", bench.now)
+    jobs = bench.take_all()
+    assert not unbound(lambda host: True, bench.now)
+    for job, outcome in zip(jobs, (OK, NOT_FOUND), strict=True):
+        bench.done(job, outcome)
+    assert unbound(lambda host: True, bench.now)
+
+
+@pytest.mark.parametrize("outcome", [refusal("5"), DOWN, NO_SUCH_NAME], ids=["refused", "down", "given up"])
+def test_no_other_schedule_may_have_a_host_that_was_held_back(outcome: Outcome) -> None:
+    bench = Bench()
+    for _ in range(5):
+        bench.add()
+        bench.done(bench.take(), outcome)
+        bench.now += 1000.0
+    assert not bench.schedule.hosts.unbound(lambda host: True, bench.now)
+
+
+def test_no_other_schedule_may_have_a_host_before_its_interval_has_passed() -> None:
+    bench = Bench(host_interval=2.0)
+    bench.add()
+    bench.done(bench.take())
+    assert not bench.schedule.hosts.unbound(lambda host: True, bench.now + 1.9)
+    assert bench.schedule.hosts.unbound(lambda host: True, bench.now + 2.0)
+
+
 def test_the_schedule_takes_what_an_engine_makes() -> None:
     assert {name for name in vars(OK) if name not in dir(Attempt)} == set()
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fetchq.processes.process_handle import ProcessHandle
 
-__all__ = ["Balancer"]
+__all__ = ["RateBalancer"]
 
 _INTERVAL = 0.5
 """Seconds between two looks at what waits."""
@@ -22,7 +22,7 @@ _WORTH_IT = 0.1
 """The part of the rate that must change hands; it costs a second, in which nobody has that part."""
 
 
-class Balancer:
+class RateBalancer:
     """Moves parts of the rate from processes with few rows to those with many, in a thread of its own.
 
     In no period of a second are more requests sent than the rate allows: what one process gives up is given to another
@@ -36,7 +36,7 @@ class Balancer:
         self._waiting: set[ProcessHandle] = set()
         """The processes that are still to say that they are slower."""
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._balance, name="fetchq-balancer", daemon=True)
+        self._thread = threading.Thread(target=self._balance, name="fetchq-rate-balancer", daemon=True)
         self._thread.start()
 
     def acknowledged(self, handle: ProcessHandle) -> None:
@@ -54,7 +54,7 @@ class Balancer:
 
     def _balance(self) -> None:
         while not self._ended.wait(_INTERVAL):
-            rates = rates_of(self._rate, [handle.left for handle in self._handles])
+            rates = rates_of(self._rate, [handle.rows.left for handle in self._handles])
             changes = [
                 (handle, rate, rate - (handle.share.rate or 0.0))
                 for handle, rate in zip(self._handles, rates, strict=True)
