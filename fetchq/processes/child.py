@@ -138,8 +138,8 @@ class _Child:
 
     def _stop_for_failures(self) -> None:
         """Stop at once, and let the run stop the other processes."""
-        self.sender.notice(Kind.LIMIT)
         self._in_loop(partial(self._run.control.stop, end_source=False))
+        self.sender.notice(Kind.LIMIT)  # afterwards, since it may have to start a thread
 
     def _send_encoded(self, results: Sequence[Result]) -> None:
         self.sender.send(*self._encoded(results))
@@ -195,7 +195,7 @@ class _Child:
     def _release(self, number: int, lane: int) -> None:
         """Say whether another process may have this lane."""
         released = self._run.schedule.hosts.unbound(lambda host: lane_of_host(host, LANES) == lane, perf_counter())
-        self.sender.notice(Kind.RELEASED, pickle.dumps((number, released)))
+        self.sender.notice(Kind.RELEASED, pickle.dumps((number, lane, released)))
 
     def _started(self, request: Request, worker: int) -> None:
         self.sender.notice(Kind.STARTED, pickle.dumps((request.index, worker)))

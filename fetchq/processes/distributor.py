@@ -77,11 +77,11 @@ class RowDistributor:
                 self._lanes.finished(rows)
             self._changed.notify_all()
 
-    def answered(self, number: int, *, released: bool) -> None:
-        """Note whether a process has released the lane of the move with that number."""
+    def answered(self, number: int, lane: int, *, released: bool) -> None:
+        """Note whether a process has released the lane, in the move with that number."""
         with self._changed:
             if self._lanes is not None:
-                self._lanes.answered(number, released=released)
+                self._lanes.answered(number, lane, released=released)
             self._changed.notify_all()
 
     def died(self, handle: ProcessHandle) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING
 
 from fetchq.processes.messages import Kind
@@ -30,6 +31,8 @@ _PAUSE = 5.0
 class _Move:
     """A lane on its way from one process to another."""
 
+    number: int
+    """The number of the move, since the lane may move more than once."""
     lane: int
     giver: ProcessHandle
     taker: ProcessHandle
@@ -53,8 +56,8 @@ class LaneBalancer:
         self._handles = handles
         self._router = router
         self._moves: dict[int, _Move] = {}
-        """By their numbers."""
-        self._number = 0
+        """By their lanes."""
+        self._numbers = count()
         self._kept: set[int] = set()
         """The lanes that are not to move any more."""
         self._looks_again = 0.0
@@ -79,40 +82,34 @@ class LaneBalancer:
             self._looks_again = now + _PAUSE
             return False
         waiting, unfinished = giver.rows.withdraw(lanes, self._router.lane_of)
-        moves = {lane: _Move(lane, giver, taker, set()) for lane in lanes}
+        moves = {lane: _Move(next(self._numbers), lane, giver, taker, set()) for lane in lanes}
         for lane, row in waiting:
             moves[lane].rows.append(row)
         for lane, row in unfinished:
             moves[lane].awaited.add(row.index)
+        self._moves |= moves
         for move in moves.values():
-            self._number += 1
-            self._moves[self._number] = move
-            self._ask(self._number, move)
+            _ask(move)
         return True
 
     def _chosen(self, giver: ProcessHandle, spare: int) -> set[int]:
         """Lanes of which the process has so many waiting rows, or fewer."""
-        counts = Counter(map(self._router.lane_of, (row.url for row in giver.rows.waiting_rows())))
+        counts = Counter(self._router.lane_of(row.url) for row in giver.rows.waiting_rows())
         chosen: set[int] = set()
-        for lane, count in counts.most_common():
-            if count <= spare and lane not in self._kept:
+        for lane, rows in counts.most_common():
+            if rows <= spare and lane not in self._kept:
                 chosen.add(lane)
-                spare -= count
+                spare -= rows
         return chosen
-
-    def _ask(self, number: int, move: _Move) -> None:
-        if not move.awaited:
-            move.giver.tell(Kind.RELEASE, (number, move.lane))
 
     def held_back(self, handle: ProcessHandle, rows: list[Request]) -> list[Request]:
         """Keep those of these rows, which are for that process, whose lanes are on their way. Returns the others."""
-        moves = {move.lane: move for move in self._moves.values() if move.giver is handle}
-        if not moves:
+        if not self._moves:
             return rows
         others: list[Request] = []
         for row in rows:
-            move = moves.get(self._router.lane_of(row.url))
-            (others if move is None else move.rows).append(row)
+            move = self._moves.get(self._router.lane_of(row.url))
+            (others if move is None or move.giver is not handle else move.rows).append(row)
         return others
 
     def finished(self, rows: Iterable[Request]) -> None:
@@ -120,41 +117,47 @@ class LaneBalancer:
         if not self._moves:
             return
         indexes = {row.index for row in rows}
-        for number, move in self._moves.items():
+        for move in self._moves.values():
             if not move.awaited.isdisjoint(indexes):
                 move.awaited -= indexes
-                self._ask(number, move)
+                _ask(move)
 
-    def answered(self, number: int, *, released: bool) -> None:
-        """Note what the process has answered: whether it has released the lane of the move with that number."""
-        move = self._moves.get(number)
-        if move is None:  # it was undone meanwhile
+    def answered(self, number: int, lane: int, *, released: bool) -> None:
+        """Note what the process has answered: whether it has released the lane, in the move with that number."""
+        move = self._moves.get(lane)
+        if move is None or move.number != number:  # it was undone meanwhile
             return
         if released:
-            del self._moves[number]
+            del self._moves[lane]
             self._router.move(move.lane, self._handles.index(move.taker), len(move.rows))
             move.taker.rows.give(move.rows)
         else:
-            self._kept.add(move.lane)
-            self._undo(number)
+            self._kept.add(lane)
+            self._undo(move)
 
     def undo_late(self) -> None:
         """Undo the moves from processes that run short of rows themselves."""
-        for number, move in list(self._moves.items()):
+        for move in list(self._moves.values()):
             if move.giver.rows.short:
-                self._undo(number)
+                self._undo(move)
 
     def undo_from(self, handle: ProcessHandle) -> None:
         """Undo the moves from a process that has died: it cannot answer, and the one that follows it has its rows."""
-        for number, move in list(self._moves.items()):
+        for move in list(self._moves.values()):
             if move.giver is handle:
-                self._undo(number)
+                self._undo(move)
 
     def undo_all(self) -> None:
         """Undo all moves."""
-        for number in list(self._moves):
-            self._undo(number)
+        for move in list(self._moves.values()):
+            self._undo(move)
 
-    def _undo(self, number: int) -> None:
-        move = self._moves.pop(number)
+    def _undo(self, move: _Move) -> None:
+        del self._moves[move.lane]
         move.giver.rows.give(move.rows)
+
+
+def _ask(move: _Move) -> None:
+    """Ask for the lane once its rows are finished."""
+    if not move.awaited:
+        move.giver.tell(Kind.RELEASE, (move.number, move.lane))

@@ -51,7 +51,7 @@ class Kind(IntEnum):
     RELEASE = 16
     """Give up a lane, if nothing is under way in it, and none of its hosts is held back: a number, and the lane."""
     RELEASED = 17
-    """That number, and whether the lane was given up, pickled."""
+    """That number, that lane, and whether it was given up, pickled."""
 
 
 _HEAD = Struct("<IB")

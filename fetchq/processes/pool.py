@@ -237,8 +237,8 @@ class ProcessPool:
             self._acknowledged(handle)
         elif kind is Kind.RELEASED:
             assert self._distributor is not None
-            number, released = pickle.loads(content)  # noqa: S301
-            self._distributor.answered(number, released=released)
+            number, lane, released = pickle.loads(content)  # noqa: S301
+            self._distributor.answered(number, lane, released=released)
         elif kind is Kind.RAISED:
             raise pickle.loads(content)  # noqa: S301
 

@@ -125,7 +125,7 @@ def test_a_lane_moves_when_its_rows_are_finished_and_its_process_releases_it() -
     ((number, lane),) = full.asked
     assert lane == rows.router.lane_of(url(first))
     assert idle.rows.waiting == 0
-    rows.lanes.answered(number, released=True)
+    rows.lanes.answered(number, lane, released=True)
     assert urls(idle.take()) == [url(first)]
     assert not rows.lanes.concerns(idle)
     assert [rows.process_of(first), rows.process_of(second)] == [1, 0]
@@ -135,8 +135,8 @@ def test_a_lane_moves_when_its_rows_are_finished_and_its_process_releases_it() -
 def test_a_lane_that_its_process_keeps_does_not_move_again() -> None:
     rows, full, idle, (first, second) = two(6, 12)
     assert rows.lanes.begin(idle, 0.0)
-    ((number, _),) = full.asked
-    rows.lanes.answered(number, released=False)
+    ((number, lane),) = full.asked
+    rows.lanes.answered(number, lane, released=False)
     assert full.rows.waiting == 18
     assert rows.process_of(first) == 0
     assert not rows.lanes.begin(idle, 0.0)
@@ -168,18 +168,18 @@ def test_rows_of_a_lane_that_come_while_it_moves_go_with_it() -> None:
     assert rows.lanes.begin(idle, 0.0)
     rows.give(first, second, first)
     assert full.rows.waiting == 13
-    ((number, _),) = full.asked
-    rows.lanes.answered(number, released=True)
+    ((number, lane),) = full.asked
+    rows.lanes.answered(number, lane, released=True)
     assert [row.index for row in [*idle.take(), *idle.take()]] == [0, 1, 2, 3, 4, 5, 18, 20]
 
 
 def test_a_process_that_dies_keeps_its_lanes_and_its_late_answer_counts_for_nothing() -> None:
     rows, full, idle, _ = two(6, 12)
     assert rows.lanes.begin(idle, 0.0)
-    ((number, _),) = full.asked
+    ((number, lane),) = full.asked
     rows.lanes.undo_from(full)
     full.die()
-    rows.lanes.answered(number, released=True)
+    rows.lanes.answered(number, lane, released=True)
     assert (full.rows.waiting, idle.rows.waiting) == (18, 0)
 
 
@@ -233,9 +233,9 @@ def test_each_row_is_done_once_and_each_host_in_one_process_at_a_time(data: st.D
             for number, lane in handle.asked:
                 if number not in asked:
                     asked.add(number)
-                    if number in rows.lanes._moves:
+                    if lane in rows.lanes._moves and rows.lanes._moves[lane].number == number:
                         assert lane not in map(rows.router.lane_of, urls(list(handle.rows.unfinished.values())))
-                    rows.lanes.answered(number, released=data.draw(st.booleans()))
+                    rows.lanes.answered(number, lane, released=data.draw(st.booleans()))
         elif act == "late":
             rows.lanes.undo_late()
         elif act == "die":
