@@ -23,6 +23,8 @@ __all__ = ["LaneBalancer"]
 
 _LEAST = 500
 """Fewer rows are not worth the connections that the other process opens for them."""
+_MOST_LANES = 32
+"""The most lanes that begin to move at a time: for each, a process looks at all of its hosts."""
 _PAUSE = 5.0
 """Seconds before the next look at what waits, when no lane could move."""
 
@@ -97,6 +99,8 @@ class LaneBalancer:
         counts = Counter(self._router.lane_of(row.url) for row in giver.rows.waiting_rows())
         chosen: set[int] = set()
         for lane, rows in counts.most_common():
+            if len(chosen) == _MOST_LANES:
+                break
             if rows <= spare and lane not in self._kept:
                 chosen.add(lane)
                 spare -= rows

@@ -200,6 +200,13 @@ def test_a_process_that_has_ended_and_died_gives_nothing_away() -> None:
     assert not rows.lanes.begin(idle, 0.0)
 
 
+def test_few_lanes_move_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_balancer, "_MOST_LANES", 2)
+    rows, full, idle, _ = two(3, 3, 3, 20)
+    assert rows.lanes.begin(idle, 0.0)
+    assert len(full.asked) == 2
+
+
 def test_few_rows_do_not_move() -> None:
     rows, _, idle, _ = two(2, 2)
     assert not rows.lanes.begin(idle, 0.0)
