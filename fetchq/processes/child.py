@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from fetchq.core.settings import Settings
 from fetchq.processes.gathering import sending
-from fetchq.processes.messages import Kind, read_message
+from fetchq.processes.messages import Kind, Released, read_message
 from fetchq.processes.preparing import Preparer
 from fetchq.processes.router import LANES
 from fetchq.processes.sender import MessageSender
@@ -186,16 +186,20 @@ class _Child:
                     on_hold = partial(self.sender.notice, Kind.SHARED)
                     self._in_loop(partial(self._run.schedule.rate.change, share.rate, on_hold))
                 elif kind is Kind.RELEASE:
-                    self._in_loop(partial(self._release, *pickle.loads(content)))  # noqa: S301
+                    self._in_loop(partial(self._release, pickle.loads(content)))  # noqa: S301
                 else:  # the rows that are still to come end as `cancelled`
                     act = control.stop if kind is Kind.STOP else control.abort
                     self._in_loop(partial(act, end_source=False))
         _end_with_the_run(self._task)
 
-    def _release(self, number: int, lane: int) -> None:
-        """Say whether another process may have this lane."""
-        released = self._run.schedule.hosts.unbound(lambda host: lane_of_host(host, LANES) == lane, perf_counter())
-        self.sender.notice(Kind.RELEASED, pickle.dumps((number, lane, released)))
+    def _release(self, asked: list[tuple[int, int]]) -> None:
+        """Say which of these lanes another process may have. With each comes a number, which is sent back."""
+        bound: dict[int, Released] = {}
+        for host, forever in self._run.schedule.hosts.bound(perf_counter()):
+            lane = lane_of_host(host, LANES)
+            bound[lane] = Released.NEVER if forever else bound.get(lane, Released.LATER)
+        answers = [(number, lane, bound.get(lane, Released.YES)) for number, lane in asked]
+        self.sender.notice(Kind.RELEASED, pickle.dumps(answers))
 
     def _started(self, request: Request, worker: int) -> None:
         self.sender.notice(Kind.STARTED, pickle.dumps((request.index, worker)))

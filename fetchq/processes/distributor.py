@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from fetchq.core.model import Request
     from fetchq.core.settings import Settings
+    from fetchq.processes.messages import Released
     from fetchq.processes.process_handle import ProcessHandle
     from fetchq.processes.router import Router
 
@@ -22,12 +24,17 @@ __all__ = ["RowDistributor"]
 
 _MOST_SAMPLED = 20_000
 """The most rows that are read before the hosts are assigned to processes."""
+_STALLED = 1.0
+"""Seconds without rows after which the source is taken to keep the processes waiting."""
 _JOIN_TIMEOUT = 0.5
 """Seconds that the thread has to end."""
 
 
 class RowDistributor:
-    """Distributes the rows of a list. At most `lookahead` of those read may wait, beside those under way."""
+    """Distributes the rows of a list. At most `lookahead` of those read may wait, beside those under way.
+
+    Its lock is taken before that of a process, never after it.
+    """
 
     def __init__(self, source: Iterable[list[Request]], settings: Settings, on_problem: Callable[[], None]) -> None:
         """`on_problem` is called, in the thread that reads, when the source has raised `problem`."""
@@ -37,11 +44,12 @@ class RowDistributor:
         self._sampled: list[Request] = []
         self._handles: Sequence[ProcessHandle] = ()
         self._router: Router | None = None
-        self._lanes: LaneBalancer | None = None
+        self._has_rate = settings.rate is not None
+        self._lane_balancer: LaneBalancer | None = None
         """Moves lanes between the processes; None in a run with a rate, whose parts move instead."""
-        self._moves_lanes = settings.rate is None
-        self._stopped = False
         self._backlog = Backlog(settings.lookahead + settings.workers)
+        self._came = 0.0
+        """When the source last yielded rows (`time.perf_counter`)."""
         self.ended = False
         """Whether no more rows will be read."""
         self.problem: BaseException | None = None
@@ -59,13 +67,11 @@ class RowDistributor:
         """Give the rows to these processes from now on, those first that were read already."""
         with self._changed:
             self._handles, self._router = handles, router
-            if self._moves_lanes:
-                self._lanes = LaneBalancer(handles, router)
+            if not self._has_rate:
+                self._lane_balancer = LaneBalancer(handles, router)
             sampled, self._sampled = self._sampled, []
             self._distribute(sampled)
-            if self._stopped:
-                self._end_handles()
-            self._changed.notify_all()
+            self._react()
 
     def done(self, rows: Sequence[Request]) -> None:
         """Note that these rows have their Results."""
@@ -73,36 +79,37 @@ class RowDistributor:
             self._backlog.waiting -= len(rows)
             if self._backlog.weighs:  # some may have come before the first row that was weighed
                 self._backlog.bytes = max(0, self._backlog.bytes - sum(map(long_size, rows)))
-            if self._lanes is not None:
-                self._lanes.finished(rows)
-            self._changed.notify_all()
+            if self._lane_balancer is not None:
+                self._lane_balancer.finished(rows)
+            self._react()
 
-    def answered(self, number: int, lane: int, *, released: bool) -> None:
-        """Note whether a process has released the lane, in the move with that number."""
+    def answered(self, answers: Iterable[tuple[int, int, Released]]) -> None:
+        """Note which lanes a process has released: for each, the number of the move, the lane, and its answer."""
         with self._changed:
-            if self._lanes is not None:
-                self._lanes.answered(number, lane, released=released)
-            self._changed.notify_all()
+            if self._lane_balancer is not None:
+                self._lane_balancer.answered(answers)
+            self._react()
 
-    def died(self, handle: ProcessHandle) -> None:
-        """Note that a process has died, and that the one that follows it will have its rows."""
+    def started(self, handle: ProcessHandle) -> None:
+        """Note that a process has started. If it follows one that has died, that one will answer no more."""
         with self._changed:
-            if self._lanes is not None:
-                self._lanes.undo_from(handle)
-            self._changed.notify_all()
+            if self._lane_balancer is not None:
+                self._lane_balancer.undo_from(handle)
+            self._react()
 
     def wake(self) -> None:
         """Note that a process may need rows."""
         with self._changed:
-            self._changed.notify_all()
+            self._react()
 
     def stop(self) -> None:
         """Read no more rows. The thread is left behind if it is blocked in a read."""
         with self._changed:
-            self.ended = self._stopped = True
-            if self._lanes is not None:
-                self._lanes.undo_all()
-            self._end_handles()
+            self.ended = True
+            if self._lane_balancer is not None:
+                self._lane_balancer.undo_all()
+            for handle in self._handles:
+                handle.end()
             self._changed.notify_all()
 
     def join(self) -> None:
@@ -120,31 +127,32 @@ class RowDistributor:
             self._on_problem()
         with self._changed:
             self.ended = True
-            self._changed.notify_all()
-            while not self._stopped and (self._router is None or not all(handle.ended for handle in self._handles)):
-                self._balance()
-                self._changed.wait()
+            self._react()
 
-    def _balance(self) -> None:
-        """Let lanes move to the processes that run short of rows, and end those that will get no more."""
-        if self._lanes is not None:
-            self._lanes.undo_late()
+    def _react(self) -> None:
+        """React to a change: let lanes move to processes that run short of rows, and end those that get no more."""
+        balancer, now = self._lane_balancer, perf_counter()
+        if balancer is not None:
+            balancer.undo_late()
+        # As long as rows come, a process that runs short gets some of them, and no host needs to move.
+        supplied = not self.ended and not self._backlog.full() and now - self._came < _STALLED
         for handle in self._handles:
-            if handle.ended or not handle.rows.short or (self._lanes is not None and self._lanes.concerns(handle)):
+            if handle.ended or not handle.rows.short:
                 continue
-            if self._lanes is not None and self._lanes.begin(handle, perf_counter()):
-                continue
-            if self.ended:
+            last = self.ended and not balancer  # while lanes are on their way, their rows may come back
+            begun = not supplied and balancer is not None and balancer.begin(handle, inf if last else now)
+            if last and not begun:
                 handle.end()
+        self._changed.notify_all()
 
     def _put(self, batch: list[Request]) -> bool:
         """Distribute a batch, once there is room. Returns False if reading was stopped meanwhile."""
         with self._changed:
             while self._full() and not self.ended:
-                self._balance()
                 self._changed.wait()
             if self.ended:
                 return False
+            self._came = perf_counter()
             if self._router is None:
                 self._sampled += batch
                 if len(self._sampled) >= _MOST_SAMPLED:
@@ -165,11 +173,7 @@ class RowDistributor:
         if self._backlog.weighs:
             self._backlog.bytes += sum(map(long_size, rows))
         for handle, part in zip(self._handles, self._router.divide(rows), strict=True):
-            if self._lanes is not None:
-                part = self._lanes.held_back(handle, part)
+            if self._lane_balancer is not None:
+                part = self._lane_balancer.held_back(handle, part)
             if part:
                 handle.rows.give(part)
-
-    def _end_handles(self) -> None:
-        for handle in self._handles:
-            handle.end()

@@ -5,12 +5,12 @@ The hosts were assigned by the numbers of their first rows, which do not tell ho
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
 
-from fetchq.processes.messages import Kind
+from fetchq.processes.messages import Kind, Released
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,10 +23,9 @@ __all__ = ["LaneBalancer"]
 
 _LEAST = 500
 """Fewer rows are not worth the connections that the other process opens for them."""
-_MOST_LANES = 32
-"""The most lanes that begin to move at a time: for each, a process looks at all of its hosts."""
 _PAUSE = 5.0
-"""Seconds before the next look at what waits, when no lane could move."""
+"""Seconds before the next look at the waiting rows of a process of which no lane could move, for each so many rows."""
+_PAUSE_ROWS = 100_000
 
 
 @dataclass(slots=True, eq=False)
@@ -38,17 +37,19 @@ class _Move:
     lane: int
     giver: ProcessHandle
     taker: ProcessHandle
-    awaited: set[int]
+    awaited: set[int] = field(default_factory=set)
     """The rows of the lane that the giver is still to finish, by index."""
     rows: list[Request] = field(default_factory=list)
     """The rows of the lane that wait, for either of the two."""
+    asked: bool = False
+    """Whether the giver has been asked for the lane, and has not answered."""
 
 
 class LaneBalancer:
     """Moves lanes while every host stays in one process at a time, which holds its limits.
 
-    A lane moves when the process that has it has finished all of its rows, and then has said that none of its hosts is
-    held back: the limits and the pauses of a host do not move. If that process would run short of rows meanwhile, it
+    A lane moves when the process that has it has finished all of its rows, and then has said that none of its hosts was
+    ever held back: the limits and the pauses of a host do not move. If that process runs short of rows meanwhile, it
     keeps the lane.
 
     The methods are called under one lock, that of the `RowDistributor`.
@@ -60,51 +61,64 @@ class LaneBalancer:
         self._moves: dict[int, _Move] = {}
         """By their lanes."""
         self._numbers = count()
-        self._kept: set[int] = set()
-        """The lanes that are not to move any more."""
-        self._looks_again = 0.0
+        self._immovable: set[int] = set()
+        """The lanes with hosts that were held back."""
+        self._looks_again: dict[ProcessHandle, float] = {}
+        """When the waiting rows of a process are looked at again, of which no lane could move."""
 
-    def concerns(self, handle: ProcessHandle) -> bool:
-        """Whether a lane is on its way from or to this process."""
-        return any(handle in (move.giver, move.taker) for move in self._moves.values())
+    def __bool__(self) -> bool:
+        """Whether a lane is on its way."""
+        return bool(self._moves)
 
     def begin(self, taker: ProcessHandle, now: float) -> bool:
-        """Begin to move lanes to this process, about half of what another one has to spare.
+        """Begin to move lanes to this process, so that it has its part of what is left, by its workers.
 
-        Returns False if there are none. `now`: a clock in seconds.
+        Returns False if there are none. `now`: a clock in seconds; `inf` to look at all that wait.
         """
+        coming = sum(len(move.rows) for move in self._moves.values() if move.taker is taker)
         # One that has ended, and died, has rows again, but what it gives away could not come back.
-        givers = [handle for handle in self._handles if not handle.ended]
-        giver = max(givers, key=lambda handle: handle.rows.spare)
-        spare = min((giver.rows.left - taker.rows.left) // 2, giver.rows.spare)
-        if spare < _LEAST or now < self._looks_again:
-            return False
-        lanes = self._chosen(giver, spare)
-        if not lanes:
-            self._looks_again = now + _PAUSE
-            return False
-        waiting, unfinished = giver.rows.withdraw(lanes, self._router.lane_of)
-        moves = {lane: _Move(next(self._numbers), lane, giver, taker, set()) for lane in lanes}
-        for lane, row in waiting:
-            moves[lane].rows.append(row)
-        for lane, row in unfinished:
-            moves[lane].awaited.add(row.index)
-        self._moves |= moves
-        for move in moves.values():
-            _ask(move)
-        return True
+        givers = [handle for handle in self._handles if not handle.ended and handle is not taker]
+        for giver in sorted(givers, key=lambda handle: -handle.rows.spare):
+            theirs, mine = giver.share.workers, taker.share.workers
+            even = (mine * giver.rows.left - theirs * (taker.rows.left + coming)) // (mine + theirs)
+            most = min(even, giver.rows.spare)
+            if most < _LEAST or now < self._looks_again.get(giver, 0.0):
+                continue
+            if self._move(giver, taker, most):
+                return True
+            self._looks_again[giver] = now + _PAUSE * max(1.0, giver.rows.waiting / _PAUSE_ROWS)
+        return False
 
-    def _chosen(self, giver: ProcessHandle, spare: int) -> set[int]:
-        """Lanes of which the process has so many waiting rows, or fewer."""
-        counts = Counter(self._router.lane_of(row.url) for row in giver.rows.waiting_rows())
-        chosen: set[int] = set()
-        for lane, rows in counts.most_common():
-            if len(chosen) == _MOST_LANES:
-                break
-            if rows <= spare and lane not in self._kept:
-                chosen.add(lane)
-                spare -= rows
-        return chosen
+    def _move(self, giver: ProcessHandle, taker: ProcessHandle, most: int) -> bool:
+        """Begin to move lanes with so many waiting rows at most. Returns False if there are none."""
+
+        def choose(counts: Counter[int]) -> set[int]:
+            chosen, left = set(), most
+            for lane, rows in counts.most_common():
+                if rows <= left and lane not in self._immovable:
+                    chosen.add(lane)
+                    left -= rows
+            return chosen if most - left >= _LEAST else set()
+
+        waiting, unfinished = giver.rows.withdraw(self._router.lane_of, choose)
+        for lane, row in waiting:
+            if lane not in self._moves:
+                self._moves[lane] = _Move(next(self._numbers), lane, giver, taker)
+            self._moves[lane].rows.append(row)
+        for lane, row in unfinished:
+            self._moves[lane].awaited.add(row.index)
+        self._ask()
+        return bool(waiting)
+
+    def _ask(self) -> None:
+        """Ask for the lanes whose rows are finished, each process for all of its own in one message."""
+        lanes: defaultdict[ProcessHandle, list[tuple[int, int]]] = defaultdict(list)
+        for move in self._moves.values():
+            if not move.awaited and not move.asked:
+                move.asked = True
+                lanes[move.giver].append((move.number, move.lane))
+        for giver, asked in lanes.items():
+            giver.tell(Kind.RELEASE, asked)
 
     def held_back(self, handle: ProcessHandle, rows: list[Request]) -> list[Request]:
         """Keep those of these rows, which are for that process, whose lanes are on their way. Returns the others."""
@@ -122,22 +136,24 @@ class LaneBalancer:
             return
         indexes = {row.index for row in rows}
         for move in self._moves.values():
-            if not move.awaited.isdisjoint(indexes):
-                move.awaited -= indexes
-                _ask(move)
+            move.awaited -= indexes
+        self._ask()
 
-    def answered(self, number: int, lane: int, *, released: bool) -> None:
-        """Note what the process has answered: whether it has released the lane, in the move with that number."""
-        move = self._moves.get(lane)
-        if move is None or move.number != number:  # it was undone meanwhile
-            return
-        if released:
-            del self._moves[lane]
-            self._router.move(move.lane, self._handles.index(move.taker), len(move.rows))
-            move.taker.rows.give(move.rows)
-        else:
-            self._kept.add(lane)
-            self._undo(move)
+    def answered(self, answers: Iterable[tuple[int, int, Released]]) -> None:
+        """Note what a process has answered: of each move and its lane, whether the lane was released."""
+        for number, lane, released in answers:
+            move = self._moves.get(lane)
+            if move is None or move.number != number:  # it was undone meanwhile
+                continue
+            if released is Released.YES:
+                del self._moves[lane]
+                self._router.move(lane, self._handles.index(move.taker), len(move.rows))
+                move.taker.rows.give(move.rows)
+            elif released is Released.LATER:
+                move.asked = False
+            else:
+                self._immovable.add(lane)
+                self._undo(move)
 
     def undo_late(self) -> None:
         """Undo the moves from processes that run short of rows themselves."""
@@ -159,9 +175,3 @@ class LaneBalancer:
     def _undo(self, move: _Move) -> None:
         del self._moves[move.lane]
         move.giver.rows.give(move.rows)
-
-
-def _ask(move: _Move) -> None:
-    """Ask for the lane once its rows are finished."""
-    if not move.awaited:
-        move.giver.tell(Kind.RELEASE, (move.number, move.lane))

@@ -5,14 +5,14 @@ A message is its length, its kind and its content. `transfer` encodes the rows a
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import Enum, IntEnum, auto
 from struct import Struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import IO
 
-__all__ = ["Kind", "read_message", "write_message"]
+__all__ = ["Kind", "Released", "read_message", "write_message"]
 
 
 class Kind(IntEnum):
@@ -49,9 +49,19 @@ class Kind(IntEnum):
     LIMIT = 15
     """In this process alone, as many rows have failed as may fail."""
     RELEASE = 16
-    """Give up a lane, if nothing is under way in it, and none of its hosts is held back: a number, and the lane."""
+    """Give up lanes, if nothing is under way in them and no host was held back: pairs of number and lane, pickled."""
     RELEASED = 17
-    """That number, that lane, and whether it was given up, pickled."""
+    """Those numbers and lanes, and whether each was given up (`Released`), pickled."""
+
+
+class Released(Enum):
+    """Whether a process has given up a lane."""
+
+    YES = auto()
+    LATER = auto()
+    """It may, when something has ended that is under way there."""
+    NEVER = auto()
+    """A host of the lane was held back, which another process would not know."""
 
 
 _HEAD = Struct("<IB")

@@ -176,18 +176,18 @@ class ProcessPool:
 
     def _attend(self, handle: ProcessHandle, make_task: Callable[[int], Task]) -> None:
         """Run a process to its end, and another one in its place if it dies."""
+        assert self._distributor is not None
         try:
             deaths = DeathCount()
             while True:
                 messages = handle.start(make_task)
+                self._distributor.started(handle)
                 self._tell_state(handle)
                 for kind, content in messages:
                     if kind is Kind.REPORT:
                         self.reports.append(pickle.loads(content))  # noqa: S301  # from a process of this run
                         return
                     self._handle(handle, kind, content)
-                assert self._distributor is not None
-                self._distributor.died(handle)
                 self._acknowledged(handle)  # the next one begins with the share that this one may not have heard of
                 self._let_starts_pass()
                 if self.control.state is RunState.ENDED:
@@ -237,8 +237,7 @@ class ProcessPool:
             self._acknowledged(handle)
         elif kind is Kind.RELEASED:
             assert self._distributor is not None
-            number, lane, released = pickle.loads(content)  # noqa: S301
-            self._distributor.answered(number, lane, released=released)
+            self._distributor.answered(pickle.loads(content))  # noqa: S301
         elif kind is Kind.RAISED:
             raise pickle.loads(content)  # noqa: S301
 

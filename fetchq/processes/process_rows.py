@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from fetchq.scheduling.backlog import READ_AHEAD
@@ -70,20 +70,19 @@ class ProcessRows:
             self._queue.extendleft(reversed(self.unfinished.values()))
             self.unfinished.clear()
 
-    def waiting_rows(self) -> list[Request]:
-        """The rows that wait."""
-        with self._changed:
-            return list(self._queue)
-
     def withdraw(
-        self, lanes: set[int], lane_of: Callable[[str], int]
+        self, lane_of: Callable[[str], int], choose: Callable[[Counter[int]], set[int]]
     ) -> tuple[list[tuple[int, Request]], list[tuple[int, Request]]]:
-        """Remove the rows of these lanes that wait. Returns them, and those of these lanes that are to be finished.
+        """Remove the waiting rows of some lanes. Returns them, and those of these lanes that are to be finished.
 
-        Each comes with its lane. `lane_of` computes the lane of a URL.
+        Each comes with its lane. `lane_of` computes the lane of a URL; `choose` is given how many rows of each lane
+        wait, and returns lanes.
         """
         with self._changed:
             waiting = [(lane_of(row.url), row) for row in self._queue]
+            lanes = choose(Counter(lane for lane, _ in waiting))
+            if not lanes:
+                return [], []
             self._queue = deque(row for lane, row in waiting if lane not in lanes)
             unfinished = [(lane_of(row.url), row) for row in self.unfinished.values()]
         return [one for one in waiting if one[0] in lanes], [one for one in unfinished if one[0] in lanes]

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fetchq.scheduling.host_key import key_for
-from fetchq.scheduling.lanes import lane_for
+from fetchq.scheduling.lanes import lane_for, lane_of_host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +39,9 @@ class Router:
         """The processes of hosts, by their keys, which costs less than to compute their lanes."""
         self.rows = [0] * processes
         """How many rows each process has got."""
-        self.largest: tuple[str, int] | None = None
-        """The host that has more than its share of the sampled rows, by its key, and the process that has it."""
+        self.largest: str | None = None
+        """The host that has more than its share of the sampled rows, by its key."""
+        self._largest_lane = 0
         self.largest_rows = 0
         """How many rows that host has got."""
 
@@ -68,10 +69,13 @@ class Router:
             return
         host, count = hosts.most_common(1)[0]
         if count * len(self.rows) > len(rows):
-            url = next(one.url for one in rows if self._key_of(one.url) == host)
-            process = self._process_of[self.lane_of(url)]
-            assert process is not None, "its lane was assigned just now"
-            self.largest = host, process
+            self.largest, self._largest_lane = host, lane_of_host(host, LANES)
+
+    @property
+    def largest_is_alone(self) -> bool:
+        """Whether the process that has the largest host has no row of another one."""
+        process = self._process_of[self._largest_lane]
+        return process is not None and self.rows[process] == self.largest_rows
 
     def divide(self, rows: Sequence[Request]) -> list[list[Request]]:
         """The rows for each process."""
@@ -79,13 +83,12 @@ class Router:
         if len(known) > _MOST_KNOWN:
             known.clear()
         parts: list[list[Request]] = [[] for _ in self.rows]
-        largest = None if self.largest is None else self.largest[0]
         for row in rows:
             process = known.get(key := key_of(row.url))
             if process is None:
                 known[key] = process = self._place(row.url, parts)
             parts[process].append(row)
-            if key == largest:
+            if key == self.largest:
                 self.largest_rows += 1
         for number, part in enumerate(parts):
             self.rows[number] += len(part)

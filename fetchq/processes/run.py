@@ -103,14 +103,14 @@ class ProcessRun(ListRun):
         router = None if self.pool is None else self.pool.router
         if router is None or router.largest is None:
             return None
-        host, process = router.largest
+        host = redact_all(router.largest)
         share = router.largest_rows / max(sum(router.rows), 1)
         if share * len(router.rows) <= 1:  # of the rows that came after the sample, it has fewer
             return None
         if share == 1:
-            return one_line(f"All URLs are of {redact_all(host)}, and so in one process: the others had none.")
-        alone = " to itself" if router.rows[process] == router.largest_rows else ""
-        has = f"{redact_all(host)} has {percent_text(share)} of the URLs"
+            return one_line(f"All URLs are of {host}, and so in one process: the others had none.")
+        alone = " to itself" if router.largest_is_alone else ""
+        has = f"{host} has {percent_text(share)} of the URLs"
         return one_line(f"{has}, and one of the {len(router.rows)} processes{alone}: more would not help.")
 
     def attribution(self, ended: float) -> Attribution:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -94,9 +94,16 @@ class Hosts:
             self._loads.drop(oldest)
             del self.queues[oldest.host]
 
-    def unbound(self, chosen: Callable[[str], bool], now: float) -> bool:
-        """Whether another schedule may take over those hosts for whose keys `chosen` is true."""
-        return all(_is_unbound(queue, now) for queue in self if chosen(queue.host))
+    def bound(self, now: float) -> Iterator[tuple[str, bool]]:
+        """The hosts that no other schedule may take over now, by their keys, and whether it never may.
+
+        It never may take over one that was held back, of which it would know nothing; others it may as soon as nothing
+        of them waits or is under way, and their interval has passed.
+        """
+        for queue in self:
+            held_back = queue.refused is not None or queue.congestion.backoff(queue.host) is not None
+            if held_back or not queue.idle or queue.due(now) > now:
+                yield queue.host, held_back
 
     def backoffs(self) -> list[HostBackoff]:
         """How far the requests to each host were held back, dropped hosts included; those with most refusals first."""
@@ -119,9 +126,3 @@ class Hosts:
         backoff = queue.congestion.backoff(queue.host)
         if backoff is not None and (queue.host in self._backoffs or len(self._backoffs) < _MOST_BACKOFFS):
             self._backoffs[queue.host] = backoff
-
-
-def _is_unbound(queue: HostQueue, now: float) -> bool:
-    """Whether nothing of a host waits or is under way, and it neither is nor ever was held back."""
-    free = queue.idle and queue.refused is None and queue.due(now) <= now
-    return free and queue.congestion.backoff(queue.host) is None

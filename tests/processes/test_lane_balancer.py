@@ -7,7 +7,8 @@ import pickle
 import signal
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,8 +25,9 @@ from support.waiting import PATIENCE
 
 from fetchq import Request, Settings, fetch_all_sync
 from fetchq.processes import distributor, lane_balancer, process_handle, process_rows
+from fetchq.processes.distributor import RowDistributor
 from fetchq.processes.lane_balancer import LaneBalancer
-from fetchq.processes.messages import Kind
+from fetchq.processes.messages import Kind, Released
 from fetchq.processes.process_handle import ProcessHandle
 from fetchq.processes.router import Router
 from fetchq.processes.task import Share
@@ -49,11 +51,7 @@ class Handle(ProcessHandle):
 
     def take(self) -> list[Request]:
         """Be sent rows, if any wait."""
-        self._wanted = 1
-        before = set(self.rows.unfinished)
-        if self.rows.waiting:
-            self._next(None)  # type: ignore[arg-type]  # no process has been started
-        rows = [row for index, row in self.rows.unfinished.items() if index not in before]
+        rows = self.rows.take(5)
         self.sent += rows
         return rows
 
@@ -65,7 +63,7 @@ class Handle(ProcessHandle):
     @property
     def asked(self) -> list[tuple[int, int]]:
         """The number of each move, and the lane, that it was asked to release."""
-        return [pickle.loads(content) for kind, content in self._controls if kind is Kind.RELEASE]
+        return [one for kind, content in self._controls if kind is Kind.RELEASE for one in pickle.loads(content)]
 
 
 class Rows:
@@ -112,12 +110,11 @@ def urls(rows: Sequence[Request]) -> list[str]:
 
 
 def test_a_lane_moves_when_its_rows_are_finished_and_its_process_releases_it() -> None:
-    rows, full, idle, (first, second) = two(6, 12)
+    rows, full, idle, (first, second) = two(8, 14)
     assert urls(full.take()) == [url(first)] * 5
     assert rows.lanes.begin(idle, 0.0)
-    assert rows.lanes.concerns(full)
-    assert rows.lanes.concerns(idle)
-    assert full.rows.waiting == 12  # the only lane that is no more than half of what waits has moved
+    assert rows.lanes
+    assert full.rows.waiting == 14  # the only lane that is no more than half of what waits has moved
     assert full.asked == []
     rows.finish(full, 4)
     assert full.asked == []
@@ -125,18 +122,18 @@ def test_a_lane_moves_when_its_rows_are_finished_and_its_process_releases_it() -
     ((number, lane),) = full.asked
     assert lane == rows.router.lane_of(url(first))
     assert idle.rows.waiting == 0
-    rows.lanes.answered(number, lane, released=True)
-    assert urls(idle.take()) == [url(first)]
-    assert not rows.lanes.concerns(idle)
+    rows.lanes.answered([(number, lane, Released.YES)])
+    assert urls(idle.take()) == [url(first)] * 3
+    assert not rows.lanes
     assert [rows.process_of(first), rows.process_of(second)] == [1, 0]
-    assert sum(rows.router.rows) == 18 + 8 + 2  # with those that process_of has asked for
+    assert sum(rows.router.rows) == 22 + 8 + 2  # with those that process_of has asked for
 
 
 def test_a_lane_that_its_process_keeps_does_not_move_again() -> None:
     rows, full, idle, (first, second) = two(6, 12)
     assert rows.lanes.begin(idle, 0.0)
     ((number, lane),) = full.asked
-    rows.lanes.answered(number, lane, released=False)
+    rows.lanes.answered([(number, lane, Released.NEVER)])
     assert full.rows.waiting == 18
     assert rows.process_of(first) == 0
     assert not rows.lanes.begin(idle, 0.0)
@@ -145,21 +142,19 @@ def test_a_lane_that_its_process_keeps_does_not_move_again() -> None:
 
 
 def test_a_process_that_runs_short_itself_keeps_its_lanes() -> None:
-    rows, full, idle, (first, second) = two(6, 12)
+    rows, full, idle, (first, second) = two(8, 14)
     full.take()
     assert rows.lanes.begin(idle, 0.0)
     rows.lanes.undo_late()
-    assert rows.lanes.concerns(idle)
-    full.take()
-    full.take()
-    assert full.rows.waiting == 2
-    rows.lanes.undo_late()
-    assert not rows.lanes.concerns(idle)
-    assert full.rows.waiting == 3
+    assert rows.lanes
+    while full.rows.waiting > 2:
+        full.take()
+        rows.lanes.undo_late()
+    assert not rows.lanes
     assert rows.process_of(first) == 0
     rows.finish(full)
     assert full.asked == []
-    rows.give(*[second] * 20)
+    rows.give(*[first] * 10, *[second] * 20)
     assert rows.lanes.begin(idle, 0.0)  # it was no fault of the lane
 
 
@@ -169,7 +164,7 @@ def test_rows_of_a_lane_that_come_while_it_moves_go_with_it() -> None:
     rows.give(first, second, first)
     assert full.rows.waiting == 13
     ((number, lane),) = full.asked
-    rows.lanes.answered(number, lane, released=True)
+    rows.lanes.answered([(number, lane, Released.YES)])
     assert [row.index for row in [*idle.take(), *idle.take()]] == [0, 1, 2, 3, 4, 5, 18, 20]
 
 
@@ -179,19 +174,20 @@ def test_a_process_that_dies_keeps_its_lanes_and_its_late_answer_counts_for_noth
     ((number, lane),) = full.asked
     rows.lanes.undo_from(full)
     full.die()
-    rows.lanes.answered(number, lane, released=True)
+    rows.lanes.answered([(number, lane, Released.YES)])
     assert (full.rows.waiting, idle.rows.waiting) == (18, 0)
 
 
 def test_a_single_lane_does_not_move_and_is_not_looked_at_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, _, idle, _ = two(0, 50)
     assert not rows.lanes.begin(idle, 10.0)
-    looks = []
-    monkeypatch.setattr(LaneBalancer, "_chosen", lambda *given: looks.append(given))
+    looks: list[object] = []
+    monkeypatch.setattr(LaneBalancer, "_move", lambda *given: looks.append(given))
     assert not rows.lanes.begin(idle, 14.9)
     assert looks == []
     assert not rows.lanes.begin(idle, 15.1)
-    assert len(looks) == 1
+    assert not rows.lanes.begin(idle, inf)
+    assert len(looks) == 2
 
 
 def test_a_process_that_has_ended_and_died_gives_nothing_away() -> None:
@@ -200,11 +196,62 @@ def test_a_process_that_has_ended_and_died_gives_nothing_away() -> None:
     assert not rows.lanes.begin(idle, 0.0)
 
 
-def test_few_lanes_move_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane_balancer, "_MOST_LANES", 2)
-    rows, full, idle, _ = two(3, 3, 3, 20)
+def test_a_lane_that_is_not_free_yet_is_asked_for_again_when_rows_are_finished() -> None:
+    rows, full, idle, _ = two(6, 12)
     assert rows.lanes.begin(idle, 0.0)
-    assert len(full.asked) == 2
+    ((number, lane),) = full.asked
+    rows.lanes.answered([(number, lane, Released.LATER)])
+    assert rows.lanes
+    full.take()
+    rows.finish(full, 1)
+    rows.finish(full, 1)
+    assert full.asked == [(number, lane)] * 2  # not once more before it has answered
+    rows.lanes.answered([(number, lane, Released.YES)])
+    assert idle.rows.waiting == 6
+
+
+def test_another_process_gives_where_the_fullest_has_only_one_host() -> None:
+    rows = Rows(3, 30)
+    full, some, idle = rows.handles
+    hosts = [[host for host in range(30) if rows.process_of(host) == process] for process in range(3)]
+    rows.give(*hosts[0][:1] * 100, *hosts[1] * 6)
+    assert rows.lanes.begin(idle, 0.0)
+    assert full.asked == []
+    assert some.asked
+
+
+def test_a_process_with_more_workers_gets_more_of_what_is_left() -> None:
+    moved = []
+    for workers in (1, 3):
+        rows = Rows(2, 40)
+        full, idle = rows.handles
+        idle.share = Share(workers, None, None)
+        rows.give(*[host for host in range(40) if rows.process_of(host) == 0] * 10)
+        assert rows.lanes.begin(idle, 0.0)
+        moved.append(200 - full.rows.waiting)
+    assert moved == [100, 150]
+
+
+def test_lanes_of_few_rows_do_not_move() -> None:
+    rows, full, idle, _ = two(50, 1)
+    assert not rows.lanes.begin(idle, 0.0)
+    assert full.rows.waiting == 51
+
+
+def test_a_slow_lane_does_not_keep_others_from_moving() -> None:
+    rows = Rows(2, 40)
+    full, idle = rows.handles
+    slow, *others = [host for host in range(40) if rows.process_of(host) == 0]
+    rows.give(*[slow] * 20, *others * 5)
+    full.take()
+    assert rows.lanes.begin(idle, 0.0)
+    for number, lane in full.asked:
+        rows.lanes.answered([(number, lane, Released.YES)])
+    assert rows.lanes  # some rows of the slow host are not finished
+    while idle.take():
+        rows.finish(idle)
+    assert rows.lanes.begin(idle, 0.0)
+    assert rows.process_of(slow) == 0
 
 
 def test_few_rows_do_not_move() -> None:
@@ -234,7 +281,7 @@ def test_each_row_is_done_once_and_each_host_in_one_process_at_a_time(data: st.D
             take(handle)
         elif act == "finish":
             rows.finish(handle, data.draw(st.integers(0, 5)))
-        elif act == "begin" and not rows.lanes.concerns(handle):
+        elif act == "begin" and not handle.rows.waiting:
             rows.lanes.begin(handle, 1e9 * rows.given)
         elif act == "answer":
             for number, lane in handle.asked:
@@ -242,7 +289,7 @@ def test_each_row_is_done_once_and_each_host_in_one_process_at_a_time(data: st.D
                     asked.add(number)
                     if lane in rows.lanes._moves and rows.lanes._moves[lane].number == number:
                         assert lane not in map(rows.router.lane_of, urls(list(handle.rows.unfinished.values())))
-                    rows.lanes.answered(number, lane, released=data.draw(st.booleans()))
+                    rows.lanes.answered([(number, lane, data.draw(st.sampled_from(Released)))])
         elif act == "late":
             rows.lanes.undo_late()
         elif act == "die":
@@ -262,6 +309,57 @@ def test_each_row_is_done_once_and_each_host_in_one_process_at_a_time(data: st.D
             for host in range(8):
                 numbers = [row.index for row in handle.sent if row.url == url(host)]
                 assert numbers == sorted(numbers)
+
+
+class Source:
+    """A list that ends when the test says so."""
+
+    def __init__(self, rows: list[Request]) -> None:
+        self._rows = rows
+        self.ends = threading.Event()
+
+    def __iter__(self) -> Iterator[list[Request]]:
+        yield self._rows
+        assert self.ends.wait(PATIENCE)
+
+
+def test_lanes_move_while_the_source_blocks_and_nobody_is_ended_before_they_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(distributor, "_MOST_SAMPLED", 100)
+    monkeypatch.setattr(distributor, "_STALLED", inf)
+    monkeypatch.setattr(distributor, "WORKER_START_DELAY", PATIENCE)
+    known = Rows(2, 40)
+    full, idle = known.handles
+    hosts = [host for host in range(40) if known.process_of(host) == 0]
+    source = Source([Request(url(host), index) for index, host in enumerate(hosts * 5)])
+    given = RowDistributor(source, Settings(), lambda: None)
+    try:
+        assert len(given.sample()) == 100
+        given.distribute_to(known.handles, known.router)
+        full.take()
+        given.wake()
+        assert full.rows.waiting == 95  # more rows may come soon
+        monkeypatch.setattr(distributor, "_STALLED", 0.0)
+        given.wake()
+        assert full.rows.waiting < 60
+        source.ends.set()
+        given._thread.join(PATIENCE)
+        assert not idle.ended
+        given.done(full.rows.finished(list(full.rows.unfinished)))
+        given.answered([(number, lane, Released.YES) for number, lane in full.asked])
+        assert full.rows.waiting + idle.rows.waiting == 95
+        while not (full.ended and idle.ended):
+            for handle in known.handles:
+                handle.take()
+                given.done(handle.rows.finished(list(handle.rows.unfinished)))
+                given.answered([(number, lane, Released.YES) for number, lane in full.asked])
+    finally:
+        source.ends.set()
+        given.stop()
+        given.join()
+    assert idle.sent
+    assert sorted(row.index for handle in known.handles for row in handle.sent) == list(range(100))
 
 
 # --- in real processes ---

@@ -942,18 +942,19 @@ def test_hosts_that_nobody_asks_any_more_are_forgotten_but_not_what_was_done_abo
     assert bench.schedule.hosts.backoffs()[0].rate < inf
 
 
-def test_another_schedule_may_have_a_host_that_nothing_is_known_of_but_answers() -> None:
+def bound(bench: Bench) -> dict[str, bool]:
+    return dict(bench.schedule.hosts.bound(bench.now))
+
+
+def test_another_schedule_may_have_a_host_that_nothing_is_under_way_at() -> None:
     bench = Bench()
-    unbound = bench.schedule.hosts.unbound
-    assert unbound(lambda host: True, bench.now)
     bench.add("h", 2)
-    assert not unbound(lambda host: True, bench.now)
-    assert unbound(lambda host: host == "http://other", bench.now)
+    assert bound(bench) == {"http://h": False}
     jobs = bench.take_all()
-    assert not unbound(lambda host: True, bench.now)
+    assert bound(bench) == {"http://h": False}
     for job, outcome in zip(jobs, (OK, NOT_FOUND), strict=True):
         bench.done(job, outcome)
-    assert unbound(lambda host: True, bench.now)
+    assert bound(bench) == {}
 
 
 @pytest.mark.parametrize("outcome", [refusal("5"), DOWN, NO_SUCH_NAME], ids=["refused", "down", "given up"])
@@ -963,15 +964,17 @@ def test_no_other_schedule_may_have_a_host_that_was_held_back(outcome: Outcome) 
         bench.add()
         bench.done(bench.take(), outcome)
         bench.now += 1000.0
-    assert not bench.schedule.hosts.unbound(lambda host: True, bench.now)
+    assert bound(bench) == {"http://h": True}
 
 
 def test_no_other_schedule_may_have_a_host_before_its_interval_has_passed() -> None:
     bench = Bench(host_interval=2.0)
     bench.add()
     bench.done(bench.take())
-    assert not bench.schedule.hosts.unbound(lambda host: True, bench.now + 1.9)
-    assert bench.schedule.hosts.unbound(lambda host: True, bench.now + 2.0)
+    bench.now += 1.9
+    assert bound(bench) == {"http://h": False}
+    bench.now += 0.1
+    assert bound(bench) == {}
 
 
 def test_the_schedule_takes_what_an_engine_makes() -> None:
