@@ -106,9 +106,9 @@ class _Shards:
     def run(self, shards: Sequence[Shard]) -> int:
         """Run these shards. Returns the exit status."""
         from fetchq.cluster.marker import read_marker
-        from fetchq.workers.process import tune_garbage_collector
+        from fetchq.workers.process import tune_memory
 
-        tune_garbage_collector()
+        tune_memory()
         for shard in shards:
             marker = read_marker(self._storage, shard)
             already = marker is not None

@@ -18,7 +18,7 @@ from fetchq.core.disk import StorageError
 from fetchq.core.process_error import ProcessDiedError
 from fetchq.pipeline import AsyncPipeline, BlockingPipeline
 from fetchq.store.output import Output
-from fetchq.workers.process import loop_factory, tune_garbage_collector
+from fetchq.workers.process import loop_factory, tune_memory
 from fetchq.workers.run import Feed
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def drive(
     `session`: the session of a durable run, which stays open. `on_done` is called with the Results that are done.
     `watched`: whether the screen is told of starts. `logged`: whether it is told of retries.
     """
-    tune_garbage_collector()
+    tune_memory()
     interrupts = click.get_current_context().find_object(Interrupts) or Interrupts()
     feed = Feed(source, threaded=True, finite=source.rereadable)
     output = Output(screen, session, keep_body=settings.keep_body, record_bodies=settings.record_bodies)

@@ -22,7 +22,7 @@ from fetchq.cluster.attempt import run_task
 from fetchq.cluster.executors import ClusterError, ShardProcessDiedError
 from fetchq.cluster.marker import Marker
 from fetchq.cluster.tasks import ShardTask
-from fetchq.workers.process import tune_garbage_collector
+from fetchq.workers.process import tune_memory
 
 __all__ = ["LocalProcesses"]
 
@@ -111,7 +111,7 @@ class LocalProcesses:
 
 def _begin(scratch: str) -> None:
     """Prepare a process for its shards, and let it end when its parent does."""
-    tune_garbage_collector()
+    tune_memory()
     threading.Thread(target=_end_with_parent, args=(scratch,), name="fetchq-parent", daemon=True).start()
 
 

@@ -26,7 +26,7 @@ from fetchq.http.cookies import CookieJar
 from fetchq.http.hops import method_of
 from fetchq.pipeline import AsyncPipeline, BlockingPipeline
 from fetchq.reports.measurements import MAX_SPANS, MeasuredRun, spans_of
-from fetchq.workers.process import loop_factory, peak_memory, tune_garbage_collector
+from fetchq.workers.process import loop_factory, peak_memory, tune_memory
 from fetchq.workers.run import Feed
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class _Measurement:
 
     def run(self) -> MeasuredRun:
         """Fetch the list."""
-        tune_garbage_collector()
+        tune_memory()
         self._cpu = process_time()
         if isinstance(self._pipeline, AsyncPipeline):
             with asyncio.Runner(loop_factory=loop_factory()) as runner:

@@ -27,7 +27,7 @@ from fetchq.scheduling.lanes import lane_of_host
 from fetchq.workers.async_run import AsyncRun
 from fetchq.workers.blocking_run import BlockingRun
 from fetchq.workers.failure_limit import FailureLimit
-from fetchq.workers.process import loop_factory, peak_memory, tune_garbage_collector
+from fetchq.workers.process import loop_factory, peak_memory, tune_memory
 from fetchq.workers.run import Feed
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _READ_AHEAD = 3
 
 def main(task: Task) -> None:
     """Do the task. The run that has started this process tells more through stdin, and ends it by closing that."""
-    tune_garbage_collector()
+    tune_memory()
     child = _Child(task)
     try:
         child.sender.send(Kind.REPORT, pickle.dumps(child.fetch()))

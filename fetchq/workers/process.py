@@ -1,4 +1,4 @@
-"""Sets up a process that does nothing but fetch, its event loop and its garbage collector, and tells its peak memory.
+"""Sets up a process that does nothing but fetch, its event loop and its memory, and tells its peak memory.
 
 The library leaves both to the processes of its callers.
 """
@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["loop_factory", "peak_memory", "tune_garbage_collector"]
+__all__ = ["loop_factory", "peak_memory", "tune_memory"]
+
+_KEPT = 2 << 20
+"""glibc then returns free memory only above twice as many bytes."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -26,10 +29,15 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def tune_garbage_collector() -> None:
-    """Let the garbage collector run less often: it finds next to nothing, and takes a sixth of a busy run."""
+def tune_memory() -> None:
+    """Let the garbage collector run less often: it finds next to nothing, and takes a sixth of a busy run.
+
+    What a batch of Results frees is kept for the next one: without that, each batch gives its memory back to the system
+    and takes it anew, page by page.
+    """
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    bytes(_KEPT)  # glibc adjusts its thresholds to the largest block that was freed (mallopt(3), M_MMAP_THRESHOLD)
 
 
 def peak_memory() -> int:

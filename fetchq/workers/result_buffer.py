@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_BYTES", "MOST_RESULTS", "ResultBuffer", "ResultQueue"]
 
-MOST_RESULTS = 1024
+MOST_RESULTS = 128
 MOST_BYTES = 8_000_000
-"""The bounds of a buffer: the number of Results, and the bytes that they take (`kept_bytes`)."""
+"""The bounds of a buffer: the number of Results, and the bytes that they take (`kept_bytes`).
+
+Of small bodies, 128 with all that belongs to them still are in the CPU's cache when they are written: with 300 workers,
+a bound of 1,024 takes a fifth more time.
+"""
 
 
 class ResultBuffer:
