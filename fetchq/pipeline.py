@@ -26,7 +26,8 @@ from fetchq.reports.summary import Summary
 from fetchq.reports.view import Views
 from fetchq.store.output import Output
 from fetchq.workers.failure_limit import FailureLimit
-from fetchq.workers.run import DURABLE_LINGER, Feed, Run
+from fetchq.workers.result_buffer import DURABLE_LINGER
+from fetchq.workers.run import Feed, Run
 
 if TYPE_CHECKING:
     from fetchq.core.model import OnStart, Result
@@ -76,9 +77,8 @@ class _Pipeline(ABC, Generic[RunT]):
         self._summary = Summary() if summary is None else summary
         self._on_done = on_done
         self._interrupted = interrupted
-        self._run: RunT | None = self._new_run(
-            settings, feed, on_start, linger if settings.output is None else DURABLE_LINGER
-        )
+        linger = linger if settings.output is None else DURABLE_LINGER
+        self._run: RunT | None = self._new_run(settings, feed, on_start, linger)
         """The run; None when it has ended."""
         self._run.settler.on_retry = on_retry
         self._run.preparation = preparation

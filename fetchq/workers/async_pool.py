@@ -58,7 +58,7 @@ class AsyncPool:
         self._feeder: asyncio.Task[SourceError | None] | None = None
         self._cancelled_at_abort: set[asyncio.Future[Any]] = set()
         """Callbacks and address lookups under way, which an abort cancels; the engine aborts its attempts itself."""
-        self.results = ResultQueue() if results is None else results
+        self.results = ResultQueue(run.linger) if results is None else results
         self._idle = run.idle
         self.control.listen(self._on_change)
 

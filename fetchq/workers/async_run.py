@@ -44,7 +44,7 @@ class AsyncRun(ListRun):
         monitor.start()
         task = loop.create_task(pool.run(self._feed.requests, threaded=self._feed.threaded), name="fetchq-run")
         try:
-            while batch := await pool.results.take(self.linger):
+            while batch := await pool.results.take():
                 yield batch
             await task
         finally:

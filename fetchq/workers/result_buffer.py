@@ -14,23 +14,27 @@ from fetchq.core.model import kept_headers, kept_passed
 if TYPE_CHECKING:
     from fetchq.core.model import Result
 
-__all__ = ["MOST_BYTES", "MOST_RESULTS", "ResultBuffer", "ResultQueue"]
+__all__ = ["DURABLE_LINGER", "MOST_BYTES", "MOST_DURABLE_RESULTS", "MOST_RESULTS", "ResultBuffer", "ResultQueue"]
 
+DURABLE_LINGER = 0.25
+"""Seconds for which a durable run collects Results before it writes them, since each write waits for the disk."""
 MOST_RESULTS = 128
+"""The most Results in a buffer. So many, with small bodies and all else that belongs to them, still are in the CPU's
+cache when they are written: with 300 workers, a bound of 1,024 takes a fifth more time."""
+MOST_DURABLE_RESULTS = 1024
+"""The most of a run that collects them for `DURABLE_LINGER`: fewer would wait for the disk more often."""
 MOST_BYTES = 8_000_000
-"""The bounds of a buffer: the number of Results, and the bytes that they take (`kept_bytes`).
-
-Of small bodies, 128 with all that belongs to them still are in the CPU's cache when they are written: with 300 workers,
-a bound of 1,024 takes a fifth more time.
-"""
+"""The most bytes that the Results in a buffer take (`kept_bytes`)."""
 
 
 class ResultBuffer:
     """A list of Results, bounded in number and in bytes."""
 
-    __slots__ = ("_bytes", "_results", "ample")
+    __slots__ = ("_bytes", "_most", "_results", "ample")
 
-    def __init__(self) -> None:
+    def __init__(self, linger: float = 0.0) -> None:
+        """`linger`: the seconds for which its reader waits for more Results than one."""
+        self._most = MOST_RESULTS if linger < DURABLE_LINGER else MOST_DURABLE_RESULTS
         self._results: list[Result] = []
         self._bytes = 0
         self.ample = False
@@ -41,7 +45,7 @@ class ResultBuffer:
 
     def add(self, result: Result) -> bool:
         """Add a Result. Returns False if there is no room. The last Result may exceed the bound in bytes."""
-        if len(self._results) >= MOST_RESULTS or self._bytes >= MOST_BYTES:
+        if len(self._results) >= self._most or self._bytes >= MOST_BYTES:
             return False
         self._results.append(result)
         kept = kept_headers(result)
@@ -50,7 +54,7 @@ class ResultBuffer:
             self._bytes += len(kept) + len(result.body) + (0 if result._spool is None else result._spool.in_memory)
         else:
             self._bytes += kept_bytes(result)
-        self.ample = len(self._results) >= MOST_RESULTS // 2 or self._bytes >= MOST_BYTES // 2
+        self.ample = len(self._results) >= self._most // 2 or self._bytes >= MOST_BYTES // 2
         return True
 
     def take_all(self) -> list[Result]:
@@ -62,8 +66,10 @@ class ResultBuffer:
 class ResultQueue:
     """A bounded queue in which the one reader waits for Results, and workers wait for room."""
 
-    def __init__(self) -> None:
-        self._buffer = ResultBuffer()
+    def __init__(self, linger: float = 0.0) -> None:
+        """`linger`: the seconds for which the reader waits for more Results than one."""
+        self._linger = linger
+        self._buffer = ResultBuffer(linger)
         self._closed = self._gathering = False
         self._reader: asyncio.Future[None] | None = None
         self._putters: list[asyncio.Future[None]] = []
@@ -89,16 +95,16 @@ class ResultQueue:
         self._closed = True
         self._wake_reader()
 
-    async def take(self, linger: float = 0.0) -> list[Result]:
+    async def take(self) -> list[Result]:
         """Wait for a Result, and return all there are; an empty list once the queue is closed and empty.
 
-        After the first Result it waits for more, for `linger` seconds or until there are many.
+        After the first Result it waits for more, for so many seconds or until there are many.
         """
         while not self._buffer and not self._closed:
             await self._until_woken()
-        if linger > 0 and not self._closed and not self._buffer.ample:
+        if self._linger > 0 and not self._closed and not self._buffer.ample:
             self._gathering = True
-            timer = self._loop.call_later(linger, self._wake_reader)
+            timer = self._loop.call_later(self._linger, self._wake_reader)
             try:
                 await self._until_woken()
             finally:

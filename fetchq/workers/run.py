@@ -26,10 +26,8 @@ if TYPE_CHECKING:
     from fetchq.scheduling.host_load import HostLoad
     from fetchq.workers.loop_monitor import LoopMonitor
 
-__all__ = ["DURABLE_LINGER", "WORKER_START_DELAY", "Feed", "ListRun", "Run"]
+__all__ = ["WORKER_START_DELAY", "Feed", "ListRun", "Run"]
 
-DURABLE_LINGER = 0.25
-"""Seconds for which a durable run collects Results before it writes them, since each write waits for the disk."""
 WORKER_START_DELAY = 0.02
 """Seconds for which the source is read before the workers start, unless it ends sooner. The first thousands of rows may
 all be of one slow host, which would otherwise occupy all workers before another host is known."""

@@ -46,7 +46,7 @@ class ThreadPool(BlockingPool):
         self._source_wanted = threading.Condition(lock)
         self._result_ready = threading.Condition(lock)
         self._buffer_free = threading.Condition(lock)
-        self._buffer = ResultBuffer()
+        self._buffer = ResultBuffer(self._run.linger)
         self._gathering = False
         """Whether the reader has a Result, and waits for more, so that it is not woken for each."""
         self._idle = self._run.idle

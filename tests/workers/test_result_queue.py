@@ -6,7 +6,7 @@ import asyncio
 
 from support.factories import make_result
 
-from fetchq.workers.result_buffer import MOST_BYTES, MOST_RESULTS, ResultQueue
+from fetchq.workers.result_buffer import DURABLE_LINGER, MOST_BYTES, MOST_DURABLE_RESULTS, MOST_RESULTS, ResultQueue
 
 
 async def turns(n: int = 5) -> None:
@@ -41,6 +41,14 @@ async def test_the_queue_holds_no_more_results_than_it_may() -> None:
     assert len(await results.take()) == MOST_RESULTS
     await asyncio.wait_for(asyncio.gather(*late), 10)
     assert [result.index - MOST_RESULTS for result in await results.take()] == [0, 1, 2]
+
+
+async def test_the_queue_of_a_durable_run_holds_more_results() -> None:
+    results = ResultQueue(DURABLE_LINGER)
+    for index in range(MOST_DURABLE_RESULTS):
+        assert results.offer(make_result(index=index))
+    assert not results.offer(make_result(index=MOST_DURABLE_RESULTS))
+    assert len(await results.take()) == MOST_DURABLE_RESULTS > MOST_RESULTS
 
 
 async def test_the_queue_holds_hardly_more_bytes_than_it_may() -> None:
