@@ -98,7 +98,7 @@ class ResultQueue:
     async def take(self) -> list[Result]:
         """Wait for a Result, and return all there are; an empty list once the queue is closed and empty.
 
-        After the first Result it waits for more, for so many seconds or until there are many.
+        After the first Result it waits for more, until the seconds to linger have passed or there are many.
         """
         while not self._buffer and not self._closed:
             await self._until_woken()
