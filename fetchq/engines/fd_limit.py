@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from fetchq.core.settings import Settings
 
-__all__ = ["FdBudget", "fd_budget"]
+__all__ = ["IDLE_EACH", "FdBudget", "fd_budget"]
+
+IDLE_EACH = 8
+"""To how many hosts a worker of the blocking modes keeps an idle connection of its own."""
 
 _RESERVE = 64
 """File descriptors for other purposes: the source, the ledger, lookups, and whatever else the program opens."""
@@ -30,7 +33,7 @@ def fd_budget(settings: Settings) -> FdBudget:
     """The budget of a run. Raises a limit that is too low, as far as the system allows."""
     each = 3 if settings.stores else 2  # two addresses are tried at once, and a large body is in a file
     workers = settings.workers
-    idle = 2 * workers + 16
+    idle = 2 * workers + 16 if settings.mode == "async" else IDLE_EACH * workers
     used = _in_use() + _RESERVE
     free = _limit(used + each * workers + idle) - used
     attempts = max(1, min(workers, free // each))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fetchq.inputs.lines import SourceError
 from fetchq.scheduling.job import Job, JobKind
 from fetchq.workers.blocking_pool import BlockingPool
-from fetchq.workers.result_buffer import DURABLE_LINGER, ResultBuffer
+from fetchq.workers.result_buffer import ResultBuffer
 from fetchq.workers.run import WORKER_START_DELAY
 from fetchq.workers.run_state import RunState
 from fetchq.workers.settle import Retry
@@ -46,7 +46,7 @@ class ThreadPool(BlockingPool):
         self._source_wanted = threading.Condition(lock)
         self._result_ready = threading.Condition(lock)
         self._buffer_free = threading.Condition(lock)
-        self._buffer = ResultBuffer(DURABLE_LINGER)  # large, so that workers seldom wait for room
+        self._buffer = ResultBuffer(self._run.linger)
         self._gathering = False
         """Whether the reader has a Result, and waits for more, so that it is not woken for each."""
         self._idle = self._run.idle

@@ -29,11 +29,12 @@ class Adapter(HTTPAdapter):
     A `requests.Session` above it would follow redirects, keep cookies and read the environment, which `http/` does.
     """
 
-    def __init__(self, contexts: TlsContexts) -> None:
+    def __init__(self, contexts: TlsContexts, hosts: int) -> None:
+        """`hosts`: to how many an idle connection is kept at most; at least one."""
         self._contexts = contexts
         self._last: tuple[tuple[str, str, str | None, bool], Any] | None = None
         """The pool that was used last, and what it is for."""
-        super().__init__(pool_connections=8, pool_maxsize=1)
+        super().__init__(pool_connections=hosts, pool_maxsize=1)
 
     def open(self, hop: Hop, proxy: str | None, *, anonymous: bool) -> Response:
         """Send the hop, and read the head of its response. Raises `AttemptFailed`, and exceptions of urllib3."""

@@ -18,6 +18,7 @@ from fetchq.core.model import Cause
 from fetchq.engines.bandwidth import ByteRate
 from fetchq.engines.early_response import may_finish_upload
 from fetchq.engines.errors import network_failure, raised_by_fetchq
+from fetchq.engines.fd_limit import IDLE_EACH, fd_budget
 from fetchq.engines.requests.abort_switch import AbortSwitch
 from fetchq.engines.requests.adapter import Adapter
 from fetchq.engines.requests.connection import Urllib3Error, check_urllib3
@@ -63,8 +64,12 @@ class RequestsEngine:
         proxies: ProxyConfig | None = None,
         cookies: CookieJar | None = None,
         heartbeat: Heartbeat | None = None,
+        idle: int = IDLE_EACH,
     ) -> None:
-        """`contexts`, `rate`, `reuse_policy`, `proxies`, `cookies` and `heartbeat` are those that all workers share."""
+        """`idle`: how many idle connections are kept at most, each to another host.
+
+        `contexts`, `rate`, `reuse_policy`, `proxies`, `cookies` and `heartbeat` are those that all workers share.
+        """
         self._settings = settings
         self._rate = rate
         self._alone = settings.workers == 1
@@ -73,7 +78,8 @@ class RequestsEngine:
         lost_time = self._heartbeat.lost_time
         self._plan = HopPlan(settings, self._proxies, robots, cookies=cookies, lost_time=lost_time)
         self._robots_plan = self._plan if robots is None else robots_plan(settings, self._proxies, lost_time)
-        self._adapter = Adapter(contexts)
+        self._keeps_connections = idle > 0
+        self._adapter = Adapter(contexts, max(1, idle))
         self._identified = settings.cert is not None
         self._abort_switch = AbortSwitch()
         self._dialer = Dialer(settings, self._abort_switch)
@@ -88,7 +94,10 @@ class RequestsEngine:
         proxies: ProxyConfig | None = None,
         cookies: CookieJar | None = None,
     ) -> list[Self]:
-        """An engine for each worker. They share the TLS contexts, which take long to load, and the limits."""
+        """An engine for each worker. They share the TLS contexts, which take long to load, and the limits.
+
+        Where the limit of open files leaves no room for an idle connection of each, no connection is kept.
+        """
         check_urllib3()
         contexts = TlsContexts(settings)
         rate = None if settings.limit_rate is None else ByteRate(settings.limit_rate)
@@ -96,7 +105,8 @@ class RequestsEngine:
         proxies = proxies or ProxyConfig(settings)
         heartbeat = Heartbeat(settings, settings.workers)
         shared = (robots, rate, reuse_policy, proxies, cookies, heartbeat)
-        engines = [cls(settings, contexts, *shared) for _ in range(settings.workers)]
+        idle = min(IDLE_EACH, fd_budget(settings).idle // settings.workers)
+        engines = [cls(settings, contexts, *shared, idle) for _ in range(settings.workers)]
         heartbeat.start()
         return engines
 
@@ -175,7 +185,7 @@ class RequestsEngine:
                 self._unreliable.add(attempt.hop.target.origin.authority)  # the body could also arrive later
             unreliable = attempt.hop.target.origin.authority in self._unreliable
             sent = exchange.upload is None or (exchange.upload.whole and may_finish_upload(attempt))
-            if not response.reusable or not sent or unreliable:
+            if not response.reusable or not sent or unreliable or not self._keeps_connections:
                 response.connection.close()
             else:
                 response.connection.make_idle(attempt.response)
